@@ -1,0 +1,1 @@
+//! From a request to pictures: the loop around text, models and sampling.

@@ -1,0 +1,66 @@
+//! `activation` and `geglu`: elementwise functions on their own.
+
+use super::{Activation, Storage, Tensor, backend, cpu};
+use crate::Result;
+use candle_core::D;
+
+impl Tensor {
+    /// Applies an activation function to every element.
+    pub fn activation(&self, activation: Activation) -> Result<Self> {
+        const OP: &str = "activation";
+        if activation == Activation::None {
+            return Ok(self.clone());
+        }
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let mut out = cpu::Host::open(OP, x)?.with_f32(OP, <[f32]>::to_vec)?;
+                activation.apply_parallel(&mut out);
+                cpu::finish(OP, out, self.shape())
+            }
+            Storage::Candle(x) => {
+                let y = match activation {
+                    Activation::None => Ok(x.clone()),
+                    Activation::Relu => x.relu(),
+                    Activation::Silu => x.silu(),
+                    Activation::Gelu => x.gelu_erf(),
+                    Activation::GeluTanh => x.gelu(),
+                    Activation::QuickGelu => (x * 1.702).and_then(|y| sigmoid(&y)).and_then(|gate| x * gate),
+                    Activation::Tanh => x.tanh(),
+                    Activation::Sigmoid => sigmoid(x),
+                };
+                Ok(Self { storage: Storage::Candle(y.map_err(backend(OP))?) })
+            }
+        }
+    }
+
+    /// GEGLU (<https://arxiv.org/abs/2002.05202>): `[.., 2 * width]` to `[.., width]`, `left * gelu(right)`.
+    pub fn geglu(&self) -> Result<Self> {
+        const OP: &str = "geglu";
+        let mut shape = self.shape().to_vec();
+        let width = match shape.last_mut() {
+            Some(last) if *last % 2 == 0 && *last > 0 => {
+                *last /= 2;
+                *last
+            }
+            _ => return Err(self.shape_error(OP, "an even last axis")),
+        };
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let mut out = vec![0.0; self.elements() / 2];
+                cpu::Host::open(OP, x)?.with_f32(OP, |x| easel_cpu::activation::geglu(x, width, &mut out))?;
+                cpu::finish(OP, out, &shape)
+            }
+            Storage::Candle(x) => {
+                let product = || {
+                    let gate = x.narrow(D::Minus1, width, width)?.contiguous()?.gelu_erf()?;
+                    x.narrow(D::Minus1, 0, width)? * gate
+                };
+                Ok(Self { storage: Storage::Candle(product().map_err(backend(OP))?) })
+            }
+        }
+    }
+}
+
+fn sigmoid(x: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
+    (x.neg()?.exp()? + 1.0)?.recip()
+}

@@ -1,0 +1,81 @@
+//! Elementwise arithmetic: with a scalar, between tensors, and sums of many.
+
+use super::{Tensor, backend};
+use crate::Result;
+
+impl Tensor {
+    /// `self + other`, where `other` may have axes of size 1 that repeat.
+    pub fn add(&self, other: &Self) -> Result<Self> {
+        self.same_device("add", other)?;
+        self.map("add", |x| x.broadcast_add(&other.candle().to_dtype(x.dtype())?))
+    }
+
+    /// `self - other`, where `other` may have axes of size 1 that repeat.
+    pub fn sub(&self, other: &Self) -> Result<Self> {
+        self.same_device("sub", other)?;
+        self.map("sub", |x| x.broadcast_sub(&other.candle().to_dtype(x.dtype())?))
+    }
+
+    /// `self * other`, where `other` may have axes of size 1 that repeat.
+    pub fn mul(&self, other: &Self) -> Result<Self> {
+        self.same_device("mul", other)?;
+        self.map("mul", |x| x.broadcast_mul(&other.candle().to_dtype(x.dtype())?))
+    }
+
+    /// `self / other`, where `other` may have axes of size 1 that repeat.
+    pub fn div(&self, other: &Self) -> Result<Self> {
+        self.same_device("div", other)?;
+        self.map("div", |x| x.broadcast_div(&other.candle().to_dtype(x.dtype())?))
+    }
+
+    /// `self * scale + offset`.
+    pub fn affine(&self, scale: f64, offset: f64) -> Result<Self> {
+        self.map("affine", |x| x.affine(scale, offset))
+    }
+
+    /// `self * scale`.
+    pub fn scale(&self, scale: f64) -> Result<Self> {
+        self.affine(scale, 0.0)
+    }
+
+    /// Every element limited to `low..=high`.
+    pub fn clamp(&self, low: f64, high: f64) -> Result<Self> {
+        self.map("clamp", |x| x.clamp(low as f32, high as f32))
+    }
+
+    /// `self * scale + sum(factor * tensor)`: what a sampler's step comes down to. All shapes are equal.
+    pub fn combine(&self, scale: f64, terms: &[(f64, &Self)]) -> Result<Self> {
+        const OP: &str = "combine";
+        if let Some((_, other)) = terms.iter().find(|(_, other)| other.shape() != self.shape()) {
+            return Err(other.shape_error(OP, format!("shape {:?}", self.shape())));
+        }
+        let mut sum = self.scale(scale)?;
+        for (factor, other) in terms {
+            sum = sum.add(&other.scale(*factor)?)?;
+        }
+        Ok(sum)
+    }
+
+    /// Mean and standard deviation (with `n - 1`) of every picture `[n, ..]`, each shaped `[n, 1, ..]`.
+    pub fn mean_and_std(&self) -> Result<(Self, Self)> {
+        const OP: &str = "mean_and_std";
+        let [batch, rest] = [self.shape().first().copied().unwrap_or(0), self.elements()];
+        if batch == 0 || rest / batch < 2 {
+            return Err(self.shape_error(OP, "at least two elements per picture"));
+        }
+        let mut keep = vec![1; self.shape().len()];
+        keep[0] = batch;
+        let mean = self.map(OP, |x| x.reshape((batch, ()))?.mean_keepdim(1)?.reshape(keep.as_slice()))?;
+        let std = self.map(OP, |x| x.reshape((batch, ()))?.var_keepdim(1)?.sqrt()?.reshape(keep.as_slice()))?;
+        Ok((mean, std))
+    }
+
+    fn same_device(&self, op: &'static str, other: &Self) -> Result<()> {
+        let (left, right) = (self.candle().device(), other.candle().device());
+        if left.same_device(right) {
+            return Ok(());
+        }
+        let reason = format!("one tensor is on {}, the other on {}", self.device(), other.device());
+        Err(backend(op)(candle_core::Error::Msg(reason)))
+    }
+}

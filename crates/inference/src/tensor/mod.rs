@@ -1,0 +1,227 @@
+//! `Tensor`, `Device`, `DType` and the op set: the only room that knows where numbers live.
+//!
+//! A [`Tensor`] is a cheaply cloned handle (shape, type, storage). Activations are channels-last `[n, h, w, c]`, so a
+//! transformer's `[n, h * w, c]` is a free view; convolution weights are `[out, kh, kw, in]`. Weights may be `f32`, `f16`
+//! or `bf16`: the op widens them, accumulation is `f32` always.
+//!
+//! Storage is a closed enum. Each op has one file with a `match` on it, so a new kind of storage is a new variant and one
+//! arm per op, and no model changes. Ops only enqueue; [`Tensor::to_vec`] is the one place that waits for a device.
+
+mod activation;
+mod attention;
+mod conv2d;
+mod cpu;
+mod device;
+mod elementwise;
+mod embedding;
+mod layout;
+mod linear;
+mod norm;
+
+pub use conv2d::Conv2d;
+pub use device::{Device, DeviceInfo, DeviceKind};
+pub use easel_cpu::Activation;
+pub use linear::Epilogue;
+
+use crate::{Error, Result};
+use half::{bf16, f16};
+
+/// The element type of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DType {
+    /// 32-bit float.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// Unsigned 32-bit integer: token ids.
+    U32,
+}
+
+impl DType {
+    /// Bytes per element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    fn to_candle(self) -> candle_core::DType {
+        match self {
+            Self::F32 => candle_core::DType::F32,
+            Self::F16 => candle_core::DType::F16,
+            Self::Bf16 => candle_core::DType::BF16,
+            Self::U32 => candle_core::DType::U32,
+        }
+    }
+}
+
+/// An n-dimensional array on a device. Cloning copies the handle, not the numbers.
+#[derive(Clone)]
+pub struct Tensor {
+    storage: Storage,
+}
+
+/// Where the numbers are and who computes with them.
+#[derive(Clone)]
+enum Storage {
+    /// Host memory and Easel's own kernels (`easel-cpu`).
+    Cpu(candle_core::Tensor),
+    /// Any candle device and candle's kernels: CUDA, Metal, and on the CPU the oracle of the conformance table.
+    Candle(candle_core::Tensor),
+}
+
+impl Tensor {
+    /// A tensor of `f32`.
+    pub fn from_vec(data: Vec<f32>, shape: &[usize], device: &Device) -> Result<Self> {
+        check_length("from_vec", data.len(), shape)?;
+        Self::upload(candle_core::Tensor::from_vec(data, shape, &candle_core::Device::Cpu), device)
+    }
+
+    /// A tensor of token ids.
+    pub fn from_ids(data: Vec<u32>, shape: &[usize], device: &Device) -> Result<Self> {
+        check_length("from_ids", data.len(), shape)?;
+        Self::upload(candle_core::Tensor::from_vec(data, shape, &candle_core::Device::Cpu), device)
+    }
+
+    /// A weight from its little-endian bytes, kept in the type that it is stored in.
+    pub fn from_bytes(bytes: &[u8], dtype: DType, shape: &[usize], device: &Device) -> Result<Self> {
+        check_length("from_bytes", bytes.len() / dtype.size(), shape)?;
+        let cpu = &candle_core::Device::Cpu;
+        let tensor = match dtype {
+            DType::F32 => {
+                let data: Vec<f32> =
+                    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                candle_core::Tensor::from_vec(data, shape, cpu)
+            }
+            DType::F16 => {
+                let data: Vec<f16> = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
+                candle_core::Tensor::from_vec(data, shape, cpu)
+            }
+            DType::Bf16 => {
+                let data: Vec<bf16> = bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]])).collect();
+                candle_core::Tensor::from_vec(data, shape, cpu)
+            }
+            DType::U32 => {
+                let data: Vec<u32> =
+                    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                candle_core::Tensor::from_vec(data, shape, cpu)
+            }
+        };
+        Self::upload(tensor, device)
+    }
+
+    /// A tensor of `f32` zeros.
+    pub fn zeros(shape: &[usize], device: &Device) -> Result<Self> {
+        Self::upload(candle_core::Tensor::zeros(shape, candle_core::DType::F32, &candle_core::Device::Cpu), device)
+    }
+
+    fn upload(tensor: candle_core::Result<candle_core::Tensor>, device: &Device) -> Result<Self> {
+        let storage = match device {
+            Device::Cpu => Storage::Cpu(tensor.map_err(backend("upload"))?),
+            Device::Candle(device) => {
+                Storage::Candle(tensor.and_then(|tensor| tensor.to_device(device)).map_err(backend("upload"))?)
+            }
+        };
+        Ok(Self { storage })
+    }
+
+    /// The sizes of all axes.
+    pub fn shape(&self) -> &[usize] {
+        self.candle().dims()
+    }
+
+    /// The sizes of exactly `N` axes, or an error that names the op which asked.
+    pub fn dims<const N: usize>(&self, op: &'static str) -> Result<[usize; N]> {
+        self.shape().try_into().map_err(|_| self.shape_error(op, format!("{N} axes")))
+    }
+
+    /// The number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        match self.candle().dtype() {
+            candle_core::DType::F16 => DType::F16,
+            candle_core::DType::BF16 => DType::Bf16,
+            candle_core::DType::U32 => DType::U32,
+            // The constructors and `cast` make no other type.
+            _ => DType::F32,
+        }
+    }
+
+    /// The device that the tensor lives on.
+    pub fn device(&self) -> Device {
+        match &self.storage {
+            Storage::Cpu(_) => Device::Cpu,
+            Storage::Candle(tensor) => Device::Candle(tensor.device().clone()),
+        }
+    }
+
+    /// The same numbers on another device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let on_host = self.candle().to_device(&candle_core::Device::Cpu);
+        Self::upload(on_host, device)
+    }
+
+    /// The same numbers in another type.
+    pub fn cast(&self, dtype: DType) -> Result<Self> {
+        self.map("cast", |tensor| tensor.to_dtype(dtype.to_candle()))
+    }
+
+    /// Reads the numbers back as `f32`, in row-major order. The only op that waits for the device.
+    pub async fn to_vec(&self) -> Result<Vec<f32>> {
+        self.candle()
+            .to_device(&candle_core::Device::Cpu)
+            .and_then(|tensor| tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1())
+            .map_err(backend("to_vec"))
+    }
+
+    fn candle(&self) -> &candle_core::Tensor {
+        match &self.storage {
+            Storage::Cpu(tensor) | Storage::Candle(tensor) => tensor,
+        }
+    }
+
+    /// The result of a candle call, on the same kind of storage.
+    fn map(
+        &self,
+        op: &'static str,
+        f: impl FnOnce(&candle_core::Tensor) -> candle_core::Result<candle_core::Tensor>,
+    ) -> Result<Self> {
+        let storage = match &self.storage {
+            Storage::Cpu(tensor) => Storage::Cpu(f(tensor).map_err(backend(op))?),
+            Storage::Candle(tensor) => Storage::Candle(f(tensor).map_err(backend(op))?),
+        };
+        Ok(Self { storage })
+    }
+
+    fn shape_error(&self, op: &'static str, expected: impl Into<String>) -> Error {
+        Error::Shape { op, expected: expected.into(), got: self.shape().to_vec() }
+    }
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor({:?} {:?} on {})", self.dtype(), self.shape(), self.device())
+    }
+}
+
+fn check_length(op: &'static str, length: usize, shape: &[usize]) -> Result<()> {
+    if shape.iter().product::<usize>() == length {
+        return Ok(());
+    }
+    Err(Error::Shape { op, expected: format!("a shape of {length} elements"), got: shape.to_vec() })
+}
+
+/// Turns candle's error into ours, keeping its first line: the rest is a backtrace.
+fn backend(op: &'static str) -> impl Fn(candle_core::Error) -> Error {
+    move |error| {
+        let text = error.to_string();
+        Error::Backend { op, reason: text.lines().next().unwrap_or_default().to_owned() }
+    }
+}

@@ -1,0 +1,1 @@
+//! From a prompt to token ids: byte-pair encoding, windows and prompt weighting.

@@ -1,0 +1,84 @@
+//! `Weights`: tensors by name, as a model's constructor takes them.
+
+use crate::{Error, Result, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The tensors of one component (a text encoder, a UNet, a VAE) on their device, seen under a name prefix.
+///
+/// Cloning and [`pp`](Self::pp) are cheap: every view shares the tensors and the record of which were taken.
+#[derive(Clone)]
+pub struct Weights {
+    shared: Arc<Shared>,
+    prefix: String,
+}
+
+struct Shared {
+    /// The file or folder, for error messages.
+    file: String,
+    tensors: BTreeMap<String, Tensor>,
+    taken: Mutex<BTreeSet<String>>,
+}
+
+impl Weights {
+    /// Wraps tensors. Those with four axes are convolution kernels and must already lie as `[out, kh, kw, in]`.
+    pub fn new(file: impl Into<String>, tensors: BTreeMap<String, Tensor>) -> Self {
+        let shared = Shared { file: file.into(), tensors, taken: Mutex::default() };
+        Self { shared: Arc::new(shared), prefix: String::new() }
+    }
+
+    /// The view of everything under `name.` (a number works too: `weights.pp(0)`).
+    pub fn pp(&self, name: impl ToString) -> Self {
+        Self { shared: self.shared.clone(), prefix: self.full_name(&name.to_string()) }
+    }
+
+    /// Whether there is a tensor of this name under the prefix.
+    pub fn contains(&self, name: &str) -> bool {
+        self.shared.tensors.contains_key(&self.full_name(name))
+    }
+
+    /// The tensor `name`, which must have this shape.
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.take(name, shape, shape)
+    }
+
+    /// The convolution kernel `name`: `[out, in, kh, kw]` in the file, `[out, kh, kw, in]` here.
+    pub fn conv(&self, name: &str, [o, i, kh, kw]: [usize; 4]) -> Result<Tensor> {
+        self.take(name, &[o, kh, kw, i], &[o, i, kh, kw])
+    }
+
+    /// The tensor `name` if it is there; if it is, it must have this shape.
+    pub fn optional(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>> {
+        if self.contains(name) { self.get(name, shape).map(Some) } else { Ok(None) }
+    }
+
+    /// After a model is built: an error that names the tensors nobody took, except those that `ignore` accepts.
+    pub fn finish(&self, ignore: impl Fn(&str) -> bool) -> Result<()> {
+        let taken = self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = self.shared.tensors.keys().filter(|name| !taken.contains(*name) && !ignore(name));
+        let names: Vec<String> = unused.cloned().collect();
+        if names.is_empty() { Ok(()) } else { Err(Error::ExtraTensors { file: self.shared.file.clone(), names }) }
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// Looks up `name`, compares with the shape here, and words a mismatch in the file's layout.
+    fn take(&self, name: &str, shape: &[usize], file_shape: &[usize]) -> Result<Tensor> {
+        let name = self.full_name(name);
+        let file = || self.shared.file.clone();
+        let Some(tensor) = self.shared.tensors.get(&name) else {
+            return Err(Error::MissingTensor { file: file(), name, expected: file_shape.to_vec() });
+        };
+        if tensor.shape() != shape {
+            let got = match *tensor.shape() {
+                [o, kh, kw, i] => vec![o, i, kh, kw],
+                ref other => other.to_vec(),
+            };
+            return Err(Error::TensorShape { file: file(), name, expected: file_shape.to_vec(), got });
+        }
+        self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+        Ok(tensor.clone())
+    }
+}

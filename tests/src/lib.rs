@@ -1,0 +1,31 @@
+//! What crosses crates: the golden cases (reference numbers from diffusers and transformers) and how they are compared.
+
+/// One tensor of a golden case, compared.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// `folder/case`.
+    pub case: String,
+    /// The tensor.
+    pub tensor: String,
+    /// The measured error, in the metric of `tolerance`.
+    pub error: f64,
+    /// The largest error that passes.
+    pub tolerance: f64,
+}
+
+impl Check {
+    /// Whether the error is within the tolerance. A NaN is not.
+    pub fn passed(&self) -> bool {
+        self.error <= self.tolerance
+    }
+}
+
+/// `max|a - b| / max|reference|`, the metric of the golden folder; infinite when lengths differ or a value is not finite.
+pub fn relative_error(got: &[f32], reference: &[f32]) -> f64 {
+    if got.len() != reference.len() || got.iter().any(|x| !x.is_finite()) {
+        return f64::INFINITY;
+    }
+    let largest = reference.iter().fold(0.0_f64, |max, x| max.max(f64::from(x.abs())));
+    let error = got.iter().zip(reference).fold(0.0_f64, |max, (a, b)| max.max((f64::from(*a) - f64::from(*b)).abs()));
+    if largest == 0.0 { error } else { error / largest }
+}
