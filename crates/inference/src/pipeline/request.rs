@@ -1,0 +1,187 @@
+//! What a caller asks for. Fields that are not given are filled in from the model's own defaults.
+
+use super::Image;
+use crate::{Error, Result};
+
+/// Width and height are multiples of this many pixels: one latent.
+pub const SIZE_STEP: usize = 8;
+/// The smallest width and height.
+pub const SIZE_MIN: usize = 16;
+/// The largest width and height.
+pub const SIZE_MAX: usize = 4096;
+/// The largest number of denoising steps: schedules have a thousand training timesteps.
+pub const STEPS_MAX: usize = 1000;
+/// The largest number of pictures in one request.
+pub const COUNT_MAX: usize = 256;
+
+/// One picture of a request: what is drawn, and from which noise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prompt {
+    /// What to draw.
+    pub text: String,
+    /// What SDXL's second text encoder reads instead, if anything else.
+    pub text_2: Option<String>,
+    /// What not to draw; `None` means the family's own default.
+    pub negative: Option<String>,
+    /// What SDXL's second text encoder reads as the negative prompt, if anything else.
+    pub negative_2: Option<String>,
+    /// The seed of this picture's noise.
+    pub seed: u64,
+}
+
+/// A picture to start from.
+#[derive(Clone, Debug)]
+pub struct InitImage {
+    /// The picture; it is resized to the size of the request.
+    pub image: Image,
+    /// How far to go from it, 0 (not at all) to 1 (all the way).
+    pub strength: f64,
+    /// Where to draw: white is drawn anew, black is kept. `None` redraws everything.
+    pub mask: Option<Image>,
+}
+
+/// SDXL's micro-conditioning (<https://arxiv.org/abs/2307.01952>, section 2.2); sizes are `[height, width]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SizeConditioning {
+    /// The size the training picture had before cropping; `None` means the size of the request.
+    pub original_size: Option<[usize; 2]>,
+    /// Where the crop began, `[top, left]`.
+    pub crop_top_left: [usize; 2],
+    /// The size to aim for; `None` means the size of the request.
+    pub target_size: Option<[usize; 2]>,
+    /// The same for the negative prompt; `None` means as the prompt's.
+    pub negative_original_size: Option<[usize; 2]>,
+    /// Where the negative prompt's crop began.
+    pub negative_crop_top_left: [usize; 2],
+    /// The negative prompt's target size; `None` means as the prompt's.
+    pub negative_target_size: Option<[usize; 2]>,
+}
+
+/// How a prompt is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PromptOptions {
+    /// Read `(word:1.3)` and `[word]` as weights.
+    pub weighting: bool,
+    /// Read prompts longer than one window in several, instead of cutting them.
+    pub long: bool,
+    /// Take the hidden states this many layers before the last one.
+    pub clip_skip: usize,
+}
+
+/// A request for pictures.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// One entry per picture.
+    pub prompts: Vec<Prompt>,
+    /// How the prompts are read.
+    pub prompt_options: PromptOptions,
+    /// Width in pixels.
+    pub width: Option<usize>,
+    /// Height in pixels.
+    pub height: Option<usize>,
+    /// Denoising steps.
+    pub steps: Option<usize>,
+    /// How strongly to follow the prompt; 1 or less turns guidance off.
+    pub guidance_scale: Option<f64>,
+    /// How far to pull the guided prediction back to the spread of the unguided one, 0 to 1.
+    pub guidance_rescale: f64,
+    /// The scheduler by name; `None` means the model's own.
+    pub scheduler: Option<String>,
+    /// The DDIM noise share, 0 to 1.
+    pub eta: f64,
+    /// A picture to start from.
+    pub init: Option<InitImage>,
+    /// SDXL's size and crop conditioning.
+    pub sizes: SizeConditioning,
+    /// Pictures computed at once. One at a time gives every picture the same bytes alone and in a batch.
+    pub batch_size: usize,
+    /// Send a small preview with every this many denoising steps; 0 sends none.
+    pub preview_every: usize,
+    /// Decode in overlapping tiles; `None` does so for pictures that are large for the autoencoder.
+    pub tiling: Option<bool>,
+}
+
+impl Request {
+    /// `count` pictures of one prompt; picture `k` has seed `seed + k`.
+    pub fn new(text: &str, negative: Option<&str>, seed: u64, count: usize) -> Self {
+        let prompt = |k: usize| Prompt {
+            text: text.to_owned(),
+            negative: negative.map(str::to_owned),
+            seed: seed.wrapping_add(k as u64),
+            ..Prompt::default()
+        };
+        Self { prompts: (0..count).map(prompt).collect(), batch_size: 1, ..Self::default() }
+    }
+
+    /// Checks every field that is wrong whatever the model is.
+    pub fn validate(&self) -> Result<()> {
+        in_range("count", self.prompts.len(), 1, COUNT_MAX)?;
+        for (field, size) in [("width", self.width), ("height", self.height)] {
+            if let Some(size) = size {
+                check_size(field, size)?;
+            }
+        }
+        if let Some(steps) = self.steps {
+            in_range("steps", steps, 1, STEPS_MAX)?;
+        }
+        if let Some(scale) = self.guidance_scale {
+            in_range("guidance_scale", scale, 0.0, 100.0)?;
+        }
+        in_range("guidance_rescale", self.guidance_rescale, 0.0, 1.0)?;
+        in_range("eta", self.eta, 0.0, 1.0)?;
+        in_range("batch_size", self.batch_size, 1, COUNT_MAX)?;
+        if let Some(init) = &self.init {
+            in_range("strength", init.strength, 0.0, 1.0)?;
+        }
+        Ok(())
+    }
+}
+
+/// A width or height that pictures can have.
+fn check_size(field: &'static str, size: usize) -> Result<()> {
+    if (SIZE_MIN..=SIZE_MAX).contains(&size) && size.is_multiple_of(SIZE_STEP) {
+        return Ok(());
+    }
+    Err(Error::invalid(field, format!("{size} is not a multiple of {SIZE_STEP} from {SIZE_MIN} to {SIZE_MAX}")))
+}
+
+/// A number within its bounds; a NaN is not.
+fn in_range<T: PartialOrd + std::fmt::Display>(field: &'static str, value: T, low: T, high: T) -> Result<()> {
+    if value >= low && value <= high {
+        return Ok(());
+    }
+    Err(Error::invalid(field, format!("{value} is not from {low} to {high}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The message of the error that a changed request gives.
+    fn refused(change: impl FnOnce(&mut Request)) -> String {
+        let mut request = Request::new("a cat", None, 1, 1);
+        request.validate().unwrap();
+        change(&mut request);
+        request.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_field_out_of_range_is_named() {
+        assert_eq!(refused(|r| r.width = Some(0)), "width: 0 is not a multiple of 8 from 16 to 4096");
+        assert_eq!(refused(|r| r.height = Some(7)), "height: 7 is not a multiple of 8 from 16 to 4096");
+        assert_eq!(refused(|r| r.width = Some(100_000)), "width: 100000 is not a multiple of 8 from 16 to 4096");
+        assert_eq!(refused(|r| r.steps = Some(0)), "steps: 0 is not from 1 to 1000");
+        assert_eq!(refused(|r| r.prompts.clear()), "count: 0 is not from 1 to 256");
+        assert_eq!(refused(|r| r.guidance_scale = Some(-1.0)), "guidance_scale: -1 is not from 0 to 100");
+        assert_eq!(refused(|r| r.guidance_scale = Some(f64::NAN)), "guidance_scale: NaN is not from 0 to 100");
+        assert_eq!(refused(|r| r.guidance_rescale = 1.5), "guidance_rescale: 1.5 is not from 0 to 1");
+        assert_eq!(refused(|r| r.eta = 2.0), "eta: 2 is not from 0 to 1");
+        assert_eq!(refused(|r| r.batch_size = 0), "batch_size: 0 is not from 1 to 256");
+    }
+
+    #[test]
+    fn pictures_of_a_batch_have_consecutive_seeds() {
+        let seeds: Vec<u64> = Request::new("a", None, u64::MAX, 2).prompts.iter().map(|p| p.seed).collect();
+        assert_eq!(seeds, [u64::MAX, 0]);
+    }
+}
