@@ -1,0 +1,25 @@
+# A menu: every recipe is one line that calls cargo or cargo xtask.
+
+# Draw a picture with the embedded model.
+generate prompt="a red apple" out="apple.png":
+    cargo run --release -- generate "{{prompt}}" -o {{out}}
+
+# Pass every test.
+test:
+    cargo xtask test
+
+# Formatting and lints only.
+lint:
+    cargo xtask lint
+
+# Compare a folder of reference cases.
+golden dir="tests/golden":
+    cargo xtask golden {{dir}}
+
+# Time a component beside diffusers.
+bench name="sd15-unet":
+    cargo xtask bench {{name}}
+
+# Look for inputs that break a parser.
+fuzz target="safetensors" seconds="600":
+    cargo xtask fuzz {{target}} {{seconds}}

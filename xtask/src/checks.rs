@@ -1,0 +1,27 @@
+//! The checks that every change passes, in the order in which they fail fastest.
+
+use crate::command::{Run, cargo};
+use crate::setup::{WASM, setup};
+use anyhow::Result;
+
+/// Everything: formatting, lints on both targets, tests, golden cases.
+pub(crate) fn test() -> Result<()> {
+    setup()?;
+    lint()?;
+    cargo(["test", "--workspace"]).run()?;
+    golden(&[])
+}
+
+/// rustfmt and clippy with warnings as errors, native and wasm32.
+pub(crate) fn lint() -> Result<()> {
+    cargo(["fmt", "--all", "--check"]).run()?;
+    cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+    cargo(["clippy", "--package", "easel-inference", "--no-default-features", "--target", WASM, "--", "-D", "warnings"])
+        .run()
+}
+
+/// The golden cases of a folder through the real loaders and pipelines.
+pub(crate) fn golden(args: &[String]) -> Result<()> {
+    let run: Run = cargo(["run", "--quiet", "--package", "easel-tests", "--bin", "golden", "--"]);
+    if args.is_empty() { run.arg("tests/golden").run() } else { run.args(args).run() }
+}

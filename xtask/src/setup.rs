@@ -1,0 +1,37 @@
+//! What the other tasks need beyond cargo: installed where that is possible, named where it is not.
+
+use crate::command::Run;
+use anyhow::{Context, Result};
+
+/// The target of the browser build.
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+
+/// Installs targets and components with rustup; without rustup, says what has to be there.
+pub(crate) fn setup() -> Result<()> {
+    let installed = match Run::new("rustup").args(["target", "list", "--installed"]).output() {
+        Ok(installed) => installed,
+        Err(_) => {
+            eprintln!("rustup was not found: the target {WASM}, rustfmt and clippy must come with your toolchain");
+            return Ok(());
+        }
+    };
+    if !installed.lines().any(|target| target == WASM) {
+        Run::new("rustup")
+            .args(["target", "add", WASM])
+            .run()
+            .context("the browser build needs this target; `cargo xtask test` checks that it compiles")?;
+    }
+    for component in ["rustfmt", "clippy"] {
+        if !Run::new("cargo").args([if component == "rustfmt" { "fmt" } else { "clippy" }, "--version"]).succeeds() {
+            Run::new("rustup").args(["component", "add", component]).run()?;
+        }
+    }
+    Ok(())
+}
+
+/// A Python (`$PYTHON`, else `python3`) that can import `module`.
+pub(crate) fn python_with(module: &str) -> Option<String> {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let import = format!("import {module}");
+    Run::new(&python).args(["-c", &import]).succeeds().then_some(python)
+}
