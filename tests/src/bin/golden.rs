@@ -1,0 +1,61 @@
+//! `golden DIR...`: runs every case of reference folders through the real loaders and pipelines, one line per case.
+
+use anyhow::{Context, Result, bail};
+use easel_tests::{Check, folders};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("golden: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs all folders; whether every case passed.
+fn run() -> Result<bool> {
+    let dirs: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    if dirs.is_empty() {
+        bail!("usage: golden DIR...");
+    }
+    let (mut passed, mut failed) = (0, 0);
+    for dir in &dirs {
+        for folder in folders::find(dir)? {
+            let name = folder.path.display().to_string();
+            if let Some(reason) = &folder.skip {
+                println!("skip  {name}: {reason}");
+                continue;
+            }
+            let checks = folder.run().with_context(|| name.clone())?;
+            for (case, worst) in worst_per_case(&checks) {
+                let verdict = if worst.passed() { "ok  " } else { "FAIL" };
+                println!("{verdict}  {case:<52} {:<22} {:9.2e} of {:.1e}", worst.tensor, worst.error, worst.tolerance);
+                if worst.passed() { passed += 1 } else { failed += 1 }
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if passed + failed == 0 {
+        bail!("no reference cases found");
+    }
+    Ok(failed == 0)
+}
+
+/// For every case the tensor that is closest to its tolerance or farthest over it.
+fn worst_per_case(checks: &[Check]) -> BTreeMap<&str, &Check> {
+    let share = |check: &Check| if check.error == 0.0 { 0.0 } else { check.error / check.tolerance };
+    let mut worst: BTreeMap<&str, &Check> = BTreeMap::new();
+    for check in checks {
+        let entry = worst.entry(&check.case).or_insert(check);
+        // A NaN share is the worst of all: it compares as not smaller.
+        if !(share(check) <= share(entry)) {
+            *entry = check;
+        }
+    }
+    worst
+}

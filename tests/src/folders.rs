@@ -1,0 +1,96 @@
+//! Which reference folders there are under a path, and what runs each kind.
+
+use crate::{Check, emoji, modules, pipelines, rng, schedulers, tokenizer};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A folder with reference cases.
+#[derive(Debug)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why it is left out, if it is.
+    pub skip: Option<String>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Model,
+    Schedulers,
+    Rng,
+    Tokenizer,
+    Emoji,
+}
+
+/// Model classes whose cases can be run.
+const CLASSES: [&str; 3] = ["StableDiffusionPipeline", "StableDiffusionXLPipeline", "AutoencoderTiny"];
+
+/// The reference folders at `dir`: itself, or the folders directly below it, in order of their names.
+pub fn find(dir: &Path) -> Result<Vec<Folder>> {
+    if let Some(folder) = recognise(dir)? {
+        return Ok(vec![folder]);
+    }
+    let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|p| p.is_dir()).collect();
+    paths.sort();
+    let folders = paths.iter().map(|path| recognise(path)).collect::<Result<Vec<_>>>()?;
+    Ok(folders.into_iter().flatten().collect())
+}
+
+fn recognise(path: &Path) -> Result<Option<Folder>> {
+    let folder = |kind, skip| Ok(Some(Folder { path: path.to_owned(), skip, kind }));
+    if path.join("cases/cases.json").is_file() {
+        return folder(Kind::Model, unsupported(path)?);
+    }
+    let file = path.join("cases.json");
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let cases = read_json(&file)?;
+    if cases.get("schedulers").is_some() {
+        folder(Kind::Schedulers, None)
+    } else if cases.get("generator").is_some() {
+        folder(Kind::Rng, None)
+    } else if path.join("cases.safetensors").is_file() {
+        folder(Kind::Emoji, None)
+    } else if path.join("merges.txt.gz").is_file() || path.join("merges.txt").is_file() {
+        folder(Kind::Tokenizer, None)
+    } else {
+        folder(Kind::Tokenizer, Some("this kind of tokenizer is not supported".into()))
+    }
+}
+
+/// Why the model in this folder cannot be run, if it cannot.
+fn unsupported(path: &Path) -> Result<Option<String>> {
+    let file = [path.join("model_index.json"), path.join("config.json")].into_iter().find(|file| file.is_file());
+    let Some(file) = file else { bail!("{}: neither model_index.json nor config.json", path.display()) };
+    let config = read_json(&file)?;
+    let class = config["_class_name"].as_str().or(config["model_type"].as_str()).unwrap_or("(no class)");
+    // The 16-channel autoencoder of FLUX is the same network and runs as well.
+    Ok((!CLASSES.contains(&class)).then(|| format!("{class} is not supported")))
+}
+
+impl Folder {
+    /// Runs every case of the folder.
+    pub fn run(&self) -> Result<Vec<Check>> {
+        match self.kind {
+            Kind::Schedulers => schedulers::run(&self.path),
+            Kind::Rng => rng::run(&self.path),
+            Kind::Tokenizer => tokenizer::run(&self.path),
+            Kind::Emoji => emoji::run(&self.path),
+            Kind::Model => {
+                let mut checks = modules::run(&self.path)?;
+                checks.extend(pipelines::run(&self.path)?);
+                Ok(checks)
+            }
+        }
+    }
+}
+
+/// A JSON file, with its path in the error.
+pub fn read_json(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
