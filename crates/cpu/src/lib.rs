@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod attention;
 pub mod conv2d;
+pub mod elementwise;
 pub mod linear;
 pub mod norm;
 pub mod parallel;
