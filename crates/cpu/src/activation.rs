@@ -1,6 +1,7 @@
 //! Activation functions on `f32` slices, with an exponential that the compiler can vectorise.
 
-use crate::parallel::{for_each_chunk, vectorised};
+use crate::parallel::for_each_chunk;
+use crate::simd::vectorised;
 
 /// An elementwise function applied at the end of a kernel or on its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,17 +50,7 @@ impl Activation {
 
     /// Applies the function in place, on the calling thread.
     pub fn apply(self, xs: &mut [f32]) {
-        // The match stands outside the loops, so that each loop vectorises.
-        match self {
-            Self::None => {}
-            Self::Silu => map(xs, |x| x * sigmoid(x)),
-            Self::Gelu => map(xs, gelu),
-            Self::GeluTanh => map(xs, gelu_tanh),
-            Self::QuickGelu => map(xs, |x| x * sigmoid(1.702 * x)),
-            Self::Relu => map(xs, |x| Self::Relu.at(x)),
-            Self::Sigmoid => map(xs, sigmoid),
-            Self::Tanh => xs.iter_mut().for_each(|x| *x = x.tanh()),
-        }
+        apply(self, xs);
     }
 
     /// Applies the function in place, on all cores.
@@ -75,18 +66,40 @@ pub fn geglu(x: &[f32], width: usize, out: &mut [f32]) {
     assert_eq!(x.len(), out.len() * 2);
     for_each_chunk(out, width, |row, out| {
         let (left, right) = x[row * 2 * width..][..2 * width].split_at(width);
-        vectorised(|| {
-            for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
-                *out = left * gelu(*right);
-            }
-        });
+        gate(left, right, out);
     });
 }
 
-/// Applies `f` to every element with the widest vectors that the processor has.
-#[inline(always)]
-fn map(xs: &mut [f32], f: impl Fn(f32) -> f32) {
-    vectorised(|| xs.iter_mut().for_each(|x| *x = f(*x)));
+vectorised! {
+    fn gate(left: &[f32], right: &[f32], out: &mut [f32]) {
+        for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
+            *out = left * gelu(*right);
+        }
+    }
+}
+
+vectorised! {
+    fn apply(activation: Activation, xs: &mut [f32]) {
+        // One loop for each function, so that each one vectorises.
+        macro_rules! each {
+            ($x:ident, $value:expr) => {
+                for x in xs {
+                    let $x = *x;
+                    *x = $value;
+                }
+            };
+        }
+        match activation {
+            Activation::None => {}
+            Activation::Relu => each!(x, if x < 0.0 { 0.0 } else { x }),
+            Activation::Silu => each!(x, x * sigmoid(x)),
+            Activation::Gelu => each!(x, gelu(x)),
+            Activation::GeluTanh => each!(x, gelu_tanh(x)),
+            Activation::QuickGelu => each!(x, x * sigmoid(1.702 * x)),
+            Activation::Tanh => each!(x, x.tanh()),
+            Activation::Sigmoid => each!(x, sigmoid(x)),
+        }
+    }
 }
 
 /// `x * Phi(x)`, where the tail `Phi(-|x|)` is computed without cancellation.
@@ -140,9 +153,10 @@ pub fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let clamped = x.clamp(-87.3, 89.0);
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer without a library call.
+    // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the low bits: no conversion is needed.
     const ROUND: f32 = 12_582_912.0;
-    let n = (clamped * LOG2_E + ROUND) - ROUND;
+    let rounded = clamped * LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = clamped - n * LN2_HIGH - n * LN2_LOW;
     let mut p = 1.987_569_1e-4_f32;
     p = p * r + 1.398_199_9e-3;
@@ -152,14 +166,14 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 0.5;
     let fraction = p * r * r + r + 1.0;
     // In two halves: 2^128 alone is not an f32.
-    let n = n as i32;
+    let n = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
     let half = n >> 1;
-    fraction * power_of_two(half) * power_of_two(n - half)
+    fraction * power_of_two(half) * power_of_two(n.wrapping_sub(half))
 }
 
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
-    f32::from_bits(((n + 127) << 23) as u32)
+    f32::from_bits((n.wrapping_add(127) << 23) as u32)
 }
 
 #[cfg(test)]

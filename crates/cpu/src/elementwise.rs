@@ -1,6 +1,7 @@
 //! Arithmetic between two arrays of which the second may repeat along some axes.
 
-use crate::parallel::{for_each_chunk, vectorised};
+use crate::parallel::for_each_chunk;
+use crate::simd::vectorised;
 
 /// An operation on two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,32 +79,40 @@ impl Repeats {
     }
 }
 
-fn one_value(op: Binary, x: &[f32], y: f32, out: &mut [f32]) {
-    match op {
-        Binary::Add => zip(x, out, |x| x + y),
-        Binary::Sub => zip(x, out, |x| x - y),
-        Binary::Mul => zip(x, out, |x| x * y),
-        Binary::Div => zip(x, out, |x| x / y),
+vectorised! {
+    fn one_value(op: Binary, x: &[f32], y: f32, out: &mut [f32]) {
+        macro_rules! each {
+            ($op:tt) => {
+                for (out, x) in out.iter_mut().zip(x) {
+                    *out = x $op y;
+                }
+            };
+        }
+        match op {
+            Binary::Add => each!(+),
+            Binary::Sub => each!(-),
+            Binary::Mul => each!(*),
+            Binary::Div => each!(/),
+        }
     }
 }
 
-fn two_rows(op: Binary, x: &[f32], y: &[f32], out: &mut [f32]) {
-    match op {
-        Binary::Add => zip2(x, y, out, |x, y| x + y),
-        Binary::Sub => zip2(x, y, out, |x, y| x - y),
-        Binary::Mul => zip2(x, y, out, |x, y| x * y),
-        Binary::Div => zip2(x, y, out, |x, y| x / y),
+vectorised! {
+    fn two_rows(op: Binary, x: &[f32], y: &[f32], out: &mut [f32]) {
+        macro_rules! each {
+            ($op:tt) => {
+                for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
+                    *out = x $op y;
+                }
+            };
+        }
+        match op {
+            Binary::Add => each!(+),
+            Binary::Sub => each!(-),
+            Binary::Mul => each!(*),
+            Binary::Div => each!(/),
+        }
     }
-}
-
-#[inline(always)]
-fn zip(x: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32) {
-    vectorised(|| out.iter_mut().zip(x).for_each(|(out, x)| *out = f(*x)));
-}
-
-#[inline(always)]
-fn zip2(x: &[f32], y: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-    vectorised(|| out.iter_mut().zip(x).zip(y).for_each(|((out, x), y)| *out = f(*x, *y)));
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod elementwise;
 pub mod linear;
 pub mod norm;
 pub mod parallel;
+mod simd;
 mod weight;
 
 pub use activation::Activation;

@@ -1,7 +1,8 @@
 //! Group norm and layer norm with `f32` input and statistics in `f64`.
 
 use crate::Activation;
-use crate::parallel::{for_each_chunk, vectorised};
+use crate::parallel::for_each_chunk;
+use crate::simd::vectorised;
 
 /// Layer norm over the last axis of `x[rows, width]`: `(x - mean) / sqrt(var + eps) * weight + bias`.
 pub fn layer_norm(x: &[f32], width: usize, eps: f32, weight: Option<&[f32]>, bias: Option<&[f32]>, out: &mut [f32]) {
@@ -11,15 +12,19 @@ pub fn layer_norm(x: &[f32], width: usize, eps: f32, weight: Option<&[f32]>, bia
     let zeros = vec![0.0; if bias.is_none() { width } else { 0 }];
     let (weight, bias) = (weight.unwrap_or(&ones), bias.unwrap_or(&zeros));
     for_each_chunk(out, ROWS * width, |i, out| {
-        vectorised(|| {
-            for (x, out) in x[i * ROWS * width..].chunks(width).zip(out.chunks_mut(width)) {
-                let (mean, inverse) = Moments::of(x).finish(eps);
-                for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
-                    *out = (x - mean) * inverse * weight + bias;
-                }
-            }
-        });
+        for (x, out) in x[i * ROWS * width..].chunks(width).zip(out.chunks_mut(width)) {
+            norm_row(x, eps, weight, bias, out);
+        }
     });
+}
+
+vectorised! {
+    fn norm_row(x: &[f32], eps: f32, weight: &[f32], bias: &[f32], out: &mut [f32]) {
+        let (mean, inverse) = Moments::of(x).finish(eps);
+        for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+            *out = (x - mean) * inverse * weight + bias;
+        }
+    }
 }
 
 /// Group norm over `x[batch, pixels, channels]` (<https://arxiv.org/abs/1803.08494>) with an activation.
@@ -47,15 +52,20 @@ pub fn group_norm(
         let (scale, shift) = (&scale[b * channels..][..channels], &shift[b * channels..][..channels]);
         for_each_chunk(out, PIXELS * channels, |i, out| {
             let x = &x[i * PIXELS * channels..];
-            vectorised(|| {
-                for (x, out) in x.chunks(channels).zip(out.chunks_mut(channels)) {
-                    for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(scale).zip(shift) {
-                        *out = x * scale + shift;
-                    }
-                }
-            });
+            affine(x, scale, shift, out);
             activation.apply(out);
         });
+    }
+}
+
+vectorised! {
+    /// `x * scale + shift` for every pixel of `x`; there may be more of them than `out` has.
+    fn affine(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+        for (x, out) in x.chunks(scale.len()).zip(out.chunks_mut(scale.len())) {
+            for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(scale).zip(shift) {
+                *out = x * scale + shift;
+            }
+        }
     }
 }
 
@@ -103,17 +113,21 @@ fn channel_sums(x: &[f32], [batch, pixels, channels]: [usize; 3]) -> Vec<f64> {
         let count = BLOCK.min(pixels - first);
         let x = &x[(i / blocks * pixels + first) * channels..][..count * channels];
         let (sums, squares) = partial.split_at_mut(channels);
-        vectorised(|| {
-            for pixel in x.chunks_exact(channels) {
-                for ((sum, square), x) in sums.iter_mut().zip(squares.iter_mut()).zip(pixel) {
-                    let x = f64::from(*x);
-                    *sum += x;
-                    *square += x * x;
-                }
-            }
-        });
+        add_pixels(x, sums, squares);
     });
     partial
+}
+
+vectorised! {
+    fn add_pixels(x: &[f32], sums: &mut [f64], squares: &mut [f64]) {
+        for pixel in x.chunks_exact(sums.len()) {
+            for ((sum, square), x) in sums.iter_mut().zip(squares.iter_mut()).zip(pixel) {
+                let x = f64::from(*x);
+                *sum += x;
+                *square += x * x;
+            }
+        }
+    }
 }
 
 /// Count, sum and sum of squares.

@@ -1,4 +1,4 @@
-//! One way to use the cores: rayon with the `threads` feature, a plain loop without. And one to use their vector units.
+//! One way to use the cores: rayon with the `threads` feature, a plain loop without.
 
 /// Calls `f(index, chunk)` for every `chunk`-sized piece of `data` (the last may be shorter), on all cores.
 #[cfg(feature = "threads")]
@@ -15,13 +15,6 @@ pub fn for_each_chunk<T: Send>(data: &mut [T], chunk: usize, f: impl Fn(usize, &
 #[cfg(not(feature = "threads"))]
 pub fn for_each_chunk<T: Send>(data: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync + Send) {
     data.chunks_mut(chunk.max(1)).enumerate().for_each(|(i, c)| f(i, c));
-}
-
-/// Runs `f` compiled for the widest vectors that the processor turns out to have. `f` should be a loop of which everything
-/// is inlined.
-#[inline(always)]
-pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
 }
 
 /// The number of threads that kernels use.
