@@ -44,44 +44,44 @@ pub fn group_norm(
     if x.is_empty() {
         return;
     }
-    let (scale, shift) = group_affine(x, [batch, pixels, channels], groups, eps, weight, bias);
+    let (mean, scale) = group_statistics(x, [batch, pixels, channels], groups, eps, weight);
     const PIXELS: usize = 64;
     // Chunks never cross a picture: the scale belongs to one.
     for (b, out) in out.chunks_mut(pixels * channels).enumerate() {
         let x = &x[b * pixels * channels..];
-        let (scale, shift) = (&scale[b * channels..][..channels], &shift[b * channels..][..channels]);
+        let (mean, scale) = (&mean[b * channels..][..channels], &scale[b * channels..][..channels]);
         for_each_chunk(out, PIXELS * channels, |i, out| {
             let x = &x[i * PIXELS * channels..];
-            affine(x, scale, shift, out);
+            norm_pixels(x, mean, scale, bias, out);
             activation.apply(out);
         });
     }
 }
 
 vectorised! {
-    /// `x * scale + shift` for every pixel of `x`; there may be more of them than `out` has.
-    fn affine(x: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
+    /// `(x - mean) * scale + bias` for every pixel of `x`; there may be more of them than `out` has. The mean is taken away
+    /// first, because `x * scale` may be so large that its rounding drowns the result.
+    fn norm_pixels(x: &[f32], mean: &[f32], scale: &[f32], bias: &[f32], out: &mut [f32]) {
         for (x, out) in x.chunks(scale.len()).zip(out.chunks_mut(scale.len())) {
-            for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(scale).zip(shift) {
-                *out = x * scale + shift;
+            for ((((out, x), mean), scale), bias) in out.iter_mut().zip(x).zip(mean).zip(scale).zip(bias) {
+                *out = (x - mean) * scale + bias;
             }
         }
     }
 }
 
-/// The norm as one multiplication and one addition per channel: `[batch, channels]` each.
-fn group_affine(
+/// For each channel the mean of its group, and its weight times the inverse deviation: `[batch, channels]` each.
+fn group_statistics(
     x: &[f32],
     [batch, pixels, channels]: [usize; 3],
     groups: usize,
     eps: f32,
     weight: &[f32],
-    bias: &[f32],
 ) -> (Vec<f32>, Vec<f32>) {
     let width = channels / groups;
     let blocks = pixels.div_ceil(BLOCK);
     let partial = channel_sums(x, [batch, pixels, channels]);
-    let (mut scale, mut shift) = (vec![0.0; batch * channels], vec![0.0; batch * channels]);
+    let (mut means, mut scale) = (vec![0.0; batch * channels], vec![0.0; batch * channels]);
     for b in 0..batch {
         for group in 0..groups {
             let mut moments = Moments { count: (pixels * width) as f64, sum: 0.0, squares: 0.0 };
@@ -92,12 +92,12 @@ fn group_affine(
             }
             let (mean, inverse) = moments.finish(eps);
             for c in group * width..(group + 1) * width {
+                means[b * channels + c] = mean;
                 scale[b * channels + c] = weight[c] * inverse;
-                shift[b * channels + c] = bias[c] - mean * weight[c] * inverse;
             }
         }
     }
-    (scale, shift)
+    (means, scale)
 }
 
 /// Pixels that are summed by one task.
