@@ -164,8 +164,9 @@ fn request(case: &Value, arrays: &BTreeMap<String, Array>) -> Result<Request> {
     request.batch_size = request.prompts.len();
     request.one_generator = case["seed"].is_u64();
     if let Some(picture) = arrays.get("image_u8") {
+        let all_steps = case["kind"] == "LatentConsistencyModelImg2ImgPipeline";
         let mask = arrays.get("mask_u8").map(|mask| image(mask, 1)).transpose()?;
-        request.init = Some(InitImage { image: image(picture, 3)?, strength, mask });
+        request.init = Some(InitImage { image: image(picture, 3)?, strength, all_steps, mask });
     }
     Ok(request)
 }
