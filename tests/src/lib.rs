@@ -1,5 +1,12 @@
 //! What crosses crates: the golden cases (reference numbers from diffusers and transformers) and how they are compared.
 
+pub mod files;
+pub mod modules;
+pub mod tokenizer;
+mod archive;
+pub mod rng;
+pub mod schedulers;
+
 /// One tensor of a golden case, compared.
 #[derive(Clone, Debug)]
 pub struct Check {
