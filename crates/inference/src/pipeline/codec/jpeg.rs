@@ -5,6 +5,7 @@ use super::exif::{self, PREFIX};
 use super::{ImageFormat, Limits, dimension};
 use crate::pipeline::Image;
 use crate::{Error, Result};
+use jpeg_encoder::ChromaSubsamplingMethod;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
@@ -45,7 +46,9 @@ pub(super) fn encode(image: &Image, quality: u8, parameters: Option<&str>) -> Re
     let (width, height) = (dimension("width", image.width, FORMAT)?, dimension("height", image.height, FORMAT)?);
     let mut bytes = Vec::new();
     let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, quality);
-    encoder.set_optimized_huffman_tables(true);
+    // As libjpeg does. The standard Huffman tables stay: with others the encoder writes one scan per colour, which
+    // zune-jpeg before 0.5.16, and every program built on it, decodes to noise.
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
     if let Some(text) = parameters {
         let block = exif::write(text);
         encoder.add_exif_metadata(&block).map_err(|_| {
