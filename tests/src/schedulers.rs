@@ -98,7 +98,13 @@ impl Case<'_> {
 
     fn check_schedule(&mut self, sampler: &Sampler, respaced: bool) {
         if let Some(reference) = self.tensor("timesteps") {
-            let tolerance = if reference.whole { 0.0 } else if respaced { 2e-2 } else { 1e-3 };
+            let tolerance = if reference.whole {
+                0.0
+            } else if respaced {
+                2e-2
+            } else {
+                1e-3
+            };
             let got: Vec<f32> = sampler.timesteps().iter().map(|t| *t as f32).collect();
             self.push("timesteps", absolute_error(&got, &reference.data), tolerance);
         }
@@ -209,7 +215,9 @@ fn check_tables(path: &Path) -> Result<Vec<Check>> {
         });
         let got = SchedulerConfig::from_json(&config)?.alphas_cumprod();
         let error = absolute_error(&got, &entry.data);
-        checks.push(Check { case: "schedulers/tables".into(), tensor: name.into(), error, tolerance: 1.2e-7 });
+        // torch's vectorised square root, which the rescaling goes through, is not always correctly rounded.
+        let tolerance = if table.ends_with("_zero_snr") { 1e-6 } else { 0.0 };
+        checks.push(Check { case: "schedulers/tables".into(), tensor: name.into(), error, tolerance });
     }
     Ok(checks)
 }

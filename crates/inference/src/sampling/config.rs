@@ -140,9 +140,9 @@ pub(super) enum SolverKind {
 /// The variance of DDPM's noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variance {
-    FixedSmall,
-    FixedSmallLog,
-    FixedLarge,
+    Small,
+    SmallLog,
+    Large,
 }
 
 impl SchedulerConfig {
@@ -203,7 +203,7 @@ impl SchedulerConfig {
     pub fn dynamic_shift(&self, image_tokens: usize) -> Option<f64> {
         let [(tokens0, shift0), (tokens1, shift1)] = self.flow.line;
         let slope = (shift1 - shift0) / (tokens1 - tokens0);
-        self.flow.dynamic.then(|| image_tokens as f64 * slope + (shift0 - slope * tokens0))
+        self.flow.dynamic.then_some(image_tokens as f64 * slope + (shift0 - slope * tokens0))
     }
 
     fn read(class: SchedulerClass, map: Map<String, Value>) -> Result<Self> {
@@ -309,8 +309,7 @@ fn read_clipping(fields: &Fields<'_>) -> Result<Clipping> {
 fn read_spacing(fields: &Fields<'_>) -> Result<Spacing> {
     use SchedulerClass::{Ddim, Ddpm, Pndm};
     let default = if matches!(fields.class, Ddim | Ddpm | Pndm) { Spacing::Leading } else { Spacing::Linspace };
-    let accepted =
-        [("leading", Spacing::Leading), ("linspace", Spacing::Linspace), ("trailing", Spacing::Trailing)];
+    let accepted = [("leading", Spacing::Leading), ("linspace", Spacing::Linspace), ("trailing", Spacing::Trailing)];
     fields.word("timestep_spacing", default, &accepted)
 }
 
@@ -395,7 +394,9 @@ fn read_algorithm(fields: &Fields<'_>) -> Result<Algorithm> {
     use Algorithm::{Dpm, DpmPlusPlus, SdeDpm, SdeDpmPlusPlus};
     let mut accepted = vec![("dpmsolver++", DpmPlusPlus), ("dpmsolver", Dpm), ("deis", DpmPlusPlus)];
     match fields.class {
-        SchedulerClass::DpmMultistep => accepted.extend([("sde-dpmsolver", SdeDpm), ("sde-dpmsolver++", SdeDpmPlusPlus)]),
+        SchedulerClass::DpmMultistep => {
+            accepted.extend([("sde-dpmsolver", SdeDpm), ("sde-dpmsolver++", SdeDpmPlusPlus)])
+        }
         SchedulerClass::DpmSinglestep => accepted.push(("sde-dpmsolver++", SdeDpmPlusPlus)),
         _ => {}
     }
@@ -414,17 +415,16 @@ fn read_kind(fields: &Fields<'_>) -> Result<SolverKind> {
 }
 
 fn read_variance(fields: &Fields<'_>) -> Result<Variance> {
-    use Variance::{FixedLarge, FixedSmall, FixedSmallLog};
+    use Variance::{Large, Small, SmallLog};
     if fields.class == SchedulerClass::Ddpm {
-        let accepted =
-            [("fixed_small", FixedSmall), ("fixed_small_log", FixedSmallLog), ("fixed_large", FixedLarge)];
-        return fields.word("variance_type", FixedSmall, &accepted);
+        let accepted = [("fixed_small", Small), ("fixed_small_log", SmallLog), ("fixed_large", Large)];
+        return fields.word("variance_type", Small, &accepted);
     }
     // The fixed ones, carried over from a DDPM file, mean nothing here; a learned one would change the model's output.
     match fields.get("variance_type").and_then(Value::as_str) {
         Some(learned) if learned.starts_with("learned") => {
             Err(bad("variance_type", format!("{learned:?} is not supported, expected null")))
         }
-        _ => Ok(FixedSmall),
+        _ => Ok(Small),
     }
 }

@@ -89,7 +89,7 @@ pub struct Noise {
 
 #[derive(Clone, Debug)]
 enum Source {
-    Batch(Generator),
+    Batch(Box<Generator>),
     PerImage(Vec<Generator>),
     Given(VecDeque<Tensor>),
 }
@@ -97,7 +97,7 @@ enum Source {
 impl Noise {
     /// One generator for all images of the batch, as diffusers does it with a single generator.
     pub fn batch(seed: u64) -> Self {
-        Self { source: Source::Batch(Generator::new(seed)) }
+        Self { source: Source::Batch(Box::new(Generator::new(seed))) }
     }
 
     /// One generator per image, as diffusers does it with a list: an image is then the same in any batch.
@@ -137,7 +137,9 @@ impl Noise {
             }
         };
         match *shape {
-            [n, h, w, c] => Tensor::from_vec(values, &[n, c, h, w], &Device::Cpu)?.to_channels_last()?.to_device(device),
+            [n, h, w, c] => {
+                Tensor::from_vec(values, &[n, c, h, w], &Device::Cpu)?.to_channels_last()?.to_device(device)
+            }
             _ => Tensor::from_vec(values, shape, device),
         }
     }
