@@ -14,6 +14,7 @@ mod guidance;
 mod noise;
 mod options;
 mod prediction;
+mod read;
 mod sampler;
 mod schedule;
 mod scheduler;
