@@ -89,7 +89,7 @@ pub struct Noise {
 
 #[derive(Clone, Debug)]
 enum Source {
-    Batch(Generator),
+    Batch(Box<Generator>),
     PerImage(Vec<Generator>),
     Given(VecDeque<Tensor>),
 }
@@ -97,7 +97,7 @@ enum Source {
 impl Noise {
     /// One generator for all images of the batch, as diffusers does it with a single generator.
     pub fn batch(seed: u64) -> Self {
-        Self { source: Source::Batch(Generator::new(seed)) }
+        Self { source: Source::Batch(Box::new(Generator::new(seed))) }
     }
 
     /// One generator per image, as diffusers does it with a list: an image is then the same in any batch.
