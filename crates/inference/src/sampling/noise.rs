@@ -151,10 +151,10 @@ impl Noise {
     pub fn draw_first(&mut self, shape: &[usize], device: &Device) -> Result<Tensor> {
         let Source::PerImage(generators) = &mut self.source else { return self.draw(shape, device) };
         let Some(first) = generators.first_mut() else { return self.draw(shape, device) };
-        let mut alone = Self { source: Source::Batch(first.clone()) };
+        let mut alone = Self { source: Source::Batch(Box::new(first.clone())) };
         let drawn = alone.draw(shape, device)?;
         if let Source::Batch(generator) = alone.source {
-            *first = generator;
+            *first = *generator;
         }
         Ok(drawn)
     }
