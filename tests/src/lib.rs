@@ -2,6 +2,8 @@
 
 pub mod files;
 pub mod modules;
+pub mod original;
+pub mod torch;
 
 /// One tensor of a golden case, compared.
 #[derive(Clone, Debug)]
