@@ -17,11 +17,13 @@ mod embedding;
 mod layout;
 mod linear;
 mod norm;
+mod work;
 
 pub use conv2d::Conv2d;
 pub use device::{Device, DeviceInfo, DeviceKind};
 pub use easel_cpu::Activation;
 pub use linear::Epilogue;
+pub use work::multiply_adds;
 
 use crate::{Error, Result};
 use half::{bf16, f16};
