@@ -1,5 +1,8 @@
 //! What crosses crates: the golden cases (reference numbers from diffusers and transformers) and how they are compared.
 
+pub mod files;
+pub mod modules;
+
 /// One tensor of a golden case, compared.
 #[derive(Clone, Debug)]
 pub struct Check {

@@ -1,1 +1,15 @@
 //! The networks, each layer written once for every device, file format and weight type.
+//!
+//! A network is a configuration (read from the `config.json` that diffusers or transformers writes), `new`, which takes its
+//! tensors from [`Weights`](crate::weights::Weights) by the names they have in those libraries, and `forward`. Activations
+//! are channels-last throughout.
+
+mod config;
+
+pub mod attention;
+pub mod clip_text;
+pub mod embeddings;
+pub mod layers;
+pub mod resnet;
+pub mod unet;
+pub mod vae;

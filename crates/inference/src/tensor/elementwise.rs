@@ -43,6 +43,11 @@ impl Tensor {
         self.map("clamp", |x| x.clamp(low as f32, high as f32))
     }
 
+    /// `e^x` of every element.
+    pub fn exp(&self) -> Result<Self> {
+        self.map("exp", candle_core::Tensor::exp)
+    }
+
     /// `self * scale + sum(factor * tensor)`: what a sampler's step comes down to. All shapes are equal.
     pub fn combine(&self, scale: f64, terms: &[(f64, &Self)]) -> Result<Self> {
         const OP: &str = "combine";

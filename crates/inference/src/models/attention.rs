@@ -1,0 +1,64 @@
+//! Multi-head attention with its projections (<https://arxiv.org/abs/1706.03762>), for every network that has one.
+
+use super::layers::Linear;
+use crate::tensor::Epilogue;
+use crate::weights::Weights;
+use crate::{Result, Tensor};
+
+/// Query, key, value and output projections around scaled dot-product attention.
+pub struct Attention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    heads: usize,
+}
+
+impl Attention {
+    /// The attention of CLIP: `q_proj`, `k_proj`, `v_proj`, `out_proj`, all with biases, all of `width`.
+    pub fn clip(weights: &Weights, width: usize, heads: usize) -> Result<Self> {
+        let linear = |name| Linear::new(&weights.pp(name), width, width);
+        let (query, key, value) = (linear("q_proj")?, linear("k_proj")?, linear("v_proj")?);
+        Ok(Self { query, key, value, output: linear("out_proj")?, heads })
+    }
+
+    /// The attention of a UNet: `to_q`, `to_k`, `to_v` without biases, `to_out.0` with one. Keys and values are made
+    /// of a context of `context_width`.
+    pub fn unet(weights: &Weights, width: usize, context_width: usize, heads: usize) -> Result<Self> {
+        let linear = |name, inputs| Linear::without_bias(&weights.pp(name), inputs, width);
+        Ok(Self {
+            query: linear("to_q", width)?,
+            key: linear("to_k", context_width)?,
+            value: linear("to_v", context_width)?,
+            output: Linear::new(&weights.pp("to_out.0"), width, width)?,
+            heads,
+        })
+    }
+
+    /// The single-headed attention of an autoencoder, with biases. Older files name its parts `query`, `key`, `value`,
+    /// `proj_attn`, and some store them as 1x1 convolutions.
+    pub fn autoencoder(weights: &Weights, width: usize) -> Result<Self> {
+        let linear = |name: &str, old: &str| {
+            let name = if weights.pp(old).contains("weight") { old } else { name };
+            Linear::pointwise(&weights.pp(name), width, width)
+        };
+        let (query, key, value) = (linear("to_q", "query")?, linear("to_k", "key")?, linear("to_v", "value")?);
+        Ok(Self { query, key, value, output: linear("to_out.0", "proj_attn")?, heads: 1 })
+    }
+
+    /// `residual + attention(x)`: `x` `[n, t, width]` looks at itself, with `causal` only at its past.
+    pub fn forward(&self, x: &Tensor, causal: bool, residual: &Tensor) -> Result<Tensor> {
+        self.attend(x, x, causal, residual)
+    }
+
+    /// `residual + attention(x, context)`: `x` `[n, t, width]` looks at `context` `[n, k, context_width]`.
+    pub fn forward_cross(&self, x: &Tensor, context: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        self.attend(x, context, false, residual)
+    }
+
+    fn attend(&self, x: &Tensor, context: &Tensor, causal: bool, residual: &Tensor) -> Result<Tensor> {
+        let (key, value) = (self.key.forward(context)?, self.value.forward(context)?);
+        let attended = self.query.forward(x)?.attention(&key, &value, self.heads, causal)?;
+        self.output.forward_with(&attended, Epilogue::residual(residual))
+    }
+}

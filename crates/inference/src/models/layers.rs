@@ -1,0 +1,132 @@
+//! The layers that every network is made of: weights from a file and one op each.
+
+use crate::tensor::{Activation, Conv2d as Geometry, Epilogue};
+use crate::weights::Weights;
+use crate::{Error, Result, Tensor};
+
+/// A fully connected layer.
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// `weight` `[outputs, inputs]` and `bias` `[outputs]`.
+    pub fn new(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
+        let bias = Some(weights.get("bias", &[outputs])?);
+        Ok(Self { weight: weights.get("weight", &[outputs, inputs])?, bias })
+    }
+
+    /// `weight` `[outputs, inputs]` alone.
+    pub fn without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
+        Ok(Self { weight: weights.get("weight", &[outputs, inputs])?, bias: None })
+    }
+
+    /// The same with a bias, where some files store the weight as a 1x1 convolution `[outputs, inputs, 1, 1]`.
+    pub fn pointwise(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
+        let weight = match weights.get("weight", &[outputs, inputs]) {
+            Err(Error::TensorShape { got, .. }) if got.len() == 4 => {
+                weights.conv("weight", [outputs, inputs, 1, 1])?.reshape(&[outputs, inputs])?
+            }
+            other => other?,
+        };
+        Ok(Self { weight, bias: Some(weights.get("bias", &[outputs])?) })
+    }
+
+    /// `[.., inputs]` to `[.., outputs]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_with(x, Epilogue::default())
+    }
+
+    /// The same, then the epilogue.
+    pub fn forward_with(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        x.linear(&self.weight, self.bias.as_ref(), epilogue)
+    }
+}
+
+/// A channels-last convolution.
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    geometry: Geometry,
+}
+
+impl Conv2d {
+    /// A square kernel of side `kernel` with a bias.
+    pub fn new(weights: &Weights, inputs: usize, outputs: usize, kernel: usize, geometry: Geometry) -> Result<Self> {
+        let bias = Some(weights.get("bias", &[outputs])?);
+        Ok(Self { bias, ..Self::without_bias(weights, inputs, outputs, kernel, geometry)? })
+    }
+
+    /// A square kernel of side `kernel` alone.
+    pub fn without_bias(
+        weights: &Weights,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        geometry: Geometry,
+    ) -> Result<Self> {
+        Ok(Self { weight: weights.conv("weight", [outputs, inputs, kernel, kernel])?, bias: None, geometry })
+    }
+
+    /// A 3x3 kernel that keeps the size.
+    pub fn same(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
+        Self::new(weights, inputs, outputs, 3, Geometry::padded(1))
+    }
+
+    /// `[n, h, w, inputs]` to `[n, h', w', outputs]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_with(x, Epilogue::default())
+    }
+
+    /// The same, then the epilogue.
+    pub fn forward_with(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        x.conv2d(&self.weight, self.bias.as_ref(), self.geometry, epilogue)
+    }
+
+    /// Stretches the input to `size` (height, width; nearest neighbour), then convolves.
+    pub fn forward_stretched(&self, x: &Tensor, size: [usize; 2]) -> Result<Tensor> {
+        let geometry = Geometry { stretch_to: Some(size), ..self.geometry };
+        x.conv2d(&self.weight, self.bias.as_ref(), geometry, Epilogue::default())
+    }
+}
+
+/// Group norm with a learned scale and shift per channel.
+pub struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: usize,
+    eps: f64,
+}
+
+impl GroupNorm {
+    /// `weight` and `bias` `[channels]`.
+    pub fn new(weights: &Weights, channels: usize, groups: usize, eps: f64) -> Result<Self> {
+        let (weight, bias) = (weights.get("weight", &[channels])?, weights.get("bias", &[channels])?);
+        Ok(Self { weight, bias, groups, eps })
+    }
+
+    /// Norms `[n, .., channels]`, then applies `activation`.
+    pub fn forward(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        x.group_norm(self.groups, self.eps, &self.weight, &self.bias, activation)
+    }
+}
+
+/// Layer norm with a learned scale and shift.
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// `weight` and `bias` `[width]`.
+    pub fn new(weights: &Weights, width: usize, eps: f64) -> Result<Self> {
+        Ok(Self { weight: weights.get("weight", &[width])?, bias: weights.get("bias", &[width])?, eps })
+    }
+
+    /// Norms `[.., width]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.layer_norm(self.eps, &self.weight, &self.bias)
+    }
+}

@@ -1,0 +1,139 @@
+//! Autoencoders between pictures and latents, and one type over the kinds that there are.
+
+mod kl;
+mod tiling;
+mod tiny;
+
+pub use kl::{AutoencoderKl, AutoencoderKlConfig};
+pub use tiling::Tiling;
+pub use tiny::{AutoencoderTiny, AutoencoderTinyConfig};
+
+use super::config::Fields;
+use crate::weights::Weights;
+use crate::{Result, Tensor};
+use serde_json::Value;
+
+/// Any autoencoder. Pictures are `[n, h, w, 3]` in -1..1, latents `[n, h / f, w / f, c]` for a factor `f`, usually 8.
+pub enum Autoencoder {
+    /// The large one of the original models.
+    Kl(Box<AutoencoderKl>),
+    /// The distilled one (TAESD).
+    Tiny(Box<AutoencoderTiny>),
+}
+
+/// A picture in latent space, as an encoder returns it: a Gaussian, or a point.
+pub struct Encoded {
+    /// The mean of the Gaussian, or the point: `[n, h, w, c]`.
+    pub mean: Tensor,
+    /// The logarithm of the variance, limited to -30..20. `None` means a point.
+    pub log_variance: Option<Tensor>,
+}
+
+impl Encoded {
+    /// A sample, made of `noise` `[n, h, w, c]`. A point is its own sample.
+    pub fn sample(&self, noise: &Tensor) -> Result<Tensor> {
+        match &self.log_variance {
+            Some(log_variance) => self.mean.add(&log_variance.scale(0.5)?.exp()?.mul(noise)?),
+            None => Ok(self.mean.clone()),
+        }
+    }
+}
+
+impl Autoencoder {
+    /// Reads `config.json` (by its `_class_name`; without one it is an `AutoencoderKL`) and takes the weights.
+    pub fn new(weights: &Weights, file: &str, json: &Value) -> Result<Self> {
+        let fields = Fields::new(file, json)?;
+        match fields.text("_class_name")? {
+            None | Some("AutoencoderKL") => {
+                Ok(Self::Kl(Box::new(AutoencoderKl::new(weights, AutoencoderKlConfig::from_json(file, json)?)?)))
+            }
+            Some("AutoencoderTiny") => {
+                Ok(Self::Tiny(Box::new(AutoencoderTiny::new(weights, AutoencoderTinyConfig::from_json(file, json)?)?)))
+            }
+            Some(other) => {
+                let reason = format!("{other:?} is not supported, only AutoencoderKL and AutoencoderTiny");
+                Err(fields.error("_class_name", reason))
+            }
+        }
+    }
+
+    /// Channels of the latents.
+    pub fn latent_channels(&self) -> usize {
+        match self {
+            Self::Kl(vae) => vae.config().latent_channels,
+            Self::Tiny(vae) => vae.config().latent_channels,
+        }
+    }
+
+    /// Pixels per latent, in each direction.
+    pub fn factor(&self) -> usize {
+        match self {
+            Self::Kl(vae) => vae.config().factor(),
+            Self::Tiny(vae) => vae.config().factor(),
+        }
+    }
+
+    /// Encodes a picture; with `tiling`, piece by piece if it is larger than one tile.
+    pub fn encode(&self, image: &Tensor, tiling: Option<Tiling>) -> Result<Encoded> {
+        let encode = |image: &Tensor| match self {
+            Self::Kl(vae) => vae.encode_moments(image),
+            Self::Tiny(vae) => vae.encode(image),
+        };
+        let encoded = match tiling {
+            Some(tiling) => tiling.encode(image, self.factor(), encode)?,
+            None => encode(image)?,
+        };
+        match self {
+            Self::Kl(vae) => vae.posterior(&encoded),
+            Self::Tiny(_) => Ok(Encoded { mean: encoded, log_variance: None }),
+        }
+    }
+
+    /// Decodes latents that were [unscaled](Self::unscale); with `tiling`, piece by piece if they are larger than a tile.
+    pub fn decode(&self, latents: &Tensor, tiling: Option<Tiling>) -> Result<Tensor> {
+        let decode = |latents: &Tensor| match self {
+            Self::Kl(vae) => vae.decode(latents),
+            Self::Tiny(vae) => vae.decode(latents),
+        };
+        match tiling {
+            Some(tiling) => tiling.decode(latents, self.factor(), decode),
+            None => decode(latents),
+        }
+    }
+
+    /// The tiling that diffusers uses for this autoencoder.
+    pub fn tiling(&self) -> Tiling {
+        match self {
+            Self::Kl(vae) => Tiling::new(vae.config().sample_size / vae.config().factor()),
+            Self::Tiny(_) => Tiling::new(64),
+        }
+    }
+
+    /// Encoder output to what the denoiser works on: `(latents - shift) * scale`.
+    pub fn scale(&self, latents: &Tensor) -> Result<Tensor> {
+        let (scale, shift) = self.scale_and_shift();
+        latents.affine(scale, -shift * scale)
+    }
+
+    /// What the denoiser works on to decoder input: `latents / scale + shift`.
+    pub fn unscale(&self, latents: &Tensor) -> Result<Tensor> {
+        let (scale, shift) = self.scale_and_shift();
+        latents.affine(1.0 / scale, shift)
+    }
+
+    fn scale_and_shift(&self) -> (f64, f64) {
+        match self {
+            Self::Kl(vae) => (vae.config().scaling_factor, vae.config().shift_factor),
+            Self::Tiny(vae) => (vae.config().scaling_factor, vae.config().shift_factor),
+        }
+    }
+}
+
+/// Reads `scaling_factor`, by which latents are divided, and `shift_factor`.
+fn scale_and_shift(fields: &Fields<'_>, default_scale: f64) -> Result<(f64, f64)> {
+    let scale = fields.number("scaling_factor", default_scale)?;
+    if scale == 0.0 {
+        return Err(fields.error("scaling_factor", "0 is not supported, latents are divided by it"));
+    }
+    Ok((scale, fields.number("shift_factor", 0.0)?))
+}

@@ -1,0 +1,179 @@
+//! The networks one by one against the golden cases of kind `text`, `denoiser`, `vae_decode` and `vae_encode`.
+
+use crate::files::{Array, load_weights, read_arrays, read_json};
+use crate::{Check, relative_error};
+use anyhow::{Context, Result, anyhow};
+use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
+use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
+use easel_inference::models::vae::Autoencoder;
+use easel_inference::{Device, Tensor};
+use pollster::block_on;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Runs every case of `dir` (laid out as `tests/golden/sd15` or `tests/golden/taesd`) that tests one network which this
+/// crate has. If one fails, the checks that follow it compare intermediate results, as far as the case has any.
+pub fn run(dir: &Path) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    let cases = read_json(&dir.join("cases/cases.json"))?;
+    for case in cases["cases"].as_array().into_iter().flatten() {
+        let case = Case::read(dir, case)?;
+        let found = match case.kind.as_str() {
+            "text" => case.text(),
+            "denoiser" if dir.join("unet").is_dir() => case.denoiser(),
+            "vae_decode" => case.vae_decode(),
+            "vae_encode" => case.vae_encode(),
+            _ => continue,
+        };
+        checks.extend(found.with_context(|| case.label())?);
+    }
+    Ok(checks)
+}
+
+struct Case<'a> {
+    dir: &'a Path,
+    name: String,
+    kind: String,
+    tolerances: Value,
+    arrays: BTreeMap<String, Array>,
+    device: Device,
+}
+
+impl<'a> Case<'a> {
+    fn read(dir: &'a Path, json: &Value) -> Result<Self> {
+        let text = |field: &str| json[field].as_str().unwrap_or_default().to_owned();
+        let arrays = match text("kind").as_str() {
+            "text" | "denoiser" | "vae_decode" | "vae_encode" => read_arrays(&dir.join("cases").join(text("file")))?,
+            _ => BTreeMap::new(),
+        };
+        let tolerances = json["tol"]["f32"].clone();
+        Ok(Self { dir, name: text("name"), kind: text("kind"), tolerances, arrays, device: Device::Cpu })
+    }
+
+    fn label(&self) -> String {
+        let folder = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        format!("{folder}/{}", self.name)
+    }
+
+    fn array(&self, name: &str) -> Result<&Array> {
+        self.arrays.get(name).ok_or_else(|| anyhow!("no tensor {name}"))
+    }
+
+    /// Compares `got`, given in the layout of the file, with the case's tensor `name`.
+    fn check(&self, name: &str, got: &Tensor, tolerance: f64) -> Result<Check> {
+        let expected = self.array(name)?;
+        let same_shape = got.shape() == expected.shape;
+        let error = if same_shape { relative_error(&block_on(got.to_vec())?, &expected.data) } else { f64::INFINITY };
+        Ok(Check { case: self.label(), tensor: name.to_owned(), error, tolerance })
+    }
+
+    fn tolerance(&self, name: &str) -> Result<f64> {
+        self.tolerances[name].as_f64().ok_or_else(|| anyhow!("no tolerance for {name}"))
+    }
+
+    fn text(&self) -> Result<Vec<Check>> {
+        let folder = self.dir.join(self.name.replacen("text", "text_encoder", 1));
+        let json = read_json(&folder.join("config.json"))?;
+        if json["model_type"] != "clip_text_model" {
+            return Ok(Vec::new());
+        }
+        let encoder = clip_text(&folder, &self.device)?;
+        let ids: Vec<Vec<u32>> =
+            self.array("input_ids")?.rows().map(|row| row.iter().map(|id| *id as u32).collect()).collect();
+        let out = encoder.forward(&ids)?;
+        let skipped = encoder.final_layer_norm(out.hidden_state(1)?)?;
+        let mut tensors = vec![
+            ("penultimate", out.penultimate()?, "penultimate"),
+            ("clip_skip_1", &skipped, "penultimate"),
+            ("last_hidden_state", &out.last_hidden_state, "last_hidden_state"),
+            ("pooled", &out.pooled, "pooled"),
+        ];
+        tensors.extend(out.text_embeds.iter().map(|embeds| ("text_embeds", embeds, "text_embeds")));
+        let present = tensors.into_iter().filter(|(name, ..)| self.arrays.contains_key(*name));
+        present.map(|(name, tensor, like)| self.check(name, tensor, self.tolerance(like)?)).collect()
+    }
+
+    fn denoiser(&self) -> Result<Vec<Check>> {
+        let unet = unet(&self.dir.join("unet"), &self.device)?;
+        let mut conditioning = UNetConditioning::default();
+        if let Ok(text_embeds) = self.array("text_embeds") {
+            let time_ids = self.array("time_ids")?.rows().map(|row| row.iter().map(|x| f64::from(*x)).collect());
+            let text_embeds = text_embeds.tensor(&self.device)?;
+            conditioning.added = Some(AddedConditioning { text_embeds, time_ids: time_ids.collect() });
+        }
+        let sample = self.array("sample")?.channels_last(&self.device)?;
+        let timestep = f64::from(self.array("timestep")?.data[0]);
+        let states = self.array("encoder_hidden_states")?.tensor(&self.device)?;
+        let mut probes = Vec::new();
+        let out = unet.forward_probed(&sample, timestep, &states, &conditioning, &mut |name, tensor| {
+            probes.push((name.to_owned(), tensor.clone()));
+            Ok(())
+        })?;
+        let mut checks = vec![self.check("out", &out.to_channels_first()?, self.tolerance("out")?)?];
+        if !checks[0].passed() {
+            checks.extend(self.probes(&probes)?);
+        }
+        Ok(checks)
+    }
+
+    /// Intermediate results that the case has, in the order in which they were computed.
+    fn probes(&self, probes: &[(String, Tensor)]) -> Result<Vec<Check>> {
+        let mut checks = Vec::new();
+        for (name, tensor) in probes {
+            // A block that returns several tensors has the first one under `.0`.
+            let names = [format!("probe.{name}"), format!("probe.{name}.0")];
+            let Some(name) = names.iter().find(|name| self.arrays.contains_key(*name)) else { continue };
+            let broadcast = self.array(name)?.shape.first() != tensor.shape().first();
+            let tensor = if broadcast { tensor.repeat(self.array(name)?.shape[0])? } else { tensor.clone() };
+            let tensor = if tensor.shape().len() == 4 { tensor.to_channels_first()? } else { tensor };
+            checks.push(self.check(name, &tensor, self.tolerance("out")?)?);
+        }
+        Ok(checks)
+    }
+
+    fn vae_decode(&self) -> Result<Vec<Check>> {
+        let latents = self.array("latents")?.channels_last(&self.device)?;
+        let decoded = self.autoencoder()?.decode(&latents, None)?.to_channels_first()?;
+        Ok(vec![self.check("decoded", &decoded, self.tolerance("decoded")?)?])
+    }
+
+    fn vae_encode(&self) -> Result<Vec<Check>> {
+        let image = self.array("image")?.channels_last(&self.device)?;
+        let encoded = self.autoencoder()?.encode(&image, None)?;
+        let mean = encoded.mean.to_channels_first()?;
+        let Some(log_variance) = encoded.log_variance else {
+            return Ok(vec![self.check("latents", &mean, self.tolerance("latents")?)?]);
+        };
+        let log_variance = log_variance.to_channels_first()?;
+        Ok(vec![
+            self.check("mean", &mean, self.tolerance("mean")?)?,
+            self.check("logvar", &log_variance, self.tolerance("logvar")?)?,
+        ])
+    }
+
+    fn autoencoder(&self) -> Result<Autoencoder> {
+        let inside = self.dir.join("vae");
+        autoencoder(if inside.is_dir() { &inside } else { self.dir }, &self.device)
+    }
+}
+
+/// The CLIP text encoder of a folder.
+pub fn clip_text(folder: &Path, device: &Device) -> Result<ClipText> {
+    let file = folder.join("config.json");
+    let config = ClipTextConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
+    Ok(ClipText::new(&load_weights(folder, device)?, config)?)
+}
+
+/// The UNet of a folder.
+pub fn unet(folder: &Path, device: &Device) -> Result<UNet> {
+    let file = folder.join("config.json");
+    let config = UNetConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
+    Ok(UNet::new(&load_weights(folder, device)?, config)?)
+}
+
+/// The autoencoder of a folder.
+pub fn autoencoder(folder: &Path, device: &Device) -> Result<Autoencoder> {
+    let file = folder.join("config.json");
+    Ok(Autoencoder::new(&load_weights(folder, device)?, &file.display().to_string(), &read_json(&file)?)?)
+}
