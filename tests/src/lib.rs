@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod modules;
+pub mod tokenizer;
 
 /// One tensor of a golden case, compared.
 #[derive(Clone, Debug)]
