@@ -3,6 +3,9 @@
 pub mod files;
 pub mod modules;
 pub mod tokenizer;
+mod archive;
+pub mod rng;
+pub mod schedulers;
 
 /// One tensor of a golden case, compared.
 #[derive(Clone, Debug)]

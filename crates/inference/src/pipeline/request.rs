@@ -95,6 +95,8 @@ pub struct Request {
     pub sizes: SizeConditioning,
     /// Pictures computed at once. One at a time gives every picture the same bytes alone and in a batch.
     pub batch_size: usize,
+    /// Draw the noise of a whole batch from the first picture's seed, as diffusers does when it is given one generator.
+    pub one_generator: bool,
     /// Send a small preview with every this many denoising steps; 0 sends none.
     pub preview_every: usize,
     /// Decode in overlapping tiles; `None` does so for pictures that are large for the autoencoder.

@@ -17,6 +17,7 @@ mod embedding;
 mod layout;
 mod linear;
 mod norm;
+mod threshold;
 mod work;
 
 pub use conv2d::Conv2d;
