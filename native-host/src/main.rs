@@ -26,7 +26,11 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Exit {
-    let as_events = matches!(&command, Command::Generate(args) if args.output.json);
+    let as_events = match &command {
+        Command::Generate(args) => args.output.json,
+        Command::Pull(args) => args.json,
+        _ => false,
+    };
     let result = match command {
         Command::Generate(args) => commands::generate(&args),
         Command::Models(args) => commands::models(&args),

@@ -1,6 +1,6 @@
 //! Models as the command uses them: found by name, loaded, run. The stub model is one too.
 
-use crate::args::Vae;
+use crate::args::{PullArgs, Vae};
 use crate::pending::*;
 use anyhow::{Result, bail};
 use easel_host::embedded;
@@ -9,6 +9,8 @@ use easel_inference::DType;
 use easel_inference::pipeline::Parameters;
 use easel_inference::pipeline::{CancelToken, Image, Phase, Progress, Prompt, Request, Watcher};
 use easel_inference::tensor::DeviceKind;
+use serde_json::Value;
+use std::path::PathBuf;
 
 /// The size of the stub model's pictures.
 const STUB_SIZE: usize = 512;
@@ -22,6 +24,70 @@ pub(crate) struct LoadOptions {
     /// The variant of the weight files that is preferred.
     pub(crate) variant: Option<String>,
     pub(crate) vae: Option<Vae>,
+}
+
+/// What is inside a model.
+pub(crate) struct Contents {
+    pub(crate) name: String,
+    pub(crate) family: String,
+    pub(crate) components: Vec<Component>,
+    pub(crate) scheduler: Value,
+}
+
+/// One network of a model.
+pub(crate) struct Component {
+    pub(crate) name: String,
+    /// As diffusers would have written it; detected where the file has none.
+    pub(crate) config: Value,
+    pub(crate) tensors: Vec<TensorInfo>,
+}
+
+/// One tensor of a file.
+pub(crate) struct TensorInfo {
+    pub(crate) name: String,
+    pub(crate) dtype: &'static str,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: u64,
+}
+
+impl Component {
+    /// The class that diffusers or transformers would build.
+    pub(crate) fn class(&self) -> &str {
+        let class = self.config["_class_name"].as_str().or_else(|| self.config["architectures"][0].as_str());
+        class.unwrap_or("-")
+    }
+
+    /// The number of elements of all tensors.
+    pub(crate) fn parameters(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum()
+    }
+
+    /// The size of all tensors as they are stored.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.bytes).sum()
+    }
+}
+
+/// Looks into a model without loading it.
+pub(crate) fn contents(place: &Place, _variant: Option<&str>) -> Result<Contents> {
+    bail!("models cannot be read yet: {place:?}")
+}
+
+/// How far the download of one file is, in bytes.
+pub(crate) struct Download<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) done: u64,
+    pub(crate) of: u64,
+}
+
+/// Downloads a repository; the folder that it is in.
+pub(crate) fn pull(
+    repository: &str,
+    _args: &PullArgs,
+    _watch: &mut dyn FnMut(Download<'_>),
+    _cancel: &CancelToken,
+) -> Result<PathBuf> {
+    bail!("{repository}: nothing can be downloaded yet")
 }
 
 /// Something that makes pictures.

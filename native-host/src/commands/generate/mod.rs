@@ -34,7 +34,7 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
 
 /// Writes picture `index` and tells of it.
 fn save(mut picture: Picture, index: usize, plan: &Plan, report: &mut Report) -> Result<()> {
-    reuse::note_quality(&mut picture.parameters, plan.quality);
+    reuse::complete(&mut picture.parameters, plan);
     let parameters = picture.parameters.to_string();
     let format = plan.output.format();
     let bytes = picture::encode(&picture.image, format, plan.quality, &parameters)?;

@@ -9,6 +9,7 @@ use crate::picture;
 use anyhow::{Context, Result, bail};
 use easel_host::names::{self, Place};
 use easel_inference::pipeline::{InitImage, PromptOptions, Request};
+use easel_inference::sampling::Scheduler;
 use easel_inference::text::MAX_PROMPT_BYTES;
 use std::io::Read;
 
@@ -42,6 +43,7 @@ impl Plan {
         };
         let mut request = request(&args.picture, &reused, &prompt)?;
         request.validate()?;
+        request.scheduler.as_deref().map(str::parse::<Scheduler>).transpose()?;
         let format = reused.format.unwrap_or(Format::Png);
         let output = Output::plan(&args.output, &prompt, request.prompts.len(), format)?;
         request.init = init(&args.init, &reused)?;
@@ -89,7 +91,7 @@ fn request(args: &PictureArgs, reused: &Reused, prompt: &str) -> Result<Request>
     request.scheduler = args.scheduler.clone().or_else(|| reused.scheduler());
     request.eta = args.eta.or(reused.eta()).unwrap_or(0.0);
     request.batch_size = args.batch_size;
-    request.tiling = args.tiling.map(|tiling| tiling == OnOff::On);
+    request.tiling = args.tiling.map(|tiling| tiling == OnOff::On).or(reused.tiling());
     Ok(request)
 }
 

@@ -1,13 +1,17 @@
 //! The settings of an earlier picture, taken from its metadata, for making it again or with something changed.
 
+use super::plan::Plan;
 use crate::args::{Format, Vae};
 use crate::picture;
 use anyhow::Result;
 use easel_inference::pipeline::Parameters;
 use std::path::Path;
 
-/// The key of the JPEG quality, which is no setting of the model but changes the file.
-const QUALITY_KEY: &str = "JPEG quality";
+/// Settings of the file or of the run that the pipeline does not note itself.
+const QUALITY: &str = "JPEG quality";
+const WEIGHTING: &str = "Prompt weighting";
+const LONG_PROMPTS: &str = "Long prompts";
+const TILING: &str = "Tiling";
 
 /// What is known of an earlier picture; nothing by default.
 #[derive(Default)]
@@ -75,11 +79,8 @@ impl Reused {
     }
 
     pub(super) fn vae(&self) -> Option<Vae> {
-        match self.parameters.vae.as_deref() {
-            Some("tiny") => Some(Vae::Tiny),
-            Some("full") => Some(Vae::Full),
-            _ => None,
-        }
+        let name = self.parameters.vae.as_deref()?;
+        [Vae::Tiny, Vae::Full].into_iter().find(|vae| vae.name() == name)
     }
 
     /// Layers to skip; the metadata counts from the last one, which is 1.
@@ -88,15 +89,19 @@ impl Reused {
     }
 
     pub(super) fn weighting(&self) -> bool {
-        self.other("Prompt weighting").is_some()
+        self.other(WEIGHTING).is_some()
     }
 
     pub(super) fn long_prompts(&self) -> bool {
-        self.other("Long prompts").is_some()
+        self.other(LONG_PROMPTS).is_some()
+    }
+
+    pub(super) fn tiling(&self) -> Option<bool> {
+        self.other(TILING).map(|tiling| tiling == "on")
     }
 
     pub(super) fn quality(&self) -> Option<u8> {
-        self.other(QUALITY_KEY)?.parse().ok()
+        self.other(QUALITY)?.parse().ok()
     }
 
     fn other(&self, key: &str) -> Option<&str> {
@@ -104,7 +109,16 @@ impl Reused {
     }
 }
 
-/// Notes a JPEG quality that was asked for, so that the same file can be made again.
-pub(super) fn note_quality(parameters: &mut Parameters, quality: Option<u8>) {
-    parameters.other.extend(quality.map(|quality| (QUALITY_KEY.to_owned(), quality.to_string())));
+/// Completes a picture's settings with what changes its file and is not there yet.
+pub(super) fn complete(parameters: &mut Parameters, plan: &Plan) {
+    let request = &plan.request;
+    let on = |switch: bool| if switch { "on" } else { "off" }.to_owned();
+    let settings = [
+        (WEIGHTING, request.prompt_options.weighting.then(|| on(true))),
+        (LONG_PROMPTS, request.prompt_options.long.then(|| on(true))),
+        (TILING, request.tiling.map(on)),
+        (QUALITY, plan.quality.map(|quality| quality.to_string())),
+    ];
+    parameters.vae = parameters.vae.take().or_else(|| plan.load.vae.map(|vae| vae.name().to_owned()));
+    parameters.other.extend(settings.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
 }
