@@ -38,7 +38,11 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
         let error = relative_error(&block_on(latents.to_vec())?, &expected("final_latents")?.data);
         check("final_latents", error, LATENTS_TOLERANCE);
         let image = &pictures.first().context("no picture")?.image;
-        check("image (levels)", levels_apart(&image.rgb8, expected("image")?, image.width * image.height), LEVELS_TOLERANCE);
+        check(
+            "image (levels)",
+            levels_apart(&image.rgb8, expected("image")?, image.width * image.height),
+            LEVELS_TOLERANCE,
+        );
     }
     Ok(checks)
 }

@@ -4,7 +4,8 @@ use crate::files::{Array, read_arrays, read_json};
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow, bail};
 use easel_inference::pipeline::{
-    CancelToken, Image, InitImage, LoadOptions, Pipeline, Probe, Prompt, PromptOptions, Request, SizeConditioning, Watcher,
+    CancelToken, Image, InitImage, LoadOptions, Pipeline, Probe, Prompt, PromptOptions, Request, SizeConditioning,
+    Watcher,
 };
 use easel_inference::sampling::SchedulerConfig;
 use easel_inference::weights::ModelFiles;
@@ -223,6 +224,7 @@ fn texts(value: &Value) -> Vec<String> {
 /// A picture `[h, w, 3]` or a mask `[h, w]`.
 fn image(array: &Array, channels: usize) -> Result<Image> {
     let [height, width] = [array.shape[0], array.shape[1]];
-    let rgb8 = array.data.iter().flat_map(|x| std::iter::repeat_n(*x as u8, if channels == 1 { 3 } else { 1 })).collect();
+    let rgb8 =
+        array.data.iter().flat_map(|x| std::iter::repeat_n(*x as u8, if channels == 1 { 3 } else { 1 })).collect();
     Ok(Image { width, height, rgb8 })
 }

@@ -98,7 +98,13 @@ impl Case<'_> {
 
     fn check_schedule(&mut self, sampler: &Sampler, respaced: bool) {
         if let Some(reference) = self.tensor("timesteps") {
-            let tolerance = if reference.whole { 0.0 } else if respaced { 2e-2 } else { 1e-3 };
+            let tolerance = if reference.whole {
+                0.0
+            } else if respaced {
+                2e-2
+            } else {
+                1e-3
+            };
             let got: Vec<f32> = sampler.timesteps().iter().map(|t| *t as f32).collect();
             self.push("timesteps", absolute_error(&got, &reference.data), tolerance);
         }

@@ -6,6 +6,7 @@
 use crate::activation::exp;
 use crate::linear::{Matrix, product_add};
 use crate::parallel::for_each_chunk;
+use crate::simd::vectorised;
 
 /// The geometry of an attention call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,14 +59,36 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, out: &
     }
 }
 
-/// `softmax(row * scale)` in place; the maximum is taken away first, so that nothing overflows.
-fn softmax(row: &mut [f32], scale: f32) {
-    let max = row.iter().fold(f32::NEG_INFINITY, |max, x| max.max(*x)) * scale;
-    let mut sum = 0.0;
-    for x in row.iter_mut() {
-        *x = exp(*x * scale - max);
-        sum += *x;
+vectorised! {
+    /// `softmax(row * scale)` in place; the maximum is taken away first, so that nothing overflows.
+    fn softmax(row: &mut [f32], scale: f32) {
+        /// So many running values, because a single one would chain every step to the one before it.
+        const LANES: usize = 16;
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        for chunk in row.chunks(LANES) {
+            for (max, x) in largest.iter_mut().zip(chunk) {
+                *max = if *x > *max { *x } else { *max };
+            }
+        }
+        let mut max = f32::NEG_INFINITY;
+        for x in largest {
+            max = if x > max { x } else { max };
+        }
+        let max = max * scale;
+        let mut sums = [0.0; LANES];
+        for chunk in row.chunks_mut(LANES) {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *x = exp(*x * scale - max);
+                *sum += *x;
+            }
+        }
+        let mut total = 0.0;
+        for sum in sums {
+            total += sum;
+        }
+        let inverse = 1.0 / total;
+        for x in row {
+            *x *= inverse;
+        }
     }
-    let inverse = 1.0 / sum;
-    row.iter_mut().for_each(|x| *x *= inverse);
 }

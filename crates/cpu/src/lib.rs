@@ -6,9 +6,11 @@
 pub mod activation;
 pub mod attention;
 pub mod conv2d;
+pub mod elementwise;
 pub mod linear;
 pub mod norm;
 pub mod parallel;
+mod simd;
 mod weight;
 
 pub use activation::Activation;

@@ -11,8 +11,12 @@ NOTE = (
     "latents are scaled by the scheduler; the masked image is image * (mask < 0.5) in [-1, 1], so mid-grey "
     "under the mask; no blending after the steps. "
 )
-FULL = "strength 1: the image itself is not encoded: draw.0 is the noise, draw.1 the posterior sample of the masked image"
-PART_WAY = "strength < 1: draw.0: posterior sample of the image, draw.1: noise, draw.2: posterior sample of the masked image"
+FULL = (
+    "strength 1: the image itself is not encoded: draw.0 is the noise, draw.1 the posterior sample of the masked image"
+)
+PART_WAY = (
+    "strength < 1: draw.0: posterior sample of the image, draw.1: noise, draw.2: posterior sample of the masked image"
+)
 
 
 def build(root, prof, merges):

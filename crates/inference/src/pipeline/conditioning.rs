@@ -61,21 +61,16 @@ impl TextEncoders {
             let positive = positive.map(String::as_str);
             if guided { negative.chain(positive).collect() } else { positive.collect() }
         };
+        let negatives = if guided { prompts.len() } else { 0 };
+        let reading = ReadingPlan { options, negatives };
         match self {
             Self::One(encoder) => {
-                let states = encoder.encode(&texts(false), options, |output, encoder| {
-                    if options.clip_skip == 0 {
-                        return Ok(output.last_hidden_state.clone());
-                    }
-                    encoder.final_layer_norm(output.hidden_state(options.clip_skip)?)
-                }, run)?;
+                let states = encoder.encode(&texts(false), reading, State::Last, run)?;
                 Ok((states.hidden, None))
             }
             Self::Two { first, second, zeros_for_missing_negative } => {
-                let skipped = options.clip_skip + 1;
-                let select = |output: &ClipTextOutput, _: &ClipText| output.hidden_state(skipped).cloned();
-                let left = first.encode(&texts(false), options, select, run)?;
-                let right = second.encode(&texts(true), options, select, run)?;
+                let left = first.encode(&texts(false), reading, State::Penultimate, run)?;
+                let right = second.encode(&texts(true), reading, State::Penultimate, run)?;
                 let mut states = TextStates { hidden: Tensor::concat(&[&left.hidden, &right.hidden], 2)?, ..right };
                 if guided && *zeros_for_missing_negative {
                     states.blank(prompts.iter().map(|prompt| prompt.negative.is_none()))?;
@@ -86,28 +81,62 @@ impl TextEncoders {
     }
 }
 
+/// Which hidden state a family is conditioned on when no layers are skipped.
+#[derive(Clone, Copy)]
+enum State {
+    /// The last one, after the final layer norm. With layers skipped, the norm stays.
+    Last,
+    /// The last but one, without it.
+    Penultimate,
+}
+
+impl State {
+    fn select(self, output: &ClipTextOutput, model: &ClipText, skipped: usize) -> Result<Tensor> {
+        match self {
+            Self::Last if skipped == 0 => Ok(output.last_hidden_state.clone()),
+            Self::Last => model.final_layer_norm(output.hidden_state(skipped)?),
+            Self::Penultimate => output.hidden_state(skipped + 1).cloned(),
+        }
+    }
+}
+
+/// How a batch of texts is read, of which the first few are negative prompts.
+#[derive(Clone, Copy)]
+struct ReadingPlan {
+    options: PromptOptions,
+    negatives: usize,
+}
+
+impl ReadingPlan {
+    /// The hidden state that the family uses. As in diffusers, skipping layers leaves the negative prompt alone.
+    fn select(self, state: State, output: &ClipTextOutput, model: &ClipText) -> Result<Tensor> {
+        let skipped = self.options.clip_skip;
+        let selected = state.select(output, model, skipped)?;
+        if skipped == 0 || self.negatives == 0 {
+            return Ok(selected);
+        }
+        let all = selected.dims::<3>("clip_skip")?[0];
+        let negative = state.select(output, model, 0)?.narrow(0, 0, self.negatives)?;
+        Tensor::concat(&[&negative, &selected.narrow(0, self.negatives, all - self.negatives)?], 0)
+    }
+}
+
 impl TextEncoder {
-    /// Encodes texts window by window; `select` picks the hidden state that the family uses.
-    fn encode(
-        &self,
-        texts: &[&str],
-        options: PromptOptions,
-        select: impl Fn(&ClipTextOutput, &ClipText) -> Result<Tensor>,
-        run: &mut Run<'_>,
-    ) -> Result<TextStates> {
-        let reading = Reading { weighting: options.weighting, long: options.long };
+    /// Encodes texts window by window.
+    fn encode(&self, texts: &[&str], plan: ReadingPlan, state: State, run: &mut Run<'_>) -> Result<TextStates> {
+        let reading = Reading { weighting: plan.options.weighting, long: plan.options.long };
         let read = |text: &&str| read_prompt(&self.tokenizer, text, reading);
         let mut prompts = texts.iter().map(read).collect::<Result<Vec<_>>>()?;
         equalize_windows(&self.tokenizer, &mut prompts);
         for truncated in prompts.iter().filter_map(|prompt| prompt.truncated.as_ref()) {
-            run.warn(&truncated.to_string());
+            run.warn(truncated.to_string());
         }
         let (mut hidden, mut pooled) = (Vec::new(), None);
         for window in 0..prompts.first().map_or(0, |prompt| prompt.windows.len()) {
             run.cancel.check()?;
             let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.windows[window].ids.clone()).collect();
             let output = self.model.forward(&ids)?;
-            hidden.push(apply_weights(&select(&output, &self.model)?, &weights(&prompts, window))?);
+            hidden.push(apply_weights(&plan.select(state, &output, &self.model)?, &weights(&prompts, window))?);
             // The pooled embedding is that of the first window.
             pooled = pooled.or(output.text_embeds);
         }
@@ -146,7 +175,11 @@ pub(super) fn added_conditioning(
 ) -> Result<AddedConditioning> {
     let Some(text_embeds) = pooled else {
         let reason = "the second text encoder has no text_projection, which SDXL's pooled embedding needs";
-        return Err(Error::Config { file: "text_encoder_2".into(), field: "projection_dim".into(), reason: reason.into() });
+        return Err(Error::Config {
+            file: "text_encoder_2".into(),
+            field: "projection_dim".into(),
+            reason: reason.into(),
+        });
     };
     let ids = |original: [usize; 2], crop: [usize; 2], target: [usize; 2]| -> Vec<f64> {
         [original, crop, target].concat().into_iter().map(|x| x as f64).collect()

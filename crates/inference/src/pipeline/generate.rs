@@ -1,5 +1,6 @@
 //! One request from its first check to the finished pictures.
 
+use super::Image;
 use super::conditioning::{Conditioning, added_conditioning};
 use super::denoise::Share;
 use super::load::Pipeline;
@@ -9,7 +10,6 @@ use super::request::{Prompt, Request};
 use super::run::Run;
 use super::settings::Settings;
 use super::start::Start;
-use super::Image;
 use crate::models::unet::UNetConditioning;
 use crate::sampling::{Noise, Sampler, StepOptions};
 use crate::{Error, Result, Tensor};
@@ -66,14 +66,20 @@ impl Pipeline {
         let mut noise = noise(batch, request);
         let start = Start::prepare(self, request, settings, &sampler, &mut noise, n)?;
         let calls = sampler.timesteps().len() - start.first_call;
-        let share = Share { done: done.div_ceil(request.batch_size) * calls, of: all.div_ceil(request.batch_size) * calls };
-        let latents =
-            self.denoise(start, &conditioning, sampler, &mut noise, (request, settings), share, run).await?;
+        let share =
+            Share { done: done.div_ceil(request.batch_size) * calls, of: all.div_ceil(request.batch_size) * calls };
+        let latents = self.denoise(start, &conditioning, sampler, &mut noise, (request, settings), share, run).await?;
 
         self.decode(&latents, done, request, settings, run).await
     }
 
-    fn condition(&self, batch: &[Prompt], request: &Request, settings: &Settings, run: &mut Run<'_>) -> Result<Conditioning> {
+    fn condition(
+        &self,
+        batch: &[Prompt],
+        request: &Request,
+        settings: &Settings,
+        run: &mut Run<'_>,
+    ) -> Result<Conditioning> {
         let guided = settings.guided;
         let (hidden_states, pooled) = self.text.encode(batch, guided, request.prompt_options, run)?;
         let added = match self.unet.config().text_time {
@@ -124,5 +130,29 @@ fn noise(batch: &[Prompt], request: &Request) -> Noise {
     match seeds.first() {
         Some(first) if request.one_generator => Noise::batch(*first),
         _ => Noise::per_image(&seeds),
+    }
+}
+
+impl Pipeline {
+    /// What a picture's metadata says about how it was made.
+    fn parameters(&self, request: &Request, settings: &Settings, prompt: &Prompt) -> Parameters {
+        let (height, width) = (settings.size[0], settings.size[1]);
+        let nonzero = |value: f64| (value != 0.0).then_some(value);
+        let options = request.prompt_options;
+        Parameters {
+            prompt: prompt.text.clone(),
+            negative_prompt: prompt.negative.clone(),
+            steps: Some(settings.steps),
+            cfg_scale: Some(settings.guidance_scale),
+            guidance_rescale: nonzero(request.guidance_rescale),
+            eta: nonzero(request.eta),
+            seed: Some(prompt.seed),
+            size: Some((width, height)),
+            model: Some(self.name.clone()).filter(|name| !name.is_empty()),
+            clip_skip: (options.clip_skip > 0).then_some(options.clip_skip + 1),
+            denoising_strength: request.init.as_ref().map(|init| init.strength),
+            version: Some(Parameters::VERSION.into()),
+            ..Parameters::default()
+        }
     }
 }

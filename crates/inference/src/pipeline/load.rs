@@ -1,15 +1,15 @@
 //! A model's components put together, ready to draw.
 
 use super::conditioning::{TextEncoder, TextEncoders};
+use super::defaults::{Defaults, usual};
 use super::progress::{CancelToken, Phase, Watcher};
 use super::run::Run;
-use super::defaults::{Defaults, usual};
 use crate::models::clip_text::{ClipText, ClipTextConfig};
 use crate::models::unet::{UNet, UNetConfig};
 use crate::models::vae::Autoencoder;
 use crate::sampling::SchedulerConfig;
 use crate::text::{ClipTokenizer, PadToken, TokenizerFiles};
-use crate::weights::{Component, ModelFiles};
+use crate::weights::{Component, ModelFiles, Weights};
 use crate::{DType, Device, Result};
 
 /// How a model is loaded.
@@ -115,7 +115,8 @@ impl Loader<'_> {
     async fn tokenizer(&self, component: Component, positions: usize) -> Result<ClipTokenizer> {
         let Some(files) = self.files.tokenizer(component).await? else {
             // Checkpoints in one file bring no vocabulary: it is CLIP's, padded as the family pads.
-            let pad = if self.files.pads_with_end_of_text(component) { PadToken::EndOfText } else { PadToken::Exclamation };
+            let pad =
+                if self.files.pads_with_end_of_text(component) { PadToken::EndOfText } else { PadToken::Exclamation };
             return ClipTokenizer::builtin(pad);
         };
         let files = TokenizerFiles {
@@ -126,5 +127,19 @@ impl Loader<'_> {
             tokenizer_config: files.tokenizer_config.as_deref(),
         };
         ClipTokenizer::from_files(&files, positions)
+    }
+}
+
+impl Loader<'_> {
+    /// The weights of one component, and progress before them.
+    async fn weights(&mut self, files: &ModelFiles, component: Component, run: &mut Run<'_>) -> Result<Weights> {
+        run.cancel.check()?;
+        self.report(run);
+        self.done += 1;
+        files.weights(component, &self.options.device, self.options.dtype).await
+    }
+
+    fn report(&self, run: &mut Run<'_>) {
+        run.progress(Phase::Load, self.done, self.of, None);
     }
 }

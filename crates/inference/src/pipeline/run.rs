@@ -7,13 +7,14 @@ pub(super) struct Run<'a> {
     pub(super) watcher: &'a mut dyn Watcher,
     pub(super) cancel: &'a CancelToken,
     started: f64,
+    warned: Vec<String>,
 }
 
 impl<'a> Run<'a> {
     /// Starts the clock.
     pub(super) fn start(watcher: &'a mut dyn Watcher, cancel: &'a CancelToken) -> Self {
         let started = watcher.clock();
-        Self { watcher, cancel, started }
+        Self { watcher, cancel, started, warned: Vec::new() }
     }
 
     /// Reports progress.
@@ -22,8 +23,11 @@ impl<'a> Run<'a> {
         self.watcher.progress(&Progress { phase, step, of, seconds, preview });
     }
 
-    /// Reports something the user should know.
-    pub(super) fn warn(&mut self, message: &str) {
-        self.watcher.warning(message);
+    /// Reports something the user should know, once.
+    pub(super) fn warn(&mut self, message: String) {
+        if !self.warned.contains(&message) {
+            self.watcher.warning(&message);
+            self.warned.push(message);
+        }
     }
 }

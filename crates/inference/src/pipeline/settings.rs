@@ -25,7 +25,10 @@ impl Settings {
         let factor = pipeline.autoencoder.factor();
         for (field, size) in [("height", size[0]), ("width", size[1])] {
             if size % factor != 0 {
-                return Err(Error::invalid(field, format!("{size} is not a multiple of {factor}, as this model needs")));
+                return Err(Error::invalid(
+                    field,
+                    format!("{size} is not a multiple of {factor}, as this model needs"),
+                ));
             }
         }
         let scheduler = match &request.scheduler {

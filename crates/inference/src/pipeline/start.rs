@@ -53,7 +53,9 @@ impl Start {
                 Ok(Self { latents, first_call: 0, inpaint: None })
             }
             Some(init) => match &init.mask {
-                None if needs_mask => Err(Error::invalid("mask", "this model redraws parts of a picture and needs a mask")),
+                None if needs_mask => {
+                    Err(Error::invalid("mask", "this model redraws parts of a picture and needs a mask"))
+                }
                 None => stage.from_image(init, sampler, noise),
                 Some(_) => stage.inpaint(init, needs_mask, sampler, noise),
             },
@@ -78,7 +80,7 @@ impl Stage<'_> {
 
     fn from_image(&self, init: &InitImage, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
         let first_call = first_call(sampler, init.strength)?;
-        let image_latents = self.encode(&self.picture(init)?, noise)?;
+        let image_latents = self.encode(&self.picture(init)?, noise, self.request.one_generator)?;
         let noise = noise.draw(&self.latent_shape(), &self.pipeline.device)?;
         let latents = sampler.add_noise(&image_latents, &noise, first_call)?;
         Ok(Start { latents, first_call, inpaint: None })
@@ -90,15 +92,14 @@ impl Stage<'_> {
         let (mask, latent_mask) = self.masks(init)?;
         let picture = self.picture(init)?;
         // The nine-channel model never looks at the picture's own latents when it starts from pure noise.
-        let image_latents =
-            if channels && all_the_way { None } else { Some(self.encode(&picture, noise)?) };
+        let image_latents = if channels && all_the_way { None } else { Some(self.encode(&picture, noise, true)?) };
         let drawn = noise.draw(&self.latent_shape(), &self.pipeline.device)?;
         let latents = match &image_latents {
             Some(image_latents) if !all_the_way => sampler.add_noise(image_latents, &drawn, first_call)?,
             _ => drawn.scale(sampler.init_noise_sigma())?,
         };
         // diffusers draws the masked picture's sample even when the model has no channels for it.
-        let masked_latents = self.encode(&picture.mul(&mask.affine(-1.0, 1.0)?)?, noise)?;
+        let masked_latents = self.encode(&picture.mul(&mask.affine(-1.0, 1.0)?)?, noise, true)?;
         let inpaint = match image_latents {
             Some(image_latents) if !channels => Inpaint::Blend { mask: latent_mask, image_latents, noise: drawn },
             _ => Inpaint::Channels(Tensor::concat(&[&latent_mask, &masked_latents], 3)?),
@@ -124,16 +125,17 @@ impl Stage<'_> {
         Ok((Tensor::from_vec(pixels.values, &[1, height, width, 1], device)?, latents))
     }
 
-    /// The picture's latents `[n, h, w, c]` as the denoiser sees them: one sample per picture of the batch.
-    fn encode(&self, picture: &Tensor, noise: &mut Noise) -> Result<Tensor> {
+    /// The picture's latents `[n, h, w, c]` as the denoiser sees them: the autoencoder's sample, drawn once for all
+    /// pictures of the batch or for each.
+    fn encode(&self, picture: &Tensor, noise: &mut Noise, once: bool) -> Result<Tensor> {
         let vae = &self.pipeline.autoencoder;
+        let device = &self.pipeline.device;
         let encoded = vae.encode(picture, self.pipeline.tiling(self.request, self.settings.size))?;
+        let [n, h, w, c] = self.latent_shape();
         let latents = match &encoded.log_variance {
-            Some(_) => {
-                let noise = noise.draw(&self.latent_shape(), &self.pipeline.device)?;
-                encoded.sample(&noise)?
-            }
-            None => encoded.mean.repeat(self.n)?,
+            Some(_) if once => encoded.sample(&noise.draw_first(&[1, h, w, c], device)?)?.repeat(n)?,
+            Some(_) => encoded.sample(&noise.draw(&[n, h, w, c], device)?)?,
+            None => encoded.mean.repeat(n)?,
         };
         vae.scale(&latents)
     }
@@ -145,7 +147,10 @@ fn first_call(sampler: &Sampler, strength: f64) -> Result<usize> {
     if call < sampler.timesteps().len() {
         return Ok(call);
     }
-    Err(Error::invalid("strength", format!("{strength} leaves none of the steps to do; raise it or the number of steps")))
+    Err(Error::invalid(
+        "strength",
+        format!("{strength} leaves none of the steps to do; raise it or the number of steps"),
+    ))
 }
 
 impl Pipeline {

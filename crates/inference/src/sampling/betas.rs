@@ -51,7 +51,9 @@ fn betas(config: &Betas, count: usize) -> Vec<f32> {
             let sigmoid = |x: &f32| 1.0 / (1.0 + (-x).exp());
             linspace(-6.0, 6.0, count).iter().map(|x| sigmoid(x) * (end - start) as f32 + start as f32).collect()
         }
-        (None, BetaSchedule::SquaredCosine) => from_alpha_bar(count, |t| ((t + 0.008) / 1.008 * FRAC_PI_2).cos().powi(2)),
+        (None, BetaSchedule::SquaredCosine) => {
+            from_alpha_bar(count, |t| ((t + 0.008) / 1.008 * FRAC_PI_2).cos().powi(2))
+        }
         (None, BetaSchedule::Exp) => from_alpha_bar(count, |t| (t * -12.0).exp()),
         (None, BetaSchedule::Laplace) => from_alpha_bar(count, laplace),
     };

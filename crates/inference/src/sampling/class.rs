@@ -143,7 +143,12 @@ impl SchedulerClass {
             "shift_terminal" => matches!(self, UniPc | FlowMatchEuler),
             "original_inference_steps" => matches!(self, Lcm | Tcd),
             "timestep_scaling" => self == Lcm,
-            "shift" | "base_shift" | "max_shift" | "base_image_seq_len" | "max_image_seq_len" | "invert_sigmas"
+            "shift"
+            | "base_shift"
+            | "max_shift"
+            | "base_image_seq_len"
+            | "max_image_seq_len"
+            | "invert_sigmas"
             | "stochastic_sampling" => self == FlowMatchEuler,
             _ => false,
         }

@@ -309,8 +309,7 @@ fn read_clipping(fields: &Fields<'_>) -> Result<Clipping> {
 fn read_spacing(fields: &Fields<'_>) -> Result<Spacing> {
     use SchedulerClass::{Ddim, Ddpm, Pndm};
     let default = if matches!(fields.class, Ddim | Ddpm | Pndm) { Spacing::Leading } else { Spacing::Linspace };
-    let accepted =
-        [("leading", Spacing::Leading), ("linspace", Spacing::Linspace), ("trailing", Spacing::Trailing)];
+    let accepted = [("leading", Spacing::Leading), ("linspace", Spacing::Linspace), ("trailing", Spacing::Trailing)];
     fields.word("timestep_spacing", default, &accepted)
 }
 
@@ -395,7 +394,9 @@ fn read_algorithm(fields: &Fields<'_>) -> Result<Algorithm> {
     use Algorithm::{Dpm, DpmPlusPlus, SdeDpm, SdeDpmPlusPlus};
     let mut accepted = vec![("dpmsolver++", DpmPlusPlus), ("dpmsolver", Dpm), ("deis", DpmPlusPlus)];
     match fields.class {
-        SchedulerClass::DpmMultistep => accepted.extend([("sde-dpmsolver", SdeDpm), ("sde-dpmsolver++", SdeDpmPlusPlus)]),
+        SchedulerClass::DpmMultistep => {
+            accepted.extend([("sde-dpmsolver", SdeDpm), ("sde-dpmsolver++", SdeDpmPlusPlus)])
+        }
         SchedulerClass::DpmSinglestep => accepted.push(("sde-dpmsolver++", SdeDpmPlusPlus)),
         _ => {}
     }
@@ -416,8 +417,7 @@ fn read_kind(fields: &Fields<'_>) -> Result<SolverKind> {
 fn read_variance(fields: &Fields<'_>) -> Result<Variance> {
     use Variance::{FixedLarge, FixedSmall, FixedSmallLog};
     if fields.class == SchedulerClass::Ddpm {
-        let accepted =
-            [("fixed_small", FixedSmall), ("fixed_small_log", FixedSmallLog), ("fixed_large", FixedLarge)];
+        let accepted = [("fixed_small", FixedSmall), ("fixed_small_log", FixedSmallLog), ("fixed_large", FixedLarge)];
         return fields.word("variance_type", FixedSmall, &accepted);
     }
     // The fixed ones, carried over from a DDPM file, mean nothing here; a learned one would change the model's output.

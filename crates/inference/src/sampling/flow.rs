@@ -58,7 +58,8 @@ pub(super) fn euler(config: &SchedulerConfig, options: &TimestepOptions) -> Resu
     let steps = options.count(config)?;
     let train = config.train_timesteps as f64;
     // The ends of the training sigmas carry the static shift already; it then applies once more.
-    let end = |t: f64| if config.flow.dynamic { t } else { f64::from(shift(t / train, config.flow.shift) as f32) * train };
+    let end =
+        |t: f64| if config.flow.dynamic { t } else { f64::from(shift(t / train, config.flow.shift) as f32) * train };
     let mut sigmas = options.sigmas.clone().unwrap_or_else(|| {
         let timesteps = options.timesteps.clone().unwrap_or_else(|| linspace(end(train), end(1.0), steps));
         timesteps.iter().map(|t| t / train).collect()

@@ -137,9 +137,26 @@ impl Noise {
             }
         };
         match *shape {
-            [n, h, w, c] => Tensor::from_vec(values, &[n, c, h, w], &Device::Cpu)?.to_channels_last()?.to_device(device),
+            [n, h, w, c] => {
+                Tensor::from_vec(values, &[n, c, h, w], &Device::Cpu)?.to_channels_last()?.to_device(device)
+            }
             _ => Tensor::from_vec(values, shape, device),
         }
+    }
+
+    /// Noise for one picture that the whole batch shares (`[1, h, w, c]`): from the first generator alone, as diffusers
+    /// draws the autoencoder's sample of a picture that is inpainted.
+    ///
+    /// Errors: as [`Noise::draw`].
+    pub fn draw_first(&mut self, shape: &[usize], device: &Device) -> Result<Tensor> {
+        let Source::PerImage(generators) = &mut self.source else { return self.draw(shape, device) };
+        let Some(first) = generators.first_mut() else { return self.draw(shape, device) };
+        let mut alone = Self { source: Source::Batch(first.clone()) };
+        let drawn = alone.draw(shape, device)?;
+        if let Source::Batch(generator) = alone.source {
+            *first = generator;
+        }
+        Ok(drawn)
     }
 
     /// Noise for a sample: of its shape, on its device.

@@ -97,9 +97,21 @@ pub(super) fn log_snr(config: &SchedulerConfig, options: &TimestepOptions, train
     visited.iter_mut().for_each(|t| *t = t.trunc());
     let last = sigmas.last().copied().unwrap_or(0.0);
     sigmas.push(match config.class() {
-        SchedulerClass::Deis => if follows { smallest } else { last },
+        SchedulerClass::Deis => {
+            if follows {
+                smallest
+            } else {
+                last
+            }
+        }
         SchedulerClass::UniPc if config.sigmas.end_at_min && !follows => last,
-        _ => if config.sigmas.end_at_min { smallest } else { 0.0 },
+        _ => {
+            if config.sigmas.end_at_min {
+                smallest
+            } else {
+                0.0
+            }
+        }
     });
     Ok(Schedule { timesteps: visited, sigmas: round_to_f32(sigmas) })
 }

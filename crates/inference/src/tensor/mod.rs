@@ -91,6 +91,10 @@ impl Tensor {
 
     /// A weight from its little-endian bytes, kept in the type that it is stored in.
     pub fn from_bytes(bytes: &[u8], dtype: DType, shape: &[usize], device: &Device) -> Result<Self> {
+        if !bytes.len().is_multiple_of(dtype.size()) {
+            let expected = format!("whole elements of {} bytes, not {} bytes", dtype.size(), bytes.len());
+            return Err(Error::Shape { op: "from_bytes", expected, got: shape.to_vec() });
+        }
         check_length("from_bytes", bytes.len() / dtype.size(), shape)?;
         let cpu = &candle_core::Device::Cpu;
         let tensor = match dtype {
@@ -215,10 +219,15 @@ impl std::fmt::Debug for Tensor {
 }
 
 fn check_length(op: &'static str, length: usize, shape: &[usize]) -> Result<()> {
-    if shape.iter().product::<usize>() == length {
+    if count(shape) == Some(length) {
         return Ok(());
     }
     Err(Error::Shape { op, expected: format!("a shape of {length} elements"), got: shape.to_vec() })
+}
+
+/// The number of elements of a shape, unless it is beyond all memory.
+fn count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size))
 }
 
 /// Turns candle's error into ours, keeping its first line: the rest is a backtrace.

@@ -23,7 +23,7 @@ const SQUARE: f64 = 1.0 / 1.1;
 /// A part of a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fragment {
-    /// Text of one weight; neighbours have different weights.
+    /// Text of one weight. It is tokenised by itself: a word ends where the fragment ends.
     Text {
         /// The text without the notation.
         text: String,
@@ -103,7 +103,11 @@ impl Parser {
                 self.push(mark);
                 2
             }
-            _ => 1,
+            _ => {
+                // Left out, but it counts as a fragment.
+                self.push("");
+                1
+            }
         }
     }
 
@@ -182,17 +186,122 @@ fn not_finite(fragment: &Fragment) -> Option<f64> {
     }
 }
 
-/// Joins neighbours of the same weight and drops empty ones.
+/// Joins neighbours of the same weight, then drops empty fragments: one of another weight keeps its neighbours apart.
 fn merge(fragments: Vec<Fragment>) -> Vec<Fragment> {
     let mut merged: Vec<Fragment> = Vec::new();
     for fragment in fragments {
         match (merged.last_mut(), fragment) {
-            (_, Fragment::Text { text, .. }) if text.is_empty() => {}
             (Some(Fragment::Text { text, weight }), Fragment::Text { text: more, weight: same }) if *weight == same => {
                 text.push_str(&more);
             }
             (_, fragment) => merged.push(fragment),
         }
     }
+    merged.retain(|fragment| !matches!(fragment, Fragment::Text { text, .. } if text.is_empty()));
     merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parsed(prompt: &str) -> Vec<(String, f64)> {
+        let fragments = parse_attention(prompt).unwrap().into_iter().map(|fragment| match fragment {
+            Fragment::Text { text, weight } => (text, weight),
+            Fragment::Break => ("BREAK".into(), -1.0),
+        });
+        fragments.collect()
+    }
+
+    #[track_caller]
+    fn check(prompt: &str, expected: &[(&str, f64)]) {
+        let expected: Vec<_> = expected.iter().map(|(text, weight)| (text.to_string(), *weight)).collect();
+        assert_eq!(parsed(prompt), expected, "{prompt}");
+    }
+
+    /// The examples in the documentation of the original, to the last bit.
+    #[test]
+    fn the_examples_of_the_original() {
+        check("normal text", &[("normal text", 1.0)]);
+        check("an (important) word", &[("an ", 1.0), ("important", 1.1), (" word", 1.0)]);
+        check("(unbalanced", &[("unbalanced", 1.1)]);
+        check("\\(literal\\]", &[("(literal]", 1.0)]);
+        check("(unnecessary)(parens)", &[("unnecessaryparens", 1.1)]);
+        let weights = [1.5730000000000004, 0.55, 1.4641000000000006];
+        check(
+            "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).",
+            &[
+                ("a ", 1.0),
+                ("house", weights[0]),
+                (" ", 1.1),
+                ("on", 1.0),
+                (" a ", 1.1),
+                ("hill", weights[1]),
+                (", sun, ", 1.1),
+                ("sky", weights[2]),
+                (".", 1.1),
+            ],
+        );
+    }
+
+    #[test]
+    fn brackets_nest_and_may_be_unbalanced() {
+        check("[a [b]]", &[("a ", SQUARE), ("b", SQUARE * SQUARE)]);
+        check("a) b] c:1.3)", &[("a) b] c:1.3)", 1.0)]);
+        check("(a [b", &[("a ", ROUND), ("b", ROUND * SQUARE)]);
+        check(
+            "[a:1.3] (b: 1.5 ) (c:-.5) (d:x)",
+            &[("a:1.3", SQUARE), (" ", 1.0), ("b", 1.5), (" ", 1.0), ("c", -0.5), (" ", 1.0), ("d:x", ROUND)],
+        );
+        check("", &[]);
+        check("()[]", &[]);
+        check("a()b(\\:0.5)c", &[("ab", 1.0), ("c", 1.0)]);
+    }
+
+    #[test]
+    fn backslashes_escape_brackets_and_themselves() {
+        check("\\(a\\) \\[b\\] \\\\ \\c \\", &[("(a) [b] \\ c ", 1.0)]);
+        check("\\é(\\é)", &[("é", 1.0), ("é", ROUND)]);
+    }
+
+    #[test]
+    fn break_is_a_word_of_its_own() {
+        check("a  BREAK b BREAK BREAK", &[("a", 1.0), ("BREAK", -1.0), ("b", 1.0), ("BREAK", -1.0), ("BREAK", -1.0)]);
+        check("BREAKS xBREAK break BREAK_ ÉBREAK", &[("BREAKS xBREAK break BREAK_ ÉBREAK", 1.0)]);
+        check("(a BREAK b:1.5)", &[("a", 1.5), ("BREAK", -1.0), ("b", 1.5)]);
+        assert_eq!(parse_breaks("(a) BREAK"), [Fragment::Text { text: "(a)".into(), weight: 1.0 }, Fragment::Break]);
+    }
+
+    #[test]
+    fn weights_that_are_none_are_refused() {
+        let error = |prompt: &str| parse_attention(prompt).unwrap_err().to_string();
+        assert_eq!(error("(a:1.2.3)"), "prompt: \"1.2.3\" is not a weight, expected a number as in (word:1.3)");
+        assert_eq!(error("(a:.)"), "prompt: \".\" is not a weight, expected a number as in (word:1.3)");
+        assert!(error(&format!("(a:{})", "9".repeat(400))).ends_with("expected a number as in (word:1.3)"));
+        assert_eq!(
+            error(&format!("(a:1{})", "0".repeat(39))),
+            format!("prompt: brackets make a weight of 1{}", "0".repeat(39))
+        );
+        assert_eq!(error(&"(".repeat(101)), "prompt: brackets are nested more than 100 deep");
+        assert!(parse_attention(&"[".repeat(100)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_prompt_is_parsed_or_refused(prompt in "([()\\[\\]:\\\\]|BREAK|[0-9.+-]|.){0,40}") {
+            if let Ok(fragments) = parse_attention(&prompt) {
+                let text = fragments.iter().map(|f| if let Fragment::Text { text, .. } = f { text.len() } else { 5 });
+                prop_assert!(text.sum::<usize>() <= prompt.len());
+            }
+        }
+
+        #[test]
+        fn escaped_text_comes_back(text in "[^B]{0,40}") {
+            let escaped: String =
+                text.chars().flat_map(|c| "()[]\\".contains(c).then_some('\\').into_iter().chain([c])).collect();
+            let expected = if text.is_empty() { vec![] } else { vec![Fragment::Text { text, weight: 1.0 }] };
+            prop_assert_eq!(parse_attention(&escaped).unwrap(), expected);
+        }
+    }
 }

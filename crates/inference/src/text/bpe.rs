@@ -160,3 +160,40 @@ impl Parts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::text::vocabulary::read;
+
+    /// The texts of the tokens of a word, under these merges.
+    fn parts(merges: &str, word: &str) -> Vec<String> {
+        let bpe = read(None, ("merges.txt", merges.as_bytes()), "").unwrap();
+        let mut ids = Vec::new();
+        bpe.encode_word(word, &mut ids);
+        ids.iter().map(|&id| String::from_utf8_lossy(bpe.text(id).unwrap()).into_owned()).collect()
+    }
+
+    #[test]
+    fn the_earliest_merge_goes_first_wherever_it_is() {
+        assert_eq!(parts("b c\na b\n", "abcd"), ["a", "bc", "d "]);
+        // At the end of a word `c` is another token.
+        assert_eq!(parts("b c\na b\n", "abc"), ["ab", "c "]);
+        assert_eq!(parts("b c</w>\na b\n", "abc"), ["a", "bc "]);
+        assert_eq!(parts("a b\nb c</w>\n", "abc"), ["ab", "c "]);
+        assert_eq!(parts("b c</w>\na bc</w>\n", "abc"), ["abc "]);
+    }
+
+    #[test]
+    fn equal_pairs_go_from_left_to_right() {
+        assert_eq!(parts("a a\n", "aaaab"), ["aa", "aa", "b "]);
+        assert_eq!(parts("a a\n", "aaab"), ["aa", "a", "b "]);
+        assert_eq!(parts("a a\na a</w>\naa aa\n", "aaaaa"), ["aaaa", "a "]);
+    }
+
+    #[test]
+    fn characters_outside_ascii_are_their_bytes() {
+        assert_eq!(parts("", "é").len(), 2);
+        assert_eq!(parts("Ã ©</w>\n", "é"), ["é "]);
+        assert_eq!(parts("", ""), [""; 0]);
+    }
+}

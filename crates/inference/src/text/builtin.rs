@@ -43,7 +43,7 @@ pub(super) fn clip_bpe() -> Result<Arc<Bpe>> {
 
 fn unpack() -> Result<Bpe> {
     let mut planes = Vec::with_capacity(4 * CLIP_MERGES);
-    ZlibDecoder::new(PACKED).read_to_end(&mut planes).map_err(|error| Error::io(FILE, &error))?;
+    ZlibDecoder::new(PACKED).read_to_end(&mut planes).map_err(|error| Error::format(FILE, error.to_string()))?;
     if planes.len() != 4 * CLIP_MERGES {
         return Err(Error::format(FILE, format!("{} bytes, expected {}", planes.len(), 4 * CLIP_MERGES)));
     }

@@ -111,3 +111,97 @@ impl ClipTokenizer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{MAX_PROMPT_BYTES, PadToken};
+    use proptest::prelude::*;
+
+    fn clip() -> ClipTokenizer {
+        ClipTokenizer::builtin(PadToken::EndOfText).unwrap()
+    }
+
+    #[test]
+    fn a_prompt_is_framed_and_padded_as_its_family_wants() {
+        let encoded = clip().encode("A photo  of a cat!").unwrap();
+        assert_eq!(encoded.ids[..8], [49406, 320, 1125, 539, 320, 2368, 256, 49407]);
+        assert_eq!(encoded.ids[8..], [49407; 69]);
+        assert_eq!(encoded.truncated, None);
+        let encoded = ClipTokenizer::builtin(PadToken::Exclamation).unwrap().encode("a cat!").unwrap();
+        assert_eq!(encoded.ids[..5], [49406, 320, 2368, 0, 49407]);
+        assert_eq!(encoded.ids[5..], [0; 72]);
+    }
+
+    #[test]
+    fn what_has_no_room_is_cut_before_the_end_token_and_reported() {
+        let encoded = clip().encode(&format!("{}Dog house", "cat ".repeat(75))).unwrap();
+        assert_eq!((encoded.ids.len(), encoded.ids[75], encoded.ids[76]), (77, 2368, 49407));
+        let truncation = encoded.truncated.unwrap();
+        assert_eq!((truncation.tokens, truncation.text.as_str()), (2, "dog house"));
+        assert_eq!(clip().encode(&"cat ".repeat(75)).unwrap().truncated, None);
+    }
+
+    #[test]
+    fn a_batch_is_its_prompts_one_by_one() {
+        let batch = clip().encode_batch(&["a cat", ""]).unwrap();
+        assert_eq!(batch, ["a cat", ""].map(|prompt| clip().encode(prompt).unwrap()));
+        assert!(clip().encode_batch(&["", &"x".repeat(MAX_PROMPT_BYTES + 1)]).is_err());
+    }
+
+    #[test]
+    fn a_megabyte_is_refused_and_the_longest_word_is_quick() {
+        let error = clip().encode(&"a".repeat(1 << 20)).unwrap_err().to_string();
+        assert_eq!(error, "prompt: 1048576 bytes long, expected at most 65536");
+        // Thirty milliseconds where merging is n log n, minutes where it is quadratic.
+        for word in ["a", "ab", "!", "\u{301}", "😀"] {
+            clip().encode(&word.repeat(MAX_PROMPT_BYTES / word.len())).unwrap();
+        }
+    }
+
+    /// Text that reaches every rule: any character, and pieces of special tokens and contractions.
+    fn text() -> impl Strategy<Value = String> {
+        let piece =
+            prop_oneof!["\\PC{0,8}", ".{0,8}", "(<\\|)?(startoftext|ENDOFTEXT)(\\|>)?", "'(s|T|re|LL)|!|  |</w>"];
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    fn without_space(text: &str) -> String {
+        text.chars().filter(|c| !c.is_whitespace()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_becomes_ids_of_the_vocabulary(text in text()) {
+            for pad in [PadToken::EndOfText, PadToken::Exclamation] {
+                let tokenizer = ClipTokenizer::builtin(pad).unwrap();
+                let encoded = tokenizer.encode(&text).unwrap();
+                prop_assert_eq!(encoded.ids.len(), 77);
+                prop_assert!(encoded.ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
+            }
+        }
+
+        #[test]
+        fn decoding_gives_the_normalised_text_back(text in text()) {
+            let ids = clip().tokenize(&text).unwrap();
+            // In text with special tokens, what lies between them is normalised by itself.
+            prop_assume!(!text.to_lowercase().contains("oftext"));
+            prop_assert_eq!(without_space(&clip().decode(&ids)), without_space(&normalize(&text)));
+        }
+
+        #[test]
+        fn any_files_are_read_or_refused(merges in "(.{0,3} ?.{0,3}\n){0,4}", vocab in ".{0,20}", config in ".{0,20}") {
+            let files = TokenizerFiles {
+                folder: "",
+                merges: merges.as_bytes(),
+                vocab: None,
+                special_tokens_map: None,
+                tokenizer_config: None,
+            };
+            let [vocab, config] = [Some(vocab.as_bytes()), Some(config.as_bytes())];
+            _ = ClipTokenizer::from_files(&files, 77);
+            _ = ClipTokenizer::from_files(&TokenizerFiles { vocab, ..files }, 77);
+            _ = ClipTokenizer::from_files(&TokenizerFiles { tokenizer_config: config, ..files }, 77);
+        }
+    }
+}

@@ -197,3 +197,105 @@ fn added_tokens(config: &Section, bpe: &Bpe) -> Result<Vec<AddedToken>> {
     });
     added.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::text::{ClipTokenizer, Tokenizer, TokenizerFiles};
+    use serde_json::{Value, json};
+
+    const END: u32 = 513;
+
+    /// A vocabulary of 512 bytes and the two special tokens.
+    fn tokenizer(map: Value, config: Value) -> crate::Result<ClipTokenizer> {
+        let [map, config] = [map, config].map(|value| value.to_string().into_bytes());
+        let files = TokenizerFiles {
+            folder: "t",
+            merges: b"#version: 0.2\n",
+            vocab: None,
+            special_tokens_map: Some(&map),
+            tokenizer_config: Some(&config),
+        };
+        ClipTokenizer::from_files(&files, 77)
+    }
+
+    fn refused(map: Value, config: Value) -> String {
+        tokenizer(map, config).unwrap_err().to_string()
+    }
+
+    fn pad(map: Value, config: Value) -> u32 {
+        tokenizer(map, config).unwrap().frame().pad
+    }
+
+    #[test]
+    fn the_map_wins_over_the_configuration() {
+        let [bang, end] = [json!({"pad_token": "!"}), json!({"pad_token": {"content": "<|endoftext|>"}})];
+        assert_eq!(pad(bang.clone(), end.clone()), 0);
+        assert_eq!(pad(end.clone(), bang.clone()), END);
+        assert_eq!(pad(json!({}), bang.clone()), 0);
+        assert_eq!(pad(json!({"pad_token": null}), bang), 0);
+        assert_eq!(pad(json!({}), json!({})), END);
+        let newer = json!({"added_tokens_decoder": {}, "pad_token": "<|endoftext|>"});
+        assert_eq!(pad(json!({"pad_token": "!"}), newer), END);
+    }
+
+    #[test]
+    fn special_tokens_are_found_inside_words() {
+        let tokenizer = tokenizer(json!({"pad_token": "!"}), json!({})).unwrap();
+        assert_eq!(tokenizer.tokenize("a!!b").unwrap(), [256 + 64, 0, 0, 256 + 65]);
+        assert_eq!(tokenizer.tokenize("a<|endoftext|>").unwrap(), [256 + 64, END]);
+    }
+
+    #[test]
+    fn only_normalised_tokens_are_found_in_capitals() {
+        let count = |normalized: bool| {
+            let token = json!({"content": "<|endoftext|>", "normalized": normalized});
+            let map = json!({"eos_token": token, "unk_token": token, "pad_token": token});
+            tokenizer(map, json!({})).unwrap().tokenize("<|EndOfText|>").unwrap().len()
+        };
+        assert_eq!([count(true), count(false)], [1, "<|endoftext|>".len()]);
+    }
+
+    #[test]
+    fn added_tokens_follow_the_vocabulary_and_the_longest_counts() {
+        let token = |content: &str| json!({"content": content, "normalized": false});
+        let decoder = json!({"514": token("<cat>"), "515": token("<cat>s"), "0": token("!")});
+        let tokenizer = tokenizer(json!({}), json!({ "added_tokens_decoder": decoder })).unwrap();
+        assert_eq!(tokenizer.tokenize("<cat><cat>s!").unwrap(), [514, 515, 0]);
+        assert_eq!(tokenizer.decode(&[514, 515]), "<cat><cat>s");
+    }
+
+    #[test]
+    fn windows_are_as_long_as_the_configuration_and_the_positions_allow() {
+        let length = |config| tokenizer(json!({}), config).unwrap().frame().length;
+        assert_eq!(length(json!({})), 77);
+        assert_eq!(length(json!({"model_max_length": 32})), 32);
+        assert_eq!(length(json!({"model_max_length": 1e30})), 77);
+    }
+
+    #[test]
+    fn configurations_that_do_not_fit_are_refused() {
+        let token = |value: Value| refused(json!({ "pad_token": value }), json!({}));
+        let prefix = "t/special_tokens_map.json: field pad_token: ";
+        assert_eq!(token(json!(7)), format!("{prefix}expected the text of a token, got 7"));
+        assert_eq!(token(json!("")), format!("{prefix}expected the text of a token, got \"\""));
+        assert_eq!(token(json!("<pad>")), format!("{prefix}token \"<pad>\" is not in the vocabulary"));
+        let single = json!({"content": "!", "single_word": true});
+        assert_eq!(token(single), format!("{prefix}single_word true is not supported"));
+
+        let config = |value: Value| refused(json!({}), value);
+        let prefix = "t/tokenizer_config.json: field ";
+        let length = format!("{prefix}model_max_length: expected a number of tokens from 3, got ");
+        assert_eq!(config(json!({"model_max_length": 2})), format!("{length}2"));
+        assert_eq!(config(json!({"model_max_length": "x"})), format!("{length}\"x\""));
+        let prefix = format!("{prefix}added_tokens_decoder: ");
+        assert_eq!(config(json!({"added_tokens_decoder": 1})), format!("{prefix}expected an object of ids and tokens"));
+        let far = json!({"added_tokens_decoder": {"515": "x"}});
+        assert_eq!(config(far), format!("{prefix}expected an id below 515, got \"515\""));
+        let many: serde_json::Map<_, _> = (0..1025).map(|id| (id.to_string(), json!("x"))).collect();
+        assert_eq!(
+            config(json!({ "added_tokens_decoder": many })),
+            format!("{prefix}expected at most 1024 tokens, got 1025")
+        );
+        assert!(config(json!([])).starts_with("t/tokenizer_config.json: expected an object of settings: invalid type"));
+    }
+}

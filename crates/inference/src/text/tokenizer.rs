@@ -95,3 +95,24 @@ pub(super) fn check_length(prompt: &str) -> Result<()> {
     let reason = format!("{} bytes long, expected at most {MAX_PROMPT_BYTES}", prompt.len());
     Err(Error::invalid("prompt", reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_may_lack_a_start() {
+        let frame = Frame { start: None, end: 1, pad: 0, length: 5 };
+        assert_eq!(frame.wrap(&[7, 8]), [7, 8, 1, 0, 0]);
+        assert_eq!(frame.wrap(&[7, 8, 9, 10, 11]), [7, 8, 9, 10, 1]);
+        let frame = Frame { start: Some(2), ..frame };
+        assert_eq!(frame.wrap(&[7, 8, 9, 10, 11]), [2, 7, 8, 9, 1]);
+        assert_eq!(Frame { length: 1, ..frame }.wrap(&[7]), [2]);
+    }
+
+    #[test]
+    fn a_truncation_is_one_readable_line() {
+        let one = Truncation { tokens: 1, text: "cat".into() };
+        assert_eq!(one.to_string(), "the prompt is 1 token too long; this part was cut off: cat");
+    }
+}

@@ -77,7 +77,8 @@ struct Line<'a> {
 fn read_merges<'a>(file: &str, bytes: &'a [u8]) -> Result<Vec<Line<'a>>> {
     let text = utf8(file, bytes)?;
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
-    let lines = lines.filter(|(number, line)| !line.is_empty() && !(*number == 1 && line.contains("#version")));
+    let skipped = |number: usize, line: &str| line.is_empty() || (number == 1 && line.contains("#version"));
+    let lines = lines.filter(|(number, line)| !skipped(*number, line));
     let merges = lines.map(|(number, line)| match line.split_once(' ') {
         Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => {
             Ok(Line { number, left, right })
@@ -164,4 +165,89 @@ fn utf8<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str> {
 /// Enough of a line to recognise it by.
 fn excerpt(line: &str) -> String {
     line.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MERGES: &str = "#version: 0.2\na b\nab c</w>\n";
+
+    fn vocab(change: impl FnOnce(&mut HashMap<String, u32>)) -> Vec<u8> {
+        let merges = read_merges("m", MERGES.as_bytes()).unwrap();
+        let mut ids = vocab_from_merges("m", &merges).unwrap();
+        change(&mut ids);
+        serde_json::to_vec(&ids).unwrap()
+    }
+
+    fn error(vocab: Option<&[u8]>, merges: &[u8]) -> String {
+        let vocab = vocab.map(|bytes| ("t/vocab.json", bytes));
+        read(vocab, ("t/merges.txt", merges), END_OF_TEXT).unwrap_err().to_string()
+    }
+
+    fn merges_error(merges: &str) -> String {
+        error(None, merges.as_bytes())
+    }
+
+    fn vocab_error(change: impl FnOnce(&mut HashMap<String, u32>)) -> String {
+        error(Some(&vocab(change)), MERGES.as_bytes())
+    }
+
+    #[test]
+    fn ids_follow_the_construction_of_openai() {
+        let bpe = read(None, ("m", MERGES.as_bytes()), END_OF_TEXT).unwrap();
+        assert_eq!(bpe.len(), 516);
+        let texts: Vec<_> = [0, 187, 188, 256, 512, 513, 514, 515].map(|id| bpe.text(id).unwrap()).into();
+        let expected: [&[u8]; 8] =
+            [b"!", &[255], &[0], b"! ", b"ab", b"abc ", START_OF_TEXT.as_bytes(), END_OF_TEXT.as_bytes()];
+        assert_eq!(texts, expected);
+        assert_eq!(bpe.text(516), None);
+    }
+
+    #[test]
+    fn line_ends_and_version_lines_of_all_sources_are_read() {
+        for merges in ["a b\nab c</w>", "\"bpe_simple_vocab_16e6.txt#version: 0.2\r\na b\r\nab c</w>\r\n\r\n"] {
+            assert_eq!(read(None, ("m", merges.as_bytes()), END_OF_TEXT).unwrap().len(), 516);
+        }
+    }
+
+    #[test]
+    fn damaged_merges_are_named_by_line() {
+        assert_eq!(merges_error("#version\na b\nab\n"), "t/merges.txt: line 3: expected two tokens, got \"ab\"");
+        assert_eq!(merges_error("a b c\n"), "t/merges.txt: line 1: expected two tokens, got \"a b c\"");
+        assert_eq!(merges_error("a b\nx yz\n"), "t/merges.txt: line 2: token \"yz\" is not in the vocabulary");
+        assert_eq!(merges_error("a b\na b\n"), "t/merges.txt: line 2: token ab is there already");
+        assert_eq!(error(None, b"a b\n\xff b\n"), "t/merges.txt: line 2: not UTF-8");
+    }
+
+    #[test]
+    fn damaged_vocabularies_are_refused() {
+        assert_eq!(
+            error(Some(b"[1]"), MERGES.as_bytes()),
+            "t/vocab.json: expected an object of tokens and ids: invalid type: sequence, expected a map at line 1 column 0"
+        );
+        let far = vocab_error(|ids| _ = ids.insert("ab".into(), 4_000_000_000));
+        assert_eq!(far, "t/vocab.json: token \"ab\" has id 4000000000, expected one below 516");
+        assert_eq!(vocab_error(|ids| _ = ids.insert("ab".into(), 513)), "t/vocab.json: no token has id 512");
+        let hole = |ids: &mut HashMap<String, u32>| {
+            ids.remove("ab");
+            ids.insert("other".into(), 512);
+        };
+        assert_eq!(vocab_error(hole), "t/merges.txt: line 2: token \"ab\" is not in the vocabulary");
+    }
+
+    #[test]
+    fn a_missing_byte_is_unknown() {
+        let change = |ids: &mut HashMap<String, u32>| {
+            let id = ids.remove("x").unwrap();
+            ids.insert("other".into(), id);
+        };
+        let vocab = vocab(change);
+        let bpe = read(Some(("v", &vocab)), ("m", MERGES.as_bytes()), END_OF_TEXT).unwrap();
+        let mut ids = Vec::new();
+        bpe.encode_word("xab", &mut ids);
+        assert_eq!(ids, [515, 64, 256 + 65]);
+        let error = read(Some(("v", &vocab)), ("m", MERGES.as_bytes()), "none").unwrap_err();
+        assert_eq!(error.to_string(), "v: token x is missing");
+    }
 }

@@ -2,5 +2,7 @@
 
 mod handle;
 mod random;
+mod tmp_files;
 
 pub use handle::Weights;
+pub use tmp_files::{Component, ModelFiles};

@@ -20,11 +20,7 @@ pub(super) struct Deis {
 
 impl Deis {
     pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
-        Ok(Self {
-            log_snr: LogSnr::new(config, options)?,
-            solver: config.solver.clone(),
-            values: VecDeque::new(),
-        })
+        Ok(Self { log_snr: LogSnr::new(config, options)?, solver: config.solver.clone(), values: VecDeque::new() })
     }
 
     /// The order of a call, once its value is among the values.

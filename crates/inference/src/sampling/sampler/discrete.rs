@@ -1,9 +1,9 @@
 //! What DDIM, DDPM, PNDM, LCM and TCD share: noise levels looked up by training timestep.
 
+use super::super::SchedulerConfig;
 use super::super::betas::Training;
 use super::super::prediction::{Clipping, Level, PredictionType};
 use super::super::schedule::Schedule;
-use super::super::SchedulerConfig;
 use crate::{Error, Result, Tensor};
 
 /// A walk over training timesteps.

@@ -38,12 +38,7 @@ impl UniPc {
             // diffusers bounds the predicted image only where that is what the solver integrates.
             log_snr.clipping = Clipping::None;
         }
-        Ok(Self {
-            log_snr,
-            solver: config.solver.clone(),
-            values: VecDeque::new(),
-            last: None,
-        })
+        Ok(Self { log_snr, solver: config.solver.clone(), values: VecDeque::new(), last: None })
     }
 
     fn update(&self, from: usize, order: usize) -> Update {
