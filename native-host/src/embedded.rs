@@ -3,6 +3,9 @@
 /// The name that stands for the embedded model.
 pub const NAME: &str = "easel-emoji";
 
+/// Steps and guidance scale that suit it.
+pub const USUAL: (usize, f64) = (20, 4.0);
+
 macro_rules! file {
     ($path:literal) => {
         ($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji/", $path)) as &[u8])

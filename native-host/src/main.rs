@@ -7,7 +7,6 @@ mod exit;
 mod interrupt;
 mod model;
 mod output;
-mod pending;
 mod picture;
 mod progress;
 mod terminal;

@@ -1,14 +1,16 @@
 //! Models as the command uses them: found by name, loaded, run. The stub model is one too.
 
 use crate::args::{PullArgs, Vae};
-use crate::pending::*;
 use anyhow::{Result, bail};
 use easel_host::embedded;
 use easel_host::names::{self, Place};
-use easel_inference::DType;
-use easel_inference::pipeline::Parameters;
-use easel_inference::pipeline::{CancelToken, Image, Phase, Progress, Prompt, Request, Watcher};
+use easel_inference::pipeline::{
+    self, CancelToken, Image, Parameters, Phase, Picture, Pipeline, Progress, Prompt, Request, Watcher,
+};
 use easel_inference::tensor::DeviceKind;
+use easel_inference::weights::ModelFiles;
+use easel_inference::{DType, Device};
+use pollster::block_on;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -94,20 +96,30 @@ pub(crate) fn pull(
 pub(crate) enum Engine {
     /// Makes blue ones.
     Stub,
+    /// A model on its device.
+    Pipeline(Box<Pipeline>),
 }
 
 impl Engine {
-    /// Loads a model from where it is.
+    /// Loads a model from where it is; `name` is what its pictures' metadata calls it.
     pub(crate) fn load(
-        place: &Place,
+        (name, place): (&str, &Place),
         options: &LoadOptions,
         watcher: &mut dyn Watcher,
         cancel: &CancelToken,
     ) -> Result<Self> {
-        match place {
-            Place::Stub => Ok(Self::Stub),
-            _ => bail!("models cannot be loaded yet"),
+        if *place == Place::Stub {
+            return Ok(Self::Stub);
         }
+        let files = block_on(ModelFiles::open_dir(
+            std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji")),
+            None,
+        ))?;
+        let mut load = pipeline::LoadOptions::new(Device::open(options.device)?);
+        load.dtype = options.dtype;
+        load.name = name.to_owned();
+        load.usual = (*place == Place::Embedded).then_some(embedded::USUAL);
+        Ok(Self::Pipeline(Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?)))
     }
 
     /// Makes the pictures of a request.
@@ -119,6 +131,7 @@ impl Engine {
     ) -> Result<Vec<Picture>> {
         match self {
             Self::Stub => stub(request, watcher, cancel),
+            Self::Pipeline(pipeline) => Ok(block_on(pipeline.generate(request, watcher, cancel))?),
         }
     }
 }

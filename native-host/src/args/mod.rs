@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 /// Pictures from text.
 #[derive(Parser)]
-#[command(name = "easel", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "easel", bin_name = "easel", version, max_term_width = 100, args_override_self = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]

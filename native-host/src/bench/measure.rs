@@ -4,6 +4,7 @@ use super::{Architecture, Kind, Measurement, median, peak_bytes};
 use crate::args::{BenchArgs, DtypeArg};
 use crate::model::{Engine, LoadOptions};
 use anyhow::{Result, ensure};
+use easel_host::embedded;
 use easel_host::names::Place;
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
 use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
@@ -102,7 +103,7 @@ fn text(architecture: &Architecture, weights: &Weights, batch: usize) -> Result<
 
 fn pipeline(dtype: DtypeArg, args: &BenchArgs, size: usize, batch: usize) -> Result<Run> {
     let options = LoadOptions { device: args.device.into(), dtype: Some(dtype.into()), ..LoadOptions::default() };
-    let engine = Engine::load(&Place::Embedded, &options, &mut Unwatched, &CancelToken::default())?;
+    let engine = Engine::load((embedded::NAME, &Place::Embedded), &options, &mut Unwatched, &CancelToken::default())?;
     let mut request = Request::new("a red apple", None, 1, batch);
     (request.width, request.height, request.steps, request.batch_size) = (Some(size), Some(size), Some(20), batch);
     Ok(Box::new(move || {

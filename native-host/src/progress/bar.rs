@@ -6,7 +6,7 @@ use anyhow::Result;
 use easel_inference::pipeline::{Phase, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar that is redrawn in place, one phase after the other.
+/// A bar that is redrawn in place, a new one for every phase of every picture.
 #[derive(Default)]
 pub(super) struct Bar {
     bar: Option<ProgressBar>,
@@ -29,10 +29,15 @@ fn style() -> ProgressStyle {
 
 impl Display for Bar {
     fn progress(&mut self, progress: &Progress, pace: &Pace, _preview: Option<&[u8]>) {
-        let bar = self.bar.get_or_insert_with(|| ProgressBar::new(0).with_style(style()));
-        bar.set_length(progress.of as u64);
-        bar.set_prefix(format!("{}{:<7}", pace.prefix(), progress.phase.name()));
-        bar.set_message(if progress.phase == Phase::Denoise { pace.describe() } else { String::new() });
+        let label = format!("{}{:<7}", pace.prefix(), progress.phase.name());
+        if self.bar.as_ref().is_none_or(|bar| bar.prefix() != label) {
+            self.finish();
+        }
+        let of = progress.of as u64;
+        let bar = self.bar.get_or_insert_with(|| ProgressBar::new(of).with_style(style()).with_prefix(label));
+        if progress.phase == Phase::Denoise {
+            bar.set_message(pace.describe());
+        }
         bar.set_position(progress.step as u64);
     }
 

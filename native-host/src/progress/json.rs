@@ -64,7 +64,7 @@ impl Display for Json {
             phase: progress.phase.name(),
             step: progress.step as u64,
             of: progress.of as u64,
-            seconds: progress.seconds,
+            seconds: pace.now(),
             seconds_per_step: pace.per_step(),
             seconds_left: pace.left(),
             picture: pace.picture,

@@ -65,6 +65,7 @@ pub(crate) struct Report {
     pace: Pace,
     began: Instant,
     last_picture: f64,
+    last_warning: String,
 }
 
 impl Report {
@@ -80,7 +81,8 @@ impl Report {
             Box::new(lines::Lines::default())
         };
         let preview = args.preview.then(|| output.preview_path()).flatten().map(Preview::new);
-        Self { display, preview, pace: Pace::default(), began: Instant::now(), last_picture: 0.0 }
+        let (began, last_picture, last_warning) = (Instant::now(), 0.0, String::new());
+        Self { display, preview, pace: Pace::default(), began, last_picture, last_warning }
     }
 
     /// Says which of how many pictures comes next.
@@ -102,7 +104,8 @@ impl Report {
 
 impl Watcher for Report {
     fn progress(&mut self, progress: &Progress) {
-        self.pace.update(progress.phase, progress.step, progress.of, progress.seconds);
+        // By our own clock, which began before loading did.
+        self.pace.update(progress.phase, progress.step, progress.of, self.clock());
         let mut encoded = None;
         if let (Some(preview), Some(image)) = (&mut self.preview, &progress.preview) {
             match preview.show(image) {
@@ -114,7 +117,11 @@ impl Watcher for Report {
     }
 
     fn warning(&mut self, message: &str) {
-        self.display.warning(message);
+        // Batches of one run have the same thing to say.
+        if self.last_warning != message {
+            self.display.warning(message);
+            message.clone_into(&mut self.last_warning);
+        }
     }
 
     fn clock(&self) -> f64 {

@@ -30,6 +30,11 @@ impl Pace {
         (self.now, self.step, self.of) = (seconds, step, of);
     }
 
+    /// The time of the last event, in seconds since the run began.
+    pub(crate) fn now(&self) -> f64 {
+        self.now
+    }
+
     /// Seconds since the phase began.
     pub(crate) fn in_phase(&self) -> f64 {
         (self.now - self.since).max(0.0)

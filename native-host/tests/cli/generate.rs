@@ -93,6 +93,8 @@ fn events_tell_everything() {
         (&2.into(), &2.into(), &2.into(), &2.into())
     );
     assert!(last["seconds"].as_f64().unwrap() > 0.0 && last["seconds_per_step"].as_f64().unwrap() > 0.0);
+    let times: Vec<_> = progress.iter().map(|event| event["seconds"].as_f64().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
     let previews: Vec<_> = progress.iter().filter_map(|event| event["preview"].as_str()).collect();
     assert!(!previews.is_empty() && previews.iter().all(|preview| preview.starts_with("iVBORw0KGgo")));
     let pictures = events(&all, "picture");

@@ -6,10 +6,10 @@ mod reuse;
 use crate::args::GenerateArgs;
 use crate::interrupt;
 use crate::model::Engine;
-use crate::pending::*;
 use crate::picture;
 use crate::progress::{Report, Saved};
 use anyhow::Result;
+use easel_inference::pipeline::Picture;
 use plan::Plan;
 
 /// Makes the pictures that the arguments ask for. Each file is written as soon as its batch is done.
@@ -17,7 +17,7 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     let cancel = interrupt::cancel_token()?;
     let plan = Plan::resolve(args)?;
     let mut report = Report::new(&args.output, &plan.output);
-    let engine = Engine::load(&plan.place, &plan.load, &mut report, &cancel)?;
+    let engine = Engine::load((&plan.name, &plan.place), &plan.load, &mut report, &cancel)?;
     let count = plan.request.prompts.len();
     let mut request = plan.request.clone();
     for (batch, prompts) in plan.request.prompts.chunks(plan.request.batch_size).enumerate() {

@@ -8,6 +8,7 @@ use crate::output::Output;
 use crate::picture;
 use anyhow::{Context, Result, bail};
 use easel_host::names::{self, Place};
+use easel_inference::Error;
 use easel_inference::pipeline::{InitImage, PromptOptions, Request};
 use easel_inference::sampling::Scheduler;
 use easel_inference::text::MAX_PROMPT_BYTES;
@@ -19,6 +20,8 @@ const STRENGTH_WITH_MASK: f64 = 1.0;
 
 /// Everything that a run needs to know.
 pub(super) struct Plan {
+    /// The model as it is called, and where it is.
+    pub(super) name: String,
     pub(super) place: Place,
     pub(super) load: LoadOptions,
     pub(super) request: Request,
@@ -43,16 +46,18 @@ impl Plan {
         };
         let mut request = request(&args.picture, &reused, &prompt)?;
         request.validate()?;
+        check_lengths(&request)?;
         request.scheduler.as_deref().map(str::parse::<Scheduler>).transpose()?;
         let format = reused.format.unwrap_or(Format::Png);
         let output = Output::plan(&args.output, &prompt, request.prompts.len(), format)?;
         request.init = init(&args.init, &reused)?;
         request.preview_every = usize::from(args.output.preview);
         request.validate()?;
-        let place = names::resolve(&model_name(args, &reused))?;
+        let name = model_name(args, &reused);
+        let place = names::resolve(&name)?;
         let vae = args.model.vae.or(reused.vae());
         let quality = args.output.quality.or(reused.quality()).filter(|_| output.format() == Format::Jpeg);
-        Ok(Self { place, load: load_options(args, vae), request, output, quality })
+        Ok(Self { name, place, load: load_options(args, vae), request, output, quality })
     }
 }
 
@@ -93,6 +98,19 @@ fn request(args: &PictureArgs, reused: &Reused, prompt: &str) -> Result<Request>
     request.batch_size = args.batch_size;
     request.tiling = args.tiling.map(|tiling| tiling == OnOff::On).or(reused.tiling());
     Ok(request)
+}
+
+/// Refuses prompts that the tokenizer would refuse, but before the model is loaded.
+fn check_lengths(request: &Request) -> Result<(), Error> {
+    for prompt in &request.prompts {
+        for (field, text) in [("prompt", Some(&prompt.text)), ("negative_prompt", prompt.negative.as_ref())] {
+            if let Some(text) = text.filter(|text| text.len() > MAX_PROMPT_BYTES) {
+                let reason = format!("{} bytes long, expected at most {MAX_PROMPT_BYTES}", text.len());
+                return Err(Error::invalid(field, reason));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The picture to start from, read and decoded.
