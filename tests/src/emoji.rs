@@ -4,7 +4,7 @@ use crate::files::{read_arrays, read_json, repository};
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow};
 use easel_inference::pipeline::{CancelToken, LoadOptions, Pipeline, Probe, Request, Unwatched, Watcher};
-use easel_inference::weights::ModelFiles;
+use easel_inference::weights::{ModelFiles, OpenOptions};
 use easel_inference::{Device, Tensor};
 use pollster::block_on;
 use serde_json::Value;
@@ -17,7 +17,7 @@ const LEVELS_TOLERANCE: f64 = 2.0;
 
 /// Runs every case of a folder like `tests/golden/easel-emoji` with the model in `models/easel-emoji`.
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
-    let files = block_on(ModelFiles::open_dir(&repository().join("models/easel-emoji"), None))?;
+    let files = block_on(ModelFiles::open_path(&repository().join("models/easel-emoji"), &OpenOptions::default()))?;
     let options = LoadOptions::new(Device::Cpu);
     let pipeline = block_on(Pipeline::load(&files, &options, &mut Unwatched, &CancelToken::default()))?;
     let arrays = read_arrays(&dir.join("cases.safetensors"))?;

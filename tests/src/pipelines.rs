@@ -8,7 +8,7 @@ use easel_inference::pipeline::{
     Watcher,
 };
 use easel_inference::sampling::SchedulerConfig;
-use easel_inference::weights::ModelFiles;
+use easel_inference::weights::{ModelFiles, OpenOptions};
 use easel_inference::{Device, Tensor};
 use pollster::block_on;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
     if cases.is_empty() {
         return Ok(Vec::new());
     }
-    let files = block_on(ModelFiles::open_dir(dir, None))?;
+    let files = block_on(ModelFiles::open_path(dir, &OpenOptions::default()))?;
     let options = LoadOptions::new(Device::Cpu);
     let mut pipeline = block_on(Pipeline::load(&files, &options, &mut Recorder::default(), &CancelToken::default()))?;
     let mut checks = Vec::new();
@@ -164,8 +164,9 @@ fn request(case: &Value, arrays: &BTreeMap<String, Array>) -> Result<Request> {
     request.batch_size = request.prompts.len();
     request.one_generator = case["seed"].is_u64();
     if let Some(picture) = arrays.get("image_u8") {
+        let all_steps = case["kind"] == "LatentConsistencyModelImg2ImgPipeline";
         let mask = arrays.get("mask_u8").map(|mask| image(mask, 1)).transpose()?;
-        request.init = Some(InitImage { image: image(picture, 3)?, strength, mask });
+        request.init = Some(InitImage { image: image(picture, 3)?, strength, all_steps, mask });
     }
     Ok(request)
 }

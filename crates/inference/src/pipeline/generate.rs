@@ -11,7 +11,7 @@ use super::run::Run;
 use super::settings::Settings;
 use super::start::Start;
 use crate::models::unet::UNetConditioning;
-use crate::sampling::{Noise, Sampler, StepOptions};
+use crate::sampling::{Noise, Sampler, StepOptions, TimestepOptions};
 use crate::{Error, Result, Tensor};
 
 /// A finished picture and what it was made from.
@@ -62,7 +62,9 @@ impl Pipeline {
         run.progress(Phase::Encode, done + n, all, None);
 
         let options = StepOptions { eta: Some(request.eta), ..StepOptions::default() };
-        let sampler = Sampler::new(&settings.scheduler, &settings.steps.into(), &options)?;
+        let distilled = request.init.as_ref().filter(|init| init.all_steps).map(|init| init.strength);
+        let steps = TimestepOptions { steps: Some(settings.steps), strength: distilled, ..TimestepOptions::default() };
+        let sampler = Sampler::new(&settings.scheduler, &steps, &options)?;
         let mut noise = noise(batch, request);
         let start = Start::prepare(self, request, settings, &sampler, &mut noise, n)?;
         let calls = sampler.timesteps().len() - start.first_call;

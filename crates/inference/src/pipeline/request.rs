@@ -36,6 +36,9 @@ pub struct InitImage {
     pub image: Image,
     /// How far to go from it, 0 (not at all) to 1 (all the way).
     pub strength: f64,
+    /// Take all steps, over the last part of a distilled schedule that `strength` leaves, as diffusers' LCM pipeline does,
+    /// instead of skipping the first ones. LCM and TCD schedulers only.
+    pub all_steps: bool,
     /// Where to draw: white is drawn anew, black is kept. `None` redraws everything.
     pub mask: Option<Image>,
 }

@@ -79,7 +79,7 @@ impl Stage<'_> {
     }
 
     fn from_image(&self, init: &InitImage, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
-        let first_call = first_call(sampler, init.strength)?;
+        let first_call = first_call(sampler, init)?;
         let image_latents = self.encode(&self.picture(init)?, noise, self.request.one_generator)?;
         let noise = noise.draw(&self.latent_shape(), &self.pipeline.device)?;
         let latents = sampler.add_noise(&image_latents, &noise, first_call)?;
@@ -88,7 +88,7 @@ impl Stage<'_> {
 
     fn inpaint(&self, init: &InitImage, channels: bool, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
         let all_the_way = init.strength >= 1.0;
-        let first_call = first_call(sampler, init.strength)?;
+        let first_call = first_call(sampler, init)?;
         let (mask, latent_mask) = self.masks(init)?;
         let picture = self.picture(init)?;
         // The nine-channel model never looks at the picture's own latents when it starts from pure noise.
@@ -142,8 +142,9 @@ impl Stage<'_> {
 }
 
 /// The call to start at, of which there must be one.
-fn first_call(sampler: &Sampler, strength: f64) -> Result<usize> {
-    let call = sampler.start_for_strength(strength);
+fn first_call(sampler: &Sampler, init: &InitImage) -> Result<usize> {
+    let strength = init.strength;
+    let call = if init.all_steps { 0 } else { sampler.start_for_strength(strength) };
     if call < sampler.timesteps().len() {
         return Ok(call);
     }

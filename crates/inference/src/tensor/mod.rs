@@ -11,6 +11,7 @@ mod activation;
 mod attention;
 mod conv2d;
 mod cpu;
+mod data;
 mod device;
 mod elementwise;
 mod embedding;
@@ -21,13 +22,13 @@ mod threshold;
 mod work;
 
 pub use conv2d::Conv2d;
+pub use data::Data;
 pub use device::{Device, DeviceInfo, DeviceKind};
 pub use easel_cpu::Activation;
 pub use linear::Epilogue;
 pub use work::multiply_adds;
 
 use crate::{Error, Result};
-use half::{bf16, f16};
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,29 +96,7 @@ impl Tensor {
             let expected = format!("whole elements of {} bytes, not {} bytes", dtype.size(), bytes.len());
             return Err(Error::Shape { op: "from_bytes", expected, got: shape.to_vec() });
         }
-        check_length("from_bytes", bytes.len() / dtype.size(), shape)?;
-        let cpu = &candle_core::Device::Cpu;
-        let tensor = match dtype {
-            DType::F32 => {
-                let data: Vec<f32> =
-                    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-                candle_core::Tensor::from_vec(data, shape, cpu)
-            }
-            DType::F16 => {
-                let data: Vec<f16> = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
-                candle_core::Tensor::from_vec(data, shape, cpu)
-            }
-            DType::Bf16 => {
-                let data: Vec<bf16> = bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]])).collect();
-                candle_core::Tensor::from_vec(data, shape, cpu)
-            }
-            DType::U32 => {
-                let data: Vec<u32> =
-                    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-                candle_core::Tensor::from_vec(data, shape, cpu)
-            }
-        };
-        Self::upload(tensor, device)
+        Self::from_data(Data::from_bytes(bytes, dtype), shape, device)
     }
 
     /// A tensor of `f32` zeros.
