@@ -19,9 +19,8 @@ pub(crate) fn pull(args: &PullArgs) -> Result<()> {
     };
     let cancel = interrupt::cancel_token()?;
     let mut display = Display::new(args);
-    let pulled = model::pull(&repository, args, &mut |download| display.show(download), &cancel);
-    display.finish();
-    let path = pulled?.display().to_string();
+    let folder = model::pull(&repository, args, move |download| display.show(download), &cancel)?;
+    let path = folder.display().to_string();
     match (args.json, args.quiet) {
         (true, _) => say_json(&json!({ "event": "model", "repository": repository, "path": path })),
         (_, true) => Ok(()),
@@ -76,8 +75,10 @@ impl Display {
             Self::Lines(_) | Self::Quiet => {}
         }
     }
+}
 
-    fn finish(&self) {
+impl Drop for Display {
+    fn drop(&mut self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }
