@@ -141,10 +141,13 @@ impl Pipeline {
         let (height, width) = (settings.size[0], settings.size[1]);
         let nonzero = |value: f64| (value != 0.0).then_some(value);
         let options = request.prompt_options;
+        let (sampler, schedule) = settings.scheduler.label();
         Parameters {
             prompt: prompt.text.clone(),
             negative_prompt: prompt.negative.clone(),
             steps: Some(settings.steps),
+            sampler: Some(sampler.to_owned()),
+            schedule_type: schedule.map(str::to_owned),
             cfg_scale: Some(settings.guidance_scale),
             guidance_rescale: nonzero(request.guidance_rescale),
             eta: nonzero(request.eta),

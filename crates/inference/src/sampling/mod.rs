@@ -11,6 +11,7 @@ mod config;
 mod fields;
 mod flow;
 mod guidance;
+mod label;
 mod noise;
 mod options;
 mod prediction;

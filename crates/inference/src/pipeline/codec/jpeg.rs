@@ -5,6 +5,7 @@ use super::exif::{self, PREFIX};
 use super::{ImageFormat, Limits, dimension};
 use crate::pipeline::Image;
 use crate::{Error, Result};
+use jpeg_encoder::ChromaSubsamplingMethod;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
@@ -45,7 +46,9 @@ pub(super) fn encode(image: &Image, quality: u8, parameters: Option<&str>) -> Re
     let (width, height) = (dimension("width", image.width, FORMAT)?, dimension("height", image.height, FORMAT)?);
     let mut bytes = Vec::new();
     let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, quality);
-    encoder.set_optimized_huffman_tables(true);
+    // As libjpeg does. The standard Huffman tables stay: with others the encoder writes one scan per colour, which
+    // zune-jpeg before 0.5.16, and every program built on it, decodes to noise.
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
     if let Some(text) = parameters {
         let block = exif::write(text);
         encoder.add_exif_metadata(&block).map_err(|_| {
@@ -59,14 +62,13 @@ pub(super) fn encode(image: &Image, quality: u8, parameters: Option<&str>) -> Re
 
 /// The Exif block.
 pub(super) fn exif(bytes: &[u8]) -> Result<Option<&[u8]>> {
-    let mut rest = bytes;
-    while let Some((marker, segment, after)) = next_segment(rest)? {
-        if marker == APP1
-            && let Some(block) = segment.strip_prefix(PREFIX)
+    for segment in segments(bytes) {
+        let segment = segment?;
+        if segment.marker == APP1
+            && let Some(block) = segment.data.strip_prefix(PREFIX)
         {
             return Ok(Some(block));
         }
-        rest = after;
     }
     Ok(None)
 }
@@ -75,8 +77,8 @@ pub(super) fn exif(bytes: &[u8]) -> Result<Option<&[u8]>> {
 /// the end marker mean nothing else.
 fn check_complete(bytes: &[u8]) -> Result<()> {
     let mut rest = bytes;
-    while let Some((_, _, after)) = next_segment(rest)? {
-        rest = after;
+    for segment in segments(bytes) {
+        rest = segment?.after;
     }
     if rest.windows(2).any(|pair| pair == [0xff, END_OF_IMAGE]) {
         return Ok(());
@@ -84,23 +86,41 @@ fn check_complete(bytes: &[u8]) -> Result<()> {
     Err(FORMAT.error("ends before its end-of-image marker"))
 }
 
-/// The next marker before the first scan, the bytes of its segment, and what follows it; `None` at the scan or the end.
-fn next_segment(bytes: &[u8]) -> Result<Option<(u8, &[u8], &[u8])>> {
+/// A piece of the file before its first scan.
+struct Segment<'a> {
+    /// The second byte of its marker.
+    marker: u8,
+    data: &'a [u8],
+    /// The rest of the file.
+    after: &'a [u8],
+}
+
+/// The segments before the first scan; an error if the file ends within one.
+fn segments(bytes: &[u8]) -> impl Iterator<Item = Result<Segment<'_>>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (marker, at_length) = next_marker(rest)?;
+        let Some((data, after)) = split_segment(at_length) else {
+            rest = &[];
+            return Some(Err(FORMAT.error("ends within a segment")));
+        };
+        rest = after;
+        Some(Ok(Segment { marker, data, after }))
+    })
+}
+
+/// The next marker that has a segment, and what follows it; `None` at the first scan and at the end.
+fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let mut rest = bytes;
     loop {
         // Fill bytes, and bytes that do not belong there, are skipped as all decoders do.
-        let Some(start) = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff)) else {
-            return Ok(None);
-        };
-        let marker = rest[start + 1];
-        match marker {
-            START_OF_SCAN | END_OF_IMAGE => return Ok(None),
+        let start = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff))?;
+        let (marker, after) = rest[start + 1..].split_first()?;
+        match *marker {
+            START_OF_SCAN | END_OF_IMAGE => return None,
             // Markers without a segment: a start, a restart, a private one.
-            0x01 | 0xd0..=0xd8 => rest = &rest[start + 2..],
-            _ => {
-                let segment = split_segment(&rest[start + 2..]).ok_or_else(|| FORMAT.error("ends within a segment"))?;
-                return Ok(Some((marker, segment.0, segment.1)));
-            }
+            0x01 | 0xd0..=0xd8 => rest = after,
+            marker => return Some((marker, after)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Resizing by a Lanczos window, pixel for pixel as PIL does it (`Resample.c`): diffusers resizes pictures and masks so.
 //!
-//! Two passes, first along rows, then along columns, each with weights in fixed point and the result rounded to bytes.
+//! Two passes, one along rows and one along columns, each with weights in fixed point and the result rounded to bytes.
 
 use super::{CHANNELS, Image};
 use crate::Result;
@@ -24,16 +24,20 @@ impl Image {
     /// [`crate::Error::Invalid`] if either size is zero or the result does not fit in memory.
     pub fn resized(&self, width: usize, height: usize) -> Result<Image> {
         self.check()?;
-        super::check_size(width, self.height.max(height), CHANNELS)?;
+        // The picture between the passes has one old side and one new one.
         super::check_size(width, height, CHANNELS)?;
-        let mut image = self.clone();
-        if width != self.width {
-            image = image.resized_rows(width);
+        super::check_size(width.max(self.width), height.max(self.height), CHANNELS)?;
+        if width == self.width && height == self.height {
+            return Ok(self.clone());
         }
-        if height != self.height {
-            image = image.resized_columns(height);
-        }
-        Ok(image)
+        // PIL 13's rule; earlier ones always begin with the rows. Overshoots are clamped in between, so it matters.
+        let columns_first = height < self.height && self.height - height + 2 * width > 2 * self.width;
+        Ok(match (width == self.width, height == self.height) {
+            (true, _) => self.resized_columns(height),
+            (_, true) => self.resized_rows(width),
+            _ if columns_first => self.resized_columns(height).resized_rows(width),
+            _ => self.resized_rows(width).resized_columns(height),
+        })
     }
 
     fn resized_rows(&self, width: usize) -> Image {
