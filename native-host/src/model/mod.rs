@@ -85,11 +85,14 @@ fn open(place: &Place, variant: Option<&str>) -> Result<ModelFiles> {
     let options = OpenOptions { variant: variant.map(str::to_owned), ..OpenOptions::default() };
     let files = match place {
         Place::Stub => anyhow::bail!("the stub model has no files"),
-        Place::Embedded => block_on(ModelFiles::open(&MemoryFiles::from_static(embedded::NAME, embedded::FILES), &options)),
+        Place::Embedded => {
+            block_on(ModelFiles::open(&MemoryFiles::from_static(embedded::NAME, embedded::FILES), &options))
+        }
         Place::Hub(repository) => {
             let folder = hub::cached(repository)?;
             let opened = block_on(ModelFiles::open_path(&folder, &options));
-            return opened.with_context(|| format!("{repository} in the cache (`easel pull {repository}` completes it)"));
+            return opened
+                .with_context(|| format!("{repository} in the cache (`easel pull {repository}` completes it)"));
         }
         Place::Path(path) => block_on(ModelFiles::open_path(path, &options)),
     };

@@ -28,7 +28,7 @@ impl Directory {
         Self { name: path.display().to_string(), path }
     }
 
-    fn read(&self) -> Result<Vec<String>> {
+    pub(super) fn read(&self) -> Result<Vec<String>> {
         let mut paths = Vec::new();
         collect(&self.path, "", DEPTH, &mut paths)?;
         paths.sort();

@@ -14,6 +14,8 @@ mod directory;
 mod file;
 mod files;
 mod handle;
+#[cfg(feature = "native")]
+mod hub;
 mod index;
 mod load;
 mod malformed;
@@ -34,6 +36,8 @@ pub use directory::Directory;
 pub use file::FileSource;
 pub use files::{Files, MemoryFiles};
 pub use handle::Weights;
+#[cfg(feature = "native")]
+pub use hub::{DownloadProgress, Hub, HubFiles};
 pub use index::TensorIndex;
 pub use load::PIECE;
 pub use malformed::Malformed;

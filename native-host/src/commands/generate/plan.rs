@@ -119,7 +119,7 @@ fn init(args: &InitArgs, reused: &Reused) -> Result<Option<InitImage>> {
     let mask = args.mask.as_deref().map(picture::read).transpose()?;
     let usual = if mask.is_some() { STRENGTH_WITH_MASK } else { STRENGTH };
     let strength = args.strength.or(reused.strength()).unwrap_or(usual);
-    Ok(Some(InitImage { image: picture::read(path)?, strength, mask }))
+    Ok(Some(InitImage { image: picture::read(path)?, strength, mask, all_steps: false }))
 }
 
 /// A prompt from standard input, without the line end that `echo` adds.
