@@ -1,2 +1,63 @@
-//! placeholder
-fn main() {}
+//! The `easel` command: the arguments as typed, then one match, then an exit code.
+
+mod args;
+mod bench;
+mod commands;
+mod exit;
+mod interrupt;
+mod model;
+mod output;
+mod picture;
+mod progress;
+mod terminal;
+
+use args::{Cli, Command};
+use clap::Parser;
+use exit::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let exit = match Cli::try_parse() {
+        Ok(cli) => run(cli.command),
+        Err(error) => usage(&error),
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(command: Command) -> Exit {
+    let as_events = match &command {
+        Command::Generate(args) => args.output.json,
+        Command::Pull(args) => args.json,
+        _ => false,
+    };
+    let result = match command {
+        Command::Generate(args) => commands::generate(&args),
+        Command::Models(args) => commands::models(&args),
+        Command::Pull(args) => commands::pull(&args),
+        Command::Inspect(args) => commands::inspect(&args),
+        Command::Devices(args) => commands::devices(&args),
+        Command::Metadata(args) => commands::metadata(&args),
+        Command::Bench(args) => commands::bench(&args),
+    };
+    let Err(error) = result else { return Exit::Success };
+    let exit = Exit::of(&error);
+    if exit != Exit::Success {
+        let message = exit::one_line(&error);
+        if as_events {
+            // If nobody listens there is still standard error.
+            let _ = progress::error_event(&message);
+        }
+        terminal::note(format_args!("easel: {message}"));
+    }
+    exit
+}
+
+/// Help and version go to standard output as clap renders them; errors become one line.
+fn usage(error: &clap::Error) -> Exit {
+    if error.use_stderr() && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        terminal::note(format_args!("easel: {}", exit::clap_line(error)));
+        return Exit::Usage;
+    }
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Success }
+}

@@ -1,6 +1,6 @@
 //! `attention`: scaled dot-product attention for any head width, cross or self, causal or not.
 
-use super::{Storage, Tensor, backend, cpu};
+use super::{Storage, Tensor, backend, cpu, work};
 use crate::Result;
 use candle_core::{D, DType};
 use easel_cpu::attention::AttentionShape;
@@ -17,6 +17,7 @@ impl Tensor {
             let expected = format!("[{key_batch}, t, {key_hidden}] in {heads} heads, as the keys are");
             return Err(self.shape_error(OP, expected));
         }
+        work::count([2, batch, queries, keys, hidden]);
         let width = hidden / heads;
         let scale = 1.0 / (width as f32).sqrt();
         match &self.storage {

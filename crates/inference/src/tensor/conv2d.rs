@@ -1,7 +1,7 @@
 //! `conv2d`: a channels-last convolution with nearest-neighbour upsampling folded in, and its epilogue.
 
 use super::linear::check_epilogue;
-use super::{Epilogue, Storage, Tensor, backend, cpu};
+use super::{Epilogue, Storage, Tensor, backend, cpu, work};
 use crate::Result;
 use easel_cpu::conv2d::Conv2dShape;
 
@@ -32,6 +32,7 @@ impl Tensor {
         let shape = self.conv2d_shape(weight, conv)?;
         let out_shape = [shape.batch, shape.output[0], shape.output[1], shape.out_channels];
         check_epilogue(OP, &out_shape, bias, &epilogue)?;
+        work::count([out_shape.iter().product(), weight.elements() / shape.out_channels.max(1)]);
         match &self.storage {
             Storage::Cpu(x) => {
                 let x = cpu::Host::open(OP, x)?;

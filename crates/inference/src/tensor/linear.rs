@@ -1,6 +1,6 @@
 //! `linear`: a fully connected layer with its epilogue.
 
-use super::{Activation, Storage, Tensor, backend, cpu};
+use super::{Activation, Storage, Tensor, backend, cpu, work};
 use crate::Result;
 
 /// What happens to a product before it is stored: `activation(product + bias + residual)`.
@@ -38,6 +38,7 @@ impl Tensor {
             _ => return Err(self.shape_error(OP, format!("[.., {k}] for a weight of shape [{n}, {k}]"))),
         };
         check_epilogue(OP, &shape, bias, &epilogue)?;
+        work::count([m, n, k]);
         match &self.storage {
             Storage::Cpu(x) => {
                 let x = cpu::Host::open(OP, x)?;

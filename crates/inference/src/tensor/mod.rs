@@ -19,12 +19,14 @@ mod layout;
 mod linear;
 mod norm;
 mod threshold;
+mod work;
 
 pub use conv2d::Conv2d;
 pub use data::Data;
 pub use device::{Device, DeviceInfo, DeviceKind};
 pub use easel_cpu::Activation;
 pub use linear::Epilogue;
+pub use work::multiply_adds;
 
 use crate::{Error, Result};
 

@@ -1,6 +1,7 @@
 //! `Weights`: tensors by name, as a model's constructor takes them.
 
-use crate::{Error, Result, Tensor};
+use super::random::RandomTensors;
+use crate::{DType, Device, Error, Result, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,13 +18,25 @@ struct Shared {
     /// The file or folder, for error messages.
     file: String,
     tensors: BTreeMap<String, Tensor>,
+    /// Makes what is not among `tensors`.
+    random: Option<RandomTensors>,
     taken: Mutex<BTreeSet<String>>,
 }
 
 impl Weights {
     /// Wraps tensors. Those with four axes are convolution kernels and must already lie as `[out, kh, kw, in]`.
     pub fn new(file: impl Into<String>, tensors: BTreeMap<String, Tensor>) -> Self {
-        let shared = Shared { file: file.into(), tensors, taken: Mutex::default() };
+        Self::over(Shared { file: file.into(), tensors, random: None, taken: Mutex::default() })
+    }
+
+    /// Every tensor that a model asks for, made up in this type on this device: see `RandomTensors`. Optional ones, which
+    /// [`contains`](Self::contains) denies, are not there.
+    pub fn random(dtype: DType, device: &Device) -> Self {
+        let random = Some(RandomTensors { dtype, device: device.clone() });
+        Self::over(Shared { file: "random weights".into(), tensors: BTreeMap::new(), random, taken: Mutex::default() })
+    }
+
+    fn over(shared: Shared) -> Self {
         Self { shared: Arc::new(shared), prefix: String::new() }
     }
 
@@ -69,6 +82,9 @@ impl Weights {
         let name = self.full_name(name);
         let file = || self.shared.file.clone();
         let Some(tensor) = self.shared.tensors.get(&name) else {
+            if let Some(random) = &self.shared.random {
+                return random.tensor(&name, shape);
+            }
             return Err(Error::MissingTensor { file: file(), name, expected: file_shape.to_vec() });
         };
         if tensor.shape() != shape {
@@ -80,5 +96,27 @@ impl Weights {
         }
         self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
         Ok(tensor.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_weights_have_the_shape_and_type_asked_for_and_unit_gain() {
+        let weights = Weights::random(DType::Bf16, &Device::Cpu).pp("block");
+        let kernel = weights.conv("conv.weight", [4, 64, 3, 3]).unwrap();
+        assert_eq!((kernel.shape(), kernel.dtype()), ([4, 3, 3, 64].as_slice(), DType::Bf16));
+        let again = Weights::random(DType::Bf16, &Device::Cpu).conv("block.conv.weight", [4, 64, 3, 3]).unwrap();
+        let (numbers, again) =
+            (pollster::block_on(kernel.to_vec()).unwrap(), pollster::block_on(again.to_vec()).unwrap());
+        assert_eq!(numbers, again);
+        let power = numbers.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / numbers.len() as f64;
+        assert!((power * 576.0 - 1.0).abs() < 0.1, "{power}");
+        let norm = weights.get("norm.weight", &[2]).unwrap();
+        assert_eq!(pollster::block_on(norm.to_vec()).unwrap(), [1.0, 1.0]);
+        assert!(weights.optional("bias", &[2]).unwrap().is_none());
+        weights.finish(|_| false).unwrap();
     }
 }

@@ -22,6 +22,7 @@ mod malformed;
 mod model_files;
 mod names;
 pub mod pickle;
+mod random;
 pub mod safetensors;
 mod send;
 mod source;

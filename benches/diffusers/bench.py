@@ -1,0 +1,222 @@
+"""Times diffusers and transformers on the architectures, shapes, types and thread counts of `easel bench`.
+
+    python bench.py sd15-unet vae-decode --threads 2
+    easel bench sd15-unet --json > easel.json && python bench.py sd15-unet --easel easel.json
+
+With --easel, every row of that file is timed at its own size, batch, type and thread count, and the ratios are printed.
+Each architecture runs in a process of its own, so that its peak memory is its own.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ARCHITECTURES = ROOT / "native-host/src/bench/architectures.json"
+TOKENS = 77
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to time, or all")
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--dtype", choices=["f32", "f16", "bf16"], default="f32")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "metal"], default="cpu")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
+    parser.add_argument("--easel", type=Path, metavar="FILE", help="what `easel bench --json` printed")
+    parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    architectures = {a["name"]: a for a in json.loads(ARCHITECTURES.read_text())}
+    if args.in_process:
+        print(json.dumps(measure(architectures[args.names[0]], args)))
+        return
+    rivals = [json.loads(line) for line in args.easel.read_text().splitlines()] if args.easel else []
+    names = [rival["name"] for rival in rivals] or args.names
+    names = list(architectures) if "all" in names else names
+    unknown = [name for name in names if name not in architectures]
+    if unknown or not names:
+        sys.exit(f"bench.py: {unknown[0] if unknown else 'which'}? One of {', '.join(architectures)}, all")
+    rows = []
+    for i, name in enumerate(names):
+        result = in_child(name, args, rivals[i] if rivals else None)
+        if args.json:
+            print(json.dumps(result), flush=True)
+        rows.append((result, rivals[i] if rivals else None))
+    if not args.json:
+        report(rows)
+
+
+def in_child(name, args, rival):
+    """Runs this file again for one architecture, with the settings of the rival's row if there is one."""
+    command = [sys.executable, __file__, name, "--in-process"]
+    for option in ["size", "batch", "dtype", "device", "runs", "threads"]:
+        value = rival[option] if rival else getattr(args, option)
+        if value:
+            command += [f"--{option}", str(value)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"bench.py: {name} failed")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(architecture, args):
+    if args.threads:
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[args.dtype]
+    device = pick_device(torch, args.device)
+    size = args.size or architecture.get("size", 0)
+    batch = args.batch or architecture["batch"]
+    began = time.perf_counter()
+    run = prepare(torch, architecture, dtype, device, size, batch)
+    load_seconds = time.perf_counter() - began
+    with torch.inference_mode():
+        gflop = count_flop(run) / 1e9
+        seconds = []
+        for _ in range(args.runs):
+            began = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - began)
+    median = statistics.median(seconds)
+    return {
+        "name": architecture["name"],
+        "runtime": "diffusers",
+        "device": device,
+        "dtype": args.dtype,
+        "threads": torch.get_num_threads(),
+        "size": size,
+        "batch": batch,
+        "runs": args.runs,
+        "load_seconds": load_seconds,
+        "seconds": median,
+        "min_seconds": min(seconds),
+        "gflop": gflop,
+        "gflop_per_second": gflop / median,
+        "peak_bytes": peak_bytes(),
+    }
+
+
+def pick_device(torch, device):
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return {"auto": best, "metal": "mps"}.get(device, device)
+
+
+def prepare(torch, architecture, dtype, device, size, batch):
+    """A function that runs the architecture once and waits for the result."""
+    make = {"unet": unet, "decoder": decoder, "text": text, "pipeline": pipeline}[architecture["kind"]]
+    return make(torch, architecture.get("config"), dtype, device, size, batch)
+
+
+def wave(torch, shape, dtype, device):
+    """Smooth made-up input between -1 and 1."""
+    count = int(torch.tensor(shape).prod())
+    return (torch.arange(count, dtype=torch.float32) * 0.37).sin().reshape(shape).to(device, dtype)
+
+
+def unet(torch, config, dtype, device, size, batch):
+    from diffusers import UNet2DConditionModel
+
+    torch.set_default_dtype(dtype)
+    model = UNet2DConditionModel.from_config(config).to(device).eval()
+    torch.set_default_dtype(torch.float32)
+    sample = wave(torch, [batch, config["in_channels"], size // 8, size // 8], dtype, device)
+    states = wave(torch, [batch, TOKENS, config["cross_attention_dim"]], dtype, device)
+    added = None
+    if config.get("addition_embed_type") == "text_time":
+        width = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
+        time_ids = torch.tensor([[size, size, 0, 0, size, size]] * batch, dtype=dtype, device=device)
+        added = {"text_embeds": wave(torch, [batch, width], dtype, device), "time_ids": time_ids}
+    return lambda: model(sample, 500, states, added_cond_kwargs=added).sample.float().cpu()
+
+
+def decoder(torch, config, dtype, device, size, batch):
+    import diffusers
+
+    torch.set_default_dtype(dtype)
+    model = getattr(diffusers, config["_class_name"]).from_config(config).to(device).eval()
+    torch.set_default_dtype(torch.float32)
+    latents = wave(torch, [batch, config["latent_channels"], size // 8, size // 8], dtype, device)
+    return lambda: model.decode(latents).sample.float().cpu()
+
+
+def text(torch, config, dtype, device, size, batch):
+    import transformers
+
+    settings = {key: value for key, value in config.items() if not key.startswith("_") and key != "model_type"}
+    torch.set_default_dtype(dtype)
+    model = getattr(transformers, config["architectures"][0])(transformers.CLIPTextConfig(**settings))
+    torch.set_default_dtype(torch.float32)
+    model = model.to(device).eval()
+    ids = torch.tensor([[b * 1000 + t * 37 for t in range(TOKENS)] for b in range(batch)], device=device)
+    return lambda: model(ids).last_hidden_state.float().cpu()
+
+
+def pipeline(torch, config, dtype, device, size, batch):
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(ROOT / "models/easel-emoji", torch_dtype=dtype).to(device)
+    pipe.set_progress_bar_config(disable=True)
+    generators = [torch.Generator("cpu").manual_seed(1 + i) for i in range(batch)]
+
+    def run():
+        settings = {"num_inference_steps": 20, "guidance_scale": 4.0, "width": size, "height": size}
+        return pipe(["a red apple"] * batch, generator=generators, **settings).images
+
+    return run
+
+
+def count_flop(run):
+    """Runs once to warm up, and counts the floating-point operations of matrix products, convolutions and attention."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def peak_bytes():
+    """The largest resident size that this process had (Linux, macOS)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def report(rows):
+    header = ["NAME", "SIZE", "BATCH", "TYPE", "THREADS", "DIFFUSERS", "EASEL", "TIME RATIO", "PEAK", "PEAK EASEL"]
+    table = [header]
+    for ours, rival in rows:
+        seconds = f"{rival['seconds']:.3f} s" if rival else "-"
+        ratio = f"{ours['seconds'] / rival['seconds']:.2f}" if rival else "-"
+        peaks = [f"{row['peak_bytes'] / 1e6:.0f} MB" if row and row["peak_bytes"] else "-" for row in (ours, rival)]
+        table.append(
+            [ours["name"], str(ours["size"] or "-"), str(ours["batch"]), ours["dtype"], str(ours["threads"])]
+            + [f"{ours['seconds']:.3f} s", seconds, ratio, *peaks]
+        )
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    if any(rival for _, rival in rows):
+        print("TIME RATIO: diffusers' median over Easel's; above 1 Easel is faster.")
+
+
+if __name__ == "__main__":
+    main()

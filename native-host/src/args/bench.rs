@@ -1,0 +1,41 @@
+//! `easel bench` as it is typed.
+
+use super::{DeviceArg, DtypeArg};
+use clap::Args;
+
+#[derive(Args)]
+#[command(after_help = "\
+Without a name, lists what can be timed. Each component runs in a process of its own, so that its peak memory is its own.
+
+Examples:
+  easel bench sd15-unet
+  easel bench sd15-unet vae-decode --size 256 --dtype f16 --runs 5 --json")]
+pub(crate) struct BenchArgs {
+    /// What to time, or `all`
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Width and height of the picture in pixels [default: the architecture's own]
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) size: Option<usize>,
+    /// Samples at once [default: 2 for UNets and text encoders, else 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch: Option<usize>,
+    /// Type of the weights
+    #[arg(long, value_enum, default_value_t = DtypeArg::F32)]
+    pub(crate) dtype: DtypeArg,
+    /// Where to compute
+    #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Cpu)]
+    pub(crate) device: DeviceArg,
+    /// Timed runs, after one that is not timed
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) runs: u32,
+    /// Threads of the processor [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
+    /// Print JSON, one object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Time the one name in this very process
+    #[arg(long, hide = true)]
+    pub(crate) in_process: bool,
+}

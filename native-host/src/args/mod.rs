@@ -1,0 +1,133 @@
+//! The command line as it is typed. What it means is decided by the commands.
+
+mod bench;
+mod generate;
+mod values;
+
+pub(crate) use bench::BenchArgs;
+pub(crate) use generate::{GenerateArgs, InitArgs, OutputArgs, PictureArgs};
+pub(crate) use values::{DeviceArg, DtypeArg, Format, ModelArgs, OnOff, Vae};
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Pictures from text.
+#[derive(Parser)]
+#[command(name = "easel", bin_name = "easel", version, max_term_width = 100, args_override_self = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Examples:
+  easel generate \"a red apple\" -o apple.png
+  easel pull sdxl-turbo && easel generate --model sdxl-turbo \"a lighthouse at dawn\"
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 cancelled.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make pictures from a prompt
+    Generate(Box<GenerateArgs>),
+    /// List the models that have a short name
+    Models(ModelsArgs),
+    /// Download a model into the Hugging Face cache
+    Pull(PullArgs),
+    /// Show what is inside a model file or folder
+    Inspect(InspectArgs),
+    /// List the devices that can compute
+    Devices(DevicesArgs),
+    /// Print the settings that a picture was made with
+    Metadata(MetadataArgs),
+    /// Time whole architectures with random weights
+    Bench(BenchArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ModelsArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  easel pull sd-turbo
+  HF_TOKEN=hf_... easel pull stable-diffusion-xl --variant fp16
+
+Files go to $HF_HOME/hub (default ~/.cache/huggingface/hub), where Python's huggingface_hub finds them too.")]
+pub(crate) struct PullArgs {
+    /// A short name (see `easel models`) or a repository, owner/name
+    pub(crate) name: String,
+    /// Prefer the weight files of this variant, fp16 for example
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) variant: Option<String>,
+    /// The branch, tag or commit of the repository
+    #[arg(long, value_name = "REVISION", default_value = "main")]
+    pub(crate) revision: String,
+    /// Print events as JSON, one object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  easel inspect v1-5-pruned-emaonly.safetensors
+  easel inspect ./my-model --tensors | grep attn2
+  easel inspect easel-emoji --json")]
+pub(crate) struct InspectArgs {
+    /// A model file or folder, or the name of a model
+    #[arg(value_name = "PATH")]
+    pub(crate) model: String,
+    /// List every tensor with its type, shape and size
+    #[arg(long)]
+    pub(crate) tensors: bool,
+    /// Print the configuration of every component
+    #[arg(long)]
+    pub(crate) config: bool,
+    /// Read the weight files of this variant, fp16 for example
+    #[arg(long, value_name = "VARIANT")]
+    pub(crate) variant: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DevicesArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  easel metadata apple.png
+  easel generate --from apple.png -o again.png      (the same picture again)")]
+pub(crate) struct MetadataArgs {
+    /// A PNG, JPEG or WebP file
+    pub(crate) file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

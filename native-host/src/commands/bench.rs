@@ -1,0 +1,89 @@
+//! `easel bench`: one child process per architecture, a table or JSON lines.
+
+use crate::args::BenchArgs;
+use crate::bench::{Architecture, Measurement, architectures, measure};
+use crate::terminal::{bytes, note, say, say_json, table};
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+
+/// Times the named architectures, or lists them all.
+pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
+    let all = architectures()?;
+    if args.names.is_empty() {
+        let rows: Vec<_> = all.into_iter().map(|a| [a.name, a.about]).collect();
+        return say(table(&rows, &[]));
+    }
+    let chosen = choose(all, &args.names)?;
+    if args.in_process {
+        return chosen.iter().try_for_each(|architecture| say_json(&measure(architecture, args)?));
+    }
+    let mut rows = vec![HEADING.map(str::to_owned)];
+    for architecture in &chosen {
+        if !args.json {
+            note(format_args!("timing {}: {}", architecture.name, architecture.about));
+        }
+        let measurement = in_child(&architecture.name, args)?;
+        if args.json {
+            say_json(&measurement)?;
+        }
+        rows.push(row(&measurement));
+    }
+    if args.json { Ok(()) } else { say(table(&rows, &[1, 2, 4, 5, 6, 7, 8])) }
+}
+
+const HEADING: [&str; 9] = ["NAME", "SIZE", "BATCH", "TYPE", "THREADS", "LOAD", "MEDIAN", "GFLOP/S", "PEAK MEMORY"];
+
+fn row(m: &Measurement) -> [String; 9] {
+    [
+        m.name.clone(),
+        if m.size == 0 { "-".into() } else { m.size.to_string() },
+        m.batch.to_string(),
+        m.dtype.clone(),
+        m.threads.to_string(),
+        format!("{:.2} s", m.load_seconds),
+        format!("{:.3} s", m.seconds),
+        format!("{:.1}", m.gflop_per_second),
+        m.peak_bytes.map_or("-".into(), bytes),
+    ]
+}
+
+/// The architectures of these names, in this order.
+fn choose(all: Vec<Architecture>, names: &[String]) -> Result<Vec<Architecture>> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(all);
+    }
+    let known: Vec<&str> = all.iter().map(|architecture| architecture.name.as_str()).collect();
+    names
+        .iter()
+        .map(|name| match all.iter().find(|architecture| architecture.name == *name) {
+            Some(architecture) => Ok(architecture.clone()),
+            None => bail!("{name:?} cannot be timed, only {}, all", known.join(", ")),
+        })
+        .collect()
+}
+
+/// Runs this program again for one architecture, and reads what it measured.
+fn in_child(name: &str, args: &BenchArgs) -> Result<Measurement> {
+    let mut child = Command::new(std::env::current_exe().context("where this program is")?);
+    child.args(["bench", name, "--in-process", "--dtype", args.dtype.name(), "--device", args.device.name()]);
+    child.args(["--runs", &args.runs.to_string()]);
+    for (option, value) in [("--size", args.size), ("--batch", args.batch)] {
+        if let Some(value) = value {
+            child.args([option, &value.to_string()]);
+        }
+    }
+    if let Some(threads) = args.threads {
+        child.env("RAYON_NUM_THREADS", threads.to_string());
+    }
+    let output = child.output().with_context(|| format!("cannot start the process for {name}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}", said.trim().trim_start_matches("easel: ").to_owned() + &died(&output.status, &said));
+    }
+    serde_json::from_slice(&output.stdout).with_context(|| format!("what the process for {name} printed"))
+}
+
+/// How a process ended that said nothing itself.
+fn died(status: &std::process::ExitStatus, said: &str) -> String {
+    if said.trim().is_empty() { format!("the process ended with {status}") } else { String::new() }
+}

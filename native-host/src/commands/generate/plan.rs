@@ -1,0 +1,156 @@
+//! What a command line means: arguments, metadata of another picture, environment and defaults, put together and checked
+//! before anything is loaded.
+
+use super::reuse::Reused;
+use crate::args::{Format, GenerateArgs, InitArgs, OnOff, PictureArgs, Vae};
+use crate::model::{self, LoadOptions};
+use crate::output::Output;
+use crate::picture;
+use anyhow::{Context, Result, bail};
+use easel_host::names::{self, Place};
+use easel_inference::Error;
+use easel_inference::pipeline::{InitImage, PromptOptions, Request};
+use easel_inference::sampling::Scheduler;
+use easel_inference::text::MAX_PROMPT_BYTES;
+use std::io::Read;
+
+/// How far to go from a picture when nothing is said: diffusers' values without and with a mask.
+const STRENGTH: f64 = 0.8;
+const STRENGTH_WITH_MASK: f64 = 1.0;
+
+/// Everything that a run needs to know.
+pub(super) struct Plan {
+    /// The model as it is called, and where it is.
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) load: LoadOptions,
+    pub(super) request: Request,
+    pub(super) output: Output,
+    pub(super) quality: Option<u8>,
+}
+
+impl Plan {
+    /// Puts the plan together. Fails on everything that can be known to be wrong without the model.
+    pub(super) fn resolve(args: &GenerateArgs) -> Result<Self> {
+        let reused = match &args.picture.from {
+            Some(file) => Reused::read(file)?,
+            None => Reused::default(),
+        };
+        if reused.strength().is_some() && args.init.init_image.is_none() {
+            bail!("the picture of --from was made from another one: give that with --init-image");
+        }
+        let prompt = match args.prompt.as_deref() {
+            Some("-") => read_prompt(std::io::stdin().lock())?,
+            Some(prompt) => prompt.to_owned(),
+            None => reused.prompt(),
+        };
+        let mut request = request(&args.picture, &reused, &prompt)?;
+        request.validate()?;
+        check_lengths(&request)?;
+        request.scheduler.as_deref().map(str::parse::<Scheduler>).transpose()?;
+        let format = reused.format.unwrap_or(Format::Png);
+        let output = Output::plan(&args.output, &prompt, request.prompts.len(), format)?;
+        request.init = init(&args.init, &reused)?;
+        request.preview_every = usize::from(args.output.preview);
+        request.validate()?;
+        let name = model_name(args, &reused);
+        let place = names::resolve(&name)?;
+        let vae = args.model.vae.or(reused.vae());
+        let quality = args.output.quality.or(reused.quality()).filter(|_| output.format() == Format::Jpeg);
+        Ok(Self { name, place, load: load_options(args, vae), request, output, quality })
+    }
+}
+
+/// The model asked for, else that of the picture whose settings are reused, else the environment's, else the embedded one.
+fn model_name(args: &GenerateArgs, reused: &Reused) -> String {
+    args.model.model.clone().or_else(|| reused.model()).unwrap_or_else(model::default_name)
+}
+
+fn load_options(args: &GenerateArgs, vae: Option<Vae>) -> LoadOptions {
+    LoadOptions {
+        device: args.model.device.into(),
+        dtype: args.model.dtype.map(Into::into),
+        variant: args.model.variant.clone(),
+        vae,
+    }
+}
+
+fn request(args: &PictureArgs, reused: &Reused, prompt: &str) -> Result<Request> {
+    let negative = args.negative_prompt.clone().or_else(|| reused.negative_prompt());
+    let seed = match args.seed.or(reused.seed()) {
+        Some(seed) => seed,
+        None => random_seed()?,
+    };
+    let size = reused.size();
+    let mut request = Request::new(prompt, negative.as_deref(), seed, usize::from(args.count));
+    request.prompt_options = PromptOptions {
+        weighting: args.weighting || reused.weighting(),
+        long: args.long_prompts || reused.long_prompts(),
+        clip_skip: args.clip_skip.or(reused.clip_skip()).unwrap_or(0),
+    };
+    request.width = args.width.or(size.map(|(width, _)| width));
+    request.height = args.height.or(size.map(|(_, height)| height));
+    request.steps = args.steps.or(reused.steps());
+    request.guidance_scale = args.guidance_scale.or(reused.guidance_scale());
+    request.guidance_rescale = args.guidance_rescale.or(reused.guidance_rescale()).unwrap_or(0.0);
+    request.scheduler = args.scheduler.clone().or_else(|| reused.scheduler());
+    request.eta = args.eta.or(reused.eta()).unwrap_or(0.0);
+    request.batch_size = args.batch_size;
+    request.tiling = args.tiling.map(|tiling| tiling == OnOff::On).or(reused.tiling());
+    Ok(request)
+}
+
+/// Refuses prompts that the tokenizer would refuse, but before the model is loaded.
+fn check_lengths(request: &Request) -> Result<(), Error> {
+    for prompt in &request.prompts {
+        for (field, text) in [("prompt", Some(&prompt.text)), ("negative_prompt", prompt.negative.as_ref())] {
+            if let Some(text) = text.filter(|text| text.len() > MAX_PROMPT_BYTES) {
+                let reason = format!("{} bytes long, expected at most {MAX_PROMPT_BYTES}", text.len());
+                return Err(Error::invalid(field, reason));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The picture to start from, read and decoded.
+fn init(args: &InitArgs, reused: &Reused) -> Result<Option<InitImage>> {
+    let Some(path) = &args.init_image else { return Ok(None) };
+    let mask = args.mask.as_deref().map(picture::read).transpose()?;
+    let usual = if mask.is_some() { STRENGTH_WITH_MASK } else { STRENGTH };
+    let strength = args.strength.or(reused.strength()).unwrap_or(usual);
+    Ok(Some(InitImage { image: picture::read(path)?, strength, mask, all_steps: false }))
+}
+
+/// A prompt from standard input, without the line end that `echo` adds.
+fn read_prompt(input: impl Read) -> Result<String> {
+    // One byte more than any prompt may have, so that a longer one is refused and not cut.
+    let most = MAX_PROMPT_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    input.take(most).read_to_end(&mut bytes).context("cannot read the prompt from standard input")?;
+    if bytes.len() as u64 == most {
+        bail!("prompt: standard input holds more than the {} bytes that a prompt may have", MAX_PROMPT_BYTES);
+    }
+    let text = String::from_utf8(bytes).ok().context("prompt: standard input is not UTF-8 text")?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// A seed of 32 bits: short enough to be typed again.
+fn random_seed() -> Result<u64> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random seed from the system: {error}"))?;
+    Ok(u64::from(u32::from_le_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_are_read_from_standard_input() {
+        assert_eq!(read_prompt(&b"a cat\r\n"[..]).unwrap(), "a cat");
+        assert_eq!(read_prompt(&b""[..]).unwrap(), "");
+        assert!(read_prompt(&[0xff, 0xfe][..]).unwrap_err().to_string().contains("not UTF-8"));
+        assert!(read_prompt(std::io::repeat(b'a')).unwrap_err().to_string().starts_with("prompt: "));
+    }
+}

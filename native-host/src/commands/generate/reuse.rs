@@ -1,0 +1,125 @@
+//! The settings of an earlier picture, taken from its metadata, for making it again or with something changed.
+
+use super::plan::Plan;
+use crate::args::{Format, Vae};
+use crate::picture;
+use anyhow::Result;
+use easel_inference::pipeline::Parameters;
+use std::path::Path;
+
+/// Settings of the file or of the run that the pipeline does not note itself.
+const QUALITY: &str = "JPEG quality";
+const WEIGHTING: &str = "Prompt weighting";
+const LONG_PROMPTS: &str = "Long prompts";
+const TILING: &str = "Tiling";
+
+/// What is known of an earlier picture; nothing by default.
+#[derive(Default)]
+pub(super) struct Reused {
+    parameters: Parameters,
+    /// The format of its file.
+    pub(super) format: Option<Format>,
+}
+
+impl Reused {
+    /// Reads a picture's metadata.
+    pub(super) fn read(file: &Path) -> Result<Self> {
+        let (text, format) = picture::read_settings(file)?;
+        let Ok(parameters) = text.parse();
+        Ok(Self { parameters, format: Some(format) })
+    }
+
+    pub(super) fn prompt(&self) -> String {
+        self.parameters.prompt.clone()
+    }
+
+    pub(super) fn negative_prompt(&self) -> Option<String> {
+        self.parameters.negative_prompt.clone()
+    }
+
+    pub(super) fn seed(&self) -> Option<u64> {
+        self.parameters.seed
+    }
+
+    /// Width and height.
+    pub(super) fn size(&self) -> Option<(usize, usize)> {
+        self.parameters.size
+    }
+
+    pub(super) fn steps(&self) -> Option<usize> {
+        self.parameters.steps
+    }
+
+    pub(super) fn guidance_scale(&self) -> Option<f64> {
+        self.parameters.cfg_scale
+    }
+
+    pub(super) fn guidance_rescale(&self) -> Option<f64> {
+        self.parameters.guidance_rescale
+    }
+
+    pub(super) fn eta(&self) -> Option<f64> {
+        self.parameters.eta
+    }
+
+    /// The scheduler with its schedule, as in `DPM++ 2M Karras`.
+    pub(super) fn scheduler(&self) -> Option<String> {
+        match self.parameters.sampler_and_schedule() {
+            (Some(sampler), Some(schedule)) => Some(format!("{sampler} {schedule}")),
+            (sampler, _) => sampler.map(str::to_owned),
+        }
+    }
+
+    pub(super) fn strength(&self) -> Option<f64> {
+        self.parameters.denoising_strength
+    }
+
+    pub(super) fn model(&self) -> Option<String> {
+        self.parameters.model.clone()
+    }
+
+    pub(super) fn vae(&self) -> Option<Vae> {
+        let name = self.parameters.vae.as_deref()?;
+        [Vae::Tiny, Vae::Full].into_iter().find(|vae| vae.name() == name)
+    }
+
+    /// Layers to skip; the metadata counts from the last one, which is 1.
+    pub(super) fn clip_skip(&self) -> Option<usize> {
+        self.parameters.clip_skip.map(|layer| layer.saturating_sub(1))
+    }
+
+    pub(super) fn weighting(&self) -> bool {
+        self.other(WEIGHTING).is_some()
+    }
+
+    pub(super) fn long_prompts(&self) -> bool {
+        self.other(LONG_PROMPTS).is_some()
+    }
+
+    pub(super) fn tiling(&self) -> Option<bool> {
+        self.other(TILING).map(|tiling| tiling == "on")
+    }
+
+    pub(super) fn quality(&self) -> Option<u8> {
+        self.other(QUALITY)?.parse().ok()
+    }
+
+    fn other(&self, key: &str) -> Option<&str> {
+        self.parameters.other.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Completes a picture's settings with what changes its file and is not there yet.
+pub(super) fn complete(parameters: &mut Parameters, plan: &Plan) {
+    let request = &plan.request;
+    let on = |switch: bool| if switch { "on" } else { "off" }.to_owned();
+    let settings = [
+        (WEIGHTING, request.prompt_options.weighting.then(|| on(true))),
+        (LONG_PROMPTS, request.prompt_options.long.then(|| on(true))),
+        (TILING, request.tiling.map(on)),
+        (QUALITY, plan.quality.map(|quality| quality.to_string())),
+    ];
+    parameters.sampler = parameters.sampler.take().or_else(|| request.scheduler.clone());
+    parameters.vae = parameters.vae.take().or_else(|| plan.load.vae.map(|vae| vae.name().to_owned()));
+    parameters.other.extend(settings.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+}

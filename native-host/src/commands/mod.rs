@@ -1,0 +1,17 @@
+//! One file per command.
+
+mod bench;
+mod devices;
+mod generate;
+mod inspect;
+mod metadata;
+mod models;
+mod pull;
+
+pub(crate) use bench::bench;
+pub(crate) use devices::devices;
+pub(crate) use generate::generate;
+pub(crate) use inspect::inspect;
+pub(crate) use metadata::metadata;
+pub(crate) use models::models;
+pub(crate) use pull::pull;

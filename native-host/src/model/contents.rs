@@ -1,0 +1,107 @@
+//! What is inside a model, a component or a file of tensors, without reading a single weight.
+
+use super::open;
+use anyhow::{Result, bail};
+use easel_host::names::Place;
+use easel_inference::weights::{ComponentFiles, Directory, FileSource, ModelFiles, TensorIndex};
+use pollster::block_on;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A model, or as much of one as there is.
+pub(crate) struct Contents {
+    pub(crate) name: String,
+    /// The class of the pipeline that diffusers would build, or why it is no model.
+    pub(crate) family: String,
+    pub(crate) components: Vec<Component>,
+    pub(crate) scheduler: Value,
+}
+
+/// One network of a model.
+pub(crate) struct Component {
+    pub(crate) name: String,
+    /// As diffusers would have written it; detected where the file has none.
+    pub(crate) config: Value,
+    pub(crate) tensors: Vec<TensorInfo>,
+}
+
+/// One tensor of a file.
+pub(crate) struct TensorInfo {
+    pub(crate) name: String,
+    pub(crate) dtype: &'static str,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: u64,
+}
+
+impl Component {
+    fn new(name: &str, config: &Value, index: &TensorIndex) -> Self {
+        let tensor = |(name, view): (&str, &easel_inference::weights::TensorView)| TensorInfo {
+            name: name.to_owned(),
+            dtype: view.dtype().name(),
+            shape: view.shape().to_vec(),
+            bytes: view.bytes(),
+        };
+        Self { name: name.to_owned(), config: config.clone(), tensors: index.iter().map(tensor).collect() }
+    }
+
+    /// The class that diffusers or transformers would build.
+    pub(crate) fn class(&self) -> &str {
+        let class = self.config["_class_name"].as_str().or_else(|| self.config["architectures"][0].as_str());
+        class.unwrap_or("-")
+    }
+
+    /// The number of elements of all tensors.
+    pub(crate) fn parameters(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.shape.iter().map(|size| *size as u64).product::<u64>()).sum()
+    }
+
+    /// The size of all tensors as they are stored.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.bytes).sum()
+    }
+}
+
+/// Looks into a model, a folder of one component, or a file of any tensors.
+pub(crate) fn contents(place: &Place, variant: Option<&str>) -> Result<Contents> {
+    match place {
+        Place::Stub => bail!("the stub model has nothing inside"),
+        Place::Path(path) if path.is_file() => file(path),
+        Place::Path(path) if is_component(path) => {
+            let files = block_on(ComponentFiles::open(&Directory::new(path), "", variant))?;
+            let component = Component::new("-", &files.config, &files.tensors);
+            let family = "one component of a model".to_owned();
+            let name = path.display().to_string();
+            Ok(Contents { name, family, components: vec![component], scheduler: Value::Null })
+        }
+        _ => Ok(model(&open(place, variant)?)),
+    }
+}
+
+fn is_component(folder: &Path) -> bool {
+    folder.join("config.json").is_file() && !folder.join("model_index.json").is_file()
+}
+
+/// A checkpoint of a whole model, or a file of tensors that is none.
+fn file(path: &Path) -> Result<Contents> {
+    let index = block_on(TensorIndex::open(Arc::new(FileSource::open(path)?)))?;
+    match block_on(ModelFiles::open_path(path, &Default::default())) {
+        Ok(files) => Ok(model(&files)),
+        Err(why) => Ok(Contents {
+            name: path.display().to_string(),
+            family: format!("not a whole model ({why})"),
+            components: vec![Component::new("-", &Value::Null, &index)],
+            scheduler: Value::Null,
+        }),
+    }
+}
+
+fn model(files: &ModelFiles) -> Contents {
+    let components = files.components();
+    Contents {
+        name: files.name().to_owned(),
+        family: files.model_index()["_class_name"].as_str().unwrap_or("unknown family").to_owned(),
+        components: components.map(|(kind, part)| Component::new(kind.folder(), &part.config, &part.tensors)).collect(),
+        scheduler: files.scheduler().clone(),
+    }
+}

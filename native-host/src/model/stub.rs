@@ -1,0 +1,32 @@
+//! The stub model's pictures: one colour, with metadata as any other.
+
+use anyhow::Result;
+use easel_host::names;
+use easel_inference::pipeline::{CancelToken, Image, Parameters, Phase, Picture, Progress, Prompt, Request, Watcher};
+
+/// The width and height of its pictures, if the request says nothing.
+const SIZE: usize = 512;
+
+/// "Draws" the pictures of a request.
+pub(super) fn generate(request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>> {
+    request.validate()?;
+    cancel.check()?;
+    let pictures = request.prompts.iter().map(|prompt| picture(prompt, request)).collect::<Result<Vec<_>>>()?;
+    let (of, seconds) = (pictures.len(), watcher.clock());
+    watcher.progress(&Progress { phase: Phase::Decode, step: of, of, seconds, preview: None });
+    Ok(pictures)
+}
+
+fn picture(prompt: &Prompt, request: &Request) -> Result<Picture> {
+    let (width, height) = (request.width.unwrap_or(SIZE), request.height.unwrap_or(SIZE));
+    let parameters = Parameters {
+        prompt: prompt.text.clone(),
+        negative_prompt: prompt.negative.clone(),
+        seed: Some(prompt.seed),
+        size: Some((width, height)),
+        model: Some(names::STUB.into()),
+        version: Some(Parameters::VERSION.into()),
+        ..Parameters::default()
+    };
+    Ok(Picture { image: Image::stub(width, height)?, parameters, seed: prompt.seed })
+}

@@ -1,0 +1,57 @@
+//! Plain lines for pipes and logs: one per phase, four for the long one.
+
+use super::{Display, Pace, Saved, describe, pace};
+use crate::terminal::{note, say};
+use anyhow::Result;
+use easel_inference::pipeline::Progress;
+
+/// Progress as lines on standard error, pictures as lines on standard output.
+#[derive(Default)]
+pub(super) struct Lines;
+
+impl Display for Lines {
+    fn progress(&mut self, progress: &Progress, pace: &Pace, _preview: Option<&[u8]>) {
+        if !is_milestone(progress.step, progress.of) {
+            return;
+        }
+        let Progress { step, of, .. } = *progress;
+        let end = if step == of { pace::seconds(pace.in_phase()) } else { pace.describe() };
+        note(format_args!("{}{} {step}/{of}, {end}", pace.prefix(), progress.phase.name()));
+    }
+
+    fn warning(&mut self, message: &str) {
+        note(format_args!("easel: warning: {message}"));
+    }
+
+    fn picture(&mut self, picture: &Saved<'_>) -> Result<()> {
+        tell(&describe(picture), picture.path.is_some())
+    }
+}
+
+/// The end of every phase, and the quarters of a long one.
+fn is_milestone(step: usize, of: usize) -> bool {
+    step == of || (of >= 8 && step > 0 && step * 4 / of > (step - 1) * 4 / of)
+}
+
+/// A line about a finished picture; not on standard output if the picture itself went there.
+pub(super) fn tell(line: &str, on_stdout: bool) -> Result<()> {
+    if on_stdout {
+        return say(line);
+    }
+    note(line);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_milestone;
+
+    #[test]
+    fn a_pipe_gets_few_lines() {
+        let told = |of| (0..=of).filter(|step| is_milestone(*step, of)).collect::<Vec<_>>();
+        assert_eq!(told(3), [3]);
+        assert_eq!(told(20), [5, 10, 15, 20]);
+        assert_eq!(told(1000), [250, 500, 750, 1000]);
+        assert_eq!(told(9), [3, 5, 7, 9]);
+    }
+}

@@ -1,0 +1,143 @@
+//! What a user sees of a run: a bar on a terminal, plain lines in a pipe, JSON events for programs, or nothing.
+
+mod bar;
+mod json;
+mod lines;
+mod pace;
+mod preview;
+
+pub(crate) use json::error_event;
+pub(crate) use pace::Pace;
+
+use crate::args::OutputArgs;
+use crate::output::Output;
+use anyhow::Result;
+use easel_inference::pipeline::{Progress, Watcher};
+use preview::Preview;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// One way to show a run. Nothing here fails: a run goes on when nobody reads what it says.
+pub(crate) trait Display {
+    /// Something was done; `preview` is an encoded PNG.
+    fn progress(&mut self, _progress: &Progress, _pace: &Pace, _preview: Option<&[u8]>) {}
+
+    /// Something that the user should know, but that stops nothing.
+    fn warning(&mut self, message: &str);
+
+    /// A picture was written.
+    fn picture(&mut self, picture: &Saved<'_>) -> Result<()>;
+
+    /// The run is over: whatever is being drawn goes away.
+    fn finish(&mut self) {}
+}
+
+/// A picture that was written.
+pub(crate) struct Saved<'a> {
+    /// Where; `None` is standard output.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) format: &'static str,
+    pub(crate) seed: u64,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// Since the run began, or since the picture before this one.
+    pub(crate) seconds: f64,
+    /// The settings as the metadata has them.
+    pub(crate) parameters: &'a str,
+}
+
+/// Nothing but errors.
+struct Quiet;
+
+impl Display for Quiet {
+    fn warning(&mut self, _message: &str) {}
+
+    fn picture(&mut self, _picture: &Saved<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Watches a run for the display.
+pub(crate) struct Report {
+    display: Box<dyn Display>,
+    preview: Option<Preview>,
+    pace: Pace,
+    began: Instant,
+    last_picture: f64,
+    last_warning: String,
+}
+
+impl Report {
+    /// The display that the options and the terminal call for.
+    pub(crate) fn new(args: &OutputArgs, output: &Output) -> Self {
+        let display: Box<dyn Display> = if args.json {
+            Box::new(json::Json)
+        } else if args.quiet {
+            Box::new(Quiet)
+        } else if std::io::stderr().is_terminal() {
+            Box::new(bar::Bar::default())
+        } else {
+            Box::new(lines::Lines::default())
+        };
+        let preview = args.preview.then(|| output.preview_path()).flatten().map(Preview::new);
+        let (began, last_picture, last_warning) = (Instant::now(), 0.0, String::new());
+        Self { display, preview, pace: Pace::default(), began, last_picture, last_warning }
+    }
+
+    /// Says which of how many pictures comes next.
+    pub(crate) fn next(&mut self, first: usize, of: usize) {
+        self.pace.next_picture(first, of);
+    }
+
+    /// Seconds since the picture before, or since the beginning.
+    pub(crate) fn lap(&mut self) -> f64 {
+        let now = self.clock();
+        now - std::mem::replace(&mut self.last_picture, now)
+    }
+
+    /// A picture was written.
+    pub(crate) fn picture(&mut self, picture: &Saved<'_>) -> Result<()> {
+        self.display.picture(picture)
+    }
+}
+
+impl Watcher for Report {
+    fn progress(&mut self, progress: &Progress) {
+        // By our own clock, which began before loading did.
+        self.pace.update(progress.phase, progress.step, progress.of, self.clock());
+        let mut encoded = None;
+        if let (Some(preview), Some(image)) = (&mut self.preview, &progress.preview) {
+            match preview.show(image) {
+                Ok(bytes) => encoded = Some(bytes),
+                Err(error) => self.display.warning(&format!("no preview: {error:#}")),
+            }
+        }
+        self.display.progress(progress, &self.pace, encoded.as_deref());
+    }
+
+    fn warning(&mut self, message: &str) {
+        // Batches of one run have the same thing to say.
+        if self.last_warning != message {
+            self.display.warning(message);
+            message.clone_into(&mut self.last_warning);
+        }
+    }
+
+    fn clock(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.display.finish();
+    }
+}
+
+/// One line for a person about a picture that was written.
+fn describe(picture: &Saved<'_>) -> String {
+    let path = picture.path.as_ref().map_or("standard output".into(), |path| path.display().to_string());
+    let Saved { width, height, seed, seconds, .. } = picture;
+    format!("{path}: {width}x{height}, seed {seed}, {}", pace::seconds(*seconds))
+}

@@ -1,0 +1,82 @@
+//! The commands that make no picture: models, devices, inspect, pull, bench, help.
+
+use super::{Folder, repository};
+use serde_json::Value;
+
+#[test]
+fn help_reads_well_and_fits() {
+    let folder = Folder::new();
+    for command in ["generate", "models", "pull", "inspect", "devices", "metadata", "bench"] {
+        let help = folder.easel([command, "--help"]);
+        assert!(help.text().contains(&format!("Usage: easel {command}")), "{}", help.text());
+        assert!(help.text().lines().all(|line| line.chars().count() <= 130), "{}", help.text());
+    }
+    assert!(folder.easel(["--version"]).text().starts_with("easel "));
+    let without = folder.easel::<&str>([]);
+    assert_eq!(without.code, Some(2));
+    assert!(without.stderr.contains("Usage: easel <COMMAND>"));
+}
+
+#[test]
+fn models_are_listed() {
+    let folder = Folder::new();
+    let text = folder.easel(["models"]).text().to_owned();
+    assert!(text.lines().any(|line| line.starts_with("easel-emoji ") && line.contains("built in")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("sd-turbo ") && line.contains("not here")), "{text}");
+    let json = folder.easel(["models", "--json"]).json();
+    let names: Vec<_> = json[0].as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"stub") && names.contains(&"stable-diffusion-xl"), "{names:?}");
+}
+
+#[test]
+fn devices_are_listed() {
+    let folder = Folder::new();
+    assert!(folder.easel(["devices"]).text().starts_with("cpu "));
+    let json = folder.easel(["devices", "--json"]).json();
+    let cpu = json[0].as_array().unwrap().iter().find(|device| device["id"] == "cpu").unwrap();
+    assert_eq!((&cpu["available"], &cpu["reason"]), (&Value::Bool(true), &Value::Null));
+}
+
+#[test]
+fn the_embedded_model_is_inspected() {
+    let folder = Folder::new();
+    let text = folder.easel(["inspect", "easel-emoji", "--tensors"]).text().to_owned();
+    for part in ["unet", "text_encoder", "vae", "conv_in.weight", "F16"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let json = folder.easel(["inspect", "easel-emoji", "--json"]).json();
+    let unet = json[0]["components"].as_array().unwrap().iter().find(|c| c["name"] == "unet").unwrap();
+    let parameters = unet["parameters"].as_u64().unwrap();
+    assert!((4_500_000..4_520_000).contains(&parameters), "{parameters}");
+}
+
+#[test]
+fn a_folder_is_inspected() {
+    let folder = Folder::new();
+    let model = repository("tests/golden/sdxl");
+    let text = folder.easel(["inspect".as_ref(), model.as_os_str()]).text().to_owned();
+    for part in ["text_encoder", "text_encoder_2", "unet", "vae"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+#[test]
+fn architectures_are_timed() {
+    let folder = Folder::new();
+    assert!(folder.easel(["bench"]).text().contains("sdxl-unet"));
+    let run = folder.easel(["bench", "taesd-decode", "--size", "64", "--runs", "1", "--threads", "1", "--json"]);
+    let [result] = &run.json()[..] else { panic!("one line expected: {}", run.text()) };
+    assert_eq!((&result["name"], &result["size"], &result["threads"]), (&"taesd-decode".into(), &64.into(), &1.into()));
+    assert!(result["seconds"].as_f64().unwrap() > 0.0);
+    // PyTorch's counter finds the same number.
+    let gflop = result["gflop"].as_f64().unwrap();
+    assert!((gflop - 2.208_595_968).abs() < 1e-9, "{gflop}");
+    assert!(folder.easel(["bench", "nothing"]).error(1).starts_with("\"nothing\" cannot be timed, only sd15-unet, "));
+}
+
+#[test]
+fn a_repository_that_is_none_is_not_pulled() {
+    let folder = Folder::new();
+    assert!(folder.easel(["pull", "no-such-model"]).error(1).starts_with("model \"no-such-model\" is no "));
+    assert_eq!(folder.easel(["pull", "stub"]).error(1), "stub is built in: there is nothing to download");
+}
