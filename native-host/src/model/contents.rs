@@ -85,15 +85,14 @@ fn is_component(folder: &Path) -> bool {
 /// A checkpoint of a whole model, or a file of tensors that is none.
 fn file(path: &Path) -> Result<Contents> {
     let index = block_on(TensorIndex::open(Arc::new(FileSource::open(path)?)))?;
-    match block_on(ModelFiles::open_path(path, &Default::default())) {
-        Ok(files) => Ok(model(&files)),
-        Err(why) => Ok(Contents {
-            name: path.display().to_string(),
-            family: format!("not a whole model ({why})"),
-            components: vec![Component::new("-", &Value::Null, &index)],
-            scheduler: Value::Null,
-        }),
-    }
+    let why = match block_on(ModelFiles::open_path(path, &Default::default())) {
+        Ok(files) => return Ok(model(&files)),
+        Err(why) => why.to_string(),
+    };
+    let name = path.display().to_string();
+    let why = why.trim_start_matches(&format!("{name}: "));
+    let components = vec![Component::new("-", &Value::Null, &index)];
+    Ok(Contents { name, family: format!("not a whole model: {why}"), components, scheduler: Value::Null })
 }
 
 fn model(files: &ModelFiles) -> Contents {

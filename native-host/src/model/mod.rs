@@ -37,7 +37,7 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// Loads a model from where it is; `name` is what its pictures' metadata calls it.
+    /// Loads the model that is called `name` from where it is.
     pub(crate) fn load(
         (name, place): (&str, &Place),
         options: &LoadOptions,
@@ -53,7 +53,7 @@ impl Engine {
         }
         let load = pipeline::LoadOptions {
             dtype: options.dtype,
-            name: name.to_owned(),
+            name: public_name(name, place),
             usual: (*place == Place::Embedded).then_some(embedded::USUAL),
             ..pipeline::LoadOptions::new(Device::open(options.device)?)
         };
@@ -78,6 +78,14 @@ impl Engine {
 pub(crate) fn default_name() -> String {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     set("EASEL_MODEL").or_else(|| set("MODEL")).unwrap_or_else(|| embedded::NAME.into())
+}
+
+/// What a picture's metadata calls its model: a path says too much about the machine, its last part will do.
+fn public_name(name: &str, place: &Place) -> String {
+    let Place::Path(path) = place else { return name.to_owned() };
+    let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+    let last = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    last.map_or(name.to_owned(), |last| last.to_string_lossy().into_owned())
 }
 
 /// The files of a model that is on this machine.

@@ -6,7 +6,6 @@ use anyhow::Result;
 use easel_inference::pipeline::Progress;
 
 /// Progress as lines on standard error, pictures as lines on standard output.
-#[derive(Default)]
 pub(super) struct Lines;
 
 impl Display for Lines {

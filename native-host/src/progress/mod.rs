@@ -78,7 +78,7 @@ impl Report {
         } else if std::io::stderr().is_terminal() {
             Box::new(bar::Bar::default())
         } else {
-            Box::new(lines::Lines::default())
+            Box::new(lines::Lines)
         };
         let preview = args.preview.then(|| output.preview_path()).flatten().map(Preview::new);
         let (began, last_picture, last_warning) = (Instant::now(), 0.0, String::new());

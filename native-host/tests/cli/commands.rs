@@ -73,10 +73,3 @@ fn architectures_are_timed() {
     assert!((gflop - 2.208_595_968).abs() < 1e-9, "{gflop}");
     assert!(folder.easel(["bench", "nothing"]).error(1).starts_with("\"nothing\" cannot be timed, only sd15-unet, "));
 }
-
-#[test]
-fn a_repository_that_is_none_is_not_pulled() {
-    let folder = Folder::new();
-    assert!(folder.easel(["pull", "no-such-model"]).error(1).starts_with("model \"no-such-model\" is no "));
-    assert_eq!(folder.easel(["pull", "stub"]).error(1), "stub is built in: there is nothing to download");
-}

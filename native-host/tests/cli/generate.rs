@@ -172,3 +172,14 @@ fn a_picture_can_be_started_from() {
     folder.easel(["generate", "--from", "half.png", "--init-image", "first.png", "-o", "again.png"]).text();
     assert!(folder.read("again.png") == half);
 }
+
+#[test]
+fn a_folder_is_a_model_and_only_its_name_is_told() {
+    let folder = Folder::new();
+    let model = super::repository("models/easel-emoji");
+    let args = ["--guidance-scale", "4", "--model", model.to_str().unwrap(), "-o", "folder.png"];
+    folder.draw(&args).text();
+    folder.draw(&["-o", "embedded.png"]).text();
+    // Picture and settings are those of the embedded model, which this is.
+    assert!(folder.read("folder.png") == folder.read("embedded.png"));
+}

@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod generate;
 mod interrupt;
+mod pull;
 
 use serde_json::Value;
 use std::ffi::OsStr;
