@@ -1,8 +1,11 @@
-//! Activation functions on `f32` slices, with an exponential that the compiler can vectorise.
+//! Activation functions on `f32` slices, vectorised at every level.
 
+use crate::Level;
+use crate::math::{gelu, sigmoid, tanh};
 use crate::parallel::for_each_chunk;
+use crate::simd::{Kernel, Plain, Simd, load_some, store_some};
 
-/// An elementwise function applied at the end of a kernel or on its own.
+/// An elementwise function applied at the end of a kernel or on its own. All of them keep a NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// The identity.
@@ -24,99 +27,115 @@ pub enum Activation {
     Sigmoid,
 }
 
+/// Elements that one task takes: 64 KiB.
+const CHUNK: usize = 16 * 1024;
+
 impl Activation {
     /// The function at one point.
-    #[inline]
     pub fn at(self, x: f32) -> f32 {
-        match self {
-            Self::None => x,
-            // Not `f32::max`: it would turn a NaN into 0 and hide a broken model.
-            Self::Relu => {
-                if x < 0.0 {
-                    0.0
-                } else {
-                    x
-                }
-            }
-            Self::Silu => x * sigmoid(x),
-            Self::Gelu => gelu(x),
-            Self::GeluTanh => 0.5 * x * (1.0 + (0.797_884_6 * (x + 0.044_715 * x * x * x)).tanh()),
-            Self::QuickGelu => x * sigmoid(1.702 * x),
-            Self::Tanh => x.tanh(),
-            Self::Sigmoid => sigmoid(x),
-        }
+        self.of(Plain, Plain.splat(x))[0]
     }
 
     /// Applies the function in place, on the calling thread.
     pub fn apply(self, xs: &mut [f32]) {
-        match self {
-            Self::None => {}
-            // The match stands outside the loops, so that each loop vectorises.
-            Self::Silu => xs.iter_mut().for_each(|x| *x *= sigmoid(*x)),
-            Self::QuickGelu => xs.iter_mut().for_each(|x| *x *= sigmoid(1.702 * *x)),
-            Self::Relu => xs.iter_mut().for_each(|x| *x = Self::Relu.at(*x)),
-            other => xs.iter_mut().for_each(|x| *x = other.at(*x)),
+        if self != Self::None {
+            Level::current().run(Map { activation: self, xs });
         }
     }
 
     /// Applies the function in place, on all cores.
     pub fn apply_parallel(self, xs: &mut [f32]) {
         if self != Self::None {
-            for_each_chunk(xs, 16 * 1024, |_, chunk| self.apply(chunk));
+            let level = Level::current();
+            for_each_chunk(xs, CHUNK, |_, xs| level.run(Map { activation: self, xs }));
         }
+    }
+
+    /// The function on a vector.
+    #[inline(always)]
+    pub(crate) fn of<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        match self {
+            Self::None => x,
+            Self::Relu => s.max(s.splat(0.0), x),
+            Self::Silu => s.mul(x, sigmoid(s, x)),
+            Self::Gelu => gelu(s, x),
+            // 0.5 (1 + tanh(u)) is sigmoid(2 u).
+            Self::GeluTanh => {
+                let cube = s.mul(s.mul(x, x), x);
+                let u = s.mul_add(cube, s.splat(0.044_715), x);
+                s.mul(x, sigmoid(s, s.mul(u, s.splat(2.0 * 0.797_884_6))))
+            }
+            Self::QuickGelu => s.mul(x, sigmoid(s, s.mul(x, s.splat(1.702)))),
+            Self::Tanh => tanh(s, x),
+            Self::Sigmoid => sigmoid(s, x),
+        }
+    }
+
+    /// Applies the function in place: the same arithmetic for whole vectors and for the tail.
+    #[inline(always)]
+    pub(crate) fn map<S: Simd>(self, s: S, xs: &mut [f32]) {
+        let mut chunks = xs.chunks_exact_mut(S::LANES);
+        for chunk in &mut chunks {
+            // SAFETY: the chunk holds `LANES` elements.
+            unsafe { s.store(chunk.as_mut_ptr(), self.of(s, s.load(chunk.as_ptr()))) };
+        }
+        let tail = chunks.into_remainder();
+        if !tail.is_empty() {
+            store_some(s, self.of(s, load_some(s, tail)), tail);
+        }
+    }
+}
+
+struct Map<'a> {
+    activation: Activation,
+    xs: &'a mut [f32],
+}
+
+impl Kernel for Map<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.activation.map(s, self.xs);
     }
 }
 
 /// GEGLU (<https://arxiv.org/abs/2002.05202>): `[rows, 2 * width]` to `[rows, width]`, `left * gelu(right)`.
 pub fn geglu(x: &[f32], width: usize, out: &mut [f32]) {
     assert_eq!(x.len(), out.len() * 2);
-    for_each_chunk(out, width, |row, out| {
-        let (left, right) = x[row * 2 * width..][..2 * width].split_at(width);
-        for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
-            *out = left * gelu(*right);
-        }
+    let level = Level::current();
+    let rows = (CHUNK / width.max(1)).max(1);
+    for_each_chunk(out, rows * width, |i, out| {
+        let x = &x[i * rows * width * 2..][..out.len() * 2];
+        level.run(Geglu { x, width, out });
     });
 }
 
-fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
+struct Geglu<'a> {
+    x: &'a [f32],
+    width: usize,
+    out: &'a mut [f32],
 }
 
-#[inline]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
-
-/// `e^x` to about 1 ulp: `2^n * p(r)` with the split and the polynomial of Cephes' `expf`.
-///
-/// Below -87.3 the result is a tiny positive number, above 88.7 it is infinite; a NaN stays a NaN.
-#[inline]
-pub fn exp(x: f32) -> f32 {
-    const LOG2_E: f32 = std::f32::consts::LOG2_E;
-    // ln 2 in two parts: the high one has few bits, so that `n * LN2_HIGH` is exact.
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = x.clamp(-87.3, 89.0);
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer without a library call.
-    const ROUND: f32 = 12_582_912.0;
-    let n = (clamped * LOG2_E + ROUND) - ROUND;
-    let r = clamped - n * LN2_HIGH - n * LN2_LOW;
-    let mut p = 1.987_569_1e-4_f32;
-    p = p * r + 1.398_199_9e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 1.666_666_5e-1;
-    p = p * r + 0.5;
-    let fraction = p * r * r + r + 1.0;
-    // In two halves: 2^128 alone is not an f32.
-    let n = n as i32;
-    let half = n >> 1;
-    fraction * power_of_two(half) * power_of_two(n - half)
-}
-
-#[inline]
-fn power_of_two(n: i32) -> f32 {
-    f32::from_bits(((n + 127) << 23) as u32)
+impl Kernel for Geglu<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (x, out) in self.x.chunks_exact(2 * self.width).zip(self.out.chunks_exact_mut(self.width)) {
+            let (left, right) = x.split_at(self.width);
+            for ((left, right), out) in left.chunks(S::LANES).zip(right.chunks(S::LANES)).zip(out.chunks_mut(S::LANES))
+            {
+                if out.len() == S::LANES {
+                    // SAFETY: all three chunks hold `LANES` elements.
+                    unsafe {
+                        let gate = gelu(s, s.load(right.as_ptr()));
+                        s.store(out.as_mut_ptr(), s.mul(s.load(left.as_ptr()), gate));
+                    }
+                } else {
+                    store_some(s, s.mul(load_some(s, left), gelu(s, load_some(s, right))), out);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -124,32 +143,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_is_within_two_ulp_over_the_whole_range() {
-        let mut x = -87.0_f32;
-        while x < 88.0 {
-            let exact = f64::from(x).exp();
-            let error = (f64::from(exp(x)) - exact).abs() / exact;
-            assert!(error < 2.4e-7, "exp({x}): relative error {error:e}");
-            x += 0.0137;
-        }
-    }
-
-    #[test]
-    fn exp_at_the_edges() {
-        assert_eq!(exp(0.0), 1.0);
-        assert!(exp(-1000.0) < 1.3e-38);
-        assert_eq!(exp(f32::NEG_INFINITY), exp(-1000.0));
-        assert_eq!(exp(1000.0), f32::INFINITY);
-        assert!(exp(f32::NAN).is_nan());
-    }
-
-    #[test]
     fn nan_is_never_hidden() {
         use Activation::*;
-        for activation in [None, Relu, Silu, Gelu, GeluTanh, QuickGelu, Tanh, Sigmoid] {
-            let mut xs = [f32::NAN; 3];
-            activation.apply(&mut xs);
-            assert!(xs.iter().all(|x| x.is_nan()), "{activation:?}");
+        for level in Level::available() {
+            for activation in [None, Relu, Silu, Gelu, GeluTanh, QuickGelu, Tanh, Sigmoid] {
+                let mut xs = [f32::NAN; 19];
+                level.with(|| activation.apply(&mut xs));
+                assert!(xs.iter().all(|x| x.is_nan()), "{activation:?} {level:?}");
+            }
         }
     }
 

@@ -1,24 +1,108 @@
-//! Group norm and layer norm with `f32` input and statistics in `f64` partial sums.
+//! Group norm and layer norm: `f32` sums over short blocks around a pivot, merged in `f64`.
 
-use crate::Activation;
-use crate::parallel::for_each_chunk;
+use crate::gemm::with_scratch;
+use crate::parallel::{Shared, for_each_chunk, for_each_task};
+use crate::simd::{Kernel, Simd, load_some, store_some};
+use crate::{Activation, Level};
+
+/// Elements that one task takes: 64 KiB.
+const CHUNK: usize = 16 * 1024;
 
 /// Layer norm over the last axis of `x[rows, width]`: `(x - mean) / sqrt(var + eps) * weight + bias`.
 pub fn layer_norm(x: &[f32], width: usize, eps: f32, weight: Option<&[f32]>, bias: Option<&[f32]>, out: &mut [f32]) {
     assert_eq!(x.len(), out.len());
-    const ROWS: usize = 16;
-    for_each_chunk(out, ROWS * width, |i, out| {
-        for (x, out) in x[i * ROWS * width..].chunks(width).zip(out.chunks_mut(width)) {
-            let (mean, inverse) = Moments::of(x).finish(eps);
-            for (j, (out, x)) in out.iter_mut().zip(x).enumerate() {
-                let y = (x - mean) * inverse;
-                *out = y * weight.map_or(1.0, |w| w[j]) + bias.map_or(0.0, |b| b[j]);
-            }
-        }
+    assert!(weight.is_none_or(|w| w.len() == width) && bias.is_none_or(|b| b.len() == width));
+    let level = Level::current();
+    let rows = (CHUNK / width.max(1)).max(1);
+    for_each_chunk(out, rows * width, |i, out| {
+        let x = &x[i * rows * width..][..out.len()];
+        level.run(LayerNorm { x, width, eps, weight, bias, out });
     });
 }
 
+struct LayerNorm<'a> {
+    x: &'a [f32],
+    width: usize,
+    eps: f32,
+    weight: Option<&'a [f32]>,
+    bias: Option<&'a [f32]>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for LayerNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (x, out) in self.x.chunks_exact(self.width).zip(self.out.chunks_exact_mut(self.width)) {
+            let mean = sum_of(s, x, 0.0, false) / self.width as f64;
+            let variance = sum_of(s, x, mean as f32, true) / self.width as f64;
+            let inverse = (1.0 / (variance + f64::from(self.eps)).sqrt()) as f32;
+            let (mean, inverse) = (s.splat(mean as f32), s.splat(inverse));
+            for (i, (x, out)) in x.chunks(S::LANES).zip(out.chunks_mut(S::LANES)).enumerate() {
+                let mut y = s.mul(s.sub(load(s, x), mean), inverse);
+                let at = i * S::LANES;
+                if let Some(weight) = self.weight {
+                    y = s.mul(y, load(s, &weight[at..at + x.len()]));
+                }
+                if let Some(bias) = self.bias {
+                    y = s.add(y, load(s, &bias[at..at + x.len()]));
+                }
+                store(s, y, out);
+            }
+        }
+    }
+}
+
+/// `sum(x)`, or `sum((x - pivot)^2)`: short runs in `f32` lanes, their sums in `f64`.
+#[inline(always)]
+fn sum_of<S: Simd>(s: S, xs: &[f32], pivot: f32, squared: bool) -> f64 {
+    const RUN: usize = 1024;
+    let mut total = 0.0;
+    for run in xs.chunks(RUN) {
+        let mut sums = [s.splat(0.0); 4];
+        let mut chunks = run.chunks_exact(4 * S::LANES);
+        for chunk in &mut chunks {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the chunk holds four vectors.
+                let d = s.sub(unsafe { s.load(chunk.as_ptr().add(i * S::LANES)) }, s.splat(pivot));
+                *sum = if squared { s.mul_add(d, d, *sum) } else { s.add(*sum, d) };
+            }
+        }
+        total += f64::from(s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))));
+        for x in chunks.remainder() {
+            let d = f64::from(x - pivot);
+            total += if squared { d * d } else { d };
+        }
+    }
+    total
+}
+
+/// A whole vector, or the tail of a row padded with zeros.
+#[inline(always)]
+fn load<S: Simd>(s: S, xs: &[f32]) -> S::F32 {
+    if xs.len() == S::LANES {
+        // SAFETY: there are `LANES` elements.
+        unsafe { s.load(xs.as_ptr()) }
+    } else {
+        load_some(s, xs)
+    }
+}
+
+/// Stores a whole vector, or as much as `out` takes.
+#[inline(always)]
+fn store<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
+    if out.len() == S::LANES {
+        // SAFETY: there are `LANES` elements.
+        unsafe { s.store(out.as_mut_ptr(), v) };
+    } else {
+        store_some(s, v, out);
+    }
+}
+
 /// Group norm over `x[batch, pixels, channels]` (<https://arxiv.org/abs/1803.08494>) with an activation.
+///
+/// The picture is read twice: once for the statistics, once to apply them.
 #[allow(clippy::too_many_arguments)]
 pub fn group_norm(
     x: &[f32],
@@ -32,93 +116,155 @@ pub fn group_norm(
 ) {
     assert_eq!(x.len(), batch * pixels * channels);
     assert_eq!((out.len(), channels % groups), (x.len(), 0));
+    assert_eq!((weight.len(), bias.len()), (channels, channels));
     if x.is_empty() {
         return;
     }
-    let (scale, shift) = group_affine(x, [batch, pixels, channels], groups, eps, weight, bias);
-    const PIXELS: usize = 64;
-    // Chunks never cross a picture: the scale belongs to one.
-    for (b, out) in out.chunks_mut(pixels * channels).enumerate() {
-        let x = &x[b * pixels * channels..];
+    let level = Level::current();
+    let moments = group_moments(level, x, [batch, pixels, channels], groups);
+    let (mut scale, mut shift) = (vec![0.0; batch * channels], vec![0.0; batch * channels]);
+    for (i, (scale, shift)) in scale.iter_mut().zip(&mut shift).enumerate() {
+        let (b, c) = (i / channels, i % channels);
+        let (mean, inverse) = moments[b * groups + c / (channels / groups)].finish(eps);
+        *scale = weight[c] * inverse;
+        *shift = bias[c] - mean * *scale;
+    }
+    // Tasks never cross a picture: the scale belongs to one.
+    let block = (CHUNK / channels).clamp(1, pixels);
+    let blocks = pixels.div_ceil(block);
+    let out = Shared::new(out);
+    for_each_task(batch * blocks, |task| {
+        let (b, first) = (task / blocks, task % blocks * block);
+        let at = (b * pixels + first) * channels;
+        let len = block.min(pixels - first) * channels;
         let (scale, shift) = (&scale[b * channels..][..channels], &shift[b * channels..][..channels]);
-        for_each_chunk(out, PIXELS * channels, |i, out| {
-            let x = &x[i * PIXELS * channels..];
-            for (x, out) in x.chunks(channels).zip(out.chunks_mut(channels)) {
-                for (((out, x), scale), shift) in out.iter_mut().zip(x).zip(scale).zip(shift) {
-                    *out = x * scale + shift;
+        // SAFETY: the blocks of the tasks do not overlap.
+        let out = unsafe { out.slice(at, len) };
+        level.run(Affine { x: &x[at..at + len], scale, shift, activation, out });
+    });
+}
+
+/// `act(x * scale + shift)` per channel.
+struct Affine<'a> {
+    x: &'a [f32],
+    scale: &'a [f32],
+    shift: &'a [f32],
+    activation: Activation,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Affine<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let channels = self.scale.len();
+        for (x, out) in self.x.chunks_exact(channels).zip(self.out.chunks_exact_mut(channels)) {
+            let vectors = x.chunks(S::LANES).zip(out.chunks_mut(S::LANES));
+            for ((x, out), (scale, shift)) in vectors.zip(self.scale.chunks(S::LANES).zip(self.shift.chunks(S::LANES)))
+            {
+                let y = s.mul_add(load(s, x), load(s, scale), load(s, shift));
+                store(s, self.activation.of(s, y), out);
+            }
+        }
+    }
+}
+
+/// The moments of `[batch, groups]`, merged from blocks of pixels whose size depends on the channels alone.
+fn group_moments(level: Level, x: &[f32], [batch, pixels, channels]: [usize; 3], groups: usize) -> Vec<Moments> {
+    let block = (CHUNK / channels).clamp(1, 256);
+    let blocks = pixels.div_ceil(block);
+    let mut partial = vec![Moments::default(); batch * blocks * groups];
+    for_each_chunk(&mut partial, groups, |i, moments| {
+        let first = i % blocks * block;
+        let at = (i / blocks * pixels + first) * channels;
+        let x = &x[at..][..block.min(pixels - first) * channels];
+        with_scratch(|scratch| level.run(BlockMoments { x, channels, moments, sums: &mut scratch.sums }));
+    });
+    let merge = |i: usize| {
+        let (b, group) = (i / groups, i % groups);
+        let parts = (0..blocks).map(|block| partial[(b * blocks + block) * groups + group]);
+        parts.fold(Moments::default(), Moments::merge)
+    };
+    (0..batch * groups).map(merge).collect()
+}
+
+/// Pixels whose sums are taken in `f32` before they join those in `f64`.
+const RUN: usize = 8;
+
+struct BlockMoments<'a> {
+    x: &'a [f32],
+    channels: usize,
+    moments: &'a mut [Moments],
+    /// Per channel the sum and the sum of squares.
+    sums: &'a mut Vec<[f64; 2]>,
+}
+
+impl Kernel for BlockMoments<'_> {
+    type Output = ();
+
+    /// Per channel the sums of `x - pivot` and of its square, where the pivot is the first pixel: then little cancels.
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let channels = self.channels;
+        let pivots = &self.x[..channels];
+        self.sums.clear();
+        self.sums.resize(channels, [0.0; 2]);
+        for pixels in self.x.chunks(RUN * channels) {
+            for first in (0..channels).step_by(S::LANES) {
+                let lanes = S::LANES.min(channels - first);
+                let pivot = load(s, &pivots[first..first + lanes]);
+                let (mut sum, mut square) = (s.splat(0.0), s.splat(0.0));
+                for pixel in pixels.chunks_exact(channels) {
+                    let d = s.sub(load(s, &pixel[first..first + lanes]), pivot);
+                    sum = s.add(sum, d);
+                    square = s.mul_add(d, d, square);
+                }
+                let (mut sum_lanes, mut square_lanes) = ([0.0; 16], [0.0; 16]);
+                store(s, sum, &mut sum_lanes[..S::LANES]);
+                store(s, square, &mut square_lanes[..S::LANES]);
+                let lanes = sum_lanes.into_iter().zip(square_lanes);
+                for ([total, squares], (sum, square)) in self.sums[first..].iter_mut().zip(lanes).take(S::LANES) {
+                    *total += f64::from(sum);
+                    *squares += f64::from(square);
                 }
             }
-            activation.apply(out);
-        });
-    }
-}
-
-/// The norm as one multiplication and one addition per channel: `[batch, channels]` each.
-fn group_affine(
-    x: &[f32],
-    [batch, pixels, channels]: [usize; 3],
-    groups: usize,
-    eps: f32,
-    weight: &[f32],
-    bias: &[f32],
-) -> (Vec<f32>, Vec<f32>) {
-    const PIXELS: usize = 256;
-    let blocks = pixels.div_ceil(PIXELS);
-    let mut partial = vec![Moments::default(); batch * blocks * groups];
-    for_each_chunk(&mut partial, groups, |i, partial| {
-        let first = i % blocks * PIXELS;
-        let count = PIXELS.min(pixels - first);
-        let x = &x[(i / blocks * pixels + first) * channels..][..count * channels];
-        for pixel in x.chunks_exact(channels) {
-            for (moments, x) in partial.iter_mut().zip(pixel.chunks_exact(channels / groups)) {
-                x.iter().for_each(|x| moments.add(*x));
+        }
+        let count = (self.x.len() / channels) as f64;
+        let width = channels / self.moments.len();
+        for (group, moments) in self.moments.iter_mut().enumerate() {
+            for (pivot, [sum, square]) in pivots.iter().zip(&*self.sums).skip(group * width).take(width) {
+                let mean = f64::from(*pivot) + sum / count;
+                let deviation = (square - sum * sum / count).max(0.0);
+                *moments = moments.merge(Moments { count, mean, deviation });
             }
         }
-    });
-    let (mut scale, mut shift) = (vec![0.0; batch * channels], vec![0.0; batch * channels]);
-    for b in 0..batch {
-        for c in 0..channels {
-            let group = c / (channels / groups);
-            let moments = (0..blocks).map(|i| partial[(b * blocks + i) * groups + group]);
-            let (mean, inverse) = moments.fold(Moments::default(), Moments::merge).finish(eps);
-            scale[b * channels + c] = weight[c] * inverse;
-            shift[b * channels + c] = bias[c] - mean * weight[c] * inverse;
-        }
     }
-    (scale, shift)
 }
 
-/// Count, sum and sum of squares.
+/// Count, mean and sum of squared deviations from it.
 #[derive(Clone, Copy, Default)]
 struct Moments {
     count: f64,
-    sum: f64,
-    squares: f64,
+    mean: f64,
+    deviation: f64,
 }
 
 impl Moments {
-    fn of(xs: &[f32]) -> Self {
-        let mut moments = Self::default();
-        xs.iter().for_each(|x| moments.add(*x));
-        moments
-    }
-
-    #[inline]
-    fn add(&mut self, x: f32) {
-        let x = f64::from(x);
-        self.count += 1.0;
-        self.sum += x;
-        self.squares += x * x;
-    }
-
+    /// Both together (Chan, Golub and LeVeque, <http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773/CS-TR-79-773.pdf>).
     fn merge(self, other: Self) -> Self {
-        Self { count: self.count + other.count, sum: self.sum + other.sum, squares: self.squares + other.squares }
+        let count = self.count + other.count;
+        let distance = other.mean - self.mean;
+        let share = other.count / count;
+        Self {
+            count,
+            mean: self.mean + distance * share,
+            deviation: self.deviation + other.deviation + distance * distance * self.count * share,
+        }
     }
 
     /// Mean and `1 / sqrt(variance + eps)`, with the biased variance that PyTorch uses.
     fn finish(self, eps: f32) -> (f32, f32) {
-        let mean = self.sum / self.count;
-        let variance = (self.squares / self.count - mean * mean).max(0.0);
-        (mean as f32, (1.0 / (variance + f64::from(eps)).sqrt()) as f32)
+        (self.mean as f32, (1.0 / (self.deviation / self.count + f64::from(eps)).sqrt()) as f32)
     }
 }
