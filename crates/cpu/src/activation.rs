@@ -124,15 +124,8 @@ impl Kernel for Geglu<'_> {
             let (left, right) = x.split_at(self.width);
             for ((left, right), out) in left.chunks(S::LANES).zip(right.chunks(S::LANES)).zip(out.chunks_mut(S::LANES))
             {
-                if out.len() == S::LANES {
-                    // SAFETY: all three chunks hold `LANES` elements.
-                    unsafe {
-                        let gate = gelu(s, s.load(right.as_ptr()));
-                        s.store(out.as_mut_ptr(), s.mul(s.load(left.as_ptr()), gate));
-                    }
-                } else {
-                    store_some(s, s.mul(load_some(s, left), gelu(s, load_some(s, right))), out);
-                }
+                let gate = gelu(s, load_some(s, right));
+                store_some(s, s.mul(load_some(s, left), gate), out);
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::gemm::{Addend, Lines, Scratch, Tile, TileColumns, pack_panel, with_scratch};
 use crate::math::exp2_of_negative;
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, load_some, store_some};
 use crate::{Level, Weight};
 
 /// The geometry of an attention call.
@@ -287,12 +287,7 @@ impl Task<'_> {
             let out = unsafe { self.out.slice(at, width) };
             let inverse = 1.0 / state.total[row];
             for (sums, out) in sums.chunks(S::LANES).zip(out.chunks_mut(S::LANES)) {
-                if out.len() == S::LANES {
-                    // SAFETY: both hold `LANES` elements.
-                    unsafe { s.store(out.as_mut_ptr(), s.mul(s.load(sums.as_ptr()), s.splat(inverse))) };
-                } else {
-                    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * inverse);
-                }
+                store_some(s, s.mul(load_some(s, sums), s.splat(inverse)), out);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::gemm::{Epilogue, Packed, Panels, Product, Rows};
 use crate::linear::linear;
+use crate::winograd;
 use crate::{Activation, Level, PackedLinear, Weight};
 
 /// The geometry of a convolution.
@@ -70,9 +71,17 @@ pub fn conv2d(
         return linear(x, [shape.pixels(), n, k], weight, bias, residual, activation, out);
     }
     let rows = Patches::new(x, shape);
-    let (level, panels) = (Level::current(), Panels::Rows(weight));
     let epilogue = Epilogue { bias, residual, activation };
-    Product { level, m: shape.pixels(), n, rows: &rows, panels, epilogue }.run(out);
+    convolve(Level::current(), &rows, Panels::Rows(weight), epilogue, out);
+}
+
+/// The way that suits the shape.
+fn convolve(level: Level, rows: &Patches<'_>, panels: Panels<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
+    if winograd::pays(rows) {
+        winograd::convolve(level, rows, panels, epilogue, out);
+    } else {
+        Product { level, m: rows.shape.pixels(), n: rows.shape.out_channels, rows, panels, epilogue }.run(out);
+    }
 }
 
 /// A convolution's weight `[out, kh, kw, in]` in the order in which the kernel reads it, for layers that run more than
@@ -107,14 +116,15 @@ impl PackedConv {
         }
         let rows = Patches::new(x, shape);
         let epilogue = Epilogue { bias, residual, activation };
-        Product { level, m: shape.pixels(), n, rows: &rows, panels: self.weight.0.panels(), epilogue }.run(out);
+        assert_eq!(out.len(), shape.pixels() * n);
+        convolve(level, &rows, self.weight.0.panels(), epilogue, out);
     }
 }
 
 /// The patches under the output pixels, one piece per kernel position, or per kernel row where that is contiguous.
-struct Patches<'a> {
+pub(crate) struct Patches<'a> {
     x: &'a [f32],
-    shape: &'a Conv2dShape,
+    pub(crate) shape: &'a Conv2dShape,
     /// For every stretched row and column the one that is stored.
     source: [Vec<usize>; 2],
     whole_rows: bool,
@@ -132,6 +142,15 @@ impl<'a> Patches<'a> {
         let at = (out * self.shape.stride + kernel).checked_sub(self.shape.padding_before[axis])?;
         self.source[axis].get(at).copied()
     }
+
+    /// The channels under kernel position `kernel` of the window of output `at`; `None` in the padding.
+    #[inline]
+    pub(crate) fn pixel(&self, picture: usize, at: [usize; 2], kernel: [usize; 2]) -> Option<&'a [f32]> {
+        let row = self.stored(0, at[0], kernel[0])?;
+        let column = self.stored(1, at[1], kernel[1])?;
+        let pixel = (picture * self.shape.input[0] + row) * self.shape.input[1] + column;
+        Some(&self.x[pixel * self.shape.in_channels..])
+    }
 }
 
 impl Rows for Patches<'_> {
@@ -145,13 +164,10 @@ impl Rows for Patches<'_> {
 
     fn piece(&self, pixel: usize, tap: usize) -> Option<&[f32]> {
         let [oh, ow] = self.shape.output;
-        let [ih, iw] = self.shape.input;
-        let (ky, kx) =
-            if self.whole_rows { (tap, 0) } else { (tap / self.shape.kernel[1], tap % self.shape.kernel[1]) };
-        let row = self.stored(0, pixel / ow % oh, ky)?;
-        let column = self.stored(1, pixel % ow, kx)?;
-        let at = (pixel / (oh * ow) * ih + row) * iw + column;
-        Some(&self.x[at * self.shape.in_channels..][..self.channels()])
+        let columns = self.shape.kernel[1];
+        let kernel = if self.whole_rows { [tap, 0] } else { [tap / columns, tap % columns] };
+        let stored = self.pixel(pixel / (oh * ow), [pixel / ow % oh, pixel % ow], kernel)?;
+        Some(&stored[..self.channels()])
     }
 }
 

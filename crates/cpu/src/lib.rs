@@ -17,6 +17,7 @@ pub mod norm;
 pub mod parallel;
 mod simd;
 mod weight;
+mod winograd;
 
 pub use activation::Activation;
 pub use conv2d::PackedConv;

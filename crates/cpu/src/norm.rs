@@ -40,15 +40,15 @@ impl Kernel for LayerNorm<'_> {
             let inverse = (1.0 / (variance + f64::from(self.eps)).sqrt()) as f32;
             let (mean, inverse) = (s.splat(mean as f32), s.splat(inverse));
             for (i, (x, out)) in x.chunks(S::LANES).zip(out.chunks_mut(S::LANES)).enumerate() {
-                let mut y = s.mul(s.sub(load(s, x), mean), inverse);
+                let mut y = s.mul(s.sub(load_some(s, x), mean), inverse);
                 let at = i * S::LANES;
                 if let Some(weight) = self.weight {
-                    y = s.mul(y, load(s, &weight[at..at + x.len()]));
+                    y = s.mul(y, load_some(s, &weight[at..at + x.len()]));
                 }
                 if let Some(bias) = self.bias {
-                    y = s.add(y, load(s, &bias[at..at + x.len()]));
+                    y = s.add(y, load_some(s, &bias[at..at + x.len()]));
                 }
-                store(s, y, out);
+                store_some(s, y, out);
             }
         }
     }
@@ -76,28 +76,6 @@ fn sum_of<S: Simd>(s: S, xs: &[f32], pivot: f32, squared: bool) -> f64 {
         }
     }
     total
-}
-
-/// A whole vector, or the tail of a row padded with zeros.
-#[inline(always)]
-fn load<S: Simd>(s: S, xs: &[f32]) -> S::F32 {
-    if xs.len() == S::LANES {
-        // SAFETY: there are `LANES` elements.
-        unsafe { s.load(xs.as_ptr()) }
-    } else {
-        load_some(s, xs)
-    }
-}
-
-/// Stores a whole vector, or as much as `out` takes.
-#[inline(always)]
-fn store<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
-    if out.len() == S::LANES {
-        // SAFETY: there are `LANES` elements.
-        unsafe { s.store(out.as_mut_ptr(), v) };
-    } else {
-        store_some(s, v, out);
-    }
 }
 
 /// Group norm over `x[batch, pixels, channels]` (<https://arxiv.org/abs/1803.08494>) with an activation.
@@ -163,8 +141,8 @@ impl Kernel for Affine<'_> {
             let vectors = x.chunks(S::LANES).zip(out.chunks_mut(S::LANES));
             for ((x, out), (scale, shift)) in vectors.zip(self.scale.chunks(S::LANES).zip(self.shift.chunks(S::LANES)))
             {
-                let y = s.mul_add(load(s, x), load(s, scale), load(s, shift));
-                store(s, self.activation.of(s, y), out);
+                let y = s.mul_add(load_some(s, x), load_some(s, scale), load_some(s, shift));
+                store_some(s, self.activation.of(s, y), out);
             }
         }
     }
@@ -213,16 +191,16 @@ impl Kernel for BlockMoments<'_> {
         for pixels in self.x.chunks(RUN * channels) {
             for first in (0..channels).step_by(S::LANES) {
                 let lanes = S::LANES.min(channels - first);
-                let pivot = load(s, &pivots[first..first + lanes]);
+                let pivot = load_some(s, &pivots[first..first + lanes]);
                 let (mut sum, mut square) = (s.splat(0.0), s.splat(0.0));
                 for pixel in pixels.chunks_exact(channels) {
-                    let d = s.sub(load(s, &pixel[first..first + lanes]), pivot);
+                    let d = s.sub(load_some(s, &pixel[first..first + lanes]), pivot);
                     sum = s.add(sum, d);
                     square = s.mul_add(d, d, square);
                 }
                 let (mut sum_lanes, mut square_lanes) = ([0.0; 16], [0.0; 16]);
-                store(s, sum, &mut sum_lanes[..S::LANES]);
-                store(s, square, &mut square_lanes[..S::LANES]);
+                store_some(s, sum, &mut sum_lanes[..S::LANES]);
+                store_some(s, square, &mut square_lanes[..S::LANES]);
                 let lanes = sum_lanes.into_iter().zip(square_lanes);
                 for ([total, squares], (sum, square)) in self.sums[first..].iter_mut().zip(lanes).take(S::LANES) {
                     *total += f64::from(sum);

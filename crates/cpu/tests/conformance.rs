@@ -314,15 +314,19 @@ fn conv_shapes() -> Vec<Conv2dShape> {
         shape(2, [7, 7], [20, 12], 1, 2),
         shape(1, [33, 34], [16, 4], 3, 1),
         shape(1, [20, 24], [48, 48], 3, 1),
+        // Large enough for Winograd's way.
+        shape(1, [32, 32], [32, 32], 3, 1),
+        shape(2, [33, 37], [170, 50], 3, 1),
     ];
     // The encoder's downsampling pads on the right and below only.
     let uneven = Conv2dShape { padding_before: [0, 0], output: [4, 5], ..shape(1, [8, 10], [12, 20], 3, 2) };
     // Upsampling: nearest neighbour, also to a side that is no multiple.
     let stretched = Conv2dShape { stretched: [10, 14], output: [10, 14], ..shape(2, [5, 7], [9, 18], 3, 1) };
     let odd = Conv2dShape { stretched: [9, 13], output: [9, 13], ..shape(1, [5, 7], [24, 8], 3, 1) };
+    let large = Conv2dShape { stretched: [35, 32], output: [35, 32], ..shape(1, [17, 16], [40, 33], 3, 1) };
     // Patch embedding: windows side by side, no padding.
     let patches = Conv2dShape { padding_before: [0, 0], output: [2, 3], ..shape(1, [8, 12], [3, 10], 4, 4) };
-    shapes.extend([uneven, stretched, odd, patches]);
+    shapes.extend([uneven, stretched, odd, large, patches]);
     shapes
 }
 

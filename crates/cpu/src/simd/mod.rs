@@ -116,22 +116,28 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn multiply_tile(self, tile: &Tile);
 }
 
-/// The first `LANES` values of `xs`, padded with zeros: for the tail of a slice.
+/// A vector from the start of `xs`, or all of `xs` padded with zeros where that is shorter.
 #[inline(always)]
 pub(crate) fn load_some<S: Simd>(s: S, xs: &[f32]) -> S::F32 {
+    if xs.len() >= S::LANES {
+        // SAFETY: there are `LANES` elements.
+        return unsafe { s.load(xs.as_ptr()) };
+    }
     let mut lanes = [0.0; 16];
-    let count = xs.len().min(S::LANES);
-    lanes[..count].copy_from_slice(&xs[..count]);
-    // SAFETY: `lanes` holds at least `LANES` elements.
+    lanes[..xs.len()].copy_from_slice(xs);
+    // SAFETY: no vector is longer than 16.
     unsafe { s.load(lanes.as_ptr()) }
 }
 
-/// Stores the first `out.len()` (at most `LANES`) values.
+/// Stores the vector, or as much of it as `out` takes.
 #[inline(always)]
 pub(crate) fn store_some<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
+    if out.len() >= S::LANES {
+        // SAFETY: there are `LANES` elements.
+        return unsafe { s.store(out.as_mut_ptr(), v) };
+    }
     let mut lanes = [0.0; 16];
-    // SAFETY: `lanes` holds at least `LANES` elements.
+    // SAFETY: no vector is longer than 16.
     unsafe { s.store(lanes.as_mut_ptr(), v) };
-    let count = out.len().min(S::LANES);
-    out[..count].copy_from_slice(&lanes[..count]);
+    out.copy_from_slice(&lanes[..out.len()]);
 }
