@@ -74,15 +74,18 @@ impl Activation {
     /// Applies the function in place: the same arithmetic for whole vectors and for the tail.
     #[inline(always)]
     pub(crate) fn map<S: Simd>(self, s: S, xs: &mut [f32]) {
-        let mut chunks = xs.chunks_exact_mut(S::LANES);
-        for chunk in &mut chunks {
-            // SAFETY: the chunk holds `LANES` elements.
-            unsafe { s.store(chunk.as_mut_ptr(), self.of(s, s.load(chunk.as_ptr()))) };
+        /// One loop per function, so that its constants stay in registers.
+        macro_rules! one_loop_each {
+            ($($variant:ident)*) => {
+                match self {
+                    $(Self::$variant => for chunk in xs.chunks_mut(S::LANES) {
+                        store_some(s, Self::$variant.of(s, load_some(s, chunk)), chunk);
+                    },)*
+                    Self::None => {}
+                }
+            };
         }
-        let tail = chunks.into_remainder();
-        if !tail.is_empty() {
-            store_some(s, self.of(s, load_some(s, tail)), tail);
-        }
+        one_loop_each!(Relu Silu Gelu GeluTanh QuickGelu Tanh Sigmoid);
     }
 }
 

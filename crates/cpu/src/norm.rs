@@ -138,12 +138,12 @@ impl Kernel for Affine<'_> {
     fn run<S: Simd>(self, s: S) {
         let channels = self.scale.len();
         for (x, out) in self.x.chunks_exact(channels).zip(self.out.chunks_exact_mut(channels)) {
-            let vectors = x.chunks(S::LANES).zip(out.chunks_mut(S::LANES));
-            for ((x, out), (scale, shift)) in vectors.zip(self.scale.chunks(S::LANES).zip(self.shift.chunks(S::LANES)))
-            {
-                let y = s.mul_add(load_some(s, x), load_some(s, scale), load_some(s, shift));
-                store_some(s, self.activation.of(s, y), out);
+            for at in (0..channels).step_by(S::LANES) {
+                let to = (at + S::LANES).min(channels);
+                let (scale, shift) = (load_some(s, &self.scale[at..to]), load_some(s, &self.shift[at..to]));
+                store_some(s, s.mul_add(load_some(s, &x[at..to]), scale, shift), &mut out[at..to]);
             }
+            self.activation.map(s, out);
         }
     }
 }

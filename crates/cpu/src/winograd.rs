@@ -5,6 +5,8 @@
 //! product over the channels, and the 4x4 products become 2x2 outputs. The transforms only add and halve: the result is
 //! as exact as the direct sum to about a factor of two (F(4x4, 3x3) would be faster, but loses a digit).
 
+#![allow(clippy::needless_range_loop, reason = "indices of small matrices, in both directions")]
+
 use crate::Level;
 use crate::conv2d::Patches;
 use crate::gemm::{Addend, Epilogue, Lines, Panels, Scratch, Tile, TileColumns, with_scratch};
@@ -92,17 +94,24 @@ impl Kernel for TransformPanel<'_> {
         let scratch = self.scratch.at_least(9 * c * S::TILE_COLUMNS);
         let taps = self.panels.slice(s, [n, 9 * c], self.panel, [0, 9 * c], scratch);
         let plane = c * S::TILE_COLUMNS;
+        assert!(taps.len() >= 9 * plane && self.out.len() >= 16 * plane && plane.is_multiple_of(S::LANES));
         for at in (0..plane).step_by(S::LANES) {
             let mut rows = [[s.splat(0.0); 3]; 4];
             for x in 0..3 {
-                let column = [0, 1, 2].map(|y| load_some(s, &taps[(y * 3 + x) * plane + at..]));
-                for (row, value) in rows.iter_mut().zip(kernel_transform(s, column)) {
-                    row[x] = value;
+                let mut column = [s.splat(0.0); 3];
+                for (y, value) in column.iter_mut().enumerate() {
+                    // SAFETY: there are nine planes.
+                    *value = unsafe { s.load(taps.as_ptr().add((y * 3 + x) * plane + at)) };
+                }
+                let column = kernel_transform(s, column);
+                for y in 0..4 {
+                    rows[y][x] = column[y];
                 }
             }
-            for (y, row) in rows.into_iter().enumerate() {
-                for (x, value) in kernel_transform(s, row).into_iter().enumerate() {
-                    store_some(s, value, &mut self.out[(y * 4 + x) * plane + at..]);
+            for (y, row) in rows.iter().enumerate() {
+                for (x, value) in kernel_transform(s, *row).iter().enumerate() {
+                    // SAFETY: there are sixteen planes.
+                    unsafe { s.store(self.out.as_mut_ptr().add((y * 4 + x) * plane + at), *value) };
                 }
             }
         }
@@ -121,6 +130,23 @@ fn kernel_transform<S: Simd>(s: S, [a, b, c]: [S::F32; 3]) -> [S::F32; 4] {
 #[inline(always)]
 fn input_transform<S: Simd>(s: S, [a, b, c, d]: [S::F32; 4]) -> [S::F32; 4] {
     [s.sub(a, c), s.add(b, c), s.sub(c, b), s.sub(b, d)]
+}
+
+/// `B^T d B` of a 4x4 tile in place.
+#[inline(always)]
+fn transform_twice<S: Simd>(s: S, d: &mut [S::F32; 16]) {
+    for x in 0..4 {
+        let column = input_transform(s, [d[x], d[4 + x], d[8 + x], d[12 + x]]);
+        for y in 0..4 {
+            d[y * 4 + x] = column[y];
+        }
+    }
+    for y in 0..4 {
+        let row = input_transform(s, [d[y * 4], d[y * 4 + 1], d[y * 4 + 2], d[y * 4 + 3]]);
+        for x in 0..4 {
+            d[y * 4 + x] = row[x];
+        }
+    }
 }
 
 /// One dimension of `A^T`: `[a + b + c, b - c - d]`.
@@ -218,19 +244,16 @@ impl Task<'_> {
                 }
             }
             for at in (start..end).step_by(S::LANES) {
-                let to = (at + S::LANES).min(end);
-                let mut rows = [[s.splat(0.0); 4]; 4];
-                for x in 0..4 {
-                    let column = [0, 1, 2, 3].map(|y| load_some(s, &pixels[y * 4 + x][at..to]));
-                    for (row, value) in rows.iter_mut().zip(input_transform(s, column)) {
-                        row[x] = value;
-                    }
+                let mut values = [s.splat(0.0); 16];
+                for (pixel, value) in pixels.iter().zip(&mut values) {
+                    *value = load_some(s, &pixel[at..end]);
                 }
-                for (y, values) in rows.into_iter().enumerate() {
-                    for (x, value) in input_transform(s, values).into_iter().enumerate() {
-                        let place = ((y * 4 + x) * TILES + tile) * row + at - start;
-                        store_some(s, value, &mut inputs[place..]);
-                    }
+                transform_twice(s, &mut values);
+                // The last vector may reach beyond the range: the rows are sixteen longer than needed.
+                let first = &mut inputs[tile * row + at - start..][..15 * TILES * row + S::LANES];
+                for (i, value) in values.iter().enumerate() {
+                    // SAFETY: sixteen rows, `TILES` rows apart, from the first on.
+                    unsafe { s.store(first.as_mut_ptr().add(i * TILES * row), *value) };
                 }
             }
         }
@@ -280,37 +303,45 @@ impl Task<'_> {
     /// The outputs of the tiles, with bias, residual and activation.
     #[inline(always)]
     fn transform_outputs<S: Simd>(&self, s: S, width: usize, products: &[f32]) {
-        let shape = self.call.patches.shape;
-        let Epilogue { bias, residual, activation } = self.call.epilogue;
         for tile in 0..self.count {
-            let [y, x] = self.corner(self.first + tile);
+            let corner = self.corner(self.first + tile);
             for column in (self.columns[0]..self.columns[1]).step_by(S::LANES) {
-                let to = (column + S::LANES).min(self.columns[1]);
-                let at = |i: usize| (i * TILES + tile) * width + column - self.columns[0];
+                let first = &products[tile * width + column - self.columns[0]..][..15 * TILES * width + S::LANES];
                 let mut rows = [[s.splat(0.0); 4]; 2];
                 for x in 0..4 {
-                    let values = [0, 1, 2, 3].map(|y| load_some(s, &products[at(y * 4 + x)..]));
-                    for (row, value) in rows.iter_mut().zip(output_transform(s, values)) {
-                        row[x] = value;
+                    let mut values = [s.splat(0.0); 4];
+                    for (y, value) in values.iter_mut().enumerate() {
+                        // SAFETY: sixteen vectors, `TILES` rows apart, from the first on.
+                        *value = unsafe { s.load(first.as_ptr().add((y * 4 + x) * TILES * width)) };
                     }
+                    [rows[0][x], rows[1][x]] = output_transform(s, values);
                 }
-                let channels = self.call.first + column..self.call.first + to;
-                for (dy, values) in rows.into_iter().enumerate().take(shape.output[0] - y) {
-                    for (dx, value) in output_transform(s, values).into_iter().enumerate().take(shape.output[1] - x) {
-                        let pixel = (self.picture * shape.output[0] + y + dy) * shape.output[1] + x + dx;
-                        let place = pixel * shape.out_channels + channels.start;
-                        let mut value = value;
-                        if let Some(bias) = bias {
-                            value = s.add(value, load_some(s, &bias[channels.clone()]));
-                        }
-                        if let Some(residual) = residual {
-                            value = s.add(value, load_some(s, &residual[place..place + channels.len()]));
-                        }
-                        // SAFETY: these channels of this pixel belong to this task alone.
-                        let out = unsafe { self.call.out.slice(place, channels.len()) };
-                        store_some(s, activation.of(s, value), out);
-                    }
+                let outputs = [output_transform(s, rows[0]), output_transform(s, rows[1])];
+                self.store(s, corner, column, outputs);
+            }
+        }
+    }
+
+    /// Adds bias and residual to the 2x2 outputs of a tile, applies the activation and stores what lies in the picture.
+    #[inline(always)]
+    fn store<S: Simd>(&self, s: S, [y, x]: [usize; 2], column: usize, outputs: [[S::F32; 2]; 2]) {
+        let shape = self.call.patches.shape;
+        let Epilogue { bias, residual, activation } = self.call.epilogue;
+        let count = S::LANES.min(self.columns[1] - column);
+        let channel = self.call.first + column;
+        let bias = bias.map_or(&[][..], |bias| &bias[channel..channel + count]);
+        let bias = load_some(s, bias);
+        for dy in 0..2.min(shape.output[0] - y) {
+            for dx in 0..2.min(shape.output[1] - x) {
+                let pixel = (self.picture * shape.output[0] + y + dy) * shape.output[1] + x + dx;
+                let place = pixel * shape.out_channels + channel;
+                let mut value = s.add(outputs[dy][dx], bias);
+                if let Some(residual) = residual {
+                    value = s.add(value, load_some(s, &residual[place..place + count]));
                 }
+                // SAFETY: these channels of this pixel belong to this task alone.
+                let out = unsafe { self.call.out.slice(place, count) };
+                store_some(s, activation.of(s, value), out);
             }
         }
     }
