@@ -1,8 +1,8 @@
 //! Which reference folders there are under a path, and what runs each kind.
 
+use crate::files::read_json;
 use crate::{Check, emoji, modules, pipelines, rng, schedulers, tokenizer};
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// A folder with reference cases.
@@ -25,7 +25,16 @@ enum Kind {
 }
 
 /// Model classes whose cases can be run.
-const CLASSES: [&str; 3] = ["StableDiffusionPipeline", "StableDiffusionXLPipeline", "AutoencoderTiny"];
+const CLASSES: [&str; 8] = [
+    "StableDiffusionPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",
+    "StableDiffusionXLPipeline",
+    "StableDiffusionXLImg2ImgPipeline",
+    "StableDiffusionXLInpaintPipeline",
+    "LatentConsistencyModelPipeline",
+    "AutoencoderTiny",
+];
 
 /// The reference folders at `dir`: itself, or the folders directly below it, in order of their names.
 pub fn find(dir: &Path) -> Result<Vec<Folder>> {
@@ -67,7 +76,7 @@ fn unsupported(path: &Path) -> Result<Option<String>> {
     let file = [path.join("model_index.json"), path.join("config.json")].into_iter().find(|file| file.is_file());
     let Some(file) = file else { bail!("{}: neither model_index.json nor config.json", path.display()) };
     let config = read_json(&file)?;
-    let class = config["_class_name"].as_str().or(config["model_type"].as_str()).unwrap_or("(no class)");
+    let class = config["_class_name"].as_str().or_else(|| config["model_type"].as_str()).unwrap_or("(no class)");
     // The 16-channel autoencoder of FLUX is the same network and runs as well.
     Ok((!CLASSES.contains(&class)).then(|| format!("{class} is not supported")))
 }
@@ -87,10 +96,4 @@ impl Folder {
             }
         }
     }
-}
-
-/// A JSON file, with its path in the error.
-pub fn read_json(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }

@@ -1,7 +1,14 @@
 //! What crosses crates: the golden cases (reference numbers from diffusers and transformers) and how they are compared.
 
+mod archive;
+pub mod emoji;
 pub mod files;
+pub mod folders;
 pub mod modules;
+pub mod pipelines;
+pub mod rng;
+pub mod schedulers;
+pub mod tokenizer;
 
 /// One tensor of a golden case, compared.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow};
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
 use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
-use easel_inference::models::vae::Autoencoder;
+use easel_inference::models::vae::{Autoencoder, Tiling};
 use easel_inference::{Device, Tensor};
 use pollster::block_on;
 use serde_json::Value;
@@ -22,8 +22,8 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
         let found = match case.kind.as_str() {
             "text" => case.text(),
             "denoiser" if dir.join("unet").is_dir() => case.denoiser(),
-            "vae_decode" => case.vae_decode(),
-            "vae_encode" => case.vae_encode(),
+            "vae_decode" | "vae_decode_tiled" => case.vae_decode(),
+            "vae_encode" | "vae_encode_tiled" => case.vae_encode(),
             _ => continue,
         };
         checks.extend(found.with_context(|| case.label())?);
@@ -38,17 +38,20 @@ struct Case<'a> {
     tolerances: Value,
     arrays: BTreeMap<String, Array>,
     device: Device,
+    tiling: Option<Tiling>,
 }
 
 impl<'a> Case<'a> {
     fn read(dir: &'a Path, json: &Value) -> Result<Self> {
         let text = |field: &str| json[field].as_str().unwrap_or_default().to_owned();
-        let arrays = match text("kind").as_str() {
-            "text" | "denoiser" | "vae_decode" | "vae_encode" => read_arrays(&dir.join("cases").join(text("file")))?,
-            _ => BTreeMap::new(),
-        };
+        let kind = text("kind");
+        let is_module = matches!(kind.as_str(), "text" | "denoiser") || kind.starts_with("vae_");
+        let arrays = if is_module { read_arrays(&dir.join("cases").join(text("file")))? } else { BTreeMap::new() };
         let tolerances = json["tol"]["f32"].clone();
-        Ok(Self { dir, name: text("name"), kind: text("kind"), tolerances, arrays, device: Device::Cpu })
+        let tiling = json["tile_latent_min_size"]
+            .as_u64()
+            .map(|side| Tiling::with_overlap(side as usize, json["tile_overlap_factor"].as_f64().unwrap_or(0.25)));
+        Ok(Self { dir, name: text("name"), kind, tolerances, arrays, device: Device::Cpu, tiling })
     }
 
     fn label(&self) -> String {
@@ -72,6 +75,12 @@ impl<'a> Case<'a> {
         self.tolerances[name].as_f64().ok_or_else(|| anyhow!("no tolerance for {name}"))
     }
 
+    /// A state of skipped layers without a tolerance of its own has that of the penultimate state, or of the last one.
+    fn text_tolerance(&self, name: &str) -> Result<f64> {
+        let like = [name, "penultimate", "last_hidden_state"];
+        like.iter().find_map(|name| self.tolerances[*name].as_f64()).ok_or_else(|| anyhow!("no tolerance for {name}"))
+    }
+
     fn text(&self) -> Result<Vec<Check>> {
         let folder = self.dir.join(self.name.replacen("text", "text_encoder", 1));
         let json = read_json(&folder.join("config.json"))?;
@@ -82,16 +91,19 @@ impl<'a> Case<'a> {
         let ids: Vec<Vec<u32>> =
             self.array("input_ids")?.rows().map(|row| row.iter().map(|id| *id as u32).collect()).collect();
         let out = encoder.forward(&ids)?;
-        let skipped = encoder.final_layer_norm(out.hidden_state(1)?)?;
         let mut tensors = vec![
-            ("penultimate", out.penultimate()?, "penultimate"),
-            ("clip_skip_1", &skipped, "penultimate"),
-            ("last_hidden_state", &out.last_hidden_state, "last_hidden_state"),
-            ("pooled", &out.pooled, "pooled"),
+            ("penultimate", out.penultimate()?.clone()),
+            ("last_hidden_state", out.last_hidden_state.clone()),
+            ("pooled", out.pooled.clone()),
         ];
-        tensors.extend(out.text_embeds.iter().map(|embeds| ("text_embeds", embeds, "text_embeds")));
-        let present = tensors.into_iter().filter(|(name, ..)| self.arrays.contains_key(*name));
-        present.map(|(name, tensor, like)| self.check(name, tensor, self.tolerance(like)?)).collect()
+        tensors.extend(out.text_embeds.iter().map(|embeds| ("text_embeds", embeds.clone())));
+        for (skipped, name) in [(1, "clip_skip_1"), (2, "clip_skip_2")] {
+            if self.arrays.contains_key(name) {
+                tensors.push((name, encoder.final_layer_norm(out.hidden_state(skipped)?)?));
+            }
+        }
+        let present = tensors.iter().filter(|(name, _)| self.arrays.contains_key(*name));
+        present.map(|(name, tensor)| self.check(name, tensor, self.text_tolerance(name)?)).collect()
     }
 
     fn denoiser(&self) -> Result<Vec<Check>> {
@@ -101,6 +113,10 @@ impl<'a> Case<'a> {
             let time_ids = self.array("time_ids")?.rows().map(|row| row.iter().map(|x| f64::from(*x)).collect());
             let text_embeds = text_embeds.tensor(&self.device)?;
             conditioning.added = Some(AddedConditioning { text_embeds, time_ids: time_ids.collect() });
+        }
+        if self.arrays.contains_key("timestep_cond") {
+            // The embedding of the guidance scale is made by the pipeline there and inside the model here.
+            return Ok(Vec::new());
         }
         let sample = self.array("sample")?.channels_last(&self.device)?;
         let timestep = f64::from(self.array("timestep")?.data[0]);
@@ -134,13 +150,13 @@ impl<'a> Case<'a> {
 
     fn vae_decode(&self) -> Result<Vec<Check>> {
         let latents = self.array("latents")?.channels_last(&self.device)?;
-        let decoded = self.autoencoder()?.decode(&latents, None)?.to_channels_first()?;
+        let decoded = self.autoencoder()?.decode(&latents, self.tiling)?.to_channels_first()?;
         Ok(vec![self.check("decoded", &decoded, self.tolerance("decoded")?)?])
     }
 
     fn vae_encode(&self) -> Result<Vec<Check>> {
         let image = self.array("image")?.channels_last(&self.device)?;
-        let encoded = self.autoencoder()?.encode(&image, None)?;
+        let encoded = self.autoencoder()?.encode(&image, self.tiling)?;
         let mean = encoded.mean.to_channels_first()?;
         let Some(log_variance) = encoded.log_variance else {
             return Ok(vec![self.check("latents", &mean, self.tolerance("latents")?)?]);

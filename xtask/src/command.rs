@@ -57,7 +57,8 @@ impl Run {
     /// Runs it and returns what it printed.
     pub(crate) fn output(mut self) -> Result<String> {
         let shown = self.shown();
-        let output = self.command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{shown}`"))?;
+        let output =
+            self.command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{shown}`"))?;
         if !output.status.success() {
             bail!("`{shown}` failed ({})", output.status);
         }

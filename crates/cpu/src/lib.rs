@@ -9,6 +9,7 @@
 pub mod activation;
 pub mod attention;
 pub mod conv2d;
+pub mod elementwise;
 mod gemm;
 mod level;
 pub mod linear;

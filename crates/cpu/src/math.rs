@@ -1,4 +1,4 @@
-//! Transcendental functions on vectors: `exp` after Cephes' `expf`, `erf` and `tanh` built on it.
+//! Transcendental functions on vectors: `exp` after Cephes' `expf`, `erfc` and `tanh` built on it.
 
 use crate::simd::Simd;
 
@@ -50,31 +50,35 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.div(one, s.add(one, exp(s, s.sub(s.splat(0.0), x))))
 }
 
-/// The error function to 2e-7 absolute: `1 - exp(-t p(t))` with a minimax fit of `-ln(erfc(t)) / t` on 0..4.
+/// The complementary error function of `x >= 0`, to a few ulp: `exp(-x^2)` times a polynomial in `1 / (1 + 0.3 x)`.
+///
+/// The form is Hastings' (formula 7.1.26 of Abramowitz and Stegun); the coefficients are a fit of degree 9 with a relative
+/// error of 2e-8.
 #[inline(always)]
-pub(crate) fn erf<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    const TERMS: [f32; 8] = [
-        3.144_178_5e-5,
-        -3.088_136_7e-4,
-        1.032_433_6e-3,
-        5.368_89e-4,
-        -1.958_392_7e-2,
-        1.029_196e-1,
-        6.365_977_5e-1,
-        1.128_380_3,
+fn erfc<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    const TERMS: [f32; 9] = [
+        -0.129_253_01,
+        0.484_300_9,
+        -0.509_771_1,
+        0.544_965_86,
+        -0.092_825_57,
+        0.214_181_32,
+        0.148_521_26,
+        0.170_690_93,
+        0.169_189_35,
     ];
-    let t = s.min(s.splat(4.0), s.abs(x));
-    let p = horner(s, TERMS, t);
-    let tail = exp(s, s.mul(s.sub(s.splat(0.0), t), p));
-    s.with_sign(s.sub(s.splat(1.0), tail), x)
+    let one = s.splat(1.0);
+    let t = s.div(one, s.mul_add(x, s.splat(0.3), one));
+    let gauss = exp(s, s.mul(s.sub(s.splat(0.0), x), x));
+    s.mul(gauss, s.mul(horner(s, TERMS, t), t))
 }
 
-/// `x * Phi(x)` with the exact error function.
+/// `x * Phi(x)` with the exact error function, where the tail `Phi(-|x|)` is computed without cancellation.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let phi = erf(s, s.mul(x, s.splat(std::f32::consts::FRAC_1_SQRT_2)));
-    let half = s.mul(x, s.splat(0.5));
-    s.mul_add(half, phi, half)
+    let root = s.mul(s.abs(x), s.splat(std::f32::consts::FRAC_1_SQRT_2));
+    let tail = s.mul(s.mul(x, s.splat(0.5)), erfc(s, root));
+    s.select_less(x, s.splat(0.0), tail, s.sub(x, tail))
 }
 
 /// `tanh(x)` to 3 ulp: an odd polynomial near zero, `1 - 2 / (e^2x + 1)` elsewhere.

@@ -53,7 +53,7 @@ impl ClipTextConfig {
             eos_token_id: fields.integer("eos_token_id", 49407)? as u32,
             projection_dim: with_projection.then_some(projection_dim),
         };
-        if config.hidden_size % config.num_attention_heads != 0 {
+        if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             let reason = format!("{} is not divisible by {} heads", config.hidden_size, config.num_attention_heads);
             return Err(fields.error("hidden_size", reason));
         }

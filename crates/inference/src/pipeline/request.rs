@@ -36,6 +36,9 @@ pub struct InitImage {
     pub image: Image,
     /// How far to go from it, 0 (not at all) to 1 (all the way).
     pub strength: f64,
+    /// Take all steps, over the last part of a distilled schedule that `strength` leaves, as diffusers' LCM pipeline does,
+    /// instead of skipping the first ones. LCM and TCD schedulers only.
+    pub all_steps: bool,
     /// Where to draw: white is drawn anew, black is kept. `None` redraws everything.
     pub mask: Option<Image>,
 }
@@ -95,6 +98,8 @@ pub struct Request {
     pub sizes: SizeConditioning,
     /// Pictures computed at once. One at a time gives every picture the same bytes alone and in a batch.
     pub batch_size: usize,
+    /// Draw the noise of a whole batch from the first picture's seed, as diffusers does when it is given one generator.
+    pub one_generator: bool,
     /// Send a small preview with every this many denoising steps; 0 sends none.
     pub preview_every: usize,
     /// Decode in overlapping tiles; `None` does so for pictures that are large for the autoencoder.

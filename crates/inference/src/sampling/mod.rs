@@ -1,1 +1,32 @@
 //! From noise to latents: schedule, sampler, prediction type, guidance and noise are separate things.
+//!
+//! A model's `scheduler_config.json` becomes a [`SchedulerConfig`], over which a user's [`Scheduler`] may be laid. A
+//! [`Sampler`] is set up from it for one run; the pipeline then calls the model and [`Sampler::step`] in turn, with
+//! [`Guidance`] between them and [`Noise`] to draw from. Every number follows Hugging Face diffusers 0.42.
+
+mod beta_distribution;
+mod betas;
+mod class;
+mod config;
+mod fields;
+mod flow;
+mod guidance;
+mod label;
+mod noise;
+mod options;
+mod prediction;
+mod read;
+mod sampler;
+mod schedule;
+mod scheduler;
+mod sigmas;
+mod spacing;
+
+pub use class::SchedulerClass;
+pub use config::SchedulerConfig;
+pub use guidance::Guidance;
+pub use noise::{Generator, Noise};
+pub use options::{StepOptions, TimestepOptions};
+pub use prediction::PredictionType;
+pub use sampler::Sampler;
+pub use scheduler::Scheduler;

@@ -65,7 +65,8 @@ impl Tensor {
         let stretched = conv.stretch_to.unwrap_or([h, w]);
         let padding = conv.padding_before + conv.padding_after;
         let fits = stretched[0] + padding >= kh && stretched[1] + padding >= kw;
-        if weight_in != in_channels || !fits || conv.stride == 0 {
+        let empty = self.elements() == 0 || weight.elements() == 0 || stretched.contains(&0);
+        if weight_in != in_channels || !fits || empty || conv.stride == 0 {
             let expected = format!("[n, h, w, {weight_in}] of at least {kh}x{kw} with padding");
             return Err(self.shape_error(OP, expected));
         }

@@ -99,7 +99,7 @@ impl Device {
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Cpu => "cpu",
             Self::Candle(device) if device.is_cuda() => "cuda",
             Self::Candle(device) if device.is_metal() => "metal",

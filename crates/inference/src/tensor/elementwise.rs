@@ -1,31 +1,28 @@
 //! Elementwise arithmetic: with a scalar, between tensors, and sums of many.
 
-use super::{Tensor, backend};
+use super::{DType, Storage, Tensor, backend, cpu};
 use crate::Result;
+use easel_cpu::elementwise::{self, Binary};
 
 impl Tensor {
     /// `self + other`, where `other` may have axes of size 1 that repeat.
     pub fn add(&self, other: &Self) -> Result<Self> {
-        self.same_device("add", other)?;
-        self.map("add", |x| x.broadcast_add(&other.candle().to_dtype(x.dtype())?))
+        self.binary("add", Binary::Add, other)
     }
 
     /// `self - other`, where `other` may have axes of size 1 that repeat.
     pub fn sub(&self, other: &Self) -> Result<Self> {
-        self.same_device("sub", other)?;
-        self.map("sub", |x| x.broadcast_sub(&other.candle().to_dtype(x.dtype())?))
+        self.binary("sub", Binary::Sub, other)
     }
 
     /// `self * other`, where `other` may have axes of size 1 that repeat.
     pub fn mul(&self, other: &Self) -> Result<Self> {
-        self.same_device("mul", other)?;
-        self.map("mul", |x| x.broadcast_mul(&other.candle().to_dtype(x.dtype())?))
+        self.binary("mul", Binary::Mul, other)
     }
 
     /// `self / other`, where `other` may have axes of size 1 that repeat.
     pub fn div(&self, other: &Self) -> Result<Self> {
-        self.same_device("div", other)?;
-        self.map("div", |x| x.broadcast_div(&other.candle().to_dtype(x.dtype())?))
+        self.binary("div", Binary::Div, other)
     }
 
     /// `self * scale + offset`.
@@ -73,6 +70,30 @@ impl Tensor {
         let mean = self.map(OP, |x| x.reshape((batch, ()))?.mean_keepdim(1)?.reshape(keep.as_slice()))?;
         let std = self.map(OP, |x| x.reshape((batch, ()))?.var_keepdim(1)?.sqrt()?.reshape(keep.as_slice()))?;
         Ok((mean, std))
+    }
+
+    fn binary(&self, op: &'static str, operation: Binary, other: &Self) -> Result<Self> {
+        self.same_device(op, other)?;
+        if !elementwise::fits(self.shape(), other.shape()) {
+            return Err(other.shape_error(op, format!("axes of {:?} or of size 1", self.shape())));
+        }
+        if let (Storage::Cpu(x), DType::F32) = (&self.storage, self.dtype()) {
+            let (x, y) = (cpu::Host::open(op, x)?, cpu::widened(op, other)?);
+            let mut out = vec![0.0; self.elements()];
+            x.with_f32(op, |x| {
+                y.with_f32(op, |y| elementwise::binary(operation, x, self.shape(), y, other.shape(), &mut out))
+            })??;
+            return cpu::finish(op, out, self.shape());
+        }
+        self.map(op, |x| {
+            let y = other.candle().to_dtype(x.dtype())?;
+            match operation {
+                Binary::Add => x.broadcast_add(&y),
+                Binary::Sub => x.broadcast_sub(&y),
+                Binary::Mul => x.broadcast_mul(&y),
+                Binary::Div => x.broadcast_div(&y),
+            }
+        })
     }
 
     fn same_device(&self, op: &'static str, other: &Self) -> Result<()> {

@@ -6,7 +6,7 @@ use crate::Result;
 impl Tensor {
     /// The same numbers in another shape.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
-        if shape.iter().product::<usize>() != self.elements() {
+        if super::count(shape) != Some(self.elements()) {
             return Err(self.shape_error("reshape", format!("as many elements as {shape:?} has")));
         }
         self.map("reshape", |x| x.reshape(shape))
@@ -14,14 +14,19 @@ impl Tensor {
 
     /// The axes in another order; the result is contiguous.
     pub fn permute(&self, axes: &[usize]) -> Result<Self> {
+        let mut sorted = axes.to_vec();
+        sorted.sort_unstable();
+        if !sorted.into_iter().eq(0..self.shape().len()) {
+            return Err(self.shape_error("permute", format!("an order of {} axes, not {axes:?}", self.shape().len())));
+        }
         self.map("permute", |x| x.permute(axes)?.contiguous())
     }
 
     /// `length` entries of `axis` from `start` on.
     pub fn narrow(&self, axis: usize, start: usize, length: usize) -> Result<Self> {
-        let size = self.shape().get(axis).copied().unwrap_or(0);
-        if start + length > size {
-            return Err(self.shape_error("narrow", format!("at least {} entries on axis {axis}", start + length)));
+        let end = start.saturating_add(length);
+        if self.shape().get(axis).is_none_or(|size| end > *size) {
+            return Err(self.shape_error("narrow", format!("at least {end} entries on axis {axis}")));
         }
         self.map("narrow", |x| x.narrow(axis, start, length)?.contiguous())
     }

@@ -11,20 +11,22 @@ mod activation;
 mod attention;
 mod conv2d;
 mod cpu;
+mod data;
 mod device;
 mod elementwise;
 mod embedding;
 mod layout;
 mod linear;
 mod norm;
+mod threshold;
 
 pub use conv2d::Conv2d;
+pub use data::Data;
 pub use device::{Device, DeviceInfo, DeviceKind};
 pub use easel_cpu::Activation;
 pub use linear::Epilogue;
 
 use crate::{Error, Result};
-use half::{bf16, f16};
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,29 +90,11 @@ impl Tensor {
 
     /// A weight from its little-endian bytes, kept in the type that it is stored in.
     pub fn from_bytes(bytes: &[u8], dtype: DType, shape: &[usize], device: &Device) -> Result<Self> {
-        check_length("from_bytes", bytes.len() / dtype.size(), shape)?;
-        let cpu = &candle_core::Device::Cpu;
-        let tensor = match dtype {
-            DType::F32 => {
-                let data: Vec<f32> =
-                    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-                candle_core::Tensor::from_vec(data, shape, cpu)
-            }
-            DType::F16 => {
-                let data: Vec<f16> = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
-                candle_core::Tensor::from_vec(data, shape, cpu)
-            }
-            DType::Bf16 => {
-                let data: Vec<bf16> = bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]])).collect();
-                candle_core::Tensor::from_vec(data, shape, cpu)
-            }
-            DType::U32 => {
-                let data: Vec<u32> =
-                    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-                candle_core::Tensor::from_vec(data, shape, cpu)
-            }
-        };
-        Self::upload(tensor, device)
+        if !bytes.len().is_multiple_of(dtype.size()) {
+            let expected = format!("whole elements of {} bytes, not {} bytes", dtype.size(), bytes.len());
+            return Err(Error::Shape { op: "from_bytes", expected, got: shape.to_vec() });
+        }
+        Self::from_data(Data::from_bytes(bytes, dtype), shape, device)
     }
 
     /// A tensor of `f32` zeros.
@@ -212,10 +196,15 @@ impl std::fmt::Debug for Tensor {
 }
 
 fn check_length(op: &'static str, length: usize, shape: &[usize]) -> Result<()> {
-    if shape.iter().product::<usize>() == length {
+    if count(shape) == Some(length) {
         return Ok(());
     }
     Err(Error::Shape { op, expected: format!("a shape of {length} elements"), got: shape.to_vec() })
+}
+
+/// The number of elements of a shape, unless it is beyond all memory.
+fn count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size))
 }
 
 /// Turns candle's error into ours, keeping its first line: the rest is a backtrace.

@@ -3,10 +3,11 @@
 
 use crate::{Result, Tensor};
 
-/// The size of a tile. Neighbours overlap by a quarter.
+/// The size of a tile and how far neighbours overlap, in latents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiling {
     side: usize,
+    overlap: usize,
 }
 
 /// What one axis of the tiles looks like, in units of the output.
@@ -25,7 +26,13 @@ struct Steps {
 impl Tiling {
     /// Tiles with a side of `side` latents, rounded down to a multiple of 4 so that a quarter of it is whole.
     pub fn new(side: usize) -> Self {
-        Self { side: (side / 4 * 4).max(4) }
+        Self::with_overlap((side / 4 * 4).max(4), 0.25)
+    }
+
+    /// Tiles of exactly `side` latents (at least 2), of which neighbours share the part `overlap`: from 0, below 1.
+    pub fn with_overlap(side: usize, overlap: f64) -> Self {
+        let side = side.max(2);
+        Self { side, overlap: ((side as f64 * overlap) as usize).min(side - 1) }
     }
 
     /// Encodes `[n, h, w, c]` with tiles of `side * factor` pixels.
@@ -35,7 +42,7 @@ impl Tiling {
         factor: usize,
         encode: impl Fn(&Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let (side, overlap) = (self.side, self.side / 4);
+        let Self { side, overlap } = self;
         let steps =
             Steps { step: (side - overlap) * factor, tile: side * factor, blend: overlap, keep: side - overlap };
         steps.run(image, encode)
@@ -48,7 +55,7 @@ impl Tiling {
         factor: usize,
         decode: impl Fn(&Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let (side, overlap) = (self.side, self.side / 4);
+        let Self { side, overlap } = self;
         let keep = (side - overlap) * factor;
         Steps { step: side - overlap, tile: side, blend: overlap * factor, keep }.run(latents, decode)
     }

@@ -114,7 +114,8 @@ fn encoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Result<Vec<Laye
             _ => Conv2d::without_bias(&at, channels, channels, 3, halve)?,
         }));
         for _ in 0..blocks {
-            layers.push(Block::new(&weights.pp(layers.len()), channels, config.activation)?);
+            let at = weights.pp(layers.len());
+            layers.push(Layer::Block(Block::new(&at, channels, config.activation)?));
         }
     }
     let channels = config.encoder.last().map_or(0, |(channels, _)| *channels);
@@ -130,7 +131,7 @@ fn decoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Result<Vec<Laye
     let mut number = 2;
     for (stage, (channels, blocks)) in config.decoder.iter().copied().enumerate() {
         for _ in 0..blocks {
-            layers.push(Block::new(&weights.pp(number), channels, config.activation)?);
+            layers.push(Layer::Block(Block::new(&weights.pp(number), channels, config.activation)?));
             number += 1;
         }
         if stage + 1 == config.decoder.len() {
@@ -174,9 +175,9 @@ struct Block {
 }
 
 impl Block {
-    fn new(weights: &Weights, channels: usize, activation: Activation) -> Result<Layer> {
+    fn new(weights: &Weights, channels: usize, activation: Activation) -> Result<Self> {
         let conv = |name| Conv2d::same(&weights.pp(name), channels, channels);
-        Ok(Layer::Block(Self { convs: [conv("conv.0")?, conv("conv.2")?, conv("conv.4")?], activation }))
+        Ok(Self { convs: [conv("conv.0")?, conv("conv.2")?, conv("conv.4")?], activation })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {

@@ -1,0 +1,145 @@
+//! Arithmetic between two arrays of which the second may repeat along some axes.
+
+use crate::Level;
+use crate::parallel::for_each_chunk;
+use crate::simd::{Kernel, Simd, load_some, store_some};
+
+/// An operation on two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// `x + y`.
+    Add,
+    /// `x - y`.
+    Sub,
+    /// `x * y`.
+    Mul,
+    /// `x / y`.
+    Div,
+}
+
+/// `out = x op y`, all row-major. Each axis of `y_shape` is that of `shape` or 1; missing leading axes count as 1.
+pub fn binary(op: Binary, x: &[f32], shape: &[usize], y: &[f32], y_shape: &[usize], out: &mut [f32]) {
+    assert_eq!((x.len(), y.len()), (shape.iter().product(), y_shape.iter().product()));
+    assert!(x.len() == out.len() && fits(shape, y_shape));
+    if out.is_empty() {
+        return;
+    }
+    let repeats = Repeats::new(shape, y_shape);
+    let level = Level::current();
+    let rows = (16 * 1024 / repeats.row).max(1);
+    for_each_chunk(out, rows * repeats.row, |i, out| {
+        let x = &x[i * rows * repeats.row..][..out.len()];
+        for (j, (out, x)) in out.chunks_mut(repeats.row).zip(x.chunks(repeats.row)).enumerate() {
+            let start = repeats.start_of_row(i * rows + j);
+            let y =
+                if repeats.row_repeats_one { Operand::One(y[start]) } else { Operand::Row(&y[start..][..out.len()]) };
+            level.run(Row { op, x, y, out });
+        }
+    });
+}
+
+/// Whether an array of `y_shape` can repeat to `shape`.
+pub fn fits(shape: &[usize], y_shape: &[usize]) -> bool {
+    let pairs = || shape.iter().rev().zip(y_shape.iter().rev());
+    y_shape.len() <= shape.len() && pairs().all(|(x, y)| *y == *x || *y == 1)
+}
+
+/// How the second operand repeats: rows of equal treatment, and where each one starts in it.
+struct Repeats {
+    /// Elements in the longest run of the innermost axes that are all equal in both, or all 1 in the second.
+    row: usize,
+    row_repeats_one: bool,
+    /// The axes outside a row, from the innermost on: size, and distance in the second operand.
+    outer: Vec<(usize, usize)>,
+}
+
+impl Repeats {
+    fn new(shape: &[usize], y_shape: &[usize]) -> Self {
+        let missing = shape.len() - y_shape.len();
+        let y_size = |axis: usize| axis.checked_sub(missing).map_or(1, |axis| y_shape[axis]);
+        let axes: Vec<(usize, usize)> = (0..shape.len()).rev().map(|axis| (shape[axis], y_size(axis))).collect();
+        let equal = axes.iter().take_while(|(x, y)| x == y).count();
+        let ones = axes.iter().take_while(|(_, y)| *y == 1).count();
+        let inner = equal.max(ones);
+        let mut stride = axes[..inner].iter().map(|(_, y)| y).product();
+        let mut outer = Vec::new();
+        for (x, y) in &axes[inner..] {
+            outer.push((*x, if *y == 1 { 0 } else { stride }));
+            stride *= y;
+        }
+        Self { row: axes[..inner].iter().map(|(x, _)| x).product(), row_repeats_one: ones > equal, outer }
+    }
+
+    fn start_of_row(&self, mut row: usize) -> usize {
+        let mut start = 0;
+        for (size, stride) in &self.outer {
+            start += row % size * stride;
+            row /= size;
+        }
+        start
+    }
+}
+
+/// What a row is combined with.
+enum Operand<'a> {
+    One(f32),
+    Row(&'a [f32]),
+}
+
+struct Row<'a> {
+    op: Binary,
+    x: &'a [f32],
+    y: Operand<'a>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        /// One loop for each operation.
+        macro_rules! each {
+            ($op:ident) => {
+                for (i, (x, out)) in self.x.chunks(S::LANES).zip(self.out.chunks_mut(S::LANES)).enumerate() {
+                    let y = match self.y {
+                        Operand::One(y) => s.splat(y),
+                        Operand::Row(y) => load_some(s, &y[i * S::LANES..][..x.len()]),
+                    };
+                    store_some(s, s.$op(load_some(s, x), y), out);
+                }
+            };
+        }
+        match self.op {
+            Binary::Add => each!(add),
+            Binary::Sub => each!(sub),
+            Binary::Mul => each!(mul),
+            Binary::Div => each!(div),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_along_any_axes() {
+        let shape = [2, 3, 2];
+        let x: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        for y_shape in
+            [vec![2, 3, 2], vec![2, 1, 2], vec![1, 3, 1], vec![2, 1, 1], vec![3, 2], vec![2], vec![1], vec![]]
+        {
+            let y: Vec<f32> = (0..y_shape.iter().product()).map(|i: usize| 100.0 * i as f32).collect();
+            let mut out = vec![0.0; 12];
+            binary(Binary::Sub, &x, &shape, &y, &y_shape, &mut out);
+            let padded: Vec<usize> = [vec![1; 3 - y_shape.len()], y_shape.clone()].concat();
+            for (i, out) in out.iter().enumerate() {
+                let index = [i / 6, i / 2 % 3, i % 2];
+                let j = (0..3).fold(0, |j, axis| j * padded[axis] + if padded[axis] == 1 { 0 } else { index[axis] });
+                assert_eq!(*out, x[i] - y[j], "{y_shape:?} at {i}");
+            }
+        }
+        assert!(!fits(&[2, 3], &[2]) && !fits(&[3], &[1, 3]));
+    }
+}

@@ -1,0 +1,132 @@
+//! JPEG (<https://www.w3.org/Graphics/JPEG/itu-t81.pdf>): read by `zune-jpeg`, written by `jpeg-encoder`, both without
+//! the vector code of one machine, so that pictures are the same everywhere.
+
+use super::exif::{self, PREFIX};
+use super::{ImageFormat, Limits, dimension};
+use crate::pipeline::Image;
+use crate::{Error, Result};
+use jpeg_encoder::ChromaSubsamplingMethod;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+const FORMAT: ImageFormat = ImageFormat::Jpeg;
+
+/// The second bytes of the markers that are looked for.
+const START_OF_SCAN: u8 = 0xda;
+const END_OF_IMAGE: u8 = 0xd9;
+const APP1: u8 = 0xe1;
+
+/// What a segment holds at most, its two bytes of length not counted.
+const SEGMENT_MAX: usize = 65533;
+
+/// Bytes per pixel of RGB.
+const RGB: usize = 3;
+
+/// The picture, grey and CMYK turned to RGB.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
+    check_complete(bytes)?;
+    let options = DecoderOptions::default()
+        .jpeg_set_out_colorspace(ColorSpace::RGB)
+        .set_max_width(limits.pixels)
+        .set_max_height(limits.pixels);
+    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|error| FORMAT.error(error))?;
+    let (width, height) = decoder.dimensions().ok_or_else(|| FORMAT.error("has no frame header"))?;
+    FORMAT.check_limits(limits, width, height, RGB)?;
+    let rgb8 = decoder.decode().map_err(|error| FORMAT.error(error))?;
+    Image::from_samples(width, height, RGB, rgb8)
+}
+
+/// A baseline file, with the parameters as an Exif user comment.
+pub(super) fn encode(image: &Image, quality: u8, parameters: Option<&str>) -> Result<Vec<u8>> {
+    if !(1..=100).contains(&quality) {
+        return Err(Error::invalid("quality", format!("{quality} is not from 1 to 100")));
+    }
+    let (width, height) = (dimension("width", image.width, FORMAT)?, dimension("height", image.height, FORMAT)?);
+    let mut bytes = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, quality);
+    // As libjpeg does. The standard Huffman tables stay: with others the encoder writes one scan per colour, which
+    // zune-jpeg before 0.5.16, and every program built on it, decodes to noise.
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
+    if let Some(text) = parameters {
+        let block = exif::write(text);
+        encoder.add_exif_metadata(&block).map_err(|_| {
+            let (got, most) = (block.len(), SEGMENT_MAX - PREFIX.len());
+            Error::invalid("parameters", format!("{got} bytes of Exif, a JPEG holds at most {most}"))
+        })?;
+    }
+    encoder.encode(&image.rgb8, width, height, jpeg_encoder::ColorType::Rgb).map_err(|error| FORMAT.error(error))?;
+    Ok(bytes)
+}
+
+/// The Exif block.
+pub(super) fn exif(bytes: &[u8]) -> Result<Option<&[u8]>> {
+    for segment in segments(bytes) {
+        let segment = segment?;
+        if segment.marker == APP1
+            && let Some(block) = segment.data.strip_prefix(PREFIX)
+        {
+            return Ok(Some(block));
+        }
+    }
+    Ok(None)
+}
+
+/// Checks that a file has its end: what a decoder makes of half a file is half a picture. Within a scan the two bytes of
+/// the end marker mean nothing else.
+fn check_complete(bytes: &[u8]) -> Result<()> {
+    let mut rest = bytes;
+    for segment in segments(bytes) {
+        rest = segment?.after;
+    }
+    if rest.windows(2).any(|pair| pair == [0xff, END_OF_IMAGE]) {
+        return Ok(());
+    }
+    Err(FORMAT.error("ends before its end-of-image marker"))
+}
+
+/// A piece of the file before its first scan.
+struct Segment<'a> {
+    /// The second byte of its marker.
+    marker: u8,
+    data: &'a [u8],
+    /// The rest of the file.
+    after: &'a [u8],
+}
+
+/// The segments before the first scan; an error if the file ends within one.
+fn segments(bytes: &[u8]) -> impl Iterator<Item = Result<Segment<'_>>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (marker, at_length) = next_marker(rest)?;
+        let Some((data, after)) = split_segment(at_length) else {
+            rest = &[];
+            return Some(Err(FORMAT.error("ends within a segment")));
+        };
+        rest = after;
+        Some(Ok(Segment { marker, data, after }))
+    })
+}
+
+/// The next marker that has a segment, and what follows it; `None` at the first scan and at the end.
+fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let mut rest = bytes;
+    loop {
+        // Fill bytes, and bytes that do not belong there, are skipped as all decoders do.
+        let start = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff))?;
+        let (marker, after) = rest[start + 1..].split_first()?;
+        match *marker {
+            START_OF_SCAN | END_OF_IMAGE => return None,
+            // Markers without a segment: a start, a restart, a private one.
+            0x01 | 0xd0..=0xd8 => rest = after,
+            marker => return Some((marker, after)),
+        }
+    }
+}
+
+/// A segment behind its two bytes of length, which count themselves.
+fn split_segment(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)).checked_sub(2)?)
+}

@@ -1,0 +1,183 @@
+//! Picture files: PNG, JPEG and WebP to and from [`Image`], and the generation parameters that they carry.
+//!
+//! The parameters are where AUTOMATIC1111's web UI puts them, and where every tool since looks for them: in a PNG text
+//! chunk called `parameters`, in the Exif user comment of a JPEG or a WebP. The same picture with the same text gives the
+//! same bytes on every machine.
+
+mod exif;
+mod jpeg;
+mod orientation;
+mod png;
+mod webp;
+
+use super::Image;
+use crate::{Error, Result};
+
+/// The longest parameters text that is read, in bytes: what a compressed chunk may grow to.
+const TEXT_MAX: usize = 1 << 20;
+
+/// A kind of picture file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageFormat {
+    /// <https://www.w3.org/TR/png-3/>
+    Png,
+    /// <https://www.w3.org/Graphics/JPEG/itu-t81.pdf>
+    Jpeg,
+    /// <https://developers.google.com/speed/webp/docs/riff_container>
+    WebP,
+}
+
+impl ImageFormat {
+    /// The format's name as people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::WebP => "WebP",
+        }
+    }
+
+    /// The media type, as in a `Content-Type` header.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::WebP => "image/webp",
+        }
+    }
+
+    /// The format of a file by its first bytes. [`Error::Format`] if they are those of none.
+    pub fn detect(bytes: &[u8]) -> Result<Self> {
+        match bytes {
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Self::Png),
+            [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
+            _ => {
+                let start = &bytes[..bytes.len().min(4)];
+                Err(Error::format("picture", format!("begins with {start:02x?}, expected a PNG, JPEG or WebP file")))
+            }
+        }
+    }
+
+    /// The error of a file of this format that is broken or too large.
+    fn error(self, reason: impl std::fmt::Display) -> Error {
+        Error::format(self.name(), reason.to_string().replace('\n', " "))
+    }
+
+    /// Checks what a file's header announces before anything is allocated for it.
+    fn check_limits(self, limits: &Limits, width: usize, height: usize, bytes_per_pixel: usize) -> Result<()> {
+        let pixels = width.saturating_mul(height);
+        if pixels == 0 {
+            return Err(self.error(format!("{width}x{height} pixels, expected at least one")));
+        }
+        if pixels > limits.pixels {
+            return Err(self.error(format!("{width}x{height} pixels, expected at most {}", limits.pixels)));
+        }
+        let bytes = pixels.saturating_mul(bytes_per_pixel);
+        if bytes > limits.bytes {
+            return Err(self.error(format!("{bytes} bytes when decoded, expected at most {}", limits.bytes)));
+        }
+        Ok(())
+    }
+}
+
+/// `png`, `jpeg` or `jpg`, `webp`, in upper or lower case.
+impl std::str::FromStr for ImageFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "png" => Ok(Self::Png),
+            "jpeg" | "jpg" => Ok(Self::Jpeg),
+            "webp" => Ok(Self::WebP),
+            _ => Err(Error::invalid("format", format!("{name} is not png, jpeg or webp"))),
+        }
+    }
+}
+
+/// How large a picture may be that someone else made. A file of a few bytes can announce any size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most pixels.
+    pub pixels: usize,
+    /// The most bytes of decoded samples, before alpha is painted over white.
+    pub bytes: usize,
+}
+
+/// 64 megapixels of RGBA.
+impl Default for Limits {
+    fn default() -> Self {
+        Self { pixels: 64 << 20, bytes: 256 << 20 }
+    }
+}
+
+/// How a picture is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeOptions<'a> {
+    /// JPEG quality, 1 to 100; from 90 the colours keep their full resolution. PNG and WebP are lossless.
+    pub quality: u8,
+    /// The generation parameters that the file carries.
+    pub parameters: Option<&'a str>,
+}
+
+impl Default for EncodeOptions<'_> {
+    fn default() -> Self {
+        Self { quality: 95, parameters: None }
+    }
+}
+
+impl Image {
+    /// The picture in a PNG, JPEG or WebP file: alpha painted over white, 16 bits cut to 8, turned upright as its Exif
+    /// says. Colour profiles are not applied, as in PIL. [`Error::Format`] for a file that is broken, cut short, of
+    /// another format, animated WebP or larger than the limits.
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
+        let format = ImageFormat::detect(bytes)?;
+        let image = match format {
+            ImageFormat::Png => png::decode(bytes, limits),
+            ImageFormat::Jpeg => jpeg::decode(bytes, limits),
+            ImageFormat::WebP => webp::decode(bytes, limits),
+        }?;
+        let orientation = exif_of(format, bytes)?.and_then(|exif| exif.orientation());
+        Ok(orientation::upright(image, orientation.unwrap_or(1)))
+    }
+
+    /// The bytes of a file. [`Error::Invalid`] for a size, a quality or a text that the format cannot hold.
+    pub fn encode(&self, format: ImageFormat, options: &EncodeOptions<'_>) -> Result<Vec<u8>> {
+        self.check()?;
+        match format {
+            ImageFormat::Png => png::encode(self, options.parameters),
+            ImageFormat::Jpeg => jpeg::encode(self, options.quality, options.parameters),
+            ImageFormat::WebP => webp::encode(self, options.parameters),
+        }
+    }
+}
+
+/// The generation parameters that a picture file carries, if any; see [`super::Parameters`] for what they say.
+/// [`Error::Format`] for a file that is broken before or where they are, and for a text of more than a megabyte.
+pub fn read_metadata(bytes: &[u8]) -> Result<Option<String>> {
+    let format = ImageFormat::detect(bytes)?;
+    if format == ImageFormat::Png
+        && let Some(text) = png::parameters(bytes)?
+    {
+        return Ok(Some(text));
+    }
+    Ok(exif_of(format, bytes)?.and_then(|exif| exif.user_comment()))
+}
+
+/// The Exif block of a file, if it has one that can be read.
+fn exif_of(format: ImageFormat, bytes: &[u8]) -> Result<Option<exif::Exif<'_>>> {
+    let block = match format {
+        ImageFormat::Png => png::exif(bytes),
+        ImageFormat::Jpeg => jpeg::exif(bytes),
+        ImageFormat::WebP => webp::exif(bytes),
+    }?;
+    Ok(block.and_then(exif::Exif::open))
+}
+
+/// A dimension in the type that a codec wants. [`Error::Invalid`] if it does not fit.
+fn dimension<T: TryFrom<usize>>(field: &'static str, size: usize, format: ImageFormat) -> Result<T> {
+    T::try_from(size).map_err(|_| Error::invalid(field, format!("{size} is more than a {} can have", format.name())))
+}
+
+#[cfg(test)]
+mod tests;

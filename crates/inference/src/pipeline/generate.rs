@@ -1,0 +1,163 @@
+//! One request from its first check to the finished pictures.
+
+use super::Image;
+use super::conditioning::{Conditioning, added_conditioning};
+use super::denoise::Share;
+use super::load::Pipeline;
+use super::metadata::Parameters;
+use super::progress::{CancelToken, Phase, Probe, Watcher};
+use super::request::{Prompt, Request};
+use super::run::Run;
+use super::settings::Settings;
+use super::start::Start;
+use crate::models::unet::UNetConditioning;
+use crate::sampling::{Noise, Sampler, StepOptions, TimestepOptions};
+use crate::{Error, Result, Tensor};
+
+/// A finished picture and what it was made from.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// The pixels.
+    pub image: Image,
+    /// The settings, as the file's metadata keeps them.
+    pub parameters: Parameters,
+    /// The seed of this picture.
+    pub seed: u64,
+}
+
+impl Pipeline {
+    /// Draws the pictures of a request. Stops between two steps with [`Error::Cancelled`] when asked to.
+    pub async fn generate(
+        &self,
+        request: &Request,
+        watcher: &mut dyn Watcher,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Picture>> {
+        let settings = Settings::resolve(self, request)?;
+        let mut run = Run::start(watcher, cancel);
+        let mut pictures = Vec::new();
+        for batch in request.prompts.chunks(request.batch_size) {
+            let images = self.draw(batch, pictures.len(), request, &settings, &mut run).await?;
+            for (prompt, image) in batch.iter().zip(images) {
+                let parameters = self.parameters(request, &settings, prompt);
+                pictures.push(Picture { image, parameters, seed: prompt.seed });
+            }
+        }
+        Ok(pictures)
+    }
+
+    /// Draws one batch; `done` pictures of the request are finished.
+    async fn draw(
+        &self,
+        batch: &[Prompt],
+        done: usize,
+        request: &Request,
+        settings: &Settings,
+        run: &mut Run<'_>,
+    ) -> Result<Vec<Image>> {
+        let (n, all) = (batch.len(), request.prompts.len());
+        run.cancel.check()?;
+        run.progress(Phase::Encode, done, all, None);
+        let conditioning = self.condition(batch, request, settings, run)?;
+        run.progress(Phase::Encode, done + n, all, None);
+
+        let options = StepOptions { eta: Some(request.eta), ..StepOptions::default() };
+        let distilled = request.init.as_ref().filter(|init| init.all_steps).map(|init| init.strength);
+        let steps = TimestepOptions { steps: Some(settings.steps), strength: distilled, ..TimestepOptions::default() };
+        let sampler = Sampler::new(&settings.scheduler, &steps, &options)?;
+        let mut noise = noise(batch, request);
+        let start = Start::prepare(self, request, settings, &sampler, &mut noise, n)?;
+        let calls = sampler.timesteps().len() - start.first_call;
+        let share =
+            Share { done: done.div_ceil(request.batch_size) * calls, of: all.div_ceil(request.batch_size) * calls };
+        let latents = self.denoise(start, &conditioning, sampler, &mut noise, (request, settings), share, run).await?;
+
+        self.decode(&latents, done, request, settings, run).await
+    }
+
+    fn condition(
+        &self,
+        batch: &[Prompt],
+        request: &Request,
+        settings: &Settings,
+        run: &mut Run<'_>,
+    ) -> Result<Conditioning> {
+        let guided = settings.guided;
+        let (hidden_states, pooled) = self.text.encode(batch, guided, request.prompt_options, run)?;
+        let added = match self.unet.config().text_time {
+            Some(_) => {
+                let from_image = request.init.is_some();
+                Some(added_conditioning(pooled, &request.sizes, settings.size, batch.len(), guided, from_image)?)
+            }
+            None => None,
+        };
+        let distilled = self.unet.config().time_cond_proj_dim.is_some();
+        let guidance = distilled.then_some(settings.guidance_scale - 1.0);
+        Ok(Conditioning { hidden_states, unet: UNetConditioning { added, guidance, class: None } })
+    }
+
+    /// Latents to pictures, one at a time.
+    async fn decode(
+        &self,
+        latents: &Tensor,
+        done: usize,
+        request: &Request,
+        settings: &Settings,
+        run: &mut Run<'_>,
+    ) -> Result<Vec<Image>> {
+        let [n, ..] = latents.dims::<4>("decode")?;
+        let [height, width] = settings.size;
+        let unscaled = self.autoencoder.unscale(latents)?;
+        let mut images = Vec::new();
+        for k in 0..n {
+            run.cancel.check()?;
+            let decoded = self.autoencoder.decode(&unscaled.narrow(0, k, 1)?, self.tiling(request, settings.size))?;
+            let picture = decoded.affine(0.5, 0.5)?;
+            let values = picture.to_vec().await?;
+            if values.iter().any(|x| x.is_nan()) {
+                let hint = "; the weights may be damaged or too coarse for this autoencoder";
+                return Err(Error::NotFinite { what: "the decoded picture".into(), hint });
+            }
+            run.watcher.tensor(Probe::Picture, &picture.clamp(0.0, 1.0)?);
+            images.push(Image::from_unit(width, height, &values)?);
+            run.progress(Phase::Decode, done + k + 1, request.prompts.len(), None);
+        }
+        Ok(images)
+    }
+}
+
+/// The generators of a batch.
+fn noise(batch: &[Prompt], request: &Request) -> Noise {
+    let seeds: Vec<u64> = batch.iter().map(|prompt| prompt.seed).collect();
+    match seeds.first() {
+        Some(first) if request.one_generator => Noise::batch(*first),
+        _ => Noise::per_image(&seeds),
+    }
+}
+
+impl Pipeline {
+    /// What a picture's metadata says about how it was made.
+    fn parameters(&self, request: &Request, settings: &Settings, prompt: &Prompt) -> Parameters {
+        let (height, width) = (settings.size[0], settings.size[1]);
+        let nonzero = |value: f64| (value != 0.0).then_some(value);
+        let options = request.prompt_options;
+        let (sampler, schedule) = settings.scheduler.label();
+        Parameters {
+            prompt: prompt.text.clone(),
+            negative_prompt: prompt.negative.clone(),
+            steps: Some(settings.steps),
+            sampler: Some(sampler.to_owned()),
+            schedule_type: schedule.map(str::to_owned),
+            cfg_scale: Some(settings.guidance_scale),
+            guidance_rescale: nonzero(request.guidance_rescale),
+            eta: nonzero(request.eta),
+            seed: Some(prompt.seed),
+            size: Some((width, height)),
+            model: Some(self.name.clone()).filter(|name| !name.is_empty()),
+            clip_skip: (options.clip_skip > 0).then_some(options.clip_skip + 1),
+            denoising_strength: request.init.as_ref().map(|init| init.strength),
+            version: Some(Parameters::VERSION.into()),
+            ..Parameters::default()
+        }
+    }
+}

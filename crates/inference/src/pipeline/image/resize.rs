@@ -1,0 +1,157 @@
+//! Resizing by a Lanczos window, pixel for pixel as PIL does it (`Resample.c`): diffusers resizes pictures and masks so.
+//!
+//! Two passes, one along rows and one along columns, each with weights in fixed point and the result rounded to bytes.
+
+use super::{CHANNELS, Image};
+use crate::Result;
+
+/// Half the width of the window, in source pixels when enlarging.
+const SUPPORT: f64 = 3.0;
+
+/// Fraction bits of a weight.
+const PRECISION: u32 = 22;
+
+/// The source pixels that one target pixel is made of.
+struct Window {
+    /// The first one.
+    start: usize,
+    /// A weight for each, in fixed point.
+    weights: Vec<i32>,
+}
+
+impl Image {
+    /// The picture in another size: shrunk or enlarged, the aspect ratio not kept.
+    /// [`crate::Error::Invalid`] if either size is zero or the result does not fit in memory.
+    pub fn resized(&self, width: usize, height: usize) -> Result<Image> {
+        self.check()?;
+        // The picture between the passes has one old side and one new one.
+        super::check_size(width, height, CHANNELS)?;
+        super::check_size(width.max(self.width), height.max(self.height), CHANNELS)?;
+        if width == self.width && height == self.height {
+            return Ok(self.clone());
+        }
+        // PIL 13's rule; earlier ones always begin with the rows. Overshoots are clamped in between, so it matters.
+        let columns_first = height < self.height && self.height - height + 2 * width > 2 * self.width;
+        Ok(match (width == self.width, height == self.height) {
+            (true, _) => self.resized_columns(height),
+            (_, true) => self.resized_rows(width),
+            _ if columns_first => self.resized_columns(height).resized_rows(width),
+            _ => self.resized_rows(width).resized_columns(height),
+        })
+    }
+
+    fn resized_rows(&self, width: usize) -> Image {
+        let windows = windows(self.width, width);
+        let mut rgb8 = Vec::with_capacity(self.height * width * CHANNELS);
+        for row in self.rgb8.chunks_exact(self.width * CHANNELS) {
+            for window in &windows {
+                let pixels = row[window.start * CHANNELS..].as_chunks::<CHANNELS>().0;
+                let mut sums = [0; CHANNELS];
+                for (pixel, &weight) in pixels.iter().zip(&window.weights) {
+                    for (sum, &byte) in sums.iter_mut().zip(pixel) {
+                        *sum += i64::from(weight) * i64::from(byte);
+                    }
+                }
+                rgb8.extend(sums.map(to_byte));
+            }
+        }
+        Image { width, height: self.height, rgb8 }
+    }
+
+    fn resized_columns(&self, height: usize) -> Image {
+        let row = self.width * CHANNELS;
+        let mut rgb8 = Vec::with_capacity(height * row);
+        let mut sums = vec![0; row];
+        for window in windows(self.height, height) {
+            sums.fill(0);
+            for (bytes, &weight) in self.rgb8[window.start * row..].chunks_exact(row).zip(&window.weights) {
+                for (sum, &byte) in sums.iter_mut().zip(bytes) {
+                    *sum += i64::from(weight) * i64::from(byte);
+                }
+            }
+            rgb8.extend(sums.iter().copied().map(to_byte));
+        }
+        Image { width: self.width, height, rgb8 }
+    }
+}
+
+/// A sum of weighted bytes, rounded and clamped.
+fn to_byte(sum: i64) -> u8 {
+    ((sum + (1 << (PRECISION - 1))) >> PRECISION).clamp(0, 255) as u8
+}
+
+/// The windows of all `to` target pixels over `from` source pixels.
+fn windows(from: usize, to: usize) -> Vec<Window> {
+    let scale = from as f64 / to as f64;
+    // A shrinking window grows, so that every source pixel is seen.
+    let stretch = scale.max(1.0);
+    let support = SUPPORT * stretch;
+    let window = |target: usize| {
+        let center = (target as f64 + 0.5) * scale;
+        // Casts truncate, and a negative bound becomes zero.
+        let start = (center - support + 0.5) as usize;
+        let end = ((center + support + 0.5) as usize).min(from);
+        let weight = |source: usize| lanczos((source as f64 - center + 0.5) / stretch);
+        let weights: Vec<f64> = (start..end).map(weight).collect();
+        let total: f64 = weights.iter().sum();
+        let fixed = |weight: &f64| (weight / total * f64::from(1 << PRECISION)).round() as i32;
+        Window { start, weights: weights.iter().map(fixed).collect() }
+    };
+    (0..to).map(window).collect()
+}
+
+/// The Lanczos window of three lobes.
+fn lanczos(x: f64) -> f64 {
+    if (-SUPPORT..SUPPORT).contains(&x) { sinc(x) * sinc(x / SUPPORT) } else { 0.0 }
+}
+
+fn sinc(x: f64) -> f64 {
+    let x = x * std::f64::consts::PI;
+    if x == 0.0 { 1.0 } else { x.sin() / x }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture with an edge, a gradient and fine detail.
+    fn picture(width: usize, height: usize) -> Image {
+        let pixel = |i: usize| {
+            let (x, y) = (i % width, i / width);
+            [(x * 37 + y * 11) as u8, (x * y) as u8, if x > y { 255 } else { 0 }]
+        };
+        Image::new(width, height, (0..width * height).flat_map(pixel).collect()).unwrap()
+    }
+
+    #[test]
+    fn the_same_size_is_the_same_picture() {
+        let image = picture(9, 5);
+        assert_eq!(image.resized(9, 5).unwrap(), image);
+    }
+
+    #[test]
+    fn a_flat_picture_stays_flat() {
+        for (width, height) in [(1, 1), (3, 40), (64, 7)] {
+            assert_eq!(
+                Image::stub(17, 12).unwrap().resized(width, height).unwrap(),
+                Image::stub(width, height).unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn known_pixels_are_pils() {
+        let image = picture(6, 4).resized(3, 2).unwrap();
+        assert_eq!(image.rgb8, [24, 0, 69, 99, 2, 246, 173, 3, 254, 45, 1, 0, 120, 6, 83, 194, 11, 249]);
+        let image = picture(2, 2).resized(4, 1).unwrap();
+        assert_eq!(image.rgb8, [0, 0, 0, 15, 0, 30, 34, 1, 98, 49, 1, 150]);
+    }
+
+    #[test]
+    fn empty_targets_are_refused() {
+        let error = picture(2, 2).resized(0, 2).unwrap_err().to_string();
+        assert_eq!(error, "image: 0x2 pixels are none, or more than fit in memory");
+        let broken = Image { width: 2, height: 2, rgb8: vec![0; 3] };
+        assert!(broken.resized(1, 1).is_err());
+    }
+}

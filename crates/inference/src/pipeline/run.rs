@@ -1,0 +1,33 @@
+//! A run in progress: the caller's watcher, its clock, and the flag that stops the run.
+
+use super::{CancelToken, Image, Phase, Progress, Watcher};
+
+/// What every stage of a run carries along.
+pub(super) struct Run<'a> {
+    pub(super) watcher: &'a mut dyn Watcher,
+    pub(super) cancel: &'a CancelToken,
+    started: f64,
+    warned: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    /// Starts the clock.
+    pub(super) fn start(watcher: &'a mut dyn Watcher, cancel: &'a CancelToken) -> Self {
+        let started = watcher.clock();
+        Self { watcher, cancel, started, warned: Vec::new() }
+    }
+
+    /// Reports progress.
+    pub(super) fn progress(&mut self, phase: Phase, step: usize, of: usize, preview: Option<Image>) {
+        let seconds = self.watcher.clock() - self.started;
+        self.watcher.progress(&Progress { phase, step, of, seconds, preview });
+    }
+
+    /// Reports something the user should know, once.
+    pub(super) fn warn(&mut self, message: String) {
+        if !self.warned.contains(&message) {
+            self.watcher.warning(&message);
+            self.warned.push(message);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Where the denoising loop starts: pure noise, a noised picture, or a picture to be redrawn under a mask.
+//!
+//! The order of the random draws is that of diffusers' pipelines: the autoencoder's sample first, then the noise, then the
+//! sample of the masked picture.
+
+use super::image::Mask;
+use super::load::Pipeline;
+use super::request::{InitImage, Request};
+use super::settings::Settings;
+use crate::models::vae::Tiling;
+use crate::sampling::{Noise, Sampler};
+use crate::{Error, Result, Tensor};
+
+/// The state before the first step.
+pub(super) struct Start {
+    /// `[n, h, w, c]`.
+    pub(super) latents: Tensor,
+    /// The first call of the sampler.
+    pub(super) first_call: usize,
+    pub(super) inpaint: Option<Inpaint>,
+}
+
+/// What keeps the unmasked part of a picture as it was.
+pub(super) enum Inpaint {
+    /// After every step the unmasked latents are replaced by the picture's, noised to the next timestep.
+    Blend {
+        /// `[n, h, w, 1]`: 1 where the picture is redrawn.
+        mask: Tensor,
+        image_latents: Tensor,
+        noise: Tensor,
+    },
+    /// The denoiser sees mask and masked picture as five more channels `[n, h, w, 5]`.
+    Channels(Tensor),
+}
+
+impl Start {
+    pub(super) fn prepare(
+        pipeline: &Pipeline,
+        request: &Request,
+        settings: &Settings,
+        sampler: &Sampler,
+        noise: &mut Noise,
+        n: usize,
+    ) -> Result<Self> {
+        let stage = Stage { pipeline, request, settings, n };
+        let needs_mask = pipeline.unet.config().in_channels > pipeline.autoencoder.latent_channels();
+        match &request.init {
+            None if needs_mask => {
+                Err(Error::invalid("init_image", "this model redraws parts of a picture and needs one, with a mask"))
+            }
+            None => {
+                let latents = noise.draw(&stage.latent_shape(), &pipeline.device)?.scale(sampler.init_noise_sigma())?;
+                Ok(Self { latents, first_call: 0, inpaint: None })
+            }
+            Some(init) => match &init.mask {
+                None if needs_mask => {
+                    Err(Error::invalid("mask", "this model redraws parts of a picture and needs a mask"))
+                }
+                None => stage.from_image(init, sampler, noise),
+                Some(_) => stage.inpaint(init, needs_mask, sampler, noise),
+            },
+        }
+    }
+}
+
+struct Stage<'a> {
+    pipeline: &'a Pipeline,
+    request: &'a Request,
+    settings: &'a Settings,
+    n: usize,
+}
+
+impl Stage<'_> {
+    /// `[n, h, w, c]` of the latents.
+    fn latent_shape(&self) -> [usize; 4] {
+        let [height, width] = self.settings.size;
+        let factor = self.pipeline.autoencoder.factor();
+        [self.n, height / factor, width / factor, self.pipeline.autoencoder.latent_channels()]
+    }
+
+    fn from_image(&self, init: &InitImage, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
+        let first_call = first_call(sampler, init)?;
+        let image_latents = self.encode(&self.picture(init)?, noise, self.request.one_generator)?;
+        let noise = noise.draw(&self.latent_shape(), &self.pipeline.device)?;
+        let latents = sampler.add_noise(&image_latents, &noise, first_call)?;
+        Ok(Start { latents, first_call, inpaint: None })
+    }
+
+    fn inpaint(&self, init: &InitImage, channels: bool, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
+        let all_the_way = init.strength >= 1.0;
+        let first_call = first_call(sampler, init)?;
+        let (mask, latent_mask) = self.masks(init)?;
+        let picture = self.picture(init)?;
+        // The nine-channel model never looks at the picture's own latents when it starts from pure noise.
+        let image_latents = if channels && all_the_way { None } else { Some(self.encode(&picture, noise, true)?) };
+        let drawn = noise.draw(&self.latent_shape(), &self.pipeline.device)?;
+        let latents = match &image_latents {
+            Some(image_latents) if !all_the_way => sampler.add_noise(image_latents, &drawn, first_call)?,
+            _ => drawn.scale(sampler.init_noise_sigma())?,
+        };
+        // diffusers draws the masked picture's sample even when the model has no channels for it.
+        let masked_latents = self.encode(&picture.mul(&mask.affine(-1.0, 1.0)?)?, noise, true)?;
+        let inpaint = match image_latents {
+            Some(image_latents) if !channels => Inpaint::Blend { mask: latent_mask, image_latents, noise: drawn },
+            _ => Inpaint::Channels(Tensor::concat(&[&latent_mask, &masked_latents], 3)?),
+        };
+        Ok(Start { latents, first_call, inpaint: Some(inpaint) })
+    }
+
+    /// The picture as `[1, h, w, 3]` in -1..1, at the size of the request.
+    fn picture(&self, init: &InitImage) -> Result<Tensor> {
+        let [height, width] = self.settings.size;
+        let resized = init.image.resized(width, height)?;
+        Tensor::from_vec(resized.to_normalized(), &[1, height, width, 3], &self.pipeline.device)
+    }
+
+    /// The mask for pixels `[1, h, w, 1]` and for latents `[n, h / f, w / f, 1]`.
+    fn masks(&self, init: &InitImage) -> Result<(Tensor, Tensor)> {
+        let [height, width] = self.settings.size;
+        let [n, h, w, _] = self.latent_shape();
+        let Some(picture) = &init.mask else { return Err(Error::invalid("mask", "there is none")) };
+        let device = &self.pipeline.device;
+        let pixels = Mask::from_image(picture, width, height)?;
+        let latents = Tensor::from_vec(pixels.resized(w, h)?.values, &[1, h, w, 1], device)?.repeat(n)?;
+        Ok((Tensor::from_vec(pixels.values, &[1, height, width, 1], device)?, latents))
+    }
+
+    /// The picture's latents `[n, h, w, c]` as the denoiser sees them: the autoencoder's sample, drawn once for all
+    /// pictures of the batch or for each.
+    fn encode(&self, picture: &Tensor, noise: &mut Noise, once: bool) -> Result<Tensor> {
+        let vae = &self.pipeline.autoencoder;
+        let device = &self.pipeline.device;
+        let encoded = vae.encode(picture, self.pipeline.tiling(self.request, self.settings.size))?;
+        let [n, h, w, c] = self.latent_shape();
+        let latents = match &encoded.log_variance {
+            Some(_) if once => encoded.sample(&noise.draw_first(&[1, h, w, c], device)?)?.repeat(n)?,
+            Some(_) => encoded.sample(&noise.draw(&[n, h, w, c], device)?)?,
+            None => encoded.mean.repeat(n)?,
+        };
+        vae.scale(&latents)
+    }
+}
+
+/// The call to start at, of which there must be one.
+fn first_call(sampler: &Sampler, init: &InitImage) -> Result<usize> {
+    let strength = init.strength;
+    let call = if init.all_steps { 0 } else { sampler.start_for_strength(strength) };
+    if call < sampler.timesteps().len() {
+        return Ok(call);
+    }
+    Err(Error::invalid(
+        "strength",
+        format!("{strength} leaves none of the steps to do; raise it or the number of steps"),
+    ))
+}
+
+impl Pipeline {
+    /// The tiles to encode and decode in, if at all: as asked, else for pictures larger than four tiles.
+    pub(super) fn tiling(&self, request: &Request, [height, width]: [usize; 2]) -> Option<Tiling> {
+        const LARGE: usize = 1024 * 1024;
+        let wanted = request.tiling.unwrap_or(height * width > LARGE);
+        wanted.then(|| self.autoencoder.tiling())
+    }
+}

@@ -1,0 +1,333 @@
+//! A scheduler's configuration: diffusers' `scheduler_config.json` with the defaults of each class.
+
+use super::betas::Training;
+use super::fields::{Fields, bad, parse_python_json};
+use super::prediction::{Clipping, PredictionType};
+use super::read::{read_betas, read_clipping, read_flow, read_prediction, read_sigmas, read_solver, read_spacing};
+use super::{SchedulerClass, fields};
+use crate::{Error, Result};
+use serde_json::{Map, Value};
+
+/// How noise is scheduled and removed: what a model's `scheduler_config.json` says, read as one class reads it.
+#[derive(Clone, Debug)]
+pub struct SchedulerConfig {
+    class: SchedulerClass,
+    /// As they stood in the file: another class may read others of them.
+    fields: Map<String, Value>,
+    pub(super) train_timesteps: usize,
+    pub(super) betas: Betas,
+    pub(super) prediction: PredictionType,
+    pub(super) clipping: Clipping,
+    pub(super) spacing: Spacing,
+    pub(super) steps_offset: f64,
+    /// Whether the step after the last timestep ends at a clean image, or at the first training noise level.
+    pub(super) final_alpha_one: bool,
+    pub(super) sigmas: SigmaConfig,
+    pub(super) flow: FlowConfig,
+    pub(super) solver: SolverConfig,
+}
+
+/// The training noise schedule.
+#[derive(Clone, Debug)]
+pub(super) struct Betas {
+    pub(super) schedule: BetaSchedule,
+    pub(super) start: f64,
+    pub(super) end: f64,
+    pub(super) trained: Option<Vec<f64>>,
+    pub(super) zero_terminal_snr: bool,
+}
+
+/// How beta grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BetaSchedule {
+    Linear,
+    ScaledLinear,
+    SquaredCosine,
+    Sigmoid,
+    Laplace,
+    Exp,
+}
+
+/// Which of the training timesteps are visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spacing {
+    Leading,
+    Linspace,
+    Trailing,
+}
+
+/// Which sigmas are visited, where they do not simply follow from the timesteps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Respacing {
+    None,
+    Karras,
+    Lu,
+    Exponential,
+    Beta,
+}
+
+/// The sigmas of a sampling schedule.
+#[derive(Clone, Debug)]
+pub(super) struct SigmaConfig {
+    pub(super) respacing: Respacing,
+    pub(super) min: Option<f64>,
+    pub(super) max: Option<f64>,
+    /// Ends at the smallest training sigma and not at zero.
+    pub(super) end_at_min: bool,
+    pub(super) log_linear: bool,
+    pub(super) continuous_timesteps: bool,
+    pub(super) lambda_min_clipped: f64,
+}
+
+/// Flow matching: the straight path from noise to image, and its time shift.
+#[derive(Clone, Debug)]
+pub(super) struct FlowConfig {
+    pub(super) enabled: bool,
+    pub(super) shift: f64,
+    pub(super) dynamic: bool,
+    pub(super) linear_time_shift: bool,
+    pub(super) terminal: Option<f64>,
+    pub(super) invert: bool,
+    pub(super) stochastic: bool,
+    /// `(image tokens, shift)` at the two ends of the line that gives the dynamic shift.
+    pub(super) line: [(f64, f64); 2],
+}
+
+/// What only single families of solvers know.
+#[derive(Clone, Debug)]
+pub(super) struct SolverConfig {
+    pub(super) order: usize,
+    pub(super) algorithm: Algorithm,
+    pub(super) kind: SolverKind,
+    pub(super) lower_order_final: bool,
+    pub(super) euler_at_final: bool,
+    pub(super) predict_x0: bool,
+    pub(super) disable_corrector: Vec<f64>,
+    pub(super) skip_prk: bool,
+    pub(super) variance: Variance,
+    pub(super) original_steps: usize,
+    pub(super) timestep_scaling: f64,
+}
+
+/// What the DPM solvers integrate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Dpm,
+    DpmPlusPlus,
+    SdeDpm,
+    SdeDpmPlusPlus,
+}
+
+impl Algorithm {
+    /// Whether the solver's variable is the predicted image (and not the predicted noise).
+    pub(super) fn predicts_image(self) -> bool {
+        matches!(self, Self::DpmPlusPlus | Self::SdeDpmPlusPlus)
+    }
+
+    pub(super) fn is_stochastic(self) -> bool {
+        matches!(self, Self::SdeDpm | Self::SdeDpmPlusPlus)
+    }
+}
+
+/// The variant of a higher-order update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SolverKind {
+    Midpoint,
+    Heun,
+    Bh1,
+    Bh2,
+}
+
+/// The variance of DDPM's noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variance {
+    Small,
+    SmallLog,
+    Large,
+}
+
+impl SchedulerConfig {
+    /// Reads the text of a `scheduler_config.json`; the bare infinities that Python writes are accepted.
+    ///
+    /// Errors: [`Error::Format`] for what is not JSON, otherwise as [`SchedulerConfig::from_json`].
+    pub fn parse(text: &str) -> Result<Self> {
+        Self::from_json(&parse_python_json(text)?)
+    }
+
+    /// Reads a parsed `scheduler_config.json`. Fields of other classes are kept for [`super::Scheduler::apply`].
+    ///
+    /// Errors: [`Error::Config`] for an unknown class, and for a value that the class does not support.
+    pub fn from_json(value: &Value) -> Result<Self> {
+        let Some(fields) = value.as_object() else {
+            return Err(Error::format(fields::FILE, "expected a JSON object"));
+        };
+        let class = fields.get("_class_name").and_then(Value::as_str);
+        let class = class.ok_or_else(|| bad("_class_name", "missing; expected the name of a scheduler class"))?;
+        Self::read(SchedulerClass::from_name(class)?, fields.clone())
+    }
+
+    /// The same model with another scheduler class, as diffusers' `from_config` does it: what the file says carries
+    /// over as far as the class reads it, and the class' own defaults fill the rest.
+    pub(super) fn with_class(&self, class: SchedulerClass, overrides: &[(&str, Value)]) -> Result<Self> {
+        let mut fields = self.fields.clone();
+        fields.extend(overrides.iter().map(|(field, value)| ((*field).to_owned(), value.clone())));
+        fields.insert("_class_name".into(), class.name().into());
+        Self::read(class, fields)
+    }
+
+    /// The scheduler class.
+    pub fn class(&self) -> SchedulerClass {
+        self.class
+    }
+
+    /// What the model's output means.
+    pub fn prediction_type(&self) -> PredictionType {
+        self.prediction
+    }
+
+    /// The number of timesteps that the model was trained with.
+    pub fn num_train_timesteps(&self) -> usize {
+        self.train_timesteps
+    }
+
+    /// How much of the image's variance is left after every training timestep.
+    pub fn alphas_cumprod(&self) -> Vec<f32> {
+        Training::new(self).alphas_cumprod
+    }
+
+    /// Whether the model was trained by flow matching (SD3, FLUX).
+    pub fn is_flow(&self) -> bool {
+        self.class == SchedulerClass::FlowMatchEuler || self.flow.enabled
+    }
+
+    /// `mu`, the dynamic time shift for a picture of so many image tokens; `None` if the shift is static.
+    pub fn dynamic_shift(&self, image_tokens: usize) -> Option<f64> {
+        let [(tokens0, shift0), (tokens1, shift1)] = self.flow.line;
+        let slope = (shift1 - shift0) / (tokens1 - tokens0);
+        self.flow.dynamic.then_some(image_tokens as f64 * slope + (shift0 - slope * tokens0))
+    }
+
+    fn read(class: SchedulerClass, map: Map<String, Value>) -> Result<Self> {
+        let fields = Fields { class, map: &map };
+        let config = Self {
+            class,
+            train_timesteps: fields.count("num_train_timesteps", 1000, 2..=1_000_000)?,
+            betas: read_betas(&fields)?,
+            prediction: read_prediction(&fields)?,
+            clipping: read_clipping(&fields)?,
+            spacing: read_spacing(&fields)?,
+            steps_offset: fields.count("steps_offset", 0, 0..=1_000_000)? as f64,
+            final_alpha_one: fields.flag("set_alpha_to_one", class != SchedulerClass::Pndm)?,
+            sigmas: read_sigmas(&fields)?,
+            flow: read_flow(&fields)?,
+            solver: read_solver(&fields)?,
+            fields: map.clone(),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Combinations that no class supports.
+    fn check(&self) -> Result<()> {
+        let (solver, sigmas) = (&self.solver, &self.sigmas);
+        let dpm = matches!(self.class, SchedulerClass::DpmMultistep | SchedulerClass::DpmSinglestep);
+        if dpm && !solver.algorithm.predicts_image() && !sigmas.end_at_min {
+            return Err(bad("final_sigmas_type", "\"zero\" needs algorithm_type dpmsolver++ or sde-dpmsolver++"));
+        }
+        if dpm && solver.algorithm == Algorithm::SdeDpm && solver.order == 3 {
+            return Err(bad("solver_order", "sde-dpmsolver has no third order, expected 1 or 2"));
+        }
+        let uni_pc = self.class == SchedulerClass::UniPc;
+        if uni_pc && !solver.predict_x0 && !sigmas.end_at_min {
+            return Err(bad("final_sigmas_type", "\"zero\" needs predict_x0: noise has no scale there"));
+        }
+        let noise_based = (dpm && !solver.algorithm.predicts_image()) || !solver.predict_x0;
+        let flow_prediction = self.prediction == PredictionType::Flow && self.class != SchedulerClass::FlowMatchEuler;
+        if flow_prediction && (noise_based || !self.flow.enabled) {
+            return Err(bad("prediction_type", "flow_prediction needs use_flow_sigmas and an image-predicting solver"));
+        }
+        if uni_pc && self.flow.terminal.is_some() && !self.flow.enabled {
+            return Err(bad("shift_terminal", "needs use_flow_sigmas"));
+        }
+        if self.betas.trained.as_ref().is_some_and(|betas| betas.len() != self.train_timesteps) {
+            return Err(bad("trained_betas", format!("expected {} numbers", self.train_timesteps)));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The field that a configuration is refused for.
+    fn refused(json: Value) -> String {
+        match SchedulerConfig::from_json(&json) {
+            Err(Error::Config { field, .. }) => field,
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_no_scheduler_supports_is_refused_by_its_field() {
+        assert_eq!(refused(json!({})), "_class_name");
+        assert_eq!(refused(json!({"_class_name": "NoScheduler"})), "_class_name");
+        let cases = [
+            ("DDIMScheduler", "beta_schedule", json!("sigmoid")),
+            ("DDIMScheduler", "beta_start", json!("low")),
+            ("DDIMScheduler", "clip_sample", json!(1)),
+            ("DDIMScheduler", "num_train_timesteps", json!(0)),
+            ("DDIMScheduler", "timestep_spacing", json!("even")),
+            ("DDIMScheduler", "trained_betas", json!([0.1, 0.2])),
+            ("DDIMScheduler", "trained_betas", json!(0.1)),
+            ("DDIMScheduler", "dynamic_thresholding_ratio", json!(1.5)),
+            ("DDPMScheduler", "variance_type", json!("learned_range")),
+            ("PNDMScheduler", "prediction_type", json!("sample")),
+            ("DPMSolverMultistepScheduler", "solver_order", json!(4)),
+            ("DPMSolverMultistepScheduler", "algorithm_type", json!("sde")),
+            ("DPMSolverMultistepScheduler", "variance_type", json!("learned")),
+            ("DPMSolverMultistepScheduler", "prediction_type", json!("flow_prediction")),
+            ("UniPCMultistepScheduler", "solver_p", json!({})),
+            ("UniPCMultistepScheduler", "shift_terminal", json!(0.1)),
+        ];
+        for (class, field, value) in cases {
+            assert_eq!(refused(json!({"_class_name": class, field: value})), field);
+        }
+        let dpm = |field: &str, value: Value| json!({"_class_name": "DPMSolverMultistepScheduler", field: value});
+        assert_eq!(refused(dpm("algorithm_type", json!("dpmsolver"))), "final_sigmas_type");
+        assert_eq!(
+            refused(json!({"_class_name": "UniPCMultistepScheduler", "predict_x0": false})),
+            "final_sigmas_type"
+        );
+        let both = json!({"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true, "use_beta_sigmas": true});
+        assert_eq!(refused(both), "use_beta_sigmas");
+        let third = json!({
+            "_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver", "solver_order": 3,
+            "final_sigmas_type": "sigma_min",
+        });
+        assert_eq!(refused(third), "solver_order");
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_refused() {
+        assert!(matches!(SchedulerConfig::from_json(&json!([])), Err(Error::Format { .. })));
+        assert!(matches!(SchedulerConfig::parse("not json"), Err(Error::Format { .. })));
+    }
+
+    #[test]
+    fn a_file_as_python_writes_it_is_read() {
+        let text = r#"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity}"#;
+        assert_eq!(SchedulerConfig::parse(text).unwrap().sigmas.lambda_min_clipped, f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn the_dynamic_shift_follows_the_line() {
+        let json = json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true});
+        let config = SchedulerConfig::from_json(&json).unwrap();
+        assert!((config.dynamic_shift(256).unwrap() - 0.5).abs() < 1e-12);
+        assert!((config.dynamic_shift(4096).unwrap() - 1.15).abs() < 1e-12);
+        let still = SchedulerConfig::from_json(&json!({"_class_name": "FlowMatchEulerDiscreteScheduler"})).unwrap();
+        assert_eq!(still.dynamic_shift(256), None);
+    }
+}

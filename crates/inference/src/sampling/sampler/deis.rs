@@ -1,0 +1,92 @@
+//! DEIS: exponential integration with polynomials in log rho. Zhang & Chen, <https://arxiv.org/abs/2204.13902>.
+
+use super::super::config::{Algorithm, SolverConfig};
+use super::super::prediction::{Level, mix};
+use super::super::schedule::Schedule;
+use super::super::{SchedulerConfig, TimestepOptions};
+use super::dpm_multistep::SHORT_RUN;
+use super::dpm_update::Update;
+use super::log_snr::LogSnr;
+use super::{Call, Solver};
+use crate::{Result, Tensor};
+use std::collections::VecDeque;
+
+pub(super) struct Deis {
+    log_snr: LogSnr,
+    solver: SolverConfig,
+    /// The predicted noise of the last few calls, the newest first.
+    values: VecDeque<Tensor>,
+}
+
+impl Deis {
+    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+        Ok(Self { log_snr: LogSnr::new(config, options)?, solver: config.solver.clone(), values: VecDeque::new() })
+    }
+
+    /// The order of a call, once its value is among the values.
+    fn order(&self, index: usize) -> usize {
+        let short = self.solver.lower_order_final && self.log_snr.schedule.timesteps.len() < SHORT_RUN;
+        let most = if short { self.log_snr.left(index) } else { self.solver.order };
+        most.min(self.solver.order).min(self.values.len())
+    }
+
+    /// Noise per unit of image.
+    fn rho(&self, index: usize) -> f32 {
+        let Level { alpha, sigma } = self.log_snr.level(index);
+        sigma / alpha
+    }
+
+    /// The weights of the last `order` values: integrals of the Lagrange polynomials over the step.
+    fn weights(&self, index: usize, order: usize) -> Vec<f32> {
+        let (to, from) = (self.rho(index + 1), self.rho(index));
+        if order == 2 {
+            let older = self.rho(index - 1);
+            let pairs = [(from, older), (older, from)];
+            return pairs.map(|(b, c)| linear(to, b, c) - linear(from, b, c)).to_vec();
+        }
+        let (older, oldest) = (self.rho(index - 1), self.rho(index - 2));
+        let triples = [(from, older, oldest), (older, oldest, from), (oldest, from, older)];
+        triples.map(|(b, c, d)| quadratic(to, b, c, d) - quadratic(from, b, c, d)).to_vec()
+    }
+}
+
+/// The antiderivative at `t` of the line in log rho that is 1 at `b` and 0 at `c`.
+fn linear(t: f32, b: f32, c: f32) -> f32 {
+    t * (-c.ln() + t.ln() - 1.0) / (b.ln() - c.ln())
+}
+
+/// The antiderivative at `t` of the parabola in log rho that is 1 at `b` and 0 at `c` and `d`.
+fn quadratic(t: f32, b: f32, c: f32, d: f32) -> f32 {
+    let (lt, lb, lc, ld) = (t.ln(), b.ln(), c.ln(), d.ln());
+    let numerator = t * (lc * (ld - lt + 1.0) - ld * lt + ld + lt * lt - 2.0 * lt + 2.0);
+    numerator / ((lb - lc) * (lb - ld))
+}
+
+impl Solver for Deis {
+    fn schedule(&self) -> &Schedule {
+        &self.log_snr.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
+        self.log_snr.level(index)
+    }
+
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.log_snr.image(index, output, sample)
+    }
+
+    fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
+        let image = self.image(index, output, sample)?;
+        let value = self.log_snr.noise_beside(index, &image, sample)?;
+        self.values.truncate(self.solver.order - 1);
+        self.values.push_front(value.clone());
+        let order = self.order(index);
+        let (from, to) = (self.log_snr.node(index), self.log_snr.node(index + 1));
+        if order == 1 {
+            return Update::new(Algorithm::Dpm, from, to).first(sample, &value, None);
+        }
+        let weights = self.weights(index, order);
+        let terms: Vec<_> = weights.iter().map(|weight| to.alpha * weight).zip(&self.values).collect();
+        mix(sample, to.alpha / from.alpha, &terms)
+    }
+}

@@ -1,0 +1,67 @@
+//! What DDIM, DDPM, PNDM, LCM and TCD share: noise levels looked up by training timestep.
+
+use super::super::SchedulerConfig;
+use super::super::betas::Training;
+use super::super::prediction::{Clipping, Level, PredictionType};
+use super::super::schedule::Schedule;
+use crate::{Error, Result, Tensor};
+
+/// A walk over training timesteps.
+pub(super) struct Discrete {
+    pub(super) schedule: Schedule,
+    pub(super) prediction: PredictionType,
+    alphas_cumprod: Vec<f32>,
+    /// Where a step below timestep 0 ends.
+    final_alpha: f32,
+    clipping: Clipping,
+}
+
+impl Discrete {
+    /// Errors: [`Error::Invalid`] if a timestep is not one of the training's.
+    pub(super) fn new(config: &SchedulerConfig, timesteps: Vec<f64>) -> Result<Self> {
+        let train = config.train_timesteps as f64;
+        if let Some(outside) = timesteps.iter().find(|t| !(0.0..train).contains(*t)) {
+            return Err(Error::invalid("timesteps", format!("{outside} is not within 0 to {}", train - 1.0)));
+        }
+        let Training { alphas_cumprod } = Training::new(config);
+        let first = alphas_cumprod.first().copied().unwrap_or(1.0);
+        Ok(Self {
+            schedule: Schedule { timesteps, sigmas: Vec::new() },
+            prediction: config.prediction,
+            final_alpha: if config.final_alpha_one { 1.0 } else { first },
+            alphas_cumprod,
+            clipping: config.clipping,
+        })
+    }
+
+    /// The timestep of call `index`; past the last call it is below zero.
+    pub(super) fn timestep(&self, index: usize) -> i64 {
+        self.schedule.timesteps.get(index).map_or(-1, |t| *t as i64)
+    }
+
+    /// `alphas_cumprod` at a timestep, or where the schedule ends if that is below zero.
+    pub(super) fn alpha_cumprod(&self, timestep: i64) -> f32 {
+        let last = self.alphas_cumprod.len().saturating_sub(1);
+        let entry = usize::try_from(timestep).ok().and_then(|t| self.alphas_cumprod.get(t.min(last)));
+        entry.copied().unwrap_or(self.final_alpha)
+    }
+
+    pub(super) fn level_at(&self, timestep: i64) -> Level {
+        let alpha = self.alpha_cumprod(timestep);
+        Level { alpha: alpha.sqrt(), sigma: (1.0 - alpha).sqrt() }
+    }
+
+    pub(super) fn level(&self, index: usize) -> Level {
+        self.level_at(self.timestep(index))
+    }
+
+    /// The predicted image, within its bounds.
+    pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
+    }
+
+    /// The predicted noise, as the model meant it.
+    pub(super) fn noise(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.prediction.noise(output, sample, self.level(index))
+    }
+}

@@ -1,0 +1,91 @@
+//! DPM2: the midpoint method, with the middle taken in log sigma. Karras et al., <https://arxiv.org/abs/2206.00364>,
+//! appendix D, as k-diffusion has it.
+
+use super::super::prediction::Level;
+use super::super::schedule::Schedule;
+use super::super::sigmas::timestep_of;
+use super::super::{SchedulerConfig, TimestepOptions};
+use super::exploding::{Exploding, advance, derivative, unit_scale};
+use super::{Call, Solver};
+use crate::{Result, Tensor};
+
+/// The sigmas of a method with a middle in every step: each is the end of one step and the start of the next.
+pub(super) fn doubled(sigmas: &[f32]) -> Vec<f32> {
+    let inner = sigmas.iter().skip(1).flat_map(|sigma| [*sigma, *sigma]);
+    sigmas.iter().take(1).copied().chain(inner).chain(sigmas.last().copied()).collect()
+}
+
+/// The timesteps of the steps with those of the middles between them.
+pub(super) fn with_middles(timesteps: &[f64], middles: &[f32], log_sigmas: &[f32]) -> Vec<f64> {
+    let pairs = timesteps.iter().skip(1).zip(middles);
+    let between = pairs.flat_map(|(t, middle)| [timestep_of(f64::from(*middle), log_sigmas), *t]);
+    timesteps.iter().take(1).copied().chain(between).collect()
+}
+
+/// The sigma half-way between two, in the logarithm; zero if one of them is.
+pub(super) fn middle(a: f32, b: f32) -> f32 {
+    let (a, b) = (a.ln(), b.ln());
+    if b.is_finite() { (b - (b - a) * 0.5).exp() } else { 0.0 }
+}
+
+pub(super) struct Dpm2 {
+    exploding: Exploding,
+    /// The middle of every step.
+    middles: Vec<f32>,
+    /// The sample at the start of a step, between its two calls.
+    start: Option<Tensor>,
+}
+
+impl Dpm2 {
+    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+        let mut exploding = Exploding::new(config, options)?;
+        let Schedule { timesteps, sigmas } = &mut exploding.schedule;
+        let middles: Vec<f32> = sigmas.windows(2).map(|pair| middle(pair[1], pair[0])).collect();
+        *timesteps = with_middles(timesteps, &middles, &exploding.log_sigmas);
+        *sigmas = doubled(sigmas);
+        Ok(Self { exploding, middles, start: None })
+    }
+
+    fn middle(&self, index: usize) -> f32 {
+        self.middles.get(index / 2).copied().unwrap_or(0.0)
+    }
+
+    /// The sigma of the sample of call `index`, which may be a middle.
+    fn sigma(&self, index: usize) -> f32 {
+        if self.start.is_some() { self.middle(index - 1) } else { self.exploding.sigma(index) }
+    }
+}
+
+impl Solver for Dpm2 {
+    fn schedule(&self) -> &Schedule {
+        &self.exploding.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
+        self.exploding.level(index)
+    }
+
+    fn init_noise_sigma(&self) -> f32 {
+        self.exploding.init_noise_sigma()
+    }
+
+    fn input_scale(&self, index: usize) -> f32 {
+        unit_scale(self.sigma(index))
+    }
+
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.exploding.image(output, sample, self.sigma(index))
+    }
+
+    fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
+        let sigma = self.sigma(index);
+        let slope = derivative(sample, &self.image(index, output, sample)?, sigma)?;
+        match self.start.take() {
+            None => {
+                self.start = Some(sample.clone());
+                advance(sample, &slope, self.middle(index) - sigma)
+            }
+            Some(start) => advance(&start, &slope, self.exploding.sigma(index) - self.exploding.sigma(index - 1)),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! DPM2 with ancestral noise. From k-diffusion, <https://github.com/crowsonkb/k-diffusion>.
+
+use super::super::prediction::{Level, mix};
+use super::super::schedule::Schedule;
+use super::super::{SchedulerConfig, TimestepOptions};
+use super::dpm2::{doubled, middle, with_middles};
+use super::exploding::{Exploding, advance, ancestral, derivative, unit_scale};
+use super::{Call, Solver};
+use crate::{Result, Tensor};
+
+/// The nodes of one step besides its start.
+#[derive(Clone, Copy, Default)]
+struct Nodes {
+    middle: f32,
+    down: f32,
+    up: f32,
+}
+
+pub(super) struct Dpm2Ancestral {
+    exploding: Exploding,
+    nodes: Vec<Nodes>,
+    /// The sample at the start of a step, between its two calls.
+    start: Option<Tensor>,
+}
+
+impl Dpm2Ancestral {
+    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+        let mut exploding = Exploding::new(config, options)?;
+        let Schedule { timesteps, sigmas } = &mut exploding.schedule;
+        let nodes: Vec<Nodes> = sigmas.windows(2).map(|pair| nodes(pair[0], pair[1])).collect();
+        let middles: Vec<f32> = nodes.iter().map(|nodes| nodes.middle).collect();
+        *timesteps = with_middles(timesteps, &middles, &exploding.log_sigmas);
+        *sigmas = doubled(sigmas);
+        Ok(Self { exploding, nodes, start: None })
+    }
+
+    fn nodes(&self, index: usize) -> Nodes {
+        self.nodes.get(index / 2).copied().unwrap_or_default()
+    }
+
+    /// The sigma of the sample of call `index`, which may be a middle.
+    fn sigma(&self, index: usize) -> f32 {
+        if self.start.is_some() { self.nodes(index - 1).middle } else { self.exploding.sigma(index) }
+    }
+}
+
+fn nodes(from: f32, to: f32) -> Nodes {
+    let (up, down) = ancestral(from, to);
+    // The middle is a logarithmic one, so a way down that rounding has taken to zero is put back.
+    let down = if down == 0.0 { to * to / from } else { down };
+    Nodes { middle: middle(from, down), down, up }
+}
+
+impl Solver for Dpm2Ancestral {
+    fn schedule(&self) -> &Schedule {
+        &self.exploding.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
+        self.exploding.level(index)
+    }
+
+    fn init_noise_sigma(&self) -> f32 {
+        self.exploding.init_noise_sigma()
+    }
+
+    fn input_scale(&self, index: usize) -> f32 {
+        unit_scale(self.sigma(index))
+    }
+
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.exploding.image(output, sample, self.sigma(index))
+    }
+
+    fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
+        let sigma = self.sigma(index);
+        let slope = derivative(sample, &self.image(index, output, sample)?, sigma)?;
+        match self.start.take() {
+            None => {
+                self.start = Some(sample.clone());
+                advance(sample, &slope, self.nodes(index).middle - sigma)
+            }
+            Some(start) => {
+                let Nodes { down, up, .. } = self.nodes(index - 1);
+                let mean = advance(&start, &slope, down - self.exploding.sigma(index - 1))?;
+                mix(&mean, 1.0, &[(up, &noise.draw_like(sample)?)])
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! DPM-Solver++ as a multistep method: DPM++ 2M, 3M and their SDE variants. Lu et al.,
+//! <https://arxiv.org/abs/2211.01095>, algorithm 2.
+
+use super::super::config::SolverConfig;
+use super::super::prediction::{Level, mix};
+use super::super::schedule::Schedule;
+use super::super::{SchedulerConfig, TimestepOptions};
+use super::dpm_update::Update;
+use super::log_snr::LogSnr;
+use super::{Call, Solver};
+use crate::{Result, Tensor};
+use std::collections::VecDeque;
+
+/// Runs shorter than this end with lower orders.
+pub(super) const SHORT_RUN: usize = 15;
+
+pub(super) struct DpmMultistep {
+    log_snr: LogSnr,
+    solver: SolverConfig,
+    ends_at_zero: bool,
+    /// What the solver integrates, image or noise, at the last few calls; the newest first.
+    values: VecDeque<Tensor>,
+}
+
+impl DpmMultistep {
+    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+        Ok(Self {
+            log_snr: LogSnr::new(config, options)?,
+            solver: config.solver.clone(),
+            ends_at_zero: !config.sigmas.end_at_min,
+            values: VecDeque::new(),
+        })
+    }
+
+    /// The order of a call, once its value is among the values.
+    fn order(&self, index: usize) -> usize {
+        let short = self.solver.lower_order_final && self.log_snr.schedule.timesteps.len() < SHORT_RUN;
+        let most = match self.log_snr.left(index) {
+            1 if self.solver.euler_at_final || short || self.ends_at_zero => 1,
+            2 if short => 2,
+            _ => self.solver.order,
+        };
+        most.min(self.solver.order).min(self.values.len())
+    }
+
+    /// The terms of second and third order, added to the first.
+    fn correct(&self, index: usize, order: usize, update: &Update, first: Tensor) -> Result<Tensor> {
+        let (Some(v0), Some(v1)) = (self.values.front(), self.values.get(1).filter(|_| order > 1)) else {
+            return Ok(first);
+        };
+        let lambda = |index: usize| self.log_snr.node(index).lambda;
+        let h = lambda(index + 1) - lambda(index);
+        let r0 = (lambda(index) - lambda(index - 1)) / h;
+        let d0 = v0.sub(v1)?.scale(f64::from(1.0 / r0))?;
+        let Some(v2) = self.values.get(2).filter(|_| order > 2) else {
+            return mix(&first, 1.0, &[(update.slope(self.solver.kind), &d0)]);
+        };
+        let r1 = (lambda(index - 1) - lambda(index - 2)) / h;
+        let d1 = v1.sub(v2)?.scale(f64::from(1.0 / r1))?;
+        let bend = d0.sub(&d1)?;
+        let slope = mix(&d0, 1.0, &[(r0 / (r0 + r1), &bend)])?;
+        let curvature = update.curvature() * (1.0 / (r0 + r1));
+        mix(&first, 1.0, &[(update.slope_third(), &slope), (curvature, &bend)])
+    }
+}
+
+impl Solver for DpmMultistep {
+    fn schedule(&self) -> &Schedule {
+        &self.log_snr.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
+        self.log_snr.level(index)
+    }
+
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.log_snr.image(index, output, sample)
+    }
+
+    fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
+        let value = match self.solver.algorithm.predicts_image() {
+            true => self.log_snr.image(index, output, sample)?,
+            false => self.log_snr.noise(index, output, sample)?,
+        };
+        self.values.truncate(self.solver.order - 1);
+        self.values.push_front(value.clone());
+        let drawn = self.solver.algorithm.is_stochastic().then(|| noise.draw_like(sample)).transpose()?;
+        let update = Update::new(self.solver.algorithm, self.log_snr.node(index), self.log_snr.node(index + 1));
+        let first = update.first(sample, &value, drawn.as_ref())?;
+        self.correct(index, self.order(index), &update, first)
+    }
+}

@@ -1,0 +1,109 @@
+//! DPM-Solver++ as a singlestep method: DPM++ 2S. Calls come in groups of one, two or three, and the last call of a
+//! group steps from the group's start. Lu et al., <https://arxiv.org/abs/2211.01095>, algorithm 1.
+
+use super::super::config::{SolverConfig, SolverKind};
+use super::super::prediction::{Level, mix};
+use super::super::schedule::Schedule;
+use super::super::{SchedulerConfig, TimestepOptions};
+use super::dpm_update::Update;
+use super::log_snr::LogSnr;
+use super::{Call, Solver};
+use crate::{Result, Tensor};
+use std::collections::VecDeque;
+
+pub(super) struct DpmSinglestep {
+    log_snr: LogSnr,
+    solver: SolverConfig,
+    /// The order of every call: its place in its group.
+    orders: Vec<usize>,
+    /// What the solver integrates, image or noise, at the last few calls; the newest first.
+    values: VecDeque<Tensor>,
+    /// The sample at the start of the group.
+    start: Option<Tensor>,
+}
+
+impl DpmSinglestep {
+    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+        let log_snr = LogSnr::new(config, options)?;
+        let orders = orders(log_snr.schedule.timesteps.len(), &config.solver, !config.sigmas.end_at_min);
+        Ok(Self { log_snr, solver: config.solver.clone(), orders, values: VecDeque::new(), start: None })
+    }
+
+    /// The terms of second and third order, added to the first, for a group that started at call `from`.
+    fn correct(&self, index: usize, order: usize, update: &Update, first: Tensor) -> Result<Tensor> {
+        let from = index + 1 - order;
+        let lambda = |index: usize| self.log_snr.node(index).lambda;
+        let h = lambda(index + 1) - lambda(from);
+        let share = |index: usize| (lambda(index) - lambda(from)) / h;
+        let slope_to = |newer: &Tensor, older: &Tensor, r: f32| newer.sub(older)?.scale(f64::from(1.0 / r));
+        match (order, self.values.front(), self.values.get(1), self.values.get(2)) {
+            (2, Some(v0), Some(v1), _) => {
+                let slope = slope_to(v0, v1, share(index))?;
+                mix(&first, 1.0, &[(update.slope(self.solver.kind), &slope)])
+            }
+            (3, Some(v0), Some(v1), Some(v2)) => {
+                let (r0, r1) = (share(index), share(index - 1));
+                let (near, far) = (slope_to(v1, v2, r1)?, slope_to(v0, v2, r0)?);
+                if self.solver.kind == SolverKind::Midpoint {
+                    return mix(&first, 1.0, &[(update.slope_third(), &far)]);
+                }
+                let slope = mix(&near, r0 / (r0 - r1), &[(-r1 / (r0 - r1), &far)])?;
+                let bend = far.sub(&near)?;
+                let curvature = update.curvature() * (2.0 / (r0 - r1));
+                mix(&first, 1.0, &[(update.slope_third(), &slope), (curvature, &bend)])
+            }
+            _ => Ok(first),
+        }
+    }
+}
+
+/// Groups of calls; what does not fill a group, and the step to sigma zero, get lower orders.
+fn orders(steps: usize, solver: &SolverConfig, ends_at_zero: bool) -> Vec<usize> {
+    let order = solver.order;
+    let lower_order_final = solver.lower_order_final || !steps.is_multiple_of(order) || ends_at_zero;
+    let mut orders: Vec<usize> = (0..steps).map(|call| call % order + 1).collect();
+    if lower_order_final && order > 1 && steps.is_multiple_of(order) {
+        // The last group of three becomes one of two and one of one, a last pair becomes two of one.
+        let tail: &[usize] = if order == 3 { &[1, 2, 1] } else { &[1, 1] };
+        orders.splice(steps - order.., tail.iter().copied());
+    }
+    if let (true, Some(last)) = (ends_at_zero, orders.last_mut()) {
+        *last = 1;
+    }
+    orders
+}
+
+impl Solver for DpmSinglestep {
+    fn schedule(&self) -> &Schedule {
+        &self.log_snr.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
+        self.log_snr.level(index)
+    }
+
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.log_snr.image(index, output, sample)
+    }
+
+    fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
+        let value = match self.solver.algorithm.predicts_image() {
+            true => self.log_snr.image(index, output, sample)?,
+            false => self.log_snr.noise(index, output, sample)?,
+        };
+        self.values.truncate(self.solver.order - 1);
+        self.values.push_front(value);
+        let drawn = self.solver.algorithm.is_stochastic().then(|| noise.draw_like(sample)).transpose()?;
+        let order = self.orders.get(index).copied().unwrap_or(1).min(self.values.len());
+        if order == 1 {
+            self.start = Some(sample.clone());
+        }
+        let start = self.start.as_ref().unwrap_or(sample);
+        // The group's first value; the others enter by their difference to it.
+        let value = self.values.get(order - 1).unwrap_or(output);
+        let from = self.log_snr.node(index + 1 - order);
+        let update = Update::new(self.solver.algorithm, from, self.log_snr.node(index + 1));
+        let first = update.first(start, value, drawn.as_ref())?;
+        self.correct(index, order, &update, first)
+    }
+}

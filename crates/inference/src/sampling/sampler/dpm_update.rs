@@ -1,0 +1,84 @@
+//! The updates of DPM-Solver and DPM-Solver++, as equations and as SDEs. Lu et al.,
+//! <https://arxiv.org/abs/2211.01095>, with the SDE variants of appendix D.
+
+use super::super::config::{Algorithm, SolverKind};
+use super::super::prediction::mix;
+use super::log_snr::Node;
+use crate::{Result, Tensor};
+
+/// What a step from one node to another multiplies its terms with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Update {
+    sample: f32,
+    value: f32,
+    slope_midpoint: f32,
+    slope_heun: f32,
+    curvature: f32,
+    noise: f32,
+}
+
+impl Update {
+    pub(super) fn new(algorithm: Algorithm, from: Node, to: Node) -> Self {
+        let h = to.lambda - from.lambda;
+        let (grow, shrink) = (h.exp(), (-h).exp());
+        match algorithm {
+            Algorithm::DpmPlusPlus => Self {
+                sample: to.sigma / from.sigma,
+                value: -(to.alpha * (shrink - 1.0)),
+                slope_midpoint: -0.5 * (to.alpha * (shrink - 1.0)),
+                slope_heun: to.alpha * ((shrink - 1.0) / h + 1.0),
+                curvature: -(to.alpha * ((shrink - 1.0 + h) / (h * h) - 0.5)),
+                noise: 0.0,
+            },
+            Algorithm::Dpm => Self {
+                sample: to.alpha / from.alpha,
+                value: -(to.sigma * (grow - 1.0)),
+                slope_midpoint: -0.5 * (to.sigma * (grow - 1.0)),
+                slope_heun: -(to.sigma * ((grow - 1.0) / h - 1.0)),
+                curvature: -(to.sigma * ((grow - 1.0 - h) / (h * h) - 0.5)),
+                noise: 0.0,
+            },
+            Algorithm::SdeDpmPlusPlus => {
+                let lost = 1.0 - (-2.0 * h).exp();
+                Self {
+                    sample: to.sigma / from.sigma * shrink,
+                    value: to.alpha * lost,
+                    slope_midpoint: 0.5 * (to.alpha * lost),
+                    slope_heun: to.alpha * (lost / (-2.0 * h) + 1.0),
+                    curvature: to.alpha * ((lost - 2.0 * h) / (4.0 * h * h) - 0.5),
+                    noise: to.sigma * lost.sqrt(),
+                }
+            }
+            Algorithm::SdeDpm => Self {
+                sample: to.alpha / from.alpha,
+                value: -2.0 * (to.sigma * (grow - 1.0)),
+                slope_midpoint: -(to.sigma * (grow - 1.0)),
+                slope_heun: -2.0 * (to.sigma * ((grow - 1.0) / h - 1.0)),
+                curvature: 0.0,
+                noise: to.sigma * ((2.0 * h).exp() - 1.0).sqrt(),
+            },
+        }
+    }
+
+    /// The first order, and what the higher ones start from: the sample and the model's value moved along.
+    pub(super) fn first(&self, sample: &Tensor, value: &Tensor, noise: Option<&Tensor>) -> Result<Tensor> {
+        let mut terms = vec![(self.value, value)];
+        terms.extend(noise.map(|noise| (self.noise, noise)));
+        mix(sample, self.sample, &terms)
+    }
+
+    /// The weight of the slope of the model's value.
+    pub(super) fn slope(&self, kind: SolverKind) -> f32 {
+        if kind == SolverKind::Heun { self.slope_heun } else { self.slope_midpoint }
+    }
+
+    /// The weight of the slope where a third order follows.
+    pub(super) fn slope_third(&self) -> f32 {
+        self.slope_heun
+    }
+
+    /// The weight of the second derivative of the model's value.
+    pub(super) fn curvature(&self) -> f32 {
+        self.curvature
+    }
+}

@@ -1,0 +1,75 @@
+//! What the k-diffusion solvers share: samples that are an image plus `sigma` times noise, unscaled.
+
+use super::super::betas::Training;
+use super::super::config::Spacing;
+use super::super::prediction::{Clipping, Level, PredictionType, mix};
+use super::super::schedule::{self, Schedule};
+use super::super::{SchedulerConfig, TimestepOptions};
+use crate::{Result, Tensor};
+
+/// A walk over sigmas.
+pub(super) struct Exploding {
+    pub(super) schedule: Schedule,
+    pub(super) log_sigmas: Vec<f32>,
+    prediction: PredictionType,
+    clipping: Clipping,
+    /// Whether the run starts from the image's share too, and not from noise alone.
+    starts_below_max: bool,
+}
+
+impl Exploding {
+    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+        let training = Training::new(config);
+        Ok(Self {
+            schedule: schedule::exploding(config, options, &training)?,
+            log_sigmas: super::super::sigmas::logarithms(&training.sigmas()),
+            prediction: config.prediction,
+            clipping: config.clipping,
+            starts_below_max: config.spacing == Spacing::Leading,
+        })
+    }
+
+    pub(super) fn sigma(&self, index: usize) -> f32 {
+        self.schedule.sigmas.get(index).copied().unwrap_or(0.0)
+    }
+
+    pub(super) fn level(&self, index: usize) -> Level {
+        Level { alpha: 1.0, sigma: self.sigma(index) }
+    }
+
+    pub(super) fn init_noise_sigma(&self) -> f32 {
+        let max = self.schedule.sigmas.iter().copied().fold(0.0, f32::max);
+        if self.starts_below_max { (max * max + 1.0).sqrt() } else { max }
+    }
+
+    /// The predicted image, within its bounds.
+    pub(super) fn image(&self, output: &Tensor, sample: &Tensor, sigma: f32) -> Result<Tensor> {
+        self.clipping.apply(self.prediction.image_exploding(output, sample, sigma)?)
+    }
+}
+
+/// What brings a sample of this sigma to unit variance.
+pub(super) fn unit_scale(sigma: f32) -> f32 {
+    1.0 / (sigma * sigma + 1.0).sqrt()
+}
+
+/// The direction from the image to the sample, per unit of sigma.
+pub(super) fn derivative(sample: &Tensor, image: &Tensor, sigma: f32) -> Result<Tensor> {
+    sample.sub(image)?.scale(f64::from(1.0 / sigma))
+}
+
+/// One step along a derivative.
+pub(super) fn advance(sample: &Tensor, derivative: &Tensor, by: f32) -> Result<Tensor> {
+    mix(sample, 1.0, &[(by, derivative)])
+}
+
+/// The part of the way to `to` that is made of new noise, and where the rest of it ends: `(up, down)`.
+///
+/// Coming from very large sigmas the difference under the second root cancels; where rounding makes it less than zero
+/// (and diffusers' result is not a number), the same is computed without it.
+pub(super) fn ancestral(from: f32, to: f32) -> (f32, f32) {
+    let (from2, to2) = (from * from, to * to);
+    let up = (to2 * (from2 - to2) / from2).sqrt();
+    let rest = to2 - up * up;
+    (up, if rest < 0.0 { to2 / from } else { rest.sqrt() })
+}

@@ -1,0 +1,70 @@
+//! Linear multistep: integrates the polynomial through the last few slopes. From k-diffusion,
+//! <https://github.com/crowsonkb/k-diffusion>.
+
+use super::super::prediction::{Level, mix};
+use super::super::schedule::Schedule;
+use super::super::{SchedulerConfig, StepOptions, TimestepOptions};
+use super::exploding::{Exploding, derivative, unit_scale};
+use super::{Call, Solver};
+use crate::{Result, Tensor};
+use std::collections::VecDeque;
+
+pub(super) struct Lms {
+    exploding: Exploding,
+    order: usize,
+    /// The newest first.
+    slopes: VecDeque<Tensor>,
+}
+
+impl Lms {
+    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions, step: &StepOptions) -> Result<Self> {
+        let exploding = Exploding::new(config, options)?;
+        Ok(Self { exploding, order: step.lms_order, slopes: VecDeque::new() })
+    }
+
+    /// The weight of the slope `age` calls ago: the integral over the step of its Lagrange polynomial.
+    fn weight(&self, index: usize, order: usize, age: usize) -> f32 {
+        let sigma = |back: usize| f64::from(self.exploding.sigma(index - back));
+        let others = || (0..order).filter(|other| *other != age);
+        let basis = |tau: f64| -> f64 { others().map(|k| (tau - sigma(k)) / (sigma(age) - sigma(k))).product() };
+        let (from, to) = (sigma(0), f64::from(self.exploding.sigma(index + 1)));
+        let (middle, half) = ((from + to) / 2.0, (to - from) / 2.0);
+        // Gauss-Legendre with two points is exact for the polynomials here, of degree 3 at most.
+        let point = half / 3.0_f64.sqrt();
+        (half * (basis(middle - point) + basis(middle + point))) as f32
+    }
+}
+
+impl Solver for Lms {
+    fn schedule(&self) -> &Schedule {
+        &self.exploding.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
+        self.exploding.level(index)
+    }
+
+    fn init_noise_sigma(&self) -> f32 {
+        self.exploding.init_noise_sigma()
+    }
+
+    fn input_scale(&self, index: usize) -> f32 {
+        unit_scale(self.exploding.sigma(index))
+    }
+
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.exploding.image(output, sample, self.exploding.sigma(index))
+    }
+
+    fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
+        let image = self.image(index, output, sample)?;
+        self.slopes.truncate(self.order - 1);
+        self.slopes.push_front(derivative(sample, &image, self.exploding.sigma(index))?);
+        // A run that starts late has fewer slopes than its index allows for; diffusers still takes the weights of the
+        // full order then, and so drops the older terms.
+        let order = self.order.min(index + 1);
+        let terms: Vec<_> =
+            self.slopes.iter().enumerate().map(|(age, slope)| (self.weight(index, order, age), slope)).collect();
+        mix(sample, 1.0, &terms)
+    }
+}

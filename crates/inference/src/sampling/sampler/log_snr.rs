@@ -1,0 +1,74 @@
+//! What the DPM-Solver family shares: nodes in log-SNR. Lu et al., <https://arxiv.org/abs/2206.00927>.
+
+use super::super::betas::Training;
+use super::super::prediction::{Clipping, Level, PredictionType, mix};
+use super::super::schedule::{self, Schedule};
+use super::super::{SchedulerConfig, TimestepOptions};
+use crate::{Result, Tensor};
+
+/// A point of the schedule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub(super) alpha: f32,
+    pub(super) sigma: f32,
+    /// Half the logarithm of the signal-to-noise ratio.
+    pub(super) lambda: f32,
+}
+
+/// A walk in log-SNR.
+pub(super) struct LogSnr {
+    pub(super) schedule: Schedule,
+    prediction: PredictionType,
+    pub(super) clipping: Clipping,
+    /// Whether sigma is the noise's share of a flow, and not noise per unit of image.
+    flow: bool,
+}
+
+impl LogSnr {
+    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+        Ok(Self {
+            schedule: schedule::log_snr(config, options, &Training::new(config))?,
+            prediction: config.prediction,
+            clipping: config.clipping,
+            flow: config.flow.enabled,
+        })
+    }
+
+    /// How many calls are left, this one included.
+    pub(super) fn left(&self, index: usize) -> usize {
+        self.schedule.timesteps.len() - index
+    }
+
+    pub(super) fn node(&self, index: usize) -> Node {
+        let Level { alpha, sigma } = self.level(index);
+        Node { alpha, sigma, lambda: alpha.ln() - sigma.ln() }
+    }
+
+    pub(super) fn level(&self, index: usize) -> Level {
+        let sigma = self.schedule.sigmas.get(index).copied().unwrap_or(0.0);
+        if self.flow {
+            return Level { alpha: 1.0 - sigma, sigma };
+        }
+        let alpha = 1.0 / (sigma * sigma + 1.0).sqrt();
+        Level { alpha, sigma: sigma * alpha }
+    }
+
+    /// The predicted image, within its bounds.
+    pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
+    }
+
+    /// The predicted noise; where the image has bounds, the noise that leads to it within them.
+    pub(super) fn noise(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        match self.clipping {
+            Clipping::None => self.prediction.noise(output, sample, self.level(index)),
+            _ => self.noise_beside(index, &self.image(index, output, sample)?, sample),
+        }
+    }
+
+    /// The noise in a sample whose image is known.
+    pub(super) fn noise_beside(&self, index: usize, image: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        let Level { alpha, sigma } = self.level(index);
+        mix(sample, 1.0 / sigma, &[(-alpha / sigma, image)])
+    }
+}

@@ -1,0 +1,163 @@
+//! UniPC: a predictor of any order, and a corrector that reuses the next model call. Zhao et al.,
+//! <https://arxiv.org/abs/2302.04867>.
+
+use super::super::config::{SolverConfig, SolverKind};
+use super::super::prediction::{Clipping, Level, mix};
+use super::super::schedule::Schedule;
+use super::super::{SchedulerConfig, TimestepOptions};
+use super::log_snr::LogSnr;
+use super::{Call, Solver};
+use crate::{Result, Tensor};
+use std::collections::VecDeque;
+
+pub(super) struct UniPc {
+    log_snr: LogSnr,
+    solver: SolverConfig,
+    /// What the solver integrates, image or noise, at the last few calls; the newest first.
+    values: VecDeque<Tensor>,
+    /// The sample and the order that the last step was made with.
+    last: Option<(Tensor, usize)>,
+}
+
+/// One update from node `from` to the next: what both predictor and corrector add up.
+struct Update {
+    sample: f32,
+    value: f32,
+    /// The weight of the differences to the newest value.
+    differences: f32,
+    /// Where the older values stand, in units of the step from `from`.
+    ratios: Vec<f32>,
+    /// The right-hand side of the order conditions.
+    conditions: Vec<f32>,
+}
+
+impl UniPc {
+    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+        let mut log_snr = LogSnr::new(config, options)?;
+        if !config.solver.predict_x0 {
+            // diffusers bounds the predicted image only where that is what the solver integrates.
+            log_snr.clipping = Clipping::None;
+        }
+        Ok(Self { log_snr, solver: config.solver.clone(), values: VecDeque::new(), last: None })
+    }
+
+    fn update(&self, from: usize, order: usize) -> Update {
+        let (s, t) = (self.log_snr.node(from), self.log_snr.node(from + 1));
+        let h = t.lambda - s.lambda;
+        let x0 = self.solver.predict_x0;
+        let hh = if x0 { -h } else { h };
+        let growth = hh.exp_m1();
+        let weight = if self.solver.kind == SolverKind::Bh1 { hh } else { growth };
+        let mut phi = growth / hh - 1.0;
+        let mut factorial = 1.0;
+        let mut conditions = Vec::with_capacity(order);
+        for i in 1..=order {
+            conditions.push(phi * factorial / weight);
+            factorial *= (i + 1) as f32;
+            phi = phi / hh - 1.0 / factorial;
+        }
+        let (scale, target) = if x0 { (t.sigma / s.sigma, t.alpha) } else { (t.alpha / s.alpha, t.sigma) };
+        Update {
+            sample: scale,
+            value: -(target * growth),
+            differences: -(target * weight),
+            ratios: (1..order).map(|i| (self.log_snr.node(from - i).lambda - s.lambda) / h).collect(),
+            conditions,
+        }
+    }
+
+    /// From the newest value's node to the next.
+    fn predict(&self, index: usize, order: usize, sample: &Tensor) -> Result<Tensor> {
+        let update = self.update(index, order);
+        let rhos = match order {
+            1 => Vec::new(),
+            2 => vec![0.5],
+            _ => solve(&update.ratios, &update.conditions[..order - 1]),
+        };
+        self.apply(&update, &rhos, sample, None)
+    }
+
+    /// The sample of call `index` again, now that the model's value there is known.
+    fn correct(&self, index: usize, order: usize, last: &Tensor, value: &Tensor) -> Result<Tensor> {
+        let update = self.update(index - 1, order);
+        let mut ratios = update.ratios.clone();
+        ratios.push(1.0);
+        let rhos = if order == 1 { vec![0.5] } else { solve(&ratios, &update.conditions) };
+        self.apply(&update, &rhos, last, Some(value))
+    }
+
+    fn apply(&self, update: &Update, rhos: &[f32], sample: &Tensor, here: Option<&Tensor>) -> Result<Tensor> {
+        let Some(newest) = self.values.front() else { return Ok(sample.clone()) };
+        let mut result = mix(sample, update.sample, &[(update.value, newest)])?;
+        let older = self.values.iter().skip(1).zip(&update.ratios).map(|(value, ratio)| (value, 1.0 / ratio));
+        for ((value, factor), rho) in older.chain(here.map(|value| (value, 1.0))).zip(rhos) {
+            let weight = update.differences * rho * factor;
+            result = mix(&result, 1.0, &[(weight, &value.sub(newest)?)])?;
+        }
+        Ok(result)
+    }
+
+    fn order(&self, index: usize) -> usize {
+        let last_step_to_zero = self.log_snr.level(index + 1).sigma == 0.0;
+        let most = match self.solver.lower_order_final {
+            true => self.log_snr.left(index),
+            // At sigma zero the step is infinitely long in log-SNR; only the first order knows its end.
+            false if last_step_to_zero => 1,
+            false => self.solver.order,
+        };
+        most.min(self.solver.order).min(self.values.len())
+    }
+}
+
+/// Solves `sum_j ratios[j]^i * x[j] = right[i]` by elimination with pivoting.
+fn solve(ratios: &[f32], right: &[f32]) -> Vec<f32> {
+    let n = right.len();
+    let power = |ratio: f32, i: usize| f64::from(ratio.powi(i as i32));
+    let mut rows: Vec<Vec<f64>> = right
+        .iter()
+        .enumerate()
+        .map(|(i, right)| ratios.iter().take(n).map(|ratio| power(*ratio, i)).chain([f64::from(*right)]).collect())
+        .collect();
+    for column in 0..n {
+        let largest = (column..n).max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()));
+        rows.swap(column, largest.unwrap_or(column));
+        let pivot = rows[column].clone();
+        for (_, row) in rows.iter_mut().enumerate().filter(|(i, _)| *i != column) {
+            let factor = row[column] / pivot[column];
+            row.iter_mut().zip(&pivot).for_each(|(entry, pivot)| *entry -= factor * pivot);
+        }
+    }
+    rows.iter().enumerate().map(|(i, row)| (row[n] / row[i]) as f32).collect()
+}
+
+impl Solver for UniPc {
+    fn schedule(&self) -> &Schedule {
+        &self.log_snr.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
+        self.log_snr.level(index)
+    }
+
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.log_snr.image(index, output, sample)
+    }
+
+    fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
+        let value = match self.solver.predict_x0 {
+            true => self.log_snr.image(index, output, sample)?,
+            false => self.log_snr.noise(index, output, sample)?,
+        };
+        let disabled = self.solver.disable_corrector.iter().any(|call| *call + 1.0 == index as f64);
+        let sample = match self.last.take() {
+            Some((last, order)) if !disabled => self.correct(index, order, &last, &value)?,
+            _ => sample.clone(),
+        };
+        self.values.truncate(self.solver.order - 1);
+        self.values.push_front(value);
+        let order = self.order(index);
+        let next = self.predict(index, order, &sample)?;
+        self.last = Some((sample, order));
+        Ok(next)
+    }
+}

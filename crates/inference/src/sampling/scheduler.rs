@@ -1,0 +1,185 @@
+//! Schedulers as users name them: ours, diffusers' class names, and the names of AUTOMATIC1111.
+
+use super::{SchedulerClass, SchedulerConfig};
+use crate::{Error, Result};
+use serde_json::{Value, json};
+use std::str::FromStr;
+
+/// A scheduler that a user chose, to be laid over a model's own configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scheduler {
+    class: SchedulerClass,
+    algorithm: Option<&'static str>,
+    sigmas: Option<&'static str>,
+}
+
+/// Name, class, and the algorithm that the name implies.
+type Entry = (&'static str, SchedulerClass, Option<&'static str>);
+
+const ENTRIES: [Entry; 19] = [
+    ("ddim", SchedulerClass::Ddim, None),
+    ("ddpm", SchedulerClass::Ddpm, None),
+    ("pndm", SchedulerClass::Pndm, None),
+    ("lms", SchedulerClass::Lms, None),
+    ("euler", SchedulerClass::Euler, None),
+    ("euler-a", SchedulerClass::EulerAncestral, None),
+    ("heun", SchedulerClass::Heun, None),
+    ("dpm2", SchedulerClass::Dpm2, None),
+    ("dpm2-a", SchedulerClass::Dpm2Ancestral, None),
+    ("dpm++2m", SchedulerClass::DpmMultistep, Some("dpmsolver++")),
+    ("dpm++2m-sde", SchedulerClass::DpmMultistep, Some("sde-dpmsolver++")),
+    ("dpm++2s", SchedulerClass::DpmSinglestep, Some("dpmsolver++")),
+    ("dpm++sde", SchedulerClass::DpmSinglestep, Some("sde-dpmsolver++")),
+    ("unipc", SchedulerClass::UniPc, None),
+    ("deis", SchedulerClass::Deis, Some("deis")),
+    ("lcm", SchedulerClass::Lcm, None),
+    ("tcd", SchedulerClass::Tcd, None),
+    ("flow-match-euler", SchedulerClass::FlowMatchEuler, None),
+    ("plms", SchedulerClass::Pndm, None),
+];
+
+/// Endings that choose the sigmas.
+const SIGMAS: [(&str, &str); 3] =
+    [("karras", "use_karras_sigmas"), ("exponential", "use_exponential_sigmas"), ("beta", "use_beta_sigmas")];
+
+impl Scheduler {
+    /// The names to offer. Those whose sigmas can be chosen also take the endings `-exponential` and `-beta`.
+    pub fn names() -> Vec<String> {
+        let plain = ENTRIES.iter().map(|(name, ..)| (*name).to_owned());
+        let respaced = ENTRIES.iter().filter(|(_, class, _)| class.reads(SIGMAS[0].1));
+        let mut names: Vec<String> = plain.chain(respaced.map(|(name, ..)| format!("{name}-karras"))).collect();
+        names.sort();
+        names
+    }
+
+    /// The class that the name stands for.
+    pub fn class(&self) -> SchedulerClass {
+        self.class
+    }
+
+    /// The model's configuration with this scheduler, as diffusers' `XScheduler.from_config(pipe.scheduler.config)`
+    /// makes it: betas, prediction type and all else that the class reads carry over.
+    ///
+    /// A flow-matching model keeps to its path: `euler` then means the flow-matching Euler method, and the DPM solvers
+    /// are told to solve flows. Errors: [`Error::Invalid`] if the scheduler cannot sample this model, and those of
+    /// [`SchedulerConfig::from_json`].
+    pub fn apply(&self, model: &SchedulerConfig) -> Result<SchedulerConfig> {
+        let mut overrides: Vec<(&str, Value)> = Vec::new();
+        overrides.extend(self.algorithm.map(|algorithm| ("algorithm_type", json!(algorithm))));
+        if let Some(chosen) = self.sigmas {
+            overrides.extend(SIGMAS.iter().map(|(_, field)| (*field, json!(*field == chosen))));
+        }
+        let class = self.class_for(model)?;
+        if model.class() == SchedulerClass::FlowMatchEuler && class.is_log_snr() {
+            overrides.push(("use_flow_sigmas", json!(true)));
+            overrides.push(("prediction_type", json!("flow_prediction")));
+            overrides.push(("flow_shift", json!(model.flow.shift)));
+        }
+        model.with_class(class, &overrides)
+    }
+
+    fn class_for(&self, model: &SchedulerConfig) -> Result<SchedulerClass> {
+        let refuse = |why: &str| Err(Error::invalid("scheduler", format!("{} {why}", self.class.name())));
+        match (model.is_flow(), self.class) {
+            (true, SchedulerClass::Euler) => Ok(SchedulerClass::FlowMatchEuler),
+            (true, class) if !class.is_log_snr() && class != SchedulerClass::FlowMatchEuler => {
+                refuse("cannot sample a flow-matching model; use euler, dpm++2m, dpm++2s, unipc or deis")
+            }
+            (false, SchedulerClass::FlowMatchEuler) => refuse("samples flow-matching models only"),
+            (_, class) => Ok(class),
+        }
+    }
+}
+
+impl FromStr for Scheduler {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let wanted = plain(name);
+        if let Some(class) = SchedulerClass::ALL.into_iter().find(|class| plain(class.name()) == wanted) {
+            return Ok(Self { class, algorithm: None, sigmas: None });
+        }
+        let ending = SIGMAS.iter().find_map(|(word, field)| Some((wanted.strip_suffix(word)?, Some(*field))));
+        let (base, sigmas) = ending.unwrap_or((&wanted, None));
+        let entry = ENTRIES.iter().find(|(name, ..)| plain(name) == base);
+        match entry.filter(|(_, class, _)| sigmas.is_none_or(|field| class.reads(field))) {
+            Some(&(_, class, algorithm)) => Ok(Self { class, algorithm, sigmas }),
+            None => Err(Error::invalid("scheduler", format!("{name:?} is not one of {}", Self::names().join(", ")))),
+        }
+    }
+}
+
+/// Without case, spaces, hyphens and underscores: `DPM++ 2M Karras` is `dpm++2mkarras`.
+fn plain(name: &str) -> String {
+    let kept = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampling::PredictionType;
+
+    fn stable_diffusion() -> SchedulerConfig {
+        // https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5/blob/main/scheduler/scheduler_config.json
+        let json = json!({
+            "_class_name": "PNDMScheduler", "beta_end": 0.012, "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085, "clip_sample": false, "num_train_timesteps": 1000, "set_alpha_to_one": false,
+            "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null, "prediction_type": "v_prediction",
+        });
+        SchedulerConfig::from_json(&json).unwrap()
+    }
+
+    fn flow() -> SchedulerConfig {
+        SchedulerConfig::from_json(&json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0})).unwrap()
+    }
+
+    #[test]
+    fn all_names_are_known_in_any_spelling() {
+        for name in Scheduler::names() {
+            let upper = name.to_uppercase().replace('-', " ");
+            assert_eq!(name.parse::<Scheduler>().unwrap(), upper.parse().unwrap(), "{name}");
+        }
+        for class in SchedulerClass::ALL {
+            assert_eq!(class.name().parse::<Scheduler>().unwrap().class(), class);
+        }
+        let a1111 = "DPM++ 2M SDE Karras".parse::<Scheduler>().unwrap();
+        assert_eq!(a1111, "dpm++2m-sde-karras".parse().unwrap());
+        assert_eq!("Euler a".parse::<Scheduler>().unwrap().class(), SchedulerClass::EulerAncestral);
+        assert_eq!("DPM2 a Karras".parse::<Scheduler>().unwrap().class(), SchedulerClass::Dpm2Ancestral);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_known_ones() {
+        for name in ["eulr", "", "ddim-karras", "karras"] {
+            let error = name.parse::<Scheduler>().unwrap_err();
+            assert!(matches!(error, Error::Invalid { field: "scheduler", .. }));
+            assert!(error.to_string().contains("dpm++2m-karras"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_models_own_fields_carry_over() {
+        let config = "euler".parse::<Scheduler>().unwrap().apply(&stable_diffusion()).unwrap();
+        assert_eq!(config.prediction_type(), PredictionType::V);
+        assert_eq!(config.alphas_cumprod(), stable_diffusion().alphas_cumprod());
+        assert_eq!(config.steps_offset, 1.0);
+        // PNDM's spacing is its default and not in the file, so Euler's own default counts.
+        assert_eq!(config.spacing, super::super::config::Spacing::Linspace);
+        let karras = "dpm++2m-karras".parse::<Scheduler>().unwrap().apply(&config).unwrap();
+        assert_eq!(karras.sigmas.respacing, super::super::config::Respacing::Karras);
+        let back = "pndm".parse::<Scheduler>().unwrap().apply(&karras).unwrap();
+        assert!(back.solver.skip_prk && !back.final_alpha_one);
+    }
+
+    #[test]
+    fn flow_models_keep_to_their_path() {
+        let euler = "euler".parse::<Scheduler>().unwrap().apply(&flow()).unwrap();
+        assert_eq!(euler.class(), SchedulerClass::FlowMatchEuler);
+        let solver = "dpm++2m".parse::<Scheduler>().unwrap().apply(&flow()).unwrap();
+        assert!(solver.is_flow() && solver.prediction_type() == PredictionType::Flow && solver.flow.shift == 3.0);
+        let refused = |name: &str, model| name.parse::<Scheduler>().unwrap().apply(&model);
+        assert!(matches!(refused("ddim", flow()), Err(Error::Invalid { field: "scheduler", .. })));
+        assert!(matches!(refused("flow-match-euler", stable_diffusion()), Err(Error::Invalid { .. })));
+    }
+}

@@ -1,0 +1,53 @@
+//! `dynamic_threshold`: limits every picture to a quantile of its own magnitudes.
+
+use super::Tensor;
+use crate::Result;
+
+impl Tensor {
+    /// Every picture `[n, ..]` limited to `-s..=s` and divided by `s`, where `s` is the `ratio` quantile (0 to 1, linear
+    /// between two elements) of that picture's magnitudes, at least 1 and at most `max`.
+    pub fn dynamic_threshold(&self, ratio: f64, max: f64) -> Result<Self> {
+        const OP: &str = "dynamic_threshold";
+        let batch = self.shape().first().copied().unwrap_or(0);
+        if self.elements() == 0 {
+            return Err(self.shape_error(OP, "at least one element per picture"));
+        }
+        let last = self.elements() / batch - 1;
+        let rank = ratio.clamp(0.0, 1.0) * last as f64;
+        let low = rank.floor() as usize;
+        self.map(OP, |x| {
+            let flat = x.reshape((batch, ()))?.contiguous()?;
+            let (sorted, _) = flat.abs()?.sort_last_dim(true)?;
+            let below = sorted.narrow(1, low, 1)?;
+            let above = sorted.narrow(1, (low + 1).min(last), 1)?;
+            let quantile = (&below + (above - &below)?.affine(rank - low as f64, 0.0)?)?;
+            let limit = quantile.maximum(1.0)?.minimum(max)?;
+            let limited = flat.broadcast_minimum(&limit)?.broadcast_maximum(&limit.neg()?)?;
+            limited.broadcast_div(&limit)?.reshape(self.shape())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Device, Tensor};
+
+    #[test]
+    fn each_picture_has_its_own_limit() {
+        let data = vec![0.5, -1.0, 2.0, -4.0, 3.0, 0.1, -0.2, 0.3, 0.4, -0.5];
+        let x = Tensor::from_vec(data, &[2, 5], &Device::Cpu).unwrap();
+        let y = pollster::block_on(x.dynamic_threshold(0.75, 10.0).unwrap().to_vec()).unwrap();
+        let third = 1.0 / 3.0;
+        let expected = [0.5 * third, -third, 2.0 * third, -1.0, 1.0, 0.1, -0.2, 0.3, 0.4, -0.5];
+        assert!(y.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{y:?}");
+        let y = pollster::block_on(x.dynamic_threshold(0.75, 2.0).unwrap().to_vec()).unwrap();
+        assert_eq!(y[4], 1.0);
+        assert_eq!(y[2], 1.0);
+    }
+
+    #[test]
+    fn an_empty_tensor_is_refused() {
+        let x = Tensor::from_vec(Vec::new(), &[0, 5], &Device::Cpu).unwrap();
+        assert!(matches!(x.dynamic_threshold(0.5, 1.0), Err(crate::Error::Shape { .. })));
+    }
+}

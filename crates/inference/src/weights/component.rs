@@ -1,0 +1,217 @@
+//! One component of a model: its configuration and its tensors, found among the files of a folder as diffusers and
+//! transformers name them.
+
+use super::files::Files;
+use super::index::TensorIndex;
+use super::names::modern_attention;
+use super::source::read_all;
+use crate::weights::Weights;
+use crate::{DType, Device, Error, Result};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The longest configuration or index that is read.
+pub(super) const MAX_DOCUMENT: u64 = 1 << 26;
+
+/// A network of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Component {
+    /// The first text encoder.
+    TextEncoder,
+    /// The second text encoder (SDXL).
+    TextEncoder2,
+    /// The denoiser.
+    UNet,
+    /// The autoencoder.
+    Vae,
+}
+
+impl Component {
+    /// All of them, in the order in which a picture needs them.
+    pub const ALL: [Self; 4] = [Self::TextEncoder, Self::TextEncoder2, Self::UNet, Self::Vae];
+
+    /// Its folder in the diffusers layout.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::TextEncoder => "text_encoder",
+            Self::TextEncoder2 => "text_encoder_2",
+            Self::UNet => "unet",
+            Self::Vae => "vae",
+        }
+    }
+}
+
+/// The configuration and the tensors of one component. No tensor is read before [`weights`](Self::weights).
+#[derive(Clone, Debug)]
+pub struct ComponentFiles {
+    /// What errors call the configuration: a file, or where it was detected.
+    pub config_file: String,
+    /// The `config.json`, or what it would be.
+    pub config: Value,
+    /// The tensors by their names in diffusers or transformers.
+    pub tensors: TensorIndex,
+    /// The variant of the weight files that was chosen: `fp16`, for example.
+    pub variant: Option<String>,
+}
+
+impl ComponentFiles {
+    /// Opens the component in `folder` of `files` (empty for the top): `config.json` and the weights, of this variant if
+    /// there is one.
+    pub async fn open(files: &dyn Files, folder: &str, variant: Option<&str>) -> Result<Self> {
+        let list = files.list().await?;
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let config = read_json(files, &format!("{prefix}config.json")).await?;
+        let names: Vec<&str> = list.iter().filter_map(|path| path.strip_prefix(&prefix)).collect();
+        let Some(choice) = choose(&names, variant) else {
+            let reason = "no weights (safetensors or PyTorch) in this folder";
+            return Err(Error::format(format!("{}/{folder}", files.name()), reason));
+        };
+        let path = format!("{prefix}{}", choice.name);
+        let mut tensors = if choice.name.ends_with(".json") {
+            open_shards(files, &prefix, &path).await?
+        } else {
+            TensorIndex::open(files.open(&path).await?).await?
+        };
+        tensors.tensors = tensors.tensors.iter().map(|(name, view)| modern_attention(name, view)).collect();
+        Ok(Self { config_file: format!("{prefix}config.json"), config, tensors, variant: choice.variant })
+    }
+
+    /// Loads the weights; see [`TensorIndex::load`].
+    pub async fn weights(&self, device: &Device, dtype: Option<DType>) -> Result<Weights> {
+        self.tensors.load(device, dtype).await
+    }
+}
+
+/// A weight file that was chosen.
+#[derive(Debug, PartialEq, Eq)]
+struct Choice {
+    name: String,
+    variant: Option<String>,
+}
+
+/// How diffusers and transformers name weights, without the ends.
+const STEMS: [&str; 3] = ["diffusion_pytorch_model", "model", "pytorch_model"];
+
+/// What ends the names, the preferred first.
+const ENDS: [&str; 2] = ["safetensors", "bin"];
+
+/// The weights among the files of a folder: of the variant that was asked for, else plain, else of any variant (`fp16`
+/// first); whole or in shards; safetensors before pickles.
+fn choose(names: &[&str], variant: Option<&str>) -> Option<Choice> {
+    let others: BTreeSet<&str> = names.iter().filter_map(|name| variant_of(name)).collect();
+    let rest = ["fp16"].into_iter().chain(others).map(Some);
+    let variants = variant.into_iter().map(Some).chain([None]).chain(rest);
+    for variant in variants {
+        let middle = variant.map(|variant| format!(".{variant}")).unwrap_or_default();
+        for (end, stem) in ENDS.iter().flat_map(|end| STEMS.iter().map(move |stem| (end, stem))) {
+            let candidates = [
+                format!("{stem}{middle}.{end}"),
+                format!("{stem}{middle}.{end}.index.json"),
+                format!("{stem}.{end}.index{middle}.json"),
+            ];
+            if let Some(name) = candidates.into_iter().find(|name| names.contains(&name.as_str())) {
+                return Some(Choice { name, variant: variant.map(str::to_owned) });
+            }
+        }
+    }
+    // Some other name, if there is no doubt.
+    let weights: Vec<&&str> =
+        names.iter().filter(|name| !name.contains('/') && name.ends_with(".safetensors")).collect();
+    let [name] = weights[..] else { return None };
+    Some(Choice { name: (*name).to_owned(), variant: None })
+}
+
+/// The variant in the name of a weight file or an index.
+fn variant_of(name: &str) -> Option<&str> {
+    let rest = STEMS.iter().find_map(|stem| name.strip_prefix(stem)?.strip_prefix('.'))?;
+    let variant = match rest.strip_suffix(".json") {
+        Some(index) => index.rsplit_once(".index.").map(|(_, variant)| variant).or_else(|| index.split('.').next()),
+        None => rest.strip_suffix(".safetensors").or_else(|| rest.strip_suffix(".bin")),
+    };
+    variant.filter(|variant| !variant.is_empty() && !ENDS.contains(variant) && !variant.contains('.'))
+}
+
+/// The tensors of several files, as `*.index.json` distributes them.
+async fn open_shards(files: &dyn Files, prefix: &str, path: &str) -> Result<TensorIndex> {
+    let file = format!("{}/{path}", files.name());
+    let json = read_json(files, path).await?;
+    let map = json.get("weight_map").and_then(Value::as_object);
+    let map = map.ok_or_else(|| Error::format(&*file, "no weight_map, expected the shard of every tensor"))?;
+    let mut shards: BTreeMap<&str, TensorIndex> = BTreeMap::new();
+    let mut tensors = Vec::new();
+    for (tensor, shard) in map {
+        let shard = shard.as_str().filter(|name| !name.contains(['/', '\\'])).ok_or_else(|| {
+            Error::format(
+                &*file,
+                format!("tensor {tensor} is in {shard}, expected the name of a file beside the index"),
+            )
+        })?;
+        if !shards.contains_key(shard) {
+            shards.insert(shard, TensorIndex::open(files.open(&format!("{prefix}{shard}")).await?).await?);
+        }
+        let found = shards.get(shard).is_some_and(|index| index.get(tensor).is_some());
+        if !found {
+            return Err(Error::format(&*file, format!("tensor {tensor} is missing in {shard}")));
+        }
+        tensors.push(tensor);
+    }
+    let wanted: BTreeSet<&String> = tensors.into_iter().collect();
+    let mut whole = TensorIndex { file, sources: Vec::new(), tensors: BTreeMap::new(), global_step: None };
+    for (name, mut index) in shards {
+        index.tensors.retain(|tensor, _| wanted.contains(tensor) && map.get(tensor).is_some_and(|shard| shard == name));
+        whole.extend(index);
+    }
+    Ok(whole)
+}
+
+/// Reads a small JSON file.
+pub(super) async fn read_json(files: &dyn Files, path: &str) -> Result<Value> {
+    let source = files.open(path).await?;
+    let bytes = read_all(&*source, MAX_DOCUMENT).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::format(source.name(), format!("not valid JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen<'a>(names: &[&'a str], variant: Option<&str>) -> Option<(String, Option<String>)> {
+        choose(names, variant).map(|choice| (choice.name, choice.variant))
+    }
+
+    #[test]
+    fn the_variant_then_the_plain_file_then_any() {
+        let both = [
+            "config.json",
+            "diffusion_pytorch_model.bin",
+            "diffusion_pytorch_model.fp16.safetensors",
+            "diffusion_pytorch_model.safetensors",
+        ];
+        let fp16 = Some("fp16".to_owned());
+        assert_eq!(chosen(&both, None), Some((both[3].into(), None)));
+        assert_eq!(chosen(&both, Some("fp16")), Some((both[2].into(), fp16.clone())));
+        assert_eq!(chosen(&both, Some("bf16")), Some((both[3].into(), None)));
+        assert_eq!(chosen(&both[..3], None), Some((both[1].into(), None)));
+        assert_eq!(chosen(&both[2..3], None), Some((both[2].into(), fp16)));
+        assert_eq!(chosen(&both[..1], None), None);
+        let odd = ["model.non_ema.safetensors"];
+        assert_eq!(chosen(&odd, None), Some((odd[0].into(), Some("non_ema".into()))));
+        assert_eq!(chosen(&["my.own.safetensors"], None), Some(("my.own.safetensors".into(), None)));
+        assert_eq!(chosen(&["a.safetensors", "b.safetensors"], None), None);
+    }
+
+    #[test]
+    fn shards_of_every_spelling() {
+        let shard = "diffusion_pytorch_model-00001-of-00002.safetensors";
+        for (index, variant) in [
+            ("diffusion_pytorch_model.safetensors.index.json", None),
+            ("diffusion_pytorch_model.fp16.safetensors.index.json", Some("fp16")),
+            ("diffusion_pytorch_model.safetensors.index.fp16.json", Some("fp16")),
+            ("model.safetensors.index.bf16.json", Some("bf16")),
+            ("pytorch_model.bin.index.json", None),
+        ] {
+            let names = [shard, index, "diffusion_pytorch_model-00002-of-00002.safetensors"];
+            assert_eq!(chosen(&names, None), Some((index.into(), variant.map(str::to_owned))), "{index}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! `FileSource`: a local file, mapped into memory piece by piece.
+//!
+//! Every read is a map of its own, which ends when its bytes are dropped: pages that were consumed are given back at
+//! once, so loading a model needs little more memory than the model.
+
+use super::send::BoxFuture;
+use super::source::{Source, check_range};
+use crate::{Error, Result};
+use bytes::Bytes;
+use memmap2::{Mmap, MmapOptions};
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// A local file.
+#[derive(Debug)]
+pub struct FileSource {
+    name: String,
+    file: File,
+    length: u64,
+}
+
+impl FileSource {
+    /// Opens the file at `path`, which is also what errors call it.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let name = path.display().to_string();
+        let open = || -> std::io::Result<(File, u64)> {
+            let file = File::open(&path)?;
+            let metadata = file.metadata()?;
+            if metadata.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok((file, metadata.len())) }
+        };
+        let (file, length) = open().map_err(|error| Error::io(&name, &error))?;
+        Ok(Self { name, file, length })
+    }
+
+    fn map(&self, range: &Range<u64>) -> Result<Bytes> {
+        let io = |error: std::io::Error| Error::io(&self.name, &error);
+        // The file may have become shorter since it was opened; touching a map past its end would kill the process.
+        let length = self.file.metadata().map_err(io)?.len().min(self.length);
+        check_range(self, length, range)?;
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let size = usize::try_from(range.end - range.start).map_err(|_| {
+            Error::format(&self.name, format!("a piece of {} bytes does not fit in memory", range.end - range.start))
+        })?;
+        // SAFETY: the map is read-only and lies within the file's length, which was checked above. Another process
+        // could still cut the file short while the piece is in use; model files are replaced, not rewritten in place.
+        let map = unsafe { MmapOptions::new().offset(range.start).len(size).populate().map(&self.file) };
+        Ok(Bytes::from_owner(Piece(map.map_err(io)?)))
+    }
+}
+
+/// Unmapped when the last reader drops it.
+struct Piece(Mmap);
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Source for FileSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
+        Box::pin(std::future::ready(self.map(&range)))
+    }
+}
+
+/// Writes a path of a model's folder with the separators of this system, and refuses one that leads out of it.
+pub(super) fn inside(folder: &Path, path: &str) -> Result<PathBuf> {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0']);
+    if !path.split('/').all(plain) {
+        let reason = "not a path inside the model's folder".to_owned();
+        return Err(Error::Io { path: path.to_owned(), reason });
+    }
+    Ok(path.split('/').fold(folder.to_owned(), |folder, part| folder.join(part)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pollster::block_on;
+
+    #[test]
+    fn pieces_are_the_bytes_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.bin");
+        let data: Vec<u8> = (0..20_000_u32).map(|i| (i * 7) as u8).collect();
+        std::fs::write(&path, &data).unwrap();
+        let source = FileSource::open(&path).unwrap();
+        assert_eq!(source.len(), 20_000);
+        for range in [0..1, 4095..4097, 5000..20_000, 0..20_000, 20_000..20_000] {
+            let piece = block_on(source.read(range.clone())).unwrap();
+            assert_eq!(&piece[..], &data[range.start as usize..range.end as usize]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.bin");
+        std::fs::write(&path, vec![1; 10_000]).unwrap();
+        let source = FileSource::open(&path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(5_000).unwrap();
+        assert_eq!(block_on(source.read(0..5_000)).unwrap().len(), 5_000);
+        let text = block_on(source.read(4_000..6_000)).unwrap_err().to_string();
+        assert!(text.ends_with("x.bin: expected bytes 4000 to 6000, but the file has 5000 bytes"), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().join("gone"), folder.path().to_owned()] {
+            let error = FileSource::open(&path).unwrap_err();
+            assert!(matches!(error, Error::Io { path: name, .. } if name == path.display().to_string()));
+        }
+    }
+
+    #[test]
+    fn paths_stay_inside_their_folder() {
+        let folder = Path::new("models");
+        assert_eq!(inside(folder, "unet/config.json").unwrap(), folder.join("unet").join("config.json"));
+        for path in ["", "/etc/passwd", "../x", "unet/../../x", "a//b", "c:\\x", "a/./b"] {
+            assert!(matches!(inside(folder, path), Err(Error::Io { .. })), "{path}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `HubFiles`: a repository at one commit.
+
+use super::Hub;
+use super::cache::Cache;
+use super::download::{DownloadProgress, download};
+use super::http::is_passing;
+use crate::weights::directory::Directory;
+use crate::weights::file::FileSource;
+use crate::weights::files::Files;
+use crate::weights::send::BoxFuture;
+use crate::weights::source::Source;
+use crate::{Error, Result};
+use serde::Deserialize;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+type Watcher = Box<dyn FnMut(&DownloadProgress<'_>) -> ControlFlow<()> + Send>;
+
+/// The files of a repository on the hub. Which there are is asked once; each is fetched when it is opened, unless it is in
+/// the cache.
+///
+/// If the hub cannot be reached, the repository is what the cache has of it.
+pub struct HubFiles {
+    hub: Hub,
+    cache: Cache,
+    id: String,
+    revision: String,
+    name: String,
+    state: OnceLock<State>,
+    watcher: Mutex<Option<Watcher>>,
+}
+
+/// What is known of a repository.
+#[derive(Clone)]
+struct State {
+    commit: String,
+    paths: Vec<String>,
+}
+
+/// The part of the hub's answer that is read.
+#[derive(Deserialize)]
+struct Answer {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+impl HubFiles {
+    pub(super) fn new(hub: Hub, id: &str, revision: &str) -> Self {
+        let name = format!("{}/{id}", hub.client.endpoint());
+        let cache = Cache::new(&hub.cache, id);
+        let (id, revision) = (id.to_owned(), revision.to_owned());
+        Self { hub, cache, id, revision, name, state: OnceLock::new(), watcher: Mutex::default() }
+    }
+
+    /// Calls `watcher` as bytes arrive. A break stops the download with [`Error::Cancelled`]; what has arrived stays in the
+    /// cache, and the next download goes on from there.
+    pub fn watched(self, watcher: impl FnMut(&DownloadProgress<'_>) -> ControlFlow<()> + Send + 'static) -> Self {
+        Self { watcher: Mutex::new(Some(Box::new(watcher))), ..self }
+    }
+
+    /// The file on this machine; fetched if it was not there.
+    pub fn fetch(&self, path: &str) -> Result<PathBuf> {
+        let state = self.state()?;
+        let file = self.cache.file(&state.commit, path)?;
+        if file.is_file() {
+            return Ok(file);
+        }
+        if self.hub.offline || !state.paths.iter().any(|known| known == path) {
+            let reason = if self.hub.offline { "not in the cache (HF_HUB_OFFLINE is set)" } else { "no such file" };
+            return Err(Error::Network { url: format!("{}/{path}", self.name), reason: reason.into() });
+        }
+        let url = self.hub.client.file(&self.id, &state.commit, path);
+        let metadata = self.hub.client.metadata(&url)?;
+        let blob = self.cache.blob(&metadata.etag)?;
+        let _lock = self.cache.lock(&metadata.etag)?;
+        if !blob.is_file() {
+            let total = metadata.size;
+            let watch = &mut |received| self.report(&DownloadProgress { path, received, total });
+            download(&self.hub.client, &url, &metadata, &blob, watch)?;
+        }
+        self.cache.link(&metadata.etag, &state.commit, path)
+    }
+
+    fn report(&self, progress: &DownloadProgress<'_>) -> ControlFlow<()> {
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        watcher.as_mut().map_or(ControlFlow::Continue(()), |watch| watch(progress))
+    }
+
+    fn state(&self) -> Result<&State> {
+        if let Some(state) = self.state.get() {
+            return Ok(state);
+        }
+        let state =
+            if self.hub.offline { self.cached()? } else { self.asked().or_else(|error| self.fall_back(error))? };
+        Ok(self.state.get_or_init(|| state))
+    }
+
+    fn asked(&self) -> Result<State> {
+        let answer = self.hub.client.list(&self.id, &self.revision)?;
+        let answer: Answer = serde_json::from_slice(&answer).map_err(|error| Error::Network {
+            url: self.name.clone(),
+            reason: format!("the list of files is not what it should be: {error}"),
+        })?;
+        self.cache.remember(&self.revision, &answer.sha)?;
+        let paths = answer.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
+        Ok(State { commit: answer.sha, paths })
+    }
+
+    /// If the hub cannot be reached, what the cache has must do.
+    fn fall_back(&self, error: Error) -> Result<State> {
+        if is_passing(&error) { self.cached().map_err(|_| error) } else { Err(error) }
+    }
+
+    fn cached(&self) -> Result<State> {
+        let commit = self.cache.commit(&self.revision);
+        let found = commit.and_then(|commit| Some((self.cache.snapshot(&commit)?, commit)));
+        let Some((folder, commit)) = found.filter(|(folder, _)| folder.is_dir()) else {
+            let reason = "not in the cache (HF_HUB_OFFLINE is set)".to_owned();
+            return Err(Error::Network { url: self.name.clone(), reason });
+        };
+        Ok(State { commit, paths: Directory::new(folder).read()? })
+    }
+}
+
+impl Files for HubFiles {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        Box::pin(std::future::ready(self.state().map(|state| state.paths.clone())))
+    }
+
+    fn open<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Arc<dyn Source>>> {
+        let source = self.fetch(path).and_then(FileSource::open);
+        Box::pin(std::future::ready(source.map(|source| Arc::new(source) as Arc<dyn Source>)))
+    }
+}

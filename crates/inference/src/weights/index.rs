@@ -1,0 +1,114 @@
+//! `TensorIndex`: every tensor of a file (or of several) by name, whatever the format. Loading is one code path over it.
+
+use super::source::Source;
+use super::view::TensorView;
+use super::{ckpt, safetensors};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Names, shapes and places of the tensors of a checkpoint. Cheap beside the tensors: none of them is read.
+#[derive(Clone)]
+pub struct TensorIndex {
+    pub(super) file: String,
+    pub(super) sources: Vec<Arc<dyn Source>>,
+    pub(super) tensors: BTreeMap<String, TensorView>,
+    /// The training step of a pickled checkpoint, which is all that tells some of them apart.
+    pub(super) global_step: Option<i64>,
+}
+
+impl TensorIndex {
+    /// Reads the table of contents of a safetensors file or a PyTorch checkpoint; which of them it is, its first bytes
+    /// say.
+    pub async fn open(source: Arc<dyn Source>) -> Result<Self> {
+        const ENOUGH: u64 = 16;
+        let head = source.read(0..source.len().min(ENOUGH)).await?;
+        match &head[..] {
+            [b'P', b'K', 3, 4, ..] => ckpt::open_zip(source).await,
+            [0x80, 2, ..] if ckpt::is_legacy(&head) => ckpt::open_legacy(source).await,
+            head if head.starts_with(b"version https://") => {
+                Err(Error::format(source.name(), "a Git LFS pointer, not the file that it stands for"))
+            }
+            head if head.starts_with(b"GGUF") => Err(Error::format(source.name(), "GGUF files are not supported")),
+            head if head.get(8) == Some(&b'{') || source.name().ends_with(".safetensors") => {
+                safetensors::open(source).await
+            }
+            _ => Err(Error::format(source.name(), "neither a safetensors file nor a PyTorch checkpoint")),
+        }
+    }
+
+    pub(super) fn new(source: Arc<dyn Source>, tensors: BTreeMap<String, TensorView>) -> Self {
+        Self { file: source.name().to_owned(), sources: vec![source], tensors, global_step: None }
+    }
+
+    /// The same sources under other names.
+    pub(super) fn with_tensors(&self, tensors: BTreeMap<String, TensorView>) -> Self {
+        Self { tensors, ..self.clone() }
+    }
+
+    /// Adds the tensors of another file.
+    pub(super) fn extend(&mut self, other: Self) {
+        let first = self.sources.len();
+        self.sources.extend(other.sources);
+        let moved = |(name, view): (String, TensorView)| {
+            let source = first + view.source();
+            (name, view.in_source(source))
+        };
+        self.tensors.extend(other.tensors.into_iter().map(moved));
+    }
+
+    /// The file or folder, as errors name it.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Every tensor, in order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &TensorView)> {
+        self.tensors.iter().map(|(name, view)| (name.as_str(), view))
+    }
+
+    /// The tensor of this name.
+    pub fn get(&self, name: &str) -> Option<&TensorView> {
+        self.tensors.get(name)
+    }
+
+    /// The number of tensors.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// The size of all tensors, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.tensors.values().fold(0, |sum, view| sum.saturating_add(view.bytes()))
+    }
+}
+
+impl std::fmt::Debug for TensorIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TensorIndex({}, {} tensors)", self.file, self.tensors.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::MemorySource;
+    use pollster::block_on;
+
+    #[test]
+    fn what_is_no_checkpoint_is_named() {
+        let open = |name: &str, bytes: &'static [u8]| {
+            block_on(TensorIndex::open(Arc::new(MemorySource::new(name, bytes)))).unwrap_err().to_string()
+        };
+        assert_eq!(open("a.bin", b""), "a.bin: neither a safetensors file nor a PyTorch checkpoint");
+        assert_eq!(open("a.bin", b"hello, world, this is text"), open("a.bin", b""));
+        assert_eq!(open("a.gguf", b"GGUF\x03\0\0\0"), "a.gguf: GGUF files are not supported");
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n";
+        assert_eq!(open("a", pointer), "a: a Git LFS pointer, not the file that it stands for");
+    }
+}

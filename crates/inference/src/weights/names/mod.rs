@@ -1,0 +1,146 @@
+//! From the tensor names of the original repositories (CompVis, Stability AI, OpenCLIP) to those of diffusers and
+//! transformers, for checkpoints that hold a whole model in one file. Same maps as
+//! `diffusers/loaders/single_file_utils.py`.
+//!
+//! A name maps to any number of tensors: a fused projection is three, a left-over buffer none.
+
+mod clip;
+mod unet;
+mod vae;
+
+pub(super) use vae::modern_attention;
+
+use super::component::Component;
+use super::index::TensorIndex;
+use super::view::TensorView;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// The tensors of one component by their diffusers names.
+pub(super) type Tensors = BTreeMap<String, TensorView>;
+
+/// What one tensor becomes: tensors with names of diffusers, or nothing. `None` is a tensor nobody knows.
+type Renamed = Option<Vec<(String, TensorView)>>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    UNet,
+    Vae,
+    /// The names of transformers.
+    Clip,
+    OpenClip,
+}
+
+/// Where the original files keep each component. SDXL's refiner has its one text encoder at position 0.
+const PREFIXES: [(&str, Component, Style); 7] = [
+    ("model.diffusion_model.", Component::UNet, Style::UNet),
+    ("first_stage_model.", Component::Vae, Style::Vae),
+    ("cond_stage_model.transformer.", Component::TextEncoder, Style::Clip),
+    ("cond_stage_model.model.", Component::TextEncoder, Style::OpenClip),
+    ("conditioner.embedders.0.transformer.", Component::TextEncoder, Style::Clip),
+    ("conditioner.embedders.0.model.", Component::TextEncoder2, Style::OpenClip),
+    ("conditioner.embedders.1.model.", Component::TextEncoder2, Style::OpenClip),
+];
+
+/// What training leaves in a checkpoint and no picture needs: averages of the weights, tables that follow from the
+/// schedule, losses, the vision half of CLIP, marks for other programs.
+const IGNORED_PREFIXES: [&str; 10] = [
+    "model_ema.",
+    "loss.",
+    "first_stage_model.loss.",
+    "first_stage_model.model_ema.",
+    "optimizer",
+    "lr_scheduler",
+    "embedding_manager.",
+    "cond_stage_model.transformer.vision_model.",
+    "cond_stage_model.transformer.visual_projection.",
+    "denoiser.",
+];
+
+const IGNORED: [&str; 22] = [
+    "betas",
+    "alphas_cumprod",
+    "alphas_cumprod_prev",
+    "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod",
+    "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod",
+    "posterior_variance",
+    "posterior_log_variance_clipped",
+    "posterior_mean_coef1",
+    "posterior_mean_coef2",
+    "lvlb_weights",
+    "logvar",
+    "scale_factor",
+    "global_step",
+    "v_pred",
+    "ztsnr",
+    "cond_stage_model.logit_scale",
+    "cond_stage_model.text_projection",
+    "cond_stage_model.transformer.logit_scale",
+    "cond_stage_model.transformer.text_projection.weight",
+];
+
+/// The components of a checkpoint in the original layout, under the names of diffusers. Tensors that no component has a
+/// place for, and that are on no list of left-overs, are an error.
+pub(super) fn components(index: &TensorIndex) -> Result<BTreeMap<Component, Tensors>> {
+    let map = Maps::new(index);
+    let mut components: BTreeMap<Component, Tensors> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for (name, view) in index.iter() {
+        if IGNORED.contains(&name) || IGNORED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        match map.rename(name, view) {
+            Some((component, tensors)) => components.entry(component).or_default().extend(tensors),
+            None => unknown.push(name.to_owned()),
+        }
+    }
+    if unknown.is_empty() {
+        Ok(components)
+    } else {
+        Err(Error::ExtraTensors { file: index.file.clone(), names: unknown })
+    }
+}
+
+/// Whether the file has any component under the names of the original repositories.
+pub(super) fn is_original(index: &TensorIndex) -> bool {
+    index.iter().any(|(name, _)| PREFIXES.iter().any(|(prefix, ..)| name.starts_with(prefix)))
+}
+
+/// The maps of all components; those of the UNet, the autoencoder and OpenCLIP depend on what else is in the file.
+struct Maps {
+    unet: unet::Map,
+    vae: vae::Map,
+    open_clip: BTreeMap<&'static str, clip::OpenClip>,
+}
+
+impl Maps {
+    fn new(index: &TensorIndex) -> Self {
+        let under = |prefix: &'static str| index.iter().filter_map(move |(name, _)| name.strip_prefix(prefix));
+        let [(unet, ..), (vae, ..), ..] = PREFIXES;
+        let is_xl = index.iter().any(|(name, _)| name.starts_with("conditioner."));
+        let towers = PREFIXES.iter().filter(|(.., style)| *style == Style::OpenClip);
+        let open_clip = |(prefix, component, _): &(&'static str, Component, Style)| {
+            (*prefix, clip::OpenClip::new(under(prefix), *component == Component::TextEncoder2))
+        };
+        Self {
+            unet: unet::Map::new(under(unet), is_xl),
+            vae: vae::Map::new(under(vae)),
+            open_clip: towers.map(open_clip).collect(),
+        }
+    }
+
+    fn rename(&self, name: &str, view: &TensorView) -> Option<(Component, Vec<(String, TensorView)>)> {
+        let found = PREFIXES.iter().find_map(|entry| name.strip_prefix(entry.0).map(|rest| (entry, rest)));
+        let ((prefix, component, style), rest) = found?;
+        let renamed = match style {
+            Style::UNet => self.unet.rename(rest).map(|name| vec![(name, view.clone())]),
+            Style::Vae => self.vae.rename(rest, view),
+            Style::Clip => clip::rename(rest, view),
+            Style::OpenClip => self.open_clip.get(prefix)?.rename(rest, view),
+        };
+        renamed.map(|tensors| (*component, tensors))
+    }
+}

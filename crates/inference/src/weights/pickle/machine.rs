@@ -1,0 +1,412 @@
+//! The stack machine that reads a pickle.
+
+use super::globals::{self, Global};
+use super::{Id, Pickle, Storage, StoredTensor, Value};
+use crate::weights::malformed::Malformed;
+use std::collections::HashMap;
+
+/// The most values that one pickle may build. Checkpoints of Stable Diffusion need some tens of thousands.
+const MAX_VALUES: usize = 1 << 22;
+
+/// The longest name of a storage. PyTorch numbers them.
+const MAX_KEY: usize = 255;
+
+/// Where the one inert value is that all of them share.
+const INERT: Id = 0;
+
+/// Axes of a tensor; PyTorch has the same limit.
+const MAX_AXES: usize = 64;
+
+/// The highest version of the format; newer ones would have opcodes that this reader does not know.
+const HIGHEST_PROTOCOL: u8 = 5;
+
+type Result<T> = std::result::Result<T, Malformed>;
+
+/// Reads the pickle at the start of `bytes`, which may go on after it. Fails on bytes that are no pickle, on names outside
+/// the list of allowed ones, and on pickles that are larger than the limits.
+pub fn parse(bytes: &[u8]) -> Result<Pickle> {
+    let mut machine = Machine { bytes, values: vec![Value::Inert], ..Machine::default() };
+    loop {
+        let opcode = machine.byte()?;
+        if opcode == b'.' {
+            break;
+        }
+        machine.step(opcode)?;
+    }
+    let root = machine.pop()?;
+    Ok(Pickle { values: machine.values, root, length: machine.at })
+}
+
+fn error<T>(reason: impl Into<String>) -> Result<T> {
+    Err(Malformed(reason.into()))
+}
+
+#[derive(Default)]
+struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    values: Vec<Value>,
+    stack: Vec<Id>,
+    /// Heights of the stack at which a list of arguments begins.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+    /// Entries of lists that became dictionaries, which a short pickle could do to a long list again and again.
+    copied: usize,
+}
+
+impl<'a> Machine<'a> {
+    fn step(&mut self, opcode: u8) -> Result<()> {
+        match opcode {
+            0x80 => self.protocol(),
+            0x95 => self.take(8).map(|_| ()),
+            b'(' => Ok(self.marks.push(self.stack.len())),
+            b'0' => self.pop().map(|_| ()),
+            b'1' => self.pop_mark().map(|_| ()),
+            b'2' => self.top().map(|id| self.stack.push(id)),
+            b'N' | 0x88 | 0x89 | 0x8f => self.push_inert(),
+            b'G' => self.take(8).and_then(|_| self.push_inert()),
+            b'K' | b'M' | b'J' | 0x8a | 0x8b => self.integer(opcode),
+            b'X' | 0x8c | 0x8d | b'T' | b'U' => self.text(opcode),
+            b'B' | b'C' | 0x8e | 0x96 => self.binary(opcode),
+            b']' => self.push(Value::List(Vec::new())),
+            b'}' => self.push(Value::Dict(Vec::new())),
+            b')' => self.push(Value::Tuple(Vec::new())),
+            b'l' => self.pop_mark().and_then(|items| self.push(Value::List(items))),
+            b't' => self.pop_mark().and_then(|items| self.push(Value::Tuple(items))),
+            b'd' => self.pop_mark().and_then(|items| self.push(Value::Dict(pairs(&items)?))),
+            0x90 => self.pop_mark().map(|_| ()),
+            0x91 => self.pop_mark().and_then(|_| self.push_inert()),
+            0x85..=0x87 => self.short_tuple(usize::from(opcode - 0x84)),
+            b'a' => self.pop().and_then(|item| self.append(&[item])),
+            b'e' => self.pop_mark().and_then(|items| self.append(&items)),
+            b's' => self.pop_many(2).and_then(|items| self.set_items(&items)),
+            b'u' => self.pop_mark().and_then(|items| self.set_items(&items)),
+            b'q' | b'r' | 0x94 => self.memoize(opcode),
+            b'h' | b'j' => self.recall(opcode),
+            b'c' | 0x93 => self.global(opcode),
+            b'R' | 0x81 => self.pop_many(2).and_then(|call| self.call(call[0], call[1])),
+            0x92 => self.pop_many(3).and_then(|call| self.call(call[0], call[1])),
+            // The state of an object: the attributes of a dictionary, or what makes an inert value what it was.
+            b'b' => self.pop().and_then(|_| self.top()).map(|_| ()),
+            b'Q' => self.persistent(),
+            _ => error(format!("opcode 0x{opcode:02x} at byte {} is not supported", self.at - 1)),
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some(taken) = rest.get(..count) else {
+            return error(format!("the pickle ends at byte {}, in the middle", self.bytes.len()));
+        };
+        self.at += count;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    /// An unsigned little-endian number of `count` bytes, at most eight.
+    fn number(&mut self, count: usize) -> Result<u64> {
+        Ok(self.take(count)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    fn block(&mut self, length_bytes: usize) -> Result<&'a [u8]> {
+        let length = self.number(length_bytes)?;
+        // A length that does not fit is longer than the file.
+        self.take(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    fn line(&mut self) -> Result<&'a str> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = self.take(length)?;
+        self.take(1)?;
+        std::str::from_utf8(line).or_else(|_| error(format!("a name before byte {} is not UTF-8", self.at)))
+    }
+
+    fn push_inert(&mut self) -> Result<()> {
+        self.stack.push(INERT);
+        Ok(())
+    }
+
+    fn push(&mut self, value: Value) -> Result<()> {
+        if self.values.len() >= MAX_VALUES {
+            return error(format!("more than {MAX_VALUES} values"));
+        }
+        // Below the limit, which fits.
+        self.stack.push(self.values.len() as Id);
+        self.values.push(value);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Result<Id> {
+        self.pop_many(1).map(|ids| ids[0])
+    }
+
+    /// The uppermost `count` values, the deepest first. Those below a mark are out of reach.
+    fn pop_many(&mut self, count: usize) -> Result<Vec<Id>> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        match self.stack.len().checked_sub(count) {
+            Some(start) if start >= floor => Ok(self.stack.split_off(start)),
+            _ => error(format!("the stack is empty at byte {}", self.at)),
+        }
+    }
+
+    fn pop_mark(&mut self) -> Result<Vec<Id>> {
+        match self.marks.pop() {
+            Some(mark) => Ok(self.stack.split_off(mark.min(self.stack.len()))),
+            None => error(format!("no mark on the stack at byte {}", self.at)),
+        }
+    }
+
+    fn top(&self) -> Result<Id> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        let top = self.stack.last().filter(|_| self.stack.len() > floor);
+        top.copied().map_or_else(|| error(format!("the stack is empty at byte {}", self.at)), Ok)
+    }
+
+    fn value(&self, id: Id) -> &Value {
+        self.values.get(id as usize).unwrap_or(&Value::Inert)
+    }
+
+    fn protocol(&mut self) -> Result<()> {
+        match self.byte()? {
+            0..=HIGHEST_PROTOCOL => Ok(()),
+            version => error(format!("pickle protocol {version}, expected at most {HIGHEST_PROTOCOL}")),
+        }
+    }
+
+    fn integer(&mut self, opcode: u8) -> Result<()> {
+        let value = match opcode {
+            b'K' => Value::Int(self.number(1)? as i64),
+            b'M' => Value::Int(self.number(2)? as i64),
+            b'J' => Value::Int(i64::from(self.number(4)? as u32 as i32)),
+            _ => long(self.block(if opcode == 0x8a { 1 } else { 4 })?),
+        };
+        self.push(value)
+    }
+
+    fn text(&mut self, opcode: u8) -> Result<()> {
+        let bytes = match opcode {
+            b'U' | 0x8c => self.block(1)?,
+            b'X' | b'T' => self.block(4)?,
+            _ => self.block(8)?,
+        };
+        // The byte strings of Python 2 need not be UTF-8; then they are no name of a tensor.
+        self.push(Value::Text(String::from_utf8_lossy(bytes).into_owned()))
+    }
+
+    fn binary(&mut self, opcode: u8) -> Result<()> {
+        let bytes = match opcode {
+            b'C' => self.block(1)?,
+            b'B' => self.block(4)?,
+            _ => self.block(8)?,
+        };
+        self.push(Value::Bytes(bytes.to_vec()))
+    }
+
+    fn short_tuple(&mut self, count: usize) -> Result<()> {
+        let items = self.pop_many(count)?;
+        self.push(Value::Tuple(items))
+    }
+
+    fn append(&mut self, items: &[Id]) -> Result<()> {
+        let list = self.top()? as usize;
+        match self.values.get_mut(list) {
+            Some(Value::List(list)) => Ok(list.extend(items)),
+            Some(Value::Inert) => Ok(()),
+            _ => error(format!("something is appended to what is no list at byte {}", self.at)),
+        }
+    }
+
+    fn set_items(&mut self, items: &[Id]) -> Result<()> {
+        let entries = pairs(items)?;
+        let dict = self.top()? as usize;
+        match self.values.get_mut(dict) {
+            Some(Value::Dict(dict)) => Ok(dict.extend(entries)),
+            Some(Value::Inert) => Ok(()),
+            _ => error(format!("an entry is set in what is no dictionary at byte {}", self.at)),
+        }
+    }
+
+    fn memoize(&mut self, opcode: u8) -> Result<()> {
+        let slot = match opcode {
+            b'q' => self.number(1)? as u32,
+            b'r' => self.number(4)? as u32,
+            _ => self.memo.len() as u32,
+        };
+        let top = self.top()?;
+        self.memo.insert(slot, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, opcode: u8) -> Result<()> {
+        let slot = self.number(if opcode == b'h' { 1 } else { 4 })? as u32;
+        match self.memo.get(&slot) {
+            Some(id) => Ok(self.stack.push(*id)),
+            None => error(format!("memo {slot} is read at byte {} before it is written", self.at)),
+        }
+    }
+
+    fn global(&mut self, opcode: u8) -> Result<()> {
+        let (module, name) = if opcode == b'c' {
+            (self.line()?.to_owned(), self.line()?.to_owned())
+        } else {
+            let names = self.pop_many(2)?;
+            match (self.value(names[0]), self.value(names[1])) {
+                (Value::Text(module), Value::Text(name)) => (module.clone(), name.clone()),
+                _ => return error(format!("a global at byte {} is not named by texts", self.at)),
+            }
+        };
+        match globals::find(&module, &name) {
+            Some(global) => self.push(Value::Global(global)),
+            None => error(format!("refers to {module}.{name}, which is not on the list of what a checkpoint may hold")),
+        }
+    }
+
+    /// Notes what calling `function` with `arguments` would have made.
+    fn call(&mut self, function: Id, arguments: Id) -> Result<()> {
+        let global = match self.value(function) {
+            Value::Global(global) => *global,
+            // A method or an object of a class that is inert itself.
+            Value::Inert => Global::Inert,
+            _ => return error(format!("what is called at byte {} is no function", self.at)),
+        };
+        let Value::Tuple(arguments) = self.value(arguments) else {
+            return error(format!("the arguments of a call at byte {} are no tuple", self.at));
+        };
+        // As many as are looked at: a long tuple could be passed again and again.
+        let arguments: Vec<Id> = arguments.iter().copied().take(4).collect();
+        self.make(global, &arguments)
+    }
+
+    fn make(&mut self, global: Global, arguments: &[Id]) -> Result<()> {
+        match (global, arguments) {
+            (Global::OrderedDict, []) => self.push(Value::Dict(Vec::new())),
+            (Global::OrderedDict, [entries, ..]) => {
+                let entries = self.entries(*entries)?;
+                self.copied += entries.len();
+                if self.copied > MAX_VALUES {
+                    return error(format!("more than {MAX_VALUES} values"));
+                }
+                self.push(Value::Dict(entries))
+            }
+            (Global::RebuildTensor, [storage, offset, size, stride, ..]) => {
+                let tensor = self.tensor(*storage, *offset, *size, *stride)?;
+                self.push(tensor)
+            }
+            (Global::RebuildParameter, [tensor, ..]) => Ok(self.stack.push(*tensor)),
+            (Global::RebuildFromType, [function, _, arguments, ..]) => self.rebuild_from_type(*function, *arguments),
+            (Global::Inert, _) => self.push_inert(),
+            _ => error(format!("a tensor at byte {} is rebuilt from too few arguments", self.at)),
+        }
+    }
+
+    /// One level only: a function that rebuilds a tensor, not another that rebuilds from a type.
+    fn rebuild_from_type(&mut self, function: Id, arguments: Id) -> Result<()> {
+        match self.value(function) {
+            Value::Global(Global::RebuildFromType) => error("a tensor is rebuilt from a type twice"),
+            _ => self.call(function, arguments),
+        }
+    }
+
+    /// The pairs that an ordered dictionary is made of.
+    fn entries(&self, list: Id) -> Result<Vec<(Id, Id)>> {
+        let Value::List(items) = self.value(list) else {
+            return error(format!("a dictionary at byte {} is made of no list", self.at));
+        };
+        let pair = |id: &Id| match self.value(*id) {
+            Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
+            _ => error(format!("a dictionary at byte {} is made of something else than pairs", self.at)),
+        };
+        items.iter().map(pair).collect()
+    }
+
+    fn tensor(&self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<Value> {
+        let Value::Storage(storage) = self.value(storage) else {
+            return error(format!("a tensor at byte {} has no storage", self.at));
+        };
+        let Value::Int(offset @ 0..) = *self.value(offset) else {
+            return error(format!("a tensor at byte {} begins at no position in its storage", self.at));
+        };
+        let (shape, strides) = (self.sizes(size)?, self.sizes(stride)?);
+        if shape.len() != strides.len() {
+            return error(format!(
+                "a tensor at byte {} has {} axes, but {} strides",
+                self.at,
+                shape.len(),
+                strides.len()
+            ));
+        }
+        let storage = (**storage).clone();
+        Ok(Value::Tensor(Box::new(StoredTensor { storage, offset: offset as u64, shape, strides })))
+    }
+
+    fn sizes(&self, tuple: Id) -> Result<Vec<usize>> {
+        let problem = || Malformed(format!("a tensor at byte {} has a shape or strides that are no sizes", self.at));
+        let Value::Tuple(items) = self.value(tuple) else { return Err(problem()) };
+        if items.len() > MAX_AXES {
+            return error(format!(
+                "a tensor at byte {} has {} axes, expected at most {MAX_AXES}",
+                self.at,
+                items.len()
+            ));
+        }
+        let size = |id: &Id| match self.value(*id) {
+            Value::Int(size) => usize::try_from(*size).map_err(|_| problem()),
+            _ => Err(problem()),
+        };
+        items.iter().map(size).collect()
+    }
+
+    /// A storage: `("storage", type, key, location, elements)`. Files of the old format add `None`, or a part of another
+    /// storage, which is so old that no model has it.
+    fn persistent(&mut self) -> Result<()> {
+        let id = self.pop()?;
+        let Value::Tuple(parts) = self.value(id) else {
+            return error(format!("a storage at byte {} is no tuple", self.at));
+        };
+        let parts: Vec<&Value> = parts.iter().take(6).map(|id| self.value(*id)).collect();
+        let storage = match parts[..] {
+            [
+                Value::Text(kind),
+                Value::Global(Global::Storage(dtype)),
+                Value::Text(key),
+                _,
+                Value::Int(elements @ 0..),
+            ]
+            | [
+                Value::Text(kind),
+                Value::Global(Global::Storage(dtype)),
+                Value::Text(key),
+                _,
+                Value::Int(elements @ 0..),
+                Value::Inert,
+            ] if kind == "storage" && key.len() <= MAX_KEY => {
+                Storage { key: key.clone(), dtype: *dtype, elements: *elements as u64 }
+            }
+            _ => return error(format!("a storage at byte {} is not described as PyTorch does", self.at)),
+        };
+        self.push(Value::Storage(Box::new(storage)))
+    }
+}
+
+fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {
+    let (pairs, rest) = items.as_chunks::<2>();
+    if rest.is_empty() {
+        Ok(pairs.iter().map(|[key, value]| (*key, *value)).collect())
+    } else {
+        error("a key without a value")
+    }
+}
+
+/// A signed little-endian number.
+fn long(bytes: &[u8]) -> Value {
+    if bytes.len() > 8 {
+        return Value::Long(bytes.to_vec());
+    }
+    let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+    let filler = if negative { u64::MAX } else { 0 };
+    Value::Int(bytes.iter().rev().fold(filler, |number, byte| number << 8 | u64::from(*byte)) as i64)
+}

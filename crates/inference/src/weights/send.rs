@@ -1,0 +1,23 @@
+//! What differs between a host with threads and a page without them: whether futures and sources must be `Send`.
+
+use std::pin::Pin;
+
+/// A boxed future: `Send` on a host, not on `wasm32`, where promises stay on their thread.
+#[cfg(not(target_arch = "wasm32"))]
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A boxed future: `Send` on a host, not on `wasm32`, where promises stay on their thread.
+#[cfg(target_arch = "wasm32")]
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// `Send + Sync` on a host; every type on `wasm32`.
+#[cfg(not(target_arch = "wasm32"))]
+pub trait WasmNotSend: Send + Sync {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<T: Send + Sync + ?Sized> WasmNotSend for T {}
+
+/// `Send + Sync` on a host; every type on `wasm32`.
+#[cfg(target_arch = "wasm32")]
+pub trait WasmNotSend {}
+#[cfg(target_arch = "wasm32")]
+impl<T: ?Sized> WasmNotSend for T {}

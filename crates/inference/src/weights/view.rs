@@ -1,0 +1,273 @@
+//! `TensorView`: where one tensor lies in a file. Renaming, slicing, transposing and reshaping change the view, not bytes.
+
+use crate::DType;
+use std::ops::Range;
+
+/// The element type of a tensor as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoredType {
+    /// 64-bit float; loaded as `f32`.
+    F64,
+    /// 32-bit float.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// Integers and booleans: listed, but never loaded as weights.
+    Integer {
+        /// The name as safetensors spells it.
+        name: &'static str,
+        /// Bits of one element.
+        bits: u8,
+    },
+    /// Other floats, which cannot be read as weights.
+    Other {
+        /// The name as safetensors spells it.
+        name: &'static str,
+        /// Bits of one element.
+        bits: u8,
+    },
+}
+
+/// Every type that safetensors 0.8 has.
+const TYPES: [(&str, StoredType); 23] = {
+    const fn integer(name: &'static str, bits: u8) -> (&'static str, StoredType) {
+        (name, StoredType::Integer { name, bits })
+    }
+    const fn other(name: &'static str, bits: u8) -> (&'static str, StoredType) {
+        (name, StoredType::Other { name, bits })
+    }
+    [
+        ("F32", StoredType::F32),
+        ("F16", StoredType::F16),
+        ("BF16", StoredType::Bf16),
+        ("F64", StoredType::F64),
+        integer("BOOL", 8),
+        integer("U8", 8),
+        integer("I8", 8),
+        integer("U16", 16),
+        integer("I16", 16),
+        integer("U32", 32),
+        integer("I32", 32),
+        integer("U64", 64),
+        integer("I64", 64),
+        other("F8_E4M3", 8),
+        other("F8_E5M2", 8),
+        other("F8_E8M0", 8),
+        other("F8_E4M3FNUZ", 8),
+        other("F8_E5M2FNUZ", 8),
+        other("F6_E2M3", 6),
+        other("F6_E3M2", 6),
+        other("F4", 4),
+        other("C64", 64),
+        other("C128", 128),
+    ]
+};
+
+impl StoredType {
+    /// The type with this name in a safetensors header.
+    pub fn from_name(name: &str) -> Option<Self> {
+        TYPES.iter().find(|(known, _)| *known == name).map(|(_, dtype)| *dtype)
+    }
+
+    /// Its name in a safetensors header.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "F64",
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::Integer { name, .. } | Self::Other { name, .. } => name,
+        }
+    }
+
+    /// Bits of one element.
+    pub fn bits(self) -> u64 {
+        match self {
+            Self::F64 => 64,
+            Self::F32 => 32,
+            Self::F16 | Self::Bf16 => 16,
+            Self::Integer { bits, .. } | Self::Other { bits, .. } => u64::from(bits),
+        }
+    }
+
+    /// The type that a weight of this type has in memory; `None` for what is no weight.
+    pub fn weight_type(self) -> Option<DType> {
+        match self {
+            Self::F64 | Self::F32 => Some(DType::F32),
+            Self::F16 => Some(DType::F16),
+            Self::Bf16 => Some(DType::Bf16),
+            Self::Integer { .. } | Self::Other { .. } => None,
+        }
+    }
+}
+
+/// Type, shape and place of one tensor in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorView {
+    dtype: StoredType,
+    shape: Vec<usize>,
+    /// Elements between neighbours, one for each axis.
+    strides: Vec<usize>,
+    /// Which of the index's sources it is in.
+    source: usize,
+    /// Of the first element, in bytes from the start of the source.
+    offset: u64,
+}
+
+impl TensorView {
+    /// A tensor whose elements lie one after the other in row-major order. `None` if the sizes overflow.
+    pub(super) fn new(dtype: StoredType, shape: Vec<usize>, offset: u64) -> Option<Self> {
+        let strides = row_major(&shape)?;
+        Self::strided(dtype, shape, strides, offset)
+    }
+
+    /// A tensor whose elements lie `strides` elements apart. `None` if the sizes overflow or there is not one stride for
+    /// each axis.
+    pub(super) fn strided(dtype: StoredType, shape: Vec<usize>, strides: Vec<usize>, offset: u64) -> Option<Self> {
+        if shape.len() != strides.len() {
+            return None;
+        }
+        let view = Self { dtype, shape, strides, source: 0, offset };
+        view.shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size))?;
+        view.checked_range().map(|_| view)
+    }
+
+    /// The type that it is stored in.
+    pub fn dtype(&self) -> StoredType {
+        self.dtype
+    }
+
+    /// The sizes of its axes, as the file has them: convolution kernels are `[out, in, kh, kw]`.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The size of the numbers alone, in bytes.
+    pub fn bytes(&self) -> u64 {
+        (self.elements() as u64).saturating_mul(self.dtype.bits()).div_ceil(8)
+    }
+
+    pub(super) fn strides(&self) -> &[usize] {
+        &self.strides
+    }
+
+    pub(super) fn source(&self) -> usize {
+        self.source
+    }
+
+    pub(super) fn in_source(self, source: usize) -> Self {
+        Self { source, ..self }
+    }
+
+    /// The bytes of the source from the first to the last element.
+    pub(super) fn range(&self) -> Range<u64> {
+        // Checked when the view was made.
+        self.checked_range().unwrap_or(self.offset..self.offset)
+    }
+
+    fn checked_range(&self) -> Option<Range<u64>> {
+        let mut last = 0_u64;
+        for (size, stride) in self.shape.iter().zip(&self.strides) {
+            let Some(steps) = size.checked_sub(1) else { return Some(self.offset..self.offset) };
+            last = last.checked_add((steps as u64).checked_mul(*stride as u64)?)?;
+        }
+        let bytes = last.checked_add(1)?.checked_mul(self.dtype.bits())?.div_ceil(8);
+        Some(self.offset..self.offset.checked_add(bytes)?)
+    }
+
+    /// Whether the elements lie one after the other in row-major order.
+    pub(super) fn is_contiguous(&self) -> bool {
+        let Some(expected) = row_major(&self.shape) else { return false };
+        // The stride of an axis with one entry is never used.
+        let mut axes = self.shape.iter().zip(self.strides.iter().zip(&expected));
+        self.elements() == 0 || axes.all(|(size, (stride, expected))| *size == 1 || stride == expected)
+    }
+
+    /// `count` entries of the first axis from `start` on.
+    pub(super) fn rows(&self, start: usize, count: usize) -> Option<Self> {
+        let (rows, stride) = (*self.shape.first()?, *self.strides.first()?);
+        if start.checked_add(count)? > rows {
+            return None;
+        }
+        let skipped = (start as u64).checked_mul(stride as u64)?.checked_mul(self.dtype.bits())?;
+        let mut view = Self { offset: self.offset.checked_add(skipped / 8)?, ..self.clone() };
+        view.shape[0] = count;
+        Some(view)
+    }
+
+    /// A matrix with its axes exchanged.
+    pub(super) fn transposed(&self) -> Option<Self> {
+        let ([rows, columns], [down, right]) = (*self.shape.as_array()?, *self.strides.as_array()?);
+        Some(Self { shape: vec![columns, rows], strides: vec![right, down], ..self.clone() })
+    }
+
+    /// Without the axes of one entry that follow the second: a 1x1 convolution as the matrix that it is.
+    pub(super) fn pointwise_as_matrix(&self) -> Option<Self> {
+        let (axes, rest) = self.shape.split_at_checked(2)?;
+        let ones = rest.iter().all(|size| *size == 1);
+        ones.then(|| Self { shape: axes.to_vec(), strides: self.strides[..2].to_vec(), ..self.clone() })
+    }
+}
+
+fn row_major(shape: &[usize]) -> Option<Vec<usize>> {
+    let mut strides = vec![1_usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].checked_mul(shape[axis].max(1))?;
+    }
+    Some(strides)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_and_types_are_one_to_one() {
+        for (name, dtype) in TYPES {
+            assert_eq!(dtype.name(), name);
+            assert_eq!(StoredType::from_name(name), Some(dtype));
+        }
+        assert_eq!(StoredType::from_name("F33"), None);
+    }
+
+    #[test]
+    fn views_of_a_matrix() {
+        let matrix = TensorView::new(StoredType::F16, vec![6, 4], 100).unwrap();
+        assert_eq!((matrix.range(), matrix.bytes()), (100..148, 48));
+        let rows = matrix.rows(2, 2).unwrap();
+        assert_eq!((rows.shape(), rows.range(), rows.is_contiguous()), (&[2, 4][..], 116..132, true));
+        let transposed = matrix.transposed().unwrap();
+        assert_eq!((transposed.shape(), transposed.range()), (&[4, 6][..], 100..148));
+        assert!(!transposed.is_contiguous() && transposed.transposed().unwrap() == matrix);
+        assert_eq!(matrix.rows(5, 2), None);
+        let kernel = TensorView::new(StoredType::F16, vec![6, 4, 1, 1], 100).unwrap();
+        assert_eq!(kernel.pointwise_as_matrix().unwrap(), matrix);
+        assert_eq!(TensorView::new(StoredType::F16, vec![6, 4, 3, 3], 100).unwrap().pointwise_as_matrix(), None);
+    }
+
+    #[test]
+    fn empty_and_scalar_tensors() {
+        let empty = TensorView::new(StoredType::F32, vec![3, 0, 2], 8).unwrap();
+        assert_eq!((empty.range(), empty.elements(), empty.is_contiguous()), (8..8, 0, true));
+        let scalar = TensorView::new(StoredType::F32, vec![], 8).unwrap();
+        assert_eq!((scalar.range(), scalar.elements()), (8..12, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_size_panics(shape in prop::collection::vec(any::<usize>(), 0..5), strides in prop::collection::vec(any::<usize>(), 0..5), offset: u64) {
+            for view in [TensorView::strided(StoredType::F64, shape.clone(), strides, offset), TensorView::new(StoredType::F64, shape, offset)].into_iter().flatten() {
+                let _ = (view.range(), view.elements(), view.bytes(), view.is_contiguous(), view.transposed());
+                let _ = (view.rows(1, usize::MAX), view.rows(0, 1), view.pointwise_as_matrix());
+            }
+        }
+    }
+}

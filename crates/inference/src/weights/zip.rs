@@ -1,0 +1,156 @@
+//! The table of contents of a ZIP archive (PKWARE's APPNOTE.TXT), with the 64-bit extension, read by range. PyTorch stores
+//! its files uncompressed, so that each is a range of the archive.
+
+use super::source::Source;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The longest table of contents that is read.
+const MAX_DIRECTORY: u64 = 1 << 28;
+
+/// The end record and the longest comment that may follow it.
+const MAX_END: u64 = 22 + 0xffff;
+
+/// A file of the archive, as the table of contents has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Where its local header starts.
+    header: u64,
+    size: u64,
+    /// Whether its bytes lie in the archive as they are.
+    stored: bool,
+}
+
+/// The files of an archive by name.
+pub(super) struct Archive<'a> {
+    source: &'a dyn Source,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl<'a> Archive<'a> {
+    pub(super) async fn open(source: &'a dyn Source) -> Result<Self> {
+        let length = source.len();
+        let end_start = length.saturating_sub(MAX_END);
+        let end = source.read(end_start..length).await?;
+        let at = end.windows(4).rposition(|window| window == b"PK\x05\x06");
+        let Some(record) = at.and_then(|at| Fields::new(&end, at, 22)) else {
+            return Err(cut_off(source));
+        };
+        let (mut count, mut size, mut start) = (record.short(10), record.long(12), record.long(16));
+        if count == 0xffff || size == 0xffff_ffff || start == 0xffff_ffff {
+            let locator = at.and_then(|at| at.checked_sub(20)).and_then(|at| Fields::new(&end, at, 20));
+            let locator = locator.filter(|locator| locator.long(0) == 0x0706_4b50).ok_or_else(|| cut_off(source))?;
+            let at = locator.quad(8);
+            let bytes = source.read(at..at.checked_add(56).ok_or_else(|| cut_off(source))?).await?;
+            let record = Fields::new(&bytes, 0, 56).filter(|record| record.long(0) == 0x0606_4b50);
+            let record = record.ok_or_else(|| cut_off(source))?;
+            (count, size, start) = (record.quad(32), record.quad(40), record.quad(48));
+        }
+        let stop = start.checked_add(size).filter(|stop| size <= MAX_DIRECTORY && *stop <= length);
+        let directory = source.read(start..stop.ok_or_else(|| cut_off(source))?).await?;
+        let entries = read_directory(&directory, count).ok_or_else(|| cut_off(source))?;
+        Ok(Self { source, entries })
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The bytes of the archive that are the file `name`.
+    pub(super) async fn range(&self, name: &str) -> Result<Range<u64>> {
+        let error = |reason: String| Error::format(self.source.name(), reason);
+        let entry = self.entries.get(name).ok_or_else(|| error(format!("{name} is missing in the archive")))?;
+        if !entry.stored {
+            return Err(error(format!("{name} is compressed, expected it stored")));
+        }
+        let header_end = entry.header.checked_add(30).ok_or_else(|| cut_off(self.source))?;
+        let header = self.source.read(entry.header..header_end).await?;
+        let Some(fields) = Fields::new(&header, 0, 30).filter(|fields| fields.long(0) == 0x0403_4b50) else {
+            return Err(error(format!("{name} is not where the archive says")));
+        };
+        let start = header_end + fields.short(26) + fields.short(28);
+        match start.checked_add(entry.size).filter(|stop| *stop <= self.source.len()) {
+            Some(stop) => Ok(start..stop),
+            None => Err(error(format!("{name} goes beyond the end of the file: the file is cut off"))),
+        }
+    }
+}
+
+fn cut_off(source: &dyn Source) -> Error {
+    Error::format(source.name(), "the archive has no valid table of contents: the file is cut off or damaged")
+}
+
+fn read_directory(bytes: &[u8], count: u64) -> Option<BTreeMap<String, Entry>> {
+    let mut entries = BTreeMap::new();
+    let mut at = 0;
+    for _ in 0..count {
+        let fields = Fields::new(bytes, at, 46).filter(|fields| fields.long(0) == 0x0201_4b50)?;
+        let [name, extra, comment] = [28, 30, 32].map(|field| fields.short(field) as usize);
+        let name_at = at + 46;
+        let extra_at = name_at + name;
+        let extra = bytes.get(extra_at..extra_at + extra)?;
+        let [packed, size, header] = sizes(&fields, extra)?;
+        let name = String::from_utf8_lossy(bytes.get(name_at..extra_at)?).into_owned();
+        // Neither compressed (method 0) nor encrypted (bit 0 of the flags).
+        let stored = fields.short(10) == 0 && fields.short(8) & 1 == 0 && packed == size;
+        entries.insert(name, Entry { header, size, stored });
+        at = extra_at + extra.len() + comment;
+    }
+    Some(entries)
+}
+
+/// Packed size, size and position; those that do not fit in 32 bits are in the extra field.
+fn sizes(fields: &Fields<'_>, extra: &[u8]) -> Option<[u64; 3]> {
+    let mut large = zip64_field(extra);
+    let mut read = |field: usize| match fields.long(field) {
+        0xffff_ffff => {
+            let (number, rest) = large.split_first_chunk::<8>()?;
+            large = rest;
+            Some(u64::from_le_bytes(*number))
+        }
+        small => Some(small),
+    };
+    // In the extra field, the size comes before the packed size.
+    let (size, packed, header) = (read(24)?, read(20)?, read(42)?);
+    Some([packed, size, header])
+}
+
+fn zip64_field(mut extra: &[u8]) -> &[u8] {
+    while let Some((head, rest)) = extra.split_first_chunk::<4>() {
+        let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
+        let Some((field, next)) = rest.split_at_checked(length) else { break };
+        if head[..2] == [1, 0] {
+            return field;
+        }
+        extra = next;
+    }
+    &[]
+}
+
+/// A record of fixed size with little-endian numbers.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// The record of `size` bytes at `at`. The fields that are asked for lie within the size.
+    fn new(bytes: &'a [u8], at: usize, size: usize) -> Option<Self> {
+        bytes.get(at..at.checked_add(size)?).map(Self)
+    }
+
+    fn number(&self, at: usize, size: usize) -> u64 {
+        let bytes = self.0.get(at..at + size).unwrap_or_default();
+        bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    fn short(&self, at: usize) -> u64 {
+        self.number(at, 2)
+    }
+
+    fn long(&self, at: usize) -> u64 {
+        self.number(at, 4)
+    }
+
+    fn quad(&self, at: usize) -> u64 {
+        self.number(at, 8)
+    }
+}

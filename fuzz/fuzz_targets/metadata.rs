@@ -1,0 +1,34 @@
+//! Picture files from strangers: their pixels, their generation parameters, and the text of those.
+
+#![no_main]
+
+use easel_inference::pipeline::{EncodeOptions, Image, ImageFormat, Limits, Parameters, read_metadata};
+use libfuzzer_sys::fuzz_target;
+
+/// Small, so that a run spends its time on parsing.
+const LIMITS: Limits = Limits { pixels: 1 << 14, bytes: 1 << 17 };
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        check_text(text);
+    }
+    if let Ok(Some(text)) = read_metadata(bytes) {
+        check_text(&text);
+    }
+    if let Ok(image) = Image::decode(bytes, &LIMITS) {
+        assert_eq!(image.rgb8.len(), image.width * image.height * 3);
+        let png = image.encode(ImageFormat::Png, &EncodeOptions::default()).expect("a decoded picture fits a PNG");
+        assert_eq!(Image::decode(&png, &LIMITS).expect("our own PNG"), image);
+    }
+});
+
+/// What was read, once it is written, is read again as the same.
+fn check_text(text: &str) {
+    let Ok(parameters) = text.parse::<Parameters>();
+    let written = parameters.to_string();
+    let Ok(again) = written.parse::<Parameters>();
+    // Fewer settings than make a line are left out when nothing but prompt is read.
+    if parameters.steps.is_some() && parameters.seed.is_some() && parameters.size.is_some() {
+        assert_eq!(again, parameters, "{written}");
+    }
+}

@@ -1,0 +1,15 @@
+//! Runs the golden folder `rng`.
+
+use std::path::Path;
+
+#[test]
+fn every_case_passes() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/rng");
+    let checks = easel_tests::rng::run(&dir).unwrap();
+    assert!(!checks.is_empty());
+    let failed: Vec<_> = checks.iter().filter(|check| !check.passed()).collect();
+    for check in &failed {
+        println!("{} {}: error {:.2e}, tolerance {:.2e}", check.case, check.tensor, check.error, check.tolerance);
+    }
+    assert!(failed.is_empty(), "{} of {} checks failed", failed.len(), checks.len());
+}
