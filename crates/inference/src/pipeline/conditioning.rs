@@ -16,11 +16,11 @@ pub(super) struct TextEncoder {
 /// The text encoders of a family.
 pub(super) enum TextEncoders {
     /// Stable Diffusion 1 and 2: the last hidden state of one encoder.
-    One(TextEncoder),
+    One(Box<TextEncoder>),
     /// SDXL: the last but one hidden states of two encoders side by side, and the second one's pooled embedding.
     Two {
-        first: TextEncoder,
-        second: TextEncoder,
+        first: Box<TextEncoder>,
+        second: Box<TextEncoder>,
         /// A negative prompt that is not given becomes zeros instead of the empty text.
         zeros_for_missing_negative: bool,
     },

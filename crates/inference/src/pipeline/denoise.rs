@@ -24,8 +24,7 @@ impl Pipeline {
         &self,
         start: Start,
         conditioning: &Conditioning,
-        mut sampler: Sampler,
-        noise: &mut Noise,
+        (mut sampler, noise): (Sampler, &mut Noise),
         (request, settings): (&Request, &Settings),
         share: Share,
         run: &mut Run<'_>,
@@ -49,7 +48,7 @@ impl Pipeline {
             }
             run.watcher.tensor(Probe::Latents(call - first_call), &latents);
             let step = share.done + call - first_call + 1;
-            let shown = request.preview_every > 0 && step % request.preview_every == 0;
+            let shown = request.preview_every > 0 && step.is_multiple_of(request.preview_every);
             let seen = if shown { Some(self.preview(&latents).await?) } else { None };
             run.progress(Phase::Denoise, step, share.of, seen);
         }

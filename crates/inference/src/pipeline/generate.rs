@@ -70,7 +70,8 @@ impl Pipeline {
         let calls = sampler.timesteps().len() - start.first_call;
         let share =
             Share { done: done.div_ceil(request.batch_size) * calls, of: all.div_ceil(request.batch_size) * calls };
-        let latents = self.denoise(start, &conditioning, sampler, &mut noise, (request, settings), share, run).await?;
+        let latents =
+            self.denoise(start, &conditioning, (sampler, &mut noise), (request, settings), share, run).await?;
 
         self.decode(&latents, done, request, settings, run).await
     }

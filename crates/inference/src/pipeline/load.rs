@@ -95,11 +95,11 @@ struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     async fn text(&mut self, run: &mut Run<'_>) -> Result<TextEncoders> {
-        let first = self.text_encoder(Component::TextEncoder, run).await?;
+        let first = Box::new(self.text_encoder(Component::TextEncoder, run).await?);
         if self.files.get(Component::TextEncoder2).is_none() {
             return Ok(TextEncoders::One(first));
         }
-        let second = self.text_encoder(Component::TextEncoder2, run).await?;
+        let second = Box::new(self.text_encoder(Component::TextEncoder2, run).await?);
         let zeros = self.files.model_index()["force_zeros_for_empty_prompt"].as_bool().unwrap_or(true);
         Ok(TextEncoders::Two { first, second, zeros_for_missing_negative: zeros })
     }

@@ -56,7 +56,7 @@ impl Start {
                 None if needs_mask => {
                     Err(Error::invalid("mask", "this model redraws parts of a picture and needs a mask"))
                 }
-                None => stage.from_image(init, sampler, noise),
+                None => stage.noised(init, sampler, noise),
                 Some(_) => stage.inpaint(init, needs_mask, sampler, noise),
             },
         }
@@ -78,7 +78,7 @@ impl Stage<'_> {
         [self.n, height / factor, width / factor, self.pipeline.autoencoder.latent_channels()]
     }
 
-    fn from_image(&self, init: &InitImage, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
+    fn noised(&self, init: &InitImage, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
         let first_call = first_call(sampler, init)?;
         let image_latents = self.encode(&self.picture(init)?, noise, self.request.one_generator)?;
         let noise = noise.draw(&self.latent_shape(), &self.pipeline.device)?;

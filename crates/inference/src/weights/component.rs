@@ -175,7 +175,7 @@ pub(super) async fn read_json(files: &dyn Files, path: &str) -> Result<Value> {
 mod tests {
     use super::*;
 
-    fn chosen<'a>(names: &[&'a str], variant: Option<&str>) -> Option<(String, Option<String>)> {
+    fn chosen(names: &[&str], variant: Option<&str>) -> Option<(String, Option<String>)> {
         choose(names, variant).map(|choice| (choice.name, choice.variant))
     }
 

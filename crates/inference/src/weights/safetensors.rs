@@ -9,6 +9,7 @@ use crate::{Error, Result};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ pub const MAX_HEADER: u64 = 100_000_000;
 
 /// Bytes before the header: its length, little-endian.
 const LENGTH_BYTES: u64 = 8;
+
+/// The entry of the header that is no tensor.
+const METADATA: &str = "__metadata__";
 
 /// What the header of a safetensors file says.
 #[derive(Clone, Debug, Default)]
@@ -141,13 +145,19 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
         let mut header = RawHeader::default();
         while let Some(name) = map.next_key::<String>()? {
-            if name == "__metadata__" {
+            if name == METADATA {
                 header.metadata = map.next_value()?;
-            } else if header.tensors.contains_key(&name) {
-                return Err(A::Error::custom(format!("tensor {name} is there twice")));
-            } else {
-                let tensor = map.next_value().map_err(|error| A::Error::custom(format!("tensor {name}: {error}")))?;
-                header.tensors.insert(name, tensor);
+                continue;
+            }
+            match header.tensors.entry(name) {
+                Entry::Occupied(entry) => {
+                    return Err(A::Error::custom(format!("tensor {} is there twice", entry.key())));
+                }
+                Entry::Vacant(entry) => {
+                    let named = |error| A::Error::custom(format!("tensor {}: {error}", entry.key()));
+                    let tensor = map.next_value().map_err(named)?;
+                    entry.insert(tensor);
+                }
             }
         }
         Ok(header)

@@ -308,7 +308,7 @@ fn the_environment_says_where_things_are() {
     );
     assert_eq!(hub(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/h")]).cache(), Path::new("/c"));
     assert!(matches!(Hub::from_variables(|_| None, None), Err(Error::Io { .. })));
-    assert!(format!("{:?}", set).contains("saved") == false, "tokens are not shown");
+    assert!(!format!("{set:?}").contains("saved"), "tokens are not shown");
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Map {
                 ("block_2", rest) => format!("mid_block.resnets.1.{}", resnet(rest)),
                 _ => return None,
             },
-            "down" => self.level("down_blocks", inner, |level| Some(level))?,
+            "down" => self.level("down_blocks", inner, Some)?,
             "up" => self.level("up_blocks", inner, |level| self.levels.checked_sub(level.checked_add(1)?))?,
             _ => return None,
         };

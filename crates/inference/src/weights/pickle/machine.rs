@@ -59,10 +59,10 @@ impl<'a> Machine<'a> {
         match opcode {
             0x80 => self.protocol(),
             0x95 => self.take(8).map(|_| ()),
-            b'(' => Ok(self.marks.push(self.stack.len())),
+            b'(' => self.mark(),
             b'0' => self.pop().map(|_| ()),
             b'1' => self.pop_mark().map(|_| ()),
-            b'2' => self.top().map(|id| self.stack.push(id)),
+            b'2' => self.top().and_then(|id| self.push_again(id)),
             b'N' | 0x88 | 0x89 | 0x8f => self.push_inert(),
             b'G' => self.take(8).and_then(|_| self.push_inert()),
             b'K' | b'M' | b'J' | 0x8a | 0x8b => self.integer(opcode),
@@ -125,8 +125,17 @@ impl<'a> Machine<'a> {
         std::str::from_utf8(line).or_else(|_| error(format!("a name before byte {} is not UTF-8", self.at)))
     }
 
+    fn mark(&mut self) -> Result<()> {
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
     fn push_inert(&mut self) -> Result<()> {
-        self.stack.push(INERT);
+        self.push_again(INERT)
+    }
+
+    fn push_again(&mut self, id: Id) -> Result<()> {
+        self.stack.push(id);
         Ok(())
     }
 
@@ -214,20 +223,22 @@ impl<'a> Machine<'a> {
     fn append(&mut self, items: &[Id]) -> Result<()> {
         let list = self.top()? as usize;
         match self.values.get_mut(list) {
-            Some(Value::List(list)) => Ok(list.extend(items)),
-            Some(Value::Inert) => Ok(()),
-            _ => error(format!("something is appended to what is no list at byte {}", self.at)),
+            Some(Value::List(list)) => list.extend(items),
+            Some(Value::Inert) => {}
+            _ => return error(format!("something is appended to what is no list at byte {}", self.at)),
         }
+        Ok(())
     }
 
     fn set_items(&mut self, items: &[Id]) -> Result<()> {
         let entries = pairs(items)?;
         let dict = self.top()? as usize;
         match self.values.get_mut(dict) {
-            Some(Value::Dict(dict)) => Ok(dict.extend(entries)),
-            Some(Value::Inert) => Ok(()),
-            _ => error(format!("an entry is set in what is no dictionary at byte {}", self.at)),
+            Some(Value::Dict(dict)) => dict.extend(entries),
+            Some(Value::Inert) => {}
+            _ => return error(format!("an entry is set in what is no dictionary at byte {}", self.at)),
         }
+        Ok(())
     }
 
     fn memoize(&mut self, opcode: u8) -> Result<()> {
@@ -243,8 +254,8 @@ impl<'a> Machine<'a> {
 
     fn recall(&mut self, opcode: u8) -> Result<()> {
         let slot = self.number(if opcode == b'h' { 1 } else { 4 })? as u32;
-        match self.memo.get(&slot) {
-            Some(id) => Ok(self.stack.push(*id)),
+        match self.memo.get(&slot).copied() {
+            Some(id) => self.push_again(id),
             None => error(format!("memo {slot} is read at byte {} before it is written", self.at)),
         }
     }
@@ -296,7 +307,7 @@ impl<'a> Machine<'a> {
                 let tensor = self.tensor(*storage, *offset, *size, *stride)?;
                 self.push(tensor)
             }
-            (Global::RebuildParameter, [tensor, ..]) => Ok(self.stack.push(*tensor)),
+            (Global::RebuildParameter, [tensor, ..]) => self.push_again(*tensor),
             (Global::RebuildFromType, [function, _, arguments, ..]) => self.rebuild_from_type(*function, *arguments),
             (Global::Inert, _) => self.push_inert(),
             _ => error(format!("a tensor at byte {} is rebuilt from too few arguments", self.at)),
