@@ -5,10 +5,12 @@ pub mod emoji;
 pub mod files;
 pub mod folders;
 pub mod modules;
+pub mod original;
 pub mod pipelines;
 pub mod rng;
 pub mod schedulers;
 pub mod tokenizer;
+pub mod torch;
 
 /// One tensor of a golden case, compared.
 #[derive(Clone, Debug)]

@@ -62,6 +62,10 @@ impl Case<'_> {
             self.push("refused", error, 0.0);
             return Ok(());
         }
+        if self.fields.get("nonfinite").is_some() && sampler.is_err() {
+            // diffusers gets NaN from this configuration: to refuse it is as good as to make sense of it.
+            return Ok(());
+        }
         let sampler = sampler?;
         self.check_schedule(&sampler, respaced);
         self.check_add_noise(&sampler, bank)?;
@@ -215,7 +219,9 @@ fn check_tables(path: &Path) -> Result<Vec<Check>> {
         });
         let got = SchedulerConfig::from_json(&config)?.alphas_cumprod();
         let error = absolute_error(&got, &entry.data);
-        checks.push(Check { case: "schedulers/tables".into(), tensor: name.into(), error, tolerance: 1.2e-7 });
+        // torch's vectorised square root, which the rescaling goes through, is not always correctly rounded.
+        let tolerance = if table.ends_with("_zero_snr") { 1e-6 } else { 0.0 };
+        checks.push(Check { case: "schedulers/tables".into(), tensor: name.into(), error, tolerance });
     }
     Ok(checks)
 }

@@ -1,12 +1,11 @@
-//! Scaled dot-product attention over a block of query rows at a time: the full score matrix never exists.
-//!
-//! FlashAttention's observation (<https://arxiv.org/abs/2205.14135>) at cache size: one task holds the scores of
-//! `QUERY_ROWS` rows against all keys of one head.
+//! Scaled dot-product attention with an online softmax over blocks of keys (FlashAttention,
+//! <https://arxiv.org/abs/2205.14135>): neither the scores nor a row of them ever exists as a whole.
 
-use crate::activation::exp;
-use crate::linear::{Matrix, product_add};
-use crate::parallel::for_each_chunk;
-use crate::simd::vectorised;
+use crate::gemm::{Addend, Lines, Scratch, Tile, TileColumns, pack_panel, with_scratch};
+use crate::math::exp2_of_negative;
+use crate::parallel::{Shared, for_each_chunk, for_each_task};
+use crate::simd::{Kernel, Simd, load_some, store_some};
+use crate::{Level, Weight};
 
 /// The geometry of an attention call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,74 +20,303 @@ pub struct AttentionShape {
     pub heads: usize,
     /// Width of one head.
     pub width: usize,
-    /// Factor on the scores, usually `1 / sqrt(width)`.
+    /// Factor on the scores, above zero; usually `1 / sqrt(width)`.
     pub scale: f32,
     /// Whether a query sees only keys up to its own position.
     pub causal: bool,
 }
 
-const QUERY_ROWS: usize = 64;
+/// Queries of one task: a multiple of every level's tile rows.
+const QUERIES: usize = 48;
+/// Keys of one step of the online softmax: a multiple of every level's tile columns.
+const KEYS: usize = 256;
+/// Distance between rows of scores: not a power of two, whose rows would share cache sets.
+const SCORE_ROW: usize = KEYS + 16;
 
 /// `softmax(q k^T * scale) v` for every head: `q[batch, queries, heads * width]`, `k` and `v` `[batch, keys, heads * width]`.
 pub fn attention(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, out: &mut [f32]) {
-    let AttentionShape { batch, queries, keys, heads, width, .. } = *shape;
+    let AttentionShape { batch, queries, keys, heads, width, scale, .. } = *shape;
     let hidden = heads * width;
     assert_eq!((q.len(), out.len()), (batch * queries * hidden, batch * queries * hidden));
     assert_eq!((k.len(), v.len()), (batch * keys * hidden, batch * keys * hidden));
-    for (b, out) in out.chunks_mut((queries * hidden).max(1)).enumerate() {
-        for_each_chunk(out, QUERY_ROWS * hidden, |block, out| {
-            let first = block * QUERY_ROWS;
-            let rows = out.len() / hidden;
-            let mut scores = vec![0.0; rows * keys];
-            out.fill(0.0);
-            for head in 0..heads {
-                let q = Matrix { data: &q[(b * queries + first) * hidden + head * width..], row: hidden, column: 1 };
-                let k = Matrix { data: &k[b * keys * hidden + head * width..], row: 1, column: hidden };
-                let v = Matrix { data: &v[b * keys * hidden + head * width..], row: hidden, column: 1 };
-                scores.fill(0.0);
-                product_add([rows, keys, width], q, k, &mut scores, keys, gemm::Parallelism::None);
-                for (i, row) in scores.chunks_mut(keys).enumerate() {
-                    let visible = if shape.causal { (first + i + 1).min(keys) } else { keys };
-                    softmax(&mut row[..visible], shape.scale);
-                    row[visible..].fill(0.0);
+    assert!(scale > 0.0);
+    if out.is_empty() || keys == 0 {
+        return out.fill(0.0);
+    }
+    let level = Level::current();
+    let packed = PackedHeads::new(level, k, v, shape);
+    let blocks = queries.div_ceil(QUERIES);
+    let out = Shared::new(out);
+    for_each_task(batch * heads * blocks, |task| {
+        let (head, first) = (task / blocks, task % blocks * QUERIES);
+        let rows = QUERIES.min(queries - first);
+        let task = Task { q, shape, packed: &packed, head, first, rows, out };
+        with_scratch(|scratch| level.run(TaskKernel { task, scratch }));
+    });
+}
+
+/// Keys and values of all heads as panels for the matrix product.
+struct PackedHeads {
+    /// `[batch * heads][key panel][width][columns]`.
+    keys: Lines,
+    keys_per_head: usize,
+    /// `[batch * heads][width panel][keys][columns]`.
+    values: Lines,
+    values_per_head: usize,
+}
+
+impl PackedHeads {
+    fn new(level: Level, k: &[f32], v: &[f32], shape: &AttentionShape) -> Self {
+        let AttentionShape { batch, keys, heads, width, .. } = *shape;
+        let columns = level.run(TileColumns);
+        let keys_per_head = keys.next_multiple_of(columns) * width;
+        let values_per_head = width.next_multiple_of(columns) * keys;
+        let mut packed = Self {
+            keys: Lines::zeros(batch * heads * keys_per_head),
+            keys_per_head,
+            values: Lines::zeros(batch * heads * values_per_head),
+            values_per_head,
+        };
+        let len = batch * heads * keys_per_head;
+        for_each_chunk(&mut packed.keys.at_least(len)[..len], keys_per_head, |head, out| {
+            let rows = &k[head / heads * keys * heads * width + head % heads * width..];
+            level.run(PackKeys { rows, shape, out });
+        });
+        let len = batch * heads * values_per_head;
+        for_each_chunk(&mut packed.values.at_least(len)[..len], values_per_head, |head, out| {
+            let rows = &v[head / heads * keys * heads * width + head % heads * width..];
+            for (panel, out) in out.chunks_exact_mut(keys * columns).enumerate() {
+                let (from, count) = (panel * columns, columns.min(width - panel * columns));
+                for (row, out) in rows.chunks(heads * width).zip(out.chunks_exact_mut(columns)) {
+                    out[..count].copy_from_slice(&row[from..from + count]);
                 }
-                let scores = Matrix { data: &scores, row: keys, column: 1 };
-                product_add([rows, width, keys], scores, v, &mut out[head * width..], hidden, gemm::Parallelism::None);
             }
         });
+        packed
     }
 }
 
-vectorised! {
-    /// `softmax(row * scale)` in place; the maximum is taken away first, so that nothing overflows.
-    fn softmax(row: &mut [f32], scale: f32) {
-        /// So many running values, because a single one would chain every step to the one before it.
-        const LANES: usize = 16;
-        let mut largest = [f32::NEG_INFINITY; LANES];
-        for chunk in row.chunks(LANES) {
-            for (max, x) in largest.iter_mut().zip(chunk) {
-                *max = if *x > *max { *x } else { *max };
-            }
-        }
-        let mut max = f32::NEG_INFINITY;
-        for x in largest {
-            max = if x > max { x } else { max };
-        }
-        let max = max * scale;
-        let mut sums = [0.0; LANES];
-        for chunk in row.chunks_mut(LANES) {
-            for (sum, x) in sums.iter_mut().zip(chunk) {
-                *x = exp(*x * scale - max);
-                *sum += *x;
-            }
-        }
-        let mut total = 0.0;
-        for sum in sums {
-            total += sum;
-        }
-        let inverse = 1.0 / total;
-        for x in row {
-            *x *= inverse;
+struct PackKeys<'a> {
+    rows: &'a [f32],
+    shape: &'a AttentionShape,
+    out: &'a mut [f32],
+}
+
+impl Kernel for PackKeys<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let AttentionShape { keys, heads, width, .. } = *self.shape;
+        for (panel, out) in self.out.chunks_exact_mut(width * S::TILE_COLUMNS).enumerate() {
+            pack_panel(s, Weight::F32(self.rows), [keys, heads * width], panel, [0, width], out);
         }
     }
+}
+
+/// A block of queries of one head.
+struct Task<'a> {
+    q: &'a [f32],
+    shape: &'a AttentionShape,
+    packed: &'a PackedHeads,
+    /// Sequence and head in one number.
+    head: usize,
+    first: usize,
+    rows: usize,
+    out: Shared<f32>,
+}
+
+struct TaskKernel<'a> {
+    task: Task<'a>,
+    scratch: &'a mut Scratch,
+}
+
+/// What a block of queries carries from keys to keys.
+struct State<'a> {
+    /// `[QUERIES][SCORE_ROW]`: scores, then their exponentials.
+    scores: &'a mut [f32],
+    /// `[QUERIES][panels * columns]`: the weighted sum of values.
+    sums: &'a mut [f32],
+    /// Largest score so far, in powers of two.
+    largest: [f32; QUERIES],
+    /// Sum of exponentials so far.
+    total: [f32; QUERIES],
+}
+
+impl Kernel for TaskKernel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let task = self.task;
+        let AttentionShape { queries, keys, heads, width, causal, .. } = *task.shape;
+        let padded = width.next_multiple_of(S::TILE_COLUMNS);
+        let buffer = self.scratch.buffer.at_least(QUERIES * (SCORE_ROW + padded));
+        let (scores, sums) = buffer.split_at_mut(QUERIES * SCORE_ROW);
+        let sums = &mut sums[..QUERIES * padded];
+        // The rows missing in the last tile are computed from the last query, and thrown away.
+        let pointers = &mut self.scratch.pointers;
+        pointers.clear();
+        for row in 0..QUERIES {
+            let row = (task.head / heads) * queries + task.first + row.min(task.rows - 1);
+            pointers.push(task.q[row * heads * width + task.head % heads * width..][..width].as_ptr());
+        }
+        pointers.extend(scores.chunks_exact(SCORE_ROW).map(|row| row.as_ptr()));
+        let (q, p) = pointers.split_at(QUERIES);
+        let mut state = State { scores, sums, largest: [f32::NEG_INFINITY; QUERIES], total: [0.0; QUERIES] };
+        let end = if causal { keys.min(task.first + task.rows) } else { keys };
+        for start in (0..end).step_by(KEYS) {
+            let count = KEYS.min(keys - start);
+            // SAFETY: `q` leads to `QUERIES` rows of `width`, `p` to the rows of `scores`.
+            unsafe {
+                task.multiply_keys(s, start, count, q, &mut state);
+                task.softmax(s, start, count, &mut state);
+                task.multiply_values(s, start, count, p, &mut state);
+            }
+        }
+        task.finish(s, &state);
+    }
+}
+
+impl Task<'_> {
+    /// `scores = q k^T` for the keys `start..start + count`.
+    ///
+    /// # Safety
+    /// `q` must hold `QUERIES` pointers to `width` floats.
+    #[inline(always)]
+    unsafe fn multiply_keys<S: Simd>(&self, s: S, start: usize, count: usize, q: &[*const f32], state: &mut State<'_>) {
+        let width = self.shape.width;
+        let panel = width * S::TILE_COLUMNS;
+        let head = &self.packed.keys.as_slice()[self.head * self.packed.keys_per_head..][..self.packed.keys_per_head];
+        let panels = &head[start / S::TILE_COLUMNS * panel..][..count.div_ceil(S::TILE_COLUMNS) * panel];
+        for (i, weights) in panels.chunks_exact(panel).enumerate() {
+            for row in (0..self.rows).step_by(S::TILE_ROWS) {
+                let tile = Tile {
+                    rows: S::TILE_ROWS,
+                    pointers: q[row..].as_ptr(),
+                    tap_stride: QUERIES,
+                    channels: width,
+                    k: [0, width],
+                    weights: weights.as_ptr(),
+                    added: [Addend::NONE; 2],
+                    out: state.scores[row * SCORE_ROW + i * S::TILE_COLUMNS..].as_mut_ptr(),
+                    out_row: SCORE_ROW,
+                };
+                // SAFETY: `QUERIES` is a multiple of the tile's rows and `KEYS` of its columns.
+                unsafe { s.multiply_tile(&tile) };
+            }
+        }
+    }
+
+    /// Turns scores into exponentials of their distance to the largest so far, and rescales what was summed before.
+    #[inline(always)]
+    fn softmax<S: Simd>(&self, s: S, start: usize, count: usize, state: &mut State<'_>) {
+        let scale = self.shape.scale * std::f32::consts::LOG2_E;
+        let padded = count.next_multiple_of(S::LANES);
+        let width = state.sums.len() / QUERIES;
+        for row in 0..self.rows {
+            let scores = &mut state.scores[row * SCORE_ROW..][..padded];
+            let visible =
+                if self.shape.causal { (self.first + row + 1).saturating_sub(start).min(count) } else { count };
+            scores[visible..].fill(f32::NEG_INFINITY);
+            let before = state.largest[row];
+            let largest = before.max(largest_of(s, scores) * scale);
+            let total = exponentials(s, scores, scale, largest);
+            scores[visible..].fill(0.0);
+            state.largest[row] = largest;
+            if start == 0 || largest == before {
+                state.total[row] += total;
+                continue;
+            }
+            let factor = exp2_of_negative(s, s.splat(before - largest));
+            state.total[row] = state.total[row] * s.largest(factor) + total;
+            for sums in state.sums[row * width..][..width].chunks_exact_mut(S::LANES) {
+                // SAFETY: the chunk holds `LANES` elements.
+                unsafe { s.store(sums.as_mut_ptr(), s.mul(s.load(sums.as_ptr()), factor)) };
+            }
+        }
+    }
+
+    /// `sums += exponentials * v` for the keys `start..start + count`.
+    ///
+    /// # Safety
+    /// `p` must hold `QUERIES` pointers to `KEYS` floats.
+    #[inline(always)]
+    unsafe fn multiply_values<S: Simd>(
+        &self,
+        s: S,
+        start: usize,
+        count: usize,
+        p: &[*const f32],
+        state: &mut State<'_>,
+    ) {
+        let width = state.sums.len() / QUERIES;
+        let head = self.head * self.packed.values_per_head;
+        let head = &self.packed.values.as_slice()[head..][..self.packed.values_per_head];
+        for (i, panel) in head.chunks_exact(self.shape.keys * S::TILE_COLUMNS).enumerate() {
+            let weights = panel[start * S::TILE_COLUMNS..][..count * S::TILE_COLUMNS].as_ptr();
+            for row in (0..self.rows).step_by(S::TILE_ROWS) {
+                let out = state.sums[row * width + i * S::TILE_COLUMNS..].as_mut_ptr();
+                let before = if start == 0 { Addend::NONE } else { Addend { data: out, row: width } };
+                let tile = Tile {
+                    rows: S::TILE_ROWS,
+                    pointers: p[row..].as_ptr(),
+                    tap_stride: QUERIES,
+                    channels: KEYS,
+                    k: [0, count],
+                    weights,
+                    added: [before, Addend::NONE],
+                    out,
+                    out_row: width,
+                };
+                // SAFETY: the sums have whole tiles in both directions.
+                unsafe { s.multiply_tile(&tile) };
+            }
+        }
+    }
+
+    /// Divides by the sum of exponentials and stores the head's columns.
+    #[inline(always)]
+    fn finish<S: Simd>(&self, s: S, state: &State<'_>) {
+        let AttentionShape { queries, heads, width, .. } = *self.shape;
+        let padded = state.sums.len() / QUERIES;
+        for row in 0..self.rows {
+            let sums = &state.sums[row * padded..][..width];
+            let at = (self.head / heads * queries + self.first + row) * heads * width + self.head % heads * width;
+            // SAFETY: these rows and columns belong to this task alone.
+            let out = unsafe { self.out.slice(at, width) };
+            let inverse = 1.0 / state.total[row];
+            for (sums, out) in sums.chunks(S::LANES).zip(out.chunks_mut(S::LANES)) {
+                store_some(s, s.mul(load_some(s, sums), s.splat(inverse)), out);
+            }
+        }
+    }
+}
+
+/// The largest of a row of whole vectors.
+#[inline(always)]
+fn largest_of<S: Simd>(s: S, row: &[f32]) -> f32 {
+    let mut largest = s.splat(f32::NEG_INFINITY);
+    for chunk in row.chunks_exact(S::LANES) {
+        // SAFETY: the chunk holds `LANES` elements.
+        largest = s.max(largest, unsafe { s.load(chunk.as_ptr()) });
+    }
+    s.largest(largest)
+}
+
+/// Replaces the row by `2^(row * scale - largest)` and returns the sum.
+#[inline(always)]
+fn exponentials<S: Simd>(s: S, row: &mut [f32], scale: f32, largest: f32) -> f32 {
+    let (scale, largest) = (s.splat(scale), s.splat(largest));
+    let mut total = s.splat(0.0);
+    for chunk in row.chunks_exact_mut(S::LANES) {
+        // SAFETY: the chunk holds `LANES` elements. The product is rounded as it was for `largest`: the top is 2^0.
+        unsafe {
+            let x = s.sub(s.mul(s.load(chunk.as_ptr()), scale), largest);
+            let power = exp2_of_negative(s, x);
+            total = s.add(total, power);
+            s.store(chunk.as_mut_ptr(), power);
+        }
+    }
+    s.sum(total)
 }

@@ -1,10 +1,9 @@
-//! Channels-last convolution as a matrix product over gathered patches ("im2col"), a block of output pixels at a time.
-//!
-//! The patches of one block stay in cache and no block is larger than a few MiB, whatever the size of the picture.
+//! Channels-last convolution as a matrix product whose rows are patches of the picture, read in place.
 
-use crate::linear::{Matrix, begin_with, linear, product_add};
-use crate::parallel::for_each_chunk;
-use crate::{Activation, Weight};
+use crate::gemm::{Epilogue, Packed, Panels, Product, Rows};
+use crate::linear::linear;
+use crate::winograd;
+use crate::{Activation, Level, PackedLinear, Weight};
 
 /// The geometry of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +33,25 @@ impl Conv2dShape {
         self.kernel[0] * self.kernel[1] * self.in_channels
     }
 
+    fn pixels(&self) -> usize {
+        self.batch * self.output[0] * self.output[1]
+    }
+
     fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]
             && self.stride == 1
             && self.padding_before == [0, 0]
             && self.input == self.stretched
             && self.output == self.input
+    }
+
+    /// Whether every row of every patch is one piece of memory: nothing is padded and nothing is stretched.
+    fn has_whole_rows(&self) -> bool {
+        let reach = |i: usize| self.output[i].saturating_sub(1) * self.stride + self.kernel[i];
+        self.padding_before == [0, 0]
+            && self.input == self.stretched
+            && reach(0) <= self.input[0]
+            && reach(1) <= self.input[1]
     }
 }
 
@@ -54,69 +66,113 @@ pub fn conv2d(
     out: &mut [f32],
 ) {
     let (n, k) = (shape.out_channels, shape.patch());
-    let pixels = shape.batch * shape.output[0] * shape.output[1];
-    assert_eq!(x.len(), shape.batch * shape.input[0] * shape.input[1] * shape.in_channels);
-    assert_eq!((weight.len(), out.len()), (n * k, pixels * n));
+    assert_eq!((weight.len(), out.len()), (n * k, shape.pixels() * n));
     if shape.is_pointwise() {
-        return linear(x, [pixels, n, k], weight, bias, residual, activation, out);
+        return linear(x, [shape.pixels(), n, k], weight, bias, residual, activation, out);
     }
-    if out.is_empty() {
-        return;
-    }
-    begin_with(out, n, bias, residual);
-    let columns = nearest(shape.input[1], shape.stretched[1]);
-    let rows = nearest(shape.input[0], shape.stretched[0]);
-    let mut scratch = Vec::new();
-    let block = weight.rows_per_block(n, k);
-    for first in (0..n).step_by(block) {
-        let channels = block.min(n - first);
-        let w = weight.widen(first * k, channels * k, &mut scratch);
-        let last = first + channels == n;
-        let per_task = pixels_per_task(pixels, k);
-        for_each_chunk(out, per_task * n, |task, out| {
-            let count = out.len() / n;
-            let mut patches = vec![0.0; count * k];
-            for (i, patch) in patches.chunks_exact_mut(k).enumerate() {
-                gather(x, shape, &rows, &columns, task * per_task + i, patch);
-            }
-            let lhs = Matrix { data: &patches, row: k, column: 1 };
-            let rhs = Matrix { data: w, row: 1, column: k };
-            product_add([count, channels, k], lhs, rhs, &mut out[first..], n, gemm::Parallelism::None);
-            if last {
-                activation.apply(out);
-            }
-        });
+    let rows = Patches::new(x, shape);
+    let epilogue = Epilogue { bias, residual, activation };
+    convolve(Level::current(), &rows, Panels::Rows(weight), epilogue, out);
+}
+
+/// The way that suits the shape.
+fn convolve(level: Level, rows: &Patches<'_>, panels: Panels<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
+    if winograd::pays(rows) {
+        winograd::convolve(level, rows, panels, epilogue, out);
+    } else {
+        Product { level, m: rows.shape.pixels(), n: rows.shape.out_channels, rows, panels, epilogue }.run(out);
     }
 }
 
-/// Enough pixels to make a good matrix product, few enough for the patches to stay within 2 MiB and all threads busy.
-fn pixels_per_task(pixels: usize, k: usize) -> usize {
-    let by_memory = (512 * 1024 / k.max(1)).max(48);
-    by_memory.min(pixels.div_ceil(crate::parallel::threads()).max(48))
+/// A convolution's weight `[out, kh, kw, in]` in the order in which the kernel reads it, for layers that run more than
+/// once.
+///
+/// It belongs to the instruction set that was current when it was made, and keeps the type of the weight.
+pub struct PackedConv {
+    weight: PackedLinear,
+    kernel: [usize; 2],
+}
+
+impl PackedConv {
+    /// Packs `weight[out_channels, kernel height, kernel width, in_channels]`.
+    pub fn new(weight: Weight<'_>, out_channels: usize, kernel: [usize; 2], in_channels: usize) -> Self {
+        Self { weight: PackedLinear::new(weight, [out_channels, kernel[0] * kernel[1] * in_channels]), kernel }
+    }
+
+    /// What [`conv2d`] computes with the weight that this was made of, bit for bit.
+    pub fn run(
+        &self,
+        x: &[f32],
+        shape: &Conv2dShape,
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+        activation: Activation,
+        out: &mut [f32],
+    ) {
+        let Packed { level, n, k, .. } = self.weight.0;
+        assert_eq!((shape.kernel, shape.out_channels, shape.patch()), (self.kernel, n, k));
+        if shape.is_pointwise() {
+            return self.weight.run(x, shape.pixels(), bias, residual, activation, out);
+        }
+        let rows = Patches::new(x, shape);
+        let epilogue = Epilogue { bias, residual, activation };
+        assert_eq!(out.len(), shape.pixels() * n);
+        convolve(level, &rows, self.weight.0.panels(), epilogue, out);
+    }
+}
+
+/// The patches under the output pixels, one piece per kernel position, or per kernel row where that is contiguous.
+pub(crate) struct Patches<'a> {
+    x: &'a [f32],
+    pub(crate) shape: &'a Conv2dShape,
+    /// For every stretched row and column the one that is stored.
+    source: [Vec<usize>; 2],
+    whole_rows: bool,
+}
+
+impl<'a> Patches<'a> {
+    fn new(x: &'a [f32], shape: &'a Conv2dShape) -> Self {
+        assert_eq!(x.len(), shape.batch * shape.input[0] * shape.input[1] * shape.in_channels);
+        let source = [0, 1].map(|i| nearest(shape.input[i], shape.stretched[i]));
+        Self { x, shape, source, whole_rows: shape.has_whole_rows() }
+    }
+
+    /// The stored row or column under position `kernel` of the window of output `out`; `None` in the padding.
+    fn stored(&self, axis: usize, out: usize, kernel: usize) -> Option<usize> {
+        let at = (out * self.shape.stride + kernel).checked_sub(self.shape.padding_before[axis])?;
+        self.source[axis].get(at).copied()
+    }
+
+    /// The channels under kernel position `kernel` of the window of output `at`; `None` in the padding.
+    #[inline]
+    pub(crate) fn pixel(&self, picture: usize, at: [usize; 2], kernel: [usize; 2]) -> Option<&'a [f32]> {
+        let row = self.stored(0, at[0], kernel[0])?;
+        let column = self.stored(1, at[1], kernel[1])?;
+        let pixel = (picture * self.shape.input[0] + row) * self.shape.input[1] + column;
+        Some(&self.x[pixel * self.shape.in_channels..])
+    }
+}
+
+impl Rows for Patches<'_> {
+    fn taps(&self) -> usize {
+        if self.whole_rows { self.shape.kernel[0] } else { self.shape.kernel[0] * self.shape.kernel[1] }
+    }
+
+    fn channels(&self) -> usize {
+        if self.whole_rows { self.shape.kernel[1] * self.shape.in_channels } else { self.shape.in_channels }
+    }
+
+    fn piece(&self, pixel: usize, tap: usize) -> Option<&[f32]> {
+        let [oh, ow] = self.shape.output;
+        let columns = self.shape.kernel[1];
+        let kernel = if self.whole_rows { [tap, 0] } else { [tap / columns, tap % columns] };
+        let stored = self.pixel(pixel / (oh * ow), [pixel / ow % oh, pixel % ow], kernel)?;
+        Some(&stored[..self.channels()])
+    }
 }
 
 /// For every stretched coordinate the source coordinate, as PyTorch's `nearest` rounds it.
 fn nearest(from: usize, to: usize) -> Vec<usize> {
     let scale = from as f32 / to as f32;
     (0..to).map(|i| ((i as f32 * scale) as usize).min(from.saturating_sub(1))).collect()
-}
-
-/// Copies the input patch under output pixel number `pixel` into `patch` `[kh, kw, c]`, zeros outside the picture.
-fn gather(x: &[f32], shape: &Conv2dShape, rows: &[usize], columns: &[usize], pixel: usize, patch: &mut [f32]) {
-    let [oh, ow] = shape.output;
-    let c = shape.in_channels;
-    let (b, y, xo) = (pixel / (oh * ow), pixel / ow % oh, pixel % ow);
-    let picture = &x[b * shape.input[0] * shape.input[1] * c..][..shape.input[0] * shape.input[1] * c];
-    for (ky, line) in patch.chunks_exact_mut(shape.kernel[1] * c).enumerate() {
-        let Some(row) = (y * shape.stride + ky).checked_sub(shape.padding_before[0]).and_then(|i| rows.get(i)) else {
-            line.fill(0.0);
-            continue;
-        };
-        for (kx, cell) in line.chunks_exact_mut(c).enumerate() {
-            match (xo * shape.stride + kx).checked_sub(shape.padding_before[1]).and_then(|i| columns.get(i)) {
-                Some(column) => cell.copy_from_slice(&picture[(row * shape.input[1] + column) * c..][..c]),
-                None => cell.fill(0.0),
-            }
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! Arithmetic between two arrays of which the second may repeat along some axes.
 
+use crate::Level;
 use crate::parallel::for_each_chunk;
-use crate::simd::vectorised;
+use crate::simd::{Kernel, Simd, load_some, store_some};
 
 /// An operation on two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +25,15 @@ pub fn binary(op: Binary, x: &[f32], shape: &[usize], y: &[f32], y_shape: &[usiz
         return;
     }
     let repeats = Repeats::new(shape, y_shape);
+    let level = Level::current();
     let rows = (16 * 1024 / repeats.row).max(1);
     for_each_chunk(out, rows * repeats.row, |i, out| {
         let x = &x[i * rows * repeats.row..][..out.len()];
         for (j, (out, x)) in out.chunks_mut(repeats.row).zip(x.chunks(repeats.row)).enumerate() {
             let start = repeats.start_of_row(i * rows + j);
-            match repeats.row_repeats_one {
-                true => one_value(op, x, y[start], out),
-                false => two_rows(op, x, &y[start..][..out.len()], out),
-            }
+            let y =
+                if repeats.row_repeats_one { Operand::One(y[start]) } else { Operand::Row(&y[start..][..out.len()]) };
+            level.run(Row { op, x, y, out });
         }
     });
 }
@@ -79,38 +80,41 @@ impl Repeats {
     }
 }
 
-vectorised! {
-    fn one_value(op: Binary, x: &[f32], y: f32, out: &mut [f32]) {
-        macro_rules! each {
-            ($op:tt) => {
-                for (out, x) in out.iter_mut().zip(x) {
-                    *out = x $op y;
-                }
-            };
-        }
-        match op {
-            Binary::Add => each!(+),
-            Binary::Sub => each!(-),
-            Binary::Mul => each!(*),
-            Binary::Div => each!(/),
-        }
-    }
+/// What a row is combined with.
+enum Operand<'a> {
+    One(f32),
+    Row(&'a [f32]),
 }
 
-vectorised! {
-    fn two_rows(op: Binary, x: &[f32], y: &[f32], out: &mut [f32]) {
+struct Row<'a> {
+    op: Binary,
+    x: &'a [f32],
+    y: Operand<'a>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        /// One loop for each operation.
         macro_rules! each {
-            ($op:tt) => {
-                for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
-                    *out = x $op y;
+            ($op:ident) => {
+                for (i, (x, out)) in self.x.chunks(S::LANES).zip(self.out.chunks_mut(S::LANES)).enumerate() {
+                    let y = match self.y {
+                        Operand::One(y) => s.splat(y),
+                        Operand::Row(y) => load_some(s, &y[i * S::LANES..][..x.len()]),
+                    };
+                    store_some(s, s.$op(load_some(s, x), y), out);
                 }
             };
         }
-        match op {
-            Binary::Add => each!(+),
-            Binary::Sub => each!(-),
-            Binary::Mul => each!(*),
-            Binary::Div => each!(/),
+        match self.op {
+            Binary::Add => each!(add),
+            Binary::Sub => each!(sub),
+            Binary::Mul => each!(mul),
+            Binary::Div => each!(div),
         }
     }
 }

@@ -2,16 +2,26 @@
 //!
 //! This crate knows slices and shapes. It knows no tensor type, no model and no file.
 //! Callers check shapes and lengths before they come here; the kernels assert them.
+//!
+//! Each kernel is written once over a small vector trait and compiled for every [`Level`] of the platform; the level is
+//! found at run time. No result depends on the number of threads or on the size of the batch.
 
 pub mod activation;
 pub mod attention;
 pub mod conv2d;
 pub mod elementwise;
+mod gemm;
+mod level;
 pub mod linear;
+mod math;
 pub mod norm;
 pub mod parallel;
 mod simd;
 mod weight;
+mod winograd;
 
 pub use activation::Activation;
+pub use conv2d::PackedConv;
+pub use level::Level;
+pub use linear::PackedLinear;
 pub use weight::Weight;

@@ -17,6 +17,23 @@ pub fn for_each_chunk<T: Send>(data: &mut [T], chunk: usize, f: impl Fn(usize, &
     data.chunks_mut(chunk.max(1)).enumerate().for_each(|(i, c)| f(i, c));
 }
 
+/// Calls `f` for every number below `count`, on all cores.
+#[cfg(feature = "threads")]
+pub fn for_each_task(count: usize, f: impl Fn(usize) + Sync + Send) {
+    use rayon::prelude::*;
+    if count <= 1 {
+        (0..count).for_each(f);
+    } else {
+        (0..count).into_par_iter().with_max_len(1).for_each(f);
+    }
+}
+
+/// Calls `f` for every number below `count`, in order.
+#[cfg(not(feature = "threads"))]
+pub fn for_each_task(count: usize, f: impl Fn(usize) + Sync + Send) {
+    (0..count).for_each(f);
+}
+
 /// The number of threads that kernels use.
 pub fn threads() -> usize {
     #[cfg(feature = "threads")]
@@ -25,10 +42,42 @@ pub fn threads() -> usize {
     1
 }
 
-/// The parallelism handed to the matrix product when it runs alone.
-pub(crate) fn gemm_parallelism() -> gemm::Parallelism {
-    #[cfg(feature = "threads")]
-    return gemm::Parallelism::Rayon(0);
-    #[cfg(not(feature = "threads"))]
-    gemm::Parallelism::None
+/// A mutable slice of which several tasks write disjoint parts that are not contiguous, such as tiles of a matrix.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<T> {
+    data: *mut T,
+    len: usize,
+}
+
+// SAFETY: every access is unsafe and asks for disjoint parts; `T` itself may move between threads.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    pub(crate) fn new(data: &mut [T]) -> Self {
+        Self { data: data.as_mut_ptr(), len: data.len() }
+    }
+
+    /// The address of element `at`.
+    ///
+    /// # Safety
+    /// The slice must still be borrowed by the caller of `new`; only one task may use the elements it reaches.
+    #[inline(always)]
+    pub(crate) unsafe fn at(&self, at: usize) -> *mut T {
+        assert!(at < self.len);
+        // SAFETY: `at` is inside the slice.
+        unsafe { self.data.add(at) }
+    }
+
+    /// The elements `at..at + len`.
+    ///
+    /// # Safety
+    /// As for `at`; no other reference to these elements may exist.
+    #[inline(always)]
+    pub(crate) unsafe fn slice<'a>(self, at: usize, len: usize) -> &'a mut [T] {
+        assert!(at <= self.len && len <= self.len - at);
+        // SAFETY: the range is inside the slice, and the caller vouches that it is the only one to use it.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(at), len) }
+    }
 }

@@ -4,6 +4,20 @@
 //! prompts become conditioning, noise or a picture becomes the first latents, the loop asks the denoiser once per call and
 //! the sampler for the next latents, and the autoencoder turns the last ones into pixels. A [`Watcher`] sees progress and
 //! previews, a [`CancelToken`] stops the run between two steps.
+//!
+//! ```no_run
+//! # #[cfg(feature = "native")]
+//! # async fn example() -> easel_inference::Result<()> {
+//! use easel_inference::pipeline::{CancelToken, LoadOptions, Pipeline, Request, Unwatched};
+//! use easel_inference::weights::{ModelFiles, OpenOptions};
+//! use easel_inference::Device;
+//!
+//! let (mut watcher, cancel) = (Unwatched, CancelToken::default());
+//! let files = ModelFiles::open_path("stable-diffusion-v1-5".as_ref(), &OpenOptions::default()).await?;
+//! let pipeline = Pipeline::load(&files, &LoadOptions::new(Device::Cpu), &mut watcher, &cancel).await?;
+//! let pictures = pipeline.generate(&Request::new("a red apple", None, 7, 1), &mut watcher, &cancel).await?;
+//! # Ok(()) }
+//! ```
 
 mod codec;
 mod conditioning;

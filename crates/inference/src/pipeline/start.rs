@@ -134,7 +134,7 @@ impl Stage<'_> {
         let [n, h, w, c] = self.latent_shape();
         let latents = match &encoded.log_variance {
             Some(_) if once => encoded.sample(&noise.draw_first(&[1, h, w, c], device)?)?.repeat(n)?,
-            Some(_) => encoded.sample(&noise.draw(&[n, h, w, c], device)?)?,
+            Some(_) => encoded.repeat(n)?.sample(&noise.draw(&[n, h, w, c], device)?)?,
             None => encoded.mean.repeat(n)?,
         };
         vae.scale(&latents)

@@ -3,6 +3,7 @@
 use super::betas::Training;
 use super::fields::{Fields, bad, parse_python_json};
 use super::prediction::{Clipping, PredictionType};
+use super::read::{read_betas, read_clipping, read_flow, read_prediction, read_sigmas, read_solver, read_spacing};
 use super::{SchedulerClass, fields};
 use crate::{Error, Result};
 use serde_json::{Map, Value};
@@ -140,9 +141,9 @@ pub(super) enum SolverKind {
 /// The variance of DDPM's noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variance {
-    FixedSmall,
-    FixedSmallLog,
-    FixedLarge,
+    Small,
+    SmallLog,
+    Large,
 }
 
 impl SchedulerConfig {
@@ -203,7 +204,7 @@ impl SchedulerConfig {
     pub fn dynamic_shift(&self, image_tokens: usize) -> Option<f64> {
         let [(tokens0, shift0), (tokens1, shift1)] = self.flow.line;
         let slope = (shift1 - shift0) / (tokens1 - tokens0);
-        self.flow.dynamic.then(|| image_tokens as f64 * slope + (shift0 - slope * tokens0))
+        self.flow.dynamic.then_some(image_tokens as f64 * slope + (shift0 - slope * tokens0))
     }
 
     fn read(class: SchedulerClass, map: Map<String, Value>) -> Result<Self> {
@@ -236,12 +237,16 @@ impl SchedulerConfig {
         if dpm && solver.algorithm == Algorithm::SdeDpm && solver.order == 3 {
             return Err(bad("solver_order", "sde-dpmsolver has no third order, expected 1 or 2"));
         }
+        let uni_pc = self.class == SchedulerClass::UniPc;
+        if uni_pc && !solver.predict_x0 && !sigmas.end_at_min {
+            return Err(bad("final_sigmas_type", "\"zero\" needs predict_x0: noise has no scale there"));
+        }
         let noise_based = (dpm && !solver.algorithm.predicts_image()) || !solver.predict_x0;
         let flow_prediction = self.prediction == PredictionType::Flow && self.class != SchedulerClass::FlowMatchEuler;
         if flow_prediction && (noise_based || !self.flow.enabled) {
             return Err(bad("prediction_type", "flow_prediction needs use_flow_sigmas and an image-predicting solver"));
         }
-        if self.class == SchedulerClass::UniPc && self.flow.terminal.is_some() && !self.flow.enabled {
+        if uni_pc && self.flow.terminal.is_some() && !self.flow.enabled {
             return Err(bad("shift_terminal", "needs use_flow_sigmas"));
         }
         if self.betas.trained.as_ref().is_some_and(|betas| betas.len() != self.train_timesteps) {
@@ -251,180 +256,78 @@ impl SchedulerConfig {
     }
 }
 
-fn read_betas(fields: &Fields<'_>) -> Result<Betas> {
-    use SchedulerClass::{Ddpm, Dpm2, Dpm2Ancestral, Heun, Lcm, Tcd};
-    let mut accepted = vec![
-        ("linear", BetaSchedule::Linear),
-        ("scaled_linear", BetaSchedule::ScaledLinear),
-        ("squaredcos_cap_v2", BetaSchedule::SquaredCosine),
-    ];
-    match fields.class {
-        Ddpm => accepted.extend([("sigmoid", BetaSchedule::Sigmoid), ("laplace", BetaSchedule::Laplace)]),
-        Heun => accepted.push(("exp", BetaSchedule::Exp)),
-        _ => {}
-    }
-    let distilled = matches!(fields.class, Lcm | Tcd);
-    let latent = distilled || matches!(fields.class, Heun | Dpm2 | Dpm2Ancestral);
-    let default = if distilled { BetaSchedule::ScaledLinear } else { BetaSchedule::Linear };
-    Ok(Betas {
-        schedule: fields.word("beta_schedule", default, &accepted)?,
-        start: fields.number("beta_start", if latent { 0.00085 } else { 0.0001 })?,
-        end: fields.number("beta_end", if latent { 0.012 } else { 0.02 })?,
-        trained: fields.list("trained_betas")?,
-        zero_terminal_snr: fields.flag("rescale_betas_zero_snr", false)?,
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
 
-fn read_prediction(fields: &Fields<'_>) -> Result<PredictionType> {
-    use SchedulerClass::{Dpm2, Dpm2Ancestral, Euler, EulerAncestral, FlowMatchEuler, Pndm};
-    let mut accepted = vec![("epsilon", PredictionType::Epsilon), ("v_prediction", PredictionType::V)];
-    match fields.class {
-        FlowMatchEuler => return Ok(PredictionType::Flow),
-        Pndm | EulerAncestral | Dpm2 | Dpm2Ancestral => {}
-        Euler => accepted.extend([("sample", PredictionType::Sample), ("original_sample", PredictionType::Sample)]),
-        _ => accepted.push(("sample", PredictionType::Sample)),
-    }
-    if fields.class.is_log_snr() {
-        accepted.push(("flow_prediction", PredictionType::Flow));
-    }
-    fields.word("prediction_type", PredictionType::Epsilon, &accepted)
-}
-
-fn read_clipping(fields: &Fields<'_>) -> Result<Clipping> {
-    let clips = matches!(fields.class, SchedulerClass::Ddim | SchedulerClass::Ddpm);
-    let (ratio, max) = (fields.number("dynamic_thresholding_ratio", 0.995)?, fields.number("sample_max_value", 1.0)?);
-    let range = fields.number("clip_sample_range", 1.0)?;
-    if !(0.0..=1.0).contains(&ratio) {
-        return Err(bad("dynamic_thresholding_ratio", format!("{ratio} is not within 0 to 1")));
-    }
-    Ok(if fields.flag("thresholding", false)? {
-        Clipping::Threshold { ratio, max }
-    } else if fields.flag("clip_sample", clips)? {
-        Clipping::Range(range)
-    } else {
-        Clipping::None
-    })
-}
-
-fn read_spacing(fields: &Fields<'_>) -> Result<Spacing> {
-    use SchedulerClass::{Ddim, Ddpm, Pndm};
-    let default = if matches!(fields.class, Ddim | Ddpm | Pndm) { Spacing::Leading } else { Spacing::Linspace };
-    let accepted = [("leading", Spacing::Leading), ("linspace", Spacing::Linspace), ("trailing", Spacing::Trailing)];
-    fields.word("timestep_spacing", default, &accepted)
-}
-
-fn read_sigmas(fields: &Fields<'_>) -> Result<SigmaConfig> {
-    let named = [
-        ("use_karras_sigmas", Respacing::Karras),
-        ("use_exponential_sigmas", Respacing::Exponential),
-        ("use_beta_sigmas", Respacing::Beta),
-    ];
-    let mut chosen = Vec::new();
-    for (field, respacing) in named {
-        if fields.flag(field, false)? {
-            chosen.push((field, respacing));
+    /// The field that a configuration is refused for.
+    fn refused(json: Value) -> String {
+        match SchedulerConfig::from_json(&json) {
+            Err(Error::Config { field, .. }) => field,
+            other => panic!("{json}: {other:?}"),
         }
     }
-    if let [_, (second, _), ..] = chosen[..] {
-        return Err(bad(second, "only one of use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas may be true"));
-    }
-    let respacing = match (chosen.first(), fields.flag("use_lu_lambdas", false)?) {
-        (Some((_, Respacing::Karras)), _) => Respacing::Karras,
-        (_, true) => Respacing::Lu,
-        (Some((_, respacing)), false) => *respacing,
-        (None, false) => Respacing::None,
-    };
-    Ok(SigmaConfig {
-        respacing,
-        min: fields.optional("sigma_min")?,
-        max: fields.optional("sigma_max")?,
-        end_at_min: fields.word("final_sigmas_type", false, &[("zero", false), ("sigma_min", true)])?,
-        log_linear: fields.word("interpolation_type", false, &[("linear", false), ("log_linear", true)])?,
-        continuous_timesteps: fields.word("timestep_type", false, &[("discrete", false), ("continuous", true)])?,
-        lambda_min_clipped: fields.number("lambda_min_clipped", f64::NEG_INFINITY)?,
-    })
-}
 
-fn read_flow(fields: &Fields<'_>) -> Result<FlowConfig> {
-    let field = if fields.class == SchedulerClass::FlowMatchEuler { "shift" } else { "flow_shift" };
-    let mut shifts = vec![("exponential", false)];
-    if matches!(fields.class, SchedulerClass::FlowMatchEuler | SchedulerClass::UniPc) {
-        shifts.push(("linear", true));
-    }
-    let tokens = |field, default| fields.number(field, default);
-    Ok(FlowConfig {
-        enabled: fields.flag("use_flow_sigmas", false)?,
-        shift: fields.number(field, 1.0)?,
-        dynamic: fields.flag("use_dynamic_shifting", false)?,
-        linear_time_shift: fields.word("time_shift_type", false, &shifts)?,
-        // Zero means none, as it does in Python.
-        terminal: fields.optional("shift_terminal")?.filter(|terminal| *terminal != 0.0),
-        invert: fields.flag("invert_sigmas", false)?,
-        stochastic: fields.flag("stochastic_sampling", false)?,
-        line: [
-            (tokens("base_image_seq_len", 256.0)?, fields.number("base_shift", 0.5)?),
-            (tokens("max_image_seq_len", 4096.0)?, fields.number("max_shift", 1.15)?),
-        ],
-    })
-}
-
-fn read_solver(fields: &Fields<'_>) -> Result<SolverConfig> {
-    use SchedulerClass::{DpmSinglestep, UniPc};
-    if fields.get("solver_p").is_some() {
-        return Err(bad("solver_p", "a separate predictor is not supported, expected null"));
-    }
-    let max_order = if fields.class == UniPc { 5 } else { 3 };
-    Ok(SolverConfig {
-        order: fields.count("solver_order", 2, 1..=max_order)?,
-        algorithm: read_algorithm(fields)?,
-        kind: read_kind(fields)?,
-        lower_order_final: fields.flag("lower_order_final", fields.class != DpmSinglestep)?,
-        euler_at_final: fields.flag("euler_at_final", false)?,
-        predict_x0: fields.flag("predict_x0", true)?,
-        disable_corrector: fields.list("disable_corrector")?.unwrap_or_default(),
-        skip_prk: fields.flag("skip_prk_steps", false)?,
-        variance: read_variance(fields)?,
-        original_steps: fields.count("original_inference_steps", 50, 1..=1_000_000)?,
-        timestep_scaling: fields.number("timestep_scaling", 10.0)?,
-    })
-}
-
-/// The algorithm. Names that belong to another solver of the family, carried over from its file, mean the default.
-fn read_algorithm(fields: &Fields<'_>) -> Result<Algorithm> {
-    use Algorithm::{Dpm, DpmPlusPlus, SdeDpm, SdeDpmPlusPlus};
-    let mut accepted = vec![("dpmsolver++", DpmPlusPlus), ("dpmsolver", Dpm), ("deis", DpmPlusPlus)];
-    match fields.class {
-        SchedulerClass::DpmMultistep => {
-            accepted.extend([("sde-dpmsolver", SdeDpm), ("sde-dpmsolver++", SdeDpmPlusPlus)])
+    #[test]
+    fn what_no_scheduler_supports_is_refused_by_its_field() {
+        assert_eq!(refused(json!({})), "_class_name");
+        assert_eq!(refused(json!({"_class_name": "NoScheduler"})), "_class_name");
+        let cases = [
+            ("DDIMScheduler", "beta_schedule", json!("sigmoid")),
+            ("DDIMScheduler", "beta_start", json!("low")),
+            ("DDIMScheduler", "clip_sample", json!(1)),
+            ("DDIMScheduler", "num_train_timesteps", json!(0)),
+            ("DDIMScheduler", "timestep_spacing", json!("even")),
+            ("DDIMScheduler", "trained_betas", json!([0.1, 0.2])),
+            ("DDIMScheduler", "trained_betas", json!(0.1)),
+            ("DDIMScheduler", "dynamic_thresholding_ratio", json!(1.5)),
+            ("DDPMScheduler", "variance_type", json!("learned_range")),
+            ("PNDMScheduler", "prediction_type", json!("sample")),
+            ("DPMSolverMultistepScheduler", "solver_order", json!(4)),
+            ("DPMSolverMultistepScheduler", "algorithm_type", json!("sde")),
+            ("DPMSolverMultistepScheduler", "variance_type", json!("learned")),
+            ("DPMSolverMultistepScheduler", "prediction_type", json!("flow_prediction")),
+            ("UniPCMultistepScheduler", "solver_p", json!({})),
+            ("UniPCMultistepScheduler", "shift_terminal", json!(0.1)),
+        ];
+        for (class, field, value) in cases {
+            assert_eq!(refused(json!({"_class_name": class, field: value})), field);
         }
-        SchedulerClass::DpmSinglestep => accepted.push(("sde-dpmsolver++", SdeDpmPlusPlus)),
-        _ => {}
+        let dpm = |field: &str, value: Value| json!({"_class_name": "DPMSolverMultistepScheduler", field: value});
+        assert_eq!(refused(dpm("algorithm_type", json!("dpmsolver"))), "final_sigmas_type");
+        assert_eq!(
+            refused(json!({"_class_name": "UniPCMultistepScheduler", "predict_x0": false})),
+            "final_sigmas_type"
+        );
+        let both = json!({"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true, "use_beta_sigmas": true});
+        assert_eq!(refused(both), "use_beta_sigmas");
+        let third = json!({
+            "_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "sde-dpmsolver", "solver_order": 3,
+            "final_sigmas_type": "sigma_min",
+        });
+        assert_eq!(refused(third), "solver_order");
     }
-    fields.word("algorithm_type", DpmPlusPlus, &accepted)
-}
 
-/// The variant of the update, with the same leniency as the algorithm.
-fn read_kind(fields: &Fields<'_>) -> Result<SolverKind> {
-    use SolverKind::{Bh1, Bh2, Heun, Midpoint};
-    if fields.class == SchedulerClass::UniPc {
-        let accepted = [("bh2", Bh2), ("bh1", Bh1), ("midpoint", Bh2), ("heun", Bh2), ("logrho", Bh2)];
-        return fields.word("solver_type", Bh2, &accepted);
+    #[test]
+    fn what_is_not_an_object_is_refused() {
+        assert!(matches!(SchedulerConfig::from_json(&json!([])), Err(Error::Format { .. })));
+        assert!(matches!(SchedulerConfig::parse("not json"), Err(Error::Format { .. })));
     }
-    let accepted = [("midpoint", Midpoint), ("heun", Heun), ("logrho", Midpoint), ("bh1", Midpoint), ("bh2", Midpoint)];
-    fields.word("solver_type", Midpoint, &accepted)
-}
 
-fn read_variance(fields: &Fields<'_>) -> Result<Variance> {
-    use Variance::{FixedLarge, FixedSmall, FixedSmallLog};
-    if fields.class == SchedulerClass::Ddpm {
-        let accepted = [("fixed_small", FixedSmall), ("fixed_small_log", FixedSmallLog), ("fixed_large", FixedLarge)];
-        return fields.word("variance_type", FixedSmall, &accepted);
+    #[test]
+    fn a_file_as_python_writes_it_is_read() {
+        let text = r#"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity}"#;
+        assert_eq!(SchedulerConfig::parse(text).unwrap().sigmas.lambda_min_clipped, f64::NEG_INFINITY);
     }
-    // The fixed ones, carried over from a DDPM file, mean nothing here; a learned one would change the model's output.
-    match fields.get("variance_type").and_then(Value::as_str) {
-        Some(learned) if learned.starts_with("learned") => {
-            Err(bad("variance_type", format!("{learned:?} is not supported, expected null")))
-        }
-        _ => Ok(FixedSmall),
+
+    #[test]
+    fn the_dynamic_shift_follows_the_line() {
+        let json = json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true});
+        let config = SchedulerConfig::from_json(&json).unwrap();
+        assert!((config.dynamic_shift(256).unwrap() - 0.5).abs() < 1e-12);
+        assert!((config.dynamic_shift(4096).unwrap() - 1.15).abs() < 1e-12);
+        let still = SchedulerConfig::from_json(&json!({"_class_name": "FlowMatchEulerDiscreteScheduler"})).unwrap();
+        assert_eq!(still.dynamic_shift(256), None);
     }
 }

@@ -53,8 +53,16 @@ mod tests {
 
     #[test]
     fn the_difference_is_scaled() {
-        assert_eq!(run(Guidance::new(2.0)), [3.0, 6.0, 5.0, 3.0, 1.0, 2.0, 2.0, 14.0].map(|x: f32| x));
-        assert_eq!(run(Guidance::new(1.0)), [2.0, 4.0, 4.0, 4.0, 0.0, 1.0, 2.0, 8.0].map(|x: f32| x));
+        assert_eq!(run(Guidance::new(2.0)), [7.0, 6.0, -3.0, -3.0, 1.0, 2.0, 2.0, 14.0]);
+        assert_eq!(run(Guidance::new(1.0)), [4.0, 4.0, 0.0, 1.0, 0.0, 1.0, 2.0, 8.0]);
+    }
+
+    /// The numbers are those of diffusers' `rescale_noise_cfg`.
+    #[test]
+    fn the_spread_is_drawn_back() {
+        let expected = [3.936656, 3.374277, -1.687138, -1.687138, 0.706778, 1.413556, 1.413556, 9.894894];
+        let got = run(Guidance { scale: 2.0, rescale: 0.7 });
+        assert!(got.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-5), "{got:?}");
     }
 
     #[test]

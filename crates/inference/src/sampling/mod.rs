@@ -15,6 +15,7 @@ mod label;
 mod noise;
 mod options;
 mod prediction;
+mod read;
 mod sampler;
 mod schedule;
 mod scheduler;

@@ -89,7 +89,7 @@ pub struct Noise {
 
 #[derive(Clone, Debug)]
 enum Source {
-    Batch(Generator),
+    Batch(Box<Generator>),
     PerImage(Vec<Generator>),
     Given(VecDeque<Tensor>),
 }
@@ -97,7 +97,7 @@ enum Source {
 impl Noise {
     /// One generator for all images of the batch, as diffusers does it with a single generator.
     pub fn batch(seed: u64) -> Self {
-        Self { source: Source::Batch(Generator::new(seed)) }
+        Self { source: Source::Batch(Box::new(Generator::new(seed))) }
     }
 
     /// One generator per image, as diffusers does it with a list: an image is then the same in any batch.
@@ -151,10 +151,10 @@ impl Noise {
     pub fn draw_first(&mut self, shape: &[usize], device: &Device) -> Result<Tensor> {
         let Source::PerImage(generators) = &mut self.source else { return self.draw(shape, device) };
         let Some(first) = generators.first_mut() else { return self.draw(shape, device) };
-        let mut alone = Self { source: Source::Batch(first.clone()) };
+        let mut alone = Self { source: Source::Batch(Box::new(first.clone())) };
         let drawn = alone.draw(shape, device)?;
         if let Source::Batch(generator) = alone.source {
-            *first = generator;
+            *first = *generator;
         }
         Ok(drawn)
     }

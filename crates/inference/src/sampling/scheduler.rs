@@ -114,3 +114,72 @@ fn plain(name: &str) -> String {
     let kept = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_'));
     kept.flat_map(char::to_lowercase).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampling::PredictionType;
+
+    fn stable_diffusion() -> SchedulerConfig {
+        // https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5/blob/main/scheduler/scheduler_config.json
+        let json = json!({
+            "_class_name": "PNDMScheduler", "beta_end": 0.012, "beta_schedule": "scaled_linear",
+            "beta_start": 0.00085, "clip_sample": false, "num_train_timesteps": 1000, "set_alpha_to_one": false,
+            "skip_prk_steps": true, "steps_offset": 1, "trained_betas": null, "prediction_type": "v_prediction",
+        });
+        SchedulerConfig::from_json(&json).unwrap()
+    }
+
+    fn flow() -> SchedulerConfig {
+        SchedulerConfig::from_json(&json!({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0})).unwrap()
+    }
+
+    #[test]
+    fn all_names_are_known_in_any_spelling() {
+        for name in Scheduler::names() {
+            let upper = name.to_uppercase().replace('-', " ");
+            assert_eq!(name.parse::<Scheduler>().unwrap(), upper.parse().unwrap(), "{name}");
+        }
+        for class in SchedulerClass::ALL {
+            assert_eq!(class.name().parse::<Scheduler>().unwrap().class(), class);
+        }
+        let a1111 = "DPM++ 2M SDE Karras".parse::<Scheduler>().unwrap();
+        assert_eq!(a1111, "dpm++2m-sde-karras".parse().unwrap());
+        assert_eq!("Euler a".parse::<Scheduler>().unwrap().class(), SchedulerClass::EulerAncestral);
+        assert_eq!("DPM2 a Karras".parse::<Scheduler>().unwrap().class(), SchedulerClass::Dpm2Ancestral);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_known_ones() {
+        for name in ["eulr", "", "ddim-karras", "karras"] {
+            let error = name.parse::<Scheduler>().unwrap_err();
+            assert!(matches!(error, Error::Invalid { field: "scheduler", .. }));
+            assert!(error.to_string().contains("dpm++2m-karras"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_models_own_fields_carry_over() {
+        let config = "euler".parse::<Scheduler>().unwrap().apply(&stable_diffusion()).unwrap();
+        assert_eq!(config.prediction_type(), PredictionType::V);
+        assert_eq!(config.alphas_cumprod(), stable_diffusion().alphas_cumprod());
+        assert_eq!(config.steps_offset, 1.0);
+        // PNDM's spacing is its default and not in the file, so Euler's own default counts.
+        assert_eq!(config.spacing, super::super::config::Spacing::Linspace);
+        let karras = "dpm++2m-karras".parse::<Scheduler>().unwrap().apply(&config).unwrap();
+        assert_eq!(karras.sigmas.respacing, super::super::config::Respacing::Karras);
+        let back = "pndm".parse::<Scheduler>().unwrap().apply(&karras).unwrap();
+        assert!(back.solver.skip_prk && !back.final_alpha_one);
+    }
+
+    #[test]
+    fn flow_models_keep_to_their_path() {
+        let euler = "euler".parse::<Scheduler>().unwrap().apply(&flow()).unwrap();
+        assert_eq!(euler.class(), SchedulerClass::FlowMatchEuler);
+        let solver = "dpm++2m".parse::<Scheduler>().unwrap().apply(&flow()).unwrap();
+        assert!(solver.is_flow() && solver.prediction_type() == PredictionType::Flow && solver.flow.shift == 3.0);
+        let refused = |name: &str, model| name.parse::<Scheduler>().unwrap().apply(&model);
+        assert!(matches!(refused("ddim", flow()), Err(Error::Invalid { field: "scheduler", .. })));
+        assert!(matches!(refused("flow-match-euler", stable_diffusion()), Err(Error::Invalid { .. })));
+    }
+}

@@ -133,3 +133,94 @@ fn view(tensor: &StoredTensor, block: &Block) -> Option<TensorView> {
     let offset = tensor.offset.checked_mul(dtype.bits())? / 8;
     TensorView::strided(dtype, tensor.shape.clone(), tensor.strides.clone(), block.start.checked_add(offset)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::MemorySource;
+    use crate::weights::zip::tests::archive;
+    use pollster::block_on;
+
+    /// `{"a": tensor of [2] in storage "0" with `elements`}`.
+    fn dictionary(elements: u8, legacy: bool) -> Vec<u8> {
+        let view = if legacy { "N" } else { "" };
+        let tensor = format!(
+            "ctorch._utils\n_rebuild_tensor_v2\n((\u{1}ctorch\nFloatStorage\n\u{2}\u{3}K\u{4}{view}tQK\0(K\u{5}t(K\u{6}tN)tR"
+        );
+        let mut bytes = b"\x80\x02}X\x01\0\0\0a".to_vec();
+        for byte in tensor.bytes() {
+            match byte {
+                1 => bytes.extend(b"X\x07\0\0\0storage"),
+                2 => bytes.extend(b"X\x01\0\0\x000"),
+                3 => bytes.extend(b"X\x03\0\0\0cpu"),
+                4 => bytes.push(elements),
+                5 => bytes.push(2),
+                6 => bytes.push(1),
+                byte => bytes.push(byte),
+            }
+        }
+        bytes.extend(b"s.");
+        bytes
+    }
+
+    fn zip(files: &[(&str, &[u8])]) -> Result<TensorIndex> {
+        block_on(TensorIndex::open(Arc::new(MemorySource::new("x.ckpt", archive(files, false)))))
+    }
+
+    fn legacy(protocol: &[u8], keys: &[u8], storages: &[u8]) -> Result<TensorIndex> {
+        let bytes = [&LEGACY_MAGIC[..], b".", protocol, b"\x80\x02}.", &dictionary(2, true), keys, storages].concat();
+        block_on(TensorIndex::open(Arc::new(MemorySource::new("x.pt", bytes))))
+    }
+
+    const PROTOCOL: &[u8] = b"\x80\x02M\xe9\x03.";
+    const KEYS: &[u8] = b"\x80\x02]X\x01\0\0\x000a.";
+
+    #[test]
+    fn both_formats_give_views() {
+        let two = dictionary(2, false);
+        let index = zip(&[("x/data.pkl", &two), ("x/byteorder", b"little"), ("x/data/0", &[7; 8])]).unwrap();
+        assert_eq!((index.get("a").unwrap().shape(), index.bytes()), (&[2][..], 8));
+        let index = legacy(PROTOCOL, KEYS, &[&[2, 0, 0, 0, 0, 0, 0, 0][..], &[7; 8]].concat()).unwrap();
+        assert_eq!((index.get("a").unwrap().shape(), index.bytes()), (&[2][..], 8));
+    }
+
+    #[test]
+    fn every_problem_of_an_archive_is_named() {
+        let two = dictionary(2, false);
+        let problem = |files: &[(&str, &[u8])]| zip(files).unwrap_err().to_string();
+        let data: (&str, &[u8]) = ("x/data.pkl", &two);
+        let cases = [
+            (problem(&[("readme", b"")]), "a ZIP archive without data.pkl, expected a PyTorch checkpoint"),
+            (problem(&[data]), "x/data/0 is missing in the archive"),
+            (problem(&[data, ("x/data/0", &[0; 7])]), "tensor a ends 1 bytes after its storage 0 of 7 bytes"),
+            (problem(&[data, ("x/byteorder", b"big")]), "stored in big-endian byte order, expected little-endian"),
+            (problem(&[("x/data.pkl", b"}")]), "the pickle ends at byte 1, in the middle"),
+            (
+                problem(&[("x/data.pkl", b"cos\nsystem\n.")]),
+                "refers to os.system, which is not on the list of what a checkpoint may hold",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text, format!("x.ckpt: {expected}"));
+        }
+        let long = vec![0; MAX_PICKLE as usize + 1];
+        assert!(problem(&[("x/data.pkl", &long)]).ends_with("data.pkl has 67108865 bytes, expected at most 67108864"));
+    }
+
+    #[test]
+    fn every_problem_of_the_old_format_is_named() {
+        let problem = |protocol, keys, storages| legacy(protocol, keys, storages).unwrap_err().to_string();
+        let cases = [
+            (problem(b"\x80\x02K\x07.", KEYS, b""), "not version 1001 of PyTorch's old format"),
+            (problem(PROTOCOL, b"K\x01.", b""), "the list of storages is no list of names"),
+            (problem(PROTOCOL, b"]X\x01\0\0\x009a.", b""), "storage 9 has no type"),
+            (problem(PROTOCOL, b"].", b""), "tensor a is in storage 0, which is missing"),
+            (problem(PROTOCOL, KEYS, b"1234"), "storage 0 goes beyond the end of the file"),
+            (problem(PROTOCOL, KEYS, &[3, 0, 0, 0, 0, 0, 0, 0]), "storage 0 has 3 elements, expected 2"),
+            (problem(PROTOCOL, KEYS, &[2, 0, 0, 0, 0, 0, 0, 0, 1]), "storage 0 goes beyond the end of the file"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text, format!("x.pt: {expected}"));
+        }
+    }
+}

@@ -152,3 +152,140 @@ fn gather(view: &TensorView, bytes: &[u8]) -> Vec<u8> {
     }
     gathered
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::{MemorySource, Source};
+    use bytes::Bytes;
+    use half::{bf16, f16};
+    use pollster::block_on;
+    use std::sync::{Arc, Mutex};
+
+    fn index(tensors: &[(&str, StoredType, &[usize], u64)], data: Vec<u8>) -> TensorIndex {
+        let view = |(name, dtype, shape, offset): &(&str, StoredType, &[usize], u64)| {
+            ((*name).to_owned(), TensorView::new(*dtype, shape.to_vec(), *offset).unwrap())
+        };
+        TensorIndex::new(Arc::new(MemorySource::new("x.bin", data)), tensors.iter().map(view).collect())
+    }
+
+    fn floats(numbers: &[f32]) -> Vec<u8> {
+        numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        block_on(tensor.to_vec()).unwrap()
+    }
+
+    const INTEGER: StoredType = StoredType::Integer { name: "I64", bits: 64 };
+
+    #[test]
+    fn types_are_kept_or_cast() {
+        let numbers = [1.5_f32, -2.0, 65536.0];
+        let mut data: Vec<u8> = numbers.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect();
+        data.extend(floats(&numbers));
+        data.extend(numbers.iter().flat_map(|x| f16::from_f32(x.min(9.0)).to_le_bytes()));
+        data.extend(numbers.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()));
+        data.extend([9; 8]);
+        let all: [(&str, StoredType, &[usize], u64); 5] = [
+            ("f64", StoredType::F64, &[3], 0),
+            ("f32", StoredType::F32, &[3], 24),
+            ("f16", StoredType::F16, &[3], 36),
+            ("bf16", StoredType::Bf16, &[3], 42),
+            ("i64", INTEGER, &[1], 48),
+        ];
+        let index = index(&all, data);
+        let kept = block_on(index.load(&Device::Cpu, None)).unwrap();
+        let types = [("f64", DType::F32), ("f32", DType::F32), ("f16", DType::F16), ("bf16", DType::Bf16)];
+        for (name, dtype) in types {
+            let tensor = kept.get(name, &[3]).unwrap();
+            assert_eq!((tensor.dtype(), &values(&tensor)[..2]), (dtype, &numbers[..2]), "{name}");
+        }
+        assert!(!kept.contains("i64"));
+        for dtype in [DType::F32, DType::Bf16] {
+            let cast = block_on(index.load(&Device::Cpu, Some(dtype))).unwrap();
+            for (name, _) in types {
+                let tensor = cast.get(name, &[3]).unwrap();
+                assert_eq!((tensor.dtype(), &values(&tensor)[..2]), (dtype, &numbers[..2]), "{name}");
+            }
+        }
+        let error = block_on(index.load(&Device::Cpu, Some(DType::F16))).err().unwrap().to_string();
+        let expected =
+            "tensor f64 holds a value that is not a finite number (or is too large for f16: try bf16 or f32)";
+        assert_eq!(error, expected);
+        let error = block_on(index.load(&Device::Cpu, Some(DType::U32))).err().unwrap();
+        assert!(matches!(error, Error::Invalid { field: "dtype", .. }));
+    }
+
+    #[test]
+    fn kernels_are_laid_out_anew_and_views_gathered() {
+        let (o, i, k) = (3, 2, 6);
+        let numbers: Vec<f32> = (0..o * i * k).map(|x| x as f32).collect();
+        let mut index =
+            index(&[("conv", StoredType::F32, &[o, i, 2, 3], 0), ("m", StoredType::F32, &[9, 4], 0)], floats(&numbers));
+        let transposed = index.get("m").unwrap().transposed().unwrap();
+        index.tensors.insert("t".into(), transposed);
+        index.tensors.insert("r".into(), TensorView::strided(StoredType::F32, vec![2, 2], vec![0, 3], 4).unwrap());
+        let weights = block_on(index.load(&Device::Cpu, None)).unwrap();
+        let conv = values(&weights.conv("conv", [o, i, 2, 3]).unwrap());
+        for (place, value) in conv.iter().enumerate() {
+            let (out, tap, input) = (place / (k * i), place / i % k, place % i);
+            assert_eq!(*value, numbers[(out * i + input) * k + tap]);
+        }
+        let transposed = values(&weights.get("t", &[4, 9]).unwrap());
+        assert!((0..36).all(|at| transposed[at] == numbers[at % 9 * 4 + at / 9]));
+        assert_eq!(values(&weights.get("r", &[2, 2]).unwrap()), [1.0, 4.0, 1.0, 4.0]);
+    }
+
+    #[test]
+    fn what_is_not_finite_or_no_float_is_named() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let index =
+                index(&[("a", StoredType::F32, &[1], 0), ("b", StoredType::F32, &[2], 4)], floats(&[1.0, 2.0, bad]));
+            let text = block_on(index.load(&Device::Cpu, None)).err().unwrap().to_string();
+            assert_eq!(text, "tensor b holds a value that is not a finite number");
+        }
+        let other = StoredType::from_name("F8_E4M3").unwrap();
+        let text = block_on(index(&[("q", other, &[4], 0)], vec![0; 4]).load(&Device::Cpu, None)).err().unwrap();
+        assert_eq!(text.to_string(), "x.bin: tensor q is stored as F8_E4M3, expected F32, F16 or BF16");
+        let text =
+            block_on(index(&[("a", StoredType::F32, &[2], 0)], vec![0; 4]).load(&Device::Cpu, None)).err().unwrap();
+        assert_eq!(text.to_string(), "x.bin: expected bytes 0 to 8, but the file has 4 bytes");
+    }
+
+    /// A file of zeros with ones at the end, which notes what is read.
+    struct Zeros(u64, Mutex<Vec<Range<u64>>>);
+
+    impl Source for Zeros {
+        fn name(&self) -> &str {
+            "zeros"
+        }
+
+        fn len(&self) -> u64 {
+            self.0
+        }
+
+        fn read(&self, range: Range<u64>) -> crate::weights::BoxFuture<'_, Result<Bytes>> {
+            let bytes = vec![0; (range.end - range.start) as usize];
+            self.1.lock().unwrap().push(range);
+            Box::pin(std::future::ready(Ok(bytes.into())))
+        }
+    }
+
+    #[test]
+    fn files_are_read_in_order_and_in_pieces() {
+        let large = (PIECE + 1024) as usize / 2;
+        let tensors: [(&str, usize, u64); 4] =
+            [("c", 8, 0), ("a", large, 16), ("b", 8, 16 + PIECE + 1024), ("d", 8, 3 * PIECE)];
+        let source = Arc::new(Zeros(4 * PIECE, Mutex::default()));
+        let view = |(name, size, offset): (&str, usize, u64)| {
+            (name.to_owned(), TensorView::new(StoredType::F16, vec![size], offset).unwrap())
+        };
+        let index = TensorIndex::new(source.clone(), tensors.into_iter().map(view).collect());
+        let weights = block_on(index.load(&Device::Cpu, None)).unwrap();
+        assert_eq!(weights.get("a", &[large]).unwrap().elements(), large);
+        let b = 16 + PIECE + 1024;
+        let expected = [0..16, 16..16 + PIECE, 16 + PIECE..b, b..b + 16, 3 * PIECE..3 * PIECE + 16];
+        assert_eq!(*source.1.lock().unwrap(), expected);
+    }
+}

@@ -163,3 +163,134 @@ pub(super) async fn open(source: Arc<dyn Source>) -> Result<TensorIndex> {
     let header = parse_header(&source.read(0..range.end).await?, length).map_err(malformed)?;
     Ok(TensorIndex::new(source, header.tensors))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::MemorySource;
+    use pollster::block_on;
+    use proptest::prelude::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.resize(bytes.len() + data, 0);
+        bytes
+    }
+
+    fn problem(header: &str, data: usize) -> String {
+        let bytes = file(header, data);
+        parse_header(&bytes, bytes.len() as u64).unwrap_err().0
+    }
+
+    fn entry(name: &str, dtype: &str, shape: &str, offsets: &str) -> String {
+        format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}"#)
+    }
+
+    #[test]
+    fn a_good_header() {
+        let (a, b) = (entry("a", "F16", "[2,3]", "[0,12]"), entry("b", "I64", "[]", "[12,20]"));
+        let bytes = file(&format!(r#"{{"__metadata__":{{"format":"pt"}},{b},{a}}}  "#), 20);
+        let header = parse_header(&bytes, bytes.len() as u64).unwrap();
+        let start = bytes.len() as u64 - 20;
+        assert_eq!(header.tensors["a"].range(), start..start + 12);
+        assert_eq!(header.tensors["b"].dtype().name(), "I64");
+        assert_eq!(header.metadata["format"], "pt");
+        let index = block_on(open(Arc::new(MemorySource::new("x.safetensors", bytes)))).unwrap();
+        assert_eq!((index.len(), index.bytes()), (2, 20));
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        let a = |shape, offsets| format!("{{{}}}", entry("a", "F32", shape, offsets));
+        let b = |offsets| format!("{{{},{}}}", entry("a", "F32", "[2]", "[0,8]"), entry("b", "F32", "[1]", offsets));
+        let cases = [
+            (a("[2]", "[0,8]"), 4, "tensor a ends at byte 8 of the data, but there are 4: the file is cut off"),
+            (a("[2]", "[8,0]"), 8, "tensor a ends at 0, before its start at 8"),
+            (a("[2]", "[0,8]"), 9, "1 bytes after a, expected none"),
+            (a("[2]", "[4,12]"), 12, "tensor a starts at 4, expected 0, where the header ends: there is a hole"),
+            (a("[3]", "[0,8]"), 8, "tensor a has 8 bytes, expected 12 for F32 [3]"),
+            (
+                a("[4294967296,4294967296,2]", "[0,8]"),
+                8,
+                "tensor a has a shape too large to exist: [4294967296, 4294967296, 2]",
+            ),
+            (b("[4,8]"), 8, "tensor b starts at 4, inside a, which ends at 8"),
+            (b("[12,16]"), 16, "tensor b starts at 12, expected 8, where a ends: there is a hole"),
+            (format!("{{{}}}", entry("a", "F33", "[2]", "[0,8]")), 8, "tensor a has the unknown type \"F33\""),
+        ];
+        for (header, data, expected) in cases {
+            assert_eq!(problem(&header, data), expected);
+        }
+    }
+
+    #[test]
+    fn headers_that_are_none() {
+        let twice = format!("{{{},{}}}", entry("a", "F32", "[1]", "[0,4]"), entry("a", "F32", "[1]", "[4,8]"));
+        assert!(problem(&twice, 8).contains("tensor a is there twice"), "{}", problem(&twice, 8));
+        for (header, expected) in [
+            (r#"{"a":{"dtype":"F32","shape":[1]}}"#, "tensor a: missing field `data_offsets`"),
+            (r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, "invalid value: integer `-1`"),
+            (r#"{"a":"#, "EOF while parsing"),
+            (r#"{"__metadata__":{"a":1}}"#, "expected a string"),
+        ] {
+            let text = problem(header, 4);
+            assert!(text.starts_with("the header is not what it should be: ") && text.contains(expected), "{text}");
+            assert_eq!(text.lines().count(), 1);
+        }
+        assert_eq!(problem("[1, 2]", 0), "not a safetensors file: expected a header that begins with {");
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit() {
+        let header = |length: u64, rest: &[u8], file_length| {
+            let bytes: Vec<u8> = length.to_le_bytes().iter().chain(rest).copied().collect();
+            parse_header(&bytes, file_length).unwrap_err().0
+        };
+        assert_eq!(parse_header(b"abc", 3).unwrap_err().0, "3 bytes long, expected a safetensors file of at least 8");
+        assert_eq!(header(100, b"{}", 10), "a header of 100 bytes in a file of 10: the file is cut off");
+        assert_eq!(header(MAX_HEADER + 1, b"{", 1 << 40), "a header of 100000001 bytes, expected at most 100000000");
+        assert_eq!(
+            header(u64::MAX, b"{", u64::MAX),
+            format!("a header of {} bytes, expected at most 100000000", u64::MAX)
+        );
+        assert_eq!(header(50, b"{}", 100), "the header ends at byte 58, but only 10 are there");
+        let cut_off = MemorySource::new("x.safetensors", file("{}", 0)[..9].to_vec());
+        let text = block_on(open(Arc::new(cut_off))).unwrap_err().to_string();
+        assert_eq!(text, "x.safetensors: a header of 2 bytes in a file of 9: the file is cut off");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>, length: u64) {
+            let _ = parse_header(&bytes, length);
+            let _ = parse_header(&bytes, bytes.len() as u64);
+        }
+
+        #[test]
+        fn arbitrary_headers_do_not_panic(shape: Vec<u64>, start: u64, stop: u64, length: u64, dtype in "[A-Z0-9_]{1,8}") {
+            let shape = format!("{shape:?}");
+            for dtype in ["F32", "F4", &dtype] {
+                let header = format!("{{{}}}", entry("a", dtype, &shape, &format!("[{start},{stop}]")));
+                let _ = parse_header(&file(&header, 0), length);
+                let _ = parse_header(&file(&header, 0), header.len() as u64 + 8 + stop.wrapping_sub(start));
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read(sizes in prop::collection::vec((0_usize..4, 0_usize..4), 0..6)) {
+            let (mut entries, mut end) = (Vec::new(), 0);
+            for (i, (rows, columns)) in sizes.iter().enumerate() {
+                let bytes = rows * columns * 2;
+                entries.push(entry(&format!("t{i}"), "BF16", &format!("[{rows},{columns}]"), &format!("[{end},{}]", end + bytes)));
+                end += bytes;
+            }
+            let bytes = file(&format!("{{{}}}", entries.join(",")), end);
+            let header = parse_header(&bytes, bytes.len() as u64).unwrap();
+            prop_assert_eq!(header.tensors.len(), sizes.len());
+            for (i, (rows, columns)) in sizes.into_iter().enumerate() {
+                prop_assert_eq!(header.tensors[&format!("t{i}")].shape(), &[rows, columns][..]);
+            }
+        }
+    }
+}

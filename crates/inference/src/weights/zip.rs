@@ -154,3 +154,102 @@ impl<'a> Fields<'a> {
         self.number(at, 8)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::weights::MemorySource;
+    use pollster::block_on;
+    use proptest::prelude::*;
+
+    /// An archive of stored files; `large` writes every number that can be in the 64-bit extension.
+    pub(in crate::weights) fn archive(files: &[(&str, &[u8])], large: bool) -> Vec<u8> {
+        let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+        let word = |number: usize| (number as u32).to_le_bytes();
+        for (name, content) in files {
+            let header = bytes.len();
+            bytes.extend(b"PK\x03\x04\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0");
+            bytes.extend([word(content.len()), word(content.len())].concat());
+            // A local extra field of its own length, as PyTorch pads to align the content.
+            bytes.extend([name.len() as u8, 0, 5, 0]);
+            bytes.extend(name.bytes().chain([0; 5]));
+            bytes.extend(*content);
+            let extra = [content.len() as u64, content.len() as u64, header as u64].map(u64::to_le_bytes).concat();
+            let extra = if large { [&[9, 9, 1, 0, 7, 1, 0, 24, 0][..], &extra].concat() } else { Vec::new() };
+            directory.extend(b"PK\x01\x02\x2d\0\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0");
+            let shown = |number: usize| if large { [0xff; 4] } else { word(number) };
+            directory.extend([shown(content.len()), shown(content.len())].concat());
+            directory.extend([name.len() as u8, 0, extra.len() as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            directory.extend(shown(header));
+            directory.extend(name.bytes().chain(extra));
+        }
+        let start = bytes.len();
+        bytes.extend(&directory);
+        if large {
+            let at = bytes.len() as u64;
+            bytes.extend(b"PK\x06\x06\x2c\0\0\0\0\0\0\0\x2d\0\x2d\0\0\0\0\0\0\0\0\0");
+            let numbers = [files.len() as u64, files.len() as u64, directory.len() as u64, start as u64];
+            bytes.extend(numbers.map(u64::to_le_bytes).concat());
+            bytes.extend([&b"PK\x06\x07\0\0\0\0"[..], &at.to_le_bytes(), &[1, 0, 0, 0]].concat());
+        }
+        let count = if large { 0xffff } else { files.len() as u16 }.to_le_bytes();
+        bytes.extend([&b"PK\x05\x06\0\0\0\0"[..], &count, &count].concat());
+        bytes.extend(if large { [[0xff; 4], [0xff; 4]] } else { [word(directory.len()), word(start)] }.concat());
+        bytes.extend([0, 0]);
+        bytes
+    }
+
+    fn problem(bytes: &[u8], name: &str) -> String {
+        let source = MemorySource::new("x.ckpt", bytes.to_vec());
+        block_on(async { Archive::open(&source).await?.range(name).await }).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn stored_files_are_ranges() {
+        for large in [false, true] {
+            let bytes = archive(&[("a/data.pkl", b"hello"), ("a/data/0", b""), ("a/data/1", b"world!")], large);
+            let source = MemorySource::new("x.ckpt", bytes.clone());
+            let archive = block_on(Archive::open(&source)).unwrap();
+            assert_eq!(archive.names().collect::<Vec<_>>(), ["a/data.pkl", "a/data/0", "a/data/1"]);
+            for (name, content) in [("a/data.pkl", &b"hello"[..]), ("a/data/0", b""), ("a/data/1", b"world!")] {
+                let range = block_on(archive.range(name)).unwrap();
+                assert_eq!(&bytes[range.start as usize..range.end as usize], content);
+            }
+        }
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        let good = archive(&[("a", b"hello")], false);
+        let cut_off = "x.ckpt: the archive has no valid table of contents: the file is cut off or damaged";
+        assert_eq!(problem(&good[..good.len() - 9], "a"), cut_off);
+        assert_eq!(problem(b"", "a"), cut_off);
+        assert_eq!(problem(&good, "b"), "x.ckpt: b is missing in the archive");
+        let with = |at: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            bytes
+        };
+        let directory = good.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+        assert_eq!(problem(&with(directory + 10, 8), "a"), "x.ckpt: a is compressed, expected it stored");
+        assert_eq!(problem(&with(directory, 0), "a"), cut_off);
+        assert_eq!(problem(&with(directory + 42, 1), "a"), "x.ckpt: a is not where the archive says");
+        let mut long = with(directory + 20, 255);
+        long[directory + 24] = 255;
+        assert_eq!(problem(&long, "a"), "x.ckpt: a goes beyond the end of the file: the file is cut off");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>, large: bool, at in 0_usize..300, byte: u8) {
+            let mut damaged = archive(&[("a", b"hello"), ("b", b"")], large);
+            if let Some(place) = damaged.get_mut(at) {
+                *place = byte;
+            }
+            for bytes in [bytes, damaged] {
+                let source = MemorySource::new("x", bytes);
+                let _ = block_on(async { Archive::open(&source).await?.range("a").await });
+            }
+        }
+    }
+}

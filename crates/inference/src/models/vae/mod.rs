@@ -30,6 +30,12 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// The same for `n` pictures alike.
+    pub fn repeat(&self, n: usize) -> Result<Self> {
+        let log_variance = self.log_variance.as_ref().map(|log_variance| log_variance.repeat(n)).transpose()?;
+        Ok(Self { mean: self.mean.repeat(n)?, log_variance })
+    }
+
     /// A sample, made of `noise` `[n, h, w, c]`. A point is its own sample.
     pub fn sample(&self, noise: &Tensor) -> Result<Tensor> {
         match &self.log_variance {

@@ -61,9 +61,9 @@ impl Solver for Ddpm {
         }
         let small = ((1.0 - next) / (1.0 - now) * beta).max(1e-20);
         let deviation = match self.variance {
-            Variance::FixedSmall => small.sqrt(),
-            Variance::FixedSmallLog => (0.5 * small.ln()).exp(),
-            Variance::FixedLarge => beta.sqrt(),
+            Variance::Small => small.sqrt(),
+            Variance::SmallLog => (0.5 * small.ln()).exp(),
+            Variance::Large => beta.sqrt(),
         };
         mix(&mean, 1.0, &[(deviation, &noise.draw_like(sample)?)])
     }

@@ -60,9 +60,9 @@ impl DpmSinglestep {
 /// Groups of calls; what does not fill a group, and the step to sigma zero, get lower orders.
 fn orders(steps: usize, solver: &SolverConfig, ends_at_zero: bool) -> Vec<usize> {
     let order = solver.order;
-    let lower_order_final = solver.lower_order_final || steps % order != 0 || ends_at_zero;
+    let lower_order_final = solver.lower_order_final || !steps.is_multiple_of(order) || ends_at_zero;
     let mut orders: Vec<usize> = (0..steps).map(|call| call % order + 1).collect();
-    if lower_order_final && order > 1 && steps % order == 0 {
+    if lower_order_final && order > 1 && steps.is_multiple_of(order) {
         // The last group of three becomes one of two and one of one, a last pair becomes two of one.
         let tail: &[usize] = if order == 3 { &[1, 2, 1] } else { &[1, 1] };
         orders.splice(steps - order.., tail.iter().copied());

@@ -184,3 +184,6 @@ impl std::fmt::Debug for Sampler {
 fn wide(tensor: &Tensor) -> Result<Tensor> {
     if tensor.dtype() == DType::F32 { Ok(tensor.clone()) } else { tensor.cast(DType::F32) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,9 @@ pub(super) fn documents(index: &TensorIndex, tensors: &BTreeMap<Component, Tenso
         documents["vae"]["sample_size"] = json!(facts.picture_size());
     }
     for (component, config) in [(Component::TextEncoder, encoder), (Component::TextEncoder2, encoder_2)] {
-        documents[component.folder()] = config.unwrap_or_default();
+        if let Some(config) = config {
+            documents[component.folder()] = config;
+        }
     }
     Ok(documents)
 }

@@ -6,6 +6,8 @@
 
 mod globals;
 mod machine;
+#[cfg(test)]
+mod tests;
 
 pub use machine::parse;
 

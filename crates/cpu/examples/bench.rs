@@ -1,0 +1,204 @@
+//! Times the kernels on the shapes of Stable Diffusion 1.5, one JSON line per row.
+//!
+//!     cargo run --release -p easel-cpu --example bench -- --threads 2 [--runs 7] [--only conv] [--level plain]
+//!
+//! `benches/torch.py` prints the same rows for PyTorch. `cpu_ms` is the least processor time of a run, summed over the
+//! threads: on a busy machine it says more than the wall clock (with `--threads 1`, where nobody waits for work).
+
+use easel_cpu::attention::{AttentionShape, attention};
+use easel_cpu::conv2d::{Conv2dShape, conv2d};
+use easel_cpu::{Activation, Level, PackedConv, PackedLinear, Weight, activation, linear::linear, norm};
+use std::hint::black_box;
+use std::time::Instant;
+
+struct Options {
+    threads: usize,
+    runs: usize,
+    only: String,
+    level: Level,
+}
+
+fn main() {
+    let options = options();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().expect("a thread pool");
+    pool.install(|| options.level.with(|| all(&options)));
+}
+
+fn options() -> Options {
+    let mut options = Options { threads: 2, runs: 7, only: String::new(), level: Level::current() };
+    let mut args = std::env::args().skip(1);
+    while let Some(flag) = args.next() {
+        let value = args.next().unwrap_or_default();
+        match flag.as_str() {
+            "--threads" => options.threads = value.parse().expect("a number of threads"),
+            "--runs" => options.runs = value.parse().expect("a number of runs"),
+            "--only" => options.only = value,
+            "--level" => {
+                let named = |level: &Level| format!("{level:?}").eq_ignore_ascii_case(&value);
+                options.level = Level::available().into_iter().find(named).expect("a level of this machine");
+            }
+            _ => panic!("unknown flag {flag}"),
+        }
+    }
+    options
+}
+
+fn all(options: &Options) {
+    for (side, c, o) in [(64, 320, 320), (32, 640, 640), (16, 1280, 1280), (8, 1280, 1280)] {
+        convolution(options, side, [c, o], 3, 1);
+    }
+    convolution(options, 64, [320, 320], 3, 2);
+    convolution(options, 64, [4, 320], 3, 1);
+    convolution(options, 64, [320, 4], 3, 1);
+    convolution(options, 64, [320, 320], 1, 1);
+    for (side, c) in [(64, 512), (256, 256), (512, 128)] {
+        convolution(options, side, [c, c], 3, 1);
+    }
+    let shapes = [[4096, 320, 320], [4096, 2560, 320], [1024, 640, 640], [256, 1280, 1280], [77, 768, 768]];
+    for shape in shapes.into_iter().chain([[1, 1280, 1280], [2, 1280, 320]]) {
+        fully_connected(options, shape);
+    }
+    for (queries, keys, heads, width) in [
+        (4096, 4096, 8, 40),
+        (1024, 1024, 8, 80),
+        (256, 256, 8, 160),
+        (4096, 77, 8, 40),
+        (1024, 77, 8, 80),
+        (4096, 4096, 1, 512),
+    ] {
+        attend(options, [queries, keys, heads, width]);
+    }
+    elementwise(options);
+}
+
+/// Times `run` after one warm-up and prints the row.
+fn row(options: &Options, name: &str, flops: usize, mut run: impl FnMut()) {
+    if !name.contains(&options.only) {
+        return;
+    }
+    run();
+    let mut cpu_ms = f64::INFINITY;
+    let mut seconds: Vec<f64> = (0..options.runs)
+        .map(|_| {
+            let (cpu, start) = (processor_ms(), Instant::now());
+            run();
+            let seconds = start.elapsed().as_secs_f64();
+            cpu_ms = cpu_ms.min(processor_ms() - cpu);
+            seconds
+        })
+        .collect();
+    seconds.sort_by(f64::total_cmp);
+    let (least, median) = (seconds[0], seconds[seconds.len() / 2]);
+    let (ms, min_ms) = (median * 1e3, least * 1e3);
+    let gflops = flops as f64 / median / 1e9;
+    println!(
+        r#"{{"name": "{name}", "ms": {ms:.4}, "min_ms": {min_ms:.4}, "cpu_ms": {cpu_ms:.4}, "gflops": {gflops:.2}}}"#
+    );
+}
+
+/// Processor time of all threads of this process in milliseconds.
+#[cfg(target_os = "linux")]
+fn processor_ms() -> f64 {
+    unsafe extern "C" {
+        fn clock_gettime(clock: i32, time: *mut [i64; 2]) -> i32;
+    }
+    const PROCESS_CPUTIME: i32 = 2;
+    let mut time = [0; 2];
+    // SAFETY: the C library writes two 64-bit numbers, seconds and nanoseconds.
+    unsafe { clock_gettime(PROCESS_CPUTIME, &mut time) };
+    time[0] as f64 * 1e3 + time[1] as f64 / 1e6
+}
+
+/// Not asked for elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn processor_ms() -> f64 {
+    0.0
+}
+
+/// Reproducible values between -1 and 1.
+fn values(len: usize) -> Vec<f32> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn convolution(options: &Options, side: usize, [c, o]: [usize; 2], kernel: usize, stride: usize) {
+    let name = format!("conv{kernel}x{kernel}/{stride} {c}->{o}@{side}x{side}x1");
+    if !name.contains(&options.only) && !format!("packed {name}").contains(&options.only) {
+        return;
+    }
+    let shape = Conv2dShape {
+        batch: 1,
+        input: [side; 2],
+        stretched: [side; 2],
+        in_channels: c,
+        out_channels: o,
+        kernel: [kernel; 2],
+        stride,
+        padding_before: [kernel / 2; 2],
+        output: [side / stride; 2],
+    };
+    let (x, w, b) = (values(side * side * c), values(o * kernel * kernel * c), values(o));
+    let mut out = vec![0.0; (side / stride).pow(2) * o];
+    let flops = 2 * out.len() * c * kernel * kernel;
+    let weight = Weight::F32(&w);
+    row(options, &name, flops, || {
+        conv2d(&x, &shape, weight, Some(&b), None, Activation::None, black_box(&mut out));
+    });
+    let packed = PackedConv::new(weight, o, [kernel; 2], c);
+    row(options, &format!("packed {name}"), flops, || {
+        packed.run(&x, &shape, Some(&b), None, Activation::None, black_box(&mut out));
+    });
+}
+
+fn fully_connected(options: &Options, [m, n, k]: [usize; 3]) {
+    let (x, w, b) = (values(m * k), values(n * k), values(n));
+    let half: Vec<half::f16> = w.iter().map(|w| half::f16::from_f32(*w)).collect();
+    let mut out = vec![0.0; m * n];
+    for (kind, weight) in [("f32", Weight::F32(&w)), ("f16", Weight::F16(&half))] {
+        let name = format!("linear {kind} {m}x{n}x{k}");
+        row(options, &name, 2 * m * n * k, || {
+            linear(&x, [m, n, k], weight, Some(&b), None, Activation::None, black_box(&mut out));
+        });
+        let packed = PackedLinear::new(weight, [n, k]);
+        row(options, &format!("packed {name}"), 2 * m * n * k, || {
+            packed.run(&x, m, Some(&b), None, Activation::None, black_box(&mut out));
+        });
+    }
+}
+
+fn attend(options: &Options, [queries, keys, heads, width]: [usize; 4]) {
+    let hidden = heads * width;
+    let (q, k, v) = (values(queries * hidden), values(keys * hidden), values(keys * hidden));
+    let scale = 1.0 / (width as f32).sqrt();
+    let shape = AttentionShape { batch: 1, queries, keys, heads, width, scale, causal: false };
+    let mut out = vec![0.0; q.len()];
+    row(options, &format!("attention {heads}x{queries}x{keys}x{width}x1"), 4 * queries * keys * hidden, || {
+        attention(&q, &k, &v, &shape, black_box(&mut out));
+    });
+}
+
+fn elementwise(options: &Options) {
+    let x = values(2 * 64 * 64 * 320);
+    let (w, b) = (values(320), values(320));
+    let mut out = vec![0.0; x.len()];
+    row(options, "group_norm+silu 320@64x64x2", 0, || {
+        norm::group_norm(&x, [2, 4096, 320], 32, 1e-5, &w, &b, Activation::Silu, black_box(&mut out));
+    });
+    row(options, "layer_norm 8192x320", 0, || {
+        norm::layer_norm(&x, 320, 1e-5, Some(&w), Some(&b), black_box(&mut out));
+    });
+    row(options, "copy 8192x320", 0, || black_box(&mut out).copy_from_slice(&x));
+    for (name, activation) in [("silu", Activation::Silu), ("gelu", Activation::Gelu)] {
+        row(options, &format!("{name} 8192x320"), 0, || {
+            out.copy_from_slice(&x);
+            activation.apply_parallel(black_box(&mut out));
+        });
+    }
+    let wide = values(4096 * 2560);
+    let mut out = vec![0.0; 4096 * 1280];
+    row(options, "geglu 4096x1280", 0, || activation::geglu(&wide, 1280, black_box(&mut out)));
+}

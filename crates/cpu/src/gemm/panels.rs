@@ -1,0 +1,247 @@
+//! Weights in panels: `[panel][k][TILE_COLUMNS]`, so that the micro-kernel reads them in one straight line.
+
+use crate::parallel::{Shared, for_each_task};
+use crate::simd::{Kernel, Simd};
+use crate::{Level, Weight};
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+/// Floats that start on a cache line, so that no vector load crosses one.
+#[derive(Default)]
+pub(crate) struct Lines(Vec<Line>);
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+impl Lines {
+    pub(crate) fn zeros(len: usize) -> Self {
+        Self(vec![Line([0.0; 16]); len.div_ceil(16)])
+    }
+
+    /// At least `len` floats, of any value.
+    pub(crate) fn at_least(&mut self, len: usize) -> &mut [f32] {
+        if self.0.len() * 16 < len {
+            self.0.resize(len.div_ceil(16), Line([0.0; 16]));
+        }
+        let (data, len) = (self.0.as_mut_ptr().cast::<f32>(), self.0.len() * 16);
+        // SAFETY: a `Line` is sixteen adjacent floats without padding.
+        unsafe { std::slice::from_raw_parts_mut(data, len) }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        // SAFETY: a `Line` is sixteen adjacent floats without padding.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<f32>(), self.0.len() * 16) }
+    }
+}
+
+/// A weight matrix `[n, k]` in panels for one level, in the type that it came in.
+pub(crate) struct Packed {
+    pub(crate) level: Level,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    data: Storage,
+}
+
+enum Storage {
+    F32(Lines),
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
+}
+
+impl Packed {
+    pub(crate) fn new(weight: Weight<'_>, n: usize, k: usize) -> Self {
+        assert_eq!(weight.len(), n * k);
+        let level = Level::current();
+        let columns = level.run(TileColumns);
+        let len = n.div_ceil(columns) * columns * k;
+        let data = match weight {
+            Weight::F32(_) => {
+                let mut data = Lines::zeros(len);
+                pack_f32(level, weight, n, k, data.at_least(len));
+                Storage::F32(data)
+            }
+            Weight::F16(w) => Storage::F16(reorder(w, n, k, columns)),
+            Weight::Bf16(w) => Storage::Bf16(reorder(w, n, k, columns)),
+        };
+        Self { level, n, k, data }
+    }
+
+    pub(crate) fn panels(&self) -> Panels<'_> {
+        Panels::Packed(match &self.data {
+            Storage::F32(data) => Weight::F32(data.as_slice()),
+            Storage::F16(data) => Weight::F16(data),
+            Storage::Bf16(data) => Weight::Bf16(data),
+        })
+    }
+}
+
+/// Widens and packs a whole matrix on all cores; `out` holds the panels.
+pub(crate) fn pack_f32(level: Level, weight: Weight<'_>, n: usize, k: usize, out: &mut [f32]) {
+    let columns = level.run(TileColumns);
+    let panels = n.div_ceil(columns);
+    assert!(out.len() >= panels * columns * k);
+    let out = Shared::new(out);
+    for_each_task(panels, |panel| {
+        // SAFETY: each panel is written by one task, and there are `panels` of them.
+        let out = unsafe { out.slice(panel * k * columns, k * columns) };
+        level.run(PackPanel { weight, n, k, panel, range: [0, k], out });
+    });
+}
+
+/// The width of a level's panels.
+pub(crate) struct TileColumns;
+
+impl Kernel for TileColumns {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::TILE_COLUMNS
+    }
+}
+
+struct PackPanel<'a> {
+    weight: Weight<'a>,
+    n: usize,
+    k: usize,
+    panel: usize,
+    range: [usize; 2],
+    out: &'a mut [f32],
+}
+
+impl Kernel for PackPanel<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { weight, n, k, panel, .. } = self;
+        pack_panel(s, weight, [n, k], panel, self.range, self.out);
+    }
+}
+
+/// The panels of 16-bit weights without widening: done once, when a model is loaded.
+fn reorder<T: Copy + Default + Send + Sync>(weight: &[T], n: usize, k: usize, columns: usize) -> Vec<T> {
+    let mut out = vec![T::default(); n.div_ceil(columns) * columns * k];
+    crate::parallel::for_each_chunk(&mut out, (columns * k).max(1), |panel, out| {
+        for column in 0..columns.min(n - panel * columns) {
+            let row = &weight[(panel * columns + column) * k..][..k];
+            row.iter().enumerate().for_each(|(i, w)| out[i * columns + column] = *w);
+        }
+    });
+    out
+}
+
+/// Where the panels of a product come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Panels<'a> {
+    /// Row-major `[n, k]`, packed a slice at a time while multiplying.
+    Rows(Weight<'a>),
+    /// Already in panels for the level in use.
+    Packed(Weight<'a>),
+}
+
+impl Panels<'_> {
+    /// The positions `range` of a panel as floats: in place, or made in `scratch`.
+    #[inline(always)]
+    pub(crate) fn slice<'s, S: Simd>(
+        &'s self,
+        s: S,
+        [n, k]: [usize; 2],
+        panel: usize,
+        range: [usize; 2],
+        scratch: &'s mut [f32],
+    ) -> &'s [f32] {
+        let len = (range[1] - range[0]) * S::TILE_COLUMNS;
+        let start = (panel * k + range[0]) * S::TILE_COLUMNS;
+        match self {
+            Self::Packed(Weight::F32(data)) => &data[start..start + len],
+            Self::Packed(weight) => {
+                widen(s, *weight, start, &mut scratch[..len]);
+                &scratch[..len]
+            }
+            Self::Rows(weight) => {
+                pack_panel(s, *weight, [n, k], panel, range, &mut scratch[..len]);
+                &scratch[..len]
+            }
+        }
+    }
+}
+
+/// The elements from `start` on as floats.
+#[inline(always)]
+fn widen<S: Simd>(s: S, weight: Weight<'_>, start: usize, out: &mut [f32]) {
+    let whole = out.len() / S::LANES * S::LANES;
+    let (head, tail) = out.split_at_mut(whole);
+    match weight {
+        Weight::F32(w) => head.copy_from_slice(&w[start..start + whole]),
+        Weight::F16(w) => {
+            for (w, out) in w[start..start + whole].chunks_exact(S::LANES).zip(head.chunks_exact_mut(S::LANES)) {
+                // SAFETY: both chunks hold `LANES` elements.
+                unsafe { s.store(out.as_mut_ptr(), s.load_f16(w.as_ptr())) };
+            }
+        }
+        Weight::Bf16(w) => {
+            for (w, out) in w[start..start + whole].chunks_exact(S::LANES).zip(head.chunks_exact_mut(S::LANES)) {
+                // SAFETY: both chunks hold `LANES` elements.
+                unsafe { s.store(out.as_mut_ptr(), s.load_bf16(w.as_ptr())) };
+            }
+        }
+    }
+    let range = start + whole..start + whole + tail.len();
+    match weight {
+        Weight::F32(w) => tail.copy_from_slice(&w[range]),
+        Weight::F16(w) => w[range].convert_to_f32_slice(tail),
+        Weight::Bf16(w) => w[range].convert_to_f32_slice(tail),
+    }
+}
+
+/// Transposes rows `panel * TILE_COLUMNS ..` of a matrix of `n` rows, `row` apart, positions `range`, into
+/// `[k][TILE_COLUMNS]`.
+#[inline(always)]
+pub(crate) fn pack_panel<S: Simd>(
+    s: S,
+    weight: Weight<'_>,
+    [n, row]: [usize; 2],
+    panel: usize,
+    [start, end]: [usize; 2],
+    out: &mut [f32],
+) {
+    /// Positions that are widened at a time.
+    const CHUNK: usize = 64;
+    let mut wide = [0.0; 8 * CHUNK];
+    for column in (0..S::TILE_COLUMNS).step_by(8) {
+        let first = panel * S::TILE_COLUMNS + column;
+        let rows = 8.min(n.saturating_sub(first));
+        for from in (start..end).step_by(CHUNK) {
+            let count = CHUNK.min(end - from);
+            let out = &mut out[(from - start) * S::TILE_COLUMNS + column..];
+            if let (Weight::F32(w), 8) = (weight, rows) {
+                transpose(s, &w[first * row + from..], row, count, out);
+                continue;
+            }
+            for (i, wide) in wide.chunks_exact_mut(CHUNK).enumerate() {
+                if i < rows {
+                    widen(s, weight, (first + i) * row + from, &mut wide[..count]);
+                } else {
+                    wide.fill(0.0);
+                }
+            }
+            transpose(s, &wide, CHUNK, count, out);
+        }
+    }
+}
+
+/// `out[j][i] = rows[i][j]` for eight rows and `count` positions, where the rows of `out` are a panel's.
+#[inline(always)]
+fn transpose<S: Simd>(s: S, rows: &[f32], row: usize, count: usize, out: &mut [f32]) {
+    assert!(rows.len() >= 7 * row + count && out.len() + S::TILE_COLUMNS >= count * S::TILE_COLUMNS + 8);
+    let whole = count / 8 * 8;
+    for j in (0..whole).step_by(8) {
+        // SAFETY: the assertion covers eight rows and the positions j..j + 8 of both.
+        unsafe { s.transpose8(rows.as_ptr().add(j), row, out.as_mut_ptr().add(j * S::TILE_COLUMNS), S::TILE_COLUMNS) };
+    }
+    for j in whole..count {
+        for i in 0..8 {
+            out[j * S::TILE_COLUMNS + i] = rows[i * row + j];
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The loops around the micro-kernel: tasks over rows and columns, then blocks of `k`, panels and tiles.
+
+use super::{Addend, Lines, Panels, Tile, multiply_part};
+use crate::parallel::{Shared, for_each_task, threads};
+use crate::simd::{Kernel, Simd};
+use crate::{Activation, Level};
+use std::cell::Cell;
+
+/// The left-hand side: row `row` is the concatenation of `taps` pieces of `channels` floats each.
+pub(crate) trait Rows: Sync {
+    fn taps(&self) -> usize;
+    fn channels(&self) -> usize;
+    /// One piece, `channels` long; `None` stands for zeros.
+    fn piece(&self, row: usize, tap: usize) -> Option<&[f32]>;
+}
+
+/// What happens to the product before it is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) activation: Activation,
+}
+
+/// `out[m, n] = act(rows[m, k] * panels[n, k]^T + bias[n] + residual[m, n])`.
+pub(crate) struct Product<'a, R> {
+    pub(crate) level: Level,
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) rows: &'a R,
+    pub(crate) panels: Panels<'a>,
+    pub(crate) epilogue: Epilogue<'a>,
+}
+
+/// The length of the blocks that a sum over `k` is cut into: about 256, as equal as can be.
+pub(crate) fn k_block(k: usize) -> usize {
+    const TARGET: usize = 320;
+    k.div_ceil(k.div_ceil(TARGET).max(1)).max(1)
+}
+
+/// Buffers that a thread keeps from task to task.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) pointers: Vec<*const f32>,
+    pub(crate) panel: Lines,
+    pub(crate) buffer: Lines,
+    pub(crate) sums: Vec<[f64; 2]>,
+}
+
+/// Lends the thread's buffers; a nested call gets fresh ones.
+pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut Scratch) -> T) -> T {
+    thread_local! {
+        static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    }
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let result = f(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    result
+}
+
+impl<R: Rows> Product<'_, R> {
+    /// Computes `out` on all cores.
+    pub(crate) fn run(&self, out: &mut [f32]) {
+        let (m, n) = (self.m, self.n);
+        assert_eq!(out.len(), m * n);
+        assert!(self.epilogue.bias.is_none_or(|bias| bias.len() == n));
+        assert!(self.epilogue.residual.is_none_or(|residual| residual.len() == m * n));
+        if out.is_empty() {
+            return;
+        }
+        let k = self.rows.taps() * self.rows.channels();
+        let zeros = vec![0.0; self.rows.channels()];
+        let size = self.level.run(TaskSize { m, n });
+        let across = n.div_ceil(size.columns);
+        let out = Shared::new(out);
+        for_each_task(m.div_ceil(size.rows) * across, |task| {
+            let (row, column) = (task / across * size.rows, task % across * size.columns);
+            let rows = [row, (row + size.rows).min(m)];
+            let columns = [column, (column + size.columns).min(n)];
+            let block = Block { product: self, zeros: &zeros, k, rows, columns, out };
+            with_scratch(|scratch| self.level.run(BlockKernel { block, scratch }));
+        });
+    }
+}
+
+/// The part of the output that one task computes.
+struct Size {
+    rows: usize,
+    columns: usize,
+}
+
+struct TaskSize {
+    m: usize,
+    n: usize,
+}
+
+impl Kernel for TaskSize {
+    type Output = Size;
+
+    /// Large enough to use a panel for many rows, small enough for the second-level cache and for all threads.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Size {
+        const ROWS: usize = 144;
+        const COLUMNS: usize = 512;
+        const TASKS_PER_THREAD: usize = 4;
+        let mut size = Size {
+            rows: ROWS.min(self.m).next_multiple_of(S::TILE_ROWS),
+            columns: COLUMNS.min(self.n).next_multiple_of(S::TILE_COLUMNS),
+        };
+        let wanted = if threads() == 1 { 1 } else { TASKS_PER_THREAD * threads() };
+        while self.m.div_ceil(size.rows) * self.n.div_ceil(size.columns) < wanted {
+            // Fewer columns first: the panels are then still used for as many rows.
+            if size.columns > 4 * S::TILE_COLUMNS || (size.columns > S::TILE_COLUMNS && size.rows <= 48) {
+                size.columns = (size.columns / 2).next_multiple_of(S::TILE_COLUMNS);
+            } else if size.rows > 48 {
+                size.rows = (size.rows / 2).next_multiple_of(S::TILE_ROWS);
+            } else {
+                break;
+            }
+        }
+        size
+    }
+}
+
+struct Block<'a, R> {
+    product: &'a Product<'a, R>,
+    zeros: &'a [f32],
+    k: usize,
+    rows: [usize; 2],
+    columns: [usize; 2],
+    out: Shared<f32>,
+}
+
+struct BlockKernel<'a, R> {
+    block: Block<'a, R>,
+    scratch: &'a mut Scratch,
+}
+
+impl<R: Rows> Kernel for BlockKernel<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Scratch { pointers, panel: scratch, .. } = self.scratch;
+        let block = self.block;
+        let (k, n, step) = (block.k, block.product.n, k_block(block.k));
+        let tap_stride = block.fill(pointers, S::TILE_ROWS);
+        let scratch = scratch.at_least(step * S::TILE_COLUMNS);
+        // `k == 0` still has one, empty, block: it stores bias and residual.
+        for start in (0..k.max(1)).step_by(step) {
+            let range = [start, (start + step).min(k)];
+            for column in (block.columns[0]..block.columns[1]).step_by(S::TILE_COLUMNS) {
+                let panel = column / S::TILE_COLUMNS;
+                let weights = block.product.panels.slice(s, [n, k], panel, range, scratch);
+                // SAFETY: `fill` made valid pointers for all rows and taps, and the panel holds the range.
+                unsafe { block.multiply_column(s, range, column, weights.as_ptr(), pointers, tap_stride) };
+            }
+        }
+        block.activate(s);
+    }
+}
+
+impl<R: Rows> Block<'_, R> {
+    /// Makes the table `[tap][row]` of pointers, each tap padded to whole tiles; returns the length of a tap.
+    #[inline(always)]
+    fn fill(&self, pointers: &mut Vec<*const f32>, tile_rows: usize) -> usize {
+        let rows = self.product.rows;
+        let stride = (self.rows[1] - self.rows[0]).next_multiple_of(tile_rows);
+        pointers.clear();
+        for tap in 0..rows.taps() {
+            for row in self.rows[0]..self.rows[0] + stride {
+                let piece = if row < self.rows[1] { rows.piece(row, tap) } else { None };
+                let piece = piece.unwrap_or(self.zeros);
+                assert_eq!(piece.len(), self.zeros.len());
+                pointers.push(piece.as_ptr());
+            }
+        }
+        stride
+    }
+
+    /// One panel times all rows of the block.
+    ///
+    /// # Safety
+    /// The pointers are a table by `fill` with this stride; `weights` is the panel's slice for the range.
+    #[inline(always)]
+    unsafe fn multiply_column<S: Simd>(
+        &self,
+        s: S,
+        k: [usize; 2],
+        column: usize,
+        weights: *const f32,
+        pointers: &[*const f32],
+        tap_stride: usize,
+    ) {
+        let (n, channels) = (self.product.n, self.zeros.len());
+        let columns = S::TILE_COLUMNS.min(n - column);
+        for first in (self.rows[0]..self.rows[1]).step_by(S::TILE_ROWS) {
+            let rows = S::TILE_ROWS.min(self.rows[1] - first);
+            let at = first * n + column;
+            // SAFETY: the rows and columns lie in this task's block of the output, which no other task touches.
+            let out = unsafe { self.out.at(at) };
+            let added = if k[0] > 0 { [Addend { data: out, row: n }, Addend::NONE] } else { self.added(at, column) };
+            let pointers = pointers[first - self.rows[0]..].as_ptr();
+            let tile_rows = if rows == 1 { 1 } else { S::TILE_ROWS };
+            let tile = Tile { rows: tile_rows, pointers, tap_stride, channels, k, weights, added, out, out_row: n };
+            // SAFETY: `rows` by `columns` of the output and the addends exist; the rest is vouched for by the caller.
+            unsafe { multiply_part(s, &tile, rows, columns) };
+        }
+    }
+
+    /// What the first block of `k` is added to.
+    #[inline(always)]
+    fn added(&self, at: usize, column: usize) -> [Addend; 2] {
+        let Epilogue { bias, residual, .. } = self.product.epilogue;
+        let bias = bias.map_or(Addend::NONE, |bias| Addend { data: bias[column..].as_ptr(), row: 0 });
+        let residual = residual.map_or(Addend::NONE, |x| Addend { data: x[at..].as_ptr(), row: self.product.n });
+        [bias, residual]
+    }
+
+    /// The activation, while the block is still in cache.
+    #[inline(always)]
+    fn activate<S: Simd>(&self, s: S) {
+        let activation = self.product.epilogue.activation;
+        if activation == Activation::None {
+            return;
+        }
+        for row in self.rows[0]..self.rows[1] {
+            let at = row * self.product.n + self.columns[0];
+            // SAFETY: this part of the row belongs to this task alone.
+            activation.map(s, unsafe { self.out.slice(at, self.columns[1] - self.columns[0]) });
+        }
+    }
+}

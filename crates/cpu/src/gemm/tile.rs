@@ -1,0 +1,151 @@
+//! The micro-kernel: a tile of the output held in registers while `k` goes by.
+
+use crate::simd::Simd;
+
+/// A matrix that is added to the tile; null when there is none.
+#[derive(Clone, Copy)]
+pub(crate) struct Addend {
+    pub(crate) data: *const f32,
+    /// Distance between rows; zero for a bias.
+    pub(crate) row: usize,
+}
+
+impl Addend {
+    pub(crate) const NONE: Self = Self { data: std::ptr::null(), row: 0 };
+}
+
+/// `out = sum over k of rows * weights + added`, for `rows` rows (1 or `TILE_ROWS`) and `TILE_COLUMNS` columns.
+///
+/// Whoever multiplies a tile vouches that
+/// - `pointers[tap * tap_stride + row]` is valid for `row < rows` and every tap that `k` touches, and leads to
+///   `channels` readable floats,
+/// - `weights` holds `(k.end - k.start) * TILE_COLUMNS` floats,
+/// - `out` (writable) and the addends hold `rows` rows of `TILE_COLUMNS` floats at their distances.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile {
+    pub(crate) rows: usize,
+    pub(crate) pointers: *const *const f32,
+    pub(crate) tap_stride: usize,
+    pub(crate) channels: usize,
+    /// First and one past the last position in `taps * channels`.
+    pub(crate) k: [usize; 2],
+    pub(crate) weights: *const f32,
+    pub(crate) added: [Addend; 2],
+    pub(crate) out: *mut f32,
+    pub(crate) out_row: usize,
+}
+
+/// The micro-kernel for `R` rows by `V` vectors. All accumulators stay in registers.
+///
+/// # Safety
+/// See [`Tile`]; `R` must be `tile.rows` and `V * LANES` the level's `TILE_COLUMNS`.
+#[inline(always)]
+pub(crate) unsafe fn multiply<S: Simd, const R: usize, const V: usize>(s: S, tile: &Tile) {
+    let mut sums = [[s.splat(0.0); V]; R];
+    let mut weights = tile.weights;
+    let [mut k, end] = tile.k;
+    let mut tap = k / tile.channels.max(1);
+    // Both loops are left at the bottom: with a test at the top the compiler spills the sums in every round.
+    if k < end {
+        loop {
+            let channel = k - tap * tile.channels;
+            let count = (tile.channels - channel).min(end - k);
+            let mut rows = [std::ptr::null::<f32>(); R];
+            for (r, row) in rows.iter_mut().enumerate() {
+                // SAFETY: `tap` is one that `k` touches and the row has `channels` floats.
+                *row = unsafe { (*tile.pointers.add(tap * tile.tap_stride + r)).add(channel) };
+            }
+            let mut c = 0;
+            loop {
+                // SAFETY: there are `V * LANES` weights for each of the `end - k` positions, and
+                // c < count <= channels - channel.
+                unsafe { multiply_one(s, &rows, c, weights, &mut sums) };
+                weights = weights.wrapping_add(V * S::LANES);
+                c += 1;
+                if c >= count {
+                    break;
+                }
+            }
+            k += count;
+            tap += 1;
+            if k >= end {
+                break;
+            }
+        }
+    }
+    for (r, sums) in sums.iter().enumerate() {
+        for (v, sum) in sums.iter().enumerate() {
+            let mut sum = *sum;
+            for added in tile.added {
+                if !added.data.is_null() {
+                    // SAFETY: an addend has `R` rows of `V * LANES` floats.
+                    sum = s.add(sum, unsafe { s.load(added.data.add(r * added.row + v * S::LANES)) });
+                }
+            }
+            // SAFETY: so has the output.
+            unsafe { s.store(tile.out.add(r * tile.out_row + v * S::LANES), sum) };
+        }
+    }
+}
+
+/// One position of `k`: element `c` of each row times the vectors of weights.
+///
+/// # Safety
+/// The rows must be readable at `c`, and `weights` for `V` vectors.
+#[inline(always)]
+unsafe fn multiply_one<S: Simd, const R: usize, const V: usize>(
+    s: S,
+    rows: &[*const f32; R],
+    c: usize,
+    weights: *const f32,
+    sums: &mut [[S::F32; V]; R],
+) {
+    let mut w = [s.splat(0.0); V];
+    for (v, w) in w.iter_mut().enumerate() {
+        // SAFETY: vouched for by the caller.
+        *w = unsafe { s.load(weights.add(v * S::LANES)) };
+    }
+    for (row, sums) in rows.iter().zip(sums) {
+        // SAFETY: vouched for by the caller.
+        let x = s.splat(unsafe { *row.add(c) });
+        for (w, sum) in w.iter().zip(sums) {
+            *sum = s.mul_add(x, *w, *sum);
+        }
+    }
+}
+
+/// The largest tile of any level.
+const LARGEST: usize = 12 * 32;
+
+/// A tile of which only `rows` by `columns` exist in the output and in the addends: it is computed aside.
+///
+/// # Safety
+/// As for [`Tile`], but the output and the addends need only hold `rows` by `columns`. The pointers are all valid.
+#[inline(always)]
+pub(crate) unsafe fn multiply_part<S: Simd>(s: S, tile: &Tile, rows: usize, columns: usize) {
+    if (rows, columns) == (tile.rows, S::TILE_COLUMNS) {
+        // SAFETY: nothing is missing.
+        return unsafe { s.multiply_tile(tile) };
+    }
+    let mut buffers = [[0.0_f32; LARGEST]; 3];
+    let mut aside = *tile;
+    for (buffer, added) in buffers[1..].iter_mut().zip(&mut aside.added) {
+        if !added.data.is_null() {
+            for r in 0..rows {
+                // SAFETY: the addend holds `rows` by `columns`, and the buffer a whole tile.
+                let row = unsafe { std::slice::from_raw_parts(added.data.add(r * added.row), columns) };
+                buffer[r * S::TILE_COLUMNS..][..columns].copy_from_slice(row);
+            }
+            *added = Addend { data: buffer.as_ptr(), row: S::TILE_COLUMNS };
+        }
+    }
+    aside.out = buffers[0].as_mut_ptr();
+    aside.out_row = S::TILE_COLUMNS;
+    // SAFETY: output and addends now lie in buffers of a whole tile.
+    unsafe { s.multiply_tile(&aside) };
+    for r in 0..rows {
+        // SAFETY: the output holds `rows` by `columns`, which nobody else writes.
+        let row = unsafe { std::slice::from_raw_parts_mut(tile.out.add(r * tile.out_row), columns) };
+        row.copy_from_slice(&buffers[0][r * S::TILE_COLUMNS..][..columns]);
+    }
+}

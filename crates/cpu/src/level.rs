@@ -1,0 +1,109 @@
+//! Which vector instructions the kernels use: found once at run time, and forced by tests.
+
+use crate::simd::{Kernel, Plain};
+use std::cell::Cell;
+use std::sync::OnceLock;
+
+/// An instruction set that the kernels are built for. Every level computes the same thing to a few units of rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Level {
+    /// Ordinary Rust without intrinsics, on every platform.
+    Plain,
+    /// x86-64 with AVX2, FMA and F16C: vectors of 8.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// x86-64 with AVX-512F: vectors of 16.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// 64-bit Arm: vectors of 4.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// WebAssembly built with `simd128`: vectors of 4.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
+}
+
+thread_local! {
+    static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
+}
+
+impl Level {
+    /// The levels that this machine can run, the fastest last.
+    pub fn available() -> Vec<Self> {
+        #[allow(unused_mut, reason = "nothing is added on platforms without a vector level")]
+        let mut levels = vec![Self::Plain];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 =
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+            levels.extend(avx2.then_some(Self::Avx2));
+            levels.extend((avx2 && is_x86_feature_detected!("avx512f")).then_some(Self::Avx512));
+        }
+        #[cfg(target_arch = "aarch64")]
+        levels.push(Self::Neon);
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        levels.push(Self::Simd128);
+        levels
+    }
+
+    /// The level that kernels called from this thread use.
+    pub fn current() -> Self {
+        static BEST: OnceLock<Level> = OnceLock::new();
+        FORCED.get().unwrap_or_else(|| *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::Plain)))
+    }
+
+    /// Runs `f` with this level for the kernels that it calls from this thread; a level the machine lacks is ignored.
+    pub fn with<R>(self, f: impl FnOnce() -> R) -> R {
+        /// Puts the former level back, also when `f` panics.
+        struct Restore(Option<Level>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                FORCED.set(self.0);
+            }
+        }
+        let _restore = Restore(FORCED.get());
+        if Self::available().contains(&self) {
+            FORCED.set(Some(self));
+        }
+        f()
+    }
+
+    /// Runs the kernel compiled for this level.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Self::Plain => kernel.run(Plain),
+            // SAFETY: `current` and `with` yield only levels whose instructions were found on this machine.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { crate::simd::run_avx2(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { crate::simd::run_avx512(kernel) },
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => kernel.run(crate::simd::Neon),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Simd128 => kernel.run(crate::simd::Simd128),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forced_level_holds_inside_the_scope_only() {
+        let before = Level::current();
+        Level::Plain.with(|| assert_eq!(Level::current(), Level::Plain));
+        assert_eq!(Level::current(), before);
+    }
+
+    #[test]
+    fn the_former_level_comes_back_after_a_panic() {
+        let before = Level::current();
+        let result = std::panic::catch_unwind(|| Level::Plain.with(|| panic!("on purpose")));
+        assert!(result.is_err());
+        assert_eq!(Level::current(), before);
+    }
+}

@@ -1,0 +1,192 @@
+//! AVX2 with FMA and F16C: eight floats per vector, a register tile of 6 rows by 16 columns.
+
+use super::{Kernel, Simd};
+use crate::gemm::{Tile, multiply};
+use half::{bf16, f16};
+use std::arch::x86_64::*;
+
+/// Proof that AVX2, FMA and F16C are there: only [`run_avx2`] makes one.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// # Safety
+/// The machine must have AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2(()))
+}
+
+/// Calls an intrinsic: the token in scope proves that the machine has it.
+macro_rules! call {
+    ($intrinsic:expr) => {
+        // SAFETY: a token of this level exists, hence so do its instructions; pointers are vouched for by the caller.
+        unsafe { $intrinsic }
+    };
+}
+
+impl Simd for Avx2 {
+    type F32 = __m256;
+    const LANES: usize = 8;
+    const TILE_ROWS: usize = 6;
+    const TILE_COLUMNS: usize = 16;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        call!(_mm256_set1_ps(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> __m256 {
+        call!(_mm256_loadu_ps(p))
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const f16) -> __m256 {
+        call!(_mm256_cvtph_ps(_mm_loadu_si128(p.cast())))
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const bf16) -> __m256 {
+        call!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast())))))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: __m256) {
+        call!(_mm256_storeu_ps(p, v))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        call!(_mm256_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        call!(_mm256_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        call!(_mm256_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        call!(_mm256_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        call!(_mm256_fmadd_ps(a, b, c))
+    }
+
+    // The instruction returns its second operand when either is a NaN.
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        call!(_mm256_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        call!(_mm256_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn abs(self, a: __m256) -> __m256 {
+        call!(_mm256_andnot_ps(_mm256_set1_ps(-0.0), a))
+    }
+
+    #[inline(always)]
+    fn with_sign(self, magnitude: __m256, sign: __m256) -> __m256 {
+        call!(_mm256_or_ps(magnitude, _mm256_and_ps(_mm256_set1_ps(-0.0), sign)))
+    }
+
+    #[inline(always)]
+    fn select_less(self, a: __m256, b: __m256, yes: __m256, no: __m256) -> __m256 {
+        call!(_mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)))
+    }
+
+    #[inline(always)]
+    fn shift_into_exponent(self, a: __m256) -> __m256 {
+        call!(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(a))))
+    }
+
+    #[inline(always)]
+    fn sum(self, a: __m256) -> f32 {
+        let mut lanes = [0.0; 8];
+        call!(_mm256_storeu_ps(lanes.as_mut_ptr(), a));
+        let [a, b, c, d, e, f, g, h] = lanes;
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
+    }
+
+    #[inline(always)]
+    fn largest(self, a: __m256) -> f32 {
+        let mut lanes = [0.0; 8];
+        call!(_mm256_storeu_ps(lanes.as_mut_ptr(), a));
+        lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    unsafe fn transpose8(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        call!(transpose8(from, from_row, to, to_row))
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_tile(self, tile: &Tile) {
+        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
+        unsafe { if tile.rows == 1 { one_row(tile) } else { whole(tile) } }
+    }
+}
+
+/// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
+///
+/// # Safety
+/// See [`Tile`].
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline(never)]
+unsafe fn whole(tile: &Tile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { multiply::<Avx2, 6, 2>(Avx2(()), tile) }
+}
+
+/// The tile of a single row.
+///
+/// # Safety
+/// See [`Tile`].
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline(never)]
+unsafe fn one_row(tile: &Tile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { multiply::<Avx2, 1, 2>(Avx2(()), tile) }
+}
+
+/// An 8x8 transposition: halves of rows `i` and `i + 4` share a vector, then 4x4 within each half.
+///
+/// # Safety
+/// See [`Simd::transpose8`]; AVX2 must be there.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+    for half in 0..2 {
+        // SAFETY: rows 0..8 and columns 0..8 of both are vouched for by the caller.
+        unsafe {
+            let row = |i: usize| {
+                let low = _mm_loadu_ps(from.add(i * from_row + half * 4));
+                let high = _mm_loadu_ps(from.add((i + 4) * from_row + half * 4));
+                _mm256_set_m128(high, low)
+            };
+            let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            let columns = [
+                _mm256_shuffle_ps::<0b01_00_01_00>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0b11_10_11_10>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+                _mm256_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+            ];
+            for (j, column) in columns.into_iter().enumerate() {
+                _mm256_storeu_ps(to.add((half * 4 + j) * to_row), column);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A vector of `f32` as a small trait, so that each kernel is written once and compiled per instruction set.
+//!
+//! Kernels are `#[inline(always)]` functions over `S: Simd`; [`Kernel::run`] is instantiated inside one
+//! `#[target_feature]` function per level, which is where the intrinsics become single instructions.
+
+mod plain;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::run_avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::run_avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+pub(crate) use plain::Plain;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) use simd128::Simd128;
+
+use crate::gemm::Tile;
+use half::{bf16, f16};
+
+/// A computation that is compiled once per level. Its `run` must be `#[inline(always)]`.
+pub(crate) trait Kernel {
+    type Output;
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// The operations on vectors of `LANES` floats. The value is a token: whoever has one may use the instructions.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    type F32: Copy;
+    const LANES: usize;
+    /// Rows of the register tile of the matrix product.
+    const TILE_ROWS: usize;
+    /// Columns of the register tile: a multiple of 8 and of `LANES`.
+    const TILE_COLUMNS: usize;
+
+    fn splat(self, x: f32) -> Self::F32;
+
+    /// # Safety
+    /// `p` must be readable for `LANES` elements; no alignment is asked for.
+    unsafe fn load(self, p: *const f32) -> Self::F32;
+
+    /// Widens `LANES` half-precision floats.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn load_f16(self, p: *const f16) -> Self::F32;
+
+    /// Widens `LANES` bfloat16 floats.
+    ///
+    /// # Safety
+    /// As for `load`.
+    unsafe fn load_bf16(self, p: *const bf16) -> Self::F32;
+
+    /// # Safety
+    /// `p` must be writable for `LANES` elements.
+    unsafe fn store(self, p: *mut f32, v: Self::F32);
+
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// `a * b + c`, fused where the machine can.
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+
+    /// The smaller of each pair; a NaN in `b` stays.
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    /// The larger of each pair; a NaN in `b` stays.
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+
+    fn abs(self, a: Self::F32) -> Self::F32;
+
+    /// `magnitude >= 0` with the sign of `sign`.
+    fn with_sign(self, magnitude: Self::F32, sign: Self::F32) -> Self::F32;
+
+    /// `yes` where `a < b`, else `no`.
+    fn select_less(self, a: Self::F32, b: Self::F32, yes: Self::F32, no: Self::F32) -> Self::F32;
+
+    /// The bits of each lane, shifted left by 23: the low bits become the exponent.
+    fn shift_into_exponent(self, a: Self::F32) -> Self::F32;
+
+    /// The sum of all lanes.
+    fn sum(self, a: Self::F32) -> f32;
+
+    /// The largest lane.
+    fn largest(self, a: Self::F32) -> f32;
+
+    /// `to[j * to_row + i] = from[i * from_row + j]` for `i, j < 8`.
+    ///
+    /// # Safety
+    /// All of these elements must be readable or writable, and the two must not overlap.
+    #[inline(always)]
+    unsafe fn transpose8(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        for i in 0..8 {
+            for j in 0..8 {
+                // SAFETY: the caller vouches for i, j < 8.
+                unsafe { *to.add(j * to_row + i) = *from.add(i * from_row + j) };
+            }
+        }
+    }
+
+    /// Runs the micro-kernel on a tile of `TILE_ROWS` rows, or on one of a single row.
+    ///
+    /// # Safety
+    /// See [`Tile`].
+    unsafe fn multiply_tile(self, tile: &Tile);
+}
+
+/// A vector from the start of `xs`, or all of `xs` padded with zeros where that is shorter.
+#[inline(always)]
+pub(crate) fn load_some<S: Simd>(s: S, xs: &[f32]) -> S::F32 {
+    if xs.len() >= S::LANES {
+        // SAFETY: there are `LANES` elements.
+        return unsafe { s.load(xs.as_ptr()) };
+    }
+    let mut lanes = [0.0; 16];
+    lanes[..xs.len()].copy_from_slice(xs);
+    // SAFETY: no vector is longer than 16.
+    unsafe { s.load(lanes.as_ptr()) }
+}
+
+/// Stores the vector, or as much of it as `out` takes.
+#[inline(always)]
+pub(crate) fn store_some<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
+    if out.len() >= S::LANES {
+        // SAFETY: there are `LANES` elements.
+        return unsafe { s.store(out.as_mut_ptr(), v) };
+    }
+    let mut lanes = [0.0; 16];
+    // SAFETY: no vector is longer than 16.
+    unsafe { s.store(lanes.as_mut_ptr(), v) };
+    out.copy_from_slice(&lanes[..out.len()]);
+}

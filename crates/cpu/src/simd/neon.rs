@@ -1,0 +1,145 @@
+//! NEON: four floats per vector, a register tile of 6 rows by 16 columns.
+
+use super::Simd;
+use crate::gemm::{Tile, multiply};
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use std::arch::aarch64::*;
+
+/// 64-bit Arm always has NEON, so the token needs no proof.
+#[derive(Clone, Copy)]
+pub(crate) struct Neon;
+
+/// Calls an intrinsic: every 64-bit Arm processor has it.
+macro_rules! call {
+    ($intrinsic:expr) => {
+        // SAFETY: NEON is part of the target's baseline; pointers are vouched for by the caller.
+        unsafe { $intrinsic }
+    };
+}
+
+impl Simd for Neon {
+    type F32 = float32x4_t;
+    const LANES: usize = 4;
+    const TILE_ROWS: usize = 6;
+    const TILE_COLUMNS: usize = 16;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> float32x4_t {
+        call!(vdupq_n_f32(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> float32x4_t {
+        call!(vld1q_f32(p))
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const f16) -> float32x4_t {
+        // The conversion instruction is not in stable Rust; `half` writes it in assembly where the machine has it.
+        let mut lanes = [0.0; 4];
+        call!(p.cast::<[f16; 4]>().read_unaligned()).convert_to_f32_slice(&mut lanes);
+        call!(vld1q_f32(lanes.as_ptr()))
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const bf16) -> float32x4_t {
+        call!(vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p.cast()))))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: float32x4_t) {
+        call!(vst1q_f32(p, v))
+    }
+
+    #[inline(always)]
+    fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        call!(vaddq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        call!(vsubq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        call!(vmulq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        call!(vdivq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        call!(vfmaq_f32(c, a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        call!(vminq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        call!(vmaxq_f32(a, b))
+    }
+
+    #[inline(always)]
+    fn abs(self, a: float32x4_t) -> float32x4_t {
+        call!(vabsq_f32(a))
+    }
+
+    #[inline(always)]
+    fn with_sign(self, magnitude: float32x4_t, sign: float32x4_t) -> float32x4_t {
+        call!(vbslq_f32(vdupq_n_u32(1 << 31), sign, magnitude))
+    }
+
+    #[inline(always)]
+    fn select_less(self, a: float32x4_t, b: float32x4_t, yes: float32x4_t, no: float32x4_t) -> float32x4_t {
+        call!(vbslq_f32(vcltq_f32(a, b), yes, no))
+    }
+
+    #[inline(always)]
+    fn shift_into_exponent(self, a: float32x4_t) -> float32x4_t {
+        call!(vreinterpretq_f32_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(a))))
+    }
+
+    #[inline(always)]
+    fn sum(self, a: float32x4_t) -> f32 {
+        call!(vaddvq_f32(a))
+    }
+
+    #[inline(always)]
+    fn largest(self, a: float32x4_t) -> f32 {
+        call!(vmaxvq_f32(a))
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_tile(self, tile: &Tile) {
+        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
+        unsafe { if tile.rows == 1 { one_row(tile) } else { whole(tile) } }
+    }
+}
+
+/// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
+///
+/// # Safety
+/// See [`Tile`].
+#[inline(never)]
+unsafe fn whole(tile: &Tile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { multiply::<Neon, 6, 4>(Neon, tile) }
+}
+
+/// The tile of a single row.
+///
+/// # Safety
+/// See [`Tile`].
+#[inline(never)]
+unsafe fn one_row(tile: &Tile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { multiply::<Neon, 1, 4>(Neon, tile) }
+}

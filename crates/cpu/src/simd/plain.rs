@@ -1,0 +1,143 @@
+//! The plain level: four floats in an array, in ordinary Rust. Also the oracle for the other levels.
+
+use super::Simd;
+use crate::gemm::{Tile, multiply};
+use half::{bf16, f16};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+type Lanes = [f32; 4];
+
+#[inline(always)]
+fn zip(a: Lanes, b: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
+    [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
+}
+
+impl Simd for Plain {
+    type F32 = Lanes;
+    const LANES: usize = 4;
+    const TILE_ROWS: usize = 4;
+    const TILE_COLUMNS: usize = 8;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Lanes {
+        [x; 4]
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> Lanes {
+        // SAFETY: the caller vouches for four readable elements.
+        unsafe { p.cast::<Lanes>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const f16) -> Lanes {
+        // SAFETY: the caller vouches for four readable elements.
+        unsafe { p.cast::<[f16; 4]>().read_unaligned() }.map(f16::to_f32)
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const bf16) -> Lanes {
+        // SAFETY: the caller vouches for four readable elements.
+        unsafe { p.cast::<[bf16; 4]>().read_unaligned() }.map(bf16::to_f32)
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: Lanes) {
+        // SAFETY: the caller vouches for four writable elements.
+        unsafe { p.cast::<Lanes>().write_unaligned(v) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |a, b| a / b)
+    }
+
+    // Not `f32::mul_add`: without the instruction it is a slow library call.
+    #[inline(always)]
+    fn mul_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        self.add(self.mul(a, b), c)
+    }
+
+    #[inline(always)]
+    fn min(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn max(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn abs(self, a: Lanes) -> Lanes {
+        a.map(f32::abs)
+    }
+
+    #[inline(always)]
+    fn with_sign(self, magnitude: Lanes, sign: Lanes) -> Lanes {
+        zip(magnitude, sign, f32::copysign)
+    }
+
+    #[inline(always)]
+    fn select_less(self, a: Lanes, b: Lanes, yes: Lanes, no: Lanes) -> Lanes {
+        std::array::from_fn(|i| if a[i] < b[i] { yes[i] } else { no[i] })
+    }
+
+    #[inline(always)]
+    fn shift_into_exponent(self, a: Lanes) -> Lanes {
+        a.map(|a| f32::from_bits(a.to_bits() << 23))
+    }
+
+    #[inline(always)]
+    fn sum(self, a: Lanes) -> f32 {
+        (a[0] + a[2]) + (a[1] + a[3])
+    }
+
+    #[inline(always)]
+    fn largest(self, a: Lanes) -> f32 {
+        a[0].max(a[1]).max(a[2].max(a[3]))
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_tile(self, tile: &Tile) {
+        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
+        unsafe { if tile.rows == 1 { one_row(tile) } else { whole(tile) } }
+    }
+}
+
+/// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
+///
+/// # Safety
+/// See [`Tile`].
+#[inline(never)]
+unsafe fn whole(tile: &Tile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { multiply::<Plain, 4, 2>(Plain, tile) }
+}
+
+/// The tile of a single row.
+///
+/// # Safety
+/// See [`Tile`].
+#[inline(never)]
+unsafe fn one_row(tile: &Tile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { multiply::<Plain, 1, 2>(Plain, tile) }
+}

@@ -1,0 +1,153 @@
+//! WebAssembly `simd128`: four floats per vector, no fused multiply-add, a register tile of 4 rows by 8 columns.
+
+use super::Simd;
+use crate::gemm::{Tile, multiply};
+use half::{bf16, f16};
+use std::arch::wasm32::*;
+
+/// The target feature is set for the whole build, so the token needs no proof.
+#[derive(Clone, Copy)]
+pub(crate) struct Simd128;
+
+impl Simd for Simd128 {
+    type F32 = v128;
+    const LANES: usize = 4;
+    const TILE_ROWS: usize = 4;
+    const TILE_COLUMNS: usize = 8;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> v128 {
+        f32x4_splat(x)
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> v128 {
+        // SAFETY: the caller vouches for four readable elements.
+        unsafe { v128_load(p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const f16) -> v128 {
+        // SAFETY: the caller vouches for four readable elements.
+        let bits = unsafe { u32x4_load_extend_u16x4(p.cast()) };
+        widen_f16(bits)
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const bf16) -> v128 {
+        // SAFETY: the caller vouches for four readable elements.
+        u32x4_shl(unsafe { u32x4_load_extend_u16x4(p.cast()) }, 16)
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: v128) {
+        // SAFETY: the caller vouches for four writable elements.
+        unsafe { v128_store(p.cast(), v) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: v128, b: v128) -> v128 {
+        f32x4_add(a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: v128, b: v128) -> v128 {
+        f32x4_sub(a, b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: v128, b: v128) -> v128 {
+        f32x4_mul(a, b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: v128, b: v128) -> v128 {
+        f32x4_div(a, b)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: v128, b: v128, c: v128) -> v128 {
+        f32x4_add(f32x4_mul(a, b), c)
+    }
+
+    #[inline(always)]
+    fn min(self, a: v128, b: v128) -> v128 {
+        // Not `f32x4_min`, which costs several instructions on x86; this is one.
+        f32x4_pmin(b, a)
+    }
+
+    #[inline(always)]
+    fn max(self, a: v128, b: v128) -> v128 {
+        f32x4_pmax(b, a)
+    }
+
+    #[inline(always)]
+    fn abs(self, a: v128) -> v128 {
+        f32x4_abs(a)
+    }
+
+    #[inline(always)]
+    fn with_sign(self, magnitude: v128, sign: v128) -> v128 {
+        v128_bitselect(sign, magnitude, u32x4_splat(1 << 31))
+    }
+
+    #[inline(always)]
+    fn select_less(self, a: v128, b: v128, yes: v128, no: v128) -> v128 {
+        v128_bitselect(yes, no, f32x4_lt(a, b))
+    }
+
+    #[inline(always)]
+    fn shift_into_exponent(self, a: v128) -> v128 {
+        u32x4_shl(a, 23)
+    }
+
+    #[inline(always)]
+    fn sum(self, a: v128) -> f32 {
+        (f32x4_extract_lane::<0>(a) + f32x4_extract_lane::<2>(a))
+            + (f32x4_extract_lane::<1>(a) + f32x4_extract_lane::<3>(a))
+    }
+
+    #[inline(always)]
+    fn largest(self, a: v128) -> f32 {
+        let low = f32x4_extract_lane::<0>(a).max(f32x4_extract_lane::<1>(a));
+        low.max(f32x4_extract_lane::<2>(a).max(f32x4_extract_lane::<3>(a)))
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_tile(self, tile: &Tile) {
+        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
+        unsafe { if tile.rows == 1 { one_row(tile) } else { whole(tile) } }
+    }
+}
+
+/// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
+///
+/// # Safety
+/// See [`Tile`].
+#[inline(never)]
+unsafe fn whole(tile: &Tile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { multiply::<Simd128, 4, 2>(Simd128, tile) }
+}
+
+/// The tile of a single row.
+///
+/// # Safety
+/// See [`Tile`].
+#[inline(never)]
+unsafe fn one_row(tile: &Tile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { multiply::<Simd128, 1, 2>(Simd128, tile) }
+}
+
+/// Half precision in the low 16 bits of each lane to `f32`, subnormal, infinite and NaN values included.
+#[inline(always)]
+fn widen_f16(bits: v128) -> v128 {
+    let sign = u32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16);
+    let magnitude = u32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
+    // The exponent is too small by 127 - 15; multiplying puts that right for subnormal numbers too.
+    let scaled = f32x4_mul(magnitude, f32x4_splat(f32::from_bits((254 - 15) << 23)));
+    let special = u32x4_ge(magnitude, u32x4_splat(0x7c00 << 13));
+    let all_ones = v128_and(special, u32x4_splat(0xff << 23));
+    v128_or(v128_or(scaled, all_ones), sign)
+}

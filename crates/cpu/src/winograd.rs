@@ -1,0 +1,348 @@
+//! 3x3 convolution with stride 1 by Winograd's F(2x2, 3x3) (<https://arxiv.org/abs/1509.09308>): sixteen
+//! multiplications for four outputs instead of thirty-six.
+//!
+//! Input tiles of 4x4, overlapping by two, and the kernels are transformed; each of the sixteen positions is then a matrix
+//! product over the channels, and the 4x4 products become 2x2 outputs. The transforms only add and halve: the result is
+//! as exact as the direct sum to about a factor of two (F(4x4, 3x3) would be faster, but loses a digit).
+
+#![allow(clippy::needless_range_loop, reason = "indices of small matrices, in both directions")]
+
+use crate::Level;
+use crate::conv2d::Patches;
+use crate::gemm::{Addend, Epilogue, Lines, Panels, Scratch, Tile, TileColumns, with_scratch};
+use crate::parallel::{Shared, for_each_task};
+use crate::simd::{Kernel, Simd, load_some, store_some};
+use std::cell::Cell;
+
+/// Tiles of one task: a multiple of every level's tile rows.
+const TILES: usize = 48;
+/// Input channels transformed at a time, so that a task's tiles stay in the second-level cache.
+const CHANNELS: usize = 160;
+/// Output channels of one task.
+const COLUMNS: usize = 128;
+/// Floats of transformed weights kept at a time: 8 MiB, for the last-level cache.
+const WEIGHTS: usize = 2 << 20;
+
+/// Whether the detour pays: the kernel must fit, and there must be enough pixels to transform the weights for.
+///
+/// The answer depends on one picture alone, so that the batch doesn't change the arithmetic.
+pub(crate) fn pays(patches: &Patches<'_>) -> bool {
+    let shape = patches.shape;
+    shape.kernel == [3, 3]
+        && shape.stride == 1
+        && shape.output[0] * shape.output[1] >= 1024
+        && shape.in_channels >= 32
+        && shape.out_channels >= 32
+}
+
+/// `out = act(conv(patches, panels) + bias + residual)` where [`pays`] is true.
+pub(crate) fn convolve(
+    level: Level,
+    patches: &Patches<'_>,
+    panels: Panels<'_>,
+    epilogue: Epilogue<'_>,
+    out: &mut [f32],
+) {
+    thread_local! {
+        static TRANSFORMED: Cell<Lines> = Cell::default();
+    }
+    let (c, n) = (patches.shape.in_channels, patches.shape.out_channels);
+    let width = level.run(TileColumns);
+    let group = (WEIGHTS / (16 * c) / width * width).clamp(width, n.next_multiple_of(width));
+    let zeros = vec![0.0; c];
+    let mut transformed = TRANSFORMED.take();
+    let out = Shared::new(out);
+    for first in (0..n).step_by(group) {
+        let columns = group.min(n - first);
+        let len = columns.div_ceil(width) * width * 16 * c;
+        let weights = &mut transformed.at_least(len)[..len];
+        transform_weights(level, panels, [n, c], first / width, weights);
+        let call = Call { patches, zeros: &zeros, weights, first, columns, epilogue, out };
+        call.run(level);
+    }
+    TRANSFORMED.set(transformed);
+}
+
+/// `G g G^T` for the panels from `first` on: `weights[panel][16][c][width]`.
+fn transform_weights(level: Level, panels: Panels<'_>, shape: [usize; 2], first: usize, weights: &mut [f32]) {
+    let panel_len = level.run(TileColumns) * 16 * shape[1];
+    let count = weights.len() / panel_len;
+    let weights = Shared::new(weights);
+    for_each_task(count, |i| {
+        // SAFETY: each panel is written by one task.
+        let out = unsafe { weights.slice(i * panel_len, panel_len) };
+        with_scratch(|scratch| {
+            level.run(TransformPanel { panels, shape, panel: first + i, scratch: &mut scratch.panel, out });
+        });
+    });
+}
+
+struct TransformPanel<'a> {
+    panels: Panels<'a>,
+    shape: [usize; 2],
+    panel: usize,
+    scratch: &'a mut Lines,
+    out: &'a mut [f32],
+}
+
+impl Kernel for TransformPanel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [n, c] = self.shape;
+        let scratch = self.scratch.at_least(9 * c * S::TILE_COLUMNS);
+        let taps = self.panels.slice(s, [n, 9 * c], self.panel, [0, 9 * c], scratch);
+        let plane = c * S::TILE_COLUMNS;
+        assert!(taps.len() >= 9 * plane && self.out.len() >= 16 * plane && plane.is_multiple_of(S::LANES));
+        for at in (0..plane).step_by(S::LANES) {
+            let mut rows = [[s.splat(0.0); 3]; 4];
+            for x in 0..3 {
+                let mut column = [s.splat(0.0); 3];
+                for (y, value) in column.iter_mut().enumerate() {
+                    // SAFETY: there are nine planes.
+                    *value = unsafe { s.load(taps.as_ptr().add((y * 3 + x) * plane + at)) };
+                }
+                let column = kernel_transform(s, column);
+                for y in 0..4 {
+                    rows[y][x] = column[y];
+                }
+            }
+            for (y, row) in rows.iter().enumerate() {
+                for (x, value) in kernel_transform(s, *row).iter().enumerate() {
+                    // SAFETY: there are sixteen planes.
+                    unsafe { s.store(self.out.as_mut_ptr().add((y * 4 + x) * plane + at), *value) };
+                }
+            }
+        }
+    }
+}
+
+/// One dimension of `G`: `[a, (a + b + c) / 2, (a - b + c) / 2, c]`.
+#[inline(always)]
+fn kernel_transform<S: Simd>(s: S, [a, b, c]: [S::F32; 3]) -> [S::F32; 4] {
+    let half = s.splat(0.5);
+    let ends = s.add(a, c);
+    [a, s.mul(s.add(ends, b), half), s.mul(s.sub(ends, b), half), c]
+}
+
+/// One dimension of `B^T`: `[a - c, b + c, c - b, b - d]`.
+#[inline(always)]
+fn input_transform<S: Simd>(s: S, [a, b, c, d]: [S::F32; 4]) -> [S::F32; 4] {
+    [s.sub(a, c), s.add(b, c), s.sub(c, b), s.sub(b, d)]
+}
+
+/// `B^T d B` of a 4x4 tile in place.
+#[inline(always)]
+fn transform_twice<S: Simd>(s: S, d: &mut [S::F32; 16]) {
+    for x in 0..4 {
+        let column = input_transform(s, [d[x], d[4 + x], d[8 + x], d[12 + x]]);
+        for y in 0..4 {
+            d[y * 4 + x] = column[y];
+        }
+    }
+    for y in 0..4 {
+        let row = input_transform(s, [d[y * 4], d[y * 4 + 1], d[y * 4 + 2], d[y * 4 + 3]]);
+        for x in 0..4 {
+            d[y * 4 + x] = row[x];
+        }
+    }
+}
+
+/// One dimension of `A^T`: `[a + b + c, b - c - d]`.
+#[inline(always)]
+fn output_transform<S: Simd>(s: S, [a, b, c, d]: [S::F32; 4]) -> [S::F32; 2] {
+    [s.add(s.add(a, b), c), s.sub(s.sub(b, c), d)]
+}
+
+/// A convolution with a group of output channels.
+struct Call<'a> {
+    patches: &'a Patches<'a>,
+    zeros: &'a [f32],
+    weights: &'a [f32],
+    first: usize,
+    columns: usize,
+    epilogue: Epilogue<'a>,
+    out: Shared<f32>,
+}
+
+/// Tiles `first..first + count` of picture `picture`, output channels `columns` of the group.
+struct Task<'a> {
+    call: &'a Call<'a>,
+    picture: usize,
+    first: usize,
+    count: usize,
+    columns: [usize; 2],
+}
+
+impl Call<'_> {
+    fn run(&self, level: Level) {
+        let shape = self.patches.shape;
+        let tiles = shape.output[0].div_ceil(2) * shape.output[1].div_ceil(2);
+        let blocks = tiles.div_ceil(TILES);
+        let width = level.run(TileColumns);
+        let step = self.columns.div_ceil(self.columns.div_ceil(COLUMNS)).next_multiple_of(width);
+        let across = self.columns.div_ceil(step);
+        for_each_task(shape.batch * blocks * across, |task| {
+            let (column, block) = (task % across * step, task / across);
+            let first = block % blocks * TILES;
+            let columns = [column, (column + step).min(self.columns)];
+            let task = Task { call: self, picture: block / blocks, first, count: TILES.min(tiles - first), columns };
+            with_scratch(|scratch| level.run(TaskKernel { task, scratch }));
+        });
+    }
+}
+
+struct TaskKernel<'a> {
+    task: Task<'a>,
+    scratch: &'a mut Scratch,
+}
+
+impl Kernel for TaskKernel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let task = self.task;
+        let c = task.call.zeros.len();
+        let step = c.div_ceil(c.div_ceil(CHANNELS)).next_multiple_of(16);
+        // Sixteen more than needed: rows a power of two apart would share cache sets.
+        let row = step + 16;
+        let width = (task.columns[1] - task.columns[0]).next_multiple_of(S::TILE_COLUMNS);
+        let buffer = self.scratch.buffer.at_least(16 * TILES * (row + width));
+        let (inputs, products) = buffer.split_at_mut(16 * TILES * row);
+        let products = &mut products[..16 * TILES * width];
+        let pointers = &mut self.scratch.pointers;
+        pointers.clear();
+        pointers.extend(inputs.chunks_exact(row).map(|row| row.as_ptr()));
+        for start in (0..c).step_by(step) {
+            let range = [start, (start + step).min(c)];
+            task.transform_inputs(s, range, row, inputs);
+            // SAFETY: the pointers lead to the rows of `inputs`, which hold the range.
+            unsafe { task.multiply(s, range, pointers, width, products) };
+        }
+        task.transform_outputs(s, width, products);
+    }
+}
+
+impl Task<'_> {
+    /// The upper left output of tile `tile`.
+    fn corner(&self, tile: usize) -> [usize; 2] {
+        let across = self.call.patches.shape.output[1].div_ceil(2);
+        [tile / across * 2, tile % across * 2]
+    }
+
+    /// `inputs[16][TILES][row]` from the channels in `range`.
+    #[inline(always)]
+    fn transform_inputs<S: Simd>(&self, s: S, [start, end]: [usize; 2], row: usize, inputs: &mut [f32]) {
+        for tile in 0..self.count {
+            let [y, x] = self.corner(self.first + tile);
+            let mut pixels = [self.call.zeros; 16];
+            for (i, pixel) in pixels.iter_mut().enumerate() {
+                if let Some(stored) = self.call.patches.pixel(self.picture, [y, x], [i / 4, i % 4]) {
+                    *pixel = stored;
+                }
+            }
+            for at in (start..end).step_by(S::LANES) {
+                let mut values = [s.splat(0.0); 16];
+                for (pixel, value) in pixels.iter().zip(&mut values) {
+                    *value = load_some(s, &pixel[at..end]);
+                }
+                transform_twice(s, &mut values);
+                // The last vector may reach beyond the range: the rows are sixteen longer than needed.
+                let first = &mut inputs[tile * row + at - start..][..15 * TILES * row + S::LANES];
+                for (i, value) in values.iter().enumerate() {
+                    // SAFETY: sixteen rows, `TILES` rows apart, from the first on.
+                    unsafe { s.store(first.as_mut_ptr().add(i * TILES * row), *value) };
+                }
+            }
+        }
+    }
+
+    /// `products[16][TILES][width] += inputs * weights` over the channels in `range`.
+    ///
+    /// # Safety
+    /// `pointers` must lead to the `16 * TILES` rows of the inputs.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(
+        &self,
+        s: S,
+        [start, end]: [usize; 2],
+        pointers: &[*const f32],
+        width: usize,
+        products: &mut [f32],
+    ) {
+        let plane = self.call.zeros.len() * S::TILE_COLUMNS;
+        // Position by position: the inputs of one fit the first-level cache, those of all hardly the second.
+        for position in 0..16 {
+            for column in (self.columns[0]..self.columns[1]).step_by(S::TILE_COLUMNS) {
+                let panel = &self.call.weights[(column / S::TILE_COLUMNS * 16 + position) * plane..][..plane];
+                let weights = &panel[start * S::TILE_COLUMNS..end * S::TILE_COLUMNS];
+                for tile in (0..self.count).step_by(S::TILE_ROWS) {
+                    let at = position * TILES + tile;
+                    let out = products[at * width + column - self.columns[0]..].as_mut_ptr();
+                    let before = if start == 0 { Addend::NONE } else { Addend { data: out, row: width } };
+                    let tile = Tile {
+                        rows: S::TILE_ROWS,
+                        pointers: pointers[at..].as_ptr(),
+                        tap_stride: 0,
+                        channels: end - start,
+                        k: [0, end - start],
+                        weights: weights.as_ptr(),
+                        added: [before, Addend::NONE],
+                        out,
+                        out_row: width,
+                    };
+                    // SAFETY: `TILES` is a multiple of the tile's rows and `width` of its columns.
+                    unsafe { s.multiply_tile(&tile) };
+                }
+            }
+        }
+    }
+
+    /// The outputs of the tiles, with bias, residual and activation.
+    #[inline(always)]
+    fn transform_outputs<S: Simd>(&self, s: S, width: usize, products: &[f32]) {
+        for tile in 0..self.count {
+            let corner = self.corner(self.first + tile);
+            for column in (self.columns[0]..self.columns[1]).step_by(S::LANES) {
+                let first = &products[tile * width + column - self.columns[0]..][..15 * TILES * width + S::LANES];
+                let mut rows = [[s.splat(0.0); 4]; 2];
+                for x in 0..4 {
+                    let mut values = [s.splat(0.0); 4];
+                    for (y, value) in values.iter_mut().enumerate() {
+                        // SAFETY: sixteen vectors, `TILES` rows apart, from the first on.
+                        *value = unsafe { s.load(first.as_ptr().add((y * 4 + x) * TILES * width)) };
+                    }
+                    [rows[0][x], rows[1][x]] = output_transform(s, values);
+                }
+                let outputs = [output_transform(s, rows[0]), output_transform(s, rows[1])];
+                self.store(s, corner, column, outputs);
+            }
+        }
+    }
+
+    /// Adds bias and residual to the 2x2 outputs of a tile, applies the activation and stores what lies in the picture.
+    #[inline(always)]
+    fn store<S: Simd>(&self, s: S, [y, x]: [usize; 2], column: usize, outputs: [[S::F32; 2]; 2]) {
+        let shape = self.call.patches.shape;
+        let Epilogue { bias, residual, activation } = self.call.epilogue;
+        let count = S::LANES.min(self.columns[1] - column);
+        let channel = self.call.first + column;
+        let bias = bias.map_or(&[][..], |bias| &bias[channel..channel + count]);
+        let bias = load_some(s, bias);
+        for dy in 0..2.min(shape.output[0] - y) {
+            for dx in 0..2.min(shape.output[1] - x) {
+                let pixel = (self.picture * shape.output[0] + y + dy) * shape.output[1] + x + dx;
+                let place = pixel * shape.out_channels + channel;
+                let mut value = s.add(outputs[dy][dx], bias);
+                if let Some(residual) = residual {
+                    value = s.add(value, load_some(s, &residual[place..place + count]));
+                }
+                // SAFETY: these channels of this pixel belong to this task alone.
+                let out = unsafe { self.call.out.slice(place, count) };
+                store_some(s, activation.of(s, value), out);
+            }
+        }
+    }
+}

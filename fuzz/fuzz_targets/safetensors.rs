@@ -1,0 +1,17 @@
+//! Headers of safetensors files: what one says of its tensors must cover the file exactly.
+
+#![no_main]
+
+use easel_inference::weights::safetensors::parse_header;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let length = bytes.len() as u64;
+    if let Ok(header) = parse_header(bytes, length) {
+        let named = bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+        let data: u64 = header.tensors.values().map(|view| view.bytes()).sum();
+        assert_eq!(8 + named + data, length);
+    }
+    // The beginning of a file that claims to be as large as a file can be.
+    let _ = parse_header(bytes, u64::MAX);
+});
