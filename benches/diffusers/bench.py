@@ -81,7 +81,7 @@ def measure(architecture, args):
     torch.manual_seed(0)
     dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[args.dtype]
     device = pick_device(torch, args.device)
-    size = args.size or architecture.get("size", 0)
+    size = 0 if architecture["kind"] == "text" else args.size or architecture["size"]
     batch = args.batch or architecture["batch"]
     began = time.perf_counter()
     run = prepare(torch, architecture, dtype, device, size, batch)

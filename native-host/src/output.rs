@@ -173,7 +173,8 @@ fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
         return file.and_then(|mut file| file.write_all(bytes)).with_context(name);
     }
     let mut file = temporary(target.parent().unwrap_or(Path::new(""))).with_context(name)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(name)?;
+    // Not through tempfile's own `Write`, which adds its path to errors.
+    file.as_file_mut().write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(name)?;
     let kept = if force { file.persist(&target) } else { file.persist_noclobber(&target) };
     match kept {
         Ok(_) => Ok(()),

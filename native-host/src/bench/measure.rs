@@ -25,9 +25,14 @@ type Run = Box<dyn Fn() -> Result<Vec<f32>>>;
 /// Times one architecture as the options say.
 pub(crate) fn measure(architecture: &Architecture, args: &BenchArgs) -> Result<Measurement> {
     let device = Device::open(args.device.into())?;
-    let (size, batch) = (args.size.unwrap_or(architecture.size), args.batch.unwrap_or(architecture.batch));
+    let batch = args.batch.unwrap_or(architecture.batch);
     ensure!(batch > 0, "batch: 0 is not at least 1");
-    ensure!(size.is_multiple_of(8) && (size > 0 || architecture.size == 0), "size: {size} is not a multiple of 8");
+    let size = match architecture.kind {
+        Kind::Text => 0,
+        _ => args.size.unwrap_or(architecture.size),
+    };
+    let fits = size > 0 || architecture.kind == Kind::Text;
+    ensure!(fits && size.is_multiple_of(8), "size: {size} is not a multiple of 8 from 8 on");
     let began = Instant::now();
     let run = prepare(architecture, args, &device, size, batch)?;
     let load_seconds = began.elapsed().as_secs_f64();
