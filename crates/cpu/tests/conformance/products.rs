@@ -1,214 +1,11 @@
-//! Every kernel at every level of this machine against plain loops in `f64`.
-//!
-//! Tolerances are relative to the sum of the magnitudes that a result is made of, in units of `f32` rounding.
+//! Fully connected layers, convolutions and attention.
 
+use crate::{assert_near, at_every_level, values};
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::linear::linear;
-use easel_cpu::norm::{group_norm, layer_norm};
-use easel_cpu::{Activation, Level, PackedConv, PackedLinear, Weight};
+use easel_cpu::{Activation, PackedConv, PackedLinear, Weight};
 use half::{bf16, f16};
-
-/// Reproducible values, roughly normal, around `mean`.
-fn values(len: usize, seed: u32, mean: f32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next() + next() + next() + mean).collect()
-}
-
-/// Runs `f` at every level, and says at which one it failed.
-fn at_every_level(f: impl Fn()) {
-    for level in Level::available() {
-        println!("level {level:?}");
-        level.with(&f);
-    }
-}
-
-/// Asserts `|got - want| <= tolerance * magnitude` for each element.
-#[track_caller]
-fn assert_near(got: &[f32], want: &[(f64, f64)], tolerance: f64, what: &str) {
-    assert_eq!(got.len(), want.len(), "{what}");
-    for (i, (got, (want, magnitude))) in got.iter().zip(want).enumerate() {
-        let error = (f64::from(*got) - want).abs();
-        let allowed = tolerance * magnitude.max(1e-30);
-        assert!(error <= allowed, "{what}, element {i}: {got} instead of {want}, {:.1} times too far", error / allowed);
-    }
-}
-
-/// The activation in `f64`.
-fn activate(activation: Activation, x: f64) -> f64 {
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    match activation {
-        Activation::None => x,
-        Activation::Relu => x.max(0.0),
-        Activation::Silu => x * sigmoid(x),
-        Activation::Gelu => 0.5 * x * libm::erfc(-x / 2.0_f64.sqrt()),
-        Activation::GeluTanh => {
-            0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
-        }
-        Activation::QuickGelu => x * sigmoid(1.702 * x),
-        Activation::Tanh => x.tanh(),
-        Activation::Sigmoid => sigmoid(x),
-    }
-}
-
-const ACTIVATIONS: [Activation; 8] = [
-    Activation::None,
-    Activation::Relu,
-    Activation::Silu,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::QuickGelu,
-    Activation::Tanh,
-    Activation::Sigmoid,
-];
-
-#[test]
-fn activations() {
-    at_every_level(|| {
-        for activation in ACTIVATIONS {
-            let mut xs: Vec<f32> = (-12_000..12_000).map(|i| i as f32 * 0.001_3).collect();
-            xs.extend([0.0, -0.0, 1e-8, -1e-8, 1e-40, 80.0, -80.0, 200.0, -200.0, 1e30, -1e30]);
-            let want: Vec<_> =
-                xs.iter().map(|x| (activate(activation, f64::from(*x)), 1.0 + f64::from(x.abs()))).collect();
-            activation.apply(&mut xs);
-            assert_near(&xs, &want, 2e-7, &format!("{activation:?}"));
-        }
-    });
-}
-
-#[test]
-fn tanh_and_sigmoid_are_relatively_exact_near_zero_and_far_below() {
-    at_every_level(|| {
-        let xs: Vec<f32> = (1..2000).map(|i| i as f32 * 1e-3).chain([1e-6, 1e-20]).collect();
-        let mut got = xs.clone();
-        Activation::Tanh.apply(&mut got);
-        let want: Vec<_> = xs.iter().map(|x| (f64::from(*x).tanh(), f64::from(*x).tanh())).collect();
-        assert_near(&got, &want, 4e-7, "tanh");
-        let mut got: Vec<_> = xs.iter().map(|x| -40.0 * x).collect();
-        let want: Vec<_> = got.iter().map(|x| activate(Activation::Sigmoid, f64::from(*x))).map(|y| (y, y)).collect();
-        Activation::Sigmoid.apply(&mut got);
-        assert_near(&got, &want, 4e-7, "sigmoid");
-    });
-}
-
-#[test]
-fn gelu_is_relatively_exact_where_a_sum_with_one_would_have_lost_it() {
-    at_every_level(|| {
-        let xs: Vec<f32> = (-12_000..12_000).map(|i| i as f32 * 1e-3).collect();
-        let of = |x: &f32| (activate(Activation::Gelu, f64::from(*x)), f64::from(*x));
-        let want: Vec<_> = xs.iter().map(of).map(|(y, x)| (y, y.abs() * (1.0 + x * x))).collect();
-        let mut got = xs;
-        Activation::Gelu.apply(&mut got);
-        assert_near(&got, &want, 5e-7, "gelu");
-    });
-}
-
-#[test]
-fn geglu() {
-    at_every_level(|| {
-        for (rows, width) in [(1, 1), (3, 7), (5, 64), (40, 1283)] {
-            let x = values(rows * width * 2, 3, 0.0);
-            let mut got = vec![0.0; rows * width];
-            easel_cpu::activation::geglu(&x, width, &mut got);
-            let at = |i: usize| {
-                let row = &x[i / width * 2 * width..];
-                let (left, right) = (f64::from(row[i % width]), f64::from(row[width + i % width]));
-                (left * activate(Activation::Gelu, right), 1.0 + left.abs() * (1.0 + right.abs()))
-            };
-            let want: Vec<_> = (0..rows * width).map(at).collect();
-            assert_near(&got, &want, 2e-7, &format!("geglu {rows}x{width}"));
-        }
-    });
-}
-
-#[test]
-fn layer_norms() {
-    at_every_level(|| {
-        for (rows, width) in [(1, 1), (2, 3), (7, 8), (5, 31), (77, 320), (3, 4096), (2, 5001)] {
-            for (mean, size, eps) in [(0.0, 1.0, 1e-5), (100.0, 1.0, 1e-5), (0.0, 1e-4, 1e-6), (3.0, 1e-3, 1e-12)] {
-                let x: Vec<f32> = values(rows * width, 5, 0.0).iter().map(|x| x * size + mean).collect();
-                let (w, b) = (values(width, 6, 1.0), values(width, 7, 0.0));
-                let mut got = vec![0.0; x.len()];
-                layer_norm(&x, width, eps, Some(&w), Some(&b), &mut got);
-                let want: Vec<_> = x.chunks(width).flat_map(|row| normalised(row, eps, |i| (w[i], b[i]))).collect();
-                assert_near(&got, &want, 4e-7, &format!("{rows}x{width} mean {mean} size {size}"));
-            }
-        }
-    });
-}
-
-/// `(x - mean) / sqrt(var + eps) * weight + bias`. The magnitude grows with the ratio of mean to deviation, as rounding
-/// the mean to `f32` does.
-fn normalised(xs: &[f32], eps: f32, affine: impl Fn(usize) -> (f32, f32)) -> Vec<(f64, f64)> {
-    let n = xs.len() as f64;
-    let mean = xs.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
-    let variance = xs.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
-    let inverse = 1.0 / (variance + f64::from(eps)).sqrt();
-    let of = |(i, x): (usize, &f32)| {
-        let (w, b) = affine(i);
-        let y = (f64::from(*x) - mean) * inverse * f64::from(w);
-        let magnitude = y.abs() + f64::from(b.abs()) + (mean * inverse * f64::from(w)).abs();
-        (y + f64::from(b), magnitude.max(f64::from(w.abs())))
-    };
-    xs.iter().enumerate().map(of).collect()
-}
-
-#[test]
-fn group_norms() {
-    at_every_level(|| {
-        for (batch, pixels, channels, groups) in [
-            (1, 1, 1, 1),
-            (2, 1, 4, 4),
-            (1, 5, 6, 2),
-            (2, 63, 64, 32),
-            (1, 300, 320, 32),
-            (1, 4096, 8, 1),
-            (1, 9, 35, 5),
-        ] {
-            for (mean, size, eps) in [(0.0, 1.0, 1e-5), (100.0, 1.0, 1e-5), (0.0, 1e-4, 1e-6), (5.0, 1e-2, 1e-6)] {
-                let shape = [batch, pixels, channels];
-                let x = values(batch * pixels * channels, 8, 0.0);
-                let x: Vec<f32> = x.iter().map(|x| x * size + mean).collect();
-                let (w, b) = (values(channels, 9, 1.0), values(channels, 10, 0.0));
-                let mut got = vec![0.0; x.len()];
-                group_norm(&x, shape, groups, eps, &w, &b, Activation::None, &mut got);
-                let want = reference_group_norm(&x, shape, groups, eps, &w, &b);
-                assert_near(&got, &want, 4e-7, &format!("{shape:?}/{groups} mean {mean} size {size}"));
-                let mut silu = vec![0.0; x.len()];
-                group_norm(&x, shape, groups, eps, &w, &b, Activation::Silu, &mut silu);
-                Activation::Silu.apply(&mut got);
-                assert_eq!(silu, got, "the fused activation is the separate one");
-            }
-        }
-    });
-}
-
-fn reference_group_norm(
-    x: &[f32],
-    [_, pixels, channels]: [usize; 3],
-    groups: usize,
-    eps: f32,
-    w: &[f32],
-    b: &[f32],
-) -> Vec<(f64, f64)> {
-    let width = channels / groups;
-    let mut out = vec![(0.0, 0.0); x.len()];
-    for (picture, x) in x.chunks(pixels * channels).enumerate() {
-        for group in 0..groups {
-            let at = |i: usize| i / width * channels + group * width + i % width;
-            let members: Vec<f32> = (0..pixels * width).map(|i| x[at(i)]).collect();
-            let affine = |i: usize| (w[group * width + i % width], b[group * width + i % width]);
-            for (i, y) in normalised(&members, eps, affine).into_iter().enumerate() {
-                out[picture * pixels * channels + at(i)] = y;
-            }
-        }
-    }
-    out
-}
 
 /// How far a sum over `k` may be off: the blocks of a sum are a few hundred long.
 fn sum_tolerance(k: usize) -> f64 {
@@ -285,7 +82,13 @@ fn half_precision_weights_of_every_bit_pattern_are_widened_exactly() {
     });
 }
 
-fn shape(batch: usize, input: [usize; 2], channels: [usize; 2], kernel: usize, stride: usize) -> Conv2dShape {
+pub(crate) fn shape(
+    batch: usize,
+    input: [usize; 2],
+    channels: [usize; 2],
+    kernel: usize,
+    stride: usize,
+) -> Conv2dShape {
     let padding = kernel / 2;
     Conv2dShape {
         batch,
@@ -455,63 +258,5 @@ fn scores_far_beyond_the_range_of_exp_pick_the_largest() {
         let mut out = [0.0];
         attention(&[100.0], &k, &v, &shape, &mut out);
         assert_eq!(out, [270.0]);
-    });
-}
-
-/// The bytes of one picture of a batch, and with other numbers of threads.
-#[test]
-fn nothing_depends_on_batch_or_threads() {
-    at_every_level(|| {
-        let level = Level::current();
-        let run = |threads: usize, batch: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| level.with(|| everything(batch)))
-        };
-        let alone = run(1, 1);
-        for (threads, batch) in [(2, 1), (5, 1), (1, 3), (3, 7)] {
-            let batched = run(threads, batch);
-            for (alone, batched) in alone.iter().zip(&batched) {
-                assert!(batched.chunks(alone.len()).all(|part| part == alone), "{threads} threads, batch {batch}");
-            }
-        }
-    });
-}
-
-/// Each kernel on a batch of the same picture.
-fn everything(batch: usize) -> Vec<Vec<f32>> {
-    let repeat = |x: Vec<f32>| x.repeat(batch);
-    let mut outs = Vec::new();
-    for conv in [shape(batch, [17, 19], [40, 50], 3, 1), shape(batch, [32, 32], [64, 64], 3, 1)] {
-        let [h, w] = conv.input;
-        let mut out = vec![0.0; batch * h * w * conv.out_channels];
-        let weight = values(conv.out_channels * 9 * conv.in_channels, 2, 0.0);
-        let x = repeat(values(h * w * conv.in_channels, 1, 0.0));
-        conv2d(&x, &conv, Weight::F32(&weight), None, None, Activation::Silu, &mut out);
-        outs.push(out);
-    }
-    let mut out = vec![0.0; batch * 70];
-    let (x, w) = (repeat(values(700, 1, 0.0)), values(70 * 700, 2, 0.0));
-    linear(&x, [batch, 70, 700], Weight::F32(&w), None, None, Activation::None, &mut out);
-    outs.push(out);
-    let x = repeat(values(300 * 320, 1, 1.0));
-    let mut out = vec![0.0; x.len()];
-    group_norm(&x, [batch, 300, 320], 32, 1e-6, &[1.0; 320], &[0.0; 320], Activation::Silu, &mut out);
-    outs.push(out);
-    let shape = AttentionShape { batch, queries: 300, keys: 300, heads: 8, width: 40, scale: 0.2, causal: false };
-    let mut out = vec![0.0; x.len()];
-    attention(&x, &x, &x, &shape, &mut out);
-    outs.push(out);
-    outs
-}
-
-#[test]
-fn empty_inputs_do_nothing() {
-    at_every_level(|| {
-        linear(&[], [0, 3, 2], Weight::F32(&[0.0; 6]), None, None, Activation::None, &mut []);
-        let mut out = [f32::NAN; 2];
-        linear(&[], [1, 2, 0], Weight::F32(&[]), Some(&[1.0, 2.0]), None, Activation::None, &mut out);
-        assert_eq!(out, [1.0, 2.0], "no terms: the bias");
-        group_norm(&[], [0, 4, 4], 2, 1e-5, &[1.0; 4], &[0.0; 4], Activation::None, &mut []);
-        layer_norm(&[], 4, 1e-5, None, None, &mut []);
     });
 }
