@@ -100,12 +100,11 @@ pub fn group_norm(
     }
     let level = Level::current();
     let moments = group_moments(level, x, [batch, pixels, channels], groups);
-    let (mut scale, mut shift) = (vec![0.0; batch * channels], vec![0.0; batch * channels]);
-    for (i, (scale, shift)) in scale.iter_mut().zip(&mut shift).enumerate() {
+    let (mut mean, mut scale) = (vec![0.0; batch * channels], vec![0.0; batch * channels]);
+    for (i, (mean, scale)) in mean.iter_mut().zip(&mut scale).enumerate() {
         let (b, c) = (i / channels, i % channels);
-        let (mean, inverse) = moments[b * groups + c / (channels / groups)].finish(eps);
-        *scale = weight[c] * inverse;
-        *shift = bias[c] - mean * *scale;
+        (*mean, *scale) = moments[b * groups + c / (channels / groups)].finish(eps);
+        *scale *= weight[c];
     }
     // Tasks never cross a picture: the scale belongs to one.
     let block = (CHUNK / channels).clamp(1, pixels);
@@ -115,18 +114,19 @@ pub fn group_norm(
         let (b, first) = (task / blocks, task % blocks * block);
         let at = (b * pixels + first) * channels;
         let len = block.min(pixels - first) * channels;
-        let (scale, shift) = (&scale[b * channels..][..channels], &shift[b * channels..][..channels]);
+        let (mean, scale) = (&mean[b * channels..][..channels], &scale[b * channels..][..channels]);
         // SAFETY: the blocks of the tasks do not overlap.
         let out = unsafe { out.slice(at, len) };
-        level.run(Affine { x: &x[at..at + len], scale, shift, activation, out });
+        level.run(Affine { x: &x[at..at + len], mean, scale, bias, activation, out });
     });
 }
 
-/// `act(x * scale + shift)` per channel.
+/// `act((x - mean) * scale + bias)` per channel. The mean is taken away first: what is equal to it becomes exactly zero.
 struct Affine<'a> {
     x: &'a [f32],
+    mean: &'a [f32],
     scale: &'a [f32],
-    shift: &'a [f32],
+    bias: &'a [f32],
     activation: Activation,
     out: &'a mut [f32],
 }
@@ -140,8 +140,9 @@ impl Kernel for Affine<'_> {
         for (x, out) in self.x.chunks_exact(channels).zip(self.out.chunks_exact_mut(channels)) {
             for at in (0..channels).step_by(S::LANES) {
                 let to = (at + S::LANES).min(channels);
-                let (scale, shift) = (load_some(s, &self.scale[at..to]), load_some(s, &self.shift[at..to]));
-                store_some(s, s.mul_add(load_some(s, &x[at..to]), scale, shift), &mut out[at..to]);
+                let distance = s.sub(load_some(s, &x[at..to]), load_some(s, &self.mean[at..to]));
+                let (scale, bias) = (load_some(s, &self.scale[at..to]), load_some(s, &self.bias[at..to]));
+                store_some(s, s.mul_add(distance, scale, bias), &mut out[at..to]);
             }
             self.activation.map(s, out);
         }

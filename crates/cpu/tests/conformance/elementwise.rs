@@ -153,6 +153,24 @@ fn group_norms() {
     });
 }
 
+#[test]
+fn a_group_of_one_value_becomes_its_bias_exactly() {
+    at_every_level(|| {
+        let mut got = [f32::NAN; 6];
+        group_norm(
+            &[0.1, 0.7, -1.3, 1e3, 3.3, 1e-3],
+            [2, 1, 3],
+            3,
+            1e-5,
+            &[1.1; 3],
+            &[0.5, 2.0, 3.0],
+            Activation::None,
+            &mut got,
+        );
+        assert_eq!(got, [0.5, 2.0, 3.0, 0.5, 2.0, 3.0]);
+    });
+}
+
 fn reference_group_norm(
     x: &[f32],
     [_, pixels, channels]: [usize; 3],

@@ -96,6 +96,7 @@ impl Tensor {
             let expected = format!("whole elements of {} bytes, not {} bytes", dtype.size(), bytes.len());
             return Err(Error::Shape { op: "from_bytes", expected, got: shape.to_vec() });
         }
+        check_length("from_bytes", bytes.len() / dtype.size(), shape)?;
         Self::from_data(Data::from_bytes(bytes, dtype), shape, device)
     }
 
