@@ -53,6 +53,7 @@ pub struct ModelFiles {
 
 impl ModelFiles {
     /// Opens the model in a set of files: a diffusers folder (there is a `model_index.json`), or a folder with one checkpoint.
+    /// Every file that the model needs is opened: those of a hub repository are fetched now.
     pub async fn open(files: &dyn Files, options: &OpenOptions) -> Result<Self> {
         let list = files.list().await?;
         if list.iter().any(|path| path == "model_index.json") {

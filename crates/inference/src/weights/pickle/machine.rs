@@ -1,26 +1,20 @@
 //! The stack machine that reads a pickle.
 
-use super::globals::{self, Global};
-use super::{Id, Pickle, Storage, StoredTensor, Value};
+use super::globals;
+use super::{Id, Pickle, Value};
 use crate::weights::malformed::Malformed;
 use std::collections::HashMap;
 
 /// The most values that one pickle may build. Checkpoints of Stable Diffusion need some tens of thousands.
-const MAX_VALUES: usize = 1 << 22;
-
-/// The longest name of a storage. PyTorch numbers them.
-const MAX_KEY: usize = 255;
+pub(super) const MAX_VALUES: usize = 1 << 22;
 
 /// Where the one inert value is that all of them share.
 const INERT: Id = 0;
 
-/// Axes of a tensor; PyTorch has the same limit.
-const MAX_AXES: usize = 64;
-
 /// The highest version of the format; newer ones would have opcodes that this reader does not know.
 const HIGHEST_PROTOCOL: u8 = 5;
 
-type Result<T> = std::result::Result<T, Malformed>;
+pub(super) type Result<T> = std::result::Result<T, Malformed>;
 
 /// Reads the pickle at the start of `bytes`, which may go on after it. Fails on bytes that are no pickle, on names outside
 /// the list of allowed ones, and on pickles that are larger than the limits.
@@ -37,21 +31,21 @@ pub fn parse(bytes: &[u8]) -> Result<Pickle> {
     Ok(Pickle { values: machine.values, root, length: machine.at })
 }
 
-fn error<T>(reason: impl Into<String>) -> Result<T> {
+pub(super) fn error<T>(reason: impl Into<String>) -> Result<T> {
     Err(Malformed(reason.into()))
 }
 
 #[derive(Default)]
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     bytes: &'a [u8],
-    at: usize,
+    pub(super) at: usize,
     values: Vec<Value>,
     stack: Vec<Id>,
     /// Heights of the stack at which a list of arguments begins.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
     /// Entries of lists that became dictionaries, which a short pickle could do to a long list again and again.
-    copied: usize,
+    pub(super) copied: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -130,16 +124,16 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn push_inert(&mut self) -> Result<()> {
+    pub(super) fn push_inert(&mut self) -> Result<()> {
         self.push_again(INERT)
     }
 
-    fn push_again(&mut self, id: Id) -> Result<()> {
+    pub(super) fn push_again(&mut self, id: Id) -> Result<()> {
         self.stack.push(id);
         Ok(())
     }
 
-    fn push(&mut self, value: Value) -> Result<()> {
+    pub(super) fn push(&mut self, value: Value) -> Result<()> {
         if self.values.len() >= MAX_VALUES {
             return error(format!("more than {MAX_VALUES} values"));
         }
@@ -149,7 +143,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn pop(&mut self) -> Result<Id> {
+    pub(super) fn pop(&mut self) -> Result<Id> {
         self.pop_many(1).map(|ids| ids[0])
     }
 
@@ -175,7 +169,7 @@ impl<'a> Machine<'a> {
         top.copied().map_or_else(|| error(format!("the stack is empty at byte {}", self.at)), Ok)
     }
 
-    fn value(&self, id: Id) -> &Value {
+    pub(super) fn value(&self, id: Id) -> &Value {
         self.values.get(id as usize).unwrap_or(&Value::Inert)
     }
 
@@ -274,132 +268,6 @@ impl<'a> Machine<'a> {
             Some(global) => self.push(Value::Global(global)),
             None => error(format!("refers to {module}.{name}, which is not on the list of what a checkpoint may hold")),
         }
-    }
-
-    /// Notes what calling `function` with `arguments` would have made.
-    fn call(&mut self, function: Id, arguments: Id) -> Result<()> {
-        let global = match self.value(function) {
-            Value::Global(global) => *global,
-            // A method or an object of a class that is inert itself.
-            Value::Inert => Global::Inert,
-            _ => return error(format!("what is called at byte {} is no function", self.at)),
-        };
-        let Value::Tuple(arguments) = self.value(arguments) else {
-            return error(format!("the arguments of a call at byte {} are no tuple", self.at));
-        };
-        // As many as are looked at: a long tuple could be passed again and again.
-        let arguments: Vec<Id> = arguments.iter().copied().take(4).collect();
-        self.make(global, &arguments)
-    }
-
-    fn make(&mut self, global: Global, arguments: &[Id]) -> Result<()> {
-        match (global, arguments) {
-            (Global::OrderedDict, []) => self.push(Value::Dict(Vec::new())),
-            (Global::OrderedDict, [entries, ..]) => {
-                let entries = self.entries(*entries)?;
-                self.copied += entries.len();
-                if self.copied > MAX_VALUES {
-                    return error(format!("more than {MAX_VALUES} values"));
-                }
-                self.push(Value::Dict(entries))
-            }
-            (Global::RebuildTensor, [storage, offset, size, stride, ..]) => {
-                let tensor = self.tensor(*storage, *offset, *size, *stride)?;
-                self.push(tensor)
-            }
-            (Global::RebuildParameter, [tensor, ..]) => self.push_again(*tensor),
-            (Global::RebuildFromType, [function, _, arguments, ..]) => self.rebuild_from_type(*function, *arguments),
-            (Global::Inert, _) => self.push_inert(),
-            _ => error(format!("a tensor at byte {} is rebuilt from too few arguments", self.at)),
-        }
-    }
-
-    /// One level only: a function that rebuilds a tensor, not another that rebuilds from a type.
-    fn rebuild_from_type(&mut self, function: Id, arguments: Id) -> Result<()> {
-        match self.value(function) {
-            Value::Global(Global::RebuildFromType) => error("a tensor is rebuilt from a type twice"),
-            _ => self.call(function, arguments),
-        }
-    }
-
-    /// The pairs that an ordered dictionary is made of.
-    fn entries(&self, list: Id) -> Result<Vec<(Id, Id)>> {
-        let Value::List(items) = self.value(list) else {
-            return error(format!("a dictionary at byte {} is made of no list", self.at));
-        };
-        let pair = |id: &Id| match self.value(*id) {
-            Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
-            _ => error(format!("a dictionary at byte {} is made of something else than pairs", self.at)),
-        };
-        items.iter().map(pair).collect()
-    }
-
-    fn tensor(&self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<Value> {
-        let Value::Storage(storage) = self.value(storage) else {
-            return error(format!("a tensor at byte {} has no storage", self.at));
-        };
-        let Value::Int(offset @ 0..) = *self.value(offset) else {
-            return error(format!("a tensor at byte {} begins at no position in its storage", self.at));
-        };
-        let (shape, strides) = (self.sizes(size)?, self.sizes(stride)?);
-        if shape.len() != strides.len() {
-            return error(format!(
-                "a tensor at byte {} has {} axes, but {} strides",
-                self.at,
-                shape.len(),
-                strides.len()
-            ));
-        }
-        let storage = (**storage).clone();
-        Ok(Value::Tensor(Box::new(StoredTensor { storage, offset: offset as u64, shape, strides })))
-    }
-
-    fn sizes(&self, tuple: Id) -> Result<Vec<usize>> {
-        let problem = || Malformed(format!("a tensor at byte {} has a shape or strides that are no sizes", self.at));
-        let Value::Tuple(items) = self.value(tuple) else { return Err(problem()) };
-        if items.len() > MAX_AXES {
-            return error(format!(
-                "a tensor at byte {} has {} axes, expected at most {MAX_AXES}",
-                self.at,
-                items.len()
-            ));
-        }
-        let size = |id: &Id| match self.value(*id) {
-            Value::Int(size) => usize::try_from(*size).map_err(|_| problem()),
-            _ => Err(problem()),
-        };
-        items.iter().map(size).collect()
-    }
-
-    /// A storage: `("storage", type, key, location, elements)`. Files of the old format add `None`, or a part of another
-    /// storage, which is so old that no model has it.
-    fn persistent(&mut self) -> Result<()> {
-        let id = self.pop()?;
-        let Value::Tuple(parts) = self.value(id) else {
-            return error(format!("a storage at byte {} is no tuple", self.at));
-        };
-        let parts: Vec<&Value> = parts.iter().take(6).map(|id| self.value(*id)).collect();
-        let storage = match parts[..] {
-            [
-                Value::Text(kind),
-                Value::Global(Global::Storage(dtype)),
-                Value::Text(key),
-                _,
-                Value::Int(elements @ 0..),
-            ]
-            | [
-                Value::Text(kind),
-                Value::Global(Global::Storage(dtype)),
-                Value::Text(key),
-                _,
-                Value::Int(elements @ 0..),
-                Value::Inert,
-            ] if kind == "storage" && key.len() <= MAX_KEY => {
-                Storage { key: key.clone(), dtype: *dtype, elements: *elements as u64 }
-            }
-            _ => return error(format!("a storage at byte {} is not described as PyTorch does", self.at)),
-        };
-        self.push(Value::Storage(Box::new(storage)))
     }
 }
 

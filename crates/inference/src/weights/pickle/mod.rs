@@ -6,6 +6,7 @@
 
 mod globals;
 mod machine;
+mod rebuild;
 #[cfg(test)]
 mod tests;
 
