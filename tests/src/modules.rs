@@ -4,7 +4,7 @@ use crate::files::{Array, load_weights, read_arrays, read_json};
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow};
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
-use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
+use easel_inference::models::unet::{AddedConditioning, ClassLabel, UNet, UNetConditioning, UNetConfig};
 use easel_inference::models::vae::{Autoencoder, Tiling};
 use easel_inference::{Device, Tensor};
 use pollster::block_on;
@@ -35,6 +35,7 @@ struct Case<'a> {
     dir: &'a Path,
     name: String,
     kind: String,
+    tiled: bool,
     tolerances: Value,
     arrays: BTreeMap<String, Array>,
     device: Device,
@@ -51,7 +52,8 @@ impl<'a> Case<'a> {
         let tiling = json["tile_latent_min_size"]
             .as_u64()
             .map(|side| Tiling::with_overlap(side as usize, json["tile_overlap_factor"].as_f64().unwrap_or(0.25)));
-        Ok(Self { dir, name: text("name"), kind, tolerances, arrays, device: Device::Cpu, tiling })
+        let tiled = json["tiled"] == true;
+        Ok(Self { dir, name: text("name"), kind, tiled, tolerances, arrays, device: Device::Cpu, tiling })
     }
 
     fn label(&self) -> String {
@@ -108,16 +110,11 @@ impl<'a> Case<'a> {
 
     fn denoiser(&self) -> Result<Vec<Check>> {
         let unet = unet(&self.dir.join("unet"), &self.device)?;
-        let mut conditioning = UNetConditioning::default();
-        if let Ok(text_embeds) = self.array("text_embeds") {
-            let time_ids = self.array("time_ids")?.rows().map(|row| row.iter().map(|x| f64::from(*x)).collect());
-            let text_embeds = text_embeds.tensor(&self.device)?;
-            conditioning.added = Some(AddedConditioning { text_embeds, time_ids: time_ids.collect() });
-        }
         if self.arrays.contains_key("timestep_cond") {
             // The embedding of the guidance scale is made by the pipeline there and inside the model here.
             return Ok(Vec::new());
         }
+        let conditioning = self.conditioning()?;
         let sample = self.array("sample")?.channels_last(&self.device)?;
         let timestep = f64::from(self.array("timestep")?.data[0]);
         let states = self.array("encoder_hidden_states")?.tensor(&self.device)?;
@@ -131,6 +128,24 @@ impl<'a> Case<'a> {
             checks.extend(self.probes(&probes)?);
         }
         Ok(checks)
+    }
+
+    /// What the case has besides sample, timestep and text.
+    fn conditioning(&self) -> Result<UNetConditioning> {
+        let wide = |row: &[f32]| -> Vec<f64> { row.iter().map(|x| f64::from(*x)).collect() };
+        let mut conditioning = UNetConditioning::default();
+        if let Some(text_embeds) = self.arrays.get("text_embeds") {
+            let time_ids = self.array("time_ids")?.rows().map(wide).collect();
+            conditioning.added = Some(AddedConditioning { text_embeds: text_embeds.tensor(&self.device)?, time_ids });
+        }
+        if let Some(numbers) = self.arrays.get("class_numbers") {
+            conditioning.class = Some(ClassLabel::Numbers(wide(&numbers.data)));
+        }
+        if let Some(features) = self.arrays.get("class_features") {
+            conditioning.class = Some(ClassLabel::Features(features.tensor(&self.device)?));
+        }
+        conditioning.guidance = self.arrays.get("guidance").map(|guidance| f64::from(guidance.data[0]));
+        Ok(conditioning)
     }
 
     /// Intermediate results that the case has, in the order in which they were computed.
@@ -148,15 +163,22 @@ impl<'a> Case<'a> {
         Ok(checks)
     }
 
+    /// The tiles of the case: of its own size, or as large as the autoencoder has them.
+    fn tiles(&self, vae: &Autoencoder) -> Option<Tiling> {
+        self.tiling.or_else(|| self.tiled.then(|| vae.tiling()))
+    }
+
     fn vae_decode(&self) -> Result<Vec<Check>> {
         let latents = self.array("latents")?.channels_last(&self.device)?;
-        let decoded = self.autoencoder()?.decode(&latents, self.tiling)?.to_channels_first()?;
+        let vae = self.autoencoder()?;
+        let decoded = vae.decode(&latents, self.tiles(&vae))?.to_channels_first()?;
         Ok(vec![self.check("decoded", &decoded, self.tolerance("decoded")?)?])
     }
 
     fn vae_encode(&self) -> Result<Vec<Check>> {
         let image = self.array("image")?.channels_last(&self.device)?;
-        let encoded = self.autoencoder()?.encode(&image, self.tiling)?;
+        let vae = self.autoencoder()?;
+        let encoded = vae.encode(&image, self.tiles(&vae))?;
         let mean = encoded.mean.to_channels_first()?;
         let Some(log_variance) = encoded.log_variance else {
             return Ok(vec![self.check("latents", &mean, self.tolerance("latents")?)?]);

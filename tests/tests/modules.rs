@@ -1,7 +1,8 @@
 //! Every network against what diffusers and transformers compute with the same weights.
 
-use easel_inference::Device;
-use easel_tests::files::{read_arrays, read_json, repository};
+use easel_inference::models::vae::Autoencoder;
+use easel_inference::{Device, Error};
+use easel_tests::files::{load_weights, read_arrays, read_json, repository};
 use easel_tests::{Check, modules, relative_error};
 use pollster::block_on;
 
@@ -40,6 +41,22 @@ fn taesd() {
     golden("taesd", 4);
 }
 
+/// Variants that no model of the golden folder has; `tests/variants/generate.py` made them.
+#[test]
+fn variants() {
+    let folder = repository().join("tests/variants");
+    for (name, checks) in [
+        ("unet-inpaint", 1),
+        ("unet-guidance", 1),
+        ("unet-class-table", 1),
+        ("unet-class-timestep", 1),
+        ("unet-class-projection", 1),
+        ("vae-tiled", 3),
+    ] {
+        expect_all_pass(&modules::run(&folder.join(name)).unwrap(), checks);
+    }
+}
+
 #[test]
 fn emoji_text_encoder() {
     let golden = repository().join("tests/golden/easel-emoji");
@@ -55,4 +72,61 @@ fn emoji_text_encoder() {
         let error = relative_error(&block_on(out.last_hidden_state.to_vec()).unwrap(), &arrays[&name].data);
         assert!(error <= 2e-5, "{name}: {error:e}");
     }
+}
+
+fn invalid_field<T>(result: Result<T, Error>) -> &'static str {
+    match result.err() {
+        Some(Error::Invalid { field, .. }) => field,
+        Some(other) => panic!("{other}"),
+        None => panic!("no error"),
+    }
+}
+
+#[test]
+fn text_encoder_refuses_what_it_cannot_encode() {
+    let encoder = modules::clip_text(&repository().join("models/easel-emoji/text_encoder"), &Device::Cpu).unwrap();
+    for ids in [vec![], vec![vec![]], vec![vec![1; 33]], vec![vec![1; 4], vec![1; 5]]] {
+        assert!(matches!(encoder.forward(&ids), Err(Error::Shape { op: "clip_text", .. })), "{ids:?}");
+    }
+    assert_eq!(invalid_field(encoder.forward(&[vec![2914]])), "prompt");
+    let out = encoder.forward(&[vec![2912, 2913]]).unwrap();
+    assert!(out.hidden_state(4).is_ok());
+    assert_eq!(invalid_field(out.hidden_state(5)), "clip_skip");
+}
+
+#[test]
+fn unets_say_which_input_they_lack() {
+    let lacks = |folder: &str, name: &str| {
+        let folder = repository().join("tests").join(folder);
+        let arrays = read_arrays(&folder.join("cases/unet.safetensors")).unwrap();
+        let unet = modules::unet(&folder.join("unet"), &Device::Cpu).unwrap();
+        let sample = arrays["sample"].channels_last(&Device::Cpu).unwrap();
+        let text = arrays["encoder_hidden_states"].tensor(&Device::Cpu).unwrap();
+        assert_eq!(invalid_field(unet.forward(&sample, 1.0, &text, &Default::default())), name, "{folder:?}");
+    };
+    lacks("golden/sdxl", "text_embeds");
+    lacks("variants/unet-guidance", "guidance_scale");
+    lacks("variants/unet-class-table", "class_label");
+    lacks("variants/unet-class-timestep", "class_label");
+    lacks("variants/unet-class-projection", "class_label");
+}
+
+#[test]
+fn weights_that_do_not_fit_are_named() {
+    let golden = repository().join("tests/golden");
+    let build = |weights: &str, config: &str, change: fn(&mut serde_json::Value)| {
+        let mut json = read_json(&golden.join(config).join("config.json")).unwrap();
+        change(&mut json);
+        let weights = load_weights(&golden.join(weights), &Device::Cpu).unwrap();
+        Autoencoder::new(&weights, "config.json", &json).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(build("sd15/vae", "sd15/vae", |_| {}), "");
+    let text = build("sd15/vae", "sd15/vae", |json| json["mid_block_add_attention"] = false.into());
+    assert!(text.contains("20 tensors that this model has no place for"), "{text}");
+    let text = build("taesd", "sd15/vae", |_| {});
+    assert!(text.contains("tensor encoder.conv_in") && text.contains("is missing"), "{text}");
+    let text = build("sd15/vae", "sd15/vae", |json| json["latent_channels"] = 8.into());
+    assert!(text.contains("expected [") && text.contains("has shape"), "{text}");
+    let text = build("sd15/vae", "sd15/vae", |json| json["_class_name"] = "VQModel".into());
+    assert!(text.contains("field _class_name") && text.contains("\"VQModel\" is not supported"), "{text}");
 }

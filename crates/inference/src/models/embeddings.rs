@@ -20,30 +20,52 @@ pub struct Sinusoid {
 impl Sinusoid {
     /// The embeddings of `values`, one after the other: `[values, width]`.
     pub fn embed(&self, values: &[f64], device: &Device) -> Result<Tensor> {
-        let mut data = Vec::with_capacity(values.len() * self.width);
-        for value in values {
-            let frequencies = self.frequencies();
-            let angles = || frequencies.iter().map(|frequency| *value as f32 * frequency);
-            // The angle is an f32 product as in PyTorch; its sine is taken in f64, which rounds to the true one.
-            let sines = angles().map(|angle| f64::from(angle).sin() as f32);
-            let cosines = angles().map(|angle| f64::from(angle).cos() as f32);
-            let start = data.len();
-            if self.flip_sin_to_cos {
-                data.extend(cosines.chain(sines))
-            } else {
-                data.extend(sines.chain(cosines))
-            }
-            data.resize(start + self.width, 0.0);
-        }
-        Tensor::from_vec(data, &[values.len(), self.width], device)
-    }
-
-    fn frequencies(&self) -> Vec<f32> {
         let half = self.width / 2;
         let divisor = (half as f64 - self.freq_shift) as f32;
-        let exponent = |i: usize| -(10_000.0_f64.ln() as f32) * i as f32 / divisor;
-        (0..half).map(|i| f64::from(exponent(i)).exp() as f32).collect()
+        let frequencies = (0..half).map(|i| exp(-LN_10000 * i as f32 / divisor)).collect::<Vec<_>>();
+        waves(values.iter().map(|value| *value as f32), &frequencies, self.width, self.flip_sin_to_cos, device)
     }
+}
+
+/// The embeddings of guidance scales minus 1 for distilled models (`get_guidance_scale_embedding` of diffusers):
+/// `[guidance, width]`. They are sinusoids, too, but PyTorch rounds on the way to the frequencies at other places, and with
+/// angles in the thousands that is seen.
+pub fn guidance_embedding(guidance: &[f64], width: usize, device: &Device) -> Result<Tensor> {
+    let half = width / 2;
+    let step = -(LN_10000 / (half as f32 - 1.0));
+    let frequencies = (0..half).map(|i| exp(i as f32 * step)).collect::<Vec<_>>();
+    waves(guidance.iter().map(|value| *value as f32 * 1000.0), &frequencies, width, false, device)
+}
+
+const LN_10000: f32 = 9.210_340_4;
+
+/// The exponential of an `f32`, taken in `f64`, which rounds to the true one.
+fn exp(x: f32) -> f32 {
+    f64::from(x).exp() as f32
+}
+
+/// Sines and cosines of every value times every frequency, and zeros up to `width`.
+fn waves(
+    values: impl ExactSizeIterator<Item = f32>,
+    frequencies: &[f32],
+    width: usize,
+    cosines_first: bool,
+    device: &Device,
+) -> Result<Tensor> {
+    let count = values.len();
+    let mut data = Vec::with_capacity(count * width);
+    for (i, value) in values.enumerate() {
+        // The angle is an f32 product as in PyTorch; its sine is taken in f64, which rounds to the true one.
+        let angles = || frequencies.iter().map(|frequency| f64::from(value * frequency));
+        let (sines, cosines) = (angles().map(|angle| angle.sin() as f32), angles().map(|angle| angle.cos() as f32));
+        if cosines_first {
+            data.extend(cosines.chain(sines))
+        } else {
+            data.extend(sines.chain(cosines))
+        }
+        data.resize((i + 1) * width, 0.0);
+    }
+    Tensor::from_vec(data, &[count, width], device)
 }
 
 /// Two linear layers with an activation between (`TimestepEmbedding`), and an optional condition added before them.

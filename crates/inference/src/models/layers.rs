@@ -130,3 +130,27 @@ impl LayerNorm {
         x.layer_norm(self.eps, &self.weight, &self.bias)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_pointwise_layer_may_be_stored_as_a_convolution() {
+        let build = |shape: &[usize]| {
+            let weight = Tensor::from_vec((0..6).map(|i| i as f32).collect(), shape, &Device::Cpu).unwrap();
+            let bias = Tensor::zeros(&[2], &Device::Cpu).unwrap();
+            let tensors = BTreeMap::from([("weight".to_owned(), weight), ("bias".to_owned(), bias)]);
+            Linear::pointwise(&Weights::new("file", tensors), 3, 2)
+        };
+        let x = Tensor::from_vec(vec![1.0, 2.0, 3.0], &[1, 3], &Device::Cpu).unwrap();
+        for shape in [[2, 3].as_slice(), &[2, 1, 1, 3]] {
+            let y = build(shape).unwrap().forward(&x).unwrap();
+            assert_eq!(pollster::block_on(y.to_vec()).unwrap(), [8.0, 26.0]);
+        }
+        assert!(matches!(build(&[3, 2]), Err(Error::TensorShape { .. })));
+        assert!(matches!(build(&[3, 1, 1, 2]), Err(Error::TensorShape { .. })));
+    }
+}

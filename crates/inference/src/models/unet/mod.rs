@@ -7,7 +7,7 @@ mod transformer;
 
 pub use config::{ClassEmbedding, Level, MidBlock, TextTime, UNetConfig};
 
-use super::embeddings::{Sinusoid, TimestepEmbedding};
+use super::embeddings::{Sinusoid, TimestepEmbedding, guidance_embedding};
 use super::layers::{Conv2d, GroupNorm};
 use crate::tensor::{Activation, Conv2d as Geometry};
 use crate::weights::Weights;
@@ -147,10 +147,7 @@ impl UNet {
         let guidance = match (self.config.time_cond_proj_dim, conditioning.guidance) {
             (None, _) => None,
             (Some(_), None) => return Err(Error::invalid("guidance_scale", "this model needs it as an input")),
-            (Some(width), Some(guidance)) => {
-                let sinusoid = Sinusoid { width, flip_sin_to_cos: false, freq_shift: 1.0 };
-                Some(sinusoid.embed(&[guidance * 1000.0], &device)?)
-            }
+            (Some(width), Some(guidance)) => Some(guidance_embedding(&[guidance], width, &device)?),
         };
         self.time_embedding.forward(&sinusoid.embed(&[timestep], &device)?, guidance.as_ref())
     }

@@ -296,3 +296,26 @@ impl Middle {
         self.second.forward(&hidden, None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_not_supported_is_an_error_that_names_the_field() {
+        let cases = [
+            (json!({"down_block_types": ["AttnDownEncoderBlock2D"]}), "down_block_types"),
+            (json!({"up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"]}), "up_block_types"),
+            (json!({"norm_num_groups": 48}), "norm_num_groups"),
+            (json!({"scaling_factor": 0}), "scaling_factor"),
+            (json!({"latents_mean": [1.0]}), "latents_mean"),
+            (json!({"sample_size": []}), "sample_size"),
+            (json!({"block_out_channels": [], "down_block_types": [], "up_block_types": []}), "down_block_types"),
+        ];
+        for (json, field) in cases {
+            let text = AutoencoderKlConfig::from_json("vae/config.json", &json).unwrap_err().to_string();
+            assert!(text.starts_with(&format!("vae/config.json: field {field}: ")), "{json}: {text}");
+        }
+    }
+}

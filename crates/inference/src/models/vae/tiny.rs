@@ -188,3 +188,27 @@ impl Block {
         third.forward_with(&hidden, Epilogue { residual: Some(x), activation: Activation::Relu })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_supported_is_an_error_that_names_the_field() {
+        let cases = [
+            (json!({"upsample_fn": "bilinear"}), "upsample_fn"),
+            (json!({"act_fn": "mish"}), "act_fn"),
+            (json!({"num_encoder_blocks": [1, 3]}), "num_encoder_blocks"),
+            (json!({"num_decoder_blocks": [], "decoder_block_out_channels": []}), "num_decoder_blocks"),
+        ];
+        for (json, field) in cases {
+            let text = AutoencoderTinyConfig::from_json("vae/config.json", &json).unwrap_err().to_string();
+            assert!(text.starts_with(&format!("vae/config.json: field {field}: ")), "{json}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_factor_counts_the_stages() {
+        assert_eq!(AutoencoderTinyConfig::from_json("config.json", &json!({})).unwrap().factor(), 8);
+    }
+}
