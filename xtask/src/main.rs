@@ -64,7 +64,7 @@ fn bench(names: &[String]) -> Result<()> {
 }
 
 fn fuzz(args: &[String]) -> Result<()> {
-    let Some(target) = args.first() else { bail!("which target? One of the files in fuzz/targets") };
+    let Some(target) = args.first() else { bail!("which target? One of the files in fuzz/fuzz_targets") };
     let seconds = args.get(1).map_or("600", String::as_str);
     let limit = format!("-max_total_time={seconds}");
     let seeds = command::root().join("fuzz/seeds").join(target);

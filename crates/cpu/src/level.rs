@@ -47,10 +47,27 @@ impl Level {
         levels
     }
 
-    /// The level that kernels called from this thread use.
+    /// Whether the conformance tests have passed on a machine of this level. The others are tested wherever they are
+    /// available and can be forced, but are not chosen before that.
+    fn is_proven(self) -> bool {
+        match self {
+            Self::Plain => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => false,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => false,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Simd128 => true,
+        }
+    }
+
+    /// The level that kernels called from this thread use: the fastest proven one, unless another is forced.
     pub fn current() -> Self {
         static BEST: OnceLock<Level> = OnceLock::new();
-        FORCED.get().unwrap_or_else(|| *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::Plain)))
+        let best = || Self::available().into_iter().rfind(|level| level.is_proven()).unwrap_or(Self::Plain);
+        FORCED.get().unwrap_or_else(|| *BEST.get_or_init(best))
     }
 
     /// Runs `f` with this level for the kernels that it calls from this thread; a level the machine lacks is ignored.
