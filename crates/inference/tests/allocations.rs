@@ -4,7 +4,7 @@
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
 use easel_inference::sampling::{Guidance, Noise, Sampler, SchedulerConfig, StepOptions, TimestepOptions};
 use easel_inference::weights::Weights;
-use easel_inference::{DType, Device, Result, Tensor};
+use easel_inference::{DType, Device, Result};
 use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -88,7 +88,9 @@ fn later_steps_take_no_memory_for_activations() {
         let mut small = 0;
         for side in [16, 48] {
             let (first, later, largest) = steps(&unet, side).unwrap();
-            println!("{side}x{side}: {first} bytes in the first step, {later} in each later one, at most {largest} at once");
+            println!(
+                "{side}x{side}: {first} bytes in the first step, {later} in each later one, at most {largest} at once"
+            );
             assert!(first > 1 << 20, "the first step takes {first} bytes");
             assert!(largest <= 1024, "a later step takes {largest} bytes at once");
             assert!(side == 16 || later == small, "{later} bytes for {side}x{side}, {small} for 16x16");
