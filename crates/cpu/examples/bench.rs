@@ -7,7 +7,7 @@
 
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
-use easel_cpu::{Activation, Floats, Level, PackedWeight, Weight, activation, linear::linear, norm};
+use easel_cpu::{Activation, BlockQ8_0, Floats, Level, PackedWeight, Weight, activation, linear::linear, norm};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -167,6 +167,16 @@ fn fully_connected(options: &Options, [m, n, k]: [usize; 3]) {
         });
         let packed = PackedWeight::new(weight, [n, k]);
         row(options, &format!("packed {name}"), 2 * m * n * k, || {
+            linear(&x, [m, n, k], &packed, Some(&b), None, Activation::None, black_box(&mut out));
+        });
+    }
+    let blocks: Vec<BlockQ8_0> = w.as_chunks().0.iter().map(BlockQ8_0::new).collect();
+    let rounded = [
+        ("q8_0", PackedWeight::new(Weight::Q8_0(&blocks), [n, k])),
+        ("bf16", PackedWeight::bf16(Weight::F32(&w), [n, k])),
+    ];
+    for (kind, packed) in rounded {
+        row(options, &format!("packed linear {kind} {m}x{n}x{k}"), 2 * m * n * k, || {
             linear(&x, [m, n, k], &packed, Some(&b), None, Activation::None, black_box(&mut out));
         });
     }

@@ -1,7 +1,8 @@
 //! Channels-last convolution as a matrix product whose rows are patches of the picture, read in place.
 
-use crate::gemm::{Epilogue, Product, Rows};
+use crate::gemm::{Epilogue, Product, Rows, to_pairs};
 use crate::linear::linear;
+use crate::weight::Operand;
 use crate::winograd;
 use crate::{Activation, Matrix};
 
@@ -70,13 +71,20 @@ pub fn conv2d<'a>(
     if shape.is_pointwise() {
         return linear(x, [m, n, k], weight, bias, residual, activation, out);
     }
-    let (level, panels) = weight.into().panels(n, k);
+    let (level, operand) = weight.into().open(n, k);
     let rows = Patches::new(x, shape);
     let epilogue = Epilogue { bias, residual, activation };
-    if winograd::pays(&rows) {
-        winograd::convolve(level, &rows, panels, epilogue, out);
-    } else {
-        Product { level, m, n, rows: &rows, panels, epilogue }.run(out);
+    match operand {
+        Operand::Floats(panels) if winograd::pays(&rows) => winograd::convolve(level, &rows, panels, epilogue, out),
+        Operand::Floats(panels) => {
+            Product { level, m, n, rows: &rows, panels, pairs: false, epilogue }.run(out);
+        }
+        Operand::Pairs(panels) => {
+            assert!(shape.in_channels.is_multiple_of(2), "pairs lie within a pixel");
+            let (x, shape) = (to_pairs(x), Conv2dShape { in_channels: shape.in_channels / 2, ..*shape });
+            Product { level, m, n, rows: &Patches::new(&x, &shape), panels, pairs: true, epilogue }.run(out);
+        }
+        Operand::Quants(_) => panic!("convolutions have no 8-bit kernels"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! CPU kernels for diffusion models on plain slices: channels-last, `f32` activations, weights in `f32`, `f16` or `bf16`.
+//! CPU kernels for diffusion models on plain slices: channels-last, `f32` activations, weights in `f32`, `f16`, `bf16`, `Q8_0`.
 //!
 //! This crate knows slices and shapes. It knows no tensor type, no model and no file.
 //! Callers check shapes and lengths before they come here; the kernels assert them.
@@ -18,6 +18,7 @@ mod math;
 pub mod memory;
 pub mod norm;
 pub mod parallel;
+mod q8;
 mod simd;
 mod weight;
 mod winograd;
@@ -25,4 +26,5 @@ mod winograd;
 pub use activation::Activation;
 pub use level::Level;
 pub use memory::Floats;
+pub use q8::BlockQ8_0;
 pub use weight::{Matrix, PackedWeight, Weight};

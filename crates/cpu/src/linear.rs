@@ -1,7 +1,8 @@
 //! Fully connected layer: `act(x W^T + bias + residual)`.
 
-use crate::gemm::{Epilogue, Product, Rows};
-use crate::{Activation, Matrix};
+use crate::gemm::{Epilogue, Product, Rows, to_pairs};
+use crate::weight::Operand;
+use crate::{Activation, Matrix, q8};
 
 /// `out[m, n] = act(x[m, k] * weight[n, k]^T + bias[n] + residual[m, n])`.
 pub fn linear<'a>(
@@ -14,9 +15,18 @@ pub fn linear<'a>(
     out: &mut [f32],
 ) {
     assert_eq!((x.len(), out.len()), (m * k, m * n));
-    let (level, panels) = weight.into().panels(n, k);
+    let (level, operand) = weight.into().open(n, k);
     let epilogue = Epilogue { bias, residual, activation };
-    Product { level, m, n, rows: &Rectangle { x, k }, panels, epilogue }.run(out);
+    match operand {
+        Operand::Floats(panels) => {
+            Product { level, m, n, rows: &Rectangle { x, k }, panels, pairs: false, epilogue }.run(out)
+        }
+        Operand::Pairs(panels) => {
+            let rows = Rectangle { x: &to_pairs(x), k: k / 2 };
+            Product { level, m, n, rows: &rows, panels, pairs: true, epilogue }.run(out);
+        }
+        Operand::Quants(panels) => q8::Product { level, size: [m, n, k], panels, epilogue }.run(x, out),
+    }
 }
 
 /// The rows of a contiguous matrix.

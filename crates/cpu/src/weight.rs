@@ -3,9 +3,10 @@
 use crate::Level;
 pub use crate::gemm::PackedWeight;
 use crate::gemm::Panels;
+use crate::q8::{BLOCK, BlockQ8_0};
 use half::{bf16, f16};
 
-/// A borrowed row-major weight matrix `[out, in]`. 16-bit types are widened piece by piece inside the kernels.
+/// A borrowed row-major weight matrix `[out, in]`. Smaller types are widened piece by piece inside the kernels.
 #[derive(Clone, Copy, Debug)]
 pub enum Weight<'a> {
     /// 32-bit floats.
@@ -14,6 +15,8 @@ pub enum Weight<'a> {
     F16(&'a [f16]),
     /// bfloat16.
     Bf16(&'a [bf16]),
+    /// Blocks of 32 along a row.
+    Q8_0(&'a [BlockQ8_0]),
 }
 
 impl Weight<'_> {
@@ -23,6 +26,7 @@ impl Weight<'_> {
             Self::F32(w) => w.len(),
             Self::F16(w) => w.len(),
             Self::Bf16(w) => w.len(),
+            Self::Q8_0(w) => w.len() * BLOCK,
         }
     }
 
@@ -54,17 +58,27 @@ impl<'a> From<&'a PackedWeight> for Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Asserts that this is a matrix `[n, k]`; says at which level and from where to multiply.
-    pub(crate) fn panels(self, n: usize, k: usize) -> (Level, Panels<'a>) {
+    /// Asserts that this is a matrix `[n, k]`; says at which level to multiply, and with what.
+    pub(crate) fn open(self, n: usize, k: usize) -> (Level, Operand<'a>) {
         match self {
             Self::Rows(weight) => {
                 assert_eq!(weight.len(), n * k);
-                (Level::current(), Panels::Rows(weight))
+                (Level::current(), Operand::Floats(Panels::Rows(weight)))
             }
             Self::Packed(packed) => {
                 assert_eq!((packed.n, packed.k), (n, k));
-                (packed.level, packed.panels())
+                (packed.level, packed.operand())
             }
         }
     }
+}
+
+/// The right-hand side as the kernels see it.
+pub(crate) enum Operand<'a> {
+    /// Multiplied with floats.
+    Floats(Panels<'a>),
+    /// Pairs of bfloat16 along `k`, each as one float: `k` is half as long.
+    Pairs(Panels<'a>),
+    /// Blocks of eight bits.
+    Quants(&'a crate::q8::Panels),
 }

@@ -285,6 +285,7 @@ impl Task<'_> {
                         channels: end - start,
                         k: [0, end - start],
                         weights: weights.as_ptr(),
+                        pairs: false,
                         added: [before, Addend::NONE],
                         out,
                         out_row: width,

@@ -13,6 +13,6 @@ mod product;
 mod tile;
 
 pub use panels::PackedWeight;
-pub(crate) use panels::{Panels, TileColumns, pack_panel};
+pub(crate) use panels::{Panels, TileColumns, pack_panel, to_pairs};
 pub(crate) use product::{Epilogue, Product, Rows, Scratch, with_scratch};
 pub(crate) use tile::{Addend, Tile, multiply, multiply_part};

@@ -32,6 +32,8 @@ pub(crate) struct Product<'a, R> {
     pub(crate) n: usize,
     pub(crate) rows: &'a R,
     pub(crate) panels: Panels<'a>,
+    /// Whether each float of both sides is in truth a pair of bfloat16, along `k`.
+    pub(crate) pairs: bool,
     pub(crate) epilogue: Epilogue<'a>,
 }
 
@@ -238,7 +240,9 @@ impl<R: Rows> Block<'_, R> {
             let added = if k[0] > 0 { [Addend { data: out, row: n }, Addend::NONE] } else { self.added(at, column) };
             let pointers = pointers[first - self.rows[0]..].as_ptr();
             let tile_rows = if rows == 1 { 1 } else { S::TILE_ROWS };
-            let tile = Tile { rows: tile_rows, pointers, tap_stride, channels, k, weights, added, out, out_row: n };
+            let pairs = self.product.pairs;
+            let tile =
+                Tile { rows: tile_rows, pointers, tap_stride, channels, k, weights, pairs, added, out, out_row: n };
             // SAFETY: `rows` by `columns` of the output and the addends exist; the rest is vouched for by the caller.
             unsafe { multiply_part(s, &tile, rows, columns) };
         }

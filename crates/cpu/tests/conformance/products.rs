@@ -4,7 +4,7 @@ use crate::{assert_near, at_every_level, values};
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::linear::linear;
-use easel_cpu::{Activation, PackedWeight, Weight};
+use easel_cpu::{Activation, BlockQ8_0, PackedWeight, Weight};
 use half::{bf16, f16};
 
 /// How far a sum over `k` may be off: the blocks of a sum are a few hundred long.
@@ -35,6 +35,7 @@ fn linears() {
                     Weight::F32(w) => w.to_vec(),
                     Weight::F16(w) => w.iter().map(|w| w.to_f32()).collect(),
                     Weight::Bf16(w) => w.iter().map(|w| w.to_f32()).collect(),
+                    Weight::Q8_0(w) => w.iter().flat_map(BlockQ8_0::to_f32).collect(),
                 };
                 let want: Vec<_> = (0..m * n)
                     .map(|i| {

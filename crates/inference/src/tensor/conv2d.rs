@@ -1,7 +1,7 @@
 //! `conv2d`: a channels-last convolution with nearest-neighbour upsampling folded in, and its epilogue.
 
 use super::linear::check_epilogue;
-use super::{Epilogue, Storage, Tensor, host, work};
+use super::{DType, Epilogue, Storage, Tensor, host, work};
 use crate::Result;
 use easel_cpu::Floats;
 use easel_cpu::conv2d::Conv2dShape;
@@ -36,6 +36,9 @@ impl Tensor {
         work::count([out_shape.iter().product(), weight.elements() / shape.out_channels.max(1)]);
         match &self.storage {
             Storage::Cpu(x) => {
+                if weight.dtype() == DType::Q8_0 {
+                    return Err(host::unsupported(OP, DType::Q8_0));
+                }
                 let (x, weight) = (x.f32(OP)?, weight.host(OP)?.matrix(OP)?);
                 let (bias, residual) = (host::optional(OP, bias)?, host::optional(OP, epilogue.residual)?);
                 let mut out = Floats::take(out_shape.iter().product());

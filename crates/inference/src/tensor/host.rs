@@ -3,9 +3,9 @@
 //! Another shape, or some of the first axis' entries, is a view of the same numbers. What ops make lies in memory that
 //! goes back to be used again (`easel_cpu::Floats`): a sampling loop takes none from the system after its first step.
 
-use super::{DType, Data, Storage, Tensor};
+use super::{BLOCK, DType, Data, Storage, Tensor};
 use crate::{Error, Result};
-use easel_cpu::{Floats, Matrix, PackedWeight, Weight};
+use easel_cpu::{BlockQ8_0, Floats, Level, Matrix, PackedWeight, Weight};
 use half::slice::HalfFloatSliceExt;
 use half::vec::HalfFloatVecExt;
 use std::borrow::Cow;
@@ -46,6 +46,7 @@ pub(super) enum View<'a> {
     F16(&'a [half::f16]),
     Bf16(&'a [half::bf16]),
     U32(&'a [u32]),
+    Q8_0(&'a [BlockQ8_0]),
 }
 
 /// Copies elements of any type in another order: `$copy` is called with the slices to read and to write.
@@ -64,6 +65,7 @@ macro_rules! rearrange {
             View::F16($from) => rearrange!(@ F16, $from, $to, length, $copy),
             View::Bf16($from) => rearrange!(@ Bf16, $from, $to, length, $copy),
             View::U32($from) => rearrange!(@ U32, $from, $to, length, $copy),
+            View::Q8_0(_) => return Err(crate::tensor::host::unsupported($op, DType::Q8_0)),
         }
     }};
     (@ $variant:ident, $from:ident, $to:ident, $len:ident, $copy:expr) => {{
@@ -114,6 +116,12 @@ impl Host {
             Numbers::Plain(Data::F16(data)) => View::F16(&data[range]),
             Numbers::Plain(Data::Bf16(data)) => View::Bf16(&data[range]),
             Numbers::Plain(Data::U32(data)) => View::U32(&data[range]),
+            Numbers::Plain(Data::Q8_0(data)) => {
+                if range.start % BLOCK != 0 || range.end % BLOCK != 0 {
+                    return Err(unsupported(op, DType::Q8_0));
+                }
+                View::Q8_0(&data[range.start / BLOCK..range.end / BLOCK])
+            }
             Numbers::Packed(..) => {
                 return Err(Error::Backend { op, reason: "a prepared weight can only be multiplied with".into() });
             }
@@ -135,6 +143,7 @@ impl Host {
             View::F16(data) => data.to_f32_vec().into(),
             View::Bf16(data) => data.to_f32_vec().into(),
             View::U32(data) => data.iter().map(|x| *x as f32).collect(),
+            View::Q8_0(data) => data.iter().flat_map(BlockQ8_0::to_f32).collect(),
         })
     }
 
@@ -145,17 +154,35 @@ impl Host {
             View::F16(data) => Data::F16(data.to_vec()),
             View::Bf16(data) => Data::Bf16(data.to_vec()),
             View::U32(data) => Data::U32(data.to_vec()),
+            View::Q8_0(data) => Data::Q8_0(data.to_vec()),
         })
     }
 
     /// A copy of the elements in another type, rounded to the nearest.
     pub(super) fn cast(&self, op: &'static str, dtype: DType) -> Result<Numbers> {
+        if dtype == DType::Q8_0 {
+            return Ok(Numbers::Plain(Data::Q8_0(self.blocks(op)?)));
+        }
         let wide = self.widened(op)?;
         Ok(match dtype {
             DType::F32 => Numbers::Pooled(Floats::copy(&wide)),
             DType::F16 => Numbers::Plain(Data::F16(Vec::from_f32_slice(&wide))),
             DType::Bf16 => Numbers::Plain(Data::Bf16(Vec::from_f32_slice(&wide))),
-            DType::U32 => Numbers::Plain(Data::U32(wide.iter().map(|x| *x as u32).collect())),
+            DType::U32 | DType::Q8_0 => Numbers::Plain(Data::U32(wide.iter().map(|x| *x as u32).collect())),
+        })
+    }
+
+    /// The elements in blocks of eight bits, block by block: a large weight is never widened as a whole.
+    fn blocks(&self, op: &'static str) -> Result<Vec<BlockQ8_0>> {
+        if self.shape.last().is_none_or(|width| width % BLOCK != 0) {
+            return Err(unsupported(op, DType::Q8_0));
+        }
+        Ok(match self.view(op)? {
+            View::F32(data) => data.as_chunks().0.iter().map(BlockQ8_0::new).collect(),
+            View::F16(data) => data.as_chunks::<BLOCK>().0.iter().map(|x| BlockQ8_0::new(&x.map(f32::from))).collect(),
+            View::Bf16(data) => data.as_chunks::<BLOCK>().0.iter().map(|x| BlockQ8_0::new(&x.map(f32::from))).collect(),
+            View::Q8_0(data) => data.to_vec(),
+            View::U32(_) => return Err(unsupported(op, DType::U32)),
         })
     }
 
@@ -172,11 +199,13 @@ impl Host {
             View::F32(data) => Weight::F32(data),
             View::F16(data) => Weight::F16(data),
             View::Bf16(data) => Weight::Bf16(data),
-            View::U32(_) => return Err(Error::Backend { op, reason: "expected a float weight, got U32".into() }),
+            View::Q8_0(data) => Weight::Q8_0(data),
+            View::U32(_) => return Err(unsupported(op, DType::U32)),
         })
     }
 
     /// The weight as its op reads it fastest: a matrix or kernel in panels, in the type that it has; a vector as `f32`.
+    /// Products of bfloat16 weights are in bfloat16 on machines that are faster at it.
     pub(super) fn prepared(&self) -> Result<Self> {
         const OP: &str = "prepared";
         if matches!(*self.numbers, Numbers::Packed(..)) {
@@ -184,7 +213,11 @@ impl Host {
         }
         let numbers = match self.shape.as_slice() {
             [n, rest @ ..] if !rest.is_empty() => {
-                Numbers::Packed(PackedWeight::new(self.weight(OP)?, [*n, rest.iter().product()]), self.dtype())
+                let (weight, size) = (self.weight(OP)?, [*n, rest.iter().product()]);
+                let even = rest.last().is_some_and(|channels| channels % 2 == 0);
+                let pairs = self.dtype() == DType::Bf16 && even && Level::current().prefers_bf16();
+                let packed = if pairs { PackedWeight::bf16(weight, size) } else { PackedWeight::new(weight, size) };
+                Numbers::Packed(packed, self.dtype())
             }
             _ => Numbers::Pooled(Floats::copy(&self.widened(OP)?)),
         };
@@ -226,6 +259,11 @@ impl Tensor {
 /// An optional operand (a bias, a residual) in host memory, as `f32`.
 pub(super) fn optional<'a>(op: &'static str, tensor: Option<&'a Tensor>) -> Result<Option<Cow<'a, [f32]>>> {
     tensor.map(|tensor| tensor.host(op)?.widened(op)).transpose()
+}
+
+/// The op cannot work on elements of this type, or not in this shape.
+pub(super) fn unsupported(op: &'static str, dtype: DType) -> Error {
+    Error::Backend { op, reason: format!("cannot work on {dtype:?} of this shape") }
 }
 
 /// An operand is on another device than the op.

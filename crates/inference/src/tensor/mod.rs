@@ -29,7 +29,10 @@ pub use linear::Epilogue;
 pub use work::multiply_adds;
 
 use crate::{Error, Result};
-use easel_cpu::Floats;
+use easel_cpu::{BlockQ8_0, Floats};
+
+/// Elements of a block of [`DType::Q8_0`].
+const BLOCK: usize = 32;
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,21 +45,37 @@ pub enum DType {
     Bf16,
     /// Unsigned 32-bit integer: token ids.
     U32,
+    /// GGUF's blocks of 32 eight-bit integers along the last axis, each with a scale: matrices of weights on the CPU.
+    Q8_0,
 }
 
 impl DType {
-    /// Bytes per element.
+    /// Bytes of one element, or of one block for a type of blocks.
     pub fn size(self) -> usize {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::Q8_0 => size_of::<BlockQ8_0>(),
         }
     }
 
+    /// Elements that are stored together.
+    pub fn block(self) -> usize {
+        if self == Self::Q8_0 { BLOCK } else { 1 }
+    }
+
+    /// The type of a weight of this shape that is stored as `stored`, where this type is asked for: blocks are for
+    /// matrices whose rows they fill.
+    pub(crate) fn of_weight(self, shape: &[usize], stored: Self) -> Self {
+        let fits = matches!(shape, [_, width] if width.is_multiple_of(BLOCK));
+        if self == Self::Q8_0 && !fits { stored } else { self }
+    }
+
+    /// candle's name for it; what candle has no tensors of is half precision there.
     fn to_candle(self) -> candle_core::DType {
         match self {
             Self::F32 => candle_core::DType::F32,
-            Self::F16 => candle_core::DType::F16,
+            Self::F16 | Self::Q8_0 => candle_core::DType::F16,
             Self::Bf16 => candle_core::DType::BF16,
             Self::U32 => candle_core::DType::U32,
         }
@@ -97,7 +116,7 @@ impl Tensor {
             let expected = format!("whole elements of {} bytes, not {} bytes", dtype.size(), bytes.len());
             return Err(Error::Shape { op: "from_bytes", expected, got: shape.to_vec() });
         }
-        check_length("from_bytes", bytes.len() / dtype.size(), shape)?;
+        check_length("from_bytes", bytes.len() / dtype.size() * dtype.block(), shape)?;
         Self::from_data(Data::from_bytes(bytes, dtype), shape, device)
     }
 
@@ -120,6 +139,10 @@ impl Tensor {
             Data::F16(data) => candle_core::Tensor::from_vec(data, shape, device),
             Data::Bf16(data) => candle_core::Tensor::from_vec(data, shape, device),
             Data::U32(data) => candle_core::Tensor::from_vec(data, shape, device),
+            Data::Q8_0(blocks) => {
+                let halves = blocks.iter().flat_map(|block| block.to_f32().map(half::f16::from_f32)).collect();
+                candle_core::Tensor::from_vec::<_, half::f16>(halves, shape, device)
+            }
         };
         Ok(Self { storage: Storage::Candle(tensor.map_err(backend("upload"))?) })
     }
