@@ -62,6 +62,9 @@ pub(crate) enum DtypeArg {
     F32,
     F16,
     Bf16,
+    /// Eight bits for the matrices, the rest as it is stored.
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 impl DtypeArg {
@@ -71,6 +74,7 @@ impl DtypeArg {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::Q8_0 => "q8_0",
         }
     }
 }
@@ -81,6 +85,7 @@ impl From<DtypeArg> for DType {
             DtypeArg::F32 => Self::F32,
             DtypeArg::F16 => Self::F16,
             DtypeArg::Bf16 => Self::Bf16,
+            DtypeArg::Q8_0 => Self::Q8_0,
         }
     }
 }

@@ -72,6 +72,15 @@ impl Device {
         Self::Candle(candle_core::Device::Cpu)
     }
 
+    /// Gives memory that is kept for ops of the sizes seen so far back to the system: for the end of a phase that another,
+    /// of other sizes, follows. Tensors are not touched.
+    pub fn release_idle(&self) {
+        match self {
+            Self::Cpu => easel_cpu::memory::release_idle(),
+            Self::Candle(_) => {}
+        }
+    }
+
     /// Every kind of device, with the reason for each that cannot be used.
     pub fn list() -> Vec<DeviceInfo> {
         let cpu = DeviceInfo {
