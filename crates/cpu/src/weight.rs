@@ -1,5 +1,8 @@
-//! A weight matrix as it lies in memory, in any of the float types that checkpoints use.
+//! Weight matrices: as they lie in a file, in any of the float types that checkpoints use, or packed for the kernels.
 
+use crate::Level;
+pub use crate::gemm::PackedWeight;
+use crate::gemm::Panels;
 use half::{bf16, f16};
 
 /// A borrowed row-major weight matrix `[out, in]`. 16-bit types are widened piece by piece inside the kernels.
@@ -26,5 +29,42 @@ impl Weight<'_> {
     /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// The right-hand side of a product: a matrix `[out, in]` that is packed piece by piece while multiplying, or once before.
+#[derive(Clone, Copy)]
+pub enum Matrix<'a> {
+    /// Row-major, of any type.
+    Rows(Weight<'a>),
+    /// Packed; the kernel then uses the level that it was packed for.
+    Packed(&'a PackedWeight),
+}
+
+impl<'a> From<Weight<'a>> for Matrix<'a> {
+    fn from(weight: Weight<'a>) -> Self {
+        Self::Rows(weight)
+    }
+}
+
+impl<'a> From<&'a PackedWeight> for Matrix<'a> {
+    fn from(weight: &'a PackedWeight) -> Self {
+        Self::Packed(weight)
+    }
+}
+
+impl<'a> Matrix<'a> {
+    /// Asserts that this is a matrix `[n, k]`; says at which level and from where to multiply.
+    pub(crate) fn panels(self, n: usize, k: usize) -> (Level, Panels<'a>) {
+        match self {
+            Self::Rows(weight) => {
+                assert_eq!(weight.len(), n * k);
+                (Level::current(), Panels::Rows(weight))
+            }
+            Self::Packed(packed) => {
+                assert_eq!((packed.n, packed.k), (n, k));
+                (packed.level, packed.panels())
+            }
+        }
     }
 }

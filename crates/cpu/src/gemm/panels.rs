@@ -1,42 +1,18 @@
 //! Weights in panels: `[panel][k][TILE_COLUMNS]`, so that the micro-kernel reads them in one straight line.
 
+use super::few::FEW;
+use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_task};
 use crate::simd::{Kernel, Simd};
 use crate::{Level, Weight};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-/// Floats that start on a cache line, so that no vector load crosses one.
-#[derive(Default)]
-pub(crate) struct Lines(Vec<Line>);
-
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
-
-impl Lines {
-    pub(crate) fn zeros(len: usize) -> Self {
-        Self(vec![Line([0.0; 16]); len.div_ceil(16)])
-    }
-
-    /// At least `len` floats, of any value.
-    pub(crate) fn at_least(&mut self, len: usize) -> &mut [f32] {
-        if self.0.len() * 16 < len {
-            self.0.resize(len.div_ceil(16), Line([0.0; 16]));
-        }
-        let (data, len) = (self.0.as_mut_ptr().cast::<f32>(), self.0.len() * 16);
-        // SAFETY: a `Line` is sixteen adjacent floats without padding.
-        unsafe { std::slice::from_raw_parts_mut(data, len) }
-    }
-
-    pub(crate) fn as_slice(&self) -> &[f32] {
-        // SAFETY: a `Line` is sixteen adjacent floats without padding.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<f32>(), self.0.len() * 16) }
-    }
-}
-
-/// A weight matrix `[n, k]` in panels for one level, in the type that it came in.
-pub(crate) struct Packed {
+/// A weight matrix `[n, k]` in panels, the order in which the kernels read it, for layers that run more than once.
+///
+/// It belongs to the instruction set that was current when it was made, and keeps the type of the weight. Products with
+/// it are those with the weight that it was made of, bit for bit.
+pub struct PackedWeight {
     pub(crate) level: Level,
     pub(crate) n: usize,
     pub(crate) k: usize,
@@ -44,20 +20,26 @@ pub(crate) struct Packed {
 }
 
 enum Storage {
+    /// Row-major: too few columns for panels.
+    Rows(Floats),
     F32(Lines),
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
 }
 
-impl Packed {
-    pub(crate) fn new(weight: Weight<'_>, n: usize, k: usize) -> Self {
+impl PackedWeight {
+    /// Packs a matrix `[n, k]`; a convolution's kernel is `[out, kh * kw * in]`.
+    pub fn new(weight: Weight<'_>, [n, k]: [usize; 2]) -> Self {
         assert_eq!(weight.len(), n * k);
         let level = Level::current();
+        if n <= FEW {
+            return Self { level, n, k, data: Storage::Rows(widened(level, weight)) };
+        }
         let columns = level.run(TileColumns);
         let len = n.div_ceil(columns) * columns * k;
         let data = match weight {
             Weight::F32(_) => {
-                let mut data = Lines::zeros(len);
+                let mut data = Lines::default();
                 pack_f32(level, weight, n, k, data.at_least(len));
                 Storage::F32(data)
             }
@@ -69,10 +51,31 @@ impl Packed {
 
     pub(crate) fn panels(&self) -> Panels<'_> {
         Panels::Packed(match &self.data {
+            Storage::Rows(rows) => return Panels::Rows(Weight::F32(rows)),
             Storage::F32(data) => Weight::F32(data.as_slice()),
             Storage::F16(data) => Weight::F16(data),
             Storage::Bf16(data) => Weight::Bf16(data),
         })
+    }
+}
+
+/// A matrix as it is, in `f32`.
+pub(super) fn widened(level: Level, weight: Weight<'_>) -> Floats {
+    let mut out = Floats::take(weight.len());
+    level.run(Widen { weight, out: &mut out });
+    out
+}
+
+struct Widen<'a> {
+    weight: Weight<'a>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        widen(s, self.weight, 0, self.out);
     }
 }
 

@@ -141,3 +141,28 @@ pub(crate) fn store_some<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
     unsafe { s.store(lanes.as_mut_ptr(), v) };
     out.copy_from_slice(&lanes[..out.len()]);
 }
+
+/// `map!(s, x, y => out, |a, b| f)`: `out = f(x, y)` element by element, in whole vectors and then the padded tail, inside
+/// a kernel over `S`.
+///
+/// A macro and not a function over a closure: closures are not inlined before their instructions are, and would call
+/// each of them.
+macro_rules! map {
+    ($s:expr, $($x:ident),+ => $out:ident, |$($v:ident),+| $f:expr) => {{
+        let len = $out.len();
+        assert!($($x.len() == len)&&+);
+        let whole = len / S::LANES * S::LANES;
+        for at in (0..whole).step_by(S::LANES) {
+            // SAFETY: all hold a vector at `at`.
+            unsafe {
+                $(let $v = $s.load($x.as_ptr().add(at));)+
+                $s.store($out.as_mut_ptr().add(at), $f);
+            }
+        }
+        if whole < len {
+            $(let $v = crate::simd::load_some($s, &$x[whole..]);)+
+            crate::simd::store_some($s, $f, &mut $out[whole..]);
+        }
+    }};
+}
+pub(crate) use map;

@@ -42,6 +42,16 @@ impl Data {
         }
     }
 
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::F32(_) => DType::F32,
+            Self::F16(_) => DType::F16,
+            Self::Bf16(_) => DType::Bf16,
+            Self::U32(_) => DType::U32,
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::F32(data) => data.len(),
@@ -56,14 +66,7 @@ impl Tensor {
     /// A tensor of these numbers. On the CPU their memory becomes the tensor's.
     pub fn from_data(data: Data, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_data", data.len(), shape)?;
-        let cpu = &candle_core::Device::Cpu;
-        let tensor = match data {
-            Data::F32(data) => candle_core::Tensor::from_vec(data, shape, cpu),
-            Data::F16(data) => candle_core::Tensor::from_vec(data, shape, cpu),
-            Data::Bf16(data) => candle_core::Tensor::from_vec(data, shape, cpu),
-            Data::U32(data) => candle_core::Tensor::from_vec(data, shape, cpu),
-        };
-        Self::upload(tensor, device)
+        Self::upload(data, shape, device)
     }
 }
 

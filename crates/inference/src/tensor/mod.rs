@@ -10,11 +10,11 @@
 mod activation;
 mod attention;
 mod conv2d;
-mod cpu;
 mod data;
 mod device;
 mod elementwise;
 mod embedding;
+mod host;
 mod layout;
 mod linear;
 mod norm;
@@ -29,6 +29,7 @@ pub use linear::Epilogue;
 pub use work::multiply_adds;
 
 use crate::{Error, Result};
+use easel_cpu::Floats;
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +73,7 @@ pub struct Tensor {
 #[derive(Clone)]
 enum Storage {
     /// Host memory and Easel's own kernels (`easel-cpu`).
-    Cpu(candle_core::Tensor),
+    Cpu(host::Host),
     /// Any candle device and candle's kernels: CUDA, Metal, and on the CPU the oracle of the conformance table.
     Candle(candle_core::Tensor),
 }
@@ -81,13 +82,13 @@ impl Tensor {
     /// A tensor of `f32`.
     pub fn from_vec(data: Vec<f32>, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_vec", data.len(), shape)?;
-        Self::upload(candle_core::Tensor::from_vec(data, shape, &candle_core::Device::Cpu), device)
+        Self::upload(Data::F32(data), shape, device)
     }
 
     /// A tensor of token ids.
     pub fn from_ids(data: Vec<u32>, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_ids", data.len(), shape)?;
-        Self::upload(candle_core::Tensor::from_vec(data, shape, &candle_core::Device::Cpu), device)
+        Self::upload(Data::U32(data), shape, device)
     }
 
     /// A weight from its little-endian bytes, kept in the type that it is stored in.
@@ -102,22 +103,33 @@ impl Tensor {
 
     /// A tensor of `f32` zeros.
     pub fn zeros(shape: &[usize], device: &Device) -> Result<Self> {
-        Self::upload(candle_core::Tensor::zeros(shape, candle_core::DType::F32, &candle_core::Device::Cpu), device)
+        match (count(shape), device) {
+            (Some(length), Device::Cpu) => Ok(Self::made(Floats::zeros(length), shape)),
+            (Some(length), device) => Self::upload(Data::zeros(DType::F32, length), shape, device),
+            (None, _) => {
+                Err(Error::Shape { op: "zeros", expected: "a shape that fits memory".into(), got: shape.to_vec() })
+            }
+        }
     }
 
-    fn upload(tensor: candle_core::Result<candle_core::Tensor>, device: &Device) -> Result<Self> {
-        let storage = match device {
-            Device::Cpu => Storage::Cpu(tensor.map_err(backend("upload"))?),
-            Device::Candle(device) => {
-                Storage::Candle(tensor.and_then(|tensor| tensor.to_device(device)).map_err(backend("upload"))?)
-            }
+    /// Data of the right length.
+    fn upload(data: Data, shape: &[usize], device: &Device) -> Result<Self> {
+        let Device::Candle(device) = device else { return Ok(Self::on_host(host::Numbers::Plain(data), shape)) };
+        let tensor = match data {
+            Data::F32(data) => candle_core::Tensor::from_vec(data, shape, device),
+            Data::F16(data) => candle_core::Tensor::from_vec(data, shape, device),
+            Data::Bf16(data) => candle_core::Tensor::from_vec(data, shape, device),
+            Data::U32(data) => candle_core::Tensor::from_vec(data, shape, device),
         };
-        Ok(Self { storage })
+        Ok(Self { storage: Storage::Candle(tensor.map_err(backend("upload"))?) })
     }
 
     /// The sizes of all axes.
     pub fn shape(&self) -> &[usize] {
-        self.candle().dims()
+        match &self.storage {
+            Storage::Cpu(host) => &host.shape,
+            Storage::Candle(tensor) => tensor.dims(),
+        }
     }
 
     /// The sizes of exactly `N` axes, or an error that names the op which asked.
@@ -132,12 +144,15 @@ impl Tensor {
 
     /// The element type.
     pub fn dtype(&self) -> DType {
-        match self.candle().dtype() {
-            candle_core::DType::F16 => DType::F16,
-            candle_core::DType::BF16 => DType::Bf16,
-            candle_core::DType::U32 => DType::U32,
-            // The constructors and `cast` make no other type.
-            _ => DType::F32,
+        match &self.storage {
+            Storage::Cpu(host) => host.dtype(),
+            Storage::Candle(tensor) => match tensor.dtype() {
+                candle_core::DType::F16 => DType::F16,
+                candle_core::DType::BF16 => DType::Bf16,
+                candle_core::DType::U32 => DType::U32,
+                // The constructors and `cast` make no other type.
+                _ => DType::F32,
+            },
         }
     }
 
@@ -151,40 +166,53 @@ impl Tensor {
 
     /// The same numbers on another device.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
-        let on_host = self.candle().to_device(&candle_core::Device::Cpu);
-        Self::upload(on_host, device)
+        const OP: &str = "to_device";
+        match (&self.storage, device) {
+            (Storage::Cpu(_), Device::Cpu) => Ok(self.clone()),
+            (Storage::Candle(tensor), Device::Candle(device)) => {
+                let tensor = tensor.to_device(device).map_err(backend(OP))?;
+                Ok(Self { storage: Storage::Candle(tensor) })
+            }
+            (Storage::Cpu(host), device) => Self::upload(host.to_data(OP)?, self.shape(), device),
+            (Storage::Candle(tensor), Device::Cpu) => {
+                Self::upload(data_of(tensor).map_err(backend(OP))?, self.shape(), device)
+            }
+        }
     }
 
     /// The same numbers in another type.
     pub fn cast(&self, dtype: DType) -> Result<Self> {
-        self.map("cast", |tensor| tensor.to_dtype(dtype.to_candle()))
+        const OP: &str = "cast";
+        match &self.storage {
+            Storage::Cpu(_) if self.dtype() == dtype => Ok(self.clone()),
+            Storage::Cpu(host) => Ok(Self::on_host(host.cast(OP, dtype)?, self.shape())),
+            Storage::Candle(x) => Self::by_candle(OP, x.to_dtype(dtype.to_candle())),
+        }
     }
 
     /// Reads the numbers back as `f32`, in row-major order. The only op that waits for the device.
     pub async fn to_vec(&self) -> Result<Vec<f32>> {
-        self.candle()
-            .to_device(&candle_core::Device::Cpu)
-            .and_then(|tensor| tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1())
-            .map_err(backend("to_vec"))
-    }
-
-    fn candle(&self) -> &candle_core::Tensor {
+        const OP: &str = "to_vec";
         match &self.storage {
-            Storage::Cpu(tensor) | Storage::Candle(tensor) => tensor,
+            Storage::Cpu(host) => Ok(host.widened(OP)?.into_owned()),
+            Storage::Candle(tensor) => tensor
+                .to_device(&candle_core::Device::Cpu)
+                .and_then(|tensor| tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1())
+                .map_err(backend(OP)),
         }
     }
 
-    /// The result of a candle call, on the same kind of storage.
-    fn map(
-        &self,
-        op: &'static str,
-        f: impl FnOnce(&candle_core::Tensor) -> candle_core::Result<candle_core::Tensor>,
-    ) -> Result<Self> {
-        let storage = match &self.storage {
-            Storage::Cpu(tensor) => Storage::Cpu(f(tensor).map_err(backend(op))?),
-            Storage::Candle(tensor) => Storage::Candle(f(tensor).map_err(backend(op))?),
-        };
-        Ok(Self { storage })
+    /// The candle tensor of an operand of an op on a candle device.
+    fn candle(&self, op: &'static str) -> Result<&candle_core::Tensor> {
+        match &self.storage {
+            Storage::Candle(tensor) => Ok(tensor),
+            Storage::Cpu(_) => Err(host::elsewhere(op, self, "the op's device")),
+        }
+    }
+
+    /// The result of a candle call.
+    fn by_candle(op: &'static str, result: candle_core::Result<candle_core::Tensor>) -> Result<Self> {
+        Ok(Self { storage: Storage::Candle(result.map_err(backend(op))?) })
     }
 
     fn shape_error(&self, op: &'static str, expected: impl Into<String>) -> Error {
@@ -216,4 +244,15 @@ fn backend(op: &'static str) -> impl Fn(candle_core::Error) -> Error {
         let text = error.to_string();
         Error::Backend { op, reason: text.lines().next().unwrap_or_default().to_owned() }
     }
+}
+
+/// The numbers of a candle tensor.
+fn data_of(tensor: &candle_core::Tensor) -> candle_core::Result<Data> {
+    let flat = tensor.to_device(&candle_core::Device::Cpu)?.flatten_all()?;
+    Ok(match flat.dtype() {
+        candle_core::DType::F16 => Data::F16(flat.to_vec1()?),
+        candle_core::DType::BF16 => Data::Bf16(flat.to_vec1()?),
+        candle_core::DType::U32 => Data::U32(flat.to_vec1()?),
+        _ => Data::F32(flat.to_vec1()?),
+    })
 }
