@@ -63,6 +63,16 @@ pub enum Error {
         /// The rule, with the numbers.
         reason: String,
     },
+    /// Shapes or formats do not fit an op.
+    #[error("{op}: expected {expected} got shape {got:?}")]
+    Shape {
+        /// Name of the op.
+        op: &'static str,
+        /// What it takes.
+        expected: String,
+        /// The shape that it was given.
+        got: Vec<usize>,
+    },
     /// A kernel's text was refused.
     #[error("kernel {kernel} does not compile: {reason}")]
     Kernel {

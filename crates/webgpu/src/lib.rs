@@ -6,15 +6,20 @@
 //! what they recorded is submitted in pieces short enough for every watchdog. Only opening a device and
 //! reading a buffer back wait for anything. A part that runs many times is captured into a [`Plan`] and replayed.
 //!
+//! An [`Array`] is a buffer with a shape and a format, and [`ops`] computes with arrays; [`shader`] holds what their
+//! kernels are written in.
+//!
 //! All handles are `Send` and `Sync`. In a browser wgpu's are so only because a page without shared memory has a single
 //! thread (wgpu's feature `fragile-send-sync-non-atomic-wasm`); a build with wasm atomics does not compile.
 
 mod adapter;
+mod array;
 mod buffer;
 mod capabilities;
 mod context;
 mod error;
 mod faults;
+pub mod ops;
 mod pacing;
 mod pipeline;
 mod plan;
@@ -24,6 +29,7 @@ mod recorder;
 pub mod shader;
 
 pub use adapter::{Choice, Options, adapters};
+pub use array::Array;
 pub use buffer::Buffer;
 pub use capabilities::{Adapter, Capabilities, Cooperative, Dialect, Kind, Limits, Scalar};
 pub use context::{Context, Stats};

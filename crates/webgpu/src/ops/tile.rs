@@ -5,13 +5,13 @@ use crate::shader::Constant;
 use crate::{Capabilities, Context, Result};
 
 /// The shape of a workgroup's tile and of an invocation's share of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tile {
     /// Rows and columns of results that a workgroup makes.
     pub(super) size: [usize; 2],
     /// Rows and columns of results that an invocation makes.
     share: [usize; 2],
-    /// Multiply-adds per unit of time beside those of the largest tile, all cores busy.
+    /// Multiply-adds per unit of time, beside those of the largest tile.
     speed: f64,
 }
 
@@ -29,17 +29,16 @@ const STEP: usize = 16;
 impl Tile {
     /// The fastest tile for `m` rows and `n` columns: large ones read less, small ones keep all cores busy.
     pub(super) fn choose(capabilities: &Capabilities, m: usize, n: usize) -> Self {
-        // Areas of the largest tile that run at the same time, about.
+        // Cores (multiprocessors, execution units) that such a device has, about.
         let cores = match capabilities.adapter.kind {
-            Kind::Discrete | Kind::Virtual => 128,
-            Kind::Other => 32,
-            Kind::Integrated => 16,
+            Kind::Discrete | Kind::Virtual => 64,
+            Kind::Other => 24,
+            Kind::Integrated => 12,
             Kind::Software => 4,
         };
         let time = |tile: &Self| {
-            let at_once = cores * (TILES[0].area() / tile.area());
-            let waves = tile.count(m, n).iter().product::<usize>().div_ceil(at_once);
-            (waves * at_once * tile.area()) as f64 / tile.speed
+            let tiles: usize = tile.count(m, n).iter().product();
+            (tiles.div_ceil(cores) * tile.area()) as f64 / tile.speed
         };
         let better = |best: Self, tile: Self| if time(&tile) < time(&best) { tile } else { best };
         TILES.into_iter().reduce(better).unwrap_or(TILES[0])

@@ -17,15 +17,17 @@
 mod storage;
 mod template;
 
+use std::hash::{Hash, Hasher};
+
 use crate::{Capabilities, Dialect};
 use storage::Decoder;
 
 /// A kernel and its variant: the key of its pipeline.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Kernel {
     /// Name of the op, also in errors and profiles.
     pub name: &'static str,
-    /// The template, with one compute entry point.
+    /// The template, with one compute entry point. Kernels of one name share it.
     pub source: &'static str,
     /// Constants of this variant.
     pub constants: Vec<(&'static str, Constant)>,
@@ -93,6 +95,22 @@ impl Constant {
             Self::Format(format) => format.word().to_owned(),
             Self::Name(name) => name.to_owned(),
         }
+    }
+}
+
+// The pipeline cache looks kernels up for every dispatch: the name stands for the source, which is not hashed.
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.constants == other.constants
+    }
+}
+
+impl Eq for Kernel {}
+
+impl Hash for Kernel {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.constants.hash(state);
     }
 }
 

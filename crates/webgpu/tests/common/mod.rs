@@ -28,11 +28,11 @@ struct Params { count: u32, offset: f32 }
 @compute @workgroup_size(64)
 fn axpy(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x < params.count {
-        y[id.x] += SCALE * x[id.x] + params.offset;
+        y[id.x] += bitcast<f32>(SCALE) * x[id.x] + params.offset;
     }
 }
 ",
-        constants: vec![("SCALE", Constant::F32(scale))],
+        constants: vec![("SCALE", Constant::U32(scale.to_bits()))],
     }
 }
 
