@@ -88,7 +88,9 @@ fn later_steps_take_no_memory_for_activations() {
         let mut small = 0;
         for side in [16, 48] {
             let (first, later, largest) = steps(&unet, side).unwrap();
-            println!("{side}x{side}: {first} bytes in the first step, {later} in each later one, at most {largest} at once");
+            println!(
+                "{side}x{side}: {first} bytes in the first step, {later} in each later one, at most {largest} at once"
+            );
             assert!(first > 1 << 20, "the first step takes {first} bytes");
             assert!(largest <= 1024, "a later step takes {largest} bytes at once");
             assert!(side == 16 || later == small, "{later} bytes for {side}x{side}, {small} for 16x16");

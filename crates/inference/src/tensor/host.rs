@@ -197,7 +197,7 @@ impl Tensor {
     pub(super) fn host(&self, op: &'static str) -> Result<&Host> {
         match &self.storage {
             Storage::Cpu(host) => Ok(host),
-            Storage::Candle(_) => Err(elsewhere(op, self, "the host")),
+            Storage::Candle(_) | Storage::Gpu(_) => Err(elsewhere(op, self, "the host")),
         }
     }
 
@@ -218,7 +218,7 @@ impl Tensor {
     pub fn prepared(&self) -> Result<Self> {
         match &self.storage {
             Storage::Cpu(host) => Ok(Self { storage: Storage::Cpu(host.prepared()?) }),
-            Storage::Candle(_) => Ok(self.clone()),
+            Storage::Candle(_) | Storage::Gpu(_) => Ok(self.clone()),
         }
     }
 }
