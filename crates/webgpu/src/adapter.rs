@@ -61,6 +61,8 @@ pub(crate) async fn open(options: &Options) -> Result<Opened> {
     let cooperative = device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
     let shapes = if cooperative { adapter.cooperative_matrix_properties() } else { Vec::new() };
     let capabilities = Capabilities::new(&adapter.get_info(), index, device.features(), &device.limits(), shapes);
+    #[cfg(target_arch = "wasm32")]
+    let capabilities = Capabilities { subgroups: crate::web::subgroups(&device), ..capabilities };
     Ok(Opened { device, queue, capabilities })
 }
 
@@ -94,7 +96,7 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..Default::default()
         };
-        instance.request_adapter(&options).await.into_iter().collect()
+        crate::web::with_subgroups(|| instance.request_adapter(&options)).await.into_iter().collect()
     }
     #[cfg(not(target_arch = "wasm32"))]
     instance.enumerate_adapters(wgpu::Backends::PRIMARY).await

@@ -12,6 +12,7 @@ use crate::pool::{Memory, Pool, size_class};
 use crate::readback::{Reading, Staging};
 use crate::recorder::{Binding, Dispatch, Recorder, SLOT};
 use crate::shader::Kernel;
+use crate::stream::Staged;
 use crate::{Buffer, Capabilities, Error, Options, Result};
 
 /// One open device, cheap to clone.
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) queue: wgpu::Queue,
     pub(crate) faults: Faults,
     pub(crate) staging: Staging,
+    pub(crate) staged: Staged,
     pub(crate) pool: Arc<Mutex<Pool>>,
     capabilities: Capabilities,
     options: Options,
@@ -61,6 +63,7 @@ impl Context {
             queue,
             faults,
             staging: Staging::default(),
+            staged: Staged::default(),
             pool: Arc::default(),
             capabilities,
             options: options.clone(),

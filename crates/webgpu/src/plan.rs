@@ -23,7 +23,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// [`Context::copy`] fill before a replay, and those that its ops allocated, which the pool gives to nobody else until the
 /// plan is dropped.
 pub struct Plan {
-    context: Context,
+    pub(crate) context: Context,
     commands: Vec<Command>,
     owned: Vec<Arc<Raw>>,
     _kept: Vec<Buffer>,
@@ -186,6 +186,10 @@ impl Plan {
             rest = later;
         }
         Ok(())
+    }
+
+    pub(crate) fn commands(&self) -> &[Command] {
+        &self.commands
     }
 
     /// Dispatches in one replay.

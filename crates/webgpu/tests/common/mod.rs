@@ -1,4 +1,5 @@
 //! A device for the tests, or a printed reason why there is none; and a small kernel.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use easel_webgpu::shader::{Constant, Kernel};
 use easel_webgpu::{Buffer, Context, Dispatch, Error, Options, Result};
