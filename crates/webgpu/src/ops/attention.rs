@@ -1,4 +1,4 @@
-//! `attention`: scaled dot-product attention for any head width, cross or self, causal or not.
+//! `attention`: scaled dot-product attention for any head width, cross or self, causal or not; and `rope` before it.
 
 use super::{Launch, activation_format, pieces_per_dispatch, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
@@ -88,6 +88,33 @@ pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: b
         ("K_LOADS", loads(shape.lanes * 4)),
     ];
     Kernel { name: "attention", source: include_str!("../kernels/attention.wgsl"), constants }
+}
+
+/// Rotary position embedding (<https://arxiv.org/abs/2104.09864>) of `x` `[n, t, heads * width]`: neighbouring pairs of each
+/// head are turned. `angles` `[t, width / 2, 2]` holds cosine and sine in `F32`.
+///
+/// # Errors
+/// If a shape or format does not fit.
+pub fn rope(context: &Context, x: &Array, angles: &Array) -> Result<Array> {
+    const OP: &str = "rope";
+    let [_, tokens, hidden] = x.dims(OP)?;
+    let [positions, pairs, parts] = angles.dims(OP)?;
+    let fits = pairs > 0 && hidden % (2 * pairs) == 0 && (positions, parts) == (tokens, 2);
+    if !fits || angles.format() != Format::F32 {
+        let expected = format!("[n, {positions}, heads * {}] and angles [t, width / 2, 2] in F32,", 2 * pairs);
+        return Err(x.shape_error(OP, expected));
+    }
+    let y = Array::alloc(context, x.shape(), writable(context, activation_format(OP, x)?)?)?;
+    let count = x.elements() / 2;
+    let uniforms = words([pairs, hidden / (2 * pairs), tokens, count]);
+    let kernel = rope_kernel([x.format(), y.format()]);
+    Launch { kernel, inputs: &[x, angles], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    Ok(y)
+}
+
+pub(super) fn rope_kernel(formats: [Format; 2]) -> Kernel {
+    let [x, y] = formats.map(Constant::Format);
+    Kernel { name: "rope", source: include_str!("../kernels/rope.wgsl"), constants: vec![("X", x), ("Y", y)] }
 }
 
 #[cfg(test)]
