@@ -15,6 +15,7 @@ mod capabilities;
 mod context;
 mod error;
 mod faults;
+mod memory;
 mod pacing;
 mod pipeline;
 mod plan;

@@ -77,3 +77,21 @@ fn a_dispatch_over_a_limit_says_which() {
     context.dispatch(good).unwrap();
     assert!(reason(Dispatch { inputs: &[&x, &x], ..good }).starts_with("bound to 2 inputs"));
 }
+
+#[test]
+fn handles_and_futures_may_cross_threads() {
+    fn crosses<T: Send>(_: &T) {}
+    fn shared<T: Send + Sync>() {}
+    shared::<Context>();
+    shared::<easel_webgpu::Buffer>();
+    shared::<easel_webgpu::Plan>();
+    let Some(context) = open(&Options::default()) else { return };
+    let buffer = upload(&context, &[1.0]);
+    crosses(&Context::open(&Options::default()));
+    crosses(&context.read(&buffer, ..));
+    crosses(&context.stream(&buffer, 0, &[]));
+    crosses(&context.finish());
+    crosses(&context.profile(|| Ok::<_, Error>(())));
+    let seen = std::thread::scope(|scope| scope.spawn(|| floats(&context, &buffer)).join().unwrap());
+    assert_eq!(seen.unwrap(), [1.0]);
+}
