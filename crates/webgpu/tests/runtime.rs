@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{axpy, floats, open, run_axpy, upload};
+use common::{axpy, floats, open, run_axpy, run_axpy_as, upload};
 use easel_webgpu::{Choice, Context, Dispatch, Error, Options};
 
 #[test]
@@ -57,6 +57,20 @@ fn many_dispatches_are_cut_into_submits() {
     let stats = context.stats();
     assert!(stats.submits >= 8, "{stats:?}");
     assert_eq!((stats.bind_groups, stats.pipelines), (1, 1));
+}
+
+#[test]
+fn heavy_dispatches_go_alone() {
+    let Some(context) = open(&Options::default()) else { return };
+    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let heavy = || (0..6).try_for_each(|_| run_axpy_as(&context, 1.0, 0.0, &x, &y, 1 << 50));
+    heavy().unwrap();
+    assert_eq!(context.stats().submits, 6);
+    let (plan, ()) = context.capture(heavy).unwrap();
+    assert_eq!(context.stats().submits, 12);
+    plan.replay().unwrap();
+    assert_eq!(context.stats().submits, 18);
+    assert_eq!(floats(&context, &y).unwrap(), [18.0]);
 }
 
 #[test]
