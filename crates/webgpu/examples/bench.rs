@@ -28,7 +28,9 @@ fn main() -> Result<()> {
         for [side, channels] in if small { vec![[16, 128]] } else { vec![[512, 128], [64, 320], [16, 1280]] } {
             conv2d(&context, side, channels, format)?;
         }
-        for [tokens, width] in if small { vec![[512, 40]] } else { vec![[4096, 40], [4096, 64], [1024, 80], [4096, 512]] } {
+        for [tokens, width] in
+            if small { vec![[512, 40]] } else { vec![[4096, 40], [4096, 64], [1024, 80], [4096, 512]] }
+        {
             attention(&context, tokens, width, format)?;
         }
     }

@@ -19,6 +19,7 @@ mod capabilities;
 mod context;
 mod error;
 mod faults;
+mod memory;
 pub mod ops;
 mod pacing;
 mod pipeline;

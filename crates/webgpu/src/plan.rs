@@ -52,8 +52,8 @@ struct Capturing<'a>(&'a Context);
 impl Context {
     /// Runs `ops` for the first time and keeps what it recorded.
     ///
-    /// What `ops` uploads or writes becomes part of the plan and keeps its value in every replay. Reading back, and
-    /// writing to a buffer after a captured command used it, fail.
+    /// What `ops` uploads or writes becomes part of the plan; a replay finds it as the commands before left it. Reading
+    /// back, and writing to a buffer after a captured command used it, fail.
     ///
     /// # Errors
     /// Those of `ops`, of a capture inside a capture, and of the device.

@@ -135,3 +135,33 @@ fn weights_stream_in_pieces_of_any_length() {
     let found = pollster::block_on(context.read(&weights, ..)).unwrap();
     assert!(found == bytes);
 }
+
+#[test]
+fn live_buffers_never_share_memory() {
+    let Some(context) = open(&Options::default()) else { return };
+    let mut live = Vec::new();
+    let mut state = 1_u32;
+    let mut random = |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) % below
+    };
+    for tag in 0..400 {
+        if random(5) < 2 && !live.is_empty() {
+            live.swap_remove(random(live.len() as u32) as usize);
+        }
+        let values = vec![tag as f32; random(2000) as usize + 1];
+        let buffer = upload(&context, &values);
+        if random(10) == 0 {
+            context.trim().unwrap();
+        }
+        live.push((buffer, values));
+    }
+    for (buffer, values) in &live {
+        assert!(floats(&context, buffer).unwrap() == *values);
+    }
+    let Memory { in_use, allocated, peak, .. } = memory(&context);
+    let asked: u64 = live.iter().map(|(buffer, _)| buffer.bytes()).sum();
+    assert!(asked <= in_use && in_use <= peak && in_use <= allocated, "{:?}", memory(&context));
+    drop(live);
+    assert_eq!(memory(&context).in_use, 0);
+}

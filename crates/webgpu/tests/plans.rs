@@ -5,17 +5,18 @@ mod common;
 use common::{axpy, floats, open, run_axpy, upload};
 use easel_webgpu::{Buffer, Context, Error, Options, Result};
 
-/// `3 * (2 * x + 1) + 10 + constant` through two temporaries and an upload.
+/// `3 * (2 * x + 1) + 10` through two temporaries and two uploads.
 fn ops(context: &Context, x: &Buffer) -> Result<Buffer> {
-    let zeros = vec![0.0; (x.bytes() / 4) as usize];
-    let ten = upload(context, &vec![10.0; zeros.len()]);
-    let doubled = upload(context, &zeros);
+    let constant = |value| upload(context, &vec![value; (x.bytes() / 4) as usize]);
+    let (zero, ten) = (constant(0.0), constant(10.0));
+    let doubled = context.alloc(x.bytes())?;
+    context.copy(&zero, 0, &doubled, 0, x.bytes())?;
     run_axpy(context, 2.0, 1.0, x, &doubled)?;
     let tripled = context.alloc(x.bytes())?;
     context.copy(&ten, 0, &tripled, 0, x.bytes())?;
     run_axpy(context, 3.0, 0.0, &doubled, &tripled)?;
-    drop((ten, doubled));
-    // Reuses memory of the temporaries, but not the uploaded ones: their content has to last.
+    drop((zero, ten, doubled));
+    // Reuses the memory of `doubled`, but not that of the uploads: their content has to last.
     let result = context.alloc(x.bytes())?;
     context.copy(&tripled, 0, &result, 0, x.bytes())?;
     Ok(result)

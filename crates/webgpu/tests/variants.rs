@@ -55,8 +55,7 @@ fn naga_accepts_cooperative_matrices() {
         let mut device = device(true, true, Dialect::Naga);
         device.subgroups = Some((32, 32));
         device.limits.workgroup_storage = 32768;
-        device.cooperative =
-            vec![Cooperative { m: size, n: size, k: size, inputs: Scalar::F16, output: Scalar::F32 }];
+        device.cooperative = vec![Cooperative { m: size, n: size, k: size, inputs: Scalar::F16, output: Scalar::F32 }];
         let allowed = Checked::SHADER_FLOAT16 | Checked::SUBGROUP | Checked::COOPERATIVE_MATRIX;
         let kernels: Vec<_> = ops::variants(&device).into_iter().map(|kernel| kernel.wgsl(&device)).collect();
         let cooperative: Vec<_> = kernels.iter().filter(|text| text.contains("coop_mat")).collect();

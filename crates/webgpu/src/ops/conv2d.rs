@@ -44,7 +44,9 @@ pub fn conv2d(
     let [_, kernel_height, kernel_width, _] = first_part(OP, weight)?.dims(OP)?;
     let kernel = [kernel_height, kernel_width, channels];
     if let Some(part) = weight.iter().find(|part| part.shape().len() != 4 || part.shape()[1..] != kernel) {
-        return Err(part.shape_error(OP, format!("a weight of shape [out, {kernel_height}, {kernel_width}, {channels}]")));
+        return Err(
+            part.shape_error(OP, format!("a weight of shape [out, {kernel_height}, {kernel_width}, {channels}]"))
+        );
     }
     let out_channels = weight.iter().map(|part| part.shape()[0]).sum();
     let stretched = conv.stretch_to.unwrap_or([height, width_]);

@@ -63,13 +63,7 @@ pub fn binary(context: &Context, operation: Binary, a: &Array, b: &Array) -> Res
     Ok(y)
 }
 
-pub(super) fn binary_kernel(
-    operation: Binary,
-    formats: [Format; 3],
-    axes: usize,
-    splat: bool,
-    width: usize,
-) -> Kernel {
+pub(super) fn binary_kernel(operation: Binary, formats: [Format; 3], axes: usize, splat: bool, width: usize) -> Kernel {
     let [a, b, y] = formats.map(Constant::Format);
     let function = ("FUNCTION", Constant::Name(operation.word()));
     let axes = ("AXES", Constant::U32(axes as u32));
@@ -159,7 +153,8 @@ pub fn combine(context: &Context, x: &Array, scale: f32, terms: &[(f32, &Array)]
 
 pub(super) fn combine_kernel(x: &[Format], y: Format, width: usize) -> Kernel {
     let names = ["X0", "X1", "X2", "X3"];
-    let mut constants = vec![("Y", Constant::Format(y)), ("TERMS", Constant::U32(x.len() as u32)), width_constant(width)];
+    let mut constants =
+        vec![("Y", Constant::Format(y)), ("TERMS", Constant::U32(x.len() as u32)), width_constant(width)];
     constants.extend(names.into_iter().zip(x.iter().copied().map(Constant::Format)));
     Kernel { name: "combine", source: include_str!("../kernels/combine.wgsl"), constants }
 }

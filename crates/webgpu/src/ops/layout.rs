@@ -93,7 +93,11 @@ impl Copy<'_> {
         let mut lanes = 1;
         if to != Format::U16 && axes.axes[0].1 == [1, 1] {
             let outer = |side: usize| axes.strides(side)[1..].to_vec();
-            lanes = [&[axes.size(0)][..], &outer(0), &outer(1), &offsets].iter().map(|sizes| width(sizes)).min().unwrap_or(1);
+            lanes = [&[axes.size(0)][..], &outer(0), &outer(1), &offsets]
+                .iter()
+                .map(|sizes| width(sizes))
+                .min()
+                .unwrap_or(1);
             axes.in_vectors(lanes, true);
             offsets = offsets.map(|offset| offset / lanes);
             count /= lanes;
@@ -188,13 +192,18 @@ pub fn concat(context: &Context, arrays: &[&Array], axis: usize) -> Result<Array
         got: Vec::new(),
     })?;
     let mut shape = first.shape().to_vec();
-    let without = |shape: &[usize]| shape.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, n)| *n).collect::<Vec<_>>();
+    let without =
+        |shape: &[usize]| shape.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, n)| *n).collect::<Vec<_>>();
     let other = |array: &&&Array| {
-        array.shape().len() != shape.len() || without(array.shape()) != without(&shape) || array.format() != first.format()
+        array.shape().len() != shape.len()
+            || without(array.shape()) != without(&shape)
+            || array.format() != first.format()
     };
     if axis >= shape.len() || arrays.iter().any(|array| other(&array)) {
         let shapes: Vec<_> = arrays.iter().map(|array| (array.format(), array.shape())).collect();
-        return Err(first.shape_error(OP, format!("one format and shapes that differ on axis {axis} only, not {shapes:?}")));
+        return Err(
+            first.shape_error(OP, format!("one format and shapes that differ on axis {axis} only, not {shapes:?}"))
+        );
     }
     shape[axis] = arrays.iter().map(|array| array.shape()[axis]).sum();
     let format = copied_format(OP, first)?;

@@ -179,7 +179,11 @@ fn skinny(product: &Product<'_>, inputs: &[&Array], column: usize, weight: &Arra
     let [n, k] = weight.dims("linear")?;
     let kernel = skinny_kernel(product.formats(weight), m.next_power_of_two());
     let uniforms = words([m, n, k, product.stride(), column]);
-    Launch { kernel, inputs, outputs: &[&product.y], uniforms: &uniforms }.run(product.context, n.div_ceil(8), m * n * k)
+    Launch { kernel, inputs, outputs: &[&product.y], uniforms: &uniforms }.run(
+        product.context,
+        n.div_ceil(8),
+        m * n * k,
+    )
 }
 
 /// Checks that a weight has at least one part.

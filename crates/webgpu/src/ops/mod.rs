@@ -51,16 +51,8 @@ pub enum Activation {
 
 impl Activation {
     /// Every activation.
-    pub const ALL: [Self; 8] = [
-        Self::None,
-        Self::Relu,
-        Self::Silu,
-        Self::Gelu,
-        Self::GeluTanh,
-        Self::QuickGelu,
-        Self::Tanh,
-        Self::Sigmoid,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::None, Self::Relu, Self::Silu, Self::Gelu, Self::GeluTanh, Self::QuickGelu, Self::Tanh, Self::Sigmoid];
 
     fn constant(self) -> (&'static str, Constant) {
         let name = match self {

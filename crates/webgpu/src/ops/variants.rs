@@ -85,7 +85,8 @@ fn elementwise(x: Format, width: usize, kernels: &mut Vec<Kernel>) {
         let variant = |axes, splat| elementwise::binary_kernel(operation, [x; 3], axes, splat, width);
         kernels.extend([variant(1, false), variant(2, true), variant(8, false)]);
     }
-    kernels.extend(Activation::ALL.map(|activation| elementwise::unary_kernel("activation", activation, [x; 2], width)));
+    kernels
+        .extend(Activation::ALL.map(|activation| elementwise::unary_kernel("activation", activation, [x; 2], width)));
     kernels.extend(["affine", "clamp", "exp"].map(|op| elementwise::unary_kernel(op, Activation::None, [x; 2], width)));
     kernels.extend([1, 2, 3, 4].map(|terms| elementwise::combine_kernel(&vec![x; terms], x, width)));
     kernels.push(elementwise::geglu_kernel([x; 2], width));

@@ -78,11 +78,9 @@ fn read(format: &str, width: usize) -> Option<(&'static str, &'static str, &'sta
         ("f16", 1) => ("f16", "f32", "return f32(@[i]);"),
         ("f16", 4) => ("vec4<f16>", "vec4<f32>", "return vec4<f32>(@[i]);"),
         ("f16_unpack", 1) => ("u32", "f32", "return unpack2x16float(@[i / 2u])[i % 2u];"),
-        ("f16_unpack", 4) => (
-            "vec2<u32>",
-            "vec4<f32>",
-            "let p = @[i]; return vec4<f32>(unpack2x16float(p.x), unpack2x16float(p.y));",
-        ),
+        ("f16_unpack", 4) => {
+            ("vec2<u32>", "vec4<f32>", "let p = @[i]; return vec4<f32>(unpack2x16float(p.x), unpack2x16float(p.y));")
+        }
         ("f16_bits", 1) => ("u32", "f32", "return half(@[i / 2u] >> (i % 2u * 16u));"),
         ("f16_bits", 4) => (
             "vec2<u32>",

@@ -41,7 +41,8 @@ fn check(context: &Context, case: &Case, format: Format) {
         let part = |values: &'_ [f32], row: usize| values[row * hidden + start..][..width].to_vec();
         let rows = |values: &[f32]| (0..keys).map(|key| part(values, n * keys + key)).collect::<Vec<_>>();
         let (k, v) = (rows(&k.values), rows(&v.values));
-        let (k, v): (Vec<&[f32]>, Vec<&[f32]>) = (k.iter().map(|k| &k[..]).collect(), v.iter().map(|v| &v[..]).collect());
+        let (k, v): (Vec<&[f32]>, Vec<&[f32]>) =
+            (k.iter().map(|k| &k[..]).collect(), v.iter().map(|v| &v[..]).collect());
         for query in 0..queries {
             let seen = if causal { keys.min(query + 1) } else { keys };
             let out = row(&part(&q.values, n * queries + query), &k[..seen], &v[..seen]);

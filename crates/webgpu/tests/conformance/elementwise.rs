@@ -75,7 +75,8 @@ fn functions_of_every_element() {
                 assert_near(context, &y, &[len], &want, 1e-5, &format!("{activation:?}"));
             }
             let y = ops::affine(context, &x.array, 2.5, -1.0).unwrap();
-            let want: Vec<_> = x.values.iter().map(|x| (f64::from(*x) * 2.5 - 1.0, 2.5 * f64::from(x.abs()) + 1.0)).collect();
+            let want: Vec<_> =
+                x.values.iter().map(|x| (f64::from(*x) * 2.5 - 1.0, 2.5 * f64::from(x.abs()) + 1.0)).collect();
             assert_near(context, &y, &[len], &want, 3e-7, "affine");
             let y = ops::clamp(context, &x.array, -1.5, 0.25).unwrap();
             let want = exactly(x.values.iter().map(|x| f64::from(x.clamp(-1.5, 0.25))));
@@ -111,7 +112,9 @@ fn combine_sums_any_number_of_terms() {
                     let terms: Vec<_> = (1..=count).map(|i| (factor(i), &arrays[i].array)).collect();
                     let y = ops::combine(context, &arrays[0].array, 3.0, &terms).unwrap();
                     let element = |at: usize| {
-                        let term = |i: usize| f64::from(arrays[i].values[at]) * if i == 0 { 3.0 } else { f64::from(factor(i)) };
+                        let term = |i: usize| {
+                            f64::from(arrays[i].values[at]) * if i == 0 { 3.0 } else { f64::from(factor(i)) }
+                        };
                         ((0..=count).map(term).sum(), (0..=count).map(|i| term(i).abs()).sum::<f64>())
                     };
                     let want: Vec<Expected> = (0..len).map(element).collect();

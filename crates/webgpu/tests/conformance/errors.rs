@@ -38,7 +38,10 @@ fn shapes_that_do_not_fit() {
         refused(ops::rope(context, &q, &array(&[2, 3, 2])), "rope");
         let vector = array(&[8]);
         refused(ops::group_norm(context, &q, 3, 1e-5, &vector, &vector, Activation::None), "group_norm");
-        refused(ops::layer_norm(context, &k, 1e-5, LayerNorm { weight: Some(&vector), ..Default::default() }), "layer_norm");
+        refused(
+            ops::layer_norm(context, &k, 1e-5, LayerNorm { weight: Some(&vector), ..Default::default() }),
+            "layer_norm",
+        );
         let modulation = Some((&vector, &vector));
         refused(ops::layer_norm(context, &q, 1e-5, LayerNorm { modulation, ..Default::default() }), "layer_norm");
         refused(ops::rms_norm(context, &k, 1e-5, Some(&vector)), "rms_norm");

@@ -76,8 +76,14 @@ fn permute_in_every_format() {
 
 #[test]
 fn narrow_in_every_format() {
-    let cases: [(&[usize], usize, usize, usize); 6] =
-        [(&[9], 0, 2, 5), (&[3, 8], 1, 4, 4), (&[3, 8], 1, 3, 4), (&[4, 3, 5], 1, 1, 2), (&[6, 4], 0, 5, 1), (&[2, 3], 1, 3, 0)];
+    let cases: [(&[usize], usize, usize, usize); 6] = [
+        (&[9], 0, 2, 5),
+        (&[3, 8], 1, 4, 4),
+        (&[3, 8], 1, 3, 4),
+        (&[4, 3, 5], 1, 1, 2),
+        (&[6, 4], 0, 5, 1),
+        (&[2, 3], 1, 3, 0),
+    ];
     on_every_device(|context| {
         for (shape, axis, start, length) in cases {
             for format in FORMATS {
@@ -90,7 +96,11 @@ fn narrow_in_every_format() {
                     place(&from, shape)
                 };
                 let want: Vec<u32> = indices(&narrowed).iter().map(source).collect();
-                assert_eq!((y.shape(), read(context, &y)), (&narrowed[..], want), "{shape:?} {axis} {start} {format:?}");
+                assert_eq!(
+                    (y.shape(), read(context, &y)),
+                    (&narrowed[..], want),
+                    "{shape:?} {axis} {start} {format:?}"
+                );
             }
         }
     });
@@ -142,7 +152,11 @@ fn repeat_in_every_format() {
                 let x = places(context, &shape, 0, format);
                 let y = ops::repeat(context, &x, 3).unwrap();
                 let want = read(context, &x).repeat(3);
-                assert_eq!((y.shape(), read(context, &y)), (&[shape[0] * 3, shape[1]][..], want), "{shape:?} {format:?}");
+                assert_eq!(
+                    (y.shape(), read(context, &y)),
+                    (&[shape[0] * 3, shape[1]][..], want),
+                    "{shape:?} {format:?}"
+                );
             }
         }
     });

@@ -12,7 +12,13 @@ fn moments(x: &[f32]) -> (f64, f64) {
     (mean, x.iter().map(square).sum::<f64>() / x.len() as f64)
 }
 
-fn check_group_norm(context: &Context, [batch, pixels, channels]: [usize; 3], groups: usize, mean: f32, format: Format) {
+fn check_group_norm(
+    context: &Context,
+    [batch, pixels, channels]: [usize; 3],
+    groups: usize,
+    mean: f32,
+    format: Format,
+) {
     let x = store(context, &values(batch * pixels * channels, 1, mean), &[batch, pixels, 1, channels], format);
     let weight = random(context, &[channels], 2, format);
     let bias = random(context, &[channels], 3, format);
@@ -76,8 +82,7 @@ fn check_row_norm(context: &Context, [rows, width]: [usize; 2], format: Format, 
     let x = store(context, &values(rows * width, 1, 0.5), &[rows, width], format);
     let vector = |seed, present: bool| present.then(|| random(context, &[width], seed, vectors));
     let (weight, bias) = (vector(2, parts.weight), vector(3, parts.bias));
-    let modulation =
-        parts.modulated.then(|| [4, 5].map(|seed| random(context, &[rows / 2, width], seed, format)));
+    let modulation = parts.modulated.then(|| [4, 5].map(|seed| random(context, &[rows / 2, width], seed, format)));
     let eps = 1e-5_f32;
     let y = if parts.rms {
         ops::rms_norm(context, &x.array, eps, weight.as_ref().map(|w| &w.array))
@@ -89,21 +94,29 @@ fn check_row_norm(context: &Context, [rows, width]: [usize; 2], format: Format, 
         };
         ops::layer_norm(context, &x.array, eps, norm)
     };
-    let want: Vec<Expected> = x.values.chunks(width).enumerate().flat_map(|(row, x)| {
-        let (mean, variance) = moments(x);
-        let (mean, square) = if parts.rms { (0.0, variance + mean * mean) } else { (mean, variance) };
-        let value = |(i, x): (usize, &f32)| {
-            let normal = (f64::from(*x) - mean) / (square + f64::from(eps)).sqrt();
-            let w = weight.as_ref().map_or(1.0, |w| f64::from(w.values[i]));
-            let b = bias.as_ref().map_or(0.0, |b| f64::from(b.values[i]));
-            let [scale, shift] = modulation.as_ref().map_or([0.0; 2], |arrays| {
-                [0, 1].map(|side: usize| f64::from(arrays[side].values[row / 2 * width + i]))
-            });
-            let factor = 1.0 + scale.abs();
-            ((normal * w + b) * (1.0 + scale) + shift, ((normal * w).abs() + w.abs() + b.abs()) * factor + shift.abs())
-        };
-        x.iter().enumerate().map(value).collect::<Vec<_>>()
-    }).collect();
+    let want: Vec<Expected> = x
+        .values
+        .chunks(width)
+        .enumerate()
+        .flat_map(|(row, x)| {
+            let (mean, variance) = moments(x);
+            let (mean, square) = if parts.rms { (0.0, variance + mean * mean) } else { (mean, variance) };
+            let value = |(i, x): (usize, &f32)| {
+                let normal = (f64::from(*x) - mean) / (square + f64::from(eps)).sqrt();
+                let w = weight.as_ref().map_or(1.0, |w| f64::from(w.values[i]));
+                let b = bias.as_ref().map_or(0.0, |b| f64::from(b.values[i]));
+                let [scale, shift] = modulation.as_ref().map_or([0.0; 2], |arrays| {
+                    [0, 1].map(|side: usize| f64::from(arrays[side].values[row / 2 * width + i]))
+                });
+                let factor = 1.0 + scale.abs();
+                (
+                    (normal * w + b) * (1.0 + scale) + shift,
+                    ((normal * w).abs() + w.abs() + b.abs()) * factor + shift.abs(),
+                )
+            };
+            x.iter().enumerate().map(value).collect::<Vec<_>>()
+        })
+        .collect();
     let what = format!("norm of {rows} x {width} {format:?} {vectors:?}, rms: {}", parts.rms);
     assert_near(context, &y.unwrap(), &[rows, width], &want, 3e-6, &what);
 }

@@ -238,7 +238,8 @@ fn a_long_product_is_cut() {
         let row = |n: usize| vec![n as f32; k];
         let w = super::store(context, &(0..256).flat_map(row).collect::<Vec<_>>(), &[256, k], Format::F32).array;
         let y = ops::linear(context, &x, &[w], None, Epilogue::default()).unwrap();
-        let want: Vec<Expected> = (0..256 * 256).map(|i| ((i % 256 * k / 2) as f64, (i % 256 * k / 2) as f64)).collect();
+        let want: Vec<Expected> =
+            (0..256 * 256).map(|i| ((i % 256 * k / 2) as f64, (i % 256 * k / 2) as f64)).collect();
         assert_near(context, &y, &[256, 256], &want, 1e-5, "long linear");
     });
 }
