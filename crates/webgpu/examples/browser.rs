@@ -108,10 +108,10 @@ fn kernel() -> Kernel {
 @compute @workgroup_size(64)
 fn axpy(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x < count {
-        y[id.x] += SCALE * x[id.x];
+        y[id.x] += f32(SCALE) * x[id.x];
     }
 }",
-        constants: vec![("SCALE", Constant::F32(2.0))],
+        constants: vec![("SCALE", Constant::U32(2))],
     }
 }
 
@@ -141,7 +141,7 @@ fn total(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) grou
         y[0] = all;
     }
 }",
-        constants: Vec::new(),
+        constants: vec![("SUBGROUPS", Constant::Bool(true))],
     }
 }
 
