@@ -61,6 +61,8 @@ pub(crate) async fn open(options: &Options) -> Result<Opened> {
     let cooperative = device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
     let shapes = if cooperative { adapter.cooperative_matrix_properties() } else { Vec::new() };
     let capabilities = Capabilities::new(&adapter.get_info(), index, device.features(), &device.limits(), shapes);
+    #[cfg(target_arch = "wasm32")]
+    let capabilities = Capabilities { subgroups: crate::web::subgroups(&device), ..capabilities };
     Ok(Opened { device, queue, capabilities })
 }
 
@@ -85,6 +87,11 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
     let descriptor = wgpu::InstanceDescriptor {
         backends: wgpu::Backends::PRIMARY,
         flags: wgpu::InstanceFlags::empty(),
+        // Beyond it, drivers that tell their budget start to page to host memory instead of failing.
+        memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
+            for_resource_creation: Some(97),
+            for_device_loss: None,
+        },
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     };
     let instance = wgpu::Instance::new(descriptor);
@@ -94,7 +101,7 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..Default::default()
         };
-        instance.request_adapter(&options).await.into_iter().collect()
+        crate::web::with_subgroups(|| instance.request_adapter(&options)).await.into_iter().collect()
     }
     #[cfg(not(target_arch = "wasm32"))]
     instance.enumerate_adapters(wgpu::Backends::PRIMARY).await

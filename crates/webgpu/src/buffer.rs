@@ -31,6 +31,8 @@ pub(crate) struct Raw {
     pub(crate) plan: AtomicU64,
     /// Holds data that the host wrote while capturing: the plan must not use it for anything else.
     pub(crate) pinned: AtomicBool,
+    /// The browser found only later that there was no memory for it.
+    pub(crate) broken: AtomicBool,
     /// A handle exists. Changes under the pool's lock.
     pub(crate) live: AtomicBool,
 }

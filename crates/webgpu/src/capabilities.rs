@@ -141,8 +141,9 @@ impl Capabilities {
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             cooperative: shapes.iter().map(cooperative).collect(),
             limits: Limits {
-                buffer: limits.max_buffer_size,
-                storage_binding: limits.max_storage_buffer_binding_size,
+                // Some drivers state 2^31 - 1; a buffer and a binding are a multiple of 16 bytes here.
+                buffer: limits.max_buffer_size & !15,
+                storage_binding: limits.max_storage_buffer_binding_size & !15,
                 storage_buffers: limits.max_storage_buffers_per_shader_stage,
                 storage_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
                 workgroup_storage: limits.max_compute_workgroup_storage_size,

@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::adapter::{self, Opened};
-use crate::buffer::Raw;
 use crate::faults::Faults;
 use crate::pipeline::{self, Pipeline, Pipelines};
-use crate::pool::{Memory, Pool, size_class};
+use crate::pool::{Memory, Pool};
 use crate::readback::{Reading, Staging};
 use crate::recorder::{Binding, Dispatch, Recorder, SLOT};
 use crate::shader::Kernel;
+use crate::stream::Staged;
 use crate::{Buffer, Capabilities, Error, Options, Result};
 
 /// One open device, cheap to clone.
@@ -26,9 +26,10 @@ pub(crate) struct Shared {
     pub(crate) queue: wgpu::Queue,
     pub(crate) faults: Faults,
     pub(crate) staging: Staging,
+    pub(crate) staged: Staged,
     pub(crate) pool: Arc<Mutex<Pool>>,
+    pub(crate) options: Options,
     capabilities: Capabilities,
-    options: Options,
     pipelines: Pipelines,
     recorder: Mutex<Recorder>,
 }
@@ -61,6 +62,7 @@ impl Context {
             queue,
             faults,
             staging: Staging::default(),
+            staged: Staged::default(),
             pool: Arc::default(),
             capabilities,
             options: options.clone(),
@@ -102,26 +104,6 @@ impl Context {
             bind_groups: recorder.groups_made,
             pipelines: self.0.pipelines.len(),
         }
-    }
-
-    /// Pooled memory for `bytes` bytes of activations, holding whatever was there before.
-    ///
-    /// # Errors
-    /// If it is over the device's limit, or memory is out.
-    pub fn alloc(&self, bytes: u64) -> Result<Buffer> {
-        self.acquire(bytes, false)
-    }
-
-    /// Memory for `bytes` bytes that stay: weights. Exactly as large as asked for, and given back to the driver when the
-    /// last handle is dropped.
-    ///
-    /// # Errors
-    /// As [`Context::alloc`].
-    pub fn resident(&self, bytes: u64) -> Result<Buffer> {
-        self.check_size(bytes)?;
-        self.reap()?;
-        let raw = self.create(bytes.next_multiple_of(16).max(16), true)?;
-        Ok(Buffer::new(raw, Arc::clone(&self.0.pool), bytes))
     }
 
     /// Pooled memory that holds `content`.
@@ -273,18 +255,6 @@ impl Context {
         self.0.faults.check()
     }
 
-    /// Gives pooled memory that nothing uses back to the driver.
-    ///
-    /// # Errors
-    /// As [`Context::flush`].
-    pub fn trim(&self) -> Result<()> {
-        let mut recorder = self.recorder();
-        self.submit(&mut recorder);
-        let free = self.pool().take_free();
-        self.discard(&mut recorder, &free);
-        self.0.faults.check()
-    }
-
     pub(crate) fn recorder(&self) -> MutexGuard<'_, Recorder> {
         self.0.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -312,66 +282,6 @@ impl Context {
         if recorder.is_full() {
             self.submit(recorder);
         }
-    }
-
-    fn discard(&self, recorder: &mut Recorder, raws: &[Arc<Raw>]) {
-        if !raws.is_empty() {
-            recorder.forget_groups(raws);
-            raws.iter().for_each(|raw| raw.buffer.destroy());
-        }
-    }
-
-    /// Destroys resident buffers whose handles are gone.
-    fn reap(&self) -> Result<()> {
-        let dead = self.pool().has_dead();
-        if dead { self.flush() } else { self.0.faults.check() }
-    }
-
-    fn check_size(&self, bytes: u64) -> Result<()> {
-        let limit = self.0.capabilities.limits.buffer;
-        if bytes > limit { Err(Error::BufferTooLarge { bytes, limit }) } else { Ok(()) }
-    }
-
-    fn acquire(&self, bytes: u64, fresh: bool) -> Result<Buffer> {
-        self.check_size(bytes)?;
-        self.reap()?;
-        let size = size_class(bytes, self.0.capabilities.limits.buffer);
-        let taken = self.pool().take(size, fresh);
-        let raw = match taken {
-            Some(raw) => raw,
-            None => self.create(size, false)?,
-        };
-        Ok(Buffer::new(raw, Arc::clone(&self.0.pool), bytes))
-    }
-
-    /// A new wgpu buffer; if memory is out, once more after a trim.
-    fn create(&self, size: u64, resident: bool) -> Result<Arc<Raw>> {
-        match self.try_create(size, resident) {
-            Err(Error::OutOfMemory { .. }) => {
-                self.trim()?;
-                // Destroyed buffers are freed when the work that used them is done.
-                self.poll();
-                self.try_create(size, resident)
-            }
-            result => result,
-        }
-    }
-
-    fn try_create(&self, size: u64, resident: bool) -> Result<Arc<Raw>> {
-        let Memory { allocated, in_use, .. } = self.pool().memory;
-        let out_of_memory = Error::OutOfMemory { bytes: size, in_use };
-        if self.0.options.memory.is_some_and(|most| allocated + size > most) {
-            return Err(out_of_memory);
-        }
-        let scope = self.0.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.0.device.create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size,
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        self.0.faults.settle(scope, |_| out_of_memory)?;
-        Ok(self.pool().add(buffer, resident))
     }
 
     fn pipeline(&self, kernel: &Kernel, inputs: usize, outputs: usize) -> Result<Arc<Pipeline>> {

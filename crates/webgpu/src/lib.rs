@@ -19,14 +19,19 @@ mod capabilities;
 mod context;
 mod error;
 mod faults;
+mod memory;
 pub mod ops;
 mod pacing;
 mod pipeline;
 mod plan;
 mod pool;
+mod profile;
 mod readback;
 mod recorder;
 pub mod shader;
+mod stream;
+#[cfg(target_arch = "wasm32")]
+mod web;
 
 pub use adapter::{Choice, Options, adapters};
 pub use array::Array;
@@ -36,6 +41,7 @@ pub use context::{Context, Stats};
 pub use error::Error;
 pub use plan::Plan;
 pub use pool::Memory;
+pub use profile::{Profile, Row};
 pub use readback::Reading;
 pub use recorder::Dispatch;
 

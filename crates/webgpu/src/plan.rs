@@ -23,7 +23,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// [`Context::copy`] fill before a replay, and those that its ops allocated, which the pool gives to nobody else until the
 /// plan is dropped.
 pub struct Plan {
-    context: Context,
+    pub(crate) context: Context,
     commands: Vec<Command>,
     owned: Vec<Arc<Raw>>,
     _kept: Vec<Buffer>,
@@ -52,8 +52,8 @@ struct Capturing<'a>(&'a Context);
 impl Context {
     /// Runs `ops` for the first time and keeps what it recorded.
     ///
-    /// What `ops` uploads or writes becomes part of the plan and keeps its value in every replay. Reading back, and
-    /// writing to a buffer after a captured command used it, fail.
+    /// What `ops` uploads or writes becomes part of the plan; a replay finds it as the commands before left it. Reading
+    /// back, and writing to a buffer after a captured command used it, fail.
     ///
     /// # Errors
     /// Those of `ops`, of a capture inside a capture, and of the device.
@@ -186,6 +186,10 @@ impl Plan {
             rest = later;
         }
         Ok(())
+    }
+
+    pub(crate) fn commands(&self) -> &[Command] {
+        &self.commands
     }
 
     /// Dispatches in one replay.

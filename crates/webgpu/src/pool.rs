@@ -29,7 +29,7 @@ pub struct Memory {
 pub(crate) struct Pool {
     free: Free,
     capture: Option<Capture>,
-    /// Resident buffers whose handles are gone, until the commands that use them are submitted.
+    /// Resident and broken buffers whose handles are gone, until the commands that use them are submitted.
     dead: Vec<Arc<Raw>>,
     pub(crate) memory: Memory,
     next: u64,
@@ -82,30 +82,39 @@ impl Pool {
             raw.live.store(true, Ordering::Relaxed);
             return Some(raw);
         }
-        let raw = self.free.take(size)?;
-        self.adopt(&raw);
-        Some(raw)
+        loop {
+            let raw = self.free.take(size)?;
+            if !raw.broken.load(Ordering::Relaxed) {
+                self.adopt(&raw);
+                return Some(raw);
+            }
+            self.memory.in_use += raw.size;
+            self.dead.push(raw);
+        }
     }
 
-    /// Takes in a new wgpu buffer.
-    pub(crate) fn add(&mut self, buffer: wgpu::Buffer, resident: bool) -> Arc<Raw> {
+    /// Gives a new wgpu buffer its number. It counts once it is [added](Pool::add).
+    pub(crate) fn number(&mut self, buffer: wgpu::Buffer, resident: bool) -> Arc<Raw> {
         self.next += 1;
-        let size = buffer.size();
-        let raw = Arc::new(Raw {
+        Arc::new(Raw {
             id: self.next,
+            size: buffer.size(),
             buffer,
-            size,
             resident,
             last_use: AtomicU64::new(0),
             plan: AtomicU64::new(0),
             pinned: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             live: AtomicBool::new(true),
-        });
-        self.memory.allocated += size;
+        })
+    }
+
+    /// Takes a new buffer in.
+    pub(crate) fn add(&mut self, raw: &Arc<Raw>) {
+        self.memory.allocated += raw.size;
         self.memory.buffers += 1;
         self.memory.created += 1;
-        self.adopt(&raw);
-        raw
+        self.adopt(raw);
     }
 
     fn adopt(&mut self, raw: &Arc<Raw>) {
@@ -162,7 +171,7 @@ impl Pool {
         }
     }
 
-    /// Resident buffers to destroy.
+    /// Resident and broken buffers to destroy.
     pub(crate) fn take_dead(&mut self) -> Vec<Arc<Raw>> {
         let dead = std::mem::take(&mut self.dead);
         let bytes: u64 = dead.iter().map(|raw| raw.size).sum();

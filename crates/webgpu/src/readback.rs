@@ -75,6 +75,16 @@ impl Reading {
         Self { context: context.clone(), state }
     }
 
+    /// Maps the first `bytes` bytes of `staging`, which the given submit fills.
+    pub(crate) fn mapping(
+        context: &Context,
+        staging: wgpu::Buffer,
+        submit: wgpu::SubmissionIndex,
+        bytes: usize,
+    ) -> Self {
+        Self { context: context.clone(), state: State::Mapping(Mapping::new(staging, Some(submit), 0, bytes)) }
+    }
+
     fn record(context: &Context, buffer: &Buffer, range: impl RangeBounds<u64>) -> Result<Mapping> {
         let start = match range.start_bound() {
             Bound::Included(&start) => start,
@@ -137,8 +147,7 @@ impl Reading {
 }
 
 impl Mapping {
-    /// Maps `staging`, which the given submit fills.
-    pub(crate) fn new(staging: wgpu::Buffer, submit: Option<wgpu::SubmissionIndex>, skip: usize, bytes: usize) -> Self {
+    fn new(staging: wgpu::Buffer, submit: Option<wgpu::SubmissionIndex>, skip: usize, bytes: usize) -> Self {
         let (sender, receiver) = oneshot::channel();
         let range = 0..(skip + bytes).next_multiple_of(4).max(4) as u64;
         staging.map_async(wgpu::MapMode::Read, range, move |result| {

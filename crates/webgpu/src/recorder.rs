@@ -257,6 +257,14 @@ impl Command {
         matches!(self, Self::Dispatch { .. })
     }
 
+    /// Name of the kernel and its work, for a dispatch.
+    pub(crate) fn kernel(&self) -> Option<(&'static str, u64)> {
+        match self {
+            Self::Dispatch { pipeline, work, .. } => Some((pipeline.name, *work)),
+            Self::Copy { .. } => None,
+        }
+    }
+
     /// See [`cost`].
     pub(crate) fn cost(&self) -> u64 {
         match self {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{axpy, floats, open, run_axpy, upload};
+use common::{axpy, floats, open, run_axpy, run_axpy_as, upload};
 use easel_webgpu::{Choice, Context, Dispatch, Error, Options};
 
 #[test]
@@ -60,6 +60,20 @@ fn many_dispatches_are_cut_into_submits() {
 }
 
 #[test]
+fn heavy_dispatches_go_alone() {
+    let Some(context) = open(&Options::default()) else { return };
+    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let heavy = || (0..6).try_for_each(|_| run_axpy_as(&context, 1.0, 0.0, &x, &y, 1 << 50));
+    heavy().unwrap();
+    assert_eq!(context.stats().submits, 6);
+    let (plan, ()) = context.capture(heavy).unwrap();
+    assert_eq!(context.stats().submits, 12);
+    plan.replay().unwrap();
+    assert_eq!(context.stats().submits, 18);
+    assert_eq!(floats(&context, &y).unwrap(), [18.0]);
+}
+
+#[test]
 fn a_dispatch_over_a_limit_says_which() {
     let Some(context) = open(&Options::default()) else { return };
     let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
@@ -76,4 +90,22 @@ fn a_dispatch_over_a_limit_says_which() {
     assert!(reason(Dispatch { inputs: &[&x; 64], ..good }).starts_with("65 storage buffers"));
     context.dispatch(good).unwrap();
     assert!(reason(Dispatch { inputs: &[&x, &x], ..good }).starts_with("bound to 2 inputs"));
+}
+
+#[test]
+fn handles_and_futures_may_cross_threads() {
+    fn crosses<T: Send>(_: &T) {}
+    fn shared<T: Send + Sync>() {}
+    shared::<Context>();
+    shared::<easel_webgpu::Buffer>();
+    shared::<easel_webgpu::Plan>();
+    let Some(context) = open(&Options::default()) else { return };
+    let buffer = upload(&context, &[1.0]);
+    crosses(&Context::open(&Options::default()));
+    crosses(&context.read(&buffer, ..));
+    crosses(&context.stream(&buffer, 0, &[]));
+    crosses(&context.finish());
+    crosses(&context.profile(|| Ok::<_, Error>(())));
+    let seen = std::thread::scope(|scope| scope.spawn(|| floats(&context, &buffer)).join().unwrap());
+    assert_eq!(seen.unwrap(), [1.0]);
 }

@@ -1,6 +1,6 @@
 //! Every variant of every kernel passes naga's parser and validator, without a GPU.
 
-use easel_webgpu::{Adapter, Capabilities, Dialect, Kind, Limits, ops};
+use easel_webgpu::{Adapter, Capabilities, Cooperative, Dialect, Kind, Limits, Scalar, ops};
 use naga::valid::{Capabilities as Checked, ValidationFlags, Validator};
 
 /// A device on paper.
@@ -47,6 +47,26 @@ fn naga_accepts_every_variant() {
         }
     }
     assert!(checked > 500, "only {checked} variants");
+}
+
+#[test]
+fn naga_accepts_cooperative_matrices() {
+    for size in [8, 16] {
+        let mut device = device(true, true, Dialect::Naga);
+        device.subgroups = Some((32, 32));
+        device.limits.workgroup_storage = 32768;
+        device.cooperative = vec![Cooperative { m: size, n: size, k: size, inputs: Scalar::F16, output: Scalar::F32 }];
+        let allowed = Checked::SHADER_FLOAT16 | Checked::SUBGROUP | Checked::COOPERATIVE_MATRIX;
+        let kernels: Vec<_> = ops::variants(&device).into_iter().map(|kernel| kernel.wgsl(&device)).collect();
+        let cooperative: Vec<_> = kernels.iter().filter(|text| text.contains("coop_mat")).collect();
+        assert_eq!(cooperative.len(), 12, "two tiles of linear and conv2d in three formats");
+        for text in cooperative {
+            let module = naga::front::wgsl::parse_str(text);
+            let module = module.unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
+            let valid = Validator::new(ValidationFlags::all(), allowed).validate(&module);
+            valid.unwrap_or_else(|error| panic!("{}", error.emit_to_string(text)));
+        }
+    }
 }
 
 #[test]

@@ -141,7 +141,9 @@ fn main(
                 if (first_query + row < u.queries && vector < vectors) {
                     value = q_load((batch * u.queries + first_query + row) * u.heads + head, vector) * u.scale;
                 }
-                qs[slot(row, stage_vector)] = value;
+                if (row < QUERIES) {
+                    qs[slot(row, stage_vector)] = value;
+                }
             }
 #end
             // Key 4 * lane + j is kept in row j * LANES + lane, so that lanes read neighbouring rows.

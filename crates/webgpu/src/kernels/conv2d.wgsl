@@ -122,4 +122,8 @@ fn w_load(column: u32, depth: Depth) -> vec4<f32> {
 }
 #end
 
+#if COOPERATIVE
+#use tile_cooperative
+#else
 #use tile
+#end

@@ -19,7 +19,9 @@ fn function(x: V) -> V {
     return x * u.a + u.b;
 #end
 #if FUNCTION == clamp
-    return select(min(max(x, V(u.a)), V(u.b)), x, x != x);
+    // Comparisons that a NaN fails leave it as it is; min and max may not.
+    let raised = select(x, V(u.a), x < V(u.a));
+    return select(raised, V(u.b), raised > V(u.b));
 #end
 #if FUNCTION == exp
     return exp(x);

@@ -1,4 +1,4 @@
-//! `attention`: scaled dot-product attention for any head width, cross or self, causal or not.
+//! `attention`: scaled dot-product attention for any head width, cross or self, causal or not; and `rope` before it.
 
 use super::{Launch, activation_format, pieces_per_dispatch, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
@@ -72,8 +72,8 @@ impl Shape {
 
 /// The variant for queries (and scores), keys and values, and results in these formats.
 pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: bool) -> Kernel {
-    // Rows of queries, and of keys, that one invocation stages at a time.
-    let loads = |rows: usize| Constant::U32((rows * 4 / shape.threads) as u32);
+    // Rows of queries, and of keys, that one invocation stages at a time. There may be more invocations than queries.
+    let loads = |rows: usize| Constant::U32((rows * 4).div_ceil(shape.threads) as u32);
     let constants = vec![
         ("Q", Constant::Format(formats[0])),
         ("K", Constant::Format(formats[1])),
@@ -90,6 +90,33 @@ pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: b
     Kernel { name: "attention", source: include_str!("../kernels/attention.wgsl"), constants }
 }
 
+/// Rotary position embedding (<https://arxiv.org/abs/2104.09864>) of `x` `[n, t, heads * width]`: neighbouring pairs of each
+/// head are turned. `angles` `[t, width / 2, 2]` holds cosine and sine in `F32`.
+///
+/// # Errors
+/// If a shape or format does not fit.
+pub fn rope(context: &Context, x: &Array, angles: &Array) -> Result<Array> {
+    const OP: &str = "rope";
+    let [_, tokens, hidden] = x.dims(OP)?;
+    let [positions, pairs, parts] = angles.dims(OP)?;
+    let fits = pairs > 0 && hidden % (2 * pairs) == 0 && (positions, parts) == (tokens, 2);
+    if !fits || angles.format() != Format::F32 {
+        let expected = format!("[n, {positions}, heads * {}] and angles [t, width / 2, 2] in F32,", 2 * pairs);
+        return Err(x.shape_error(OP, expected));
+    }
+    let y = Array::alloc(context, x.shape(), writable(context, activation_format(OP, x)?)?)?;
+    let count = x.elements() / 2;
+    let uniforms = words([pairs, hidden / (2 * pairs), tokens, count]);
+    let kernel = rope_kernel([x.format(), y.format()]);
+    Launch { kernel, inputs: &[x, angles], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    Ok(y)
+}
+
+pub(super) fn rope_kernel(formats: [Format; 2]) -> Kernel {
+    let [x, y] = formats.map(Constant::Format);
+    Kernel { name: "rope", source: include_str!("../kernels/rope.wgsl"), constants: vec![("X", x), ("Y", y)] }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +128,7 @@ mod tests {
             let (queries, keys) = (shape.queries(), shape.lanes * 4);
             let memory = (queries + keys) * 16 * 4 + queries * keys * 4 + queries * shape.lanes * 4;
             assert!(memory <= 16384 && shape.threads <= 256 && queries >= 32, "{head_width}: {shape:?}");
-            assert!((queries * 4).is_multiple_of(shape.threads) && (keys * 4).is_multiple_of(shape.threads));
+            assert!((keys * 4).is_multiple_of(shape.threads), "{head_width}: {shape:?}");
             assert!(shape.values * shape.lanes * 4 >= head_width);
         }
     }

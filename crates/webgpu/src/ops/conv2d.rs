@@ -83,14 +83,14 @@ impl Geometry {
     fn run(&self, product: &Product<'_>, inputs: &[&Array], column: usize, weight: &Array) -> Result<()> {
         let (m, n) = (product.y.elements() / product.stride(), weight.shape()[0]);
         let k = self.kernel.iter().product();
-        let tile = Tile::choose(product.context.capabilities(), m, n);
+        let tile = Tile::choose(product.context.capabilities(), product.formats(weight), m, n);
         let [tiles_m, tiles_n] = tile.count(m, n);
         let scale = |axis: usize| (self.input[axis] as f32 / self.stretched[axis] as f32).to_bits();
         let ([h, w], [stretched_h, stretched_w], [out_h, out_w]) = (self.input, self.stretched, self.output);
         let [kernel_h, kernel_w, channels] = self.kernel;
         let Conv2d { stride, padding_before, .. } = self.conv;
         tile.cover(product.context, [m, n, k], |first, count, work| {
-            let sizes = [m, n, product.stride(), column, Tile::steps(k), tiles_m, tiles_n, first];
+            let sizes = [m, n, product.stride(), column, tile.steps(k), tiles_m, tiles_n, first];
             let mut uniforms = super::words(sizes).to_vec();
             uniforms.extend(super::words([h, w, stretched_h, stretched_w]));
             uniforms.extend([scale(0), scale(1)]);

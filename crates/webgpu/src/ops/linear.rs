@@ -166,10 +166,10 @@ pub(super) fn skinny_kernel(formats: Formats, rows: usize) -> Kernel {
 
 fn tiled(product: &Product<'_>, inputs: &[&Array], column: usize, weight: &Array, m: usize) -> Result<()> {
     let [n, k] = weight.dims("linear")?;
-    let tile = Tile::choose(product.context.capabilities(), m, n);
+    let tile = Tile::choose(product.context.capabilities(), product.formats(weight), m, n);
     let [tiles_m, tiles_n] = tile.count(m, n);
     tile.cover(product.context, [m, n, k], |first, count, work| {
-        let uniforms = words([m, n, k, product.stride(), column, Tile::steps(k), tiles_m, tiles_n, first]);
+        let uniforms = words([m, n, k, product.stride(), column, tile.steps(k), tiles_m, tiles_n, first]);
         let kernel = tiled_kernel(product.formats(weight), tile);
         Launch { kernel, inputs, outputs: &[&product.y], uniforms: &uniforms }.run(product.context, count, work)
     })

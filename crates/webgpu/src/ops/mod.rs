@@ -14,7 +14,7 @@ mod quantised;
 mod tile;
 mod variants;
 
-pub use attention::attention;
+pub use attention::{attention, rope};
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{Binary, activation, affine, binary, clamp, combine, exp, geglu, mean_and_std};
 pub use embedding::embedding;
@@ -73,7 +73,7 @@ impl Activation {
 const LONGEST: u64 = 100_000_000_000;
 
 /// The same on a software rasteriser.
-const LONGEST_IN_SOFTWARE: u64 = 4_000_000_000;
+const LONGEST_IN_SOFTWARE: u64 = 1_000_000_000;
 
 /// Everything of a dispatch but how many workgroups there are.
 struct Launch<'a> {

@@ -1,7 +1,7 @@
 //! Every kernel in every variant that differs in its text, for checks by a compiler.
 
 use super::linear::Formats;
-use super::tile::TILES;
+use super::tile::{TILES, Tile};
 use super::{Activation, Binary, attention, conv2d, elementwise, embedding, layout, linear, norm, quantised};
 use crate::Capabilities;
 use crate::shader::{Format, Kernel};
@@ -22,8 +22,15 @@ pub fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
             copies(x, width, &mut kernels);
         }
         kernels.push(elementwise::moments_kernel([x, x], capabilities));
+        kernels.push(attention::rope_kernel([x, x]));
     }
     kernels.push(layout::kernel([Format::U16, Format::U16], 3, 1));
+    for tile in Tile::cooperative(capabilities) {
+        for (weight, width) in [(Format::F16, 1), (Format::F16, 4), (Format::Q8_0, 4)] {
+            let formats = plain_product(Format::F16, weight, width);
+            kernels.extend([linear::tiled_kernel(formats, tile), conv2d::kernel(formats, tile, true)]);
+        }
+    }
     let mut unique: Vec<Kernel> = Vec::with_capacity(kernels.len());
     kernels.into_iter().for_each(|kernel| {
         if !unique.contains(&kernel) {
@@ -33,8 +40,12 @@ pub fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
     unique
 }
 
+fn plain_product(x: Format, weight: Format, width: usize) -> Formats {
+    Formats { x, weight, bias: None, residual: None, y: x, activation: Activation::None, width }
+}
+
 fn products(x: Format, width: usize, kernels: &mut Vec<Kernel>) {
-    let plain = Formats { x, weight: x, bias: None, residual: None, y: x, activation: Activation::None, width };
+    let plain = plain_product(x, x, width);
     for weight in WEIGHTS {
         let bias = Some(if weight == Format::Q8_0 { Format::F32 } else { weight });
         let full = Formats { weight, bias, residual: Some(x), activation: Activation::Silu, ..plain };

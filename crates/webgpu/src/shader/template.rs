@@ -3,12 +3,16 @@
 use super::storage::{Access, Decoder, binding};
 
 /// The files that `#use` knows.
-const MODULES: [(&str, &str); 5] = [
+const MODULES: [(&str, &str); 9] = [
     ("activation", include_str!("prelude/activation.wgsl")),
     ("epilogue", include_str!("prelude/epilogue.wgsl")),
     ("half", include_str!("prelude/half.wgsl")),
     ("reduce", include_str!("prelude/reduce.wgsl")),
     ("tile", include_str!("prelude/tile.wgsl")),
+    ("tile_cooperative", include_str!("prelude/tile_cooperative.wgsl")),
+    ("tile_load", include_str!("prelude/tile_load.wgsl")),
+    ("tile_next", include_str!("prelude/tile_next.wgsl")),
+    ("tile_place", include_str!("prelude/tile_place.wgsl")),
 ];
 
 /// Appends the WGSL of `source` to `out`. `words` are the constants as conditions see them.

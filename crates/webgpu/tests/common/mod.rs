@@ -1,4 +1,5 @@
 //! A device for the tests, or a printed reason why there is none; and a small kernel.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use easel_webgpu::shader::{Constant, Kernel};
 use easel_webgpu::{Buffer, Context, Dispatch, Error, Options, Result};
@@ -38,6 +39,11 @@ fn axpy(@builtin(global_invocation_id) id: vec3<u32>) {
 
 /// Runs [`axpy`] with an `offset` added.
 pub(crate) fn run_axpy(context: &Context, scale: f32, offset: f32, x: &Buffer, y: &Buffer) -> Result<()> {
+    run_axpy_as(context, scale, offset, x, y, y.bytes() / 4)
+}
+
+/// The same, stating `work` multiply-adds.
+pub(crate) fn run_axpy_as(context: &Context, scale: f32, offset: f32, x: &Buffer, y: &Buffer, work: u64) -> Result<()> {
     let count = (y.bytes() / 4) as u32;
     let uniforms = [count.to_le_bytes(), offset.to_le_bytes()].concat();
     context.dispatch(Dispatch {
@@ -46,7 +52,7 @@ pub(crate) fn run_axpy(context: &Context, scale: f32, offset: f32, x: &Buffer, y
         outputs: &[y],
         uniforms: &uniforms,
         workgroups: [count.div_ceil(64), 1, 1],
-        work: u64::from(count),
+        work,
     })
 }
 

@@ -35,6 +35,7 @@ fn shapes_that_do_not_fit() {
         let (q, k) = (array(&[1, 2, 8]), array(&[1, 2, 4]));
         refused(ops::attention(context, &q, &k, &k, 1, false), "attention");
         refused(ops::attention(context, &q, &q, &q, 3, false), "attention");
+        refused(ops::rope(context, &q, &array(&[2, 3, 2])), "rope");
         let vector = array(&[8]);
         refused(ops::group_norm(context, &q, 3, 1e-5, &vector, &vector, Activation::None), "group_norm");
         refused(

@@ -4,8 +4,6 @@
 // defines what is multiplied: Row and locate (a row of the left operand), Depth, depth_start and depth_advance (a place
 // along K), x_load, w_load, and store for the results.
 
-// 16 numbers along K per step.
-const VECTORS: u32 = 4u;
 const LOAD_ROWS: u32 = THREADS / VECTORS;
 const THREADS_N: u32 = TILE_N / COLUMNS;
 
@@ -27,33 +25,14 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    // Tiles go down the rows in strips of 8 columns, so that workgroups that run together share operands in the cache.
-    let tile = u.first_tile + group.x + group.y * groups.x;
-    if (tile >= u.tiles_m * u.tiles_n) {
-        return;
-    }
-    let strip = tile / (8u * u.tiles_m);
-    let strip_width = min(u.tiles_n - strip * 8u, 8u);
-    let in_strip = tile - strip * 8u * u.tiles_m;
-    let first_row = in_strip / strip_width * TILE_M;
-    let first_column = (strip * 8u + in_strip % strip_width) * TILE_N;
+#use tile_place
 
     // Thirty-two neighbouring invocations cover 4 rows of 8 columns.
     let wave = thread / 32u;
     let tx = thread % 8u + wave % (THREADS_N / 8u) * 8u;
     let ty = thread / 8u % 4u + wave / (THREADS_N / 8u) * 4u;
 
-    let v = thread % VECTORS;
-    let load_row = thread / VECTORS;
-    var depth = depth_start(v);
-#for i in 0..X_LOADS
-    let row$i = locate(first_row + load_row + $iu * LOAD_ROWS);
-    var x$i = x_load(row$i, depth);
-#end
-#for j in 0..W_LOADS
-    let column$j = first_column + load_row + $ju * LOAD_ROWS;
-    var w$j = w_load(column$j, depth);
-#end
+#use tile_load
 #for i in 0..ROWS
 #for j in 0..COLUMNS
     var sum$i_$j = 0.0;
@@ -62,33 +41,27 @@ fn main(
     for (var step = 0u; step < u.steps; step++) {
         workgroupBarrier();
 #for i in 0..X_LOADS
-        xs[slot(load_row + $iu * LOAD_ROWS, v)] = x$i;
+        xs[slot(load_row + $iu * LOAD_ROWS, load_vector)] = x$i;
 #end
 #for j in 0..W_LOADS
-        ws[slot(load_row + $ju * LOAD_ROWS, v)] = w$j;
+        ws[slot(load_row + $ju * LOAD_ROWS, load_vector)] = w$j;
 #end
         workgroupBarrier();
-        // The next step's numbers are on their way while this one's are multiplied. Past the end of K they are zero.
-        depth = depth_advance(depth);
-#for i in 0..X_LOADS
-        x$i = x_load(row$i, depth);
-#end
-#for j in 0..W_LOADS
-        w$j = w_load(column$j, depth);
-#end
-#for v in 0..4
-        {
+#use tile_next
+        for (var v = 0u; v < VECTORS; v++) {
+            // Rows of one invocation are a multiple of 8 apart, so that all are permuted alike.
+            let x_slot = slot(ty, v);
+            let w_slot = slot(tx, v);
 #for i in 0..ROWS
-            let a$i = xs[slot(ty + $iu * (TILE_M / ROWS), $vu)];
+            let a$i = xs[x_slot + $iu * (TILE_M / ROWS * VECTORS)];
 #end
 #for j in 0..COLUMNS
-            let b$j = ws[slot(tx + $ju * THREADS_N, $vu)];
+            let b$j = ws[w_slot + $ju * (THREADS_N * VECTORS)];
 #for i in 0..ROWS
             sum$i_$j = multiply_add(a$i, b$j, sum$i_$j);
 #end
 #end
         }
-#end
     }
 #for i in 0..ROWS
 #for j in 0..COLUMNS
