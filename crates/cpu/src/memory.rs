@@ -113,7 +113,7 @@ mod tests {
         const LEN: usize = 12_347;
         let first = Floats::copy(&[1.5; LEN]);
         let place = first.as_ptr();
-        assert!(place.is_aligned_to_line() && first.iter().all(|x| *x == 1.5));
+        assert!(place.starts_on_a_line() && first.iter().all(|x| *x == 1.5));
         drop(first);
         let second = Floats::zeros(LEN);
         assert_eq!((second.as_ptr(), second.len(), second[LEN - 1]), (place, LEN, 0.0));
@@ -127,16 +127,16 @@ mod tests {
         let mut lines = Lines::default();
         for len in [5, 100, 7] {
             let data = lines.at_least(len);
-            assert!(data.len() >= len && data.as_ptr().is_aligned_to_line());
+            assert!(data.len() >= len && data.as_ptr().starts_on_a_line());
         }
     }
 
-    trait Aligned {
-        fn is_aligned_to_line(self) -> bool;
+    trait OnLine {
+        fn starts_on_a_line(self) -> bool;
     }
 
-    impl Aligned for *const f32 {
-        fn is_aligned_to_line(self) -> bool {
+    impl OnLine for *const f32 {
+        fn starts_on_a_line(self) -> bool {
             self.addr().is_multiple_of(64)
         }
     }

@@ -4,7 +4,7 @@
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
 use easel_inference::sampling::{Guidance, Noise, Sampler, SchedulerConfig, StepOptions, TimestepOptions};
 use easel_inference::weights::Weights;
-use easel_inference::{DType, Device, Result, Tensor};
+use easel_inference::{DType, Device, Result};
 use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -73,7 +73,10 @@ impl Pipeline {
         let latents =
             self.denoise(start, &conditioning, (sampler, &mut noise), (request, settings), share, run).await?;
 
-        self.decode(&latents, done, request, settings, run).await
+        self.device.release_idle();
+        let images = self.decode(&latents, done, request, settings, run).await;
+        self.device.release_idle();
+        images
     }
 
     fn condition(

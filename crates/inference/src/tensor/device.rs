@@ -110,6 +110,16 @@ impl Device {
         Self::Candle(candle_core::Device::Cpu)
     }
 
+    /// Gives memory that is kept for ops of the sizes seen so far back to the system: for the end of a phase that another,
+    /// of other sizes, follows. Tensors are not touched.
+    pub fn release_idle(&self) {
+        match self {
+            Self::Cpu => easel_cpu::memory::release_idle(),
+            Self::Gpu(device) => device.release_idle(),
+            Self::Candle(_) => {}
+        }
+    }
+
     /// Every kind of device, and every GPU, with the reason for each that cannot be used.
     pub async fn list() -> Vec<DeviceInfo> {
         let info = |id: &str, name: String, error: Option<Error>| DeviceInfo {
