@@ -23,5 +23,8 @@ pub(crate) fn lint() -> Result<()> {
 /// The golden cases of a folder through the real loaders and pipelines.
 pub(crate) fn golden(args: &[String]) -> Result<()> {
     let run: Run = cargo(["run", "--quiet", "--package", "easel-tests", "--bin", "golden", "--"]);
-    if args.is_empty() { run.arg("tests/golden").run() } else { run.args(args).run() }
+    // Every second word is the value of an option.
+    let folder = args.chunks(2).any(|pair| !pair[0].starts_with("--"));
+    let run = run.args(args);
+    if folder { run.run() } else { run.arg("tests/golden").run() }
 }

@@ -15,7 +15,7 @@ pub(crate) struct ModelArgs {
     /// Where to compute
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Auto)]
     pub(crate) device: DeviceArg,
-    /// Keep weights in this type [default: as stored]
+    /// Keep weights in this type, and compute in it on a GPU [default: as stored, and f16 on GPUs that have it]
     #[arg(long, value_enum)]
     pub(crate) dtype: Option<DtypeArg>,
     /// Prefer the weight files of this variant, fp16 for example
@@ -30,6 +30,8 @@ pub(crate) struct ModelArgs {
 pub(crate) enum DeviceArg {
     Auto,
     Cpu,
+    /// Vulkan, Metal or DX12 through WebGPU; EASEL_GPU picks an adapter of `easel devices` by number or name
+    Gpu,
     Cuda,
     Metal,
 }
@@ -40,6 +42,7 @@ impl DeviceArg {
         match self {
             Self::Auto => "auto",
             Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
             Self::Cuda => "cuda",
             Self::Metal => "metal",
         }
@@ -51,6 +54,7 @@ impl From<DeviceArg> for DeviceKind {
         match device {
             DeviceArg::Auto => Self::Auto,
             DeviceArg::Cpu => Self::Cpu,
+            DeviceArg::Gpu => Self::Gpu,
             DeviceArg::Cuda => Self::Cuda,
             DeviceArg::Metal => Self::Metal,
         }

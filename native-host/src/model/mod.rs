@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use easel_host::embedded;
 use easel_host::names::Place;
 use easel_inference::pipeline::{self, CancelToken, Picture, Pipeline, Request, Watcher};
-use easel_inference::tensor::DeviceKind;
+use easel_inference::tensor::{DeviceKind, GpuOptions};
 use easel_inference::weights::{self, ComponentFiles, Directory, MemoryFiles, ModelFiles, OpenOptions};
 use easel_inference::{DType, Device};
 use pollster::block_on;
@@ -26,6 +26,13 @@ pub(crate) struct LoadOptions {
     /// The variant of the weight files that is preferred.
     pub(crate) variant: Option<String>,
     pub(crate) vae: Option<Vae>,
+}
+
+/// Opens a device. On a GPU models compute in the type that weights are asked for in; `EASEL_GPU` names the adapter.
+pub(crate) fn open_device(kind: DeviceKind, dtype: Option<DType>) -> Result<Device> {
+    let adapter = std::env::var("EASEL_GPU").unwrap_or_default();
+    let float = dtype.filter(|dtype| *dtype != DType::Bf16);
+    Ok(block_on(Device::open(kind, &GpuOptions { adapter, float, ..GpuOptions::default() }))?)
 }
 
 /// Something that makes pictures.
@@ -55,7 +62,7 @@ impl Engine {
             dtype: options.dtype,
             name: public_name(name, place),
             usual: (*place == Place::Embedded).then_some(embedded::USUAL),
-            ..pipeline::LoadOptions::new(Device::open(options.device)?)
+            ..pipeline::LoadOptions::new(open_device(options.device, options.dtype)?)
         };
         Ok(Self::Pipeline(Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?)))
     }

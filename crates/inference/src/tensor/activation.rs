@@ -18,6 +18,7 @@ impl Tensor {
                 activation.apply_to(x.f32(OP)?, &mut out);
                 Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(x) => x.activation(activation),
             Storage::Candle(x) => {
                 let y = match activation {
                     Activation::None => Ok(x.clone()),
@@ -51,6 +52,7 @@ impl Tensor {
                 easel_cpu::activation::geglu(x.f32(OP)?, width, &mut out);
                 Ok(Self::made(out, &shape))
             }
+            Storage::Gpu(x) => x.geglu(),
             Storage::Candle(x) => {
                 let product = || {
                     let gate = x.narrow(D::Minus1, width, width)?.contiguous()?.gelu_erf()?;

@@ -29,6 +29,7 @@ impl Tensor {
                 easel_cpu::attention::attention(q.f32(OP)?, k, v, &shape, &mut out);
                 Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(q) => q.attention(key, value, heads, causal),
             Storage::Candle(q) => {
                 let (key, value) = (key.candle(OP)?, value.candle(OP)?);
                 let attend = || {

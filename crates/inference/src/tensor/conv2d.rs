@@ -46,6 +46,7 @@ impl Tensor {
                 easel_cpu::conv2d::conv2d(x, &shape, weight, bias, residual, epilogue.activation, &mut out);
                 Ok(Self::made(out, &out_shape))
             }
+            Storage::Gpu(x) => x.conv2d(weight, bias, conv, epilogue),
             Storage::Candle(x) => {
                 let bias = bias.map(|bias| bias.candle(OP)).transpose()?;
                 let y = conv2d_candle(x, weight.candle(OP)?, bias, conv);

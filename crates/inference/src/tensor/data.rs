@@ -58,6 +58,17 @@ impl Data {
         }
     }
 
+    /// The numbers as little-endian bytes.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::F32(data) => bytemuck::cast_slice(data),
+            Self::F16(data) => bytemuck::cast_slice(data),
+            Self::Bf16(data) => bytemuck::cast_slice(data),
+            Self::U32(data) => bytemuck::cast_slice(data),
+            Self::Q8_0(data) => bytemuck::cast_slice(data),
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::F32(data) => data.len(),
@@ -73,7 +84,7 @@ impl Tensor {
     /// A tensor of these numbers. On the CPU their memory becomes the tensor's.
     pub fn from_data(data: Data, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_data", data.len(), shape)?;
-        Self::upload(data, shape, device)
+        Self::upload(data, shape, device, true)
     }
 }
 

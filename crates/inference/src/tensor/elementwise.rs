@@ -31,6 +31,7 @@ impl Tensor {
         const OP: &str = "affine";
         match &self.storage {
             Storage::Cpu(_) => self.each(OP, |x, out| elementwise::affine(x, scale as f32, offset as f32, out)),
+            Storage::Gpu(x) => x.affine(scale, offset),
             Storage::Candle(x) => Self::by_candle(OP, x.affine(scale, offset)),
         }
     }
@@ -46,6 +47,7 @@ impl Tensor {
         let (low, high) = (low as f32, high as f32);
         match &self.storage {
             Storage::Cpu(_) => self.each(OP, |x, out| elementwise::clamp(x, low, high, out)),
+            Storage::Gpu(x) => x.clamp(low, high),
             Storage::Candle(x) => Self::by_candle(OP, x.clamp(low, high)),
         }
     }
@@ -55,6 +57,7 @@ impl Tensor {
         const OP: &str = "exp";
         match &self.storage {
             Storage::Cpu(_) => self.each(OP, elementwise::exp),
+            Storage::Gpu(x) => x.exp(),
             Storage::Candle(x) => Self::by_candle(OP, x.exp()),
         }
     }
@@ -72,6 +75,9 @@ impl Tensor {
                 elementwise::add_scaled(&mut sum, *factor as f32, other.host(OP)?.f32(OP)?);
             }
             return Ok(Self::made(sum, self.shape()));
+        }
+        if let Storage::Gpu(x) = &self.storage {
+            return x.combine(scale, terms);
         }
         let mut sum = self.scale(scale)?;
         for (factor, other) in terms {
@@ -100,6 +106,7 @@ impl Tensor {
                 }
                 Ok((Self::made(means, &keep), Self::made(stds, &keep)))
             }
+            Storage::Gpu(x) => x.mean_and_std(),
             Storage::Candle(x) => {
                 let flat = || x.reshape((batch, ()));
                 let mean = flat().and_then(|x| x.mean_keepdim(1)?.reshape(keep.as_slice()));
@@ -127,6 +134,7 @@ impl Tensor {
                 elementwise::binary(operation, x.f32(op)?, self.shape(), &y, other.shape(), &mut out);
                 Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(x) => x.binary(op, operation, other),
             Storage::Candle(x) => {
                 let y = other.candle(op)?;
                 if !x.device().same_device(y.device()) {

@@ -30,6 +30,7 @@ impl Tensor {
                 }
                 Ok(Self::made(out, &shape))
             }
+            Storage::Gpu(table) => table.embedding(ids),
             Storage::Candle(table) => {
                 let ids = ids.candle(OP)?;
                 let rows = || {

@@ -230,7 +230,7 @@ impl Tensor {
     pub(super) fn host(&self, op: &'static str) -> Result<&Host> {
         match &self.storage {
             Storage::Cpu(host) => Ok(host),
-            Storage::Candle(_) => Err(elsewhere(op, self, "the host")),
+            Storage::Candle(_) | Storage::Gpu(_) => Err(elsewhere(op, self, "the host")),
         }
     }
 
@@ -251,7 +251,7 @@ impl Tensor {
     pub fn prepared(&self) -> Result<Self> {
         match &self.storage {
             Storage::Cpu(host) => Ok(Self { storage: Storage::Cpu(host.prepared()?) }),
-            Storage::Candle(_) => Ok(self.clone()),
+            Storage::Candle(_) | Storage::Gpu(_) => Ok(self.clone()),
         }
     }
 }

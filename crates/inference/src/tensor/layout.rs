@@ -17,6 +17,7 @@ impl Tensor {
                     x.reshaped(shape).ok_or_else(|| self.shape_error("reshape", "the rows of a prepared weight"))?;
                 Ok(Self { storage: Storage::Cpu(view) })
             }
+            Storage::Gpu(x) => x.reshape(shape),
             Storage::Candle(x) => Self::by_candle("reshape", x.reshape(shape)),
         }
     }
@@ -34,6 +35,7 @@ impl Tensor {
                 let permuted = rearrange!("permute", x, x.len(), |from, to| layout::permute(from, &x.shape, axes, to));
                 Ok(Self::on_host(permuted, &to))
             }
+            Storage::Gpu(x) => x.permute(axes),
             Storage::Candle(x) => Self::by_candle("permute", x.permute(axes).and_then(|x| x.contiguous())),
         }
     }
@@ -63,6 +65,7 @@ impl Tensor {
                 shape[axis] = length;
                 Ok(Self::on_host(narrowed, &shape))
             }
+            Storage::Gpu(x) => x.narrow(axis, start, length),
             Storage::Candle(x) => Self::by_candle("narrow", x.narrow(axis, start, length).and_then(|x| x.contiguous())),
         }
     }
@@ -94,6 +97,7 @@ impl Tensor {
                 layout::concat(&parts, &mut out);
                 Ok(Self::made(out, &shape))
             }
+            Storage::Gpu(x) => x.concat(tensors, axis),
             Storage::Candle(_) => {
                 let parts = tensors.iter().map(|tensor| tensor.candle(OP)).collect::<Result<Vec<_>>>()?;
                 Self::by_candle(OP, candle_core::Tensor::cat(&parts, axis).and_then(|x| x.contiguous()))
@@ -103,7 +107,10 @@ impl Tensor {
 
     /// `count` copies of the first axis, one after the other.
     pub fn repeat(&self, count: usize) -> Result<Self> {
-        Self::concat(&vec![self; count], 0)
+        match &self.storage {
+            Storage::Gpu(x) => x.repeat(count),
+            _ => Self::concat(&vec![self; count], 0),
+        }
     }
 
     /// `[n, c, h, w]` as PyTorch keeps pictures and latents, to channels-last `[n, h, w, c]`.

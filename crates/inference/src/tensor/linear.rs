@@ -49,6 +49,7 @@ impl Tensor {
                 easel_cpu::linear::linear(x, [m, n, k], weight, bias, residual, epilogue.activation, &mut out);
                 Ok(Self::made(out, &shape))
             }
+            Storage::Gpu(x) => x.linear(weight, bias, epilogue),
             Storage::Candle(x) => {
                 let (weight, bias) = (weight.candle(OP)?, bias.map(|bias| bias.candle(OP)).transpose()?);
                 let product = || {

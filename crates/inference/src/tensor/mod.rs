@@ -5,7 +5,7 @@
 //! or `bf16`: the op widens them, accumulation is `f32` always.
 //!
 //! Storage is a closed enum. Each op has one file with a `match` on it, so a new kind of storage is a new variant and one
-//! arm per op, and no model changes. Ops only enqueue; [`Tensor::to_vec`] is the one place that waits for a device.
+//! arm per op, and no model changes. Ops only enqueue; [`Tensor::to_host`] and [`Tensor::to_vec`] are the places that wait for a device.
 
 mod activation;
 mod attention;
@@ -14,18 +14,26 @@ mod data;
 mod device;
 mod elementwise;
 mod embedding;
+#[cfg(feature = "webgpu")]
+mod gpu;
+#[cfg(not(feature = "webgpu"))]
+#[path = "no_gpu.rs"]
+mod gpu;
 mod host;
 mod layout;
 mod linear;
 mod norm;
+mod replay;
 mod threshold;
 mod work;
 
 pub use conv2d::Conv2d;
 pub use data::Data;
-pub use device::{Device, DeviceInfo, DeviceKind};
+pub use device::{Device, DeviceInfo, DeviceKind, GpuOptions};
 pub use easel_cpu::Activation;
+pub use gpu::GpuDevice;
 pub use linear::Epilogue;
+pub use replay::Replay;
 pub use work::multiply_adds;
 
 use crate::{Error, Result};
@@ -93,6 +101,8 @@ pub struct Tensor {
 enum Storage {
     /// Host memory and Easel's own kernels (`easel-cpu`).
     Cpu(host::Host),
+    /// A GPU through WebGPU and Easel's own kernels (`easel-webgpu`).
+    Gpu(gpu::Gpu),
     /// Any candle device and candle's kernels: CUDA, Metal, and on the CPU the oracle of the conformance table.
     Candle(candle_core::Tensor),
 }
@@ -101,13 +111,13 @@ impl Tensor {
     /// A tensor of `f32`.
     pub fn from_vec(data: Vec<f32>, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_vec", data.len(), shape)?;
-        Self::upload(Data::F32(data), shape, device)
+        Self::upload(Data::F32(data), shape, device, false)
     }
 
     /// A tensor of token ids.
     pub fn from_ids(data: Vec<u32>, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_ids", data.len(), shape)?;
-        Self::upload(Data::U32(data), shape, device)
+        Self::upload(Data::U32(data), shape, device, false)
     }
 
     /// A weight from its little-endian bytes, kept in the type that it is stored in.
@@ -124,16 +134,22 @@ impl Tensor {
     pub fn zeros(shape: &[usize], device: &Device) -> Result<Self> {
         match (count(shape), device) {
             (Some(length), Device::Cpu) => Ok(Self::made(Floats::zeros(length), shape)),
-            (Some(length), device) => Self::upload(Data::zeros(DType::F32, length), shape, device),
+            (Some(length), device) => Self::upload(Data::zeros(DType::F32, length), shape, device, false),
             (None, _) => {
                 Err(Error::Shape { op: "zeros", expected: "a shape that fits memory".into(), got: shape.to_vec() })
             }
         }
     }
 
-    /// Data of the right length.
-    fn upload(data: Data, shape: &[usize], device: &Device) -> Result<Self> {
-        let Device::Candle(device) = device else { return Ok(Self::on_host(host::Numbers::Plain(data), shape)) };
+    /// Data of the right length; `stays` if it is a weight.
+    fn upload(data: Data, shape: &[usize], device: &Device, stays: bool) -> Result<Self> {
+        let device = match device {
+            Device::Cpu => return Ok(Self::on_host(host::Numbers::Plain(data), shape)),
+            Device::Gpu(device) => {
+                return Ok(Self { storage: Storage::Gpu(gpu::Gpu::upload(device, &data, shape, stays)?) });
+            }
+            Device::Candle(device) => device,
+        };
         let tensor = match data {
             Data::F32(data) => candle_core::Tensor::from_vec(data, shape, device),
             Data::F16(data) => candle_core::Tensor::from_vec(data, shape, device),
@@ -151,6 +167,7 @@ impl Tensor {
     pub fn shape(&self) -> &[usize] {
         match &self.storage {
             Storage::Cpu(host) => &host.shape,
+            Storage::Gpu(gpu) => gpu.shape(),
             Storage::Candle(tensor) => tensor.dims(),
         }
     }
@@ -169,6 +186,7 @@ impl Tensor {
     pub fn dtype(&self) -> DType {
         match &self.storage {
             Storage::Cpu(host) => host.dtype(),
+            Storage::Gpu(gpu) => gpu.dtype(),
             Storage::Candle(tensor) => match tensor.dtype() {
                 candle_core::DType::F16 => DType::F16,
                 candle_core::DType::BF16 => DType::Bf16,
@@ -183,11 +201,12 @@ impl Tensor {
     pub fn device(&self) -> Device {
         match &self.storage {
             Storage::Cpu(_) => Device::Cpu,
+            Storage::Gpu(gpu) => gpu.home(),
             Storage::Candle(tensor) => Device::Candle(tensor.device().clone()),
         }
     }
 
-    /// The same numbers on another device.
+    /// The same numbers on another device. From a GPU only [`to_host`](Self::to_host) leads away, which waits.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         const OP: &str = "to_device";
         match (&self.storage, device) {
@@ -196,9 +215,11 @@ impl Tensor {
                 let tensor = tensor.to_device(device).map_err(backend(OP))?;
                 Ok(Self { storage: Storage::Candle(tensor) })
             }
-            (Storage::Cpu(host), device) => Self::upload(host.to_data(OP)?, self.shape(), device),
-            (Storage::Candle(tensor), Device::Cpu) => {
-                Self::upload(data_of(tensor).map_err(backend(OP))?, self.shape(), device)
+            (Storage::Gpu(_), Device::Gpu(_)) => Ok(self.clone()),
+            (Storage::Gpu(_), _) => Err(host::elsewhere(OP, self, &device.to_string())),
+            (Storage::Cpu(host), device) => Self::upload(host.to_data(OP)?, self.shape(), device, false),
+            (Storage::Candle(tensor), device) => {
+                Self::upload(data_of(tensor).map_err(backend(OP))?, self.shape(), device, false)
             }
         }
     }
@@ -209,15 +230,27 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(_) if self.dtype() == dtype => Ok(self.clone()),
             Storage::Cpu(host) => Ok(Self::on_host(host.cast(OP, dtype)?, self.shape())),
+            Storage::Gpu(x) => x.cast(dtype),
             Storage::Candle(x) => Self::by_candle(OP, x.to_dtype(dtype.to_candle())),
         }
     }
 
-    /// Reads the numbers back as `f32`, in row-major order. The only op that waits for the device.
+    /// The same numbers in host memory, as `f32`. This and [`to_vec`](Self::to_vec) are all that waits for a device.
+    pub async fn to_host(&self) -> Result<Self> {
+        let on_host = match &self.storage {
+            Storage::Cpu(_) => self.clone(),
+            Storage::Gpu(gpu) => Self::upload(gpu.read().await?, self.shape(), &Device::Cpu, false)?,
+            Storage::Candle(_) => self.to_device(&Device::Cpu)?,
+        };
+        on_host.cast(DType::F32)
+    }
+
+    /// Reads the numbers back as `f32`, in row-major order.
     pub async fn to_vec(&self) -> Result<Vec<f32>> {
         const OP: &str = "to_vec";
         match &self.storage {
             Storage::Cpu(host) => Ok(host.widened(OP)?.into_owned()),
+            Storage::Gpu(_) => Ok(self.to_host().await?.host(OP)?.widened(OP)?.into_owned()),
             Storage::Candle(tensor) => tensor
                 .to_device(&candle_core::Device::Cpu)
                 .and_then(|tensor| tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1())
@@ -229,7 +262,7 @@ impl Tensor {
     fn candle(&self, op: &'static str) -> Result<&candle_core::Tensor> {
         match &self.storage {
             Storage::Candle(tensor) => Ok(tensor),
-            Storage::Cpu(_) => Err(host::elsewhere(op, self, "the op's device")),
+            Storage::Cpu(_) | Storage::Gpu(_) => Err(host::elsewhere(op, self, "the op's device")),
         }
     }
 

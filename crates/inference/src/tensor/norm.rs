@@ -31,6 +31,7 @@ impl Tensor {
                 norm::group_norm(x.f32(OP)?, shape, groups, eps as f32, &w, &b, activation, &mut out);
                 Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(x) => x.group_norm(groups, eps, [weight, bias], activation),
             Storage::Candle(x) => {
                 let (weight, bias) = (weight.candle(OP)?, bias.candle(OP)?);
                 let normed = || {
@@ -59,6 +60,7 @@ impl Tensor {
                 norm::layer_norm(x.f32(OP)?, width, eps as f32, Some(&w), Some(&b), &mut out);
                 Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(x) => x.layer_norm(eps, [weight, bias]),
             Storage::Candle(x) => {
                 let (weight, bias) = (weight.candle(OP)?, bias.candle(OP)?);
                 let normed = || {

@@ -31,6 +31,7 @@ impl Tensor {
                 }
                 Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(_) => Err(super::host::elsewhere(OP, self, "the host")),
             Storage::Candle(x) => {
                 let limited = || {
                     let flat = x.reshape((batch, ()))?.contiguous()?;

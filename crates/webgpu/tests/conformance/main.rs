@@ -1,0 +1,128 @@
+//! Every op against plain loops in `f64`, on the device as it is and on one with only what WebGPU guarantees.
+//!
+//! Tolerances are relative to the sum of the magnitudes that a result is made of; a result in `f16` may also be off by the
+//! rounding of its own size. Without any adapter the tests print so and pass, unless `EASEL_REQUIRE_GPU` is set.
+
+mod attention;
+mod elementwise;
+mod errors;
+mod layout;
+mod norms;
+mod products;
+mod weights;
+
+use easel_webgpu::shader::Format;
+use easel_webgpu::{Array, Context, Error, Options, ops};
+use half::{bf16, f16};
+
+/// Calls `f` on each device there is.
+fn on_every_device(f: impl Fn(&Context)) {
+    for guaranteed_only in [false, true] {
+        let options = Options { guaranteed_only, ..Options::default() };
+        match pollster::block_on(Context::open(&options)) {
+            Ok(context) => {
+                println!("{:?}, guaranteed_only: {guaranteed_only}", context.capabilities().adapter.name);
+                f(&context);
+            }
+            Err(error @ Error::NoAdapter { .. }) if std::env::var_os("EASEL_REQUIRE_GPU").is_none() => {
+                eprintln!("skipped: {error}");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The formats that activations can have on this device.
+fn activations(context: &Context) -> &'static [Format] {
+    if context.capabilities().f16 { &[Format::F32, Format::F16] } else { &[Format::F32] }
+}
+
+/// Reproducible values, roughly normal, around `mean`.
+fn values(len: usize, seed: u32, mean: f32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next() + next() + next() + mean).collect()
+}
+
+/// An array on the device, and what its format made of the numbers.
+struct Stored {
+    array: Array,
+    values: Vec<f32>,
+}
+
+/// Stores numbers in any format.
+fn store(context: &Context, values: &[f32], shape: &[usize], format: Format) -> Stored {
+    let (bytes, values): (Vec<u8>, Vec<f32>) = match format {
+        Format::F32 => (values.iter().flat_map(|x| x.to_le_bytes()).collect(), values.to_vec()),
+        Format::F16 => {
+            let halves: Vec<f16> = values.iter().map(|&x| f16::from_f32(x)).collect();
+            (halves.iter().flat_map(|x| x.to_le_bytes()).collect(), halves.iter().map(|x| x.to_f32()).collect())
+        }
+        Format::Bf16 => {
+            let halves: Vec<bf16> = values.iter().map(|&x| bf16::from_f32(x)).collect();
+            (halves.iter().flat_map(|x| x.to_le_bytes()).collect(), halves.iter().map(|x| x.to_f32()).collect())
+        }
+        Format::Q8_0 => {
+            let (file, values) = weights::quantise(values);
+            let raw = context.upload(&file).unwrap();
+            return Stored { array: ops::repack_q8_0(context, &raw, shape).unwrap(), values };
+        }
+        Format::U32 | Format::U16 => panic!("{format:?} has no floats"),
+    };
+    Stored { array: Array::from_bytes(context, &bytes, shape, format).unwrap(), values }
+}
+
+/// Random numbers in any format.
+fn random(context: &Context, shape: &[usize], seed: u32, format: Format) -> Stored {
+    store(context, &values(shape.iter().product(), seed, 0.0), shape, format)
+}
+
+/// Reads an activation back.
+fn read(context: &Context, array: &Array) -> Vec<f32> {
+    let bytes = pollster::block_on(context.read(array.buffer(), ..)).unwrap();
+    match array.format() {
+        Format::F16 => bytes.chunks_exact(2).map(|x| f16::from_le_bytes([x[0], x[1]]).to_f32()).collect(),
+        _ => bytes.chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]])).collect(),
+    }
+}
+
+/// What a result should be, and the sum of the magnitudes that it is made of.
+type Expected = (f64, f64);
+
+/// Asserts that each element is within `tolerance` of its magnitude.
+#[track_caller]
+fn assert_near(context: &Context, got: &Array, shape: &[usize], want: &[Expected], tolerance: f64, what: &str) {
+    assert_eq!(got.shape(), shape, "{what}");
+    let rounding = if got.format() == Format::F16 { 1.0 / 1024.0 } else { 0.0 };
+    let got = read(context, got);
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (i, (got, (want, magnitude))) in got.iter().zip(want).enumerate() {
+        let error = (f64::from(*got) - want).abs();
+        let allowed = tolerance * magnitude.max(1e-30) + rounding * (want.abs() + 1e-4);
+        assert!(error <= allowed, "{what}, element {i}: {got} instead of {want}, {:.1} times too far", error / allowed);
+    }
+}
+
+/// Results that are what they are made of.
+fn exactly(values: impl IntoIterator<Item = f64>) -> Vec<Expected> {
+    values.into_iter().map(|value| (value, value.abs())).collect()
+}
+
+/// An activation in `f64`.
+fn activate(activation: ops::Activation, x: f64) -> f64 {
+    use ops::Activation::*;
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    match activation {
+        None => x,
+        Relu => x.max(0.0),
+        Silu => x * sigmoid(x),
+        Gelu => x * 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2),
+        GeluTanh => x * sigmoid(2.0 * (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)),
+        QuickGelu => x * sigmoid(1.702 * x),
+        Tanh => x.tanh(),
+        Sigmoid => sigmoid(x),
+    }
+}
