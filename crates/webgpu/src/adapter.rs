@@ -23,6 +23,8 @@ pub struct Options {
     /// Only what WebGPU guarantees everywhere: the default limits (128 MiB bindings, 8 storage buffers, 256 invocations) and no
     /// optional feature. For tests of odd hardware.
     pub guaranteed_only: bool,
+    /// Bind at most this many bytes at once, where the device could bind more. For tests of odd hardware.
+    pub storage_binding: Option<u64>,
     /// Use tensor cores where there are any. Off unless asked for: naga accepts the kernels, but the conformance table has
     /// not run on a device with such cores yet.
     pub cooperative: bool,
@@ -67,7 +69,9 @@ pub(crate) async fn open(options: &Options) -> Result<Opened> {
     let capabilities = Capabilities::new(&adapter.get_info(), index, device.features(), &device.limits(), shapes);
     #[cfg(target_arch = "wasm32")]
     let capabilities = Capabilities { subgroups: crate::web::subgroups(&device), ..capabilities };
-    Ok(Opened { device, queue, capabilities })
+    let binding = capabilities.limits.storage_binding.min(options.storage_binding.unwrap_or(u64::MAX));
+    let limits = crate::Limits { storage_binding: binding, ..capabilities.limits };
+    Ok(Opened { device, queue, capabilities: Capabilities { limits, ..capabilities } })
 }
 
 const COOPERATIVE: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;

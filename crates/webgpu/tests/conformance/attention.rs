@@ -84,7 +84,7 @@ pub(crate) async fn large_scores_do_not_overflow(context: &Context) {
     let keys: Vec<f32> = (0..40).flat_map(|key| [key as f32 - 20.0; 8]).collect();
     let k = super::store(context, &keys, &[1, 40, 8], Format::F32).array;
     let y = ops::attention(context, &q, &k, &k, 1, false).unwrap();
-    assert_near(context, &y, &[1, 1, 8], &[(19.0, 19.0).await; 8], 1e-6, "the largest score takes all");
+    assert_near(context, &y, &[1, 1, 8], &[(19.0, 19.0); 8], 1e-6, "the largest score takes all").await;
 }
 
 /// More work than one dispatch may do: tiles of queries go on where the last dispatch stopped.

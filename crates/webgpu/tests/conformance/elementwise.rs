@@ -1,6 +1,7 @@
 //! Arithmetic with broadcasting, functions, and sums of many.
 
 use super::{Expected, activate, activations, assert_near, exactly, random, read, store};
+use easel_webgpu::Context;
 use easel_webgpu::ops::{self, Activation, Binary};
 use easel_webgpu::shader::Format;
 
