@@ -23,6 +23,11 @@ pub struct Options {
     /// Only what WebGPU guarantees everywhere: the default limits (128 MiB bindings, 8 storage buffers, 256 invocations) and no
     /// optional feature. For tests of odd hardware.
     pub guaranteed_only: bool,
+    /// Bind at most this many bytes at once, where the device could bind more. For tests of odd hardware.
+    pub storage_binding: Option<u64>,
+    /// Use tensor cores where there are any. Off unless asked for: naga accepts the kernels, but the conformance table has
+    /// not run on a device with such cores yet.
+    pub cooperative: bool,
     /// Most bytes of GPU memory to hold; no interface of WebGPU tells how much there is.
     pub memory: Option<u64>,
 }
@@ -43,7 +48,8 @@ pub(crate) async fn open(options: &Options) -> Result<Opened> {
     let found = enumerate().await;
     let (index, adapter) = choose(&found, &options.adapter)?;
     let offered = adapter.features();
-    let wanted = if options.guaranteed_only { wgpu::Features::empty() } else { offered & useful_features() };
+    let mut wanted = if options.guaranteed_only { wgpu::Features::empty() } else { offered & useful_features() };
+    wanted.set(COOPERATIVE, options.cooperative && wanted.contains(COOPERATIVE));
     let limits = if options.guaranteed_only { wgpu::Limits::default() } else { adapter.limits() };
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("easel"),
@@ -58,23 +64,24 @@ pub(crate) async fn open(options: &Options) -> Result<Opened> {
         .request_device(&descriptor)
         .await
         .map_err(|error| Error::NoDevice { adapter: adapter.get_info().name, reason: one_line(&error.to_string()) })?;
-    let cooperative = device.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+    let cooperative = device.features().contains(COOPERATIVE);
     let shapes = if cooperative { adapter.cooperative_matrix_properties() } else { Vec::new() };
     let capabilities = Capabilities::new(&adapter.get_info(), index, device.features(), &device.limits(), shapes);
     #[cfg(target_arch = "wasm32")]
     let capabilities = Capabilities { subgroups: crate::web::subgroups(&device), ..capabilities };
-    Ok(Opened { device, queue, capabilities })
+    let binding = capabilities.limits.storage_binding.min(options.storage_binding.unwrap_or(u64::MAX));
+    let limits = crate::Limits { storage_binding: binding, ..capabilities.limits };
+    Ok(Opened { device, queue, capabilities: Capabilities { limits, ..capabilities } })
 }
 
+const COOPERATIVE: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+
 fn useful_features() -> wgpu::Features {
-    wgpu::Features::SHADER_F16
-        | wgpu::Features::SUBGROUP
-        | wgpu::Features::TIMESTAMP_QUERY
-        | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+    wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | COOPERATIVE
 }
 
 fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
-    if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+    if features.contains(COOPERATIVE) {
         // SAFETY: the only experimental feature asked for is cooperative matrices, which only kernels of this crate
         // use; their loads and stores stay inside their tiles.
         unsafe { wgpu::ExperimentalFeatures::enabled() }

@@ -111,6 +111,21 @@ impl Array {
         Ok(Self { shape: shape.to_vec(), ..self.clone() })
     }
 
+    /// `count` elements from `first` on as a flat array over the same memory.
+    ///
+    /// # Errors
+    /// If they are not inside, or `first` is not where a binding may start.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Result<Self> {
+        let size = self.format.size();
+        let buffer = self.buffer.slice(first as u64 * size, count as u64 * size)?;
+        Self::new(buffer, &[count], self.format)
+    }
+
+    /// Bytes of `elements` elements.
+    pub(crate) fn bytes_of(&self, elements: usize) -> u64 {
+        elements as u64 * self.format.size()
+    }
+
     pub(crate) fn shape_error(&self, op: &'static str, expected: impl Into<String>) -> Error {
         Error::Shape { op, expected: expected.into(), got: self.shape.clone() }
     }

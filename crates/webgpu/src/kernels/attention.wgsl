@@ -36,65 +36,35 @@ fn weight_slot(row: u32, vector: u32) -> u32 {
 }
 
 // `row` is a row of [batch * tokens, heads], `vector` one along the width; past its end there are zeros.
+#for a in q k v
+fn $a_load(row: u32, vector: u32) -> vec4<f32> {
 #if WIDTH == 4
-fn q_load(row: u32, vector: u32) -> vec4<f32> {
-    return q_get(row * (u.width / 4u) + vector);
-}
-
-fn k_load(row: u32, vector: u32) -> vec4<f32> {
-    return k_get(row * (u.width / 4u) + vector);
-}
-
-fn v_load(row: u32, vector: u32) -> vec4<f32> {
-    return v_get(row * (u.width / 4u) + vector);
-}
-
-fn store(row: u32, vector: u32, value: vec4<f32>) {
-    y_put(row * (u.width / 4u) + vector, value);
-}
+    return $a_get(row * (u.width / 4u) + vector);
 #else
-fn q_load(row: u32, vector: u32) -> vec4<f32> {
     var value = vec4<f32>();
 #for i in 0..4
     if (vector * 4u + $iu < u.width) {
-        value[$i] = q_get(row * u.width + vector * 4u + $iu);
+        value[$i] = $a_get(row * u.width + vector * 4u + $iu);
     }
 #end
     return value;
-}
-
-fn k_load(row: u32, vector: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-#for i in 0..4
-    if (vector * 4u + $iu < u.width) {
-        value[$i] = k_get(row * u.width + vector * 4u + $iu);
-    }
 #end
-    return value;
 }
 
-fn v_load(row: u32, vector: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-#for i in 0..4
-    if (vector * 4u + $iu < u.width) {
-        value[$i] = v_get(row * u.width + vector * 4u + $iu);
-    }
 #end
-    return value;
-}
-
 fn store(row: u32, vector: u32, value: vec4<f32>) {
+#if WIDTH == 4
+    y_put(row * (u.width / 4u) + vector, value);
+#else
 #for i in 0..4
     if (vector * 4u + $iu < u.width) {
         y_put(row * u.width + vector * 4u + $iu, value[$i]);
     }
 #end
-}
 #end
-
-fn multiply_add(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
-    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
+
+#use multiply_add
 
 @compute @workgroup_size(THREADS)
 fn main(

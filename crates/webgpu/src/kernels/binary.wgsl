@@ -1,7 +1,7 @@
 // Arithmetic between two arrays, of which the right one repeats along the axes where its stride is 0. Axes come innermost
-// first and are counted in vectors.
+// first and are counted in vectors. `first` says where the left one begins in the whole array.
 
-#uniforms sizes: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>, count: u32
+#uniforms sizes: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>, count: u32, first: u32
 #input a: A by WIDTH
 #if SPLAT
 #input b: B by 1
@@ -26,7 +26,7 @@ fn main(
     if (i >= u.count) {
         return;
     }
-    var rest = i;
+    var rest = u.first + i;
     var at = 0u;
 #for axis in 0..AXES
     at += rest % u.sizes[$axisu / 4u][$axisu % 4u] * u.strides[$axisu / 4u][$axisu % 4u];

@@ -1,13 +1,13 @@
 // Convolution as a product whose left rows are patches of the picture, gathered where they are (implicit GEMM).
 
-#uniforms m: u32, n: u32, stride: u32, column: u32, steps: u32, tiles_m: u32, tiles_n: u32, first_tile: u32, height: u32, width: u32, stretched_height: u32, stretched_width: u32, scale_y: f32, scale_x: f32, channels: u32, kernel_height: u32, kernel_width: u32, step: u32, padding: u32, out_height: u32, out_width: u32
+#uniforms m: u32, n: u32, stride: u32, column: u32, steps: u32, tiles_m: u32, tiles_n: u32, first_tile: u32, height: u32, width: u32, stretched_height: u32, stretched_width: u32, scale_y: f32, scale_x: f32, channels: u32, kernel_height: u32, kernel_width: u32, step: u32, padding: u32, out_height: u32, out_width: u32, first_line: u32, first_source: u32
 #input x: X by WIDTH
-// (batch, height, width, channels)
+// (batch, height, width, channels), from row `first_source` on
 #input w: W by WIDTH
 // (n, kernel_height, kernel_width, channels)
 #use epilogue
 
-// An output pixel: the first stored pixel of its picture and the corner of its patch in stretched coordinates.
+// An output pixel: the first stored row of its picture and the corner of its patch in stretched coordinates.
 struct Row {
     picture: u32,
     y: u32,
@@ -16,12 +16,11 @@ struct Row {
 }
 
 fn locate(row: u32) -> Row {
-    let pixels = u.out_height * u.out_width;
-    let pixel = row % pixels;
+    let line = u.first_line + row / u.out_width;
     // Left of and above the picture these wrap around, and fail the comparison with its size as those beyond it do.
-    let y = pixel / u.out_width * u.step - u.padding;
-    let x = pixel % u.out_width * u.step - u.padding;
-    return Row(row / pixels * (u.height * u.width), y, x, row < u.m);
+    let y = line % u.out_height * u.step - u.padding;
+    let x = row % u.out_width * u.step - u.padding;
+    return Row(line / u.out_height * u.height - u.first_source, y, x, row < u.m);
 }
 
 // Index of the stored pixel at a place of a patch, or NOWHERE in the padding.
@@ -37,7 +36,7 @@ fn pixel_at(row: Row, ky: u32, kx: u32) -> u32 {
     y = min(u32(f32(y) * u.scale_y), u.height - 1u);
     x = min(u32(f32(x) * u.scale_x), u.width - 1u);
 #end
-    return row.picture + y * u.width + x;
+    return (row.picture + y) * u.width + x;
 }
 
 #if WIDTH == 4

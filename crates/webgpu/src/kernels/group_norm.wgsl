@@ -1,8 +1,8 @@
 // Last pass of group norm: activation((x - mean) * scale + bias).
 
-#uniforms vectors: u32, pixels: u32, count: u32
+#uniforms vectors: u32, pixels: u32, count: u32, first: u32
 #input x: X by WIDTH
-// (batch, pixels, channels)
+// (batch, pixels, channels), from vector `first` on
 #input folded: f32 by WIDTH
 // (batch, mean or scale, channels)
 #input bias: B by WIDTH
@@ -27,7 +27,7 @@ fn main(
     if (i >= u.count) {
         return;
     }
-    let channel = i % u.vectors;
-    let base = i / u.vectors / u.pixels * 2u * u.vectors + channel;
+    let channel = (u.first + i) % u.vectors;
+    let base = (u.first + i) / u.vectors / u.pixels * 2u * u.vectors + channel;
     y_put(i, activate((x_get(i) - folded_get(base)) * folded_get(base + u.vectors) + bias_get(channel)));
 }

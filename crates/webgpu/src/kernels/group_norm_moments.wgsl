@@ -1,9 +1,9 @@
 // First pass of group norm: mean and sum of squared deviations of each channel over a chunk of pixels. Sums are shifted by
 // the chunk's first pixel, so that a large mean costs no digits.
 
-#uniforms pixels: u32, channels: u32, chunk: u32, chunks: u32, blocks: u32, groups: u32
+#uniforms pixels: u32, channels: u32, chunk: u32, chunks: u32, blocks: u32, batches: u32, first: u32, end: u32, first_pixel: u32
 #input x: X by WIDTH
-// (batch, pixels, channels)
+// (batch, pixels, channels), from pixel `first_pixel` of all on
 #output moments: f32 by WIDTH
 // (mean or squares, batch, chunks, channels)
 
@@ -23,8 +23,8 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let id = group.x + group.y * groups.x;
-    if (id >= u.groups) {
+    let id = u.first + group.x + group.y * groups.x;
+    if (id >= u.end) {
         return;
     }
     let vectors = u.channels / WIDTH;
@@ -37,7 +37,7 @@ fn main(
     var sum = V();
     var square = V();
     if (channel < vectors) {
-        let base = batch * u.pixels * vectors + channel;
+        let base = (batch * u.pixels - u.first_pixel) * vectors + channel;
         shift = x_get(base + first * vectors);
         for (var pixel = first + thread / 32u; pixel < end; pixel += 8u) {
             let value = x_get(base + pixel * vectors) - shift;
@@ -56,6 +56,6 @@ fn main(
         let count = f32(end - first);
         let at = (batch * u.chunks + chunk) * vectors + channel;
         moments_put(at, shift + sum / count);
-        moments_put(u.groups / u.blocks * vectors + at, square - sum * sum / count);
+        moments_put(u.batches * u.chunks * vectors + at, square - sum * sum / count);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::layout::Axes;
 use super::norm::{subgroups, threads};
+use super::pieces::pieces;
 use super::{Activation, Launch, activation_format, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Capabilities, Context, Result};
@@ -56,10 +57,18 @@ pub fn binary(context: &Context, operation: Binary, a: &Array, b: &Array) -> Res
     let outer: Vec<usize> = axes.strides(0).into_iter().skip(1).collect();
     let width = if splat { width(&[axes.size(0)]) } else { width(&[axes.size(0)]).min(width(&outer)) };
     axes.in_vectors(width, !splat);
-    let count = a.elements() / width;
-    let uniforms = axes.uniforms(&[0], &[count]);
     let kernel = binary_kernel(operation, [a.format(), b.format(), y.format()], axes.count(), splat, width);
-    Launch { kernel, inputs: &[a, b], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    // A right array without repeats is cut as the left one is; any other is bound whole.
+    let cut = b.elements() == a.elements();
+    for run in pieces(context, a.elements(), &[a.bytes_of(1), b.bytes_of(usize::from(cut))]) {
+        let [a, y] = [a, &y].map(|array| array.part(run.start, run.len()));
+        let (a, y) = (a?, y?);
+        let (b, first) = if cut { (b.part(run.start, run.len())?, 0) } else { (b.clone(), run.start / width) };
+        let count = run.len() / width;
+        let uniforms = axes.uniforms(&[0], &[count, first]);
+        let kernel = kernel.clone();
+        Launch { kernel, inputs: &[&a, &b], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    }
     Ok(y)
 }
 
@@ -106,11 +115,14 @@ pub fn exp(context: &Context, x: &Array) -> Result<Array> {
 
 fn unary(context: &Context, op: &'static str, x: &Array, activation: Activation, [a, b]: [f32; 2]) -> Result<Array> {
     let y = Array::alloc(context, x.shape(), writable(context, activation_format(op, x)?)?)?;
-    let width = width(&[x.elements()]);
-    let count = x.elements() / width;
-    let uniforms = [count as u32, a.to_bits(), b.to_bits()];
-    let kernel = unary_kernel(op, activation, [x.format(), y.format()], width);
-    Launch { kernel, inputs: &[x], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    for run in pieces(context, x.elements(), &[x.bytes_of(1), y.bytes_of(1)]) {
+        let (x, y) = (x.part(run.start, run.len())?, y.part(run.start, run.len())?);
+        let width = width(&[run.len()]);
+        let count = run.len() / width;
+        let uniforms = [count as u32, a.to_bits(), b.to_bits()];
+        let kernel = unary_kernel(op, activation, [x.format(), y.format()], width);
+        Launch { kernel, inputs: &[&x], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    }
     Ok(y)
 }
 

@@ -1,9 +1,11 @@
 //! `linear`: a fully connected layer with its epilogue.
 
+use super::pieces::pieces;
 use super::tile::Tile;
 use super::{Activation, Launch, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Context, Error, Result};
+use std::ops::Range;
 
 /// What happens to a product before it is stored: `activation(product + bias + residual)`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,9 +46,14 @@ pub fn linear(
     }
     let m = x.elements() / k;
     let product = Product::new(OP, context, x, bias, epilogue, &shape, width(&[k]))?;
-    product.for_each_part(weight, |inputs, column, part| {
-        if m <= SKINNY { skinny(&product, inputs, column, part, m) } else { tiled(&product, inputs, column, part, m) }
-    })?;
+    let row_bytes =
+        [x.bytes_of(k), product.y.bytes_of(n), epilogue.residual.map_or(0, |residual| residual.bytes_of(n))];
+    for rows in pieces(context, m, &row_bytes) {
+        let operand = x.part(rows.start * k, rows.len() * k)?;
+        product.for_each_part(weight, &operand, &rows, |launch| {
+            if rows.len() <= SKINNY { skinny(&product, launch) } else { tiled(&product, launch) }
+        })?;
+    }
     Ok(product.y)
 }
 
@@ -82,22 +89,27 @@ impl<'a> Product<'a> {
         Ok(Self { context, x, bias, epilogue, width, y })
     }
 
-    /// Calls `f` for each part of the weight with the inputs of the dispatch, the part's first column and the part.
+    /// Calls `f` for each part of the weight, to make these rows of the result from the left operand `x`.
     pub(super) fn for_each_part(
         &self,
         weight: &[Array],
-        mut f: impl FnMut(&[&Array], usize, &Array) -> Result<()>,
+        x: &Array,
+        rows: &Range<usize>,
+        mut f: impl FnMut(Part<'_>) -> Result<()>,
     ) -> Result<()> {
+        let stride = self.stride();
+        let of_rows = |array: &Array| array.part(rows.start * stride, rows.len() * stride);
+        let (y, residual) = (of_rows(&self.y)?, self.epilogue.residual.map(of_rows).transpose()?);
         let mut column = 0;
         for part in weight {
             if part.format() == Format::U32 || part.format() == Format::U16 {
                 let expected = format!("a weight of floats, not {:?},", part.format());
                 return Err(part.shape_error("product", expected));
             }
-            let mut inputs = vec![self.x, part];
+            let mut inputs = vec![x, part];
             inputs.extend(self.bias);
-            inputs.extend(self.epilogue.residual);
-            f(&inputs, column, part)?;
+            inputs.extend(&residual);
+            f(Part { inputs: &inputs, y: &y, weight: part, column, rows: rows.len() })?;
             column += part.shape()[0];
         }
         Ok(())
@@ -120,6 +132,17 @@ impl<'a> Product<'a> {
             width: self.width,
         }
     }
+}
+
+/// A run of rows and a part of the columns of a product.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) inputs: &'a [&'a Array],
+    pub(super) y: &'a Array,
+    pub(super) weight: &'a Array,
+    /// The first column.
+    pub(super) column: usize,
+    pub(super) rows: usize,
 }
 
 /// What a product's variants differ in beside the tile.
@@ -164,26 +187,25 @@ pub(super) fn skinny_kernel(formats: Formats, rows: usize) -> Kernel {
     Kernel { name: "linear_skinny", source: include_str!("../kernels/linear_skinny.wgsl"), constants }
 }
 
-fn tiled(product: &Product<'_>, inputs: &[&Array], column: usize, weight: &Array, m: usize) -> Result<()> {
+fn tiled(product: &Product<'_>, part: Part<'_>) -> Result<()> {
+    let Part { inputs, y, weight, column, rows: m } = part;
     let [n, k] = weight.dims("linear")?;
     let tile = Tile::choose(product.context.capabilities(), product.formats(weight), m, n);
     let [tiles_m, tiles_n] = tile.count(m, n);
     tile.cover(product.context, [m, n, k], |first, count, work| {
         let uniforms = words([m, n, k, product.stride(), column, tile.steps(k), tiles_m, tiles_n, first]);
         let kernel = tiled_kernel(product.formats(weight), tile);
-        Launch { kernel, inputs, outputs: &[&product.y], uniforms: &uniforms }.run(product.context, count, work)
+        Launch { kernel, inputs, outputs: &[y], uniforms: &uniforms }.run(product.context, count, work)
     })
 }
 
-fn skinny(product: &Product<'_>, inputs: &[&Array], column: usize, weight: &Array, m: usize) -> Result<()> {
+fn skinny(product: &Product<'_>, part: Part<'_>) -> Result<()> {
+    let Part { inputs, y, weight, column, rows: m } = part;
     let [n, k] = weight.dims("linear")?;
     let kernel = skinny_kernel(product.formats(weight), m.next_power_of_two());
     let uniforms = words([m, n, k, product.stride(), column]);
-    Launch { kernel, inputs, outputs: &[&product.y], uniforms: &uniforms }.run(
-        product.context,
-        n.div_ceil(8),
-        m * n * k,
-    )
+    let launch = Launch { kernel, inputs, outputs: &[y], uniforms: &uniforms };
+    launch.run(product.context, n.div_ceil(8), m * n * k)
 }
 
 /// Checks that a weight has at least one part.

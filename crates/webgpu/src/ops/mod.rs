@@ -10,6 +10,7 @@ mod embedding;
 mod layout;
 mod linear;
 mod norm;
+mod pieces;
 mod quantised;
 mod tile;
 mod variants;

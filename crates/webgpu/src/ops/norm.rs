@@ -1,5 +1,6 @@
 //! `group_norm`, `layer_norm` and `rms_norm`, with what follows them.
 
+use super::pieces::{aligned, pieces, runs};
 use super::{Activation, Launch, activation_format, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Capabilities, Context, Result};
@@ -36,10 +37,21 @@ pub fn group_norm(
 
     let moments = Array::alloc(context, &[2, batch, chunks, channels], Format::F32)?;
     let blocks = (channels / width).div_ceil(32);
-    let all = batch * chunks * blocks;
-    let uniforms = words([pixels, channels, chunk, chunks, blocks, all]);
-    let kernel = moments_kernel(x.format(), width);
-    Launch { kernel, inputs: &[x], outputs: &[&moments], uniforms: &uniforms }.run(context, all, x.elements() * 2)?;
+    let pixel_bytes = x.bytes_of(channels);
+    // The first pixel of a chunk, counted over the whole batch.
+    let start = |at: usize| at / chunks * pixels + at % chunks * chunk;
+    // Starting where a binding may takes up to 128 pixels more.
+    let room = context.capabilities().limits.storage_binding.saturating_sub(128 * pixel_bytes);
+    for run in runs(batch * chunks, (room / (pixel_bytes * chunk as u64)) as usize) {
+        let first_pixel = aligned(start(run.start), pixel_bytes);
+        let end = if run.end == batch * chunks { batch * pixels } else { start(run.end) };
+        let part = x.part(first_pixel * channels, (end - first_pixel) * channels)?;
+        let [first, end] = [run.start, run.end].map(|at| at * blocks);
+        let uniforms = words([pixels, channels, chunk, chunks, blocks, batch, first, end, first_pixel]);
+        let kernel = moments_kernel(x.format(), width);
+        let launch = Launch { kernel, inputs: &[&part], outputs: &[&moments], uniforms: &uniforms };
+        launch.run(context, end - first, part.elements() * 2)?;
+    }
 
     let folded = Array::alloc(context, &[batch, 2, channels], Format::F32)?;
     let mut uniforms = words([pixels, channels, chunk, chunks, batch, groups, 0]);
@@ -48,10 +60,15 @@ pub fn group_norm(
     let launch = Launch { kernel, inputs: &[&moments, weight], outputs: &[&folded], uniforms: &uniforms };
     launch.run(context, batch * groups, moments.elements() * 2)?;
 
-    let count = x.elements() / width;
-    let uniforms = words([channels / width, pixels, count]);
-    let kernel = apply_kernel([x.format(), bias.format(), y.format()], activation, width);
-    Launch { kernel, inputs: &[x, &folded, bias], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    for run in pieces(context, batch * pixels, &[pixel_bytes, y.bytes_of(channels)]) {
+        let [x, y] = [x, &y].map(|array| array.part(run.start * channels, run.len() * channels));
+        let (x, y) = (x?, y?);
+        let count = x.elements() / width;
+        let uniforms = words([channels / width, pixels, count, run.start * channels / width]);
+        let kernel = apply_kernel([x.format(), bias.format(), y.format()], activation, width);
+        Launch { kernel, inputs: &[&x, &folded, bias], outputs: &[&y], uniforms: &uniforms }
+            .run_each(context, count)?;
+    }
     Ok(y)
 }
 

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `#if A`, `#if !A`, `#if A == word`, `#else`, `#end` | one of two blocks, by the constants |
 //! | `#for i in 0..N`, `#end` | the block `N` times with `$i` replaced: naga's loops are not unrolled by drivers |
+//! | `#for a in q k v`, `#end` | the same over words |
 //! | `#use module` | a file of `prelude/` |
 //! | `#uniforms a: u32, b: f32` | the uniform block `u` at binding 0 |
 //! | `#input x: X by 4` | the next storage binding and `x_get(i) -> vec4<f32>`, whatever format the constant `X` names |
@@ -169,6 +170,7 @@ mod tests {
         let source = "#for i in 0..N\na$i\n#for j in 0..2\nb$i$j\n#end\n#end\nend";
         let expected = "a0\nb00\nb01\na1\nb10\nb11\nend\n";
         assert_eq!(expanded(source, &[("N", Constant::U32(2))]), expected);
+        assert_eq!(expanded("#for a in q k\nlet $a;\n#end", &[]), "let q;\nlet k;\n");
     }
 
     #[test]

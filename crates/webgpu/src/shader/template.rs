@@ -3,10 +3,11 @@
 use super::storage::{Access, Decoder, binding};
 
 /// The files that `#use` knows.
-const MODULES: [(&str, &str); 9] = [
+const MODULES: [(&str, &str); 10] = [
     ("activation", include_str!("prelude/activation.wgsl")),
     ("epilogue", include_str!("prelude/epilogue.wgsl")),
     ("half", include_str!("prelude/half.wgsl")),
+    ("multiply_add", include_str!("prelude/multiply_add.wgsl")),
     ("reduce", include_str!("prelude/reduce.wgsl")),
     ("tile", include_str!("prelude/tile.wgsl")),
     ("tile_cooperative", include_str!("prelude/tile_cooperative.wgsl")),
@@ -58,11 +59,15 @@ impl Expansion<'_> {
             "for" => {
                 let (_, end) = block_end(after)?;
                 let (variable, range) = rest.split_once(" in ")?;
-                let (start, stop) = range.split_once("..")?;
+                let values: Vec<String> = match range.split_once("..") {
+                    Some((start, stop)) => {
+                        (self.number(start)?..self.number(stop)?).map(|value| value.to_string()).collect()
+                    }
+                    None => range.split_whitespace().map(str::to_owned).collect(),
+                };
                 let mark = format!("${variable}");
-                for i in self.number(start)?..self.number(stop)? {
-                    let i = i.to_string();
-                    let lines: Vec<_> = after[..end].iter().map(|line| line.replace(&mark, &i)).collect();
+                for value in values {
+                    let lines: Vec<_> = after[..end].iter().map(|line| line.replace(&mark, &value)).collect();
                     self.block(&lines);
                 }
                 Some(end + 1)

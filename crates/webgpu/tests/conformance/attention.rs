@@ -1,6 +1,6 @@
 //! `attention` for every shape that models ask for, and some that none does.
 
-use super::{Expected, activations, assert_near, on_every_device, random};
+use super::{Expected, activations, assert_near, random};
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Context, ops};
 
@@ -28,7 +28,7 @@ fn row(q: &[f32], keys: &[&[f32]], values: &[&[f32]]) -> Vec<Expected> {
     (0..q.len()).map(column).collect()
 }
 
-fn check(context: &Context, case: &Case, format: Format) {
+async fn check(context: &Context, case: &Case, format: Format) {
     let Case { batch, queries, keys, heads, width, causal } = *case;
     let hidden = heads * width;
     let q = random(context, &[batch, queries, hidden], 1, format);
@@ -50,11 +50,10 @@ fn check(context: &Context, case: &Case, format: Format) {
         }
     }
     let what = format!("attention [{batch}, {queries}/{keys}, {heads} x {width}] causal: {causal}, {format:?}");
-    assert_near(context, &y, &[batch, queries, hidden], &want, 1e-5, &what);
+    assert_near(context, &y, &[batch, queries, hidden], &want, 1e-5, &what).await;
 }
 
-#[test]
-fn attention_of_every_width() {
+pub(crate) async fn attention_of_every_width(context: &Context) {
     let case = |queries, keys, heads, width, causal| Case { batch: 2, queries, keys, heads, width, causal };
     let cases = [
         case(1, 1, 1, 1, false),
@@ -70,65 +69,56 @@ fn attention_of_every_width() {
         case(33, 70, 1, 512, false),
         case(70, 20, 1, 4, true),
     ];
-    on_every_device(|context| {
-        for case in &cases {
-            check(context, case, Format::F32);
+    for case in &cases {
+        check(context, case, Format::F32).await;
+    }
+    for case in cases.iter().filter(|case| case.width.is_multiple_of(20) || case.width == 3) {
+        for &format in activations(context) {
+            check(context, case, format).await;
         }
-        for case in cases.iter().filter(|case| case.width.is_multiple_of(20) || case.width == 3) {
-            activations(context).iter().for_each(|&format| check(context, case, format));
-        }
-    });
+    }
 }
 
-#[test]
-fn large_scores_do_not_overflow() {
-    on_every_device(|context| {
-        let q = super::store(context, &[300.0; 8], &[1, 1, 8], Format::F32).array;
-        let keys: Vec<f32> = (0..40).flat_map(|key| [key as f32 - 20.0; 8]).collect();
-        let k = super::store(context, &keys, &[1, 40, 8], Format::F32).array;
-        let y = ops::attention(context, &q, &k, &k, 1, false).unwrap();
-        assert_near(context, &y, &[1, 1, 8], &[(19.0, 19.0); 8], 1e-6, "the largest score takes all");
-    });
+pub(crate) async fn large_scores_do_not_overflow(context: &Context) {
+    let q = super::store(context, &[300.0; 8], &[1, 1, 8], Format::F32).array;
+    let keys: Vec<f32> = (0..40).flat_map(|key| [key as f32 - 20.0; 8]).collect();
+    let k = super::store(context, &keys, &[1, 40, 8], Format::F32).array;
+    let y = ops::attention(context, &q, &k, &k, 1, false).unwrap();
+    assert_near(context, &y, &[1, 1, 8], &[(19.0, 19.0); 8], 1e-6, "the largest score takes all").await;
 }
 
 /// More work than one dispatch may do: tiles of queries go on where the last dispatch stopped.
-#[test]
-fn a_long_attention_is_cut() {
-    on_every_device(|context| {
-        if !context.capabilities().is_software() {
-            println!("skipped: only a software rasteriser cuts at this size");
-            return;
-        }
-        let (queries, keys, width) = (2700, 3000, 64);
-        let q = random(context, &[1, queries, width], 1, Format::F32).array;
-        let k = random(context, &[1, keys, width], 2, Format::F32).array;
-        let row: Vec<f32> = (0..width).map(|c| c as f32).collect();
-        let v = super::store(context, &row.repeat(keys), &[1, keys, width], Format::F32).array;
-        let y = ops::attention(context, &q, &k, &v, 1, false).unwrap();
-        let want: Vec<Expected> = (0..queries * width).map(|i| ((i % width) as f64, (i % width) as f64)).collect();
-        assert_near(context, &y, &[1, queries, width], &want, 1e-5, "long attention");
-    });
+pub(crate) async fn a_long_attention_is_cut(context: &Context) {
+    if !context.capabilities().is_software() {
+        println!("skipped: only a software rasteriser cuts at this size");
+        return;
+    }
+    let (queries, keys, width) = (2700, 3000, 64);
+    let q = random(context, &[1, queries, width], 1, Format::F32).array;
+    let k = random(context, &[1, keys, width], 2, Format::F32).array;
+    let row: Vec<f32> = (0..width).map(|c| c as f32).collect();
+    let v = super::store(context, &row.repeat(keys), &[1, keys, width], Format::F32).array;
+    let y = ops::attention(context, &q, &k, &v, 1, false).unwrap();
+    let want: Vec<Expected> = (0..queries * width).map(|i| ((i % width) as f64, (i % width) as f64)).collect();
+    assert_near(context, &y, &[1, queries, width], &want, 1e-5, "long attention").await;
 }
 
-#[test]
-fn rope_turns_pairs() {
-    on_every_device(|context| {
-        let (batch, tokens, heads, pairs) = (2, 5, 3, 4);
-        let turns: Vec<f32> = (0..tokens * pairs).map(|i| (i / pairs) as f32 / (1 + i % pairs) as f32).collect();
-        let table: Vec<f32> = turns.iter().flat_map(|turn| [turn.cos(), turn.sin()]).collect();
-        let angles = super::store(context, &table, &[tokens, pairs, 2], Format::F32);
-        for &format in activations(context) {
-            let shape = [batch, tokens, heads * pairs * 2];
-            let x = random(context, &shape, 1, format);
-            let y = ops::rope(context, &x.array, &angles.array).unwrap();
-            let turned = |(i, x): (usize, &[f32])| {
-                let at = (i / pairs / heads % tokens * pairs + i % pairs) * 2;
-                let [c, s] = [at, at + 1].map(|at| f64::from(table[at]));
-                let [a, b] = [f64::from(x[0]), f64::from(x[1])];
-                [(a * c - b * s, a.abs() + b.abs()), (a * s + b * c, a.abs() + b.abs())]
-            };
-            let want: Vec<Expected> = x.values.chunks(2).enumerate().flat_map(turned).collect();
-            assert_near(context, &y, &shape, &want, 3e-7, &format!("rope {format:?}"));
-        }
-    });
+pub(crate) async fn rope_turns_pairs(context: &Context) {
+    let (batch, tokens, heads, pairs) = (2, 5, 3, 4);
+    let turns: Vec<f32> = (0..tokens * pairs).map(|i| (i / pairs) as f32 / (1 + i % pairs) as f32).collect();
+    let table: Vec<f32> = turns.iter().flat_map(|turn| [turn.cos(), turn.sin()]).collect();
+    let angles = super::store(context, &table, &[tokens, pairs, 2], Format::F32);
+    for &format in activations(context) {
+        let shape = [batch, tokens, heads * pairs * 2];
+        let x = random(context, &shape, 1, format);
+        let y = ops::rope(context, &x.array, &angles.array).unwrap();
+        let turned = |(i, x): (usize, &[f32])| {
+            let at = (i / pairs / heads % tokens * pairs + i % pairs) * 2;
+            let [c, s] = [at, at + 1].map(|at| f64::from(table[at]));
+            let [a, b] = [f64::from(x[0]), f64::from(x[1])];
+            [(a * c - b * s, a.abs() + b.abs()), (a * s + b * c, a.abs() + b.abs())]
+        };
+        let want: Vec<Expected> = x.values.chunks(2).enumerate().flat_map(turned).collect();
+        assert_near(context, &y, &shape, &want, 3e-7, &format!("rope {format:?}")).await;
+    }
 }

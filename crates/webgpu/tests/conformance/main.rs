@@ -1,7 +1,8 @@
 //! Every op against plain loops in `f64`, on the device as it is and on one with only what WebGPU guarantees.
 //!
 //! Tolerances are relative to the sum of the magnitudes that a result is made of; a result in `f16` may also be off by the
-//! rounding of its own size. Without any adapter the tests print so and pass, unless `EASEL_REQUIRE_GPU` is set.
+//! rounding of its own size. Without any adapter the tests print so and pass, unless `EASEL_REQUIRE_GPU` is set. The example
+//! `conformance` runs the same table in a browser.
 
 mod attention;
 mod elementwise;
@@ -12,17 +13,23 @@ mod products;
 mod weights;
 
 use easel_webgpu::shader::Format;
-use easel_webgpu::{Array, Context, Error, Options, ops};
+use easel_webgpu::{Array, Context, ops};
+#[cfg(not(target_arch = "wasm32"))]
+use easel_webgpu::{Error, Options};
 use half::{bf16, f16};
 
-/// Calls `f` on each device there is.
-fn on_every_device(f: impl Fn(&Context)) {
-    for guaranteed_only in [false, true] {
-        let options = Options { guaranteed_only, ..Options::default() };
+/// Runs a row of the table on each device there is.
+#[cfg(not(target_arch = "wasm32"))]
+fn on_every_device(row: impl AsyncFn(&Context)) {
+    let plain = Options::default();
+    let guaranteed = Options { guaranteed_only: true, ..plain.clone() };
+    let cooperative = Options { cooperative: true, ..plain.clone() };
+    for options in [plain, guaranteed, cooperative] {
         match pollster::block_on(Context::open(&options)) {
+            Ok(context) if options.cooperative && context.capabilities().cooperative.is_empty() => {}
             Ok(context) => {
-                println!("{:?}, guaranteed_only: {guaranteed_only}", context.capabilities().adapter.name);
-                f(&context);
+                println!("{:?}, {options:?}", context.capabilities().adapter.name);
+                pollster::block_on(row(&context));
             }
             Err(error @ Error::NoAdapter { .. }) if std::env::var_os("EASEL_REQUIRE_GPU").is_none() => {
                 eprintln!("skipped: {error}");
@@ -30,6 +37,38 @@ fn on_every_device(f: impl Fn(&Context)) {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Makes each row a test, and all of them a list for callers that can't run tests.
+macro_rules! table {
+    ($($module:ident: $($row:ident),*;)*) => {
+        /// Runs every row on one device; says which one is next before it runs.
+        #[allow(dead_code)]
+        pub async fn run_all(context: &Context, mut next: impl FnMut(&str)) {
+            $($(
+                next(concat!(stringify!($module), "::", stringify!($row)));
+                $module::$row(context).await;
+            )*)*
+        }
+
+        $($(
+            #[cfg(all(test, not(target_arch = "wasm32")))]
+            #[test]
+            fn $row() {
+                on_every_device($module::$row);
+            }
+        )*)*
+    };
+}
+
+table! {
+    attention: attention_of_every_width, large_scores_do_not_overflow, a_long_attention_is_cut, rope_turns_pairs;
+    elementwise: binary_with_every_broadcast, functions_of_every_element, nan_is_never_hidden, combine_sums_any_number_of_terms, geglu_multiplies_left_by_gelu_of_right;
+    errors: shapes_that_do_not_fit, formats_that_do_not_fit;
+    layout: permute_in_every_format, narrow_in_every_format, concat_along_every_axis, repeat_in_every_format;
+    norms: group_norm_of_every_shape, row_norms_of_every_shape, mean_and_std_of_every_picture;
+    products: linear_at_every_tile_and_tail, linear_with_every_activation, a_weight_in_parts_is_one_weight, conv2d_in_every_geometry, a_long_product_is_cut;
+    weights: every_format_is_read_exactly, casts_round_to_nearest, embedding_looks_rows_up;
 }
 
 /// The formats that activations can have on this device.
@@ -81,8 +120,8 @@ fn random(context: &Context, shape: &[usize], seed: u32, format: Format) -> Stor
 }
 
 /// Reads an activation back.
-fn read(context: &Context, array: &Array) -> Vec<f32> {
-    let bytes = pollster::block_on(context.read(array.buffer(), ..)).unwrap();
+async fn read(context: &Context, array: &Array) -> Vec<f32> {
+    let bytes = context.read(array.buffer(), ..).await.unwrap();
     match array.format() {
         Format::F16 => bytes.chunks_exact(2).map(|x| f16::from_le_bytes([x[0], x[1]]).to_f32()).collect(),
         _ => bytes.chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]])).collect(),
@@ -93,11 +132,10 @@ fn read(context: &Context, array: &Array) -> Vec<f32> {
 type Expected = (f64, f64);
 
 /// Asserts that each element is within `tolerance` of its magnitude.
-#[track_caller]
-fn assert_near(context: &Context, got: &Array, shape: &[usize], want: &[Expected], tolerance: f64, what: &str) {
+async fn assert_near(context: &Context, got: &Array, shape: &[usize], want: &[Expected], tolerance: f64, what: &str) {
     assert_eq!(got.shape(), shape, "{what}");
     let rounding = if got.format() == Format::F16 { 1.0 / 1024.0 } else { 0.0 };
-    let got = read(context, got);
+    let got = read(context, got).await;
     assert_eq!(got.len(), want.len(), "{what}");
     for (i, (got, (want, magnitude))) in got.iter().zip(want).enumerate() {
         let error = (f64::from(*got) - want).abs();

@@ -1,9 +1,9 @@
 //! `group_norm`, `layer_norm`, `rms_norm` and `mean_and_std`.
 
-use super::{Expected, activate, activations, assert_near, on_every_device, random, store, values};
+use super::{Expected, activate, activations, assert_near, random, store, values};
+use easel_webgpu::Context;
 use easel_webgpu::ops::{self, Activation, LayerNorm};
 use easel_webgpu::shader::Format;
-use easel_webgpu::{Array, Context};
 
 /// Mean and variance.
 fn moments(x: &[f32]) -> (f64, f64) {
@@ -12,7 +12,7 @@ fn moments(x: &[f32]) -> (f64, f64) {
     (mean, x.iter().map(square).sum::<f64>() / x.len() as f64)
 }
 
-fn check_group_norm(
+async fn check_group_norm(
     context: &Context,
     [batch, pixels, channels]: [usize; 3],
     groups: usize,
@@ -43,11 +43,10 @@ fn check_group_norm(
     let what = format!("group_norm [{batch}, {pixels}, {channels}] in {groups} around {mean} {format:?}");
     // A mean of 1000 leaves 14 bits of the deviation.
     let tolerance = if mean == 0.0 { 3e-6 } else { 2e-4 };
-    assert_near(context, &y, x.array.shape(), &want, tolerance, &what);
+    assert_near(context, &y, x.array.shape(), &want, tolerance, &what).await;
 }
 
-#[test]
-fn group_norm_of_every_shape() {
+pub(crate) async fn group_norm_of_every_shape(context: &Context) {
     let shapes = [
         ([1, 1, 4], 2),
         ([2, 9, 6], 3),
@@ -57,16 +56,14 @@ fn group_norm_of_every_shape() {
         ([1, 64, 320], 32),
         ([3, 33, 36], 2),
     ];
-    on_every_device(|context| {
-        for (shape, groups) in shapes {
-            for &format in activations(context) {
-                check_group_norm(context, shape, groups, 0.0, format);
-            }
-            check_group_norm(context, shape, groups, 1000.0, Format::F32);
+    for (shape, groups) in shapes {
+        for &format in activations(context) {
+            check_group_norm(context, shape, groups, 0.0, format).await;
         }
-        // More pixels than chunks of the smallest size.
-        check_group_norm(context, [1, 40_000, 4], 1, 0.0, Format::F32);
-    });
+        check_group_norm(context, shape, groups, 1000.0, Format::F32).await;
+    }
+    // More pixels than chunks of the smallest size.
+    check_group_norm(context, [1, 40_000, 4], 1, 0.0, Format::F32).await;
 }
 
 /// Optional arrays of a row norm, and what they do to a normal number.
@@ -78,7 +75,7 @@ struct Parts {
     rms: bool,
 }
 
-fn check_row_norm(context: &Context, [rows, width]: [usize; 2], format: Format, vectors: Format, parts: Parts) {
+async fn check_row_norm(context: &Context, [rows, width]: [usize; 2], format: Format, vectors: Format, parts: Parts) {
     let x = store(context, &values(rows * width, 1, 0.5), &[rows, width], format);
     let vector = |seed, present: bool| present.then(|| random(context, &[width], seed, vectors));
     let (weight, bias) = (vector(2, parts.weight), vector(3, parts.bias));
@@ -118,11 +115,10 @@ fn check_row_norm(context: &Context, [rows, width]: [usize; 2], format: Format, 
         })
         .collect();
     let what = format!("norm of {rows} x {width} {format:?} {vectors:?}, rms: {}", parts.rms);
-    assert_near(context, &y.unwrap(), &[rows, width], &want, 3e-6, &what);
+    assert_near(context, &y.unwrap(), &[rows, width], &want, 3e-6, &what).await;
 }
 
-#[test]
-fn row_norms_of_every_shape() {
+pub(crate) async fn row_norms_of_every_shape(context: &Context) {
     let plain = Parts { weight: false, bias: false, modulated: false, rms: false };
     let variants = [
         plain,
@@ -132,37 +128,30 @@ fn row_norms_of_every_shape() {
         Parts { rms: true, ..plain },
         Parts { weight: true, rms: true, ..plain },
     ];
-    on_every_device(|context| {
-        for shape in [[2, 1], [4, 5], [2, 64], [6, 320], [2, 1281], [2, 2048]] {
-            for parts in variants {
-                for &format in activations(context) {
-                    for vectors in [Format::F32, Format::F16, Format::Bf16] {
-                        check_row_norm(context, shape, format, vectors, parts);
-                    }
+    for shape in [[2, 1], [4, 5], [2, 64], [6, 320], [2, 1281], [2, 2048]] {
+        for parts in variants {
+            for &format in activations(context) {
+                for vectors in [Format::F32, Format::F16, Format::Bf16] {
+                    check_row_norm(context, shape, format, vectors, parts).await;
                 }
             }
         }
-    });
+    }
 }
 
-#[test]
-fn mean_and_std_of_every_picture() {
-    on_every_device(|context| {
-        for shape in [[1, 1, 2, 1], [3, 4, 5, 4], [2, 20, 20, 3]] {
-            let numbers = values(shape.iter().product(), 1, 3.0);
-            let x = store(context, &numbers, &shape, Format::F32);
-            let (mean, std) = ops::mean_and_std(context, &x.array).unwrap();
-            let elements = numbers.len() / shape[0];
-            let all: Vec<_> = numbers.chunks(elements).map(moments).collect();
-            let want_mean: Vec<Expected> = all.iter().map(|(mean, _)| (*mean, 3.0)).collect();
-            let unbiased = elements as f64 / (elements as f64 - 1.0);
-            let want_std: Vec<Expected> = all.iter().map(|(_, variance)| ((variance * unbiased).sqrt(), 1.0)).collect();
-            let expected_shape = [shape[0], 1, 1, 1];
-            let check = |got: &Array, want: &[Expected]| {
-                assert_near(context, got, &expected_shape, want, 1e-6, "mean_and_std");
-            };
-            check(&mean, &want_mean);
-            check(&std, &want_std);
+pub(crate) async fn mean_and_std_of_every_picture(context: &Context) {
+    for shape in [[1, 1, 2, 1], [3, 4, 5, 4], [2, 20, 20, 3]] {
+        let numbers = values(shape.iter().product(), 1, 3.0);
+        let x = store(context, &numbers, &shape, Format::F32);
+        let (mean, std) = ops::mean_and_std(context, &x.array).unwrap();
+        let elements = numbers.len() / shape[0];
+        let all: Vec<_> = numbers.chunks(elements).map(moments).collect();
+        let want_mean: Vec<Expected> = all.iter().map(|(mean, _)| (*mean, 3.0)).collect();
+        let unbiased = elements as f64 / (elements as f64 - 1.0);
+        let want_std: Vec<Expected> = all.iter().map(|(_, variance)| ((variance * unbiased).sqrt(), 1.0)).collect();
+        let expected_shape = [shape[0], 1, 1, 1];
+        for (got, want) in [(mean, want_mean), (std, want_std)] {
+            assert_near(context, &got, &expected_shape, &want, 1e-6, "mean_and_std").await;
         }
-    });
+    }
 }

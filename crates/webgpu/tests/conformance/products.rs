@@ -1,6 +1,6 @@
 //! `linear` and `conv2d`.
 
-use super::{Expected, Stored, activate, activations, assert_near, on_every_device, random};
+use super::{Expected, Stored, activate, activations, assert_near, random};
 use easel_webgpu::ops::{self, Activation, Conv2d, Epilogue};
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Context};
@@ -57,7 +57,13 @@ impl Added {
     }
 }
 
-fn check_linear(context: &Context, [m, n, k]: [usize; 3], format: Format, weight: Format, activation: Activation) {
+async fn check_linear(
+    context: &Context,
+    [m, n, k]: [usize; 3],
+    format: Format,
+    weight: Format,
+    activation: Activation,
+) {
     let x = random(context, &[m, k], 1, format);
     let w = random(context, &[n, k], 2, weight);
     let plain = if weight == Format::Q8_0 { Format::F32 } else { weight };
@@ -71,11 +77,10 @@ fn check_linear(context: &Context, [m, n, k]: [usize; 3], format: Format, weight
         }
     }
     let what = format!("linear {m}x{n}x{k} {format:?} {weight:?} {activation:?}");
-    assert_near(context, &y, &[m, n], &want, TOLERANCE, &what);
+    assert_near(context, &y, &[m, n], &want, TOLERANCE, &what).await;
 }
 
-#[test]
-fn linear_at_every_tile_and_tail() {
+pub(crate) async fn linear_at_every_tile_and_tail(context: &Context) {
     // On lavapipe the last four take the four tiles, from the smallest to the largest.
     let shapes = [
         [1, 1, 1],
@@ -90,46 +95,38 @@ fn linear_at_every_tile_and_tail() {
         [120, 250, 32],
         [250, 251, 20],
     ];
-    on_every_device(|context| {
-        for shape in shapes {
-            for &format in activations(context) {
-                check_linear(context, shape, format, format, Activation::None);
-            }
-            for &weight in weights(shape[2]) {
-                check_linear(context, shape, Format::F32, weight, Activation::Silu);
-            }
+    for shape in shapes {
+        for &format in activations(context) {
+            check_linear(context, shape, format, format, Activation::None).await;
         }
-    });
+        for &weight in weights(shape[2]) {
+            check_linear(context, shape, Format::F32, weight, Activation::Silu).await;
+        }
+    }
 }
 
-#[test]
-fn linear_with_every_activation() {
-    on_every_device(|context| {
-        for activation in Activation::ALL {
-            check_linear(context, [40, 33, 32], Format::F32, Format::F32, activation);
-        }
-    });
+pub(crate) async fn linear_with_every_activation(context: &Context) {
+    for activation in Activation::ALL {
+        check_linear(context, [40, 33, 32], Format::F32, Format::F32, activation).await;
+    }
 }
 
-#[test]
-fn a_weight_in_parts_is_one_weight() {
-    on_every_device(|context| {
-        for m in [2, 20] {
-            let x = random(context, &[m, 1, 12], 1, Format::F32).array;
-            let parts = [5, 40, 1].map(|n| random(context, &[n, 12], n as u32, Format::F16));
-            let whole: Vec<f32> = parts.iter().flat_map(|part| part.values.clone()).collect();
-            let whole = super::store(context, &whole, &[46, 12], Format::F16).array;
-            let bias = random(context, &[46], 3, Format::F32).array;
-            let parts = parts.map(|part| part.array);
-            let run = |weight: &[Array]| {
-                let y = ops::linear(context, &x, weight, Some(&bias), Epilogue::default()).unwrap();
-                assert_eq!(y.shape(), [m, 1, 46]);
-                super::read(context, &y)
-            };
-            let (together, apart) = (run(&[whole]), run(&parts));
-            assert!(together.iter().zip(&apart).all(|(a, b)| (a - b).abs() < 1e-5), "{m} rows");
-        }
-    });
+pub(crate) async fn a_weight_in_parts_is_one_weight(context: &Context) {
+    for m in [2, 20] {
+        let x = random(context, &[m, 1, 12], 1, Format::F32).array;
+        let parts = [5, 40, 1].map(|n| random(context, &[n, 12], n as u32, Format::F16));
+        let whole: Vec<f32> = parts.iter().flat_map(|part| part.values.clone()).collect();
+        let whole = super::store(context, &whole, &[46, 12], Format::F16).array;
+        let bias = random(context, &[46], 3, Format::F32).array;
+        let parts = parts.map(|part| part.array);
+        let run = async |weight: &[Array]| {
+            let y = ops::linear(context, &x, weight, Some(&bias), Epilogue::default()).unwrap();
+            assert_eq!(y.shape(), [m, 1, 46]);
+            super::read(context, &y).await
+        };
+        let (together, apart) = (run(&[whole]).await, run(&parts).await);
+        assert!(together.iter().zip(&apart).all(|(a, b)| (a - b).abs() < 1e-5), "{m} rows");
+    }
 }
 
 /// The stored pixel behind a stretched coordinate, as PyTorch's `nearest` rounds it.
@@ -173,7 +170,7 @@ impl Case {
     }
 }
 
-fn check_conv(context: &Context, case: &Case, format: Format, weight: Format, activation: Activation) {
+async fn check_conv(context: &Context, case: &Case, format: Format, weight: Format, activation: Activation) {
     let ([batch, .., channels], [out, kh, kw]) = (case.x, case.kernel);
     let [oh, ow] = case.output();
     let x = random(context, &case.x, 1, format);
@@ -189,11 +186,10 @@ fn check_conv(context: &Context, case: &Case, format: Format, weight: Format, ac
         })
         .collect();
     let what = format!("conv2d {:?} {:?} {:?} {format:?} {weight:?}", case.x, case.kernel, case.conv);
-    assert_near(context, &y, &shape, &want, TOLERANCE, &what);
+    assert_near(context, &y, &shape, &want, TOLERANCE, &what).await;
 }
 
-#[test]
-fn conv2d_in_every_geometry() {
+pub(crate) async fn conv2d_in_every_geometry(context: &Context) {
     let padded = Conv2d::padded;
     let half = Conv2d { stride: 2, ..padded(1) };
     let uneven = Conv2d { stride: 2, padding_before: 0, padding_after: 1, stretch_to: None };
@@ -213,33 +209,27 @@ fn conv2d_in_every_geometry() {
         Case { x: [1, 13, 9, 8], kernel: [120, 4, 4], conv: Conv2d { stride: 1, ..padded(0) } },
         Case { x: [1, 8, 8, 3], kernel: [16, 8, 8], conv: Conv2d { stride: 8, ..padded(0) } },
     ];
-    on_every_device(|context| {
-        for case in &cases {
-            for &format in activations(context) {
-                check_conv(context, case, format, Format::F16, Activation::None);
-            }
-            for &weight in weights(case.x[3]) {
-                check_conv(context, case, Format::F32, weight, Activation::Relu);
-            }
+    for case in &cases {
+        for &format in activations(context) {
+            check_conv(context, case, format, Format::F16, Activation::None).await;
         }
-    });
+        for &weight in weights(case.x[3]) {
+            check_conv(context, case, Format::F32, weight, Activation::Relu).await;
+        }
+    }
 }
 
 /// A product of more work than one dispatch may do: tiles go on where the last dispatch stopped.
-#[test]
-fn a_long_product_is_cut() {
-    on_every_device(|context| {
-        if !context.capabilities().is_software() {
-            println!("skipped: only a software rasteriser cuts at this size");
-            return;
-        }
-        let k = 20_000;
-        let x = super::store(context, &vec![0.5; 256 * k], &[256, k], Format::F32).array;
-        let row = |n: usize| vec![n as f32; k];
-        let w = super::store(context, &(0..256).flat_map(row).collect::<Vec<_>>(), &[256, k], Format::F32).array;
-        let y = ops::linear(context, &x, &[w], None, Epilogue::default()).unwrap();
-        let want: Vec<Expected> =
-            (0..256 * 256).map(|i| ((i % 256 * k / 2) as f64, (i % 256 * k / 2) as f64)).collect();
-        assert_near(context, &y, &[256, 256], &want, 1e-5, "long linear");
-    });
+pub(crate) async fn a_long_product_is_cut(context: &Context) {
+    if !context.capabilities().is_software() {
+        println!("skipped: only a software rasteriser cuts at this size");
+        return;
+    }
+    let k = 20_000;
+    let x = super::store(context, &vec![0.5; 256 * k], &[256, k], Format::F32).array;
+    let row = |n: usize| vec![n as f32; k];
+    let w = super::store(context, &(0..256).flat_map(row).collect::<Vec<_>>(), &[256, k], Format::F32).array;
+    let y = ops::linear(context, &x, &[w], None, Epilogue::default()).unwrap();
+    let want: Vec<Expected> = (0..256 * 256).map(|i| ((i % 256 * k / 2) as f64, (i % 256 * k / 2) as f64)).collect();
+    assert_near(context, &y, &[256, 256], &want, 1e-5, "long linear").await;
 }

@@ -15,9 +15,7 @@ fn slot(row: u32, v: u32) -> u32 {
     return row * VECTORS + (v ^ ((row >> 1u) & 3u));
 }
 
-fn multiply_add(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
-    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
-}
+#use multiply_add
 
 @compute @workgroup_size(THREADS)
 fn main(
