@@ -46,12 +46,14 @@ impl Staging {
     /// A buffer of at least `size` bytes.
     pub(crate) fn take(&self, device: &wgpu::Device, size: u64) -> wgpu::Buffer {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = free.iter().position(|buffer| buffer.size() >= size) {
+        let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.size() >= size);
+        if let Some((place, _)) = fitting.min_by_key(|(_, buffer)| buffer.size()) {
             return free.swap_remove(place);
         }
         device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("staging"),
-            size: size.next_power_of_two().max(4096),
+            // One that won't be kept is no larger than it must be.
+            size: if size > KEPT_BYTES { size } else { size.next_power_of_two().max(4096) },
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         })
@@ -68,10 +70,7 @@ impl Staging {
 
 impl Reading {
     pub(crate) fn start(context: &Context, buffer: &Buffer, range: impl RangeBounds<u64>) -> Self {
-        let state = match Self::record(context, buffer, range) {
-            Ok(mapping) => State::Mapping(mapping),
-            Err(error) => State::Failed(error),
-        };
+        let state = Self::record(context, buffer, range).unwrap_or_else(State::Failed);
         Self { context: context.clone(), state }
     }
 
@@ -85,7 +84,7 @@ impl Reading {
         Self { context: context.clone(), state: State::Mapping(Mapping::new(staging, Some(submit), 0, bytes)) }
     }
 
-    fn record(context: &Context, buffer: &Buffer, range: impl RangeBounds<u64>) -> Result<Mapping> {
+    fn record(context: &Context, buffer: &Buffer, range: impl RangeBounds<u64>) -> Result<State> {
         let start = match range.start_bound() {
             Bound::Included(&start) => start,
             Bound::Excluded(&before) => before.saturating_add(1),
@@ -103,14 +102,18 @@ impl Reading {
         if recorder.capture.is_some() {
             return Err(Error::Capture { what: "a read" });
         }
+        if bytes == 0 {
+            return Ok(State::Ready(Vec::new()));
+        }
         // Copies start and end at multiples of four.
-        let (first, size) = (start / 4 * 4, (end.next_multiple_of(4) - start / 4 * 4).max(4));
+        let first = start / 4 * 4;
+        let size = end.next_multiple_of(4) - first;
         let staging = context.0.staging.take(&context.0.device, size);
         let source = Binding { offset: buffer.offset() + first, size, ..Binding::of(buffer) };
         recorder.push_copy(Range::of(&source), Range { buffer: staging.clone(), offset: 0, bytes: size });
         let submit = context.submit(&mut recorder);
         drop(recorder);
-        Ok(Mapping::new(staging, submit, (start - first) as usize, bytes as usize))
+        Ok(State::Mapping(Mapping::new(staging, submit, (start - first) as usize, bytes as usize)))
     }
 
     /// True if awaiting will not wait. Never blocks.
@@ -149,7 +152,7 @@ impl Reading {
 impl Mapping {
     fn new(staging: wgpu::Buffer, submit: Option<wgpu::SubmissionIndex>, skip: usize, bytes: usize) -> Self {
         let (sender, receiver) = oneshot::channel();
-        let range = 0..(skip + bytes).next_multiple_of(4).max(4) as u64;
+        let range = 0..(skip + bytes).next_multiple_of(4) as u64;
         staging.map_async(wgpu::MapMode::Read, range, move |result| {
             // Nobody listens if the reading was given up.
             let _ = sender.send(result);
@@ -158,7 +161,7 @@ impl Mapping {
     }
 
     fn take(&self) -> Option<Vec<u8>> {
-        let end = (self.skip + self.bytes).next_multiple_of(4).max(4) as u64;
+        let end = (self.skip + self.bytes).next_multiple_of(4) as u64;
         let view = self.staging.get_mapped_range(0..end).ok()?;
         view.get(self.skip..self.skip + self.bytes).map(<[u8]>::to_vec)
     }

@@ -14,8 +14,8 @@ use crate::shader::Kernel;
 /// Bytes that one dispatch's uniforms take in an arena: the alignment of dynamic offsets on every device.
 pub(crate) const SLOT: u64 = 256;
 
-/// Dispatches in one submit at most.
-pub(crate) const SUBMIT_DISPATCHES: usize = 128;
+/// Dispatches in one submit at most; phones fail with many more.
+pub(crate) const SUBMIT_DISPATCHES: usize = 64;
 
 /// Bind groups kept for dispatches that come again.
 const KEPT_GROUPS: usize = 8192;

@@ -28,7 +28,9 @@ fn what_is_written_is_read_back() {
     let buffer = context.upload(&bytes).unwrap();
     assert_eq!(pollster::block_on(context.read(&buffer, ..)).unwrap(), bytes);
     assert_eq!(pollster::block_on(context.read(&buffer, 3..=700)).unwrap(), bytes[3..=700]);
-    assert_eq!(pollster::block_on(context.read(&buffer, 5..5)).unwrap(), []);
+    assert_eq!(pollster::block_on(context.read(&buffer, 1001..1001)).unwrap(), []);
+    let exact = context.resident(16).unwrap();
+    assert_eq!(pollster::block_on(context.read(&exact, 16..)).unwrap(), []);
 }
 
 #[test]
