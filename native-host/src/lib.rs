@@ -1,4 +1,6 @@
-//! What an application that embeds Easel shares with the `easel` command: the default model and the names of models.
+//! What an application that embeds Easel shares with the `easel` command: models by name, and Easel as a service.
 
 pub mod embedded;
+pub mod model;
 pub mod names;
+pub mod serve;

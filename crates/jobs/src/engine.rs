@@ -50,8 +50,8 @@ impl Job<'_> {
     }
 
     /// Whether anybody would see a preview.
-    pub fn is_watched(&self) -> bool {
-        self.feed.is_watched()
+    pub fn wants_previews(&self) -> bool {
+        self.feed.wants_previews()
     }
 
     /// Tells the watchers how far the task is, and with a preview, a small encoded picture, what it looks like. Never waits

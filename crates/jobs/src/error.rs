@@ -36,12 +36,12 @@ pub enum Error {
         id: PictureId,
     },
     /// The database refused an operation: it is locked, read-only, full or broken.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Database {
         /// The database file.
         path: PathBuf,
         /// What SQLite says.
-        source: rusqlite::Error,
+        reason: rusqlite::Error,
     },
     /// The database file is damaged, or is no database.
     #[error("{}: the database is damaged: {reason}", path.display())]
@@ -68,20 +68,23 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file of the data folder could not be worked with.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {reason}", path.display())]
     File {
         /// What was tried, as a verb.
         action: &'static str,
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
+    /// An engine's thread has ended, because the service shuts down or by a fault of the queue's.
+    #[error("an engine's thread has ended")]
+    EngineEnded,
     /// A thread could not be started.
-    #[error("cannot start a thread: {source}")]
+    #[error("cannot start a thread: {reason}")]
     Thread {
         /// Why not.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A retention schedule is not a cron expression.
     #[error("retention.{field}: `{expression}` is not a cron expression: {reason}")]
@@ -99,7 +102,7 @@ impl Error {
     /// A file error, ready for `map_err`.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { action, path, source }
+        move |reason| Self::File { action, path, reason }
     }
 }
 

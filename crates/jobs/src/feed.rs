@@ -6,6 +6,7 @@
 use crate::{Progress, Status, Task};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
@@ -70,19 +71,25 @@ impl Log {
 pub(crate) struct Feed {
     log: watch::Sender<Log>,
     cancelled: AtomicBool,
+    /// Shared by the watchers that want previews: its count says whether there are any.
+    previews: Arc<()>,
 }
 
 impl Feed {
     pub(crate) fn new(task: &Task) -> Self {
-        Self { log: watch::Sender::new(Log::new(Event::of(task))), cancelled: AtomicBool::new(false) }
+        Self {
+            log: watch::Sender::new(Log::new(Event::of(task))),
+            cancelled: AtomicBool::new(false),
+            previews: Arc::default(),
+        }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
-        self.log.receiver_count() > 0
+    pub(crate) fn wants_previews(&self) -> bool {
+        Arc::strong_count(&self.previews) > 1
     }
 
     /// Asks the engine to stop and tells the watchers.
@@ -121,13 +128,21 @@ impl Feed {
         });
     }
 
-    /// A watcher that starts after the event `after` if that is still known, else from the current state.
-    pub(crate) fn watch(&self, after: Option<u64>) -> Watcher {
+    pub(crate) fn watch(&self, options: WatchOptions) -> Watcher {
         let log = self.log.subscribe();
         let current = log.borrow().next - 1;
-        let next = after.filter(|after| *after <= current).map_or(current, |after| after + 1);
-        Watcher { log, next, ended: false }
+        let next = options.after.filter(|after| *after <= current).map_or(current, |after| after + 1);
+        Watcher { log, next, ended: false, previews: options.previews.then(|| Arc::clone(&self.previews)) }
     }
+}
+
+/// How a task is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchOptions {
+    /// Start after this event, if it is still known; else from the current state.
+    pub after: Option<u64>,
+    /// See previews. While nobody does, engines need not make any.
+    pub previews: bool,
 }
 
 /// Sees the events of one task.
@@ -135,12 +150,13 @@ pub struct Watcher {
     log: watch::Receiver<Log>,
     next: u64,
     ended: bool,
+    previews: Option<Arc<()>>,
 }
 
 impl Watcher {
     /// Sees the one event of a task that has ended.
     pub(crate) fn of_ended(task: &Task) -> Self {
-        Feed::new(task).watch(None)
+        Feed::new(task).watch(WatchOptions::default())
     }
 
     /// Waits for the next event. `None` after the last one, and when the process ends before the task does.
@@ -149,7 +165,8 @@ impl Watcher {
             if let Some(event) = self.log.borrow_and_update().from(self.next) {
                 self.next = event.id + 1;
                 self.ended = event.status.is_end();
-                return Some(event.clone());
+                let preview = event.preview.clone().filter(|_| self.previews.is_some());
+                return Some(Event { preview, ..event.clone() });
             }
             self.ended = self.log.changed().await.is_err();
         }

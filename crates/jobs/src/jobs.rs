@@ -4,7 +4,7 @@ use crate::feed::Feed;
 use crate::retention::{self, Schedule};
 use crate::{
     Counts, Engine, Error, NewTask, Page, Picture, PictureId, PictureQuery, Progress, Result, Retention, Selection,
-    Status, Store, Task, TaskId, TaskQuery, Watcher, lock, worker,
+    Status, Store, Task, TaskId, TaskQuery, WatchOptions, Watcher, lock, worker,
 };
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -74,7 +74,7 @@ impl Jobs {
     fn spawn(&self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(name.into()).spawn(move || run(&shared));
-        lock(&self.threads).push(thread.map_err(|source| Error::Thread { source })?);
+        lock(&self.threads).push(thread.map_err(|reason| Error::Thread { reason })?);
         Ok(())
     }
 
@@ -88,13 +88,12 @@ impl Jobs {
         Ok(task)
     }
 
-    /// Watches a task from its current state on, or from the event after `after` if that is still known.
-    /// [`Error::UnknownTask`].
-    pub fn watch(&self, id: TaskId, after: Option<u64>) -> Result<Watcher> {
+    /// Watches a task to its end. [`Error::UnknownTask`].
+    pub fn watch(&self, id: TaskId, options: WatchOptions) -> Result<Watcher> {
         // Held while the store is asked, so that the task cannot end between the answer and the subscription.
         let mut feeds = lock(&self.shared.feeds);
         if let Some(feed) = feeds.get(&id) {
-            return Ok(feed.watch(after));
+            return Ok(feed.watch(options));
         }
         let task = self.shared.store.task(id)?;
         if task.status.is_end() {
@@ -103,7 +102,7 @@ impl Jobs {
         if self.shared.gate.is_closed() {
             return Err(Error::ShuttingDown);
         }
-        Ok(feeds.entry(id).or_insert_with(|| Arc::new(Feed::new(&task))).watch(after))
+        Ok(feeds.entry(id).or_insert_with(|| Arc::new(Feed::new(&task))).watch(options))
     }
 
     /// Cancels a task that has not ended; a running one stops at its next step. [`Error::UnknownTask`],
@@ -167,12 +166,15 @@ impl Jobs {
         self.shared.store.delete_picture(id)
     }
 
-    /// Fails if a task could not be taken now: the store is out of order, or an engine's thread has ended.
-    pub fn check(&self) -> Result<()> {
-        if self.shared.gate.is_closed() || lock(&self.threads).iter().any(JoinHandle::is_finished) {
-            return Err(Error::ShuttingDown);
-        }
+    /// Fails if the store could not take a task now.
+    pub fn check_store(&self) -> Result<()> {
         self.shared.store.check()
+    }
+
+    /// Fails if an engine's thread has ended. [`Error::EngineEnded`].
+    pub fn check_engines(&self) -> Result<()> {
+        let is_alive = !self.shared.gate.is_closed() && !lock(&self.threads).iter().any(JoinHandle::is_finished);
+        if is_alive { Ok(()) } else { Err(Error::EngineEnded) }
     }
 
     /// Stops: nothing new is accepted, tasks that run have `grace` to finish, then they are stopped and wait in the store

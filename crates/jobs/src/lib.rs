@@ -18,7 +18,7 @@ mod worker;
 
 pub use engine::{Engine, EngineError, Job};
 pub use error::{Error, Result};
-pub use feed::{Event, Watcher};
+pub use feed::{Event, WatchOptions, Watcher};
 pub use jobs::{Jobs, Options};
 pub use retention::Retention;
 pub use store::{Claimed, Ending, SqliteStore, Store};

@@ -26,6 +26,13 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    /// Fails on an expression that is none. [`Error::Cron`].
+    pub fn check(&self) -> Result<()> {
+        Schedule::parse(self).map(|_| ())
+    }
+}
+
 /// What is cleared by one schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
@@ -72,7 +79,7 @@ pub(crate) fn keep(shared: &Shared, schedule: &Schedule) {
         let now = Local::now();
         for what in schedule.due(done, now) {
             let cleared = match what {
-                What::Tasks => shared.store.delete_tasks(&Selection::All),
+                What::Tasks => shared.store.delete_tasks(&Selection::default()),
                 What::Pictures => shared.store.delete_pictures(),
             };
             match cleared {

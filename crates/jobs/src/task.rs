@@ -100,6 +100,8 @@ pub struct NewTask {
     pub request: Vec<u8>,
     /// Which waiting task goes first.
     pub priority: Priority,
+    /// The seed of the first picture.
+    pub seed: u64,
 }
 
 /// A task as the store knows it.
@@ -113,6 +115,8 @@ pub struct Task {
     pub priority: Priority,
     /// What listings show.
     pub prompt: String,
+    /// The seed of its first picture.
+    pub seed: u64,
     /// How far it is, or was when it ended.
     pub progress: Progress,
     /// How often an engine has taken it up: more than once if a process was killed meanwhile.
@@ -155,6 +159,8 @@ pub struct Picture {
     pub media_type: String,
     /// The length of the encoded picture in bytes.
     pub length: u64,
+    /// The SHA-256 of the encoded picture in hexadecimal digits.
+    pub digest: String,
     /// When it was finished.
     pub created_at: SystemTime,
 }
@@ -202,15 +208,13 @@ pub struct Page<T> {
     pub items: Vec<T>,
 }
 
-/// Which of the tasks that have ended to delete. The others are always kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
-    /// All.
-    All,
-    /// Those in this status.
-    Status(Status),
-    /// Those of these names; unknown ones are passed over.
-    Ids(Vec<TaskId>),
+/// Which of the tasks that have ended to delete: all that fit everything that is given. The others are always kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only those of these names; unknown ones are passed over.
+    pub ids: Option<Vec<TaskId>>,
+    /// Only those in this status.
+    pub status: Option<Status>,
 }
 
 /// How many tasks are in each status.

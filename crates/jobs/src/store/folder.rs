@@ -24,7 +24,7 @@ impl Folder {
         match lock.try_lock() {
             Ok(()) => Ok(Self { pictures, database: root.join("easel.db"), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse { path: root.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(Error::File { action: "lock", path, source }),
+            Err(TryLockError::Error(reason)) => Err(Error::File { action: "lock", path, reason }),
         }
     }
 
@@ -68,7 +68,7 @@ impl Folder {
         match fs::read(&path) {
             Ok(bytes) => Ok(bytes.into()),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::UnknownPicture { id: picture.id }),
-            Err(source) => Err(Error::File { action: "read", path, source }),
+            Err(reason) => Err(Error::File { action: "read", path, reason }),
         }
     }
 

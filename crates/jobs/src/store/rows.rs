@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 /// The columns that [`task`] reads, in its order.
 pub(super) const TASK: &str =
-    "id, status, priority, prompt, step, steps, attempts, error, created_at, started_at, completed_at";
+    "id, status, priority, prompt, seed, step, steps, attempts, error, created_at, started_at, completed_at";
 
 /// The columns that [`picture`] reads, in its order.
-pub(super) const PICTURE: &str = "id, task, number, prompt, seed, media_type, length, created_at";
+pub(super) const PICTURE: &str = "id, task, number, prompt, seed, media_type, length, digest, created_at";
 
 pub(super) fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
     Ok(Task {
@@ -18,12 +18,13 @@ pub(super) fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         status: row.get(1)?,
         priority: row.get(2)?,
         prompt: row.get(3)?,
-        progress: Progress { step: row.get(4)?, steps: row.get(5)? },
-        attempts: row.get(6)?,
-        error: row.get(7)?,
-        created_at: row.get::<_, Time>(8)?.0,
-        started_at: row.get::<_, Option<Time>>(9)?.map(|time| time.0),
-        completed_at: row.get::<_, Option<Time>>(10)?.map(|time| time.0),
+        seed: row.get::<_, i64>(4)?.cast_unsigned(),
+        progress: Progress { step: row.get(5)?, steps: row.get(6)? },
+        attempts: row.get(7)?,
+        error: row.get(8)?,
+        created_at: row.get::<_, Time>(9)?.0,
+        started_at: row.get::<_, Option<Time>>(10)?.map(|time| time.0),
+        completed_at: row.get::<_, Option<Time>>(11)?.map(|time| time.0),
     })
 }
 
@@ -36,7 +37,8 @@ pub(super) fn picture(row: &Row<'_>) -> rusqlite::Result<Picture> {
         seed: row.get::<_, i64>(4)?.cast_unsigned(),
         media_type: row.get(5)?,
         length: row.get::<_, i64>(6)?.cast_unsigned(),
-        created_at: row.get::<_, Time>(7)?.0,
+        digest: row.get(7)?,
+        created_at: row.get::<_, Time>(8)?.0,
     })
 }
 

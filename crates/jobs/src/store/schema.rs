@@ -12,6 +12,7 @@ const STEPS: [&str; 1] = ["
         status       TEXT    NOT NULL CHECK (status IN ('pending', 'processing', 'completed', 'cancelled', 'error')),
         priority     INTEGER NOT NULL,                  -- 0 low, 1 normal, 2 high
         prompt       TEXT    NOT NULL,
+        seed         INTEGER NOT NULL,                  -- the 64 bits of an unsigned number
         request      BLOB    NOT NULL,                  -- empty once the task has ended
         step         INTEGER NOT NULL DEFAULT 0,
         steps        INTEGER NOT NULL DEFAULT 0,
@@ -28,9 +29,10 @@ const STEPS: [&str; 1] = ["
         task       TEXT    NOT NULL,
         number     INTEGER NOT NULL,
         prompt     TEXT    NOT NULL,
-        seed       INTEGER NOT NULL,                    -- the 64 bits of an unsigned number
+        seed       INTEGER NOT NULL,
         media_type TEXT    NOT NULL,
         length     INTEGER NOT NULL,
+        digest     TEXT    NOT NULL,
         created_at INTEGER NOT NULL,
         UNIQUE (task, number)
     ) STRICT;
@@ -38,7 +40,7 @@ const STEPS: [&str; 1] = ["
 
 /// Brings a sound database to the current schema, one step and one transaction at a time.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
-    let failed = |source| database_error(path, source);
+    let failed = |reason| database_error(path, reason);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     let found = usize::try_from(found).unwrap_or(usize::MAX);
     let newer = Error::NewerSchema { path: path.to_owned(), found, newest: STEPS.len() };
@@ -55,7 +57,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
 pub(super) fn check_sound(connection: &Connection, path: &Path) -> Result<()> {
     let verdict: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|source| database_error(path, source))?;
+        .map_err(|reason| database_error(path, reason))?;
     match verdict.as_str() {
         "ok" => Ok(()),
         reason => Err(Error::Corrupt { path: path.to_owned(), reason: reason.replace('\n', " ") }),
@@ -63,10 +65,10 @@ pub(super) fn check_sound(connection: &Connection, path: &Path) -> Result<()> {
 }
 
 /// An error of SQLite's, told apart as the caller needs it.
-pub(super) fn database_error(path: &Path, source: rusqlite::Error) -> Error {
+pub(super) fn database_error(path: &Path, reason: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    match source.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => Error::Corrupt { path: path.to_owned(), reason: source.to_string() },
-        _ => Error::Database { path: path.to_owned(), source },
+    match reason.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => Error::Corrupt { path: path.to_owned(), reason: reason.to_string() },
+        _ => Error::Database { path: path.to_owned(), reason },
     }
 }

@@ -9,6 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params};
+use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -35,7 +36,7 @@ impl SqliteStore {
     pub fn open(root: &Path) -> Result<Self> {
         let folder = Folder::open(root)?;
         let path = folder.database();
-        let failed = |source| schema::database_error(path, source);
+        let failed = |reason| schema::database_error(path, reason);
         let mut writer = connect(path).map_err(failed)?;
         schema::check_sound(&writer, path)?;
         schema::migrate(&mut writer, path)?;
@@ -45,13 +46,13 @@ impl SqliteStore {
         Ok(Self { writer: writer.into(), reader: reader.into(), folder })
     }
 
-    fn error(&self, source: rusqlite::Error) -> Error {
-        schema::database_error(self.folder.database(), source)
+    fn error(&self, reason: rusqlite::Error) -> Error {
+        schema::database_error(self.folder.database(), reason)
     }
 
     /// Reads without a transaction: for single statements.
     fn read<T>(&self, ask: impl FnOnce(&Connection) -> Sql<T>) -> Result<T> {
-        ask(&lock(&self.reader)).map_err(|source| self.error(source))
+        ask(&lock(&self.reader)).map_err(|reason| self.error(reason))
     }
 
     /// Reads several things of one moment.
@@ -76,7 +77,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(done)
         };
-        run().map_err(|source| self.error(source))
+        run().map_err(|reason| self.error(reason))
     }
 
     /// Puts the pictures on the disk, then the task's end into the database.
@@ -103,11 +104,12 @@ impl Store for SqliteStore {
     fn submit(&self, new: &NewTask, capacity: usize) -> Result<Task> {
         let id = TaskId::new_v4();
         let sql = format!(
-            "INSERT INTO task (id, status, priority, prompt, request, created_at)
-             SELECT ?1, 'pending', ?2, ?3, ?4, ?5
-             WHERE (SELECT count(*) FROM task WHERE status = 'pending') < ?6 RETURNING {TASK}"
+            "INSERT INTO task (id, status, priority, prompt, seed, request, created_at)
+             SELECT ?1, 'pending', ?2, ?3, ?4, ?5, ?6
+             WHERE (SELECT count(*) FROM task WHERE status = 'pending') < ?7 RETURNING {TASK}"
         );
-        let row = params![Id(id), new.priority, new.prompt, new.request, Time::now(), number(capacity)];
+        let (seed, most) = (new.seed.cast_signed(), number(capacity));
+        let row = params![Id(id), new.priority, new.prompt, seed, new.request, Time::now(), most];
         self.write(|transaction| one(transaction, &sql, row, rows::task))?.ok_or(Error::QueueFull { capacity })
     }
 
@@ -178,14 +180,12 @@ impl Store for SqliteStore {
     }
 
     fn delete_tasks(&self, selection: &Selection) -> Result<usize> {
-        let ended = "DELETE FROM task WHERE status IN ('completed', 'cancelled', 'error')";
-        self.write(|transaction| match selection {
-            Selection::All => execute(transaction, ended, []),
-            Selection::Status(status) => execute(transaction, &format!("{ended} AND status = ?1"), [status]),
-            Selection::Ids(ids) => {
-                let sql = format!("{ended} AND id = ?1");
-                ids.iter().map(|id| execute(transaction, &sql, [Id(*id)])).sum()
-            }
+        let sql = "DELETE FROM task WHERE status IN ('completed', 'cancelled', 'error')
+                   AND (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR id = ?2)";
+        let delete = |transaction: &_, id| execute(transaction, sql, params![selection.status, id]);
+        self.write(|transaction| match &selection.ids {
+            None => delete(transaction, None),
+            Some(ids) => ids.iter().map(|id| delete(transaction, Some(Id(*id)))).sum(),
         })
     }
 
@@ -251,7 +251,7 @@ fn connect(path: &Path) -> Sql<Connection> {
     Ok(connection)
 }
 
-/// Ends a task that has not ended, and says whether it did. Only waiting tasks cannot be completed.
+/// Ends a task that has not ended, and says whether it did. A waiting task can only be cancelled.
 fn finish(
     transaction: &Transaction<'_>,
     id: TaskId,
@@ -269,13 +269,19 @@ fn finish(
 }
 
 fn insert_pictures(transaction: &Transaction<'_>, id: TaskId, pictures: &[NewPicture]) -> Sql<()> {
-    let sql = "INSERT INTO picture (task, number, prompt, seed, media_type, length, created_at)
-               SELECT id, ?2, prompt, ?3, ?4, ?5, ?6 FROM task WHERE id = ?1";
+    let sql = "INSERT INTO picture (task, number, prompt, seed, media_type, length, digest, created_at)
+               SELECT id, ?2, prompt, ?3, ?4, ?5, ?6, ?7 FROM task WHERE id = ?1";
     for (place, picture) in (0u32..).zip(pictures) {
         let (seed, length) = (picture.seed.cast_signed(), number(picture.bytes.len()));
-        execute(transaction, sql, params![Id(id), place, seed, picture.media_type, length, Time::now()])?;
+        let digest = digest(&picture.bytes);
+        execute(transaction, sql, params![Id(id), place, seed, picture.media_type, length, digest, Time::now()])?;
     }
     Ok(())
+}
+
+/// SHA-256 in hexadecimal digits.
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn find(connection: &Connection, id: TaskId) -> Sql<Option<Task>> {

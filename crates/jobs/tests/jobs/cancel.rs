@@ -1,7 +1,7 @@
 //! Cancellation in every state, and when it races with completion.
 
 use crate::engine::theatre;
-use easel_jobs::{Error, PictureQuery, Status};
+use easel_jobs::{Error, PictureQuery, Status, WatchOptions};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ async fn a_waiting_task_is_cancelled_at_once_and_never_run() {
     let held = theatre.submit("hold");
     theatre.until(held, Status::Processing);
     let id = theatre.submit("5");
-    let mut watcher = theatre.jobs.watch(id, None).unwrap();
+    let mut watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
     theatre.jobs.cancel(id).unwrap();
     assert_eq!(watcher.next().await.unwrap().status, Status::Pending);
     assert_eq!(watcher.next().await.unwrap().status, Status::Cancelled);
@@ -69,7 +69,7 @@ async fn a_race_with_completion_has_one_winner() {
     let mut won = 0;
     for round in 0..60 {
         let id = theatre.submit("1");
-        let mut watcher = theatre.jobs.watch(id, None).unwrap();
+        let mut watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
         std::thread::sleep(Duration::from_micros(round * 100));
         let cancelled = theatre.jobs.cancel(id);
         let mut last = None;

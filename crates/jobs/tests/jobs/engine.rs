@@ -2,7 +2,7 @@
 
 use easel_jobs::{
     Engine, EngineError, Event, Job, Jobs, NewPicture, NewTask, Options, Priority, Progress, SqliteStore, Status, Task,
-    TaskId,
+    TaskId, WatchOptions,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -53,7 +53,7 @@ impl Puppet {
         }
         std::thread::sleep(Duration::from_millis(2));
         self.0.steps.fetch_add(1, Ordering::Relaxed);
-        let preview = job.is_watched().then(|| vec![step as u8].into());
+        let preview = job.wants_previews().then(|| vec![step as u8].into());
         job.report(Progress { step, steps }, preview);
         Ok(())
     }
@@ -79,7 +79,7 @@ pub(crate) fn start(folder: &TempDir, stage: &Arc<Stage>, engines: usize, capaci
 }
 
 pub(crate) fn new_task(request: &str) -> NewTask {
-    NewTask { prompt: request.into(), request: request.into(), priority: Priority::Normal }
+    NewTask { prompt: request.into(), request: request.into(), priority: Priority::Normal, seed: u64::MAX }
 }
 
 impl Theatre {
@@ -102,7 +102,7 @@ impl Theatre {
 
     /// All events from now to the end of a task.
     pub(crate) async fn events(&self, id: TaskId) -> Vec<Event> {
-        let mut watcher = self.jobs.watch(id, None).unwrap();
+        let mut watcher = self.jobs.watch(id, WatchOptions::default()).unwrap();
         let mut events = Vec::new();
         while let Some(event) = watcher.next().await {
             events.push(event);

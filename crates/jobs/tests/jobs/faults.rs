@@ -14,7 +14,8 @@ fn an_engine_that_panics_or_fails_ends_its_task_and_goes_on() {
     let reason = |id| theatre.until(id, Status::Error).error.unwrap();
     assert_eq!(reason(panics), "the engine panicked: a wire came loose");
     assert_eq!(reason(fails), "out of paint");
-    theatre.jobs.check().unwrap();
+    theatre.jobs.check_store().unwrap();
+    theatre.jobs.check_engines().unwrap();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a task goes through when nothing goes wrong.
 
 use crate::engine::{new_task, theatre};
-use easel_jobs::{Error, NewTask, PictureQuery, Priority, Selection, Status, TaskQuery};
+use easel_jobs::{Error, NewTask, PictureQuery, Priority, Selection, Status, TaskQuery, WatchOptions};
 use std::sync::atomic::Ordering;
 
 #[test]
@@ -9,18 +9,20 @@ fn a_task_becomes_pictures_that_outlive_it() {
     let theatre = theatre(1, 10);
     let id = theatre.submit("3");
     let task = theatre.until(id, Status::Completed);
+    assert_eq!(task.seed, u64::MAX);
     assert_eq!((task.progress.percent(), task.attempts, task.error), (100, 1, None));
     assert!(task.created_at <= task.started_at.unwrap() && task.started_at <= task.completed_at);
 
-    assert_eq!(theatre.jobs.delete_tasks(&Selection::All).unwrap(), 1);
+    assert_eq!(theatre.jobs.delete_tasks(&Selection::default()).unwrap(), 1);
     assert!(matches!(theatre.jobs.task(id), Err(Error::UnknownTask { .. })));
-    assert!(matches!(theatre.jobs.watch(id, None), Err(Error::UnknownTask { .. })));
+    assert!(matches!(theatre.jobs.watch(id, WatchOptions::default()), Err(Error::UnknownTask { .. })));
     assert!(matches!(theatre.jobs.cancel(id), Err(Error::UnknownTask { .. })));
 
     let pictures = theatre.jobs.pictures(&PictureQuery { task: Some(id), ..PictureQuery::default() }).unwrap();
     assert_eq!(pictures.total, 2);
     let [first, second] = &pictures.items[..] else { panic!("two pictures") };
     assert_eq!((first.number, first.seed, second.number, second.seed), (0, 1, 1, u64::MAX));
+    assert_eq!(first.digest, "d876885b7f40eae70bd1f5247a9854914fa5812ce63998e2d894a68e187967cb", "SHA-256");
     assert_eq!((first.prompt.as_str(), first.media_type.as_str(), first.length), ("3", "image/png", 100));
     assert_eq!(theatre.jobs.read(first).unwrap(), vec![7; 100]);
 
@@ -38,7 +40,7 @@ fn higher_priorities_go_first_and_equals_in_order() {
     let held = theatre.submit("hold");
     theatre.until(held, Status::Processing);
     let submit = |prompt: &str, priority| {
-        let task = NewTask { prompt: prompt.into(), request: b"1".into(), priority };
+        let task = NewTask { prompt: prompt.into(), request: b"1".into(), priority, seed: 0 };
         theatre.jobs.submit(&task).unwrap().id
     };
     let tasks = [
@@ -102,5 +104,9 @@ fn a_running_task_shows_its_progress_in_listings() {
     theatre.until(id, Status::Processing);
     while theatre.jobs.task(id).unwrap().progress.percent() != 50 {}
     assert_eq!(theatre.jobs.tasks(&TaskQuery::default()).unwrap().items[0].progress.percent(), 50);
-    assert_eq!(theatre.jobs.delete_tasks(&Selection::Ids(vec![id])).unwrap(), 0, "tasks in progress are kept");
+    assert_eq!(
+        theatre.jobs.delete_tasks(&Selection { ids: Some(vec![id]), status: None }).unwrap(),
+        0,
+        "tasks in progress are kept"
+    );
 }

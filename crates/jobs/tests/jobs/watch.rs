@@ -1,9 +1,13 @@
 //! Watchers: prompt, complete, resumable, and no burden to anyone.
 
 use crate::engine::theatre;
-use easel_jobs::{Event, Status, Watcher};
+use easel_jobs::{Event, Status, WatchOptions, Watcher};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+fn after(id: u64) -> WatchOptions {
+    WatchOptions { after: Some(id), previews: false }
+}
 
 async fn next(watcher: &mut Watcher) -> Event {
     tokio::time::timeout(Duration::from_secs(20), watcher.next()).await.expect("an event").expect("not the end")
@@ -14,7 +18,7 @@ async fn two_hundred_watchers_see_every_step_and_leavers_disturb_nobody() {
     let theatre = theatre(1, 10);
     let held = theatre.submit("hold");
     let id = theatre.submit("40");
-    let watch = || theatre.jobs.watch(id, None).unwrap();
+    let watch = || theatre.jobs.watch(id, WatchOptions { after: None, previews: true }).unwrap();
     let stay = (0..200).map(|_| {
         let mut watcher = watch();
         tokio::spawn(async move {
@@ -61,17 +65,17 @@ async fn a_late_watcher_starts_from_the_current_state_and_a_returning_one_where_
     let theatre = theatre(1, 10);
     let id = theatre.submit("hold");
     theatre.until(id, Status::Processing);
-    let mut watcher = theatre.jobs.watch(id, None).unwrap();
+    let mut watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
     let first = next(&mut watcher).await;
     let second = next(&mut watcher).await;
     drop(watcher);
 
-    let mut late = theatre.jobs.watch(id, None).unwrap();
+    let mut late = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
     let event = next(&mut late).await;
     assert!(event.id >= second.id && event.status == Status::Processing, "{event:?}");
-    let mut back = theatre.jobs.watch(id, Some(first.id)).unwrap();
+    let mut back = theatre.jobs.watch(id, after(first.id)).unwrap();
     assert_eq!(next(&mut back).await, second);
-    let mut from_another_life = theatre.jobs.watch(id, Some(1_000_000)).unwrap();
+    let mut from_another_life = theatre.jobs.watch(id, after(1_000_000)).unwrap();
     assert!(next(&mut from_another_life).await.id >= second.id);
 
     theatre.jobs.cancel(id).unwrap();
@@ -88,7 +92,8 @@ async fn a_watcher_that_falls_far_behind_loses_the_oldest_events_only() {
     let theatre = theatre(1, 10);
     let held = theatre.submit("hold");
     let id = theatre.submit("500");
-    let mut watcher = theatre.jobs.watch(id, None).unwrap();
+    let mut watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
+    drop(theatre.jobs.watch(id, WatchOptions { after: None, previews: true }).unwrap());
     theatre.stage.open.store(true, Ordering::Relaxed);
     theatre.until(held, Status::Completed);
     theatre.until(id, Status::Completed);
@@ -97,6 +102,7 @@ async fn a_watcher_that_falls_far_behind_loses_the_oldest_events_only() {
         events.push(event);
     }
     assert_eq!(events.len(), 256);
+    assert!(events.iter().all(|event| event.preview.is_none()), "nobody is there to see previews");
     assert_eq!((events[255].id, events[255].status), (502, Status::Completed));
 }
 

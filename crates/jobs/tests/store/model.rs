@@ -19,7 +19,7 @@ enum Step {
     Release(usize),
     Cancel(usize),
     Delete(Option<Status>),
-    DeleteOne(usize),
+    DeleteOne(usize, Option<Status>),
     /// The process is killed and started again.
     Restart,
 }
@@ -27,6 +27,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let priority = prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High)];
     let place = 0..12usize;
+    let status = proptest::option::of(proptest::sample::select(Status::ALL.to_vec()));
     prop_oneof![
         4 => priority.prop_map(Step::Submit),
         4 => Just(Step::Claim),
@@ -34,8 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => place.clone().prop_map(Step::Fail),
         1 => place.clone().prop_map(Step::Release),
         2 => place.clone().prop_map(Step::Cancel),
-        1 => proptest::option::of(proptest::sample::select(Status::ALL.to_vec())).prop_map(Step::Delete),
-        1 => place.prop_map(Step::DeleteOne),
+        1 => status.clone().prop_map(Step::Delete),
+        1 => (place, status).prop_map(|(place, status)| Step::DeleteOne(place, status)),
         1 => Just(Step::Restart),
     ]
 }
@@ -83,13 +84,13 @@ impl Pair {
             Step::Release(place) => self.end(place, &Ending::Released),
             Step::Cancel(place) => self.cancel(place),
             Step::Delete(status) => self.delete(status),
-            Step::DeleteOne(place) => self.delete_one(place),
+            Step::DeleteOne(place, status) => self.delete_one(place, status),
             Step::Restart => self.restart(),
         }
     }
 
     fn submit(&mut self, priority: Priority) {
-        let new = NewTask { prompt: "a cat".into(), request: vec![1, 2, 3], priority };
+        let new = NewTask { prompt: "a cat".into(), request: vec![1, 2, 3], priority, seed: 1 << 63 };
         let submitted = self.store().submit(&new, CAPACITY);
         if self.with(Status::Pending).count() == CAPACITY {
             return assert!(matches!(submitted, Err(Error::QueueFull { capacity: CAPACITY })));
@@ -136,8 +137,7 @@ impl Pair {
     }
 
     fn delete(&mut self, status: Option<Status>) {
-        let selection = status.map_or(Selection::All, Selection::Status);
-        let deleted = self.store().delete_tasks(&selection).unwrap();
+        let deleted = self.store().delete_tasks(&Selection { ids: None, status }).unwrap();
         let mut count = 0;
         for task in self.tasks.iter_mut().filter(|task| !task.is_deleted && task.status.is_end()) {
             task.is_deleted = status.is_none_or(|status| status == task.status);
@@ -146,10 +146,12 @@ impl Pair {
         assert_eq!(deleted, count);
     }
 
-    fn delete_one(&mut self, place: usize) {
+    fn delete_one(&mut self, place: usize, status: Option<Status>) {
         let Some(task) = self.tasks.get(place).cloned() else { return };
-        let deleted = self.store().delete_tasks(&Selection::Ids(vec![task.id])).unwrap();
-        assert_eq!(deleted == 1, task.status.is_end() && !task.is_deleted);
+        let ids = Some(vec![task.id, TaskId::nil()]);
+        let deleted = self.store().delete_tasks(&Selection { ids, status }).unwrap();
+        let fits = status.is_none_or(|status| status == task.status);
+        assert_eq!(deleted == 1, task.status.is_end() && !task.is_deleted && fits);
         self.tasks[place].is_deleted |= deleted == 1;
     }
 

@@ -3,10 +3,10 @@
 
 use super::reuse::Reused;
 use crate::args::{Format, GenerateArgs, InitArgs, OnOff, PictureArgs, Vae};
-use crate::model::{self, LoadOptions};
 use crate::output::Output;
 use crate::picture;
 use anyhow::{Context, Result, bail};
+use easel_host::model::LoadOptions;
 use easel_host::names::{self, Place};
 use easel_inference::Error;
 use easel_inference::pipeline::{InitImage, PromptOptions, Request};
@@ -63,7 +63,7 @@ impl Plan {
 
 /// The model asked for, else that of the picture whose settings are reused, else the environment's, else the embedded one.
 fn model_name(args: &GenerateArgs, reused: &Reused) -> String {
-    args.model.model.clone().or_else(|| reused.model()).unwrap_or_else(model::default_name)
+    args.model.model.clone().or_else(|| reused.model()).unwrap_or_else(names::default_name)
 }
 
 fn load_options(args: &GenerateArgs, vae: Option<Vae>) -> LoadOptions {
@@ -71,7 +71,7 @@ fn load_options(args: &GenerateArgs, vae: Option<Vae>) -> LoadOptions {
         device: args.model.device.into(),
         dtype: args.model.dtype.map(Into::into),
         variant: args.model.variant.clone(),
-        vae,
+        tiny_vae: vae == Some(Vae::Tiny),
     }
 }
 
