@@ -110,6 +110,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
 /// A value as `T`; the error names the field by its path.
 fn check<T: DeserializeOwned>(value: Value, place: Place) -> Result<T, Error> {
+    if !value.is_object() {
+        let message = "expected a JSON object".to_owned();
+        return Err(Error::InvalidField { place, field: "body".to_owned(), message });
+    }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let message = error.inner().to_string();

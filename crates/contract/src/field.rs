@@ -51,6 +51,13 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> Visitor<'_> for Integer<MI
         Err(E::invalid_value(Unexpected::Unsigned(value), &self))
     }
 
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self, E> {
+        match u64::try_from(value) {
+            Ok(value) => self.visit_u64(value),
+            Err(_) => Err(E::invalid_value(Unexpected::Signed(value), &self)),
+        }
+    }
+
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self, E> {
         // JavaScript and Python write a whole number as 512.0 now and then; beyond 2^53 a float is no integer any more.
         if value.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&value) {
