@@ -1,6 +1,6 @@
 //! The queue's engine over the inference pipeline: a request in, encoded pictures out.
 
-use super::{Devices, Metrics, Models, decode_request};
+use super::{Metrics, Parts, decode_request};
 use crate::model::{self, Engine as Model};
 use bytes::Bytes;
 use easel_contract::service::ImageRequest;
@@ -8,33 +8,29 @@ use easel_inference::pipeline::{
     CancelToken, EncodeOptions, Image, ImageFormat, InitImage, Limits, Phase, Picture, Progress, Request, Watcher,
 };
 use easel_jobs::{Engine, EngineError, Job, NewPicture};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// The quality of previews, which are JPEGs.
 const PREVIEW_QUALITY: u8 = 75;
 
 /// Draws what the queue asks for.
-pub struct Painter {
-    models: Arc<Models>,
-    devices: Arc<Devices>,
-    metrics: Arc<Metrics>,
-}
+pub struct Painter(Parts);
 
 impl Painter {
     /// A painter that shares loaded models with its colleagues.
-    pub fn new(models: Arc<Models>, devices: Arc<Devices>, metrics: Arc<Metrics>) -> Self {
-        Self { models, devices, metrics }
+    pub fn new(parts: Parts) -> Self {
+        Self(parts)
     }
 
     fn draw(&self, job: &Job<'_>) -> Result<Vec<NewPicture>, Failure> {
+        let Parts { models, devices, metrics } = &self.0;
         let asked = decode_request(job.request()).map_err(|error| Failure::Request(error.to_string()))?;
         let name = asked.model.clone().unwrap_or_default();
         let cancel = CancelToken::default();
-        let mut report = Report { job, cancel: cancel.clone(), began: Instant::now(), metrics: &self.metrics };
-        let model = self.models.get(&name, self.devices.selected(), &mut report, &cancel)?;
+        let mut report = Report { job, cancel: cancel.clone(), began: Instant::now(), metrics };
+        let model = models.get(&name, devices.selected(), &mut report, &cancel)?;
         let pictures = model.generate(&request(asked, &model)?, &mut report, &cancel)?;
-        self.metrics.drawn(pictures.len(), report.began.elapsed());
+        metrics.drawn(pictures.len(), report.began.elapsed());
         pictures.iter().map(|picture| Ok(encode(picture)?)).collect()
     }
 }

@@ -28,4 +28,4 @@ pub use metrics::Metrics;
 pub use models::Models;
 pub use row::{decode_request, encode_request};
 pub use server::{Server, router};
-pub use studio::Studio;
+pub use studio::{Parts, Studio};

@@ -27,10 +27,19 @@ pub struct Studio(Arc<Inner>);
 
 struct Inner {
     jobs: Jobs,
-    models: Arc<Models>,
-    devices: Arc<Devices>,
-    metrics: Arc<Metrics>,
+    parts: Parts,
     latest: Mutex<Option<Latest>>,
+}
+
+/// What a studio shares with its engines.
+#[derive(Clone)]
+pub struct Parts {
+    /// The models that may be asked for.
+    pub models: Arc<Models>,
+    /// Where to compute.
+    pub devices: Arc<Devices>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The latest run of the pipeline family.
@@ -43,28 +52,26 @@ struct Latest {
 impl Studio {
     /// Opens the data folder and starts the engines. Models are loaded when they are first asked for.
     pub fn open(config: &Config) -> error::Result<Self> {
-        let painter = |studio: &Parts| {
-            let (models, devices, metrics) = studio.clone();
-            Box::new(Painter::new(models, devices, metrics)) as Box<dyn Engine>
-        };
-        Self::with_engines(config, |parts| (0..config.engines).map(|_| painter(parts)).collect())
+        Self::with_engines(config, |parts| Box::new(Painter::new(parts.clone())))
     }
 
-    /// The same with engines of another make: they are given what [`encode_request`] made of a request.
-    pub fn with_engines(config: &Config, engines: impl FnOnce(&Parts) -> Vec<Box<dyn Engine>>) -> error::Result<Self> {
-        let devices = Arc::new(Devices::find(config.device)?);
-        let models = Arc::new(Models::new([&config.model].into_iter().chain(&config.models), config.loaded_models)?);
-        let metrics = Arc::new(Metrics::default());
+    /// The same with engines of another make: [`decode_request`](super::decode_request) says what they are asked for.
+    pub fn with_engines(config: &Config, engine: impl Fn(&Parts) -> Box<dyn Engine>) -> error::Result<Self> {
+        let names = [&config.model].into_iter().chain(&config.models);
+        let parts = Parts {
+            devices: Arc::new(Devices::find(config.device)?),
+            models: Arc::new(Models::new(names, config.loaded_models)?),
+            metrics: Arc::default(),
+        };
         let store = Arc::new(SqliteStore::open(&config.data)?);
         let options = Options { capacity: config.capacity, retention: config.retention.clone() };
-        let parts = (Arc::clone(&models), Arc::clone(&devices), Arc::clone(&metrics));
-        let jobs = Jobs::start(store, engines(&parts), &options)?;
-        Ok(Self(Arc::new(Inner { jobs, models, devices, metrics, latest: Mutex::default() })))
+        let jobs = Jobs::start(store, (0..config.engines).map(|_| engine(&parts)).collect(), &options)?;
+        Ok(Self(Arc::new(Inner { jobs, parts, latest: Mutex::default() })))
     }
 
     /// What the server counts.
     pub fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.0.metrics)
+        Arc::clone(&self.0.parts.metrics)
     }
 
     /// Stops as [`Jobs::shutdown`] does; blocks meanwhile.
@@ -78,9 +85,6 @@ impl Studio {
         tokio::task::spawn_blocking(move || work(&inner)).await.map_err(Error::internal)?
     }
 }
-
-/// What engines share.
-pub type Parts = (Arc<Models>, Arc<Devices>, Arc<Metrics>);
 
 #[async_trait]
 impl Service for Studio {
@@ -193,7 +197,7 @@ impl Service for Studio {
     }
 
     async fn devices(&self) -> Result<Vec<Device>> {
-        Ok(self.0.devices.list())
+        Ok(self.0.parts.devices.list())
     }
 
     async fn select_device(&self, choice: DeviceChoice) -> Result<Device> {
@@ -201,7 +205,7 @@ impl Service for Studio {
         if self.0.in_progress(*latest)? {
             return Err(Error::RunInProgress);
         }
-        self.0.devices.select(choice)
+        self.0.parts.devices.select(choice)
     }
 
     async fn health(&self) -> Health {
@@ -216,7 +220,7 @@ impl Service for Studio {
     async fn metrics(&self) -> Result<String> {
         self.blocking(|inner| {
             let counts = inner.jobs.counts().map_err(refused)?;
-            inner.metrics.text(counts).map_err(Error::internal)
+            inner.parts.metrics.text(counts).map_err(Error::internal)
         })
         .await
     }
@@ -229,7 +233,7 @@ impl Service for Studio {
 impl Inner {
     /// Checks what the contract cannot know, and queues.
     fn submit(&self, mut request: ImageRequest, priority: Priority) -> Result<Task> {
-        let model = self.models.name(request.model.as_deref());
+        let model = self.parts.models.name(request.model.as_deref());
         let unknown = || Error::ModelNotFound { model: request.model.clone().unwrap_or_default() };
         request.model = Some(model.ok_or_else(unknown)?.to_owned());
         check(&request)?;

@@ -24,6 +24,7 @@ pub(super) struct Plan {
     pub(super) name: String,
     pub(super) place: Place,
     pub(super) load: LoadOptions,
+    pub(super) vae: Option<Vae>,
     pub(super) request: Request,
     pub(super) output: Output,
     pub(super) quality: Option<u8>,
@@ -57,7 +58,7 @@ impl Plan {
         let place = names::resolve(&name)?;
         let vae = args.model.vae.or(reused.vae());
         let quality = args.output.quality.or(reused.quality()).filter(|_| output.format() == Format::Jpeg);
-        Ok(Self { name, place, load: load_options(args, vae), request, output, quality })
+        Ok(Self { name, place, load: load_options(args, vae), vae, request, output, quality })
     }
 }
 
