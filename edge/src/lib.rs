@@ -20,7 +20,8 @@ async fn handle(request: Request) -> impl IntoResponse {
     // An instance serves many requests one after the other: the routes are built once.
     static ROUTER: OnceLock<axum::Router> = OnceLock::new();
     let router = ROUTER.get_or_init(|| router(Arc::new(Studio), settings())).clone();
-    let body = |body: spin_sdk::http::Body| Body::from_stream(SendWrapper::new(body.stream().map_err(|e| e.to_string())));
+    let body =
+        |body: spin_sdk::http::Body| Body::from_stream(SendWrapper::new(body.stream().map_err(|e| e.to_string())));
     router.oneshot(request.map(body)).await
 }
 

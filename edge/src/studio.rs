@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{
-    ByteStream, Device, DeviceChoice, Health, Image, ImageFilter, ImageRequest, Page, Priority, ProgressStream, Result, Run,
-    Service, Task, TaskFilter, TaskSelection, WatchOptions,
+    ByteStream, Device, DeviceChoice, Health, Image, ImageFilter, ImageRequest, Page, Priority, ProgressStream, Result,
+    Run, Service, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::wit::Convert;
 use futures_util::StreamExt;
