@@ -26,3 +26,13 @@ pub(crate) fn edge() -> Result<()> {
     }
     Ok(())
 }
+
+/// Formatting and lints of the edge workspace, which is for WASI alone.
+pub(crate) fn lint() -> Result<()> {
+    let manifest = root().join("edge").join("Cargo.toml");
+    cargo(["fmt", "--all", "--check", "--manifest-path"]).arg(&manifest).run()?;
+    cargo(["clippy", "--package", "easel-edge", "--package", "easel-remote", "--target", WASI, "--manifest-path"])
+        .arg(&manifest)
+        .args(["--", "-D", "warnings"])
+        .run()
+}
