@@ -3,7 +3,8 @@
 use anyhow::Result;
 use axum::Router;
 use bytes::Bytes;
-use easel_host::serve::{Config, Studio, decode_request, router};
+use easel_contract::service::ImageRequest;
+use easel_host::serve::{Config, Studio, router};
 use easel_inference::pipeline::{EncodeOptions, Image, ImageFormat};
 use easel_inference::tensor::DeviceKind;
 use easel_jobs::{Engine, EngineError, Job, NewPicture, Progress};
@@ -21,7 +22,7 @@ struct Slow;
 impl Engine for Slow {
     fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError> {
         let failed = |error: &dyn std::fmt::Display| EngineError::Failed(error.to_string());
-        let request = decode_request(job.request()).map_err(|error| failed(&error))?;
+        let request: ImageRequest = serde_json::from_slice(job.request()).map_err(|error| failed(&error))?;
         let steps = request.steps.unwrap_or(20) * request.count;
         for step in 1..=steps {
             if job.should_stop() {

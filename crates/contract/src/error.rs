@@ -4,13 +4,14 @@ use crate::service::Status;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The header that carries an error's stable code.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-easel-error");
 
 /// Everything that can go wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// A field is missing, of the wrong type or out of range.
     #[error("{field}: {message}")]
@@ -129,7 +130,7 @@ pub enum Error {
 }
 
 /// Where in a request a field is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// In the JSON body.
     Body,

@@ -95,17 +95,37 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A number in the path under the name `id`.
-pub(crate) struct Id(pub(crate) u64);
+/// The id of a task in the path.
+pub(crate) struct TaskId(pub(crate) String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Id {
+impl<S: Send + Sync> FromRequestParts<S> for TaskId {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let error = |message: String| Error::InvalidField { place: Place::Path, field: "id".into(), message };
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|e| error(e.body_text()))?;
-        text.parse().map(Self).map_err(|_| error(format!("{text:?} is not the number of a picture")))
+        segment(parts, state, "task_id").await.map(Self)
     }
+}
+
+/// The number of a picture in the path.
+pub(crate) struct ImageId(pub(crate) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for ImageId {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let text = segment(parts, state, "id").await?;
+        text.parse().map(Self).map_err(|_| in_path("id", format!("{text:?} is not the number of a picture")))
+    }
+}
+
+/// The one variable part of the path.
+async fn segment<S: Send + Sync>(parts: &mut Parts, state: &S, field: &str) -> Result<String, Error> {
+    let segment = Path::<String>::from_request_parts(parts, state).await;
+    segment.map(|Path(text)| text).map_err(|rejection| in_path(field, rejection.body_text()))
+}
+
+fn in_path(field: &str, message: String) -> Error {
+    Error::InvalidField { place: Place::Path, field: field.to_owned(), message }
 }
 
 /// A value as `T`; the error names the field by its path.

@@ -14,8 +14,10 @@ mod range;
 pub mod service;
 mod settings;
 mod site;
+pub mod studio;
 mod task;
 mod wire;
+pub mod wit;
 
 pub use error::{ERROR_CODE, Error, Place};
 pub use service::Service;

@@ -1,12 +1,13 @@
 //! What the interface needs of the world: the `Service` trait and the plain types it speaks in.
 //!
-//! Nothing here is wire format. A host implements the trait over its queue, the edge component over an imported WIT
+//! Nothing here is the wire format of a public route ([`crate::studio`] carries these types as they are). A host implements the trait over its queue, the edge component over an imported WIT
 //! interface, the browser over its worker.
 
 use crate::Error;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
@@ -111,7 +112,7 @@ pub trait Service: Send + Sync + 'static {
 }
 
 /// A request for pictures. What is `None` is the model's own choice.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImageRequest {
     /// What to draw.
     pub prompt: String,
@@ -138,16 +139,17 @@ pub struct ImageRequest {
 }
 
 /// A picture to start from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InitImage {
     /// An encoded PNG, JPEG or WebP.
+    #[serde(with = "crate::wire::base64_bytes")]
     pub bytes: Bytes,
     /// How far to go from it, 0 (not at all) to 1 (all the way).
     pub strength: f64,
 }
 
 /// Which waiting task goes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Priority {
     /// After all others.
     Low,
@@ -159,7 +161,7 @@ pub enum Priority {
 }
 
 /// Where a task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// In the queue.
     Pending,
@@ -195,7 +197,7 @@ impl Status {
 }
 
 /// One request in the queue, at work or done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// A UUID.
     pub id: String,
@@ -224,7 +226,7 @@ pub struct Task {
 }
 
 /// The latest run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Its task.
     pub task: Task,
@@ -233,7 +235,7 @@ pub struct Run {
 }
 
 /// One report on a task.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Its number within the task, growing.
     pub sequence: u64,
@@ -244,13 +246,14 @@ pub struct Progress {
     /// Denoising steps in all; 0 while unknown.
     pub steps: u32,
     /// The picture so far as a small JPEG.
+    #[serde(with = "crate::wire::base64_option")]
     pub preview: Option<Bytes>,
     /// Why the task failed.
     pub error: Option<String>,
 }
 
 /// How a task is watched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchOptions {
     /// The last report that the watcher has seen.
     pub after: Option<u64>,
@@ -259,7 +262,7 @@ pub struct WatchOptions {
 }
 
 /// A part of a longer list.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// How long the whole list is.
     pub total: u64,
@@ -268,7 +271,7 @@ pub struct Page<T> {
 }
 
 /// Which part of a list; pages begin with 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paging {
     /// Which page.
     pub page: u32,
@@ -277,7 +280,7 @@ pub struct Paging {
 }
 
 /// Which tasks to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFilter {
     /// Only those that stand so.
     pub status: Option<Status>,
@@ -286,7 +289,7 @@ pub struct TaskFilter {
 }
 
 /// Which tasks to delete: those that fit everything that is given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSelection {
     /// Only these.
     pub ids: Option<Vec<String>>,
@@ -295,7 +298,7 @@ pub struct TaskSelection {
 }
 
 /// Which pictures to list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFilter {
     /// Only those of this task.
     pub task_id: Option<String>,
@@ -304,7 +307,7 @@ pub struct ImageFilter {
 }
 
 /// What is known about a stored PNG.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     /// Its number, growing.
     pub id: u64,
@@ -323,7 +326,7 @@ pub struct Image {
 }
 
 /// A device to compute on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// A short name, as `cpu` or `cuda:0`.
     pub id: String,
@@ -338,7 +341,7 @@ pub struct Device {
 }
 
 /// What kind of device it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceKind {
     /// The processor.
     Cpu,
@@ -358,7 +361,7 @@ impl DeviceKind {
 }
 
 /// Which device a client wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceChoice {
     /// The best there is.
     Auto,
@@ -366,8 +369,14 @@ pub enum DeviceChoice {
     Kind(DeviceKind),
 }
 
+impl From<Option<DeviceKind>> for DeviceChoice {
+    fn from(kind: Option<DeviceKind>) -> Self {
+        kind.map_or(Self::Auto, Self::Kind)
+    }
+}
+
 /// Whether every part works.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// Each part with what is wrong with it; `None` if nothing is.
     pub checks: Vec<(String, Option<String>)>,

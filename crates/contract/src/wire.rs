@@ -49,6 +49,39 @@ pub(crate) async fn image_base64(service: &dyn Service, image: &Image) -> Result
     bytes.try_fold(whole, append).await.map(base64)
 }
 
+/// Bytes inside JSON, for serde.
+pub(crate) mod base64_bytes {
+    use super::{base64, from_base64};
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&base64(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        from_base64(&text).map(Bytes::from).ok_or_else(|| D::Error::custom("not base64"))
+    }
+}
+
+/// Bytes inside JSON that may be missing, for serde.
+pub(crate) mod base64_option {
+    use super::{base64, from_base64};
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_ref().map(base64).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let decode = |text: String| from_base64(&text).map(Bytes::from).ok_or_else(|| D::Error::custom("not base64"));
+        text.map(decode).transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! The queue's engine over the inference pipeline: a request in, encoded pictures out.
 
-use super::{Metrics, Parts, decode_request};
+use super::{Metrics, Parts};
 use crate::model::{self, Engine as Model};
 use bytes::Bytes;
 use easel_contract::service::ImageRequest;
@@ -24,7 +24,7 @@ impl Painter {
 
     fn draw(&self, job: &Job<'_>) -> Result<Vec<NewPicture>, Failure> {
         let Parts { models, devices, metrics } = &self.0;
-        let asked = decode_request(job.request()).map_err(|error| Failure::Request(error.to_string()))?;
+        let asked: ImageRequest = serde_json::from_slice(job.request())?;
         let name = asked.model.clone().unwrap_or_default();
         let cancel = CancelToken::default();
         let mut report = Report { job, cancel: cancel.clone(), began: Instant::now(), metrics };
@@ -48,7 +48,7 @@ impl Engine for Painter {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("the request was queued by another version: {0}")]
-    Request(String),
+    Request(#[from] serde_json::Error),
     #[error(transparent)]
     Model(#[from] model::Error),
 }

@@ -16,7 +16,6 @@ mod engine;
 mod error;
 mod metrics;
 mod models;
-mod row;
 mod server;
 mod studio;
 
@@ -26,6 +25,5 @@ pub use engine::Painter;
 pub use error::{Error, Result};
 pub use metrics::Metrics;
 pub use models::Models;
-pub use row::{decode_request, encode_request};
 pub use server::{Server, router};
 pub use studio::{Parts, Studio};

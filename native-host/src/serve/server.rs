@@ -26,7 +26,8 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// The contract's router over a service, with what every deployment adds.
 pub fn router(service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
     let settings = Settings { origins: config.origins.clone(), body_limit: config.body_limit, ..Settings::default() };
-    easel_contract::router(service, settings)
+    easel_contract::router(Arc::clone(&service), settings)
+        .merge(easel_contract::studio::router(service))
         .layer(RequestBodyTimeoutLayer::new(config.timeouts.body))
         .layer(CatchPanicLayer::new())
         .layer(from_fn_with_state(metrics, observe))

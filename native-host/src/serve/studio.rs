@@ -1,6 +1,6 @@
 //! The contract's service over the queue.
 
-use super::{Config, Devices, Metrics, Models, Painter, encode_request, error};
+use super::{Config, Devices, Metrics, Models, Painter, error};
 use async_trait::async_trait;
 use easel_contract::service::{
     ByteStream, Device, DeviceChoice, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, Progress,
@@ -55,7 +55,7 @@ impl Studio {
         Self::with_engines(config, |parts| Box::new(Painter::new(parts.clone())))
     }
 
-    /// The same with engines of another make: [`decode_request`](super::decode_request) says what they are asked for.
+    /// The same with engines of another make. What a task asks them for is an [`ImageRequest`] as JSON.
     pub fn with_engines(config: &Config, engine: impl Fn(&Parts) -> Box<dyn Engine>) -> error::Result<Self> {
         let names = [&config.model].into_iter().chain(&config.models);
         let parts = Parts {
@@ -244,7 +244,7 @@ impl Inner {
         };
         request.seed = Some(seed);
         let prompt = request.prompt.clone();
-        let row = encode_request(request).map_err(Error::internal)?;
+        let row = serde_json::to_vec(&request).map_err(Error::internal)?;
         let task = self.jobs.submit(&NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed });
         self.task(task.map_err(refused)?)
     }

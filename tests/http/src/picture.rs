@@ -7,7 +7,7 @@ pub(crate) fn stub(width: u32, height: u32, parameters: &str) -> Result<Vec<u8>>
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
-    encoder.add_text_chunk("parameters".into(), parameters.into())?;
+    encoder.add_itxt_chunk("parameters".into(), parameters.into())?;
     let pixels = [0, 100, 200].repeat((width * height) as usize);
     encoder.write_header()?.write_image_data(&pixels)?;
     Ok(bytes)

@@ -1,10 +1,10 @@
 //! Watching a task by server-sent events (WHATWG HTML, section 9.2).
 
-use crate::extract::Query;
+use crate::extract::{Query, TaskId};
 use crate::field::StatusName;
 use crate::service::{Progress, Result, Service, Status, WatchOptions};
 use crate::{App, Error, wire};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
@@ -83,7 +83,7 @@ struct Unknown {
     responses((status = 200, content_type = "text/event-stream", body = ProgressEvent)))]
 pub(crate) async fn generate_stream(
     State(app): State<App>,
-    Path(task_id): Path<String>,
+    TaskId(task_id): TaskId,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {

@@ -1,7 +1,7 @@
 //! Stored pictures.
 
 use super::{PageNumber, TaskError, paging};
-use crate::extract::{Id, Query};
+use crate::extract::{ImageId, Query};
 use crate::field::{Integer, Name};
 use crate::service::{ImageFilter, Result};
 use crate::{App, range, wire};
@@ -72,7 +72,7 @@ pub(crate) async fn images(State(app): State<App>, Query(query): Query<ImagesQue
                headers(("etag" = String), ("x-easel-seed" = u64, description = "the seed of the noise"))),
               (status = 206, content_type = "image/png", body = Vec<u8>), (status = 304), (status = 404, body = TaskError),
               (status = 416, body = TaskError), (status = 422, body = TaskError)))]
-pub(crate) async fn image(State(app): State<App>, Id(id): Id, headers: HeaderMap) -> Result<Response> {
+pub(crate) async fn image(State(app): State<App>, ImageId(id): ImageId, headers: HeaderMap) -> Result<Response> {
     let image = app.service.image(id).await?;
     range::respond(&*app.service, &image, &headers).await
 }
@@ -89,7 +89,7 @@ pub(crate) struct ImageDeleted {
 /// Delete a picture.
 #[utoipa::path(delete, path = "/images/{id}", tag = "task", params(("id" = u64, Path)),
     responses((status = 200, body = ImageDeleted), (status = 404, body = TaskError), (status = 422, body = TaskError)))]
-pub(crate) async fn delete_image(State(app): State<App>, Id(id): Id) -> Result<Json<ImageDeleted>> {
+pub(crate) async fn delete_image(State(app): State<App>, ImageId(id): ImageId) -> Result<Json<ImageDeleted>> {
     app.service.delete_image(id).await?;
     Ok(Json(ImageDeleted { status: "success", message: "Image deleted successfully", id }))
 }

@@ -1,12 +1,12 @@
 //! Looking at tasks, cancelling and deleting them.
 
 use super::{PageNumber, TaskError, paging};
-use crate::extract::{JsonBody, OptionalJsonBody, Query};
+use crate::extract::{JsonBody, OptionalJsonBody, Query, TaskId};
 use crate::field::{Integer, Name, StatusName};
 use crate::service::{Result, Status, Task, TaskFilter, TaskSelection};
 use crate::{App, Error, wire};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
@@ -40,7 +40,7 @@ pub(crate) struct TaskReport {
 /// Where a task stands.
 #[utoipa::path(get, path = "/status/{task_id}", tag = "task", params(("task_id" = String, Path)),
     responses((status = 200, body = TaskReport), (status = 404, body = TaskError)))]
-pub(crate) async fn status(State(app): State<App>, Path(task_id): Path<String>) -> Result<Json<TaskReport>> {
+pub(crate) async fn status(State(app): State<App>, TaskId(task_id): TaskId) -> Result<Json<TaskReport>> {
     let task = app.service.task(&task_id).await?;
     Ok(Json(TaskReport {
         progress: wire::percent(task.status, task.step, task.steps),
