@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
-use easel_host::component::{Host, Limits};
+use easel_host::component::{Limits, Program};
 use easel_host::serve::{Config, Studio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn main() -> Result<()> {
     // What draws: the engine with its queue, in a folder of its own. Any `easel_contract::Service` would do.
     let folder = tempfile::tempdir()?;
     let studio = Studio::open(&Config { data: folder.path().to_owned(), ..Config::default() })?;
-    let plugin = Host::new(&component, Arc::new(studio.clone()), Vec::new(), Limits::default())?;
+    let plugin = Program::compile(&component, Limits::default())?.host(Arc::new(studio.clone()), Vec::new());
 
     let order = r#"{"prompt":"a red apple","W":128,"H":128,"ddim_steps":8,"seed":7}"#;
     let request = Request::post("/imagine").header(header::CONTENT_TYPE, "application/json");

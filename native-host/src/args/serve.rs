@@ -8,9 +8,9 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  easel serve
-  easel serve --listen 0.0.0.0:8100 --model sdxl-turbo --data /var/lib/easel
-  easel serve --config easel.toml
+  easel serve --native
+  easel serve --component easel_edge.wasm --listen 0.0.0.0:8100 --model sdxl-turbo --data /var/lib/easel
+  easel serve --native --config easel.toml
 
 The configuration file is TOML. Its lines are named after the options, with underscores, and further: models (a list that
 requests may name), loaded_models, header_timeout, body_timeout (seconds). Options and environment override it.")]
@@ -33,6 +33,9 @@ pub(crate) struct ServeArgs {
     /// Serve the routes from this program itself, without the component
     #[arg(long)]
     pub(crate) native: bool,
+    /// The component that serves the routes, as `cargo xtask edge` builds it
+    #[arg(long, value_name = "FILE", env = "EASEL_COMPONENT", hide_env_values = true, conflicts_with = "native")]
+    pub(crate) component: Option<PathBuf>,
     /// The most tasks that may wait [default: 1000]
     #[arg(long, value_name = "N")]
     pub(crate) capacity: Option<usize>,

@@ -3,7 +3,8 @@
 use crate::args::{LogFormat, ServeArgs};
 use crate::exit::Usage;
 use crate::terminal::note;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use axum::Router;
 use easel_host::names;
 use easel_host::serve::{Config, Server, Studio, Unset, router};
 use std::io::IsTerminal;
@@ -12,17 +13,17 @@ use tracing_subscriber::EnvFilter;
 
 /// Serves until the process is told to stop.
 pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
-    if !args.native {
-        let message = "this binary has no component inside: start it with --native";
-        return Err(Usage(message.into()).into());
-    }
+    let component = component(args)?;
     let config = configuration(args)?;
     log(args.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     runtime.block_on(async {
         let server = Server::bind(&config).await?;
         let studio = Studio::open(&config)?;
-        let router = router(Arc::new(studio.clone()), studio.metrics(), &config);
+        let router = match &component {
+            Some(component) => component_routes(component, &studio, &config)?,
+            None => router(Arc::new(studio.clone()), studio.metrics(), &config),
+        };
         let address = server.address().unwrap_or(config.listen);
         tracing::info!(%address, model = config.model, data = %config.data.display(), "listening");
         // For people and for scripts that asked for port 0.
@@ -31,6 +32,35 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// The bytes of the component that serves, unless the program itself does.
+fn component(args: &ServeArgs) -> Result<Option<Vec<u8>>> {
+    if args.native {
+        return Ok(None);
+    }
+    let missing =
+        "no component in this binary: start it with --component FILE (`cargo xtask edge` builds one) or --native";
+    let path = args.component.as_ref().ok_or_else(|| Usage(missing.into()))?;
+    std::fs::read(path).with_context(|| path.display().to_string()).map(Some)
+}
+
+/// The routes, answered by a component that asks the studio.
+#[cfg(feature = "component")]
+fn component_routes(component: &[u8], studio: &Studio, config: &Config) -> Result<Router> {
+    use easel_host::component::{Limits, Program};
+    use easel_host::serve::{component_router, environment};
+    // wasmtime's errors have causes, which belong on the line.
+    let program = Program::compile(component, Limits::default());
+    let program = program.map_err(|error| anyhow!("the component cannot be used: {error:#}"))?;
+    let host = program.host(Arc::new(studio.clone()), environment(config));
+    Ok(component_router(host, Arc::new(studio.clone()), studio.metrics(), config))
+}
+
+/// This binary cannot run components.
+#[cfg(not(feature = "component"))]
+fn component_routes(_component: &[u8], _studio: &Studio, _config: &Config) -> Result<Router> {
+    Err(anyhow!("this build cannot run components (cargo feature `component`): start it with --native"))
 }
 
 /// The file's settings, and over them those of options and environment.

@@ -23,19 +23,17 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-/// A component that answers HTTP requests: a handle, cheaply cloned.
-#[derive(Clone)]
-pub struct Host(ProxyHandler<Pool>);
+/// A component, compiled and linked.
+pub struct Program {
+    engine: Engine,
+    instance: ServicePre<State>,
+    limits: Limits,
+}
 
-impl Host {
-    /// Compiles a component (its bytes, or its text) and links it to a service. `environment` is all that it sees of this
-    /// process. Fails if it is no component, imports anything but WASI and the studio, or answers no HTTP requests.
-    pub fn new(
-        component: &[u8],
-        service: Arc<dyn Service>,
-        environment: Vec<(String, String)>,
-        limits: Limits,
-    ) -> Result<Self> {
+impl Program {
+    /// Compiles a component, from its bytes or its text. Fails if it is none, imports anything but WASI and the studio, or
+    /// answers no HTTP requests.
+    pub fn compile(component: &[u8], limits: Limits) -> Result<Self> {
         let engine = Engine::new(&limits.pooling()).or_else(|error| {
             tracing::warn!(%error, "no pool of instances: each is allocated when it is needed");
             Engine::new(&Limits::on_demand())
@@ -46,11 +44,24 @@ impl Host {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
         studio::add_to_linker(&mut linker)?;
-        let instance = ProxyPre::P3(ServicePre::new(linker.instantiate_pre(&component)?)?);
+        let instance = ServicePre::new(linker.instantiate_pre(&component)?)?;
         tick(&engine)?;
-        Ok(Self(ProxyHandler::new(Pool { engine, instance, service, environment, limits })))
+        Ok(Self { engine, instance, limits })
     }
 
+    /// A host whose instances ask this service. `environment` is all that they see of this process.
+    pub fn host(&self, service: Arc<dyn Service>, environment: Vec<(String, String)>) -> Host {
+        let (engine, limits) = (self.engine.clone(), self.limits);
+        let instance = ProxyPre::P3(self.instance.clone());
+        Host(ProxyHandler::new(Pool { engine, instance, service, environment, limits }))
+    }
+}
+
+/// A component that answers HTTP requests: a handle, cheaply cloned.
+#[derive(Clone)]
+pub struct Host(ProxyHandler<Pool>);
+
+impl Host {
     /// Asks the component. What is its fault is answered with a status from 500 on and goes to the log.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let request = request.map(|body| body.map_err(unreadable).boxed_unsync());

@@ -4,7 +4,8 @@
 //! `easel:image/studio`, answered by any [`Service`](easel_contract::Service): a [`Studio`](crate::serve::Studio), or an
 //! implementation of the application's. The version of wasmtime is part of this interface, so it is exported.
 //!
-//! [`Host`] is the whole of it: a component with limits, asked by HTTP requests. `examples/plugin.rs` uses it.
+//! [`Program`] and [`Host`] are the whole of it: a component with limits, asked by HTTP requests. `examples/plugin.rs` uses
+//! them.
 
 mod host;
 mod limits;
@@ -12,7 +13,7 @@ mod state;
 mod streams;
 mod studio;
 
-pub use host::Host;
+pub use host::{Host, Program};
 pub use limits::Limits;
 pub use studio::{StudioView, add_to_linker};
 pub use wasmtime;

@@ -26,4 +26,6 @@ pub use error::{Error, Result};
 pub use metrics::Metrics;
 pub use models::Models;
 pub use server::{Server, router};
+#[cfg(feature = "component")]
+pub use server::{component_router, environment};
 pub use studio::{Parts, Studio};

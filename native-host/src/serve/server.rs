@@ -26,7 +26,41 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// The contract's router over a service, with what every deployment adds.
 pub fn router(service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
     let settings = Settings { origins: config.origins.clone(), body_limit: config.body_limit, ..Settings::default() };
-    easel_contract::router(Arc::clone(&service), settings)
+    finished(easel_contract::router(Arc::clone(&service), settings), service, metrics, config)
+}
+
+/// The same routes, answered by a component; [`environment`] is for it.
+#[cfg(feature = "component")]
+pub fn component_router(
+    component: crate::component::Host,
+    service: Arc<dyn Service>,
+    metrics: Arc<Metrics>,
+    config: &Config,
+) -> Router {
+    let ask = async move |request: Request| component.answer(request).await;
+    finished(Router::new().fallback(ask), service, metrics, config)
+}
+
+/// What the edge component is told of a configuration.
+#[cfg(feature = "component")]
+pub fn environment(config: &Config) -> Vec<(String, String)> {
+    let set = |name: &str, value: String| (name.to_owned(), value);
+    vec![set("EASEL_ORIGINS", origins(&config.origins)), set("EASEL_BODY_LIMIT", config.body_limit.to_string())]
+}
+
+/// As `EASEL_ORIGINS` has it.
+#[cfg(feature = "component")]
+fn origins(origins: &easel_contract::Origins) -> String {
+    match origins {
+        easel_contract::Origins::Localhost => "localhost".into(),
+        easel_contract::Origins::Any => "*".into(),
+        easel_contract::Origins::List(list) => list.join(","),
+    }
+}
+
+/// Adds the route for components on other hosts, and what every request is subject to.
+fn finished(routes: Router, service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
+    routes
         .merge(easel_contract::studio::router(service))
         .layer(RequestBodyTimeoutLayer::new(config.timeouts.body))
         .layer(CatchPanicLayer::new())
