@@ -31,7 +31,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles a component, from its bytes or its text. Fails if it is none, imports anything but WASI and the studio, or
+    /// Compiles a component. Fails if it is none, imports anything but WASI and the studio, or
     /// answers no HTTP requests.
     pub fn compile(component: &[u8], limits: Limits) -> Result<Self> {
         let engine = Engine::new(&limits.pooling()).or_else(|error| {
