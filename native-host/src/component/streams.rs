@@ -6,7 +6,6 @@ use bytes::Bytes;
 use easel_contract::service::{ByteStream, ProgressStream};
 use easel_contract::wit::Convert;
 use futures_util::StreamExt;
-use std::io::Cursor;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use wasmtime::component::{Destination, StreamProducer, StreamResult};
@@ -39,7 +38,7 @@ pub(super) struct Pieces(pub(super) ByteStream);
 
 impl<D: 'static> StreamProducer<D> for Pieces {
     type Item = u8;
-    type Buffer = Cursor<Bytes>;
+    type Buffer = Bytes;
 
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
@@ -59,7 +58,7 @@ impl<D: 'static> StreamProducer<D> for Pieces {
                 None
             }
         });
-        produced(polled, finish, |bytes| destination.set_buffer(Cursor::new(bytes)))
+        produced(polled, finish, |bytes| destination.set_buffer(bytes))
     }
 }
 
