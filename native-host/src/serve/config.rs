@@ -120,7 +120,7 @@ impl Unset {
         let failed = |reason| Error::ReadConfig { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(failed)?;
         toml::from_str(&text).map_err(|error: toml::de::Error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
             Error::ParseConfig {
                 path: path.to_owned(),

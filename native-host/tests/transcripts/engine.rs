@@ -20,7 +20,7 @@ impl Engine for Slow {
             }
             std::thread::sleep(Duration::from_millis(10));
             if request.prompt.contains("please fail") {
-                return Err(EngineError::Failed("the prompt asked for it".into()));
+                return Err(EngineError::Failed("asked to fail".into()));
             }
             let preview = job.wants_previews().then(|| Bytes::from_static(b"\xff\xd8\xff"));
             job.report(Progress { step, steps }, preview);
