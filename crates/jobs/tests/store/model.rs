@@ -92,7 +92,8 @@ impl Pair {
     fn submit(&mut self, priority: Priority) {
         let new = NewTask { prompt: "a cat".into(), request: vec![1, 2, 3], priority, seed: 1 << 63 };
         let submitted = self.store().submit(&new, CAPACITY);
-        if self.with(Status::Pending).count() == CAPACITY {
+        // More may wait than may be added to: a task that goes back to the queue is never refused.
+        if self.with(Status::Pending).count() >= CAPACITY {
             return assert!(matches!(submitted, Err(Error::QueueFull { capacity: CAPACITY })));
         }
         let (id, status) = (submitted.unwrap().id, Status::Pending);
@@ -207,7 +208,7 @@ fn picture() -> NewPicture {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_store_does_what_the_model_does(steps in proptest::collection::vec(step(), 1..40)) {
         let folder = TempDir::new().unwrap();
