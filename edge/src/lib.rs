@@ -1,6 +1,7 @@
-//! Easel's HTTP interface as a WebAssembly component: the router of `easel-contract` over the imported `easel:image/studio`.
+//! Easel's HTTP interface as a WebAssembly component: `easel-contract`'s router over the imported `easel:image/studio`.
 //!
-//! Who makes the pictures is the deployment's choice: a host that links the interface, or a component composed with this one.
+//! Who makes the pictures is the deployment's choice: a host that links the interface, or a component composed with
+//! this one.
 
 mod studio;
 

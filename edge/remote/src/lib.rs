@@ -1,4 +1,5 @@
-//! A component that stands in for an Easel host by calling one over HTTP. `EASEL_URL` in its environment says where it is.
+//! A component that stands in for an Easel host by calling one over HTTP. `EASEL_URL` in its environment says where it
+//! is.
 
 mod client;
 
