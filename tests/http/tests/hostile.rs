@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use easel_contract::router;
-use easel_transcripts::{MemoryService, all};
+use easel_transcripts::{MemoryService, Setup};
 use http::{Request, header};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -52,7 +52,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 fn status(request: Request<Body>) -> Option<u16> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let setup = all().unwrap().remove(0).setup;
+        let setup = Setup::default();
         let router = router(MemoryService::start(&setup), MemoryService::settings(&setup));
         let answer = tokio::time::timeout(std::time::Duration::from_secs(60), router.oneshot(request)).await;
         answer.ok().map(|answer| answer.unwrap().status().as_u16())
