@@ -70,7 +70,7 @@ async fn a_race_with_completion_has_one_winner() {
     for round in 0..60 {
         let id = theatre.submit("1");
         let mut watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
-        std::thread::sleep(Duration::from_micros(round * 100));
+        std::thread::sleep(Duration::from_micros(round * 400));
         let cancelled = theatre.jobs.cancel(id);
         let mut last = None;
         while let Some(event) = watcher.next().await {
