@@ -2,6 +2,7 @@
 
 mod checks;
 mod command;
+mod edge;
 mod setup;
 
 use anyhow::{Result, bail};
@@ -15,6 +16,7 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   lint             only formatting and lints, native and wasm32
   golden [--device NAME] [--float f32|f16] [DIR]
                    compare every case of a reference folder (default: tests/golden) with Easel's own numbers
+  edge             build the edge component, the provider for foreign hosts, and both composed into one file
   bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
   fuzz TARGET [S]  run a fuzz target for S seconds (default 600); needs a nightly toolchain and cargo-fuzz
   ci               what continuous integration runs: the same as test";
@@ -34,6 +36,7 @@ fn run() -> Result<()> {
         Some("test" | "ci") => checks::test(),
         Some("lint") => checks::lint(),
         Some("golden") => checks::golden(rest),
+        Some("edge") => edge::edge(),
         Some("bench") => bench(rest),
         Some("fuzz") => fuzz(rest),
         None | Some("help" | "--help" | "-h") => {

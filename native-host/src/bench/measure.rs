@@ -2,9 +2,9 @@
 
 use super::{Architecture, Kind, Measurement, median, peak_bytes};
 use crate::args::{BenchArgs, DtypeArg};
-use crate::model::{Engine, LoadOptions, open_device};
 use anyhow::{Result, ensure};
 use easel_host::embedded;
+use easel_host::model::{Engine, LoadOptions, open_device};
 use easel_host::names::Place;
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
 use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};

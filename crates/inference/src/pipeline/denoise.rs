@@ -54,7 +54,8 @@ impl Pipeline {
             }
             run.watcher.tensor(Probe::Latents(call - first_call), &latents);
             let step = share.done + call - first_call + 1;
-            let shown = request.preview_every > 0 && step.is_multiple_of(request.preview_every);
+            let due = request.preview_every > 0 && step.is_multiple_of(request.preview_every);
+            let shown = due && run.watcher.wants_preview();
             let seen = if shown { Some(self.preview(&latents).await?) } else { None };
             run.progress(Phase::Denoise, step, share.of, seen);
         }
