@@ -2,7 +2,9 @@
 
 mod checks;
 mod command;
+mod e2e;
 mod setup;
+mod web;
 
 use anyhow::{Result, bail};
 use command::cargo;
@@ -15,6 +17,8 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   lint             only formatting and lints, native and wasm32
   golden [DIR]     compare every case of a reference folder (default: tests/golden) with Easel's own numbers
   bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
+  web              build the static site into web/dist and report its size
+  e2e              build the site and test it in headless Chromium (needs Node and Chromium)
   fuzz TARGET [S]  run a fuzz target for S seconds (default 600); needs a nightly toolchain and cargo-fuzz
   ci               what continuous integration runs: the same as test";
 
@@ -34,6 +38,8 @@ fn run() -> Result<()> {
         Some("lint") => checks::lint(),
         Some("golden") => checks::golden(rest),
         Some("bench") => bench(rest),
+        Some("web") => web::web(),
+        Some("e2e") => e2e::e2e(rest),
         Some("fuzz") => fuzz(rest),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");

@@ -37,7 +37,7 @@ impl Pipeline {
         run.watcher.tensor(Probe::Timesteps, &Tensor::from_vec(told, &[count], &self.device)?);
         run.watcher.tensor(Probe::InitialLatents, &latents);
         for call in first_call..timesteps.len() {
-            run.cancel.check()?;
+            run.pause().await?;
             let scaled = sampler.scale_model_input(call, &latents)?;
             let prediction = self.predict(&scaled, timesteps[call], conditioning, &inpaint, settings.guided)?;
             run.watcher.tensor(Probe::NoisePrediction(call - first_call), &prediction);
