@@ -10,6 +10,7 @@ use super::source::Source;
 use super::view::{StoredType, TensorView};
 use crate::weights::Weights;
 use crate::{DType, Device, Error, Result, Tensor};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -93,7 +94,7 @@ async fn load_group(
 ) -> Result<()> {
     let start = group.iter().map(|job| job.view.range().start).min().unwrap_or(0);
     let end = group.iter().map(|job| job.view.range().end).max().unwrap_or(start);
-    let whole = if end - start <= PIECE { Some(source.read(start..end).await?) } else { None };
+    let whole = if end - start <= PIECE { Some(read_exact(source, start..end).await?) } else { None };
     for job in group {
         let mut decoder = Decoder::new(job.name, job.view.dtype(), job.to, job.view.shape());
         let range = job.view.range();
@@ -105,13 +106,13 @@ async fn load_group(
             }
             None if job.view.is_contiguous() => {
                 for range in pieces(range) {
-                    decoder.push(&source.read(range).await?)?;
+                    decoder.push(&read_exact(source, range).await?)?;
                 }
             }
             None => {
                 let mut bytes = Vec::new();
                 for range in pieces(range) {
-                    bytes.extend_from_slice(&source.read(range).await?);
+                    bytes.extend_from_slice(&read_exact(source, range).await?);
                 }
                 decoder.push(&gather(job.view, &bytes))?;
             }
@@ -119,6 +120,16 @@ async fn load_group(
         tensors.insert(job.name.to_owned(), finish(decoder, job.view.shape(), device)?);
     }
     Ok(())
+}
+
+/// Bytes of a source, which may be anybody's: what it returns is not trusted to be what was asked for.
+async fn read_exact(source: &dyn Source, range: Range<u64>) -> Result<Bytes> {
+    let bytes = source.read(range.clone()).await?;
+    if bytes.len() as u64 == range.end - range.start {
+        return Ok(bytes);
+    }
+    let reason = format!("expected bytes {} to {}, got {} bytes", range.start, range.end, bytes.len());
+    Err(Error::format(source.name(), reason))
 }
 
 fn finish(decoder: Decoder, shape: &[usize], device: &Device) -> Result<Tensor> {
@@ -157,7 +168,6 @@ fn gather(view: &TensorView, bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::weights::{MemorySource, Source};
-    use bytes::Bytes;
     use half::{bf16, f16};
     use pollster::block_on;
     use std::sync::{Arc, Mutex};
@@ -287,5 +297,32 @@ mod tests {
         let b = 16 + PIECE + 1024;
         let expected = [0..16, 16..16 + PIECE, 16 + PIECE..b, b..b + 16, 3 * PIECE..3 * PIECE + 16];
         assert_eq!(*source.1.lock().unwrap(), expected);
+    }
+
+    /// Promises 64 bytes and returns `.0` for every range.
+    struct Liar(usize);
+
+    impl Source for Liar {
+        fn name(&self) -> &str {
+            "liar"
+        }
+
+        fn len(&self) -> u64 {
+            64
+        }
+
+        fn read(&self, _: Range<u64>) -> crate::weights::BoxFuture<'_, Result<Bytes>> {
+            Box::pin(std::future::ready(Ok(vec![0; self.0].into())))
+        }
+    }
+
+    #[test]
+    fn a_source_that_returns_another_length_is_an_error() {
+        for length in [0, 7, 9] {
+            let view = TensorView::new(StoredType::F32, vec![2], 4).unwrap();
+            let index = TensorIndex::new(Arc::new(Liar(length)), [("a".to_owned(), view)].into());
+            let text = block_on(index.load(&Device::Cpu, None)).err().unwrap().to_string();
+            assert_eq!(text, format!("liar: expected bytes 4 to 12, got {length} bytes"));
+        }
     }
 }

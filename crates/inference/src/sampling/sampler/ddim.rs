@@ -1,11 +1,10 @@
 //! DDIM. Song et al., <https://arxiv.org/abs/2010.02502>.
 
 use super::super::prediction::{Level, mix};
-use super::super::schedule::Schedule;
 use super::super::spacing::timesteps;
 use super::super::{SchedulerConfig, StepOptions, TimestepOptions};
 use super::discrete::Discrete;
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
 pub(super) struct Ddim {
@@ -29,16 +28,8 @@ impl Ddim {
 }
 
 impl Solver for Ddim {
-    fn schedule(&self) -> &Schedule {
-        &self.discrete.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.discrete.level(index)
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.discrete.image(index, output, sample)
+    fn walk(&self) -> &dyn Walk {
+        &self.discrete
     }
 
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
@@ -46,7 +37,7 @@ impl Solver for Ddim {
         let [now, next] = [timestep, timestep - self.stride].map(|t| self.discrete.alpha_cumprod(t));
         let image = self.image(index, output, sample)?;
         let epsilon = if self.noise_from_image {
-            let Level { alpha, sigma } = self.level(index);
+            let Level { alpha, sigma } = self.discrete.level(index);
             mix(sample, 1.0 / sigma, &[(-alpha / sigma, &image)])?
         } else {
             self.discrete.noise(index, output, sample)?

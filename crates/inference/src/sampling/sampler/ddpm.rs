@@ -1,12 +1,11 @@
 //! DDPM, the ancestral sampler. Ho et al., <https://arxiv.org/abs/2006.11239>, equation 7.
 
 use super::super::config::Variance;
-use super::super::prediction::{Level, mix};
-use super::super::schedule::Schedule;
+use super::super::prediction::mix;
 use super::super::spacing::timesteps;
 use super::super::{SchedulerConfig, TimestepOptions};
 use super::discrete::Discrete;
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Error, Result, Tensor};
 
 pub(super) struct Ddpm {
@@ -35,16 +34,8 @@ pub(super) fn descending(timesteps: &[f64]) -> Result<Vec<f64>> {
 }
 
 impl Solver for Ddpm {
-    fn schedule(&self) -> &Schedule {
-        &self.discrete.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.discrete.level(index)
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.discrete.image(index, output, sample)
+    fn walk(&self) -> &dyn Walk {
+        &self.discrete
     }
 
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {

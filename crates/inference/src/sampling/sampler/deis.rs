@@ -2,12 +2,11 @@
 
 use super::super::config::{Algorithm, SolverConfig};
 use super::super::prediction::{Level, mix};
-use super::super::schedule::Schedule;
 use super::super::{SchedulerConfig, TimestepOptions};
 use super::dpm_multistep::SHORT_RUN;
 use super::dpm_update::Update;
 use super::log_snr::LogSnr;
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 use std::collections::VecDeque;
 
@@ -63,16 +62,8 @@ fn quadratic(t: f32, b: f32, c: f32, d: f32) -> f32 {
 }
 
 impl Solver for Deis {
-    fn schedule(&self) -> &Schedule {
-        &self.log_snr.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.log_snr.level(index)
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.log_snr.image(index, output, sample)
+    fn walk(&self) -> &dyn Walk {
+        &self.log_snr
     }
 
     fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {

@@ -4,6 +4,7 @@ use super::super::SchedulerConfig;
 use super::super::betas::Training;
 use super::super::prediction::{Clipping, Level, PredictionType};
 use super::super::schedule::Schedule;
+use super::Walk;
 use crate::{Error, Result, Tensor};
 
 /// A walk over training timesteps.
@@ -51,17 +52,23 @@ impl Discrete {
         Level { alpha: alpha.sqrt(), sigma: (1.0 - alpha).sqrt() }
     }
 
-    pub(super) fn level(&self, index: usize) -> Level {
+    /// The predicted noise, as the model meant it.
+    pub(super) fn noise(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.prediction.noise(output, sample, self.level(index))
+    }
+}
+
+impl Walk for Discrete {
+    fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
         self.level_at(self.timestep(index))
     }
 
     /// The predicted image, within its bounds.
-    pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
-    }
-
-    /// The predicted noise, as the model meant it.
-    pub(super) fn noise(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.prediction.noise(output, sample, self.level(index))
     }
 }

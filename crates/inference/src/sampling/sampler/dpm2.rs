@@ -1,12 +1,11 @@
 //! DPM2: the midpoint method, with the middle taken in log sigma. Karras et al., <https://arxiv.org/abs/2206.00364>,
 //! appendix D, as k-diffusion has it.
 
-use super::super::prediction::Level;
 use super::super::schedule::Schedule;
 use super::super::sigmas::timestep_of;
 use super::super::{SchedulerConfig, TimestepOptions};
 use super::exploding::{Exploding, advance, derivative, unit_scale};
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
 /// The sigmas of a method with a middle in every step: each is the end of one step and the start of the next.
@@ -57,16 +56,8 @@ impl Dpm2 {
 }
 
 impl Solver for Dpm2 {
-    fn schedule(&self) -> &Schedule {
-        &self.exploding.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.exploding.level(index)
-    }
-
-    fn init_noise_sigma(&self) -> f32 {
-        self.exploding.init_noise_sigma()
+    fn walk(&self) -> &dyn Walk {
+        &self.exploding
     }
 
     fn input_scale(&self, index: usize) -> f32 {
@@ -74,7 +65,7 @@ impl Solver for Dpm2 {
     }
 
     fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.exploding.image(output, sample, self.sigma(index))
+        self.exploding.image_at(self.sigma(index), output, sample)
     }
 
     fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {

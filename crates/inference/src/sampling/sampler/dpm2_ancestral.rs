@@ -1,11 +1,11 @@
 //! DPM2 with ancestral noise. From k-diffusion, <https://github.com/crowsonkb/k-diffusion>.
 
-use super::super::prediction::{Level, mix};
+use super::super::prediction::mix;
 use super::super::schedule::Schedule;
 use super::super::{SchedulerConfig, TimestepOptions};
 use super::dpm2::{doubled, middle, with_middles};
 use super::exploding::{Exploding, advance, ancestral, derivative, unit_scale};
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
 /// The nodes of one step besides its start.
@@ -52,16 +52,8 @@ fn nodes(from: f32, to: f32) -> Nodes {
 }
 
 impl Solver for Dpm2Ancestral {
-    fn schedule(&self) -> &Schedule {
-        &self.exploding.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.exploding.level(index)
-    }
-
-    fn init_noise_sigma(&self) -> f32 {
-        self.exploding.init_noise_sigma()
+    fn walk(&self) -> &dyn Walk {
+        &self.exploding
     }
 
     fn input_scale(&self, index: usize) -> f32 {
@@ -69,7 +61,7 @@ impl Solver for Dpm2Ancestral {
     }
 
     fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.exploding.image(output, sample, self.sigma(index))
+        self.exploding.image_at(self.sigma(index), output, sample)
     }
 
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {

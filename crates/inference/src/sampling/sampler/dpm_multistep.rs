@@ -2,12 +2,11 @@
 //! <https://arxiv.org/abs/2211.01095>, algorithm 2.
 
 use super::super::config::SolverConfig;
-use super::super::prediction::{Level, mix};
-use super::super::schedule::Schedule;
+use super::super::prediction::mix;
 use super::super::{SchedulerConfig, TimestepOptions};
 use super::dpm_update::Update;
 use super::log_snr::LogSnr;
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 use std::collections::VecDeque;
 
@@ -65,16 +64,8 @@ impl DpmMultistep {
 }
 
 impl Solver for DpmMultistep {
-    fn schedule(&self) -> &Schedule {
-        &self.log_snr.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.log_snr.level(index)
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.log_snr.image(index, output, sample)
+    fn walk(&self) -> &dyn Walk {
+        &self.log_snr
     }
 
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {

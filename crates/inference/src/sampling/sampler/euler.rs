@@ -1,10 +1,9 @@
 //! Euler's method, with optional churn. Karras et al., <https://arxiv.org/abs/2206.00364>, algorithm 2.
 
-use super::super::prediction::{Level, PredictionType, mix};
-use super::super::schedule::Schedule;
+use super::super::prediction::{PredictionType, mix};
 use super::super::{SchedulerConfig, StepOptions, TimestepOptions};
-use super::exploding::{Exploding, advance, derivative, unit_scale};
-use super::{Call, Solver};
+use super::exploding::{Exploding, advance, derivative};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
 pub(super) struct Euler {
@@ -29,24 +28,8 @@ impl Euler {
 }
 
 impl Solver for Euler {
-    fn schedule(&self) -> &Schedule {
-        &self.exploding.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.exploding.level(index)
-    }
-
-    fn init_noise_sigma(&self) -> f32 {
-        self.exploding.init_noise_sigma()
-    }
-
-    fn input_scale(&self, index: usize) -> f32 {
-        unit_scale(self.exploding.sigma(index))
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.exploding.image(output, sample, self.exploding.sigma(index))
+    fn walk(&self) -> &dyn Walk {
+        &self.exploding
     }
 
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
@@ -59,7 +42,7 @@ impl Solver for Euler {
             sample = mix(&sample, 1.0, &[(deviation, &noise.draw_like(&sample)?)])?;
         }
         // diffusers reads a velocity at the sigma before the churn.
-        let image = self.exploding.image(output, &sample, if self.velocity { sigma } else { churned })?;
+        let image = self.exploding.image_at(if self.velocity { sigma } else { churned }, output, &sample)?;
         advance(&sample, &derivative(&sample, &image, churned)?, next - churned)
     }
 }

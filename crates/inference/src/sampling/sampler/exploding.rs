@@ -5,6 +5,7 @@ use super::super::config::Spacing;
 use super::super::prediction::{Clipping, Level, PredictionType, mix};
 use super::super::schedule::{self, Schedule};
 use super::super::{SchedulerConfig, TimestepOptions};
+use super::Walk;
 use crate::{Result, Tensor};
 
 /// A walk over sigmas.
@@ -33,18 +34,32 @@ impl Exploding {
         self.schedule.sigmas.get(index).copied().unwrap_or(0.0)
     }
 
-    pub(super) fn level(&self, index: usize) -> Level {
+    /// The predicted image, within its bounds.
+    pub(super) fn image_at(&self, sigma: f32, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.clipping.apply(self.prediction.image_exploding(output, sample, sigma)?)
+    }
+}
+
+impl Walk for Exploding {
+    fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
         Level { alpha: 1.0, sigma: self.sigma(index) }
     }
 
-    pub(super) fn init_noise_sigma(&self) -> f32 {
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.image_at(self.sigma(index), output, sample)
+    }
+
+    fn init_noise_sigma(&self) -> f32 {
         let max = self.schedule.sigmas.iter().copied().fold(0.0, f32::max);
         if self.starts_below_max { (max * max + 1.0).sqrt() } else { max }
     }
 
-    /// The predicted image, within its bounds.
-    pub(super) fn image(&self, output: &Tensor, sample: &Tensor, sigma: f32) -> Result<Tensor> {
-        self.clipping.apply(self.prediction.image_exploding(output, sample, sigma)?)
+    fn input_scale(&self, index: usize) -> f32 {
+        unit_scale(self.sigma(index))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::prediction::{Level, PredictionType, mix};
 use super::super::schedule::Schedule;
 use super::super::{SchedulerConfig, TimestepOptions, flow};
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
 pub(super) struct FlowEuler {
@@ -21,7 +21,7 @@ impl FlowEuler {
     }
 }
 
-impl Solver for FlowEuler {
+impl Walk for FlowEuler {
     fn schedule(&self) -> &Schedule {
         &self.schedule
     }
@@ -34,11 +34,17 @@ impl Solver for FlowEuler {
     fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         PredictionType::Flow.image(output, sample, self.level(index))
     }
+}
+
+impl Solver for FlowEuler {
+    fn walk(&self) -> &dyn Walk {
+        self
+    }
 
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
         let [sigma, next] = [index, index + 1].map(|index| self.sigma(index));
         if self.stochastic {
-            let image = self.image(index, output, sample)?;
+            let image = Walk::image(self, index, output, sample)?;
             return mix(&image, 1.0 - next, &[(next, &noise.draw_like(sample)?)]);
         }
         mix(sample, 1.0, &[(next - sigma, output)])

@@ -1,11 +1,11 @@
 //! Heun's method: an Euler step, then again with the mean of the slopes at both its ends. Karras et al.,
 //! <https://arxiv.org/abs/2206.00364>, algorithm 1.
 
-use super::super::prediction::{Level, mix};
+use super::super::prediction::mix;
 use super::super::schedule::Schedule;
 use super::super::{SchedulerConfig, TimestepOptions};
-use super::exploding::{Exploding, advance, derivative, unit_scale};
-use super::{Call, Solver};
+use super::exploding::{Exploding, advance, derivative};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
 pub(super) struct Heun {
@@ -27,29 +27,13 @@ impl Heun {
 }
 
 impl Solver for Heun {
-    fn schedule(&self) -> &Schedule {
-        &self.exploding.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.exploding.level(index)
-    }
-
-    fn init_noise_sigma(&self) -> f32 {
-        self.exploding.init_noise_sigma()
-    }
-
-    fn input_scale(&self, index: usize) -> f32 {
-        unit_scale(self.exploding.sigma(index))
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.exploding.image(output, sample, self.exploding.sigma(index))
+    fn walk(&self) -> &dyn Walk {
+        &self.exploding
     }
 
     fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
         let sigma = self.exploding.sigma(index);
-        let slope = derivative(sample, &self.image(index, output, sample)?, sigma)?;
+        let slope = derivative(sample, &self.exploding.image(index, output, sample)?, sigma)?;
         match self.start.take() {
             None => {
                 let next = advance(sample, &slope, self.exploding.sigma(index + 1) - sigma)?;

@@ -1,11 +1,10 @@
 //! LCM: latent consistency models. Luo et al., <https://arxiv.org/abs/2310.04378>.
 
 use super::super::prediction::{Level, mix};
-use super::super::schedule::Schedule;
 use super::super::{SchedulerClass, SchedulerConfig, TimestepOptions};
 use super::ddpm::descending;
 use super::discrete::Discrete;
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Error, Result, Tensor};
 
 pub(super) struct Lcm {
@@ -51,16 +50,8 @@ pub(super) fn distilled_timesteps(config: &SchedulerConfig, options: &TimestepOp
 }
 
 impl Solver for Lcm {
-    fn schedule(&self) -> &Schedule {
-        &self.discrete.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.discrete.level(index)
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.discrete.image(index, output, sample)
+    fn walk(&self) -> &dyn Walk {
+        &self.discrete
     }
 
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {

@@ -1,11 +1,10 @@
 //! Linear multistep: integrates the polynomial through the last few slopes. From k-diffusion,
 //! <https://github.com/crowsonkb/k-diffusion>.
 
-use super::super::prediction::{Level, mix};
-use super::super::schedule::Schedule;
+use super::super::prediction::mix;
 use super::super::{SchedulerConfig, StepOptions, TimestepOptions};
-use super::exploding::{Exploding, derivative, unit_scale};
-use super::{Call, Solver};
+use super::exploding::{Exploding, derivative};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 use std::collections::VecDeque;
 
@@ -36,28 +35,12 @@ impl Lms {
 }
 
 impl Solver for Lms {
-    fn schedule(&self) -> &Schedule {
-        &self.exploding.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.exploding.level(index)
-    }
-
-    fn init_noise_sigma(&self) -> f32 {
-        self.exploding.init_noise_sigma()
-    }
-
-    fn input_scale(&self, index: usize) -> f32 {
-        unit_scale(self.exploding.sigma(index))
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.exploding.image(output, sample, self.exploding.sigma(index))
+    fn walk(&self) -> &dyn Walk {
+        &self.exploding
     }
 
     fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
-        let image = self.image(index, output, sample)?;
+        let image = self.exploding.image(index, output, sample)?;
         self.slopes.truncate(self.order - 1);
         self.slopes.push_front(derivative(sample, &image, self.exploding.sigma(index))?);
         // A run that starts late has fewer slopes than its index allows for; diffusers still takes the weights of the

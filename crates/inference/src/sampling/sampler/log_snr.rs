@@ -4,6 +4,7 @@ use super::super::betas::Training;
 use super::super::prediction::{Clipping, Level, PredictionType, mix};
 use super::super::schedule::{self, Schedule};
 use super::super::{SchedulerConfig, TimestepOptions};
+use super::Walk;
 use crate::{Result, Tensor};
 
 /// A point of the schedule.
@@ -44,20 +45,6 @@ impl LogSnr {
         Node { alpha, sigma, lambda: alpha.ln() - sigma.ln() }
     }
 
-    pub(super) fn level(&self, index: usize) -> Level {
-        let sigma = self.schedule.sigmas.get(index).copied().unwrap_or(0.0);
-        if self.flow {
-            return Level { alpha: 1.0 - sigma, sigma };
-        }
-        let alpha = 1.0 / (sigma * sigma + 1.0).sqrt();
-        Level { alpha, sigma: sigma * alpha }
-    }
-
-    /// The predicted image, within its bounds.
-    pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
-    }
-
     /// The predicted noise; where the image has bounds, the noise that leads to it within them.
     pub(super) fn noise(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         match self.clipping {
@@ -70,5 +57,25 @@ impl LogSnr {
     pub(super) fn noise_beside(&self, index: usize, image: &Tensor, sample: &Tensor) -> Result<Tensor> {
         let Level { alpha, sigma } = self.level(index);
         mix(sample, 1.0 / sigma, &[(-alpha / sigma, image)])
+    }
+}
+
+impl Walk for LogSnr {
+    fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    fn level(&self, index: usize) -> Level {
+        let sigma = self.schedule.sigmas.get(index).copied().unwrap_or(0.0);
+        if self.flow {
+            return Level { alpha: 1.0 - sigma, sigma };
+        }
+        let alpha = 1.0 / (sigma * sigma + 1.0).sqrt();
+        Level { alpha, sigma: sigma * alpha }
+    }
+
+    /// The predicted image, within its bounds.
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
     }
 }

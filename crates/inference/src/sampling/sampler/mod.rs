@@ -39,25 +39,40 @@ struct Call<'a> {
     noise: &'a mut Noise,
 }
 
-/// A solver with its schedule and its memory of earlier steps. `index` is always within the schedule's timesteps.
-trait Solver: Send {
+/// The noise levels that a solver passes, and what the model's answer means at each of them.
+trait Walk {
     fn schedule(&self) -> &Schedule;
 
     /// What is in the sample that goes into call `index`.
     fn level(&self, index: usize) -> Level;
+
+    /// The image that the model sees in the sample of call `index`.
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor>;
 
     /// The standard deviation of the noise that a run starts from.
     fn init_noise_sigma(&self) -> f32 {
         1.0
     }
 
-    /// What the sample is multiplied with before the model sees it.
+    /// What the sample of call `index` is multiplied with before the model sees it.
     fn input_scale(&self, _index: usize) -> f32 {
         1.0
     }
+}
 
-    /// The image that the model sees.
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor>;
+/// A step function with its memory of earlier steps. `index` is always within the walk's timesteps.
+trait Solver: Send {
+    fn walk(&self) -> &dyn Walk;
+
+    /// The walk's own, but for solvers whose sample is between two of its levels.
+    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.walk().image(index, output, sample)
+    }
+
+    /// The walk's own, but for solvers whose sample is between two of its levels.
+    fn input_scale(&self, index: usize) -> f32 {
+        self.walk().input_scale(index)
+    }
 
     /// The next, less noisy sample.
     fn step(&mut self, call: Call<'_>) -> Result<Tensor>;
@@ -102,23 +117,23 @@ impl Sampler {
             SchedulerClass::Tcd => Box::new(tcd::Tcd::new(config, timesteps, step)?),
             SchedulerClass::FlowMatchEuler => Box::new(flow_euler::FlowEuler::new(config, timesteps)?),
         };
-        solver.schedule().check()?;
+        solver.walk().schedule().check()?;
         Ok(Self { solver, class: config.class(), flow: config.is_flow(), steps, next: None })
     }
 
     /// The timestep that the model is told, one per call: PLMS makes one call more than steps, Heun and DPM2 `2n - 1`.
     pub fn timesteps(&self) -> &[f64] {
-        &self.solver.schedule().timesteps
+        &self.solver.walk().schedule().timesteps
     }
 
     /// The noise levels that the solver passes; empty where it looks them up by timestep (DDIM, DDPM, PNDM, LCM, TCD).
     pub fn sigmas(&self) -> &[f32] {
-        &self.solver.schedule().sigmas
+        &self.solver.walk().schedule().sigmas
     }
 
     /// What the initial noise is multiplied with.
     pub fn init_noise_sigma(&self) -> f64 {
-        self.solver.init_noise_sigma().into()
+        self.solver.walk().init_noise_sigma().into()
     }
 
     /// The call at which an image-to-image run of this strength (0 to 1) starts; equal to the number of calls if
@@ -162,7 +177,7 @@ impl Sampler {
     /// An image with as much noise as the sample of call `index` has: where image-to-image starts.
     pub fn add_noise(&self, image: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {
         self.check(index)?;
-        let Level { alpha, sigma } = self.solver.level(index);
+        let Level { alpha, sigma } = self.solver.walk().level(index);
         mix(image, alpha, &[(sigma, noise)])
     }
 

@@ -1,12 +1,11 @@
 //! PNDM: linear multistep (PLMS), after a Runge-Kutta start (PRK) unless that is skipped. Liu et al.,
 //! <https://arxiv.org/abs/2202.09778>.
 
-use super::super::prediction::{Level, PredictionType, mix};
-use super::super::schedule::Schedule;
+use super::super::prediction::{PredictionType, mix};
 use super::super::spacing::timesteps;
 use super::super::{SchedulerConfig, TimestepOptions};
 use super::discrete::Discrete;
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Error, Result, Tensor};
 
 /// Steps that start with Runge-Kutta.
@@ -132,16 +131,8 @@ fn with_runge_kutta(spaced: &[f64], half: f64) -> Result<(Vec<f64>, usize)> {
 }
 
 impl Solver for Pndm {
-    fn schedule(&self) -> &Schedule {
-        &self.discrete.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.discrete.level(index)
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.discrete.image(index, output, sample)
+    fn walk(&self) -> &dyn Walk {
+        &self.discrete
     }
 
     fn step(&mut self, call: Call<'_>) -> Result<Tensor> {

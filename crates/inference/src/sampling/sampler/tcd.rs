@@ -1,11 +1,10 @@
 //! TCD: trajectory consistency distillation. Zheng et al., <https://arxiv.org/abs/2402.19159>.
 
-use super::super::prediction::{Level, mix};
-use super::super::schedule::Schedule;
+use super::super::prediction::mix;
 use super::super::{SchedulerConfig, StepOptions, TimestepOptions};
 use super::discrete::Discrete;
 use super::lcm::distilled_timesteps;
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
 pub(super) struct Tcd {
@@ -25,16 +24,8 @@ impl Tcd {
 }
 
 impl Solver for Tcd {
-    fn schedule(&self) -> &Schedule {
-        &self.discrete.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.discrete.level(index)
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.discrete.image(index, output, sample)
+    fn walk(&self) -> &dyn Walk {
+        &self.discrete
     }
 
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {

@@ -2,11 +2,10 @@
 //! <https://arxiv.org/abs/2302.04867>.
 
 use super::super::config::{SolverConfig, SolverKind};
-use super::super::prediction::{Clipping, Level, mix};
-use super::super::schedule::Schedule;
+use super::super::prediction::{Clipping, mix};
 use super::super::{SchedulerConfig, TimestepOptions};
 use super::log_snr::LogSnr;
-use super::{Call, Solver};
+use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 use std::collections::VecDeque;
 
@@ -131,16 +130,8 @@ fn solve(ratios: &[f32], right: &[f32]) -> Vec<f32> {
 }
 
 impl Solver for UniPc {
-    fn schedule(&self) -> &Schedule {
-        &self.log_snr.schedule
-    }
-
-    fn level(&self, index: usize) -> Level {
-        self.log_snr.level(index)
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.log_snr.image(index, output, sample)
+    fn walk(&self) -> &dyn Walk {
+        &self.log_snr
     }
 
     fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
