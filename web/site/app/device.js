@@ -41,9 +41,9 @@ async function show(easel) {
   define($("device-facts"), [
     ["Drawing with", easel.loaded ? `${easel.loaded.name} on ${easel.loaded.backend === "webgpu" ? "WebGPU" : "WebAssembly"}` : "no model yet"],
     ["WebGPU", adapter],
-    ["Buffers", webgpu.maxBufferSize && `up to ${bytes(webgpu.maxBufferSize)}`],
+    ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
     ["WebAssembly", found.simd ? `with vector instructions, ${found.threads} ${found.threads === 1 ? "thread" : "threads"}` : "without vector instructions: nothing can be drawn"],
-    ["Device memory", found.deviceMemory && `at least ${bytes(found.deviceMemory)}`],
+    ["Device memory", found.deviceMemory === undefined ? undefined : `at least ${bytes(found.deviceMemory)}`],
     ["Memory taken", memory && bytes(memory.wasm)],
     ["Storage", storage.available ? `${bytes(storage.usage)} of ${bytes(storage.quota)} taken${storage.persisted ? ", kept until you delete it" : ""}` : "none: models are fetched anew on each visit"],
   ]);

@@ -23,12 +23,14 @@ export function start(handlers) {
     event.preventDefault();
     depth = 0;
     $("dropping").hidden = true;
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-    take(entries[0]?.name ?? "", (await Promise.all(entries.map((entry) => walk(entry, "")))).flat(), handlers);
+    const items = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry() ?? item.getAsFile());
+    const found = items.filter((item) => item !== null);
+    const files = await Promise.all(found.map((item) => (item instanceof File ? [pair(item)] : walk(item, ""))));
+    take(found[0]?.name ?? "", files.flat(), handlers);
   });
   addEventListener("paste", (event) => {
     const file = event.clipboardData?.files[0];
-    if (file) take(file.name, [[file.name, file]], handlers);
+    if (file) take(file.name, [pair(file)], handlers);
   });
 }
 
@@ -37,6 +39,9 @@ export function folder(list) {
   const name = list[0]?.webkitRelativePath.split("/")[0] ?? "model";
   return { name, files: [...list].map((file) => [file.webkitRelativePath.split("/").slice(1).join("/"), file]) };
 }
+
+/** @param {File} file @returns {Files[number]} */
+const pair = (file) => [file.name, file];
 
 /** What a checkpoint is called. @param {string} name */
 export const modelName = (name) => name.replace(MODEL, "");

@@ -6,7 +6,7 @@ import { error } from "./error.js";
  * files that came from the visitor's disk.
  * @typedef {{ path: string, size: number, url?: string, sha256?: string, modified?: string }} RemoteFile
  * @typedef {{ steps: number, guidanceScale: number }} Usual
- * @typedef {{ name: string, url: string, files: RemoteFile[], usual?: Usual, refusal?: string }} RemoteModel
+ * @typedef {{ name: string, url?: string, files: RemoteFile[], usual?: Usual, refusal?: string }} RemoteModel
  */
 
 const CHECKPOINT = /\.(safetensors|ckpt|pt|pth)$/;

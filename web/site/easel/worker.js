@@ -116,11 +116,9 @@ async function find(model, signal) {
   }
 }
 
-/** @param {LocalModel} model */
+/** @param {LocalModel} model @returns {import("./sources.js").RemoteModel} */
 function local({ name, files }) {
-  /** @type {import("./sources.js").RemoteModel} */
-  const entry = { name, url: "", files: files.map(([path, file]) => ({ path, size: file.size })) };
-  return entry;
+  return { name, files: files.map(([path, file]) => ({ path, size: file.size })) };
 }
 
 /** The files of a model, by way of the store where there is one. @param {any} entry @param {import("./store.js").Watch} watch */
@@ -191,7 +189,7 @@ const turn = () =>
     channel.port2.postMessage(undefined);
   });
 
-/** @param {number} id @param {keyof methods} method @param {any[]} args */
+/** @param {number} id @param {keyof typeof methods} method @param {any[]} args */
 async function answer(id, method, args) {
   const controller = new AbortController();
   running.set(id, controller);
