@@ -18,6 +18,9 @@ pub use digest::Digest;
 pub use events::{Cancel, Events};
 pub use model::{Drawn, Model};
 pub use settings::read_settings;
+/// Starts as many workers as it is told to; resolved when all of them wait for work.
+#[cfg(all(feature = "threads", target_arch = "wasm32"))]
+pub use wasm_bindgen_rayon::init_thread_pool;
 
 use easel_inference::sampling::Scheduler;
 use std::sync::Mutex;
@@ -49,8 +52,8 @@ pub fn schedulers() -> Vec<String> {
 }
 
 /// The bytes of wasm memory that are taken. They only grow: a new worker begins anew.
-#[wasm_bindgen]
-pub fn memory() -> f64 {
+#[wasm_bindgen(js_name = memoryBytes)]
+pub fn memory_bytes() -> f64 {
     #[cfg(target_arch = "wasm32")]
     return (core::arch::wasm32::memory_size::<0>() << 16) as f64;
     #[cfg(not(target_arch = "wasm32"))]

@@ -4,7 +4,7 @@
 //! list of its files and digests, and the list of files that the service worker keeps for visits without a network.
 
 use crate::command::{Run, cargo, root};
-use crate::setup::{WASM, setup};
+use crate::setup::{self, WASM};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -15,20 +15,38 @@ use wasm_bindgen_cli_support::Bindgen;
 const MODEL: &str = "easel-emoji";
 const USUAL: (usize, f64) = (20, 4.0);
 
+/// Flags of the build with threads: those of `.cargo/config.toml`, atomics, and a memory that is made outside and shared.
+const THREADS: [&str; 10] = [
+    "-Ctarget-feature=+simd128,+atomics,+bulk-memory,+mutable-globals",
+    "--cfg=getrandom_backend=\"wasm_js\"",
+    "-Clink-arg=--shared-memory",
+    "-Clink-arg=--import-memory",
+    "-Clink-arg=--max-memory=4294967296",
+    "-Clink-arg=--export=__heap_base",
+    "-Clink-arg=--export=__wasm_init_tls",
+    "-Clink-arg=--export=__tls_size",
+    "-Clink-arg=--export=__tls_align",
+    "-Clink-arg=--export=__tls_base",
+];
+
 /// What the service worker's source has in the place of its version and of its list of files.
 const VERSION_MARK: &str = "/*version*/";
 const FILES_MARK: &str = "/*files*/";
 
 /// Builds the site and says how large it is.
 pub(crate) fn web() -> Result<()> {
-    setup()?;
+    setup::setup()?;
     let dist = dist();
     if dist.exists() {
         fs::remove_dir_all(&dist).with_context(|| format!("cannot empty {}", dist.display()))?;
     }
     copy(&root().join("web/site"), &dist)?;
-    let wasm = bind(&build()?, &dist.join("easel/wasm"))?;
-    optimise(&wasm);
+    bind(&build()?, &dist.join("easel/wasm"))?;
+    if setup::rust_source() {
+        bind(&build_with_threads()?, &dist.join("easel/threads"))?;
+    } else {
+        eprintln!("without the component rust-src there is no build with threads: pages will compute with one");
+    }
     bundle_model(&dist)?;
     finish_service_worker(&dist)?;
     report(&dist)
@@ -39,10 +57,23 @@ pub(crate) fn dist() -> PathBuf {
     root().join("web/dist")
 }
 
-/// The wasm module as the compiler makes it.
+/// The wasm module for one thread.
 fn build() -> Result<PathBuf> {
     cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM]).run()?;
     Ok(target().join(WASM).join("web/easel_web.wasm"))
+}
+
+/// The wasm module for threads that share memory. Rust's own libraries come without atomics, so they are built here, as
+/// a compiler allows that is told to be its own bootstrap.
+fn build_with_threads() -> Result<PathBuf> {
+    let folder = target().join("web-threads");
+    cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM, "--features", "threads"])
+        .args(["-Zbuild-std=std,panic_abort", "--target-dir"])
+        .arg(&folder)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", THREADS.join(" "))
+        .run()?;
+    Ok(folder.join(WASM).join("web/easel_web.wasm"))
 }
 
 fn target() -> PathBuf {
@@ -50,11 +81,12 @@ fn target() -> PathBuf {
 }
 
 /// Makes the JavaScript that loads and calls the module, and the module that it loads.
-fn bind(module: &Path, folder: &Path) -> Result<PathBuf> {
+fn bind(module: &Path, folder: &Path) -> Result<()> {
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(module).web(true)?.typescript(false).remove_producers_section(true);
+    bindgen.input_path(module).web(true)?.typescript(false).remove_name_section(true).remove_producers_section(true);
     bindgen.generate(folder).with_context(|| format!("wasm-bindgen on {}", module.display()))?;
-    Ok(folder.join("easel_web_bg.wasm"))
+    optimise(&folder.join("easel_web_bg.wasm"));
+    Ok(())
 }
 
 /// Optimises the module if binaryen's `wasm-opt` is there: some percent smaller, about as fast.

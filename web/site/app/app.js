@@ -1,5 +1,5 @@
 // The page: from the form to pictures.
-import { Easel } from "../easel/easel.js";
+import { Easel, RemoteEasel } from "../easel/easel.js";
 import * as device from "./device.js";
 import { $, bytes, download, fileName, make, say } from "./dom.js";
 import * as files from "./files.js";
@@ -14,6 +14,8 @@ import * as startPicture from "./start-picture.js";
 const EXAMPLES = ["a red apple", "a rocket on a blue background", "a smiling sun on a yellow background", "a green cactus", "a unicorn on a pink background"];
 
 const easel = new Easel();
+/** The server that draws, where the visitor wants one to. @type {RemoteEasel | undefined} */
+let server;
 /** What stops the run that is going on. @type {AbortController | undefined} */
 let running;
 /** The picture on the stage. @type {{ image: Blob, settings: Settings } | undefined} */
@@ -21,13 +23,22 @@ let current;
 
 /** The model of the form, loaded; what was loaded before stays if it is the same. @param {AbortSignal} signal */
 async function load(signal) {
+  if (form.server()) return connect(form.server(), signal);
+  server = undefined;
   const name = form.model();
   if (easel.loaded?.name === name) return;
   await easel.load(models.source(name), { signal, onProgress: stage.progress });
-  device.line(easel);
+  device.line(easel.loaded);
   $("cost").textContent = "";
   if (easel.loaded) form.defaults(easel.loaded.defaults);
   form.schedulers(await easel.schedulers());
+}
+
+/** Finds out what a server draws with. @param {string} address @param {AbortSignal} signal */
+async function connect(address, signal) {
+  server = new RemoteEasel(address);
+  device.line(await server.load({ signal }));
+  form.schedulers(await server.schedulers());
 }
 
 /**
@@ -79,7 +90,7 @@ let lastSeconds = 0;
 /** @param {ReturnType<typeof form.read> & Awaited<ReturnType<typeof startPicture.read>>} request @param {AbortSignal} signal */
 async function one(request, signal) {
   const options = { ...request, signal, onProgress: stage.progress, onPreview: stage.preview, onWarning: say };
-  const { image, width, height, seconds } = await easel.generate(options);
+  const { image, width, height, seconds } = await (server ?? easel).generate(options);
   const settings = (await easel.readSettings(image)) ?? { prompt: request.prompt };
   current = { image, settings };
   lastSeconds = seconds;
@@ -89,7 +100,7 @@ async function one(request, signal) {
 
 /** Says what went wrong and what may help. @param {Error} error */
 function failed(error) {
-  device.line(easel);
+  device.line(easel.loaded);
   if (error.name === "AbortError") return stage.end("Cancelled");
   stage.end("Stopped");
   const known = /** @type {Record<string, string>} */ ({
@@ -111,7 +122,7 @@ function working(is) {
 /** Says what the first picture will cost; loads what costs nothing. */
 async function prepare() {
   const name = form.model();
-  if (easel.loaded?.name === name || running) return;
+  if (form.server() || easel.loaded?.name === name || running) return;
   try {
     const plan = await easel.plan(models.source(name));
     const missing = plan.size - plan.stored;
@@ -120,7 +131,7 @@ async function prepare() {
   } catch {
     // Drawing says what is wrong.
   }
-  device.line(easel);
+  device.line(easel.loaded);
   if (!running) stage.end("");
 }
 
@@ -156,6 +167,10 @@ function listen() {
   addEventListener("keydown", ({ key }) => {
     if (key === "Escape" && !document.querySelector("dialog[open]")) running?.abort();
   });
+  $("place").onchange = () => {
+    form.place();
+    prepare();
+  };
   $("reroll").onclick = form.reroll;
   $("model").onchange = () => {
     form.follow();

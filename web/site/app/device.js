@@ -13,7 +13,7 @@ export async function start(easel, onPurge) {
   };
   $("free-memory").onclick = async () => {
     easel.unload();
-    line(easel);
+    line(easel.loaded);
     await show(easel);
     say("The model’s memory is free; the next picture loads it again");
   };
@@ -23,15 +23,25 @@ export async function start(easel, onPurge) {
     await show(easel);
     say("All models are deleted from this browser");
   };
-  line(easel);
+  line(easel.loaded);
 }
 
-/** The line in the page's head. @param {Easel} easel */
-export function line({ loaded }) {
-  const where = loaded?.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${loaded?.threads} ${loaded?.threads === 1 ? "thread" : "threads"}`;
-  $("device-line").textContent = loaded ? `${loaded.name} on ${where}` : "No model loaded";
+/**
+ * The line in the page's head.
+ * @param {import("../easel/easel.d.ts").LoadedModel | import("../easel/easel.d.ts").RemoteModel} [loaded]
+ */
+export function line(loaded) {
+  $("device-line").textContent = loaded ? `${loaded.name} on ${where(loaded)}` : "No model loaded";
   $("device-dot").classList.toggle("ready", Boolean(loaded));
 }
+
+/** @param {NonNullable<Parameters<typeof line>[0]>} loaded */
+function where(loaded) {
+  if (loaded.backend === "server") return "a server";
+  return loaded.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads(loaded.threads)}`;
+}
+
+const threads = (/** @type {number} */ count) => `${count} ${count === 1 ? "thread" : "threads"}`;
 
 /** @param {Easel} easel */
 async function show(easel) {
@@ -39,10 +49,10 @@ async function show(easel) {
   const { webgpu, storage } = found;
   const adapter = webgpu.available ? `${webgpu.adapter}, ${webgpu.f16 ? "with" : "without"} 16-bit floats` : `none: ${webgpu.reason}`;
   define($("device-facts"), [
-    ["Drawing with", easel.loaded ? `${easel.loaded.name} on ${easel.loaded.backend === "webgpu" ? "WebGPU" : "WebAssembly"}` : "no model yet"],
+    ["Drawing with", easel.loaded ? `${easel.loaded.name} on ${where(easel.loaded)}` : "no model yet"],
     ["WebGPU", adapter],
     ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
-    ["WebAssembly", found.simd ? `with vector instructions, ${found.threads} ${found.threads === 1 ? "thread" : "threads"}` : "without vector instructions: nothing can be drawn"],
+    ["WebAssembly", found.simd ? `with vector instructions, ${threads(found.threads)}` : "without vector instructions: nothing can be drawn"],
     ["Device memory", found.deviceMemory === undefined ? undefined : `at least ${bytes(found.deviceMemory)}`],
     ["Memory taken", memory && bytes(memory.wasm)],
     ["Storage", storage.available ? `${bytes(storage.usage)} of ${bytes(storage.quota)} taken${storage.persisted ? ", kept until you delete it" : ""}` : "none: models are fetched anew on each visit"],

@@ -27,6 +27,7 @@ export function start() {
     keep();
   });
   $("settings", HTMLDetailsElement).open = matchMedia("(min-width: 56rem)").matches;
+  place();
   outputs();
 }
 
@@ -67,7 +68,17 @@ export function read() {
 
 export const model = () => input("model").value;
 export const count = () => Number(input("count").value);
+/** The server that shall draw, if one shall. */
+export const server = () => (input("place").value === "server" ? input("server").value.trim() : "");
 export const keepsSeed = () => input("keepSeed").checked;
+
+/** Shows what belongs to the place that draws. */
+export function place() {
+  const isServer = input("place").value === "server";
+  input("server").hidden = !isServer;
+  input("server").required = isServer;
+  $("model", HTMLSelectElement).disabled = isServer;
+}
 
 /** Draws another seed. */
 export function reroll() {

@@ -68,6 +68,12 @@ export interface LoadedModel {
   defaults: { width: number; height: number; steps: number; guidanceScale: number; scheduler: string };
 }
 
+/** A model that a server draws with. */
+export interface RemoteModel {
+  name: string;
+  backend: "server";
+}
+
 export interface LoadOptions {
   onProgress?(progress: Progress): void;
   onWarning?(message: string): void;
@@ -168,4 +174,17 @@ export class Easel {
   memory(): Promise<Memory>;
   /** Frees the model and all wasm memory. */
   unload(): void;
+}
+
+/**
+ * An Easel server, or another that speaks AUTOMATIC1111's HTTP interface, with the methods of {@link Easel} that draw.
+ * `fetch` is what asks it.
+ */
+export class RemoteEasel {
+  constructor(address: string | URL, fetch?: (url: string, options: RequestInit) => Promise<Response>);
+  readonly loaded: RemoteModel | undefined;
+  /** Asks the server which model it draws with. */
+  load(options?: LoadOptions): Promise<RemoteModel>;
+  generate(options: GenerateOptions): Promise<Picture>;
+  schedulers(): Promise<string[]>;
 }

@@ -1,5 +1,6 @@
 // The package's entry: the page's side of the worker.
 export { detect } from "./detect.js";
+export { RemoteEasel } from "./remote.js";
 
 /** @typedef {import("./easel.d.ts").GenerateOptions} GenerateOptions */
 /** @typedef {import("./easel.d.ts").LoadOptions} LoadOptions */

@@ -1,6 +1,6 @@
 // The worker: models and wasm memory live here. Each message is a call of one of `methods`; answers, progress and
 // previews go back under the call's number.
-import { threads } from "./detect.js";
+import { threads as cores } from "./detect.js";
 import { error } from "./error.js";
 import { picture } from "./picture.js";
 import { resolve } from "./sources.js";
@@ -26,9 +26,29 @@ const running = new Map();
 /** The wasm module, when something needs it first. @type {Promise<any> | undefined} */
 let instance;
 const wasm = () => (instance ??= start());
+
+/** Threads that compute. */
+let threads = 1;
+
+/** The module with threads where they may share memory, else the plain one. */
 async function start() {
-  const module = await import(`./${"wasm"}/easel_web.js`);
-  await module.default();
+  if (cores() > 1) {
+    try {
+      const module = await instantiate("threads");
+      await module.initThreadPool(cores());
+      threads = cores();
+      return module;
+    } catch (thrown) {
+      console.warn("Without threads:", thrown);
+    }
+  }
+  return instantiate("wasm");
+}
+
+/** @param {string} build */
+async function instantiate(build) {
+  const module = await import(`./${build}/easel_web.js`);
+  await module.default({ module_or_path: new URL(`./${build}/easel_web_bg.wasm`, import.meta.url) });
   return module;
 }
 
@@ -59,7 +79,7 @@ const methods = {
     const options = { name: entry.name, backend: settings.backend, ...entry.usual };
     const loaded = await cancellable(context, (cancel) => Model.load(files, options, events(context), cancel));
     current = { model: loaded, name: entry.name, size, defaults: loaded.defaults() };
-    return { name: entry.name, backend: loaded.backend, threads: threads(), defaults: current.defaults };
+    return { name: entry.name, backend: loaded.backend, threads, defaults: current.defaults };
   }),
 
   /** @param {Context} context @param {LocalModel} model */
@@ -98,7 +118,7 @@ const methods = {
     await (await store())?.purge(name);
   },
 
-  memory: async () => ({ wasm: (await wasm()).memory(), model: current?.size ?? 0 }),
+  memory: async () => ({ wasm: (await wasm()).memoryBytes(), model: current?.size ?? 0 }),
 };
 
 /**
