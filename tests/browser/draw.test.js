@@ -15,7 +15,7 @@ async function ask(page, { prompt, seed, keep = true }) {
 test("the first click fetches the model and draws what the command line draws", async (t) => {
   const site = await serve(t, dist);
   const page = await open(await launch(t), site.url);
-  assert.match(await page.textContent("#cost"), /^14 MB to fetch once$/);
+  await page.waitForFunction(() => document.querySelector("#cost").textContent === "14 MB to fetch once");
   await ask(page, { prompt: "a red apple", seed: 7 });
   const said = await draw(page);
   assert.match(said, /^Drawn in [\d.]+ s$/);

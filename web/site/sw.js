@@ -3,6 +3,7 @@ const CACHE = "easel-/*version*/";
 const FILES = JSON.parse(`/*files*/`);
 
 addEventListener("install", (event) => event.waitUntil(install()));
+// A new version waits until the pages of the old one are closed, so that a page and its worker always fit.
 addEventListener("activate", (event) => event.waitUntil(activate()));
 addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
@@ -14,14 +15,12 @@ addEventListener("fetch", (event) => {
 async function install() {
   const cache = await caches.open(CACHE);
   await cache.addAll(FILES.map((file) => new Request(file, { cache: "reload" })));
-  await skipWaiting();
 }
 
 async function activate() {
   for (const name of await caches.keys()) {
     if (name.startsWith("easel-") && name !== CACHE) await caches.delete(name);
   }
-  await clients.claim();
 }
 
 /** From the cache; from the network if the cache has lost it. */

@@ -51,7 +51,6 @@ impl Watcher for Events {
         Self::clock(self)
     }
 
-    #[cfg(target_arch = "wasm32")]
     fn pause(&mut self) -> BoxFuture<'_, ()> {
         let turn = Self::pause(self);
         Box::pin(async move {

@@ -31,8 +31,6 @@ impl BlobSource {
     }
 }
 
-// The files of a page stay on the worker's thread, where blobs are; elsewhere this crate is only compiled for its tests.
-#[cfg(target_arch = "wasm32")]
 impl Source for BlobSource {
     fn name(&self) -> &str {
         &self.name

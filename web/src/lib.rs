@@ -5,17 +5,25 @@
 //! are local files, downloads and files of the origin private file system alike, and are read by range: no file is ever
 //! whole in wasm memory.
 
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "what uses the rest is for wasm32 alone"))]
+
 mod backend;
 mod digest;
 mod error;
+// Blobs, promises and callbacks stay on the thread that has them, which only wasm32 allows a source and a watcher.
+#[cfg(target_arch = "wasm32")]
 mod events;
+#[cfg(target_arch = "wasm32")]
 mod files;
+#[cfg(target_arch = "wasm32")]
 mod model;
 mod options;
 mod settings;
 
 pub use digest::Digest;
+#[cfg(target_arch = "wasm32")]
 pub use events::{Cancel, Events};
+#[cfg(target_arch = "wasm32")]
 pub use model::{Drawn, Model};
 pub use settings::read_settings;
 /// Starts as many workers as it is told to; resolved when all of them wait for work.

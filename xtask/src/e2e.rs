@@ -11,7 +11,10 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "g
 /// Builds the site, checks the types of its scripts and runs the tests of `tests/browser`; arguments name test files.
 pub(crate) fn e2e(args: &[String]) -> Result<()> {
     let tests = root().join("tests/browser");
-    ensure!(Run::new("node").arg("--version").succeeds(), "the browser tests need Node 20 or newer (https://nodejs.org)");
+    ensure!(
+        Run::new("node").arg("--version").succeeds(),
+        "the browser tests need Node 20 or newer (https://nodejs.org)"
+    );
     let browser = browser().context("no Chromium was found: install it, or say where it is in CHROMIUM")?;
     web::web()?;
     if !tests.join("node_modules").is_dir() {

@@ -36,16 +36,17 @@ const FILES_MARK: &str = "/*files*/";
 /// Builds the site and says how large it is.
 pub(crate) fn web() -> Result<()> {
     setup::setup()?;
+    let module = build()?;
+    let with_threads = if setup::rust_source() { Some(build_with_threads()?) } else { None };
     let dist = dist();
     if dist.exists() {
         fs::remove_dir_all(&dist).with_context(|| format!("cannot empty {}", dist.display()))?;
     }
     copy(&root().join("web/site"), &dist)?;
-    bind(&build()?, &dist.join("easel/wasm"))?;
-    if setup::rust_source() {
-        bind(&build_with_threads()?, &dist.join("easel/threads"))?;
-    } else {
-        eprintln!("without the component rust-src there is no build with threads: pages will compute with one");
+    bind(&module, &dist.join("easel/wasm"))?;
+    match with_threads {
+        Some(module) => bind(&module, &dist.join("easel/threads"))?,
+        None => eprintln!("without the component rust-src there is no build with threads: pages will compute with one"),
     }
     bundle_model(&dist)?;
     finish_service_worker(&dist)?;
@@ -142,7 +143,12 @@ fn report(dist: &Path) -> Result<()> {
             println!("{path}: {} kB, {} kB with brotli", bytes.len() / 1000, small / 1000);
         }
     }
-    println!("site without models: {} kB, {} kB with brotli; {MODEL}: {} kB", plain / 1000, packed / 1000, model / 1000);
+    println!(
+        "site without models: {} kB, {} kB with brotli; {MODEL}: {} kB",
+        plain / 1000,
+        packed / 1000,
+        model / 1000
+    );
     println!("web/dist is ready for any file server, such as `python3 -m http.server --directory web/dist`");
     Ok(())
 }

@@ -66,12 +66,11 @@ export async function draw(page, prompt) {
 
 /** The pixels of the picture on the stage, four bytes each. */
 export function pixels(page, selector = "#picture") {
-  return page.$eval(selector, async (image) => {
-    const bitmap = await createImageBitmap(await (await fetch(image.src)).blob());
-    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-    const context = canvas.getContext("2d");
-    context.drawImage(bitmap, 0, 0);
-    return { width: bitmap.width, height: bitmap.height, data: [...context.getImageData(0, 0, bitmap.width, bitmap.height).data] };
+  return page.$eval(selector, (image) => {
+    const { naturalWidth: width, naturalHeight: height } = image;
+    const context = new OffscreenCanvas(width, height).getContext("2d");
+    context.drawImage(image, 0, 0);
+    return { width, height, data: [...context.getImageData(0, 0, width, height).data] };
   });
 }
 
