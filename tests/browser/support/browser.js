@@ -56,12 +56,11 @@ export async function draw(page, prompt) {
   if (prompt !== undefined) await page.fill("#prompt", prompt);
   const before = await page.locator("#picture").getAttribute("src");
   await page.click("#generate");
-  await page.waitForFunction(
-    (old) => document.querySelector("#picture").getAttribute("src") !== old && !document.querySelector("#generate").disabled,
-    before,
-    { timeout: PATIENCE },
-  );
-  return page.textContent("#phase");
+  await page.waitForFunction(() => !document.querySelector("#generate").disabled, undefined, { timeout: PATIENCE });
+  const [phase, toast] = [await page.textContent("#phase"), await page.textContent("#toast")];
+  const after = await page.locator("#picture").getAttribute("src");
+  if (before === after) throw new Error(`nothing was drawn: ${phase}; ${toast}`);
+  return phase;
 }
 
 /** The pixels of the picture on the stage, four bytes each. */
