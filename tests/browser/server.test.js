@@ -25,7 +25,8 @@ async function studio(t, { hold = false } = {}) {
   const server = createServer(async (request, response) => {
     const cors = { "access-control-allow-origin": "*", "access-control-allow-headers": "content-type" };
     if (request.method === "OPTIONS") return response.writeHead(204, cors).end();
-    const chunks = await Array.fromAsync(request);
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
     const route = request.url.replace("/sdapi/v1/", "");
     if (request.method === "POST") asked.push([route, Buffer.concat(chunks).toString()]);
     const answer = await routes[route]();
@@ -64,6 +65,7 @@ test("cancelling interrupts the server", async (t) => {
   await page.waitForFunction(() => document.querySelector("#phase").textContent === "Drawing, step 5 of 10");
   await page.click("#cancel");
   await page.waitForFunction(() => document.querySelector("#phase").textContent === "Cancelled");
+  while (there.asked.length < 2) await page.waitForTimeout(50);
   assert.deepEqual(there.asked.map(([route]) => route), ["txt2img", "interrupt"]);
 });
 

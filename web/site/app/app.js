@@ -50,6 +50,7 @@ async function work(pictures, task) {
   running = new AbortController();
   working(true);
   stage.begin(pictures);
+  $("stage").scrollIntoView({ block: "nearest" });
   try {
     stage.end(await task(running.signal));
   } catch (error) {

@@ -119,7 +119,8 @@ function line(from, to) {
   Object.assign(context, { lineWidth: 2 * radius(), lineCap: "round", strokeStyle: "#fff" });
   context.beginPath();
   context.moveTo(from.x, from.y);
-  context.lineTo(to.x, to.y);
+  // A line of no length would not be drawn.
+  context.lineTo(to.x + 0.01, to.y);
   context.stroke();
   painted = true;
   $("mask-clear", HTMLButtonElement).disabled = false;

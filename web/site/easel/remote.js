@@ -39,14 +39,13 @@ export class RemoteEasel {
     signal?.throwIfAborted();
     const started = performance.now();
     const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
-    const interrupt = () => this.#post("interrupt", {}, undefined).catch(() => {});
+    const interrupt = () => this.#post("interrupt", {}).catch(() => {});
     signal?.addEventListener("abort", interrupt);
     const watching = new AbortController();
     this.#watch(options, watching.signal, started);
     try {
       const route = options.initImage ? "img2img" : "txt2img";
-      const { images, info } = await this.#post(route, await body(options), seed);
-      signal?.throwIfAborted();
+      const { images, info } = await this.#post(route, await body(options), seed, signal);
       const image = decode(images[0]);
       const { width, height } = await createImageBitmap(image);
       const parameters = JSON.parse(info).infotexts?.[0] ?? "";
@@ -69,12 +68,12 @@ export class RemoteEasel {
     }
   }
 
-  /** @param {string} route @param {object} content @param {number | bigint} [seed] */
-  #post(route, content, seed) {
+  /** @param {string} route @param {object} content @param {number | bigint} [seed] @param {AbortSignal} [signal] */
+  #post(route, content, seed, signal) {
     // A seed has 64 bits, which JSON can spell and a JavaScript number cannot hold.
     const text = JSON.stringify({ ...content, ...(seed === undefined ? {} : { seed: "seed" }) });
     const headers = { "content-type": "application/json" };
-    return this.#json(route, { method: "POST", headers, body: text.replace('"seed":"seed"', `"seed":${seed}`) });
+    return this.#json(route, { method: "POST", headers, signal, body: text.replace('"seed":"seed"', `"seed":${seed}`) });
   }
 
   /** @param {string} route @param {RequestInit} options @returns {Promise<any>} */

@@ -276,9 +276,7 @@ async function append(folder, index, at, stream, signal, report) {
           shard = await /** @type {any} */ (handle).createSyncAccessHandle();
         }
         const part = value.subarray(from, from + SHARD - (at % SHARD));
-        if (shard.write(part, { at: at % SHARD }) !== part.length) {
-          throw error("QuotaExceededError", "the browser's storage is full");
-        }
+        store(shard, part, at % SHARD);
         from += part.length;
         at += part.length;
         report(part.length);
@@ -288,6 +286,18 @@ async function append(folder, index, at, stream, signal, report) {
     shard?.close();
     reader.cancel().catch(() => {});
   }
+}
+
+/** Writes all of some bytes. @param {any} shard @param {Uint8Array} bytes @param {number} at */
+function store(shard, bytes, at) {
+  let written = 0;
+  try {
+    written = shard.write(bytes, { at });
+  } catch (thrown) {
+    if (/** @type {Error} */ (thrown).name !== "QuotaExceededError") throw thrown;
+  }
+  if (written === bytes.length) return;
+  throw error("QuotaExceededError", "the browser’s storage for this site is full: delete a model, or free space on the disk");
 }
 
 /** Counts bytes and reports now and then. @param {Watch} watch @param {number} of @param {number} done */
