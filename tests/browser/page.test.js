@@ -111,6 +111,41 @@ test("without WebGPU the page says so and draws with WebAssembly", async (t) => 
   await page.waitForFunction(() => document.querySelector("#device-facts").textContent.includes("none: this browser has no WebGPU"));
 });
 
+test("a worker that runs out of memory or dies is replaced", async (t) => {
+  const site = await serve(t, dist);
+  const page = await open(await launch(t), site.url);
+  await draw(page, "a red apple");
+  for (const [fault, said] of [
+    [`postMessage({ id: -1, error: { name: "OutOfMemory", message: "out of memory" }, fatal: true })`, /^Out of memory. Its memory has been freed/],
+    [`setTimeout(() => { throw new Error("gone"); })`, /^the worker failed: .*gone/],
+  ]) {
+    await page.locator("#steps").fill("60");
+    await page.click("#generate");
+    await page.waitForFunction(() => /step [2-9] of 60/.test(document.querySelector("#phase").textContent), undefined, { timeout: 60_000 });
+    await page.workers()[0].evaluate(fault);
+    await page.waitForSelector("#toast div");
+    assert.match(await page.textContent("#toast"), said);
+    await page.locator("#steps").fill("2");
+    await page.waitForFunction(() => !document.querySelector("#generate").disabled);
+    assert.match(await draw(page), /^Drawn/);
+  }
+});
+
+test("without storage for models everything is fetched anew, and works", async (t) => {
+  const site = await serve(t, dist);
+  const context = await launch(t);
+  await context.addInitScript(() => delete StorageManager.prototype.getDirectory);
+  const page = await open(context, site.url);
+  await page.route("**/easel/worker.js", async (route) => {
+    const response = await route.fetch();
+    const body = `delete StorageManager.prototype.getDirectory;\n${await response.text()}`;
+    await route.fulfill({ response, body });
+  });
+  assert.match(await draw(page, "a red apple"), /^Drawn/);
+  await page.click("#open-device");
+  await page.waitForFunction(() => document.querySelector("#device-facts").textContent.includes("none: models are fetched anew"));
+});
+
 test("the smallest page draws and stops", async (t) => {
   const site = await serve(t, dist);
   const page = await (await launch(t)).newPage();

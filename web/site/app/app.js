@@ -38,7 +38,6 @@ async function load(signal) {
 async function connect(address, signal) {
   server = new RemoteEasel(address);
   device.line(await server.load({ signal }));
-  form.schedulers(await server.schedulers());
 }
 
 /**

@@ -31,14 +31,14 @@ export async function start(easel, onPurge) {
  * @param {import("../easel/easel.d.ts").LoadedModel | import("../easel/easel.d.ts").RemoteModel} [loaded]
  */
 export function line(loaded) {
-  $("device-line").textContent = loaded ? `${loaded.name} on ${where(loaded)}` : "No model loaded";
+  $("device-line").textContent = loaded ? describe(loaded) : "No model loaded";
   $("device-dot").classList.toggle("ready", Boolean(loaded));
 }
 
 /** @param {NonNullable<Parameters<typeof line>[0]>} loaded */
-function where(loaded) {
-  if (loaded.backend === "server") return "a server";
-  return loaded.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads(loaded.threads)}`;
+function describe(loaded) {
+  if (loaded.backend === "server") return `The server ${loaded.name}`;
+  return `${loaded.name} on ${loaded.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads(loaded.threads)}`}`;
 }
 
 const threads = (/** @type {number} */ count) => `${count} ${count === 1 ? "thread" : "threads"}`;
@@ -49,7 +49,7 @@ async function show(easel) {
   const { webgpu, storage } = found;
   const adapter = webgpu.available ? `${webgpu.adapter}, ${webgpu.f16 ? "with" : "without"} 16-bit floats` : `none: ${webgpu.reason}`;
   define($("device-facts"), [
-    ["Drawing with", easel.loaded ? `${easel.loaded.name} on ${where(easel.loaded)}` : "no model yet"],
+    ["Drawing with", easel.loaded ? describe(easel.loaded) : "no model yet"],
     ["WebGPU", adapter],
     ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
     ["WebAssembly", found.simd ? `with vector instructions, ${threads(found.threads)}` : "without vector instructions: nothing can be drawn"],

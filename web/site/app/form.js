@@ -77,7 +77,8 @@ export function place() {
   const isServer = input("place").value === "server";
   input("server").hidden = !isServer;
   input("server").required = isServer;
-  $("model", HTMLSelectElement).disabled = isServer;
+  if (!input("server").value) set("server", location.origin);
+  for (const id of ["model", "scheduler"]) $(id, HTMLSelectElement).disabled = isServer;
 }
 
 /** Draws another seed. */

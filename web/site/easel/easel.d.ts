@@ -115,8 +115,8 @@ export interface Picture {
   width: number;
   height: number;
   seed: number | bigint;
-  /** The settings as AUTOMATIC1111 writes them. */
-  parameters: string;
+  /** The settings as AUTOMATIC1111 writes them; a server leaves them in the file alone. */
+  parameters?: string;
   seconds: number;
 }
 
@@ -147,7 +147,7 @@ export function detect(): Promise<Capabilities>;
 
 /**
  * A worker that draws pictures. Errors have a `name`: `AbortError`, `InvalidRequest`, `ModelError`, `ReadError`,
- * `NetworkError`, `ChecksumError`, `QuotaExceededError`, `DeviceError`, `OutOfMemory`, `Unsupported`.
+ * `NetworkError`, `ChecksumError`, `QuotaExceededError`, `DeviceError`, `ServerError`, `OutOfMemory`, `Unsupported`, `WorkerError`.
  */
 export class Easel {
   /** `hub` is the hub's address; `base` the folder of bundled models (default: `../models/` beside this file). */
@@ -176,15 +176,12 @@ export class Easel {
   unload(): void;
 }
 
-/**
- * An Easel server, or another that speaks AUTOMATIC1111's HTTP interface, with the methods of {@link Easel} that draw.
- * `fetch` is what asks it.
- */
+/** An Easel server with the methods of {@link Easel} that draw. `fetch` is what asks it. */
 export class RemoteEasel {
   constructor(address: string | URL, fetch?: (url: string, options: RequestInit) => Promise<Response>);
   readonly loaded: RemoteModel | undefined;
-  /** Asks the server which model it draws with. */
+  /** Asks whether the server is well. */
   load(options?: LoadOptions): Promise<RemoteModel>;
+  /** Draws one picture with the server's model and scheduler. */
   generate(options: GenerateOptions): Promise<Picture>;
-  schedulers(): Promise<string[]>;
 }

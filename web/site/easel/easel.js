@@ -114,7 +114,7 @@ export class Easel {
     worker.onmessage = ({ data }) => this.#hear(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#drop(named("Unsupported", `the worker did not start: ${event.message || "it could not be loaded"}`));
+      this.#drop(named("WorkerError", `the worker failed: ${event.message || "it could not be loaded"}`));
     };
     return worker;
   }
