@@ -43,7 +43,6 @@ test("what is deleted is gone, unless it is brought back", async (t) => {
   await page.locator("#grid button").first().click();
   await page.click("#viewer [data-action=delete]");
   await page.waitForFunction(() => document.querySelectorAll("#grid li").length === 1);
-  await page.click("#viewer [data-action=close]");
   await page.click("#toast button");
   await page.waitForFunction(() => document.querySelectorAll("#grid li").length === 2);
   await page.locator("#grid button").first().click();

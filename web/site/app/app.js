@@ -1,7 +1,7 @@
 // The page: from the form to pictures.
 import { Easel, RemoteEasel } from "../easel/easel.js";
 import * as device from "./device.js";
-import { $, bytes, download, fileName, make, say } from "./dom.js";
+import { $, bytes, download, fileName, say } from "./dom.js";
 import * as files from "./files.js";
 import * as form from "./form.js";
 import * as gallery from "./gallery.js";
@@ -10,8 +10,6 @@ import * as stage from "./stage.js";
 import * as startPicture from "./start-picture.js";
 
 /** @typedef {import("../easel/easel.d.ts").Settings} Settings */
-
-const EXAMPLES = ["a red apple", "a rocket on a blue background", "a smiling sun on a yellow background", "a green cactus", "a unicorn on a pink background"];
 
 const easel = new Easel();
 /** The server that draws, where the visitor wants one to. @type {RemoteEasel | undefined} */
@@ -207,15 +205,13 @@ function theme() {
   };
 }
 
+/** Prompts to begin with. */
 function examples() {
-  const chip = (/** @type {string} */ text) => {
-    const onclick = () => {
-      form.set("prompt", text);
-      $("form", HTMLFormElement).requestSubmit();
-    };
-    return make("li", {}, make("button", { type: "button", onclick }, text));
+  $("examples").onclick = ({ target }) => {
+    if (!(target instanceof HTMLButtonElement)) return;
+    form.set("prompt", target.textContent);
+    $("form", HTMLFormElement).requestSubmit();
   };
-  $("examples").append(...EXAMPLES.map(chip));
 }
 
 async function main() {

@@ -21,20 +21,29 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Shows a message for a while, with a thing to do about it if there is one. @param {string} text @param {{ label: string, run(): void }} [action] */
+/**
+ * Shows a message for a while, above everything, with a thing to do about it if there is one.
+ * @param {string} text @param {{ label: string, run(): void }} [action]
+ */
 export function say(text, action) {
-  const message = make("div", {}, text);
+  const toast = $("toast");
+  const message = make("div", {}, make("span", {}, text));
+  const gone = () => {
+    message.remove();
+    if (toast.childElementCount === 0) toast.hidePopover();
+  };
   if (action) {
-    const run = () => {
-      message.remove();
+    const onclick = () => {
+      gone();
       action.run();
     };
-    message.append(make("button", { type: "button", textContent: action.label, onclick: run }));
-  } else {
-    message.style.paddingRight = "1.1rem";
+    message.append(make("button", { type: "button", textContent: action.label, onclick }));
   }
-  $("toast").replaceChildren(message);
-  setTimeout(() => message.remove(), action ? 12000 : 6000);
+  toast.replaceChildren(message);
+  // Shown anew, it is above a dialog that was opened since.
+  toast.hidePopover();
+  toast.showPopover();
+  setTimeout(gone, action ? 12000 : 6000);
 }
 
 /** A number of bytes as people read it. @param {number} count */

@@ -156,12 +156,9 @@ function press({ target }) {
 
 /** Deletes a picture, which can be undone for a moment. @param {Item} item */
 async function remove(item) {
-  const at = items.indexOf(item);
   items = items.filter((other) => other !== item);
   await request("readwrite", (store) => store.delete(item.id)).catch(() => {});
-  const neighbour = items[Math.min(at, items.length - 1)];
-  if (neighbour) view(neighbour);
-  else $("viewer", HTMLDialogElement).close();
+  $("viewer", HTMLDialogElement).close();
   render();
   tabs.postMessage("removed");
   const undo = async () => {

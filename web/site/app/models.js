@@ -118,7 +118,9 @@ async function look(address) {
       $("models", HTMLDialogElement).close();
       choose(plan.name);
     };
-    const need = `${bytes(plan.size - plan.stored)} to fetch, about ${bytes(plan.memory)} of memory to run`;
+    const { deviceMemory } = /** @type {{ deviceMemory?: number }} */ (navigator);
+    const offer = deviceMemory ? `, of which this device offers at least ${deviceMemory} GB` : "";
+    const need = `${bytes(plan.size - plan.stored)} to fetch, about ${bytes(plan.memory)} of memory to run${offer}`;
     place.replaceChildren(
       make("strong", {}, plan.name),
       make("p", {}, need),

@@ -78,6 +78,7 @@ export async function show(file, alt) {
 export function end(text) {
   bar.value = 0;
   tell(text);
+  $("announce").textContent = text;
   const nothing = image.hidden && !image.src;
   if (image.src) {
     image.hidden = false;

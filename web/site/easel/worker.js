@@ -127,7 +127,9 @@ const methods = {
  */
 async function find(model, signal) {
   const known = await (await store())?.entry(model);
-  if (known?.files.every((/** @type {any} */ file) => file.shards || !file.url)) return known;
+  // What came with the page may have come anew with it; all else stays what it was when it was fetched.
+  const whole = known?.files.every((/** @type {any} */ file) => file.shards || !file.url);
+  if (known && whole && !known.url?.startsWith(settings.base)) return known;
   try {
     return await resolve(known?.url ?? model, settings, signal);
   } catch (thrown) {
