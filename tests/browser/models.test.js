@@ -115,6 +115,14 @@ test("what is not what was announced is refused, and so is what cannot run here"
   assert.match(await message(`${wrong.url}readme`), /^InvalidRequest: model: .* is no known name/);
 });
 
+test("a folder that holds no model is refused", async (t) => {
+  const site = await serve(t, dist);
+  const page = await open(await launch(t), site.url);
+  await page.click("#open-models");
+  await page.setInputFiles("#model-folder", new URL("reference", import.meta.url).pathname);
+  await page.waitForFunction(() => /reference: neither a diffusers folder nor one checkpoint/.test(document.querySelector("#toast").textContent));
+});
+
 test("two tabs fetch a model once", async (t) => {
   const site = await serve(t, dist);
   const context = await launch(t);

@@ -180,6 +180,7 @@ function listen() {
     if (action === "download") download(current.image, fileName(current.settings.prompt, current.settings.seed ?? 0));
     if (action === "start") startPicture.use(current.image);
     if (action === "variation") {
+      restore(current.settings);
       form.set("keepSeed", false);
       draw();
     }

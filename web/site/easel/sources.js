@@ -87,14 +87,22 @@ async function repository(id, hub, signal) {
       url: `${hub}/${id}/resolve/main/${path.split("/").map(encodeURIComponent).join("/")}`,
     }));
   const index = all.find(({ path }) => path === "model_index.json");
-  const files = index ? folder(all) : single(all);
+  const files = select(all);
   if (files.length === 0) throw error("ModelError", `${id}: neither a diffusers folder nor one checkpoint`);
   const family = index && (await json(new URL(index.url ?? ""), signal))._class_name;
   const refusal = family && !FAMILIES.test(family) ? `a ${family} cannot be run here` : undefined;
   return { name: id, url: `${hub}/${id}`, files, refusal };
 }
 
-/** Every component's documents, and its weights in the smallest type. @param {RemoteFile[]} all */
+/**
+ * The files of a folder that a model needs; none if it holds no model.
+ * @template {{ path: string }} T @param {T[]} all @returns {T[]}
+ */
+export function select(all) {
+  return all.some(({ path }) => path === "model_index.json") ? folder(all) : single(all);
+}
+
+/** Every component's documents, and its weights in the smallest type. @template {{ path: string }} T @param {T[]} all */
 function folder(all) {
   const parts = ["scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"];
   const documents = all.filter(({ path }) => {
@@ -104,7 +112,7 @@ function folder(all) {
   return documents.filter(({ path }) => !path.includes(".index.")).concat(parts.flatMap((part) => weights(all, part)));
 }
 
-/** @param {RemoteFile[]} all @param {string} part */
+/** @template {{ path: string }} T @param {T[]} all @param {string} part */
 function weights(all, part) {
   const here = all.filter(({ path }) => path.startsWith(`${part}/`) && path.split("/").length === 2);
   const named = (/** @type {RegExp} */ pattern) => here.filter(({ path }) => pattern.test(path));
@@ -118,7 +126,7 @@ function weights(all, part) {
   return [];
 }
 
-/** @param {RemoteFile[]} all */
+/** @template {{ path: string }} T @param {T[]} all */
 function single(all) {
   const checkpoints = all.filter(({ path }) => !path.includes("/") && CHECKPOINT.test(path));
   const safe = checkpoints.filter(({ path }) => path.endsWith(".safetensors"));

@@ -3,7 +3,7 @@
 import { threads as cores } from "./detect.js";
 import { error } from "./error.js";
 import { picture } from "./picture.js";
-import { resolve } from "./sources.js";
+import { resolve, select } from "./sources.js";
 import { Store } from "./store.js";
 
 /** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
@@ -75,7 +75,7 @@ const methods = {
     const size = entry.files.reduce((sum, file) => sum + file.size, 0);
     const reason = entry.refusal ?? refusal(Math.ceil(size * 1.1) + WORK);
     if (reason) throw error("Unsupported", `${entry.name}: ${reason}`);
-    const files = typeof model === "string" ? await fetched(entry, watch) : model.files;
+    const files = typeof model === "string" ? await fetched(entry, watch) : trimmed(model).files;
     const options = { name: entry.name, backend: settings.backend, ...entry.usual };
     const loaded = await cancellable(context, (cancel) => Model.load(files, options, events(context), cancel));
     current = { model: loaded, name: entry.name, size, defaults: loaded.defaults() };
@@ -86,7 +86,7 @@ const methods = {
   async keep(context, model) {
     const kept = await store();
     if (!kept) throw error("ReadError", "this browser has no storage that models could be kept in");
-    await kept.keep(model, context.watch);
+    await kept.keep(trimmed(model), context.watch);
   },
 
   /** @param {Context} context @param {import("./easel.d.ts").GenerateOptions} options */
@@ -138,8 +138,16 @@ async function find(model, signal) {
   }
 }
 
+/** The files that the model needs, of all that were handed over. @param {LocalModel} model @returns {LocalModel} */
+function trimmed({ name, files }) {
+  const needed = select(files.map(([path, file]) => ({ path, file })));
+  if (needed.length === 0) throw error("ModelError", `${name}: neither a diffusers folder nor one checkpoint`);
+  return { name, files: needed.map(({ path, file }) => [path, file]) };
+}
+
 /** @param {LocalModel} model @returns {import("./sources.js").RemoteModel} */
-function local({ name, files }) {
+function local(model) {
+  const { name, files } = trimmed(model);
   return { name, files: files.map(([path, file]) => ({ path, size: file.size })) };
 }
 
