@@ -52,12 +52,14 @@ export class Store {
   /** How much of a model is here. @param {Entry} entry */
   async summary(entry) {
     const folder = await this.#folder(entry.name);
-    let [size, stored] = [0, 0];
+    const known = folder && (await record(folder));
+    let [size, stored, complete] = [0, 0, entry.files.length > 0];
     for (const [index, file] of entry.files.entries()) {
+      const here = folder && same(known?.files[index], file) ? sum(await shardSizes(folder, index)) : 0;
       size += file.size;
-      stored += folder ? Math.min(file.size, sum(await shardSizes(folder, index))) : 0;
+      stored += Math.min(file.size, here);
+      complete &&= here === file.size && Boolean(known?.files[index].shards);
     }
-    const complete = entry.files.length > 0 && entry.files.every((file) => file.shards) && stored === size;
     return { name: entry.name, size, stored, complete, url: entry.url };
   }
 
@@ -191,11 +193,15 @@ async function reconcile(folder, entry) {
   const known = await record(folder);
   for (const [index, before] of (known?.files ?? []).entries()) {
     const now = entry.files[index];
-    const same = ["path", "size", "sha256", "modified"].every((key) => /** @type {any} */ (now)?.[key] === /** @type {any} */ (before)[key]);
-    if (!same) await clear(folder, index);
-    else now.shards = before.shards;
+    if (same(before, now)) now.shards = before.shards;
+    else await clear(folder, index);
   }
   await write(folder, entry);
+}
+
+/** Whether two records are of the same file in the same state. @param {any} before @param {any} now */
+function same(before, now) {
+  return before && now && ["path", "size", "sha256", "modified"].every((key) => before[key] === now[key]);
 }
 
 /**
