@@ -128,27 +128,24 @@ fn finish_service_worker(dist: &Path) -> Result<()> {
     fs::write(&file, source).context("cannot write sw.js")
 }
 
-/// Prints the size of what a first visit fetches, as it is and as a server would compress it.
+/// Prints the size of what a first visit fetches, as it is and as a server would compress it: the page, one of the two
+/// builds, the model.
 fn report(dist: &Path) -> Result<()> {
-    let (mut plain, mut packed, mut model) = (0, 0, 0);
+    let (mut page, mut model) = ([0, 0], 0);
     for path in files(dist)? {
         let bytes = fs::read(dist.join(&path))?;
         if path.starts_with("models/") {
             model += bytes.len();
             continue;
         }
-        let small = brotli_size(&bytes)?;
-        (plain, packed) = (plain + bytes.len(), packed + small);
+        let packed = brotli_size(&bytes)?;
         if path.ends_with(".wasm") {
-            println!("{path}: {} kB, {} kB with brotli", bytes.len() / 1000, small / 1000);
+            println!("{path}: {} kB, {} kB with brotli", bytes.len() / 1000, packed / 1000);
+        } else {
+            page = [page[0] + bytes.len(), page[1] + packed];
         }
     }
-    println!(
-        "site without models: {} kB, {} kB with brotli; {MODEL}: {} kB",
-        plain / 1000,
-        packed / 1000,
-        model / 1000
-    );
+    println!("all else: {} kB, {} kB with brotli; {MODEL}: {} kB", page[0] / 1000, page[1] / 1000, model / 1000);
     println!("web/dist is ready for any file server, such as `python3 -m http.server --directory web/dist`");
     Ok(())
 }
