@@ -17,18 +17,8 @@ pub(crate) fn test() -> Result<()> {
 pub(crate) fn lint() -> Result<()> {
     cargo(["fmt", "--all", "--check"]).run()?;
     cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
-    cargo([
-        "clippy",
-        "--package",
-        "easel-inference",
-        "--no-default-features",
-        "--target",
-        WASM,
-        "--",
-        "-D",
-        "warnings",
-    ])
-    .run()?;
+    let wasm = ["--package", "easel-inference", "--package", "easel-web", "--no-default-features", "--target", WASM];
+    cargo(["clippy"]).args(wasm).args(["--", "-D", "warnings"]).run()?;
     cargo(["clippy", "--package", "easel-contract", "--target", WASM, "--", "-D", "warnings"]).run()?;
     edge::lint()
 }

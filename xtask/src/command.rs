@@ -43,6 +43,11 @@ impl Run {
         self
     }
 
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Runs it with our own input and output.
     pub(crate) fn run(mut self) -> Result<()> {
         let shown = self.shown();

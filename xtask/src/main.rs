@@ -2,8 +2,10 @@
 
 mod checks;
 mod command;
+mod e2e;
 mod edge;
 mod setup;
+mod web;
 
 use anyhow::{Result, bail};
 use command::cargo;
@@ -18,6 +20,8 @@ Developer tasks of Easel. Usage: cargo xtask <task>
                    compare every case of a reference folder (default: tests/golden) with Easel's own numbers
   edge             build the edge component, the provider for foreign hosts, and both composed into one file
   bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
+  web              build the static site into web/dist and report its size
+  e2e              build the site and test it in headless Chromium (needs Node and Chromium)
   fuzz TARGET [S]  run a fuzz target for S seconds (default 600); needs a nightly toolchain and cargo-fuzz
   ci               what continuous integration runs: the same as test";
 
@@ -38,6 +42,8 @@ fn run() -> Result<()> {
         Some("golden") => checks::golden(rest),
         Some("edge") => edge::edge(),
         Some("bench") => bench(rest),
+        Some("web") => web::web(),
+        Some("e2e") => e2e::e2e(rest),
         Some("fuzz") => fuzz(rest),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");

@@ -35,6 +35,13 @@ pub(crate) fn setup() -> Result<()> {
     Ok(())
 }
 
+/// Whether the source of Rust's own libraries is there, which the build with threads needs; rustup fetches it.
+pub(crate) fn rust_source() -> bool {
+    let sysroot = Run::new("rustc").args(["--print", "sysroot"]).output().unwrap_or_default();
+    let library = std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock");
+    library.is_file() || (Run::new("rustup").args(["component", "add", "rust-src"]).succeeds() && library.is_file())
+}
+
 /// A Python (`$PYTHON`, else `python3`) that can import `module`.
 pub(crate) fn python_with(module: &str) -> Option<String> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());

@@ -63,10 +63,10 @@ pub struct LoadOptions {
 }
 
 /// Opens a device. On a GPU models compute in the type that weights are asked for in; `EASEL_GPU` names the adapter.
-pub fn open_device(kind: DeviceKind, dtype: Option<DType>) -> Result<Device> {
+pub fn open_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference::Result<Device> {
     let adapter = std::env::var("EASEL_GPU").unwrap_or_default();
     let float = dtype.filter(|dtype| *dtype != DType::Bf16);
-    Ok(block_on(Device::open(kind, &GpuOptions { adapter, float, ..GpuOptions::default() }))?)
+    block_on(Device::open(kind, &GpuOptions { adapter, float, ..GpuOptions::default() }))
 }
 
 /// Something that makes pictures.

@@ -3,6 +3,7 @@
 use easel_contract::Error;
 use easel_contract::service::{Device, DeviceChoice, DeviceKind, Result};
 use easel_inference::tensor::DeviceKind as Kind;
+use pollster::block_on;
 use std::sync::{Mutex, PoisonError};
 
 /// The devices of this host. They are looked for once, when the service starts.
@@ -14,13 +15,18 @@ pub struct Devices {
 impl Devices {
     /// Looks for devices, and selects one.
     pub fn find(wanted: Kind) -> easel_inference::Result<Self> {
-        let selected = kind_of(&easel_inference::Device::open(wanted)?);
-        let infos = easel_inference::Device::list().into_iter().filter(|device| device.available);
-        let device = |info: easel_inference::tensor::DeviceInfo| {
-            let (own, kind) = kinds(&info.id)?;
-            Some((own, Device { id: info.id, name: info.name, kind, memory_bytes: None, selected: false }))
-        };
-        Ok(Self { available: infos.filter_map(device).collect(), selected: selected.into() })
+        let selected = kind_of(&crate::model::open_device(wanted, None)?);
+        let infos = block_on(easel_inference::Device::list());
+        let mut available: Vec<(Kind, Device)> = Vec::new();
+        // A GPU in software is slower than the processor itself, and of several the best one is used.
+        for info in infos.into_iter().filter(|info| info.available && !info.software) {
+            let Some((own, kind)) = kinds(&info.id) else { continue };
+            if available.iter().all(|(known, _)| *known != own) {
+                let id = own_name(own).to_owned();
+                available.push((own, Device { id, name: info.name, kind, memory_bytes: None, selected: false }));
+            }
+        }
+        Ok(Self { available, selected: selected.into() })
     }
 
     /// The device that is computed on.
@@ -54,11 +60,22 @@ impl Devices {
 
 /// What a device is called in the list, in the inference crate and in the contract.
 fn kinds(id: &str) -> Option<(Kind, DeviceKind)> {
-    match id {
+    match id.split(':').next()? {
+        "gpu" => Some((Kind::Gpu, DeviceKind::Gpu)),
         "cpu" => Some((Kind::Cpu, DeviceKind::Cpu)),
         "cuda" => Some((Kind::Cuda, DeviceKind::Cuda)),
         "metal" => Some((Kind::Metal, DeviceKind::Metal)),
         _ => None,
+    }
+}
+
+fn own_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Auto => "auto",
+        Kind::Cpu => "cpu",
+        Kind::Gpu => "gpu",
+        Kind::Cuda => "cuda",
+        Kind::Metal => "metal",
     }
 }
 

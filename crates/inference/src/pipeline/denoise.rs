@@ -42,7 +42,7 @@ impl Pipeline {
         run.watcher.tensor(Probe::Timesteps, &Tensor::from_vec(told, &[count], &Device::Cpu)?);
         run.watcher.tensor(Probe::InitialLatents, &latents);
         for call in first_call..timesteps.len() {
-            run.cancel.check()?;
+            run.pause().await?;
             let scaled = sampler.scale_model_input(call, &latents)?;
             let input = denoiser_input(&scaled, &inpaint, settings.guided)?;
             let prediction = self.predict(&mut replay, &input, timesteps[call], conditioning)?.to_host().await?;

@@ -56,7 +56,7 @@ impl Pipeline {
         run: &mut Run<'_>,
     ) -> Result<Vec<Image>> {
         let (n, all) = (batch.len(), request.prompts.len());
-        run.cancel.check()?;
+        run.pause().await?;
         run.progress(Phase::Encode, done, all, None);
         let conditioning = self.condition(batch, request, settings, run)?;
         run.progress(Phase::Encode, done + n, all, None);
@@ -117,7 +117,7 @@ impl Pipeline {
         let unscaled = self.to_autoencoder(&self.autoencoder.unscale(latents)?)?;
         let mut images = Vec::new();
         for k in 0..n {
-            run.cancel.check()?;
+            run.pause().await?;
             let decoded = self.autoencoder.decode(&unscaled.narrow(0, k, 1)?, self.tiling(request, settings.size))?;
             let picture = decoded.affine(0.5, 0.5)?;
             let values = picture.to_vec().await?;

@@ -139,7 +139,7 @@ impl<'a> Loader<'a> {
 
     /// The files of one component and its weights; progress is reported before they are read.
     async fn component(&mut self, component: Component, run: &mut Run<'_>) -> Result<(&'a ComponentFiles, Weights)> {
-        run.cancel.check()?;
+        run.pause().await?;
         self.report(run);
         self.done += 1;
         let files = self.files.component(component)?;

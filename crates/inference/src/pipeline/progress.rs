@@ -1,6 +1,7 @@
 //! What a run tells its caller while it works, and how the caller stops it.
 
 use super::Image;
+use crate::weights::BoxFuture;
 use crate::{Error, Result, Tensor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,6 +76,12 @@ pub trait Watcher {
 
     /// A tensor passes by. Cloning it copies a handle.
     fn tensor(&mut self, _probe: Probe, _tensor: &Tensor) {}
+
+    /// A moment between two steps. A caller that shares its thread with an event loop, as a page's worker does, lets that
+    /// run here, so that a request to cancel arrives; others have nothing to wait for.
+    fn pause(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Seconds on a clock of the caller's choosing; models and pipelines have none of their own.
     fn clock(&self) -> f64 {

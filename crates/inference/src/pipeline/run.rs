@@ -1,6 +1,7 @@
 //! A run in progress: the caller's watcher, its clock, and the flag that stops the run.
 
 use super::{CancelToken, Image, Phase, Progress, Watcher};
+use crate::Result;
 
 /// What every stage of a run carries along.
 pub(super) struct Run<'a> {
@@ -15,6 +16,12 @@ impl<'a> Run<'a> {
     pub(super) fn start(watcher: &'a mut dyn Watcher, cancel: &'a CancelToken) -> Self {
         let started = watcher.clock();
         Self { watcher, cancel, started, warned: Vec::new() }
+    }
+
+    /// Lets the caller have the thread for a moment; [`Error::Cancelled`](crate::Error::Cancelled) if it wants no more.
+    pub(super) async fn pause(&mut self) -> Result<()> {
+        self.watcher.pause().await;
+        self.cancel.check()
     }
 
     /// Reports progress.

@@ -71,6 +71,8 @@ pub struct DeviceInfo {
     pub available: bool,
     /// Why it cannot be used, if it cannot.
     pub reason: Option<String>,
+    /// Whether it is a GPU that the processor pretends to be: right, but slower than the processor's own kernels.
+    pub software: bool,
 }
 
 impl Device {
@@ -127,6 +129,7 @@ impl Device {
             name,
             available: error.is_none(),
             reason: error.map(|error| error.to_string()),
+            software: false,
         };
         let threads = easel_cpu::parallel::threads();
         let mut list = vec![info("cpu", format!("processor, {threads} threads, {}", std::env::consts::ARCH), None)];

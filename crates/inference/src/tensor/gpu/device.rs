@@ -25,7 +25,7 @@ impl GpuDevice {
             Err(_) => Choice::Name(options.adapter.clone()),
         };
         let GpuOptions { guaranteed_only, memory, .. } = *options;
-        let context = Context::open(&Options { adapter, guaranteed_only, memory }).await?;
+        let context = Context::open(&Options { adapter, guaranteed_only, memory, ..Options::default() }).await?;
         let float = float(context.capabilities(), options.float)?;
         Ok(Self { context, float })
     }
@@ -131,5 +131,6 @@ fn info(capabilities: &Capabilities) -> DeviceInfo {
         name: format!("{} ({kind}; {}; {})", adapter.name, adapter.backend, features.join(", ")),
         available: true,
         reason: None,
+        software: capabilities.is_software(),
     }
 }

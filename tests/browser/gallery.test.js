@@ -1,0 +1,53 @@
+// The gallery: pictures stay, can be used again, downloaded and deleted.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { dist, draw, launch, open } from "./support/browser.js";
+import { serve } from "./support/server.js";
+
+async function withPictures(t, prompts) {
+  const site = await serve(t, dist);
+  const page = await open(await launch(t), site.url);
+  await page.locator("#steps").fill("2");
+  for (const prompt of prompts) await draw(page, prompt);
+  return page;
+}
+
+test("pictures outlive a reload with their settings", async (t) => {
+  const page = await withPictures(t, ["a red apple", "a green cactus"]);
+  await page.reload();
+  await page.waitForSelector("#grid li:nth-child(2)");
+  assert.deepEqual(await page.locator("#grid img").evaluateAll((all) => all.map((image) => image.alt)), ["a green cactus", "a red apple"]);
+  await page.locator("#grid button").nth(1).click();
+  assert.match(await page.textContent("#viewer-settings"), /Modeleasel-emojiSize128 × 128Steps2/);
+  await page.keyboard.press("ArrowLeft");
+  assert.equal(await page.textContent("#viewer-title"), "a green cactus");
+  await page.keyboard.press("ArrowRight");
+  await page.click("#viewer [data-action=reuse]");
+  assert.equal(await page.inputValue("#prompt"), "a red apple");
+  assert.ok(await page.isChecked("#keepSeed"));
+  assert.deepEqual(page.errors, []);
+});
+
+test("a download is the picture with its settings inside", async (t) => {
+  const page = await withPictures(t, ["a red apple"]);
+  const seed = await page.inputValue("#seed");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#actions [data-action=download]")]);
+  assert.equal(download.suggestedFilename(), `a-red-apple-${seed}.png`);
+  const file = await readFile(await download.path(), "latin1");
+  assert.match(file, new RegExp(`a red apple\nSteps: 2, Sampler: DDIM, CFG scale: 4, Seed: ${seed}, Size: 128x128`));
+});
+
+test("what is deleted is gone, unless it is brought back", async (t) => {
+  const page = await withPictures(t, ["a red apple", "a green cactus"]);
+  await page.locator("#grid button").first().click();
+  await page.click("#viewer [data-action=delete]");
+  await page.waitForFunction(() => document.querySelectorAll("#grid li").length === 1);
+  await page.click("#toast button");
+  await page.waitForFunction(() => document.querySelectorAll("#grid li").length === 2);
+  await page.locator("#grid button").first().click();
+  await page.click("#viewer [data-action=delete]");
+  await page.reload();
+  await page.waitForSelector("#grid li");
+  assert.equal(await page.locator("#grid li").count(), 1);
+});

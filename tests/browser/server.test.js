@@ -1,0 +1,96 @@
+// A server in the place of the browser: what it is asked, and what the page makes of its answers.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { test } from "node:test";
+import { dist, draw, drop, launch, open } from "./support/browser.js";
+import { serve } from "./support/server.js";
+
+const PICTURE = (await readFile(new URL("reference/blue-star.png", import.meta.url))).toString("base64");
+
+/** A server of the HTTP interface that notes what it is asked; with `hold`, pictures never come. */
+async function studio(t, { hold = false } = {}) {
+  const asked = [];
+  const event = (data) => `id: 1\ndata: ${JSON.stringify({ task_id: "t", ...data })}\n\n`;
+  const routes = {
+    "/health": () => ({ status: "healthy" }),
+    "/generate": () => ({ status: "started", task_id: "t" }),
+    "/cancel-generation": () => ({ status: "success" }),
+    "/imagine": () => [PICTURE],
+  };
+  const server = createServer(async (request, response) => {
+    const cors = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
+    if (request.method === "OPTIONS") return response.writeHead(204, cors).end();
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const { pathname } = new URL(request.url, "http://x");
+    if (request.method === "POST") asked.push([pathname, Buffer.concat(chunks).toString()]);
+    if (pathname !== "/generate-stream/t") {
+      return response.writeHead(200, { ...cors, "content-type": "application/json" }).end(JSON.stringify(routes[pathname]()));
+    }
+    response.writeHead(200, { ...cors, "content-type": "text/event-stream" });
+    response.write(": a comment\n\n" + event({ status: "processing", step: 5, steps: 10, preview: PICTURE }));
+    if (!hold) response.end(event({ status: "completed", step: 10, steps: 10, result: { image_url: PICTURE } }));
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://localhost:${server.address().port}`, asked };
+}
+
+async function choose(page, address) {
+  await page.selectOption("#place", "server");
+  await page.fill("#server", address);
+}
+
+test("a server draws what the form asks for, seeds of 64 bits included", async (t) => {
+  const [site, there] = [await serve(t, dist), await studio(t)];
+  const page = await open(await launch(t), site.url);
+  await choose(page, there.url);
+  await page.fill("#seed", "18446744073709551615");
+  await page.check("#keepSeed");
+  assert.match(await draw(page, "a blue star"), /^Drawn/);
+  assert.equal(await page.textContent("#device-line"), `The server ${there.url.slice(7)}`);
+  const [[route, text]] = there.asked;
+  assert.equal(route, "/generate");
+  assert.match(text, /"prompt":"a blue star".*"width":128,"height":128,"steps":20,"guidance_scale":4,"seed":18446744073709551615/);
+  assert.equal(await page.locator("#grid li").count(), 1);
+});
+
+test("cancelling reaches the server", async (t) => {
+  const [site, there] = [await serve(t, dist), await studio(t, { hold: true })];
+  const page = await open(await launch(t), site.url);
+  await choose(page, there.url);
+  await page.fill("#prompt", "a blue star");
+  await page.click("#generate");
+  await page.waitForFunction(() => document.querySelector("#phase").textContent === "Drawing, step 5 of 10");
+  await page.click("#cancel");
+  await page.waitForFunction(() => document.querySelector("#phase").textContent === "Cancelled");
+  while (there.asked.length < 2) await page.waitForTimeout(50);
+  assert.deepEqual(there.asked.map(([route]) => route), ["/generate", "/cancel-generation"]);
+});
+
+test("a server that is not there is named", async (t) => {
+  const site = await serve(t, dist);
+  const page = await open(await launch(t), site.url);
+  await choose(page, "http://localhost:9");
+  await page.fill("#prompt", "a blue star");
+  await page.click("#generate");
+  await page.waitForSelector("#toast div");
+  assert.match(await page.textContent("#toast"), /^http:\/\/localhost:9\/health: no answer/);
+});
+
+test("a picture to start from goes to the server too", async (t) => {
+  const [site, there] = [await serve(t, dist), await studio(t)];
+  const page = await open(await launch(t), site.url);
+  await choose(page, there.url);
+  await drop(page, new URL("reference/red-apple-7.png", import.meta.url));
+  await page.click("#toast button");
+  await page.locator("#strength").fill("0.5");
+  assert.match(await draw(page, "a blue star"), /^Drawn/);
+  const [[route, text]] = there.asked;
+  assert.equal(route, "/imagine");
+  assert.match(text, /"W":128,"H":128,"ddim_steps":20,"scale":4,"init_image":"iVBOR.*","strength":0.5,"seed":\d+/);
+});

@@ -1,0 +1,64 @@
+// A file server for the tests: ranges, CORS, isolation headers if wanted, and the faults that a test asks for.
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+
+const TYPES = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
+  ".webmanifest": "application/manifest+json",
+};
+
+const ISOLATION = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+
+/**
+ * Serves `root` until the test ends. `faults` may be changed at any time: `cut` names a file whose connection breaks after
+ * `after` bytes, once. `requests` lists what was asked for.
+ */
+export async function serve(test, root, { isolated = true } = {}) {
+  const faults = { cut: undefined, after: 0 };
+  const requests = [];
+  const server = createServer(async (request, response) => {
+    const path = decodeURIComponent(new URL(request.url, "http://x").pathname);
+    const file = join(root, normalize(path === "/" ? "/index.html" : path));
+    requests.push({ method: request.method, path, range: request.headers.range });
+    const size = await stat(file).then((found) => (found.isFile() ? found.size : -1), () => -1);
+    const headers = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin", ...(isolated ? ISOLATION : {}) };
+    if (size < 0) return response.writeHead(404, headers).end();
+    Object.assign(headers, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "accept-ranges": "bytes" });
+    const start = Number(request.headers.range?.match(/^bytes=(\d+)-$/)?.[1] ?? 0);
+    if (start >= size && start > 0) return response.writeHead(416, headers).end();
+    headers["content-length"] = size - start;
+    if (start > 0) headers["content-range"] = `bytes ${start}-${size - 1}/${size}`;
+    response.writeHead(start > 0 ? 206 : 200, headers);
+    if (request.method === "HEAD") return response.end();
+    send(response, file, start, path === faults.cut ? faults : undefined);
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  test.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://localhost:${server.address().port}/`, faults, requests, stop: () => server.closeAllConnections() };
+}
+
+function send(response, file, start, fault) {
+  const stream = createReadStream(file, { start });
+  let sent = 0;
+  if (fault) {
+    stream.on("data", (chunk) => {
+      sent += chunk.length;
+      if (sent < fault.after) return;
+      fault.cut = undefined;
+      stream.destroy();
+      // What is in the buffers goes out first, as on a line that breaks.
+      setTimeout(() => response.destroy(), 50);
+    });
+  }
+  stream.pipe(response);
+}

@@ -1,0 +1,232 @@
+// The page: from the form to pictures.
+import { Easel, RemoteEasel } from "../easel/easel.js";
+import * as device from "./device.js";
+import { $, bytes, download, fileName, say } from "./dom.js";
+import * as files from "./files.js";
+import * as form from "./form.js";
+import * as gallery from "./gallery.js";
+import * as models from "./models.js";
+import * as stage from "./stage.js";
+import * as startPicture from "./start-picture.js";
+
+/** @typedef {import("../easel/easel.d.ts").Settings} Settings */
+
+const easel = new Easel();
+/** The server that draws, where the visitor wants one to. @type {RemoteEasel | undefined} */
+let server;
+/** What stops the run that is going on. @type {AbortController | undefined} */
+let running;
+/** The picture on the stage. @type {{ image: Blob, settings: Settings } | undefined} */
+let current;
+
+/** The model of the form, loaded; what was loaded before stays if it is the same. @param {AbortSignal} signal */
+async function load(signal) {
+  if (form.server()) return connect(form.server(), signal);
+  server = undefined;
+  const name = form.model();
+  if (easel.loaded?.name === name) return;
+  await easel.load(models.source(name), { signal, onProgress: stage.progress });
+  device.line(easel.loaded);
+  $("cost").textContent = "";
+  if (easel.loaded) form.defaults(easel.loaded.defaults);
+  form.schedulers(await easel.schedulers());
+}
+
+/** Finds out what a server draws with. @param {string} address @param {AbortSignal} signal */
+async function connect(address, signal) {
+  server = new RemoteEasel(address);
+  device.line(await server.load({ signal }));
+}
+
+/**
+ * Runs what takes long: one thing at a time, with progress, and until it is cancelled.
+ * @param {number} pictures @param {(signal: AbortSignal) => Promise<string>} task what is said at its end
+ */
+async function work(pictures, task) {
+  if (running) return;
+  running = new AbortController();
+  working(true);
+  stage.begin(pictures);
+  $("stage").scrollIntoView({ block: "nearest" });
+  try {
+    stage.end(await task(running.signal));
+  } catch (error) {
+    failed(/** @type {Error} */ (error));
+  }
+  running = undefined;
+  working(false);
+}
+
+function draw() {
+  const count = form.count();
+  return work(count, async (signal) => {
+    await load(signal);
+    if (!form.keepsSeed() && current) form.reroll();
+    const request = { ...form.read(), ...(await startPicture.read()) };
+    for (let k = 0; k < count; k++) {
+      stage.next(k);
+      const seed = typeof request.seed === "bigint" ? request.seed + BigInt(k) : request.seed + k;
+      await one({ ...request, seed }, signal);
+    }
+    return count === 1 ? `Drawn in ${lastSeconds.toFixed(1)} s` : `${count} pictures drawn`;
+  });
+}
+
+/** Uses another model, which is fetched if it is not here. @param {string} name */
+function choose(name) {
+  models.options(name);
+  form.follow();
+  return work(1, async (signal) => {
+    await load(signal);
+    await models.list();
+    return `${name} is ready`;
+  });
+}
+
+let lastSeconds = 0;
+
+/** @param {ReturnType<typeof form.read> & Awaited<ReturnType<typeof startPicture.read>>} request @param {AbortSignal} signal */
+async function one(request, signal) {
+  const options = { ...request, signal, onProgress: stage.progress, onPreview: stage.preview, onWarning: say };
+  const { image, width, height, seconds } = await (server ?? easel).generate(options);
+  const settings = (await easel.readSettings(image)) ?? { prompt: request.prompt };
+  current = { image, settings };
+  lastSeconds = seconds;
+  await stage.show(image, request.prompt);
+  await gallery.add({ image, width, height, seconds, settings });
+}
+
+/** Says what went wrong and what may help. @param {Error} error */
+function failed(error) {
+  device.line(easel.loaded);
+  if (error.name === "AbortError") return stage.end("Cancelled");
+  stage.end("Stopped");
+  const known = /** @type {Record<string, string>} */ ({
+    OutOfMemory: "Out of memory. Its memory has been freed: try a smaller picture, or a smaller model.",
+    DeviceLost: "The graphics device was lost. The next picture starts it again.",
+  });
+  say(known[error.name] ?? error.message);
+}
+
+/** @param {boolean} is */
+function working(is) {
+  $("generate", HTMLButtonElement).disabled = is;
+  $("cancel").hidden = !is;
+  $("paper").ariaBusy = String(is);
+  if (is) $("cancel").focus();
+  else if (document.activeElement === document.body) $("generate").focus();
+}
+
+/** Says what the first picture will cost; loads what costs nothing. */
+async function prepare() {
+  const name = form.model();
+  if (form.server() || easel.loaded?.name === name || running) return;
+  try {
+    const plan = await easel.plan(models.source(name));
+    const missing = plan.size - plan.stored;
+    $("cost").textContent = plan.refusal ?? (plan.complete || !plan.url ? "" : `${bytes(missing)} to fetch once`);
+    if (plan.complete && !plan.refusal) await load(new AbortController().signal);
+  } catch {
+    // Drawing says what is wrong.
+  }
+  device.line(easel.loaded);
+  if (!running) stage.end("");
+}
+
+/** A picture that was dropped or pasted: its settings are restored if it has any, else it is where to start. @param {Blob} file */
+async function takePicture(file) {
+  const settings = await easel.readSettings(file).catch(() => undefined);
+  if (!settings) return startPicture.use(file);
+  restore(settings);
+  say("Settings restored", { label: "Start from this picture", run: () => startPicture.use(file) });
+}
+
+/** @param {Settings} settings */
+function restore(settings) {
+  form.restore(settings);
+  const select = $("model", HTMLSelectElement);
+  const has = [...select.options].some(({ value }) => value === settings.model);
+  if (settings.model && has) select.value = settings.model;
+  else if (settings.model) say(`Settings restored, but the model ${settings.model} is not in this browser`);
+  $("prompt").focus();
+}
+
+function listen() {
+  $("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    draw();
+  });
+  $("prompt").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    $("form", HTMLFormElement).requestSubmit();
+  });
+  $("cancel").onclick = () => running?.abort();
+  addEventListener("keydown", ({ key }) => {
+    if (key === "Escape" && !document.querySelector("dialog[open]")) running?.abort();
+  });
+  $("place").onchange = () => {
+    form.place();
+    prepare();
+  };
+  $("reroll").onclick = form.reroll;
+  $("model").onchange = () => {
+    form.follow();
+    prepare();
+  };
+  $("actions").onclick = ({ target }) => {
+    const { action } = /** @type {HTMLElement} */ (target).dataset;
+    if (!current || !action) return;
+    if (action === "download") download(current.image, fileName(current.settings.prompt, current.settings.seed ?? 0));
+    if (action === "start") startPicture.use(current.image);
+    if (action === "variation") {
+      restore(current.settings);
+      form.set("keepSeed", false);
+      draw();
+    }
+  };
+  for (const button of document.querySelectorAll("[data-close]")) {
+    button.addEventListener("click", () => button.closest("dialog")?.close());
+  }
+}
+
+/** Colours: as the system, light, dark. */
+function theme() {
+  const modes = { "light dark": "as the system", light: "light", dark: "dark" };
+  const names = Object.keys(modes);
+  const show = (/** @type {string} */ mode) => {
+    document.documentElement.style.colorScheme = mode;
+    $("theme").ariaLabel = `Colours: ${modes[/** @type {keyof typeof modes} */ (mode)]}`;
+  };
+  show(localStorage.getItem("easel-theme") ?? names[0]);
+  $("theme").onclick = () => {
+    const mode = names[(names.indexOf(document.documentElement.style.colorScheme) + 1) % names.length];
+    localStorage.setItem("easel-theme", mode);
+    show(mode);
+  };
+}
+
+/** Prompts to begin with. */
+function examples() {
+  $("examples").onclick = ({ target }) => {
+    if (!(target instanceof HTMLButtonElement)) return;
+    form.set("prompt", target.textContent);
+    $("form", HTMLFormElement).requestSubmit();
+  };
+}
+
+async function main() {
+  theme();
+  form.start();
+  listen();
+  examples();
+  startPicture.start();
+  files.start({ picture: takePicture, model: (name, list) => models.use({ name, files: list }) });
+  navigator.serviceWorker?.register("sw.js").catch(() => {});
+  await gallery.start({ reuse: ({ settings }) => restore(settings), start: ({ image }) => startPicture.use(image) });
+  await device.start(easel, models.list);
+  await models.start(easel, choose);
+  await prepare();
+}
+
+main();

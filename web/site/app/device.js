@@ -1,0 +1,63 @@
+// The panel that says what this device and this browser can do.
+import { detect } from "../easel/easel.js";
+import { $, bytes, define, say } from "./dom.js";
+
+/** @typedef {import("../easel/easel.js").Easel} Easel */
+
+/** @param {Easel} easel @param {() => void} onPurge */
+export async function start(easel, onPurge) {
+  const dialog = $("device", HTMLDialogElement);
+  $("open-device").onclick = async () => {
+    await show(easel);
+    dialog.showModal();
+  };
+  $("free-memory").onclick = async () => {
+    easel.unload();
+    line(easel.loaded);
+    await show(easel);
+    say("The model’s memory is free; the next picture loads it again");
+  };
+  $("clear-all").onclick = async () => {
+    await easel.purge();
+    onPurge();
+    await show(easel);
+    say("All models are deleted from this browser");
+  };
+  line(easel.loaded);
+}
+
+/**
+ * The line in the page's head.
+ * @param {import("../easel/easel.d.ts").LoadedModel | import("../easel/easel.d.ts").RemoteModel} [loaded]
+ */
+export function line(loaded) {
+  $("device-line").textContent = loaded ? describe(loaded) : "No model loaded";
+  $("device-dot").classList.toggle("ready", Boolean(loaded));
+}
+
+/** @param {NonNullable<Parameters<typeof line>[0]>} loaded */
+function describe(loaded) {
+  if (loaded.backend === "server") return `The server ${loaded.name}`;
+  return `${loaded.name} on ${loaded.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads(loaded.threads)}`}`;
+}
+
+const threads = (/** @type {number} */ count) => `${count} ${count === 1 ? "thread" : "threads"}`;
+
+/** @param {Easel} easel */
+async function show(easel) {
+  const [found, memory] = await Promise.all([detect(), easel.loaded ? easel.memory() : undefined]);
+  const { webgpu, storage } = found;
+  const adapter = webgpu.available ? `${webgpu.adapter}, ${webgpu.f16 ? "with" : "without"} 16-bit floats` : `none: ${webgpu.reason}`;
+  define($("device-facts"), [
+    ["Drawing with", easel.loaded ? describe(easel.loaded) : "no model yet"],
+    ["WebGPU", adapter],
+    ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
+    ["WebAssembly", found.simd ? `with vector instructions, ${threads(found.threads)}` : "without vector instructions: nothing can be drawn"],
+    ["Device memory", found.deviceMemory === undefined ? undefined : `at least ${bytes(found.deviceMemory)}`],
+    ["Memory taken", memory && bytes(memory.wasm)],
+    ["Storage", storage.available ? `${bytes(storage.usage)} of ${bytes(storage.quota)} taken${storage.persisted ? ", kept until you delete it" : ""}` : "none: models are fetched anew on each visit"],
+  ]);
+  $("device-advice").textContent = found.crossOriginIsolated
+    ? ""
+    : "This page may not share memory between threads. From the second visit on it usually may; else the server has to send COOP and COEP headers.";
+}

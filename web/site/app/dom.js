@@ -1,0 +1,78 @@
+// Small helpers around the document.
+
+/**
+ * The element with this id.
+ * @template {HTMLElement} [T=HTMLElement] @param {string} id @param {new (...args: any[]) => T} [type] @returns {T}
+ */
+export function $(id, type) {
+  const element = document.getElementById(id);
+  if (!(element instanceof (type ?? HTMLElement))) throw new Error(`the page has no ${type?.name ?? "element"} #${id}`);
+  return /** @type {T} */ (element);
+}
+
+/**
+ * A new element with properties and children.
+ * @template {keyof HTMLElementTagNameMap} K @param {K} tag @param {Record<string, unknown>} [properties]
+ * @param {...(Node | string)} children @returns {HTMLElementTagNameMap[K]}
+ */
+export function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+/**
+ * Shows a message for a while, above everything, with a thing to do about it if there is one.
+ * @param {string} text @param {{ label: string, run(): void }} [action]
+ */
+export function say(text, action) {
+  const toast = $("toast");
+  const message = make("div", {}, make("span", {}, text));
+  const gone = () => {
+    message.remove();
+    if (toast.childElementCount === 0) toast.hidePopover();
+  };
+  if (action) {
+    const onclick = () => {
+      gone();
+      action.run();
+    };
+    message.append(make("button", { type: "button", textContent: action.label, onclick }));
+  }
+  toast.replaceChildren(message);
+  // Shown anew, it is above a dialog that was opened since.
+  toast.hidePopover();
+  toast.showPopover();
+  setTimeout(gone, action ? 12000 : 6000);
+}
+
+/** A number of bytes as people read it. @param {number} count */
+export function bytes(count) {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
+  return count >= 1e6 ? `${Math.round(count / 1e6)} MB` : `${Math.ceil(count / 1e3)} kB`;
+}
+
+/** A number of seconds as people read it. @param {number} seconds */
+export function duration(seconds) {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+}
+
+/** Offers a file to be saved. @param {Blob} file @param {string} name */
+export function download(file, name) {
+  const href = URL.createObjectURL(file);
+  make("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 10000);
+}
+
+/** A file name made of a prompt. @param {string} prompt @param {string | number | bigint} seed */
+export function fileName(prompt, seed) {
+  const words = prompt.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? ["picture"];
+  return `${words.slice(0, 8).join("-")}-${seed}.png`;
+}
+
+/** The text of a definition list. @param {HTMLElement} list @param {[string, string | undefined][]} facts */
+export function define(list, facts) {
+  const known = facts.filter(([, value]) => value !== undefined && value !== "");
+  list.replaceChildren(...known.flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, value ?? "")]));
+}

@@ -1,0 +1,71 @@
+// Files that are dropped on the page or pasted into it.
+import { $ } from "./dom.js";
+
+/** @typedef {[path: string, file: File][]} Files */
+
+const MODEL = /\.(safetensors|ckpt|pt|pth|gguf)$/i;
+
+/** @param {{ picture(file: File): void, model(name: string, files: Files): void }} handlers */
+export function start(handlers) {
+  let depth = 0;
+  const holdsFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+  addEventListener("dragenter", (event) => {
+    if (holdsFiles(event)) $("dropping").hidden = ++depth === 0;
+  });
+  addEventListener("dragleave", (event) => {
+    if (holdsFiles(event)) $("dropping").hidden = --depth <= 0;
+  });
+  addEventListener("dragover", (event) => {
+    if (holdsFiles(event)) event.preventDefault();
+  });
+  addEventListener("drop", async (event) => {
+    if (!event.dataTransfer || !holdsFiles(event)) return;
+    event.preventDefault();
+    depth = 0;
+    $("dropping").hidden = true;
+    const items = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry() ?? item.getAsFile());
+    const found = items.filter((item) => item !== null);
+    const files = await Promise.all(found.map((item) => (item instanceof File ? [pair(item)] : walk(item, ""))));
+    take(found[0]?.name ?? "", files.flat(), handlers);
+  });
+  addEventListener("paste", (event) => {
+    const file = event.clipboardData?.files[0];
+    if (file) take(file.name, [pair(file)], handlers);
+  });
+}
+
+/** The files that an input with `webkitdirectory` gives, by their paths in the folder. @param {FileList} list @returns {{ name: string, files: Files }} */
+export function folder(list) {
+  const name = list[0]?.webkitRelativePath.split("/")[0] ?? "model";
+  return { name, files: [...list].map((file) => [file.webkitRelativePath.split("/").slice(1).join("/"), file]) };
+}
+
+/** @param {File} file @returns {Files[number]} */
+const pair = (file) => [file.name, file];
+
+/** What a checkpoint is called. @param {string} name */
+export const modelName = (name) => name.replace(MODEL, "");
+
+/** @param {string} name @param {Files} files @param {Parameters<typeof start>[0]} handlers */
+function take(name, files, handlers) {
+  const inside = files.map(([path, file]) => /** @type {Files[number]} */ ([path.split("/").slice(1).join("/") || path, file]));
+  if (files.length > 1 || MODEL.test(files[0]?.[0] ?? "")) handlers.model(modelName(name), inside);
+  else if (files[0]) handlers.picture(files[0][1]);
+}
+
+/** The files below a dropped entry. @param {FileSystemEntry} entry @param {string} prefix @returns {Promise<Files>} */
+async function walk(entry, prefix) {
+  const path = prefix + entry.name;
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject));
+    return [[path, file]];
+  }
+  const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
+  const files = [];
+  for (;;) {
+    // Each call gives a hundred entries at most.
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (some.length === 0) return files;
+    for (const child of some) files.push(...(await walk(child, `${path}/`)));
+  }
+}

@@ -1,0 +1,141 @@
+// The form: what is asked for, kept from visit to visit.
+import { $ } from "./dom.js";
+
+/** @typedef {import("../easel/easel.d.ts").Settings} Settings */
+/** @typedef {import("../easel/easel.d.ts").LoadedModel["defaults"]} Defaults */
+
+const KEPT = "easel-form";
+const form = $("form", HTMLFormElement);
+const input = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
+
+/** Fields whose value the visitor has chosen; the others follow the model. */
+const FOLLOWING = ["width", "height", "steps", "guidanceScale"];
+/** @type {Set<string>} */
+const chosen = new Set();
+
+/** Restores the last visit's fields and keeps what is typed from now on. */
+export function start() {
+  const kept = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+  for (const [name, value] of Object.entries(kept.fields ?? {})) set(name, value);
+  for (const name of kept.chosen ?? []) chosen.add(name);
+  if (!kept.fields) defaults({ width: 128, height: 128, steps: 20, guidanceScale: 4 });
+  if (!input("seed").value) reroll();
+  form.addEventListener("input", ({ target }) => {
+    const { name } = /** @type {HTMLInputElement} */ (target);
+    if (FOLLOWING.includes(name)) chosen.add(name);
+    outputs();
+    keep();
+  });
+  $("settings", HTMLDetailsElement).open = matchMedia("(min-width: 56rem)").matches;
+  place();
+  outputs();
+}
+
+/** Sets a field. @param {string} name @param {unknown} value */
+export function set(name, value) {
+  const field = input(name);
+  if (!field) return;
+  if (field.type === "checkbox") field.checked = Boolean(value);
+  else field.value = String(value);
+}
+
+/** Shows what a model draws unless something else was chosen. @param {Pick<Defaults, "width" | "height" | "steps" | "guidanceScale">} values */
+export function defaults(values) {
+  for (const name of FOLLOWING) {
+    if (!chosen.has(name)) set(name, values[/** @type {keyof typeof values} */ (name)]);
+  }
+  outputs();
+}
+
+/** Forgets what was chosen for another model. */
+export function follow() {
+  chosen.clear();
+}
+
+/** What is asked for, under the names of the package. */
+export function read() {
+  const [prompt, negative, scheduler] = ["prompt", "negativePrompt", "scheduler"].map((name) => input(name).value.trim());
+  const [width, height, steps, guidanceScale] = FOLLOWING.map((name) => Number(input(name).value));
+  const seed = BigInt(input("seed").value);
+  return {
+    prompt,
+    negativePrompt: negative || undefined,
+    seed: seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : seed,
+    ...{ width, height, steps, guidanceScale },
+    scheduler: scheduler || undefined,
+  };
+}
+
+export const model = () => input("model").value;
+export const count = () => Number(input("count").value);
+/** The server that shall draw, if one shall. */
+export const server = () => (input("place").value === "server" ? input("server").value.trim() : "");
+export const keepsSeed = () => input("keepSeed").checked;
+
+/** Shows what belongs to the place that draws. */
+export function place() {
+  const isServer = input("place").value === "server";
+  input("server").hidden = !isServer;
+  input("server").required = isServer;
+  if (!input("server").value) set("server", location.origin);
+  for (const id of ["model", "scheduler"]) $(id, HTMLSelectElement).disabled = isServer;
+}
+
+/** Draws another seed. */
+export function reroll() {
+  set("seed", crypto.getRandomValues(new Uint32Array(1))[0]);
+  keep();
+}
+
+/** Shows the settings of a picture; what they leave out is the model's to choose. @param {Settings} settings */
+export function restore(settings) {
+  const { width, height, steps, guidanceScale, prompt, negativePrompt, scheduler, seed, strength } = settings;
+  set("prompt", prompt);
+  set("negativePrompt", negativePrompt ?? "");
+  for (const [name, value] of Object.entries({ width, height, steps, guidanceScale })) {
+    if (value === undefined || value === null) continue;
+    chosen.add(name);
+    set(name, value);
+  }
+  set("scheduler", named(scheduler));
+  if (strength !== undefined && strength !== null) set("strength", strength);
+  if (seed !== undefined && seed !== null) {
+    set("seed", seed);
+    set("keepSeed", true);
+  }
+  set("count", 1);
+  outputs();
+  keep();
+}
+
+/** Fills the list of schedulers, keeping the choice. @param {string[]} names */
+export function schedulers(names) {
+  const select = $("scheduler", HTMLSelectElement);
+  const choice = select.value || JSON.parse(localStorage.getItem(KEPT) ?? "{}").fields?.scheduler;
+  select.replaceChildren(select.options[0], ...names.map((name) => new Option(name, name)));
+  select.value = names.includes(choice) ? choice : "";
+}
+
+/** The listed name for a scheduler as metadata spells it: `DPM++ 2M Karras` is `dpm++2m-karras`. @param {string} [label] */
+function named(label) {
+  const plain = (/** @type {string} */ text) => text.toLowerCase().replace(/ancestral/, "a").replace(/[^a-z0-9+]/g, "");
+  const options = [...$("scheduler", HTMLSelectElement).options].map(({ value }) => value);
+  return options.find((value) => label && value && plain(value) === plain(label)) ?? "";
+}
+
+function outputs() {
+  for (const output of form.querySelectorAll("output")) {
+    const { value, id } = $(output.htmlFor.value, HTMLInputElement);
+    output.value = id === "guidanceScale" && Number(value) <= 1 ? "off" : id === "strength" ? `${Math.round(Number(value) * 100)} %` : value;
+  }
+}
+
+function keep() {
+  const fields = Object.fromEntries(
+    [...form.elements]
+      .map((element) => /** @type {HTMLInputElement} */ (element))
+      .filter(({ name, type }) => name && type !== "file")
+      .map(({ name, type, checked, value }) => [name, type === "checkbox" ? checked : value]),
+  );
+  localStorage.setItem(KEPT, JSON.stringify({ fields, chosen: [...chosen] }));
+}

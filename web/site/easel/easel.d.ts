@@ -1,0 +1,187 @@
+/** What this browser and this device can do. */
+export interface Capabilities {
+  /** WebGPU: the adapter, or why there is none. */
+  webgpu: { available: boolean; adapter?: string; f16?: boolean; maxBufferSize?: number; reason?: string };
+  /** WebAssembly with vector instructions, without which nothing runs. */
+  simd: boolean;
+  /** Whether the page may share memory between threads (COOP and COEP headers). */
+  crossOriginIsolated: boolean;
+  /** Threads that would compute. */
+  threads: number;
+  /** Bytes of memory that the browser admits to, a coarse figure, if it does. */
+  deviceMemory?: number;
+  /** Where models are kept: bytes taken and bytes allowed. */
+  storage: { available: boolean; usage: number; quota: number; persisted: boolean };
+}
+
+/** Who computes: `auto` is the best that there is. */
+export type Backend = "auto" | "webgpu" | "wasm";
+
+/** Files of a model at hand: a diffusers folder with paths relative to it, or one checkpoint. */
+export interface LocalModel {
+  name: string;
+  files: [path: string, file: Blob][];
+}
+
+/**
+ * A model: the name of a bundled or cached one, a repository on the hub (`owner/name`), an address of a checkpoint or of a
+ * `manifest.json`, or files at hand.
+ */
+export type ModelSource = string | LocalModel;
+
+/** A model in the browser's storage. */
+export interface StoredModel {
+  name: string;
+  /** Bytes in all, and bytes that are here. */
+  size: number;
+  stored: number;
+  /** Whether all of it is here. */
+  complete: boolean;
+  /** Where it came from, unless it was a local file. */
+  url?: string;
+}
+
+/** What loading a model takes. */
+export interface ModelPlan extends StoredModel {
+  /** Bytes of memory that it needs about, with room for the work. */
+  memory: number;
+  /** Why it cannot be loaded here, if it cannot. */
+  refusal?: string;
+}
+
+/** One moment of loading or drawing. */
+export interface Progress {
+  /** `wait` means that another tab is fetching the same model. */
+  phase: "wait" | "download" | "verify" | "load" | "encode" | "denoise" | "decode";
+  /** Units done and units in all: bytes, components, denoiser calls, pictures. */
+  step: number;
+  of: number;
+  /** Since the beginning. */
+  seconds: number;
+}
+
+/** A model that is ready. */
+export interface LoadedModel {
+  name: string;
+  backend: "webgpu" | "wasm";
+  threads: number;
+  defaults: { width: number; height: number; steps: number; guidanceScale: number; scheduler: string };
+}
+
+/** A model that a server draws with. */
+export interface RemoteModel {
+  name: string;
+  backend: "server";
+}
+
+export interface LoadOptions {
+  onProgress?(progress: Progress): void;
+  onWarning?(message: string): void;
+  signal?: AbortSignal;
+}
+
+/** One picture to draw. What is left out is the model's to choose. */
+export interface GenerateOptions extends LoadOptions {
+  prompt: string;
+  negativePrompt?: string;
+  /** 0 to 2^64-1; a random one if left out. */
+  seed?: number | bigint;
+  steps?: number;
+  guidanceScale?: number;
+  guidanceRescale?: number;
+  eta?: number;
+  width?: number;
+  height?: number;
+  scheduler?: string;
+  clipSkip?: number;
+  /** Read `(word:1.3)` and `[word]` as weights. */
+  weighting?: boolean;
+  /** Read prompts of more than one window. */
+  longPrompts?: boolean;
+  /** A picture to start from, and how far to go from it, 0 to 1. */
+  initImage?: Blob;
+  strength?: number;
+  /** Where to draw: white is drawn anew, black is kept. */
+  mask?: Blob;
+  /** Called with what the picture looks like so far, every `previewEvery` steps (1). */
+  onPreview?(preview: ImageData): void;
+  previewEvery?: number;
+}
+
+/** A finished picture. */
+export interface Picture {
+  /** The PNG file, with the settings inside. */
+  image: Blob;
+  width: number;
+  height: number;
+  seed: number | bigint;
+  /** The settings as AUTOMATIC1111 writes them; a server leaves them in the file alone. */
+  parameters?: string;
+  seconds: number;
+}
+
+/** The settings inside a picture file, under the names of {@link GenerateOptions}. */
+export interface Settings {
+  prompt: string;
+  negativePrompt?: string;
+  steps?: number;
+  guidanceScale?: number;
+  scheduler?: string;
+  /** In decimal digits. */
+  seed?: string;
+  width?: number;
+  height?: number;
+  strength?: number;
+  model?: string;
+}
+
+export interface Memory {
+  /** Bytes of wasm memory. */
+  wasm: number;
+  /** Bytes of the model's files. */
+  model: number;
+}
+
+/** What the browser and the device can do. Costs nothing and starts nothing. */
+export function detect(): Promise<Capabilities>;
+
+/**
+ * A worker that draws pictures. Errors have a `name`: `AbortError`, `InvalidRequest`, `ModelError`, `ReadError`,
+ * `NetworkError`, `ChecksumError`, `QuotaExceededError`, `DeviceError`, `ServerError`, `OutOfMemory`, `Unsupported`, `WorkerError`.
+ */
+export class Easel {
+  /** `hub` is the hub's address; `base` the folder of bundled models (default: `../models/` beside this file). */
+  constructor(options?: { backend?: Backend; base?: string | URL; hub?: string });
+  /** The model that is loaded. */
+  readonly loaded: LoadedModel | undefined;
+  /** What loading would take. Asks the network, fetches no weights. */
+  plan(model: ModelSource): Promise<ModelPlan>;
+  /** Fetches what is missing, checks it and loads it. A broken download goes on where it stopped. */
+  load(model: ModelSource, options?: LoadOptions): Promise<LoadedModel>;
+  /** Copies local files into the browser's storage, so that `load(name)` finds them after a reload. */
+  keep(model: LocalModel, options?: LoadOptions): Promise<void>;
+  /** Draws one picture. After a crash or a lost device the model is loaded again first. */
+  generate(options: GenerateOptions): Promise<Picture>;
+  /** Models in the browser's storage. */
+  models(): Promise<StoredModel[]>;
+  /** The names of schedulers. */
+  schedulers(): Promise<string[]>;
+  /** The settings inside a picture file, if it has any. */
+  readSettings(file: Blob): Promise<Settings | undefined>;
+  /** Deletes a model, or all of them, from the browser's storage. */
+  purge(name?: string): Promise<void>;
+  /** What is taken now. */
+  memory(): Promise<Memory>;
+  /** Frees the model and all wasm memory. */
+  unload(): void;
+}
+
+/** An Easel server with the methods of {@link Easel} that draw. `fetch` is what asks it. */
+export class RemoteEasel {
+  constructor(address: string | URL, fetch?: (url: string, options: RequestInit) => Promise<Response>);
+  readonly loaded: RemoteModel | undefined;
+  /** Asks whether the server is well. */
+  load(options?: LoadOptions): Promise<RemoteModel>;
+  /** Draws one picture with the server's model and scheduler. */
+  generate(options: GenerateOptions): Promise<Picture>;
+}

@@ -1,0 +1,144 @@
+// The package's entry: the page's side of the worker.
+export { detect } from "./detect.js";
+export { RemoteEasel } from "./remote.js";
+
+/** @typedef {import("./easel.d.ts").GenerateOptions} GenerateOptions */
+/** @typedef {import("./easel.d.ts").LoadOptions} LoadOptions */
+/** @typedef {import("./easel.d.ts").LocalModel} LocalModel */
+/** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
+/** @typedef {{ resolve(value: any): void, reject(error: Error): void, listeners: Record<string, Function | undefined> }} Call */
+
+export class Easel {
+  /** @type {import("./easel.d.ts").LoadedModel | undefined} */
+  loaded;
+  /** @type {Worker | undefined} */
+  #worker;
+  /** What to load again after a crash. @type {ModelSource | undefined} */
+  #model;
+  /** @type {Map<number, Call>} */
+  #calls = new Map();
+  #next = 0;
+  #settings;
+
+  /** @param {{ backend?: import("./easel.d.ts").Backend, base?: string | URL, hub?: string }} [options] */
+  constructor({ backend = "auto", base = new URL("../models/", import.meta.url), hub = "https://huggingface.co" } = {}) {
+    this.#settings = { backend, base: String(new URL(base, globalThis.location?.href)), hub };
+  }
+
+  /** @param {ModelSource} model @returns {Promise<import("./easel.d.ts").ModelPlan>} */
+  plan(model) {
+    return this.#call("plan", [model]);
+  }
+
+  /** @param {ModelSource} model @param {LoadOptions} [options] */
+  async load(model, options = {}) {
+    this.#model = model;
+    this.loaded = undefined;
+    const loaded = await this.#call("load", [model], options);
+    this.loaded = loaded;
+    return loaded;
+  }
+
+  /** @param {LocalModel} model @param {LoadOptions} [options] @returns {Promise<void>} */
+  keep(model, options = {}) {
+    return this.#call("keep", [model], options);
+  }
+
+  /** @param {GenerateOptions} options @returns {Promise<import("./easel.d.ts").Picture>} */
+  async generate(options) {
+    if (!this.loaded) {
+      if (!this.#model) throw named("InvalidRequest", "model: none is loaded");
+      await this.load(this.#model, options);
+    }
+    const { signal, onProgress, onPreview, onWarning, ...request } = options;
+    if (onPreview) request.previewEvery ??= 1;
+    return this.#call("generate", [request], { signal, onProgress, onPreview, onWarning });
+  }
+
+  /** @returns {Promise<import("./easel.d.ts").StoredModel[]>} */
+  models() {
+    return this.#call("models", []);
+  }
+
+  /** @returns {Promise<string[]>} */
+  schedulers() {
+    return this.#call("schedulers", []);
+  }
+
+  /** @param {Blob} file @returns {Promise<import("./easel.d.ts").Settings | undefined>} */
+  readSettings(file) {
+    return this.#call("readSettings", [file]);
+  }
+
+  /** @param {string} [name] @returns {Promise<void>} */
+  purge(name) {
+    return this.#call("purge", [name]);
+  }
+
+  /** @returns {Promise<import("./easel.d.ts").Memory>} */
+  memory() {
+    return this.#call("memory", []);
+  }
+
+  unload() {
+    this.#model = undefined;
+    this.#drop(named("AbortError", "the model was unloaded"));
+  }
+
+  /**
+   * @param {string} method @param {unknown[]} args
+   * @param {LoadOptions & { onPreview?(preview: ImageData): void }} [options]
+   * @returns {Promise<any>}
+   */
+  #call(method, args, { signal, onProgress, onPreview, onWarning } = {}) {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const worker = (this.#worker ??= this.#start());
+      const id = this.#next++;
+      const cancel = () => worker.postMessage({ id, cancel: true });
+      signal?.addEventListener("abort", cancel);
+      const done = (/** @type {Function} */ settle) => (/** @type {unknown} */ value) => {
+        signal?.removeEventListener("abort", cancel);
+        this.#calls.delete(id);
+        settle(value);
+      };
+      const listeners = { progress: onProgress, preview: onPreview, warning: onWarning };
+      this.#calls.set(id, { resolve: done(resolve), reject: done(reject), listeners });
+      worker.postMessage({ id, method, args });
+    });
+  }
+
+  #start() {
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "easel" });
+    worker.postMessage({ settings: this.#settings });
+    worker.onmessage = ({ data }) => this.#hear(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#drop(named("WorkerError", `the worker failed: ${event.message || "it could not be loaded"}`));
+    };
+    return worker;
+  }
+
+  /** @param {any} data */
+  #hear({ id, event, value, error, fatal }) {
+    const call = this.#calls.get(id);
+    if (event) return call?.listeners[event]?.(value);
+    const failure = error && named(error.name, error.message);
+    if (failure) call?.reject(failure);
+    else call?.resolve(value);
+    if (fatal) this.#drop(failure);
+  }
+
+  /** Ends the worker; the next call starts another one. @param {Error} error */
+  #drop(error) {
+    this.#worker?.terminate();
+    this.#worker = undefined;
+    this.loaded = undefined;
+    for (const call of [...this.#calls.values()]) call.reject(error);
+  }
+}
+
+/** An error of a kind. @param {string} name @param {string} message */
+function named(name, message) {
+  return name === "AbortError" ? new DOMException(message, name) : Object.assign(new Error(message), { name });
+}

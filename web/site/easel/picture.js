@@ -1,0 +1,14 @@
+// Pictures that come in: files that wasm reads stay as they are, all others are decoded by the browser.
+
+const READABLE = ["image/png", "image/jpeg", "image/webp"];
+
+/** The bytes of a PNG, JPEG or WebP file. @param {Blob} [file] @returns {Promise<Uint8Array | undefined>} */
+export async function picture(file) {
+  if (!file) return undefined;
+  if (READABLE.includes(file.type)) return new Uint8Array(await file.arrayBuffer());
+  const bitmap = await createImageBitmap(file);
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer());
+}

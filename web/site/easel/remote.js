@@ -1,0 +1,137 @@
+// An Easel server in the place of the worker: the same methods, spoken over the HTTP interface. A picture from words alone
+// is a task whose events are followed; a picture from a picture is asked for at once. `fetch` may be anything of its shape.
+import { error } from "./error.js";
+
+/** @typedef {import("./easel.d.ts").GenerateOptions} GenerateOptions */
+/** @typedef {import("./easel.d.ts").LoadOptions} LoadOptions */
+/** @typedef {(url: string, options: RequestInit) => Promise<Response>} Fetch */
+
+export class RemoteEasel {
+  /** @type {import("./easel.d.ts").RemoteModel | undefined} */
+  loaded;
+  #base;
+  #fetch;
+
+  /** @param {string | URL} address @param {Fetch} [ask] */
+  constructor(address, ask = (url, options) => fetch(url, options)) {
+    this.#base = String(address).replace(/\/+$/, "");
+    this.#fetch = ask;
+  }
+
+  /** Asks whether the server is well. @param {LoadOptions} [options] */
+  async load({ signal } = {}) {
+    await this.#ask("/health", { signal });
+    this.loaded = { name: this.#base.replace(/^https?:\/\//, ""), backend: "server" };
+    return this.loaded;
+  }
+
+  /** @param {GenerateOptions} options @returns {Promise<import("./easel.d.ts").Picture>} */
+  async generate(options) {
+    const { signal, initImage, mask } = options;
+    signal?.throwIfAborted();
+    if (mask) throw error("Unsupported", "mask: a server takes a picture to start from, but no mask");
+    const started = performance.now();
+    const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
+    const base64 = initImage ? await this.#imagine(options, seed, initImage) : await this.#task(options, seed);
+    const image = decode(base64, "image/png");
+    const { width, height } = await createImageBitmap(image);
+    return { image, width, height, seed, seconds: (performance.now() - started) / 1000 };
+  }
+
+  /** @param {GenerateOptions} options @param {number | bigint} seed @param {Blob} picture @returns {Promise<string>} */
+  async #imagine({ prompt, negativePrompt, width, height, steps, guidanceScale, strength, signal }, seed, picture) {
+    const asked = { prompt, negative_prompt: negativePrompt, W: width, H: height, ddim_steps: steps, scale: guidanceScale };
+    const body = json({ ...asked, init_image: await encode(picture), strength, seed });
+    const response = await this.#ask("/imagine", { ...body, signal });
+    return (await response.json())[0];
+  }
+
+  /** @param {GenerateOptions} options @param {number | bigint} seed @returns {Promise<string>} */
+  async #task({ prompt, negativePrompt, width, height, steps, guidanceScale, signal, onProgress, onPreview }, seed) {
+    const asked = { prompt, negative_prompt: negativePrompt, width, height, steps, guidance_scale: guidanceScale };
+    const response = await this.#ask("/generate", { ...json({ ...asked, seed }), signal });
+    const { task_id } = await response.json();
+    const cancel = () => this.#ask("/cancel-generation", json({ task_id })).catch(() => {});
+    signal?.addEventListener("abort", cancel);
+    const started = performance.now();
+    try {
+      const events = await this.#ask(`/generate-stream/${task_id}${onPreview ? "?preview=1" : ""}`, { signal });
+      for await (const event of serverSent(events)) {
+        const { status, step, steps: of, preview, result, error: reason } = event;
+        if (status === "completed") return result.image_url;
+        if (status === "cancelled") throw error("AbortError", "cancelled");
+        if (status === "error") throw error("ServerError", reason ?? "the server failed");
+        if (of) onProgress?.({ phase: "denoise", step, of, seconds: (performance.now() - started) / 1000 });
+        if (preview) onPreview?.(await pixels(preview));
+      }
+      throw error("NetworkError", `${this.#base}: the events ended before the picture came`);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+  }
+
+  /** @param {string} route @param {RequestInit} options */
+  async #ask(route, options) {
+    const url = this.#base + route;
+    const response = await this.#fetch(url, options).catch((thrown) => {
+      if (options.signal?.aborted) throw thrown;
+      throw error("NetworkError", `${url}: no answer, or one that this page may not read (CORS)`);
+    });
+    if (response.ok) return response;
+    const answer = await response.json().catch(() => ({}));
+    const reason = answer.message ?? answer.detail ?? answer.error ?? response.statusText;
+    throw error("ServerError", `${url}: ${response.status} ${typeof reason === "string" ? reason : JSON.stringify(reason)}`);
+  }
+}
+
+/** A body of JSON. A seed has 64 bits, which JSON can spell and a JavaScript number cannot hold. @param {object} content @returns {RequestInit} */
+function json(content) {
+  const body = JSON.stringify(content, (_, value) => (typeof value === "bigint" ? `bigint:${value}` : value));
+  const headers = { "content-type": "application/json", accept: "application/json" };
+  return { method: "POST", headers, body: body.replace(/"seed":"bigint:(\d+)"/, '"seed":$1') };
+}
+
+/** The data of server-sent events. @param {Response} response */
+async function* serverSent(response) {
+  if (!response.body) return;
+  let text = "";
+  const decoder = new TextDecoder();
+  for (const reader = response.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text += decoder.decode(value, { stream: true });
+    const events = text.split(/\r?\n\r?\n/);
+    text = events.pop() ?? "";
+    for (const event of events) {
+      const data = event.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
+      if (data.length > 0) yield JSON.parse(data.join("\n"));
+    }
+  }
+}
+
+/** @param {Blob} file @returns {Promise<string>} */
+function encode(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,/, ""));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}
+
+/** @param {string} base64 @param {string} type */
+function decode(base64, type) {
+  const text = atob(base64.replace(/^data:[^,]*,/, ""));
+  const bytes = new Uint8Array(text.length);
+  for (let k = 0; k < bytes.length; k++) bytes[k] = text.charCodeAt(k);
+  return new Blob([bytes], { type });
+}
+
+/** @param {string} base64 */
+async function pixels(base64) {
+  const bitmap = await createImageBitmap(decode(base64, "image/jpeg"));
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+}

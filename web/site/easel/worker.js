@@ -1,0 +1,254 @@
+// The worker: models and wasm memory live here. Each message is a call of one of `methods`; answers, progress and
+// previews go back under the call's number.
+import { threads as cores } from "./detect.js";
+import { error } from "./error.js";
+import { picture } from "./picture.js";
+import { resolve, select } from "./sources.js";
+import { Store } from "./store.js";
+
+/** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
+/** @typedef {import("./easel.d.ts").LocalModel} LocalModel */
+/** @typedef {{ id: number, signal: AbortSignal, watch: import("./store.js").Watch }} Context */
+
+/** Wasm memory ends here, and about this much of it is for the work beside the weights. */
+const WASM_MEMORY = 4 * 2 ** 30;
+const WORK = 512 * 2 ** 20;
+
+/** @type {{ backend: string, base: string, hub: string }} */
+let settings;
+/** @type {{ model: any, name: string, size: number, defaults: any } | undefined} */
+let current;
+/** The call that has the model; the next one waits for it. @type {Promise<unknown>} */
+let busy = Promise.resolve();
+/** @type {Map<number, AbortController>} */
+const running = new Map();
+
+/** The wasm module, when something needs it first. @type {Promise<any> | undefined} */
+let instance;
+const wasm = () => (instance ??= start());
+
+/** Threads that compute. */
+let threads = 1;
+
+/** The module with threads where they may share memory, else the plain one. */
+async function start() {
+  if (cores() > 1) {
+    try {
+      const module = await instantiate("threads");
+      await module.initThreadPool(cores());
+      threads = cores();
+      return module;
+    } catch (thrown) {
+      console.warn("Without threads:", thrown);
+    }
+  }
+  return instantiate("wasm");
+}
+
+/** @param {string} build */
+async function instantiate(build) {
+  const module = await import(`./${build}/easel_web.js`);
+  await module.default({ module_or_path: new URL(`./${build}/easel_web_bg.wasm`, import.meta.url) });
+  return module;
+}
+
+/** @type {Promise<Store | undefined> | undefined} */
+let storage;
+const store = () => (storage ??= wasm().then(({ Digest }) => Store.open(() => new Digest())));
+
+const methods = {
+  /** @param {Context} context @param {ModelSource} model */
+  async plan(context, model) {
+    const entry = typeof model === "string" ? await find(model, context.signal) : local(model);
+    const here = await (await store())?.summary(entry);
+    const size = entry.files.reduce((sum, file) => sum + file.size, 0);
+    const memory = Math.ceil(size * 1.1) + WORK;
+    return { ...entry, stored: 0, complete: false, ...here, size, memory, refusal: entry.refusal ?? refusal(memory) };
+  },
+
+  /** @param {Context} context @param {ModelSource} model */
+  load: (context, model) => exclusive(context, async () => {
+    free();
+    const { Model } = await wasm();
+    const { watch, signal } = context;
+    const entry = typeof model === "string" ? await find(model, signal) : local(model);
+    const size = entry.files.reduce((sum, file) => sum + file.size, 0);
+    const reason = entry.refusal ?? refusal(Math.ceil(size * 1.1) + WORK);
+    if (reason) throw error("Unsupported", `${entry.name}: ${reason}`);
+    const files = typeof model === "string" ? await fetched(entry, watch) : trimmed(model).files;
+    const options = { name: entry.name, backend: settings.backend, ...entry.usual };
+    const loaded = await cancellable(context, (cancel) => Model.load(files, options, events(context), cancel));
+    current = { model: loaded, name: entry.name, size, defaults: loaded.defaults() };
+    return { name: entry.name, backend: loaded.backend, threads, defaults: current.defaults };
+  }),
+
+  /** @param {Context} context @param {LocalModel} model */
+  async keep(context, model) {
+    const kept = await store();
+    if (!kept) throw error("ReadError", "this browser has no storage that models could be kept in");
+    await kept.keep(trimmed(model), context.watch);
+  },
+
+  /** @param {Context} context @param {import("./easel.d.ts").GenerateOptions} options */
+  generate: (context, options) => exclusive(context, async () => {
+    if (!current) throw error("InvalidRequest", "model: none is loaded");
+    const { model } = current;
+    const started = performance.now();
+    const { initImage, mask, ...rest } = options;
+    const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
+    const request = { ...rest, seed, initImage: await picture(initImage), mask: await picture(mask) };
+    const drawn = await cancellable(context, (cancel) => model.generate(request, events(context), cancel));
+    const { width, height, parameters } = drawn;
+    const image = new Blob([drawn.png], { type: "image/png" });
+    drawn.free();
+    return { image, width, height, seed, parameters, seconds: (performance.now() - started) / 1000 };
+  }),
+
+  models: async () => (await (await store())?.list()) ?? [],
+  schedulers: async () => (await wasm()).schedulers(),
+
+  /** @param {Context} _ @param {Blob} file */
+  async readSettings(_, file) {
+    const { readSettings } = await wasm();
+    return readSettings(new Uint8Array(await file.arrayBuffer()));
+  },
+
+  /** @param {Context} _ @param {string} [name] */
+  async purge(_, name) {
+    await (await store())?.purge(name);
+  },
+
+  memory: async () => ({ wasm: (await wasm()).memoryBytes(), model: current?.size ?? 0 }),
+};
+
+/**
+ * What is known of a model: from its source, or from the store if the source cannot be reached.
+ * @param {string} model @param {AbortSignal} signal @returns {Promise<import("./sources.js").RemoteModel>}
+ */
+async function find(model, signal) {
+  const known = await (await store())?.entry(model);
+  // What came with the page may have come anew with it; all else stays what it was when it was fetched.
+  const whole = known?.files.every((/** @type {any} */ file) => file.shards || !file.url);
+  if (known && whole && !known.url?.startsWith(settings.base)) return known;
+  try {
+    return await resolve(known?.url ?? model, settings, signal);
+  } catch (thrown) {
+    if (known) return known;
+    throw thrown;
+  }
+}
+
+/** The files that the model needs, of all that were handed over. @param {LocalModel} model @returns {LocalModel} */
+function trimmed({ name, files }) {
+  const needed = select(files.map(([path, file]) => ({ path, file })));
+  if (needed.length === 0) throw error("ModelError", `${name}: neither a diffusers folder nor one checkpoint`);
+  return { name, files: needed.map(({ path, file }) => [path, file]) };
+}
+
+/** @param {LocalModel} model @returns {import("./sources.js").RemoteModel} */
+function local(model) {
+  const { name, files } = trimmed(model);
+  return { name, files: files.map(([path, file]) => ({ path, size: file.size })) };
+}
+
+/** The files of a model, by way of the store where there is one. @param {any} entry @param {import("./store.js").Watch} watch */
+async function fetched(entry, watch) {
+  const kept = await store();
+  if (kept) return kept.open(entry, watch);
+  const file = async (/** @type {any} */ { path, url }) => [path, await (await fetch(url, watch)).blob()];
+  return Promise.all(entry.files.map(file));
+}
+
+/** Why a model of this need cannot be loaded. @param {number} memory */
+function refusal(memory) {
+  const gigabytes = (/** @type {number} */ bytes) => `${(bytes / 2 ** 30).toFixed(1)} GB`;
+  if (memory <= WASM_MEMORY) return undefined;
+  return `needs about ${gigabytes(memory)} of memory, and WebAssembly has ${gigabytes(WASM_MEMORY)} at most`;
+}
+
+function free() {
+  current?.model.free();
+  current = undefined;
+}
+
+/** Waits for its turn with the model. @template T @param {Context} context @param {() => Promise<T>} work @returns {Promise<T>} */
+function exclusive({ signal }, work) {
+  const turn = busy.then(() => {
+    signal.throwIfAborted();
+    return work();
+  });
+  busy = turn.catch(() => {});
+  return turn;
+}
+
+/** Runs wasm that the call's signal stops. @param {Context} context @param {(cancel: any) => Promise<any>} run */
+async function cancellable({ signal }, run) {
+  const { Cancel } = await wasm();
+  const cancel = new Cancel();
+  const stop = () => cancel.cancel();
+  signal.addEventListener("abort", stop);
+  try {
+    signal.throwIfAborted();
+    return await run(cancel);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    cancel.free();
+  }
+}
+
+/** What wasm calls while it works. @param {Context} context */
+function events({ id, watch }) {
+  return {
+    progress: watch.progress,
+    warning: (/** @type {string} */ message) => postMessage({ id, event: "warning", value: message }),
+    clock: () => performance.now() / 1000,
+    pause: turn,
+    /** @param {number} width @param {number} height @param {Uint8Array} rgba */
+    preview(width, height, rgba) {
+      const pixels = new Uint8ClampedArray(/** @type {ArrayBuffer} */ (rgba.buffer));
+      postMessage({ id, event: "preview", value: new ImageData(pixels, width, height) });
+    },
+  };
+}
+
+/** Lets messages that have arrived be heard. A timer would wait four milliseconds. */
+const channel = new MessageChannel();
+const turn = () =>
+  new Promise((resolve) => {
+    channel.port1.onmessage = resolve;
+    channel.port2.postMessage(undefined);
+  });
+
+/** @param {number} id @param {keyof typeof methods} method @param {any[]} args */
+async function answer(id, method, args) {
+  const controller = new AbortController();
+  running.set(id, controller);
+  const started = performance.now();
+  const progress = (/** @type {string} */ phase, /** @type {number} */ step, /** @type {number} */ of) =>
+    postMessage({ id, event: "progress", value: { phase, step, of, seconds: (performance.now() - started) / 1000 } });
+  const context = { id, signal: controller.signal, watch: { progress, signal: controller.signal } };
+  try {
+    const run = /** @type {(context: Context, ...args: any[]) => Promise<unknown>} */ (methods[method]);
+    postMessage({ id, value: await run(context, ...args) });
+  } catch (thrown) {
+    postMessage({ id, ...(await failure(thrown)) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+/** What the page hears of an error. After a trap the instance is of no use. @param {any} thrown */
+async function failure(thrown) {
+  if (!(thrown instanceof WebAssembly.RuntimeError)) {
+    return { error: { name: thrown?.name ?? "Error", message: thrown?.message ?? String(thrown) } };
+  }
+  const said = (await wasm()).panicked();
+  const [name, message] = said ? ["Error", said] : ["OutOfMemory", "out of memory: try a smaller picture or model"];
+  return { error: { name, message }, fatal: true };
+}
+
+addEventListener("message", ({ data }) => {
+  if (data.settings) settings = data.settings;
+  else if (data.cancel) running.get(data.id)?.abort();
+  else answer(data.id, data.method, data.args);
+});

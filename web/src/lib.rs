@@ -1,0 +1,69 @@
+//! Easel in a web page: the inference crate behind wasm-bindgen, for a dedicated worker to call.
+//!
+//! The crate is thin. It turns what a worker hands over (blobs, options, callbacks) into what the inference crate knows
+//! and back; caching, downloads and messages are the worker's. A model's bytes come from [`Blob`](web_sys::Blob)s, which
+//! are local files, downloads and files of the origin private file system alike, and are read by range: no file is ever
+//! whole in wasm memory.
+
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "what uses the rest is for wasm32 alone"))]
+
+mod backend;
+mod digest;
+mod error;
+// Blobs, promises and callbacks stay on the thread that has them, which only wasm32 allows a source and a watcher.
+#[cfg(target_arch = "wasm32")]
+mod events;
+#[cfg(target_arch = "wasm32")]
+mod files;
+#[cfg(target_arch = "wasm32")]
+mod model;
+mod options;
+mod settings;
+
+pub use digest::Digest;
+#[cfg(target_arch = "wasm32")]
+pub use events::{Cancel, Events};
+#[cfg(target_arch = "wasm32")]
+pub use model::{Drawn, Model};
+pub use settings::read_settings;
+/// Starts as many workers as it is told to; resolved when all of them wait for work.
+#[cfg(all(feature = "threads", target_arch = "wasm32"))]
+pub use wasm_bindgen_rayon::init_thread_pool;
+
+use easel_inference::sampling::Scheduler;
+use std::sync::Mutex;
+use wasm_bindgen::prelude::*;
+
+/// What the last panic said.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps what panics say: nothing else of them reaches JavaScript than that the instance stopped.
+#[wasm_bindgen(start)]
+pub fn start() {
+    std::panic::set_hook(Box::new(|info| {
+        if let Ok(mut last) = PANIC.lock() {
+            *last = Some(info.to_string());
+        }
+    }));
+}
+
+/// What the panic said that stopped this instance. An instance that stopped without one was out of memory.
+#[wasm_bindgen]
+pub fn panicked() -> Option<String> {
+    PANIC.lock().ok().and_then(|last| last.clone())
+}
+
+/// The names of all schedulers.
+#[wasm_bindgen]
+pub fn schedulers() -> Vec<String> {
+    Scheduler::names()
+}
+
+/// The bytes of wasm memory that are taken. They only grow: a new worker begins anew.
+#[wasm_bindgen(js_name = memoryBytes)]
+pub fn memory_bytes() -> f64 {
+    #[cfg(target_arch = "wasm32")]
+    return (core::arch::wasm32::memory_size::<0>() << 16) as f64;
+    #[cfg(not(target_arch = "wasm32"))]
+    0.0
+}

@@ -1,0 +1,127 @@
+//! `Model`: a pipeline in wasm memory, and the pictures that it draws.
+
+use crate::backend::Backend;
+use crate::error::to_js;
+use crate::events::{Cancel, Events};
+use crate::files::files;
+use crate::options::GenerateOptions;
+use easel_inference::pipeline::{EncodeOptions, ImageFormat, LoadOptions, Pipeline};
+use easel_inference::weights::{ModelFiles, OpenOptions};
+use easel_inference::{Error, Result};
+use js_sys::Array;
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+
+/// How a model is loaded.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Load {
+    /// As the metadata of its pictures keeps it.
+    name: String,
+    /// auto, wasm or webgpu.
+    backend: String,
+    /// What suits the model, if its files don't say.
+    steps: Option<usize>,
+    guidance_scale: Option<f64>,
+}
+
+/// What is drawn when nothing else is asked for.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Defaults {
+    width: usize,
+    height: usize,
+    steps: usize,
+    guidance_scale: f64,
+    scheduler: String,
+}
+
+/// A finished picture.
+#[wasm_bindgen]
+pub struct Drawn {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    png: Vec<u8>,
+    parameters: String,
+}
+
+#[wasm_bindgen]
+impl Drawn {
+    /// The PNG file, which carries the settings.
+    #[wasm_bindgen(getter)]
+    pub fn png(&self) -> Vec<u8> {
+        self.png.clone()
+    }
+
+    /// The settings as AUTOMATIC1111 writes them.
+    #[wasm_bindgen(getter)]
+    pub fn parameters(&self) -> String {
+        self.parameters.clone()
+    }
+}
+
+/// A model on its device.
+#[wasm_bindgen]
+pub struct Model {
+    pipeline: Pipeline,
+    backend: Backend,
+}
+
+#[wasm_bindgen]
+impl Model {
+    /// Loads the model in `pairs` of a path and a `Blob`: a diffusers folder, or one checkpoint.
+    pub async fn load(pairs: Array, options: JsValue, mut events: Events, cancel: &Cancel) -> Result<Model, JsValue> {
+        let options: Load = serde_wasm_bindgen::from_value(options)?;
+        let token = cancel.0.clone();
+        let loaded = async {
+            let backend = Backend::parse(&options.backend)?;
+            let files = ModelFiles::open(&files(&options.name, &pairs)?, &OpenOptions::default()).await?;
+            let load = LoadOptions {
+                name: options.name,
+                usual: options.steps.zip(options.guidance_scale),
+                ..LoadOptions::new(backend.open()?)
+            };
+            Ok(Self { pipeline: Pipeline::load(&files, &load, &mut events, &token).await?, backend })
+        };
+        loaded.await.map_err(to_js)
+    }
+
+    /// Draws one picture. `options` are those of the package's `generate`.
+    pub async fn generate(&self, options: JsValue, mut events: Events, cancel: &Cancel) -> Result<Drawn, JsValue> {
+        let options: GenerateOptions = serde_wasm_bindgen::from_value(options)?;
+        let request = options.into_request().map_err(to_js)?;
+        let drawn = async {
+            let mut pictures = self.pipeline.generate(&request, &mut events, &cancel.0).await?;
+            let picture = pictures.pop().ok_or_else(|| Error::invalid("count", "no picture was drawn"))?;
+            let parameters = picture.parameters.to_string();
+            let encode = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
+            let png = picture.image.encode(ImageFormat::Png, &encode)?;
+            // Sides are at most `SIZE_MAX`.
+            Ok(Drawn { width: picture.image.width as u32, height: picture.image.height as u32, png, parameters })
+        };
+        drawn.await.map_err(to_js)
+    }
+
+    /// Size, steps, guidance scale and scheduler that are used when none are given.
+    pub fn defaults(&self) -> Result<JsValue, JsValue> {
+        let defaults = self.pipeline.defaults();
+        let (sampler, schedule) = self.pipeline.scheduler().label();
+        let scheduler = schedule.map_or(sampler.to_owned(), |schedule| format!("{sampler} {schedule}"));
+        let defaults = Defaults {
+            width: defaults.width,
+            height: defaults.height,
+            steps: defaults.steps,
+            guidance_scale: defaults.guidance_scale,
+            scheduler,
+        };
+        serde_wasm_bindgen::to_value(&defaults).map_err(Into::into)
+    }
+
+    /// Who computes: wasm or webgpu.
+    #[wasm_bindgen(getter)]
+    pub fn backend(&self) -> String {
+        self.backend.name().to_owned()
+    }
+}

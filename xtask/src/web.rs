@@ -1,0 +1,196 @@
+//! `cargo xtask web`: the static site, from wasm to service worker, in `web/dist`.
+//!
+//! The site is `web/site` as it is, with what has to be made: the wasm module behind `easel/`, the bundled model with the
+//! list of its files and digests, and the list of files that the service worker keeps for visits without a network.
+
+use crate::command::{Run, cargo, root};
+use crate::setup::{self, WASM};
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+use wasm_bindgen_cli_support::Bindgen;
+
+/// The model that the site brings along, with the steps and the guidance scale that suit it.
+const MODEL: &str = "easel-emoji";
+const USUAL: (usize, f64) = (20, 4.0);
+
+/// Flags of the build with threads: those of `.cargo/config.toml`, atomics, and a memory that is made outside and shared.
+const THREADS: [&str; 10] = [
+    "-Ctarget-feature=+simd128,+atomics,+bulk-memory,+mutable-globals",
+    "--cfg=getrandom_backend=\"wasm_js\"",
+    "-Clink-arg=--shared-memory",
+    "-Clink-arg=--import-memory",
+    "-Clink-arg=--max-memory=4294967296",
+    "-Clink-arg=--export=__heap_base",
+    "-Clink-arg=--export=__wasm_init_tls",
+    "-Clink-arg=--export=__tls_size",
+    "-Clink-arg=--export=__tls_align",
+    "-Clink-arg=--export=__tls_base",
+];
+
+/// What the service worker's source has in the place of its version and of its list of files.
+const VERSION_MARK: &str = "/*version*/";
+const FILES_MARK: &str = "/*files*/";
+
+/// Builds the site and says how large it is.
+pub(crate) fn web() -> Result<()> {
+    setup::setup()?;
+    let module = build()?;
+    let with_threads = if setup::rust_source() { Some(build_with_threads()?) } else { None };
+    let dist = dist();
+    if dist.exists() {
+        fs::remove_dir_all(&dist).with_context(|| format!("cannot empty {}", dist.display()))?;
+    }
+    copy(&root().join("web/site"), &dist)?;
+    bind(&module, &dist.join("easel/wasm"))?;
+    match with_threads {
+        Some(module) => bind(&module, &dist.join("easel/threads"))?,
+        None => eprintln!("without the component rust-src there is no build with threads: pages will compute with one"),
+    }
+    bundle_model(&dist)?;
+    finish_service_worker(&dist)?;
+    report(&dist)
+}
+
+/// Where the site is built.
+pub(crate) fn dist() -> PathBuf {
+    root().join("web/dist")
+}
+
+/// The wasm module for one thread.
+fn build() -> Result<PathBuf> {
+    cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM]).run()?;
+    Ok(target().join(WASM).join("web/easel_web.wasm"))
+}
+
+/// The wasm module for threads that share memory. Rust's own libraries come without atomics, so they are built here, as
+/// a compiler allows that is told to be its own bootstrap.
+fn build_with_threads() -> Result<PathBuf> {
+    let folder = target().join("web-threads");
+    cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM, "--features", "threads"])
+        .args(["-Zbuild-std=std,panic_abort", "--target-dir"])
+        .arg(&folder)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", THREADS.join(" "))
+        .run()?;
+    Ok(folder.join(WASM).join("web/easel_web.wasm"))
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
+}
+
+/// Makes the JavaScript that loads and calls the module, and the module that it loads.
+fn bind(module: &Path, folder: &Path) -> Result<()> {
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(module).web(true)?.typescript(false).remove_name_section(true).remove_producers_section(true);
+    bindgen.generate(folder).with_context(|| format!("wasm-bindgen on {}", module.display()))?;
+    optimise(&folder.join("easel_web_bg.wasm"));
+    Ok(())
+}
+
+/// Optimises the module if binaryen's `wasm-opt` is there: some percent smaller, about as fast.
+fn optimise(wasm: &Path) {
+    let run = Run::new("wasm-opt").args(["-O3", "--all-features", "-o"]).arg(wasm).arg(wasm);
+    if !run.succeeds() {
+        eprintln!("wasm-opt (binaryen) was not found: the module stays as the compiler made it");
+    }
+}
+
+/// Copies the model and lists its files with their sizes and digests.
+fn bundle_model(dist: &Path) -> Result<()> {
+    let (from, to) = (root().join("models").join(MODEL), dist.join("models").join(MODEL));
+    copy(&from, &to)?;
+    let mut listed = Vec::new();
+    for path in files(&to)?.into_iter().filter(|path| !path.ends_with(".md")) {
+        let bytes = fs::read(to.join(&path))?;
+        listed.push(serde_json::json!({ "path": path, "size": bytes.len(), "sha256": sha256(&bytes) }));
+    }
+    let usual = serde_json::json!({ "steps": USUAL.0, "guidanceScale": USUAL.1 });
+    let manifest = serde_json::json!({ "name": MODEL, "usual": usual, "files": listed });
+    fs::write(to.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?).context("cannot write the manifest")
+}
+
+/// Tells the service worker what the site consists of. Models are kept elsewhere.
+fn finish_service_worker(dist: &Path) -> Result<()> {
+    let mut listed = files(dist)?;
+    listed.retain(|path| path != "sw.js" && (!path.starts_with("models/") || path.ends_with("manifest.json")));
+    let mut digest = Sha256::new();
+    for path in &listed {
+        digest.update(path);
+        digest.update(fs::read(dist.join(path))?);
+    }
+    let file = dist.join("sw.js");
+    let source = fs::read_to_string(&file).context("cannot read sw.js")?;
+    let version = &hex(&digest.finalize())[..12];
+    let source = source.replace(VERSION_MARK, version).replace(FILES_MARK, &serde_json::to_string(&listed)?);
+    fs::write(&file, source).context("cannot write sw.js")
+}
+
+/// Prints the size of what a first visit fetches, as it is and as a server would compress it: the page, one of the two
+/// builds, the model.
+fn report(dist: &Path) -> Result<()> {
+    let (mut page, mut model) = ([0, 0], 0);
+    for path in files(dist)? {
+        let bytes = fs::read(dist.join(&path))?;
+        if path.starts_with("models/") {
+            model += bytes.len();
+            continue;
+        }
+        let packed = brotli_size(&bytes)?;
+        if path.ends_with(".wasm") {
+            println!("{path}: {} kB, {} kB with brotli", bytes.len() / 1000, packed / 1000);
+        } else {
+            page = [page[0] + bytes.len(), page[1] + packed];
+        }
+    }
+    println!("all else: {} kB, {} kB with brotli; {MODEL}: {} kB", page[0] / 1000, page[1] / 1000, model / 1000);
+    println!("web/dist is ready for any file server, such as `python3 -m http.server --directory web/dist`");
+    Ok(())
+}
+
+fn brotli_size(bytes: &[u8]) -> Result<usize> {
+    let mut packed = Vec::new();
+    let params = brotli::enc::BrotliEncoderParams { quality: 9, lgwin: 22, ..Default::default() };
+    brotli::BrotliCompress(&mut &bytes[..], &mut packed, &params).context("brotli")?;
+    Ok(packed.len())
+}
+
+/// The files below a folder by their paths in it, in order.
+fn files(folder: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut open = vec![(folder.to_owned(), String::new())];
+    while let Some((folder, prefix)) = open.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let entry = entry?;
+            let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                open.push((entry.path(), format!("{path}/")));
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for path in files(from)? {
+        let target = to.join(&path);
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        fs::copy(from.join(&path), &target).with_context(|| format!("cannot copy {path}"))?;
+    }
+    Ok(())
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
