@@ -108,8 +108,10 @@ impl Jobs {
     /// Cancels a task that has not ended; a running one stops at its next step. [`Error::UnknownTask`],
     /// [`Error::AlreadyEnded`].
     pub fn cancel(&self, id: TaskId) -> Result<()> {
-        let before = self.shared.store.cancel(id, self.shared.progress(id).unwrap_or_default())?;
+        // Held until the engine is told: a worker that finds the task cancelled then forgets this feed, not an earlier one.
         let mut feeds = lock(&self.shared.feeds);
+        let progress = feeds.get(&id).map(|feed| feed.latest()).unwrap_or_default();
+        let before = self.shared.store.cancel(id, progress)?;
         if before.status == Status::Processing {
             // A worker that has claimed the task, but not looked for its feed yet, finds this one.
             feeds.entry(id).or_insert_with(|| Arc::new(Feed::new(&before))).cancel();
