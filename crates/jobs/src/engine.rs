@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Makes pictures. Each engine has a thread of its own and one task at a time, so it may block and keep state.
 ///
-/// After a panic the task ends as an error and the same engine is given the next one: what it keeps between runs has to be
-/// whole even then.
+/// After a panic the task ends as an error and the same engine is given the next one: what it keeps between runs has to
+/// be whole even then.
 pub trait Engine: Send {
     /// Makes the pictures of one task, looking at [`Job::should_stop`] at least once a step.
     fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError>;
@@ -54,8 +54,8 @@ impl Job<'_> {
         self.feed.wants_previews()
     }
 
-    /// Tells the watchers how far the task is, and with a preview, a small encoded picture, what it looks like. Never waits
-    /// for them.
+    /// Tells the watchers how far the task is, and with a preview, a small encoded picture, what it looks like. Never
+    /// waits for them.
     pub fn report(&self, progress: Progress, preview: Option<Bytes>) {
         self.feed.progress(progress, preview);
     }

@@ -1,7 +1,7 @@
 //! Progress of one task for any number of watchers.
 //!
-//! The events lie in one log behind a [`tokio::sync::watch`] channel. A watcher is a place in that log: it cannot hold up
-//! the engine or another watcher, and leaves nothing behind when it goes.
+//! The events lie in one log behind a [`tokio::sync::watch`] channel. A watcher is a place in that log: it cannot hold
+//! up the engine or another watcher, and leaves nothing behind when it goes.
 
 use crate::{Progress, Status, Task};
 use bytes::Bytes;

@@ -31,8 +31,8 @@ impl Default for Options {
     }
 }
 
-/// The queue. Its methods block for as long as the store takes, usually far less than a millisecond and some for a write
-/// to the disk; only [`Watcher::next`] waits for an engine.
+/// The queue. Its methods block for as long as the store takes, usually far less than a millisecond and some for a
+/// write to the disk; only [`Watcher::next`] waits for an engine.
 pub struct Jobs {
     shared: Arc<Shared>,
     capacity: usize,
@@ -108,8 +108,11 @@ impl Jobs {
     /// Cancels a task that has not ended; a running one stops at its next step. [`Error::UnknownTask`],
     /// [`Error::AlreadyEnded`].
     pub fn cancel(&self, id: TaskId) -> Result<()> {
-        let before = self.shared.store.cancel(id, self.shared.progress(id).unwrap_or_default())?;
+        // Held until the engine is told: a worker that finds the task cancelled then forgets this feed, not an earlier
+        // one.
         let mut feeds = lock(&self.shared.feeds);
+        let progress = feeds.get(&id).map(|feed| feed.latest()).unwrap_or_default();
+        let before = self.shared.store.cancel(id, progress)?;
         if before.status == Status::Processing {
             // A worker that has claimed the task, but not looked for its feed yet, finds this one.
             feeds.entry(id).or_insert_with(|| Arc::new(Feed::new(&before))).cancel();
@@ -177,9 +180,9 @@ impl Jobs {
         if is_alive { Ok(()) } else { Err(Error::EngineEnded) }
     }
 
-    /// Stops: nothing new is accepted, tasks that run have `grace` to finish, then they are stopped and wait in the store
-    /// for the next process, as those that have not begun do. Blocks until all threads have ended, or an engine has not
-    /// looked at its flag for ten seconds.
+    /// Stops: nothing new is accepted, tasks that run have `grace` to finish, then they are stopped and wait in the
+    /// store for the next process, as those that have not begun do. Blocks until all threads have ended, or an engine
+    /// has not looked at its flag for ten seconds.
     pub fn shutdown(&self, grace: Duration) {
         self.shared.gate.close();
         if !self.join(grace) {

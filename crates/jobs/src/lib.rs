@@ -1,9 +1,9 @@
-//! Tasks: a bounded queue with priorities, the workers that run them on engines, progress for any number of watchers, and
-//! a store that keeps tasks and pictures through a kill.
+//! Tasks: a bounded queue with priorities, the workers that run them on engines, progress for any number of watchers,
+//! and a store that keeps tasks and pictures through a kill.
 //!
-//! A task is `pending`, then `processing`, and ends once as `completed`, `cancelled` or `error`. Who ends it is decided by
-//! one conditional update in the [`Store`], so a cancellation and a completion that race have one winner. [`Jobs`] joins
-//! the store, one thread for each [`Engine`], and the [`Watcher`]s.
+//! A task is `pending`, then `processing`, and ends once as `completed`, `cancelled` or `error`. Who ends it is decided
+//! by one conditional update in the [`Store`], so a cancellation and a completion that race have one winner. [`Jobs`]
+//! joins the store, one thread for each [`Engine`], and the [`Watcher`]s.
 //!
 //! No tensors, no HTTP, no wire types: what an engine is asked to draw passes through as opaque bytes.
 

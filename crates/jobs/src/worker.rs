@@ -46,8 +46,8 @@ fn run(shared: &Shared, engine: &mut dyn Engine, claimed: &Claimed) {
     shared.forget(task.id);
 }
 
-/// Ends the task in the store, however long the store refuses: a task must not be lost because a disk was full. Until then
-/// this worker takes no other task, so that a host without a disk stops working instead of working in vain.
+/// Ends the task in the store, however long the store refuses: a task must not be lost because a disk was full. Until
+/// then this worker takes no other task, so that a host without a disk stops working instead of working in vain.
 fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
     let id = claimed.task.id;
     loop {

@@ -1,5 +1,5 @@
-//! Streams of the service as streams of the component model. Dropping one, which a guest does when its client leaves, drops
-//! the other.
+//! Streams of the service as streams of the component model. Dropping one, which a guest does when its client leaves,
+//! drops the other.
 
 use super::studio::bindings::easel::image::studio as wit;
 use bytes::Bytes;

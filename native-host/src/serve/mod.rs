@@ -1,5 +1,5 @@
-//! Easel as a service: the contract's [`Service`](easel_contract::Service) over the queue, the engines that draw, and the
-//! server around them.
+//! Easel as a service: the contract's [`Service`](easel_contract::Service) over the queue, the engines that draw, and
+//! the server around them.
 //!
 //! ```no_run
 //! # fn example() -> Result<(), easel_host::serve::Error> {

@@ -1,6 +1,7 @@
 //! The same through the edge component, and what happens to components that misbehave.
 //!
-//! Needs what `cargo xtask edge` builds; without it the transcripts are skipped, unless `EASEL_REQUIRE_EDGE=1` promises it.
+//! Needs what `cargo xtask edge` builds; without it the transcripts are skipped, unless `EASEL_REQUIRE_EDGE=1` promises
+//! it.
 
 use crate::play_all;
 use axum::body::Body;

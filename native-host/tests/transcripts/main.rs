@@ -1,4 +1,5 @@
-//! Every conversation of the contract's transcripts, with the queue and its store behind the router, and behind the component.
+//! Every conversation of the contract's transcripts, with the queue and its store behind the router, and behind the
+//! component.
 
 #[cfg(feature = "component")]
 mod component;

@@ -33,8 +33,8 @@ pub enum Ending {
     Released,
 }
 
-/// Keeps tasks and pictures. Every method is one atomic step, blocks for as long as a disk takes, and may be called from
-/// any thread.
+/// Keeps tasks and pictures. Every method is one atomic step, blocks for as long as a disk takes, and may be called
+/// from any thread.
 pub trait Store: Send + Sync {
     /// Adds a waiting task, unless `capacity` tasks wait already ([`crate::Error::QueueFull`]).
     fn submit(&self, task: &NewTask, capacity: usize) -> Result<Task>;
@@ -42,8 +42,8 @@ pub trait Store: Send + Sync {
     /// Takes the waiting task that comes first, and counts the attempt.
     fn claim(&self) -> Result<Option<Claimed>>;
 
-    /// Ends a task that is being processed; pictures are on the disk before the task is `completed`. `false`, and nothing
-    /// is changed or kept, if the task is not being processed any more.
+    /// Ends a task that is being processed; pictures are on the disk before the task is `completed`. `false`, and
+    /// nothing is changed or kept, if the task is not being processed any more.
     fn end(&self, id: TaskId, ending: &Ending, progress: Progress) -> Result<bool>;
 
     /// Cancels a task that has not ended, and returns it as it was before. [`crate::Error::UnknownTask`],
@@ -80,8 +80,8 @@ pub trait Store: Send + Sync {
     /// Deletes all pictures, and says how many.
     fn delete_pictures(&self) -> Result<usize>;
 
-    /// Takes up what an earlier process left: a task it was running waits again, or is an error if that happened before.
-    /// Returns how many were started again and how many failed.
+    /// Takes up what an earlier process left: a task it was running waits again, or is an error if that happened
+    /// before. Returns how many were started again and how many failed.
     fn recover(&self) -> Result<(usize, usize)>;
 
     /// Fails if the store could not take a task now.
