@@ -1,6 +1,6 @@
 //! Every kernel on shapes so small that an interpreter can run them: for Miri (the plain level) and the sanitizers.
 //!
-//!     cargo +nightly miri test -p easel-cpu --lib --test small
+//!     cargo +nightly miri test -p easel-cpu --no-default-features --lib --test small
 //!     RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p easel-cpu --target x86_64-unknown-linux-gnu
 
 use easel_cpu::attention::{AttentionShape, attention};
