@@ -8,7 +8,7 @@ import { Store } from "./store.js";
 
 /** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
 /** @typedef {import("./easel.d.ts").LocalModel} LocalModel */
-/** @typedef {{ id: number, signal: AbortSignal, watch: import("./store.js").Watch }} Context */
+/** @typedef {{ tell(event: string, value: any): void, signal: AbortSignal, watch: import("./store.js").Watch }} Context */
 
 /** Wasm memory ends here, and about this much of it is for the work beside the weights. */
 const WASM_MEMORY = 4 * 2 ** 30;
@@ -23,9 +23,12 @@ let busy = Promise.resolve();
 /** @type {Map<number, AbortController>} */
 const running = new Map();
 
-/** The wasm module, when something needs it first. @type {Promise<any> | undefined} */
+/** The wasm module, when something needs it first; asked for again if it did not come. @type {Promise<any> | undefined} */
 let instance;
-const wasm = () => (instance ??= start());
+const wasm = () => (instance ??= start().catch((thrown) => {
+  instance = undefined;
+  throw thrown;
+}));
 
 /** Threads that compute. */
 let threads = 1;
@@ -61,9 +64,7 @@ const methods = {
   async plan(context, model) {
     const entry = typeof model === "string" ? await find(model, context.signal) : local(model);
     const here = await (await store())?.summary(entry);
-    const size = entry.files.reduce((sum, file) => sum + file.size, 0);
-    const memory = Math.ceil(size * 1.1) + WORK;
-    return { ...entry, stored: 0, complete: false, ...here, size, memory, refusal: entry.refusal ?? refusal(memory) };
+    return { ...entry, stored: 0, complete: false, ...here, ...need(entry) };
   },
 
   /** @param {Context} context @param {ModelSource} model */
@@ -72,9 +73,8 @@ const methods = {
     const { Model } = await wasm();
     const { watch, signal } = context;
     const entry = typeof model === "string" ? await find(model, signal) : local(model);
-    const size = entry.files.reduce((sum, file) => sum + file.size, 0);
-    const reason = entry.refusal ?? refusal(Math.ceil(size * 1.1) + WORK);
-    if (reason) throw error("Unsupported", `${entry.name}: ${reason}`);
+    const { size, refusal } = need(entry);
+    if (refusal) throw error("Unsupported", `${entry.name}: ${refusal}`);
     const files = typeof model === "string" ? await fetched(entry, watch) : trimmed(model).files;
     const options = { name: entry.name, backend: settings.backend, ...entry.usual };
     const loaded = await cancellable(context, (cancel) => Model.load(files, options, events(context), cancel));
@@ -90,19 +90,13 @@ const methods = {
   },
 
   /** @param {Context} context @param {import("./easel.d.ts").GenerateOptions} options */
-  generate: (context, options) => exclusive(context, async () => {
-    if (!current) throw error("InvalidRequest", "model: none is loaded");
-    const { model } = current;
+  async generate(context, options) {
     const started = performance.now();
-    const { initImage, mask, ...rest } = options;
     const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
-    const request = { ...rest, seed, initImage: await picture(initImage), mask: await picture(mask) };
-    const drawn = await cancellable(context, (cancel) => model.generate(request, events(context), cancel));
-    const { width, height, parameters } = drawn;
-    const image = new Blob([drawn.png], { type: "image/png" });
-    drawn.free();
-    return { image, width, height, seed, parameters, seconds: (performance.now() - started) / 1000 };
-  }),
+    const [initImage, mask] = [await picture(options.initImage), await picture(options.mask)];
+    const { png, ...rest } = await draw(context, { ...options, seed, initImage, mask });
+    return { ...rest, seed, image: new Blob([png], { type: "image/png" }), seconds: (performance.now() - started) / 1000 };
+  },
 
   models: async () => (await (await store())?.list()) ?? [],
   schedulers: async () => (await wasm()).schedulers(),
@@ -120,6 +114,19 @@ const methods = {
 
   memory: async () => ({ wasm: (await wasm()).memoryBytes(), model: current?.size ?? 0 }),
 };
+
+/**
+ * Draws one picture with the model that is loaded, when its turn has come.
+ * @param {Context} context @param {object} request
+ */
+const draw = (context, request) => exclusive(context, async () => {
+  if (!current) throw error("InvalidRequest", "model: none is loaded");
+  const { model } = current;
+  const drawn = await cancellable(context, (cancel) => model.generate(request, events(context), cancel));
+  const { png, width, height, parameters } = drawn;
+  drawn.free();
+  return { png, width, height, parameters };
+});
 
 /**
  * What is known of a model: from its source, or from the store if the source cannot be reached.
@@ -159,11 +166,13 @@ async function fetched(entry, watch) {
   return Promise.all(entry.files.map(file));
 }
 
-/** Why a model of this need cannot be loaded. @param {number} memory */
-function refusal(memory) {
+/** What a model takes, and why it cannot be loaded if it cannot. @param {import("./sources.js").RemoteModel} entry */
+function need({ files, refusal }) {
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  const memory = Math.ceil(size * 1.1) + WORK;
   const gigabytes = (/** @type {number} */ bytes) => `${(bytes / 2 ** 30).toFixed(1)} GB`;
-  if (memory <= WASM_MEMORY) return undefined;
-  return `needs about ${gigabytes(memory)} of memory, and WebAssembly has ${gigabytes(WASM_MEMORY)} at most`;
+  const tooMuch = `needs about ${gigabytes(memory)} of memory, and WebAssembly has ${gigabytes(WASM_MEMORY)} at most`;
+  return { size, memory, refusal: refusal ?? (memory > WASM_MEMORY ? tooMuch : undefined) };
 }
 
 function free() {
@@ -197,16 +206,16 @@ async function cancellable({ signal }, run) {
 }
 
 /** What wasm calls while it works. @param {Context} context */
-function events({ id, watch }) {
+function events({ tell, watch }) {
   return {
     progress: watch.progress,
-    warning: (/** @type {string} */ message) => postMessage({ id, event: "warning", value: message }),
+    warning: (/** @type {string} */ message) => tell("warning", message),
     clock: () => performance.now() / 1000,
     pause: turn,
     /** @param {number} width @param {number} height @param {Uint8Array} rgba */
     preview(width, height, rgba) {
       const pixels = new Uint8ClampedArray(/** @type {ArrayBuffer} */ (rgba.buffer));
-      postMessage({ id, event: "preview", value: new ImageData(pixels, width, height) });
+      tell("preview", new ImageData(pixels, width, height));
     },
   };
 }
@@ -224,9 +233,10 @@ async function answer(id, method, args) {
   const controller = new AbortController();
   running.set(id, controller);
   const started = performance.now();
+  const tell = (/** @type {string} */ event, /** @type {any} */ value) => postMessage({ id, event, value });
   const progress = (/** @type {string} */ phase, /** @type {number} */ step, /** @type {number} */ of) =>
-    postMessage({ id, event: "progress", value: { phase, step, of, seconds: (performance.now() - started) / 1000 } });
-  const context = { id, signal: controller.signal, watch: { progress, signal: controller.signal } };
+    tell("progress", { phase, step, of, seconds: (performance.now() - started) / 1000 });
+  const context = { tell, signal: controller.signal, watch: { progress, signal: controller.signal } };
   try {
     const run = /** @type {(context: Context, ...args: any[]) => Promise<unknown>} */ (methods[method]);
     postMessage({ id, value: await run(context, ...args) });
