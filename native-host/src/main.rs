@@ -1,5 +1,8 @@
 //! The `easel` command: the arguments as typed, then one match, then an exit code.
 
+// Whether a device may be shared between threads hangs on many types of wgpu, inside each other.
+#![recursion_limit = "256"]
+
 mod args;
 mod bench;
 mod commands;
