@@ -76,27 +76,25 @@ pub struct DeviceInfo {
 }
 
 impl Device {
-    /// Opens the device of this kind. `Auto` takes CUDA, then Metal, then a GPU that is none in software, then the CPU.
+    /// Opens the device of this kind. `Auto` takes CUDA, then Metal, then the CPU: a GPU through WebGPU is not chosen by
+    /// itself before it has been measured on hardware.
     pub async fn open(kind: DeviceKind, options: &GpuOptions) -> Result<Self> {
         match kind {
             DeviceKind::Cpu => Ok(Self::Cpu),
             DeviceKind::Gpu => Ok(Self::Gpu(GpuDevice::open(options).await?)),
             DeviceKind::Cuda => candle_core::Device::new_cuda(0).map(Self::Candle).map_err(unavailable("cuda")),
             DeviceKind::Metal => candle_core::Device::new_metal(0).map(Self::Candle).map_err(unavailable("metal")),
-            DeviceKind::Auto => Ok(Self::best(options).await),
+            DeviceKind::Auto => Ok(Self::best()),
         }
     }
 
-    async fn best(options: &GpuOptions) -> Self {
+    fn best() -> Self {
         for new in [candle_core::Device::new_cuda, candle_core::Device::new_metal] {
             if let Ok(device) = new(0) {
                 return Self::Candle(device);
             }
         }
-        match GpuDevice::open(options).await {
-            Ok(device) if !device.is_software() => Self::Gpu(device),
-            _ => Self::Cpu,
-        }
+        Self::Cpu
     }
 
     /// The type that models compute in here.
