@@ -73,7 +73,7 @@ async fn play_all(routes: impl Fn(Studio, &Config) -> Router) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "13 of 16 hold; `failed` and `stream` differ in what a late watcher is told of steps, `imagine` sends a bad PNG"]
+#[ignore = "`failed` and `stream` differ in what a late watcher is told: step numbers and event id"]
 async fn every_transcript_holds_natively() {
     play_all(|studio, config| router(Arc::new(studio.clone()), studio.metrics(), config)).await;
 }
