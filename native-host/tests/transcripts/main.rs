@@ -1,6 +1,9 @@
 //! Every conversation of the contract's transcripts, with the queue and its store behind the router, and behind the
 //! component.
 
+// As in the library: the types of wgpu are deep inside each other.
+#![recursion_limit = "256"]
+
 #[cfg(feature = "component")]
 mod component;
 mod engine;

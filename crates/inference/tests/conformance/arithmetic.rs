@@ -177,7 +177,7 @@ pub(super) fn transfers(device: &Device, random: &mut Random) -> Result<Vec<Case
     for dtype in WEIGHT_TYPES {
         let x = random.weight(&[3, 7], dtype);
         // Kernels for GPUs read bfloat16 and never write it.
-        if dtype != DType::Bf16 || device.to_string() != "gpu" {
+        if dtype != easel_inference::DType::Bf16 || device.to_string() != "gpu" {
             let cast = x.tensor(device)?.cast(dtype)?;
             assert_eq!(cast.dtype(), dtype);
             cases.push(Case { name: format!("cast to {dtype:?}"), got: cast, expected: x.clone() });
