@@ -59,6 +59,7 @@ impl Data {
     }
 
     /// The numbers as little-endian bytes.
+    #[cfg(feature = "webgpu")]
     pub(super) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::F32(data) => bytemuck::cast_slice(data),
