@@ -1,8 +1,8 @@
 //! What the golden cases run on: the CPU unless `golden --device` says otherwise, and how near the results have to be.
 
 use anyhow::{Context, Result, bail};
+use easel_inference::Device;
 use easel_inference::tensor::{DType, DeviceKind, GpuOptions};
-use easel_inference::{Device, Tensor};
 use pollster::block_on;
 use serde_json::Value;
 use std::sync::OnceLock;
@@ -60,10 +60,5 @@ impl Target {
     /// How many levels of 8 bits a pixel may be off, where the picture as a whole has this tolerance.
     pub fn levels(&self, tolerance: f64) -> f64 {
         if self.device.float() == DType::F16 { (tolerance * 255.0).ceil() } else { 2.0 }
-    }
-
-    /// A tensor in the type that models compute in here.
-    pub fn activation(&self, tensor: Tensor) -> Result<Tensor> {
-        Ok(tensor.cast(self.device.float())?)
     }
 }

@@ -65,7 +65,7 @@ pub struct LoadOptions {
 /// Opens a device. On a GPU models compute in the type that weights are asked for in; `EASEL_GPU` names the adapter.
 pub fn open_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference::Result<Device> {
     let adapter = std::env::var("EASEL_GPU").unwrap_or_default();
-    let float = dtype.filter(|dtype| *dtype != DType::Bf16);
+    let float = dtype.filter(|dtype| matches!(dtype, DType::F32 | DType::F16));
     block_on(Device::open(kind, &GpuOptions { adapter, float, ..GpuOptions::default() }))
 }
 
