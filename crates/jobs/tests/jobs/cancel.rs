@@ -26,8 +26,8 @@ async fn a_waiting_task_is_cancelled_at_once_and_never_run() {
 async fn a_running_task_stops_within_a_step() {
     let theatre = theatre(1, 10);
     let id = theatre.submit("hold");
-    theatre.until(id, Status::Processing);
-    while theatre.stage.steps.load(Ordering::Relaxed) == 0 {}
+    let mut watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
+    while watcher.next().await.unwrap().progress.step == 0 {}
     theatre.jobs.cancel(id).unwrap();
     let steps = theatre.stage.steps.load(Ordering::Relaxed);
     assert_eq!(theatre.events(id).await.last().unwrap().status, Status::Cancelled);
