@@ -16,6 +16,10 @@ lint:
 golden dir="tests/golden":
     cargo xtask golden {{dir}}
 
+# Build the edge component and compose it with its provider.
+edge:
+    cargo xtask edge
+
 # Time a component beside diffusers.
 bench name="sd15-unet":
     cargo xtask bench {{name}}

@@ -8,7 +8,7 @@ const LONGEST_FILE: usize = 500;
 fn rust_files() -> Vec<(String, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = Vec::new();
-    for folder in ["crates", "native-host", "tests", "web", "xtask", "fuzz"] {
+    for folder in ["crates", "edge", "native-host", "tests", "web", "xtask", "fuzz"] {
         collect(&root.join(folder), &mut files);
     }
     let name = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");

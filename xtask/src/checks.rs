@@ -1,6 +1,7 @@
 //! The checks that every change passes, in the order in which they fail fastest.
 
 use crate::command::{Run, cargo};
+use crate::edge;
 use crate::setup::{WASM, setup};
 use anyhow::Result;
 
@@ -12,12 +13,14 @@ pub(crate) fn test() -> Result<()> {
     cargo(["test", "--workspace"]).run()
 }
 
-/// rustfmt and clippy with warnings as errors, native and wasm32.
+/// rustfmt and clippy with warnings as errors, native and WebAssembly.
 pub(crate) fn lint() -> Result<()> {
     cargo(["fmt", "--all", "--check"]).run()?;
     cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
-    let wasm = ["--package", "easel-inference", "--package", "easel-web", "--no-default-features", "--target", WASM];
-    cargo(["clippy"]).args(wasm).args(["--", "-D", "warnings"]).run()
+    let crates = ["easel-inference", "easel-contract", "easel-web"].iter().flat_map(|name| ["--package", name]);
+    let wasm = ["--no-default-features", "--target", WASM, "--", "-D", "warnings"];
+    cargo(["clippy"]).args(crates).args(wasm).run()?;
+    edge::lint()
 }
 
 /// The golden cases of a folder through the real loaders and pipelines.

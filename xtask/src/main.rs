@@ -3,6 +3,7 @@
 mod checks;
 mod command;
 mod e2e;
+mod edge;
 mod setup;
 mod web;
 
@@ -16,6 +17,7 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   test             pass every test: formatting, lints, wasm build, unit tests, integration tests, golden cases
   lint             only formatting and lints, native and wasm32
   golden [DIR]     compare every case of a reference folder (default: tests/golden) with Easel's own numbers
+  edge             build the edge component, the provider for foreign hosts, and both composed into one file
   bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
   web              build the static site into web/dist and report its size
   e2e              build the site and test it in headless Chromium (needs Node and Chromium)
@@ -37,6 +39,7 @@ fn run() -> Result<()> {
         Some("test" | "ci") => checks::test(),
         Some("lint") => checks::lint(),
         Some("golden") => checks::golden(rest),
+        Some("edge") => edge::edge(),
         Some("bench") => bench(rest),
         Some("web") => web::web(),
         Some("e2e") => e2e::e2e(rest),

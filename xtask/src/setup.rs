@@ -5,21 +5,27 @@ use anyhow::{Context, Result};
 
 /// The target of the browser build.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+/// The target of the edge component.
+pub(crate) const WASI: &str = "wasm32-wasip2";
 
 /// Installs targets and components with rustup; without rustup, says what has to be there.
 pub(crate) fn setup() -> Result<()> {
     let installed = match Run::new("rustup").args(["target", "list", "--installed"]).output() {
         Ok(installed) => installed,
         Err(_) => {
-            eprintln!("rustup was not found: the target {WASM}, rustfmt and clippy must come with your toolchain");
+            eprintln!(
+                "rustup was not found: the targets {WASM} and {WASI}, rustfmt and clippy must come with your toolchain"
+            );
             return Ok(());
         }
     };
-    if !installed.lines().any(|target| target == WASM) {
-        Run::new("rustup")
-            .args(["target", "add", WASM])
-            .run()
-            .context("the browser build needs this target; `cargo xtask test` checks that it compiles")?;
+    for target in [WASM, WASI] {
+        if !installed.lines().any(|line| line == target) {
+            Run::new("rustup")
+                .args(["target", "add", target])
+                .run()
+                .context("the browser build and the edge component need their targets")?;
+        }
     }
     for component in ["rustfmt", "clippy"] {
         if !Run::new("cargo").args([if component == "rustfmt" { "fmt" } else { "clippy" }, "--version"]).succeeds() {

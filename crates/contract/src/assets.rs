@@ -1,0 +1,128 @@
+//! Static documents: with ETag, and gzipped for who accepts it.
+
+use crate::accept;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use flate2::{Compression, write::GzEncoder};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+
+/// Nothing from elsewhere: a page may only use what it carries and call its own server.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; style-src 'unsafe-inline'; \
+                      script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// A static document.
+#[derive(Clone, Debug)]
+pub struct Asset(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    media_type: HeaderValue,
+    body: Bytes,
+    etag: HeaderValue,
+    policy: Option<&'static str>,
+    gzip: OnceLock<Option<Bytes>>,
+}
+
+impl Asset {
+    /// A document of a media type.
+    pub fn new(media_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::with_policy(media_type, body.into(), None)
+    }
+
+    /// A page that uses nothing from elsewhere; browsers are told so.
+    pub(crate) fn page(body: &'static str) -> Self {
+        Self::with_policy("text/html; charset=utf-8", Bytes::from_static(body.as_bytes()), Some(POLICY))
+    }
+
+    fn with_policy(media_type: &'static str, body: Bytes, policy: Option<&'static str>) -> Self {
+        let etag = etag(&hex(&Sha256::digest(&body)[..16]));
+        let media_type = HeaderValue::from_static(media_type);
+        Self(Arc::new(Inner { media_type, body, etag, policy, gzip: OnceLock::new() }))
+    }
+
+    /// The document, or 304 if the client has it.
+    pub(crate) fn respond(&self, request: &HeaderMap) -> Response {
+        let asset = &*self.0;
+        let fixed = [
+            (header::ETAG, asset.etag.clone()),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            (header::VARY, HeaderValue::from_static("accept, accept-encoding")),
+        ];
+        if is_known(request, &asset.etag) {
+            return (StatusCode::NOT_MODIFIED, fixed).into_response();
+        }
+        let gzipped =
+            if accept::gzip(request) { asset.gzip.get_or_init(|| compress(&asset.body)).clone() } else { None };
+        let is_gzipped = gzipped.is_some();
+        let body = gzipped.unwrap_or_else(|| asset.body.clone());
+        let mut response = (fixed, [(header::CONTENT_TYPE, asset.media_type.clone())], body).into_response();
+        let headers = response.headers_mut();
+        if is_gzipped {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if let Some(policy) = asset.policy {
+            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+        }
+        headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+/// The gzipped bytes, if that is worth it.
+fn compress(body: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(body).ok()?;
+    let gzipped = encoder.finish().ok()?;
+    (gzipped.len() < body.len()).then(|| gzipped.into())
+}
+
+/// A weak ETag, since the same document also goes out compressed.
+fn etag(digest: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("W/\"{digest}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Whether `if-none-match` names this ETag; the comparison is the weak one.
+pub(crate) fn is_known(request: &HeaderMap, etag: &HeaderValue) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let Ok(etag) = etag.to_str() else { return false };
+    let values = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(name: HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::try_from(value).unwrap())])
+    }
+
+    #[test]
+    fn a_known_document_is_not_sent_again() {
+        let asset = Asset::new("text/plain", "a".repeat(1000));
+        let etag = asset.respond(&HeaderMap::new()).headers()[header::ETAG].to_str().unwrap().to_owned();
+        assert_eq!(asset.respond(&request(header::IF_NONE_MATCH, &etag)).status(), StatusCode::NOT_MODIFIED);
+        let several = format!("\"other\", {}", etag.trim_start_matches("W/"));
+        assert_eq!(asset.respond(&request(header::IF_NONE_MATCH, &several)).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(asset.respond(&request(header::IF_NONE_MATCH, "\"other\"")).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn who_accepts_gzip_gets_it_where_it_helps() {
+        let long = Asset::new("text/plain", "a".repeat(1000)).respond(&request(header::ACCEPT_ENCODING, "gzip"));
+        assert_eq!(long.headers()[header::CONTENT_ENCODING], "gzip");
+        let short = Asset::new("text/plain", "a").respond(&request(header::ACCEPT_ENCODING, "gzip"));
+        assert!(!short.headers().contains_key(header::CONTENT_ENCODING));
+    }
+}

@@ -1,0 +1,140 @@
+//! The imagine family: one request that answers with its pictures. Errors are `{"error"}`.
+
+use crate::extract::JsonBody;
+use crate::field::{GuidanceScale, Integer, NegativePrompt, Prompt, Seed, Size, Steps, Strength};
+use crate::service::{ImageRequest, InitImage, Priority, Result, Status, Task, WatchOptions};
+use crate::{App, Error, accept, range, wire};
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(imagine))
+}
+
+/// A number of pictures.
+type Count = Integer<1, 16>;
+
+/// What to draw.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct ImagineRequest {
+    #[schema(inline)]
+    prompt: Prompt,
+    /// The height, 512 by default.
+    #[serde(rename = "H")]
+    #[schema(inline)]
+    height: Option<Size>,
+    /// The width, 512 by default.
+    #[serde(rename = "W")]
+    #[schema(inline)]
+    width: Option<Size>,
+    /// Denoising steps, 50 by default.
+    #[schema(inline)]
+    ddim_steps: Option<Steps>,
+    /// Pictures of one round, 1 by default.
+    #[schema(inline)]
+    n_samples: Option<Count>,
+    /// Rounds, 1 by default.
+    #[schema(inline)]
+    n_iter: Option<Count>,
+    #[schema(inline)]
+    seed: Option<Seed>,
+    /// The guidance scale, 7.5 by default.
+    #[schema(inline)]
+    scale: Option<GuidanceScale>,
+    #[schema(inline)]
+    negative_prompt: Option<NegativePrompt>,
+    /// A PNG, JPEG or WebP in base64 to start from.
+    init_image: Option<String>,
+    /// How far to go from `init_image`, 0.75 by default.
+    #[schema(inline)]
+    strength: Option<Strength>,
+}
+
+/// An error of the imagine family.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the body that `error::shape` writes")]
+pub(crate) struct ImagineError {
+    error: String,
+}
+
+/// Draw, and answer with the pictures.
+///
+/// `accept: image/png` gets one PNG, anything else a JSON array of base64 PNGs. With a seed, picture k has seed + k.
+#[utoipa::path(post, path = "/imagine", tag = "imagine", request_body = ImagineRequest,
+    responses((status = 200, content((Vec<String> = "application/json"), (Vec<u8> = "image/png")),
+               headers(("x-easel-seed" = u64, description = "the seed of the first picture"))),
+              (status = 409, body = ImagineError, description = "cancelled by somebody else"),
+              (status = 422, body = ImagineError), (status = 429, body = ImagineError, description = "the queue is full"),
+              (status = 503, body = ImagineError, description = "shutting down")))]
+async fn imagine(
+    State(app): State<App>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<ImagineRequest>,
+) -> Result<Response> {
+    let wanted = accept::weight(&headers, "image/png");
+    let one_png = wanted > 0.0 && wanted >= accept::weight(&headers, "application/json");
+    let mut request = body.into_request()?;
+    if one_png {
+        request.count = 1;
+    }
+    let task = app.service.submit(request, Priority::Normal).await?;
+    let task = ended(&app, &task.id).await?;
+    if one_png {
+        let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;
+        return range::whole(&*app.service, &app.service.image(id).await?).await;
+    }
+    let mut pictures = Vec::with_capacity(task.images.len());
+    for id in task.images {
+        let image = app.service.image(id).await?;
+        pictures.push(wire::image_base64(&*app.service, &image).await?);
+    }
+    Ok(([(wire::SEED, task.seed.to_string())], Json(pictures)).into_response())
+}
+
+impl ImagineRequest {
+    fn into_request(self) -> Result<ImageRequest> {
+        let strength = self.strength.map_or(0.75, Strength::get);
+        let count = |count: Option<Count>| count.map_or(1, u32::from);
+        Ok(ImageRequest {
+            prompt: self.prompt.into_inner(),
+            negative_prompt: self.negative_prompt.map(NegativePrompt::into_inner),
+            width: Some(self.width.map_or(512, u32::from)),
+            height: Some(self.height.map_or(512, u32::from)),
+            steps: Some(self.ddim_steps.map_or(50, u32::from)),
+            guidance_scale: Some(self.scale.map_or(7.5, GuidanceScale::get)),
+            seed: self.seed.map(Seed::get),
+            scheduler: None,
+            model: None,
+            count: count(self.n_samples) * count(self.n_iter),
+            init: self.init_image.as_deref().map(|text| init_image(text, strength)).transpose()?,
+        })
+    }
+}
+
+/// The picture to start from; whether it can be decoded is for the service to say.
+fn init_image(text: &str, strength: f64) -> Result<InitImage> {
+    let bytes = wire::from_base64(text).ok_or_else(|| Error::invalid("init_image", "not base64"))?;
+    let is_webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
+    if is_webp || bytes.starts_with(b"\x89PNG\r\n\x1a\n") || bytes.starts_with(b"\xff\xd8\xff") {
+        return Ok(InitImage { bytes: bytes.into(), strength });
+    }
+    Err(Error::invalid("init_image", "neither a PNG nor a JPEG nor a WebP"))
+}
+
+/// Waits until a task has its pictures.
+async fn ended(app: &App, id: &str) -> Result<Task> {
+    let mut reports = app.service.watch(id, WatchOptions::default()).await?;
+    while reports.next().await.is_some() {}
+    let task = app.service.task(id).await?;
+    match task.status {
+        Status::Completed => Ok(task),
+        Status::Cancelled => Err(Error::TaskCancelled),
+        _ => Err(Error::TaskFailed { message: task.error.unwrap_or_else(|| "the engine stopped".into()) }),
+    }
+}

@@ -1,0 +1,78 @@
+//! The HTTP interface of Easel, written once: wire types, errors, OpenAPI and [`router`].
+//!
+//! The router runs natively, in the edge component and in the browser. It has no clock, no threads and no storage of its
+//! own: what it needs of the world is [`Service`].
+
+mod accept;
+mod assets;
+mod error;
+mod extract;
+pub mod field;
+mod imagine;
+mod pipeline;
+mod range;
+pub mod service;
+mod settings;
+mod site;
+pub mod studio;
+mod task;
+mod wire;
+pub mod wit;
+
+pub use error::{ERROR_CODE, Error, Place};
+pub use service::Service;
+pub use settings::{Origins, Settings};
+pub use wire::SEED;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Extension};
+use axum::middleware::map_response;
+use axum::response::Response;
+use error::{Family, shape};
+use extract::BodyLimit;
+use std::future::ready;
+use std::sync::Arc;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+/// What every handler sees.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) service: Arc<dyn Service>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// Every route, answered by `service`.
+pub fn router(service: Arc<dyn Service>, settings: Settings) -> Router {
+    let app = App { service, settings: Arc::new(settings) };
+    let (limit, cors) = (app.settings.body_limit, app.settings.origins.layer());
+    let router: Router = routes().split_for_parts().0.with_state(app);
+    router.layer(DefaultBodyLimit::max(limit)).layer(Extension(BodyLimit(limit))).layer(cors)
+}
+
+/// The description of every route, from the types that they read and write.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Easel",
+    description = "Text to image. A task is submitted, watched and fetched; a run is the one task of a simple client.",
+    license(name = "MIT OR Apache-2.0")
+))]
+struct Description;
+
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .merge(family(pipeline::routes(), Family::Pipeline))
+        .merge(family(task::routes(), Family::Task))
+        .merge(family(imagine::routes(), Family::Imagine))
+        .merge(family(site::routes(), Family::Task))
+        .fallback(async || shape(Family::Task, axum::response::IntoResponse::into_response(Error::RouteNotFound)))
+}
+
+/// Gives the errors of `routes` the shape of their family.
+fn family(routes: OpenApiRouter<App>, family: Family) -> OpenApiRouter<App> {
+    routes.layer(map_response(move |response: Response| ready(shape(family, response))))
+}

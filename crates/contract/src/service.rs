@@ -1,0 +1,390 @@
+//! What the interface needs of the world: the `Service` trait and the plain types it speaks in.
+//!
+//! Nothing here is the wire format of a public route ([`crate::studio`] carries these types as they are). A host implements the trait over its queue, the edge component over an imported WIT
+//! interface, the browser over its worker.
+
+use crate::Error;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+
+/// What a service answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The bytes of a picture, in pieces.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// The reports of one task, in order; it ends after the first report whose status is final.
+pub type ProgressStream = BoxStream<'static, Progress>;
+
+/// Everything that the routes ask for.
+///
+/// Futures and streams are `Send`, as axum wants them. On a single-threaded target whose own futures are not, wrap them
+/// (`send_wrapper::SendWrapper`).
+#[async_trait]
+pub trait Service: Send + Sync + 'static {
+    /// Takes a task into the queue; the answer is `pending` and has its id and seed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidField`], [`Error::ModelNotFound`], [`Error::QueueFull`], [`Error::ShuttingDown`].
+    async fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task>;
+
+    /// One task.
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`].
+    async fn task(&self, id: &str) -> Result<Task>;
+
+    /// A page of tasks, newest first.
+    async fn tasks(&self, filter: TaskFilter) -> Result<Page<Task>>;
+
+    /// Reports of a task: its current state at once, then every change. Dropping the stream leaves the task alone.
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`].
+    async fn watch(&self, id: &str, options: WatchOptions) -> Result<ProgressStream>;
+
+    /// Cancels a task that has not ended.
+    ///
+    /// # Errors
+    /// [`Error::TaskNotFound`], [`Error::TaskEnded`].
+    async fn cancel(&self, id: &str) -> Result<()>;
+
+    /// Deletes the tasks that `selection` names, except those in progress, and says how many.
+    async fn delete_tasks(&self, selection: TaskSelection) -> Result<u64>;
+
+    /// Starts a run: a task of which only one is in progress at a time.
+    ///
+    /// # Errors
+    /// [`Error::RunInProgress`] and those of [`Service::submit`].
+    async fn run(&self, request: ImageRequest) -> Result<Task>;
+
+    /// The latest run since the service started.
+    async fn latest_run(&self) -> Result<Option<Run>>;
+
+    /// The picture of the latest run, which is taken from then on.
+    ///
+    /// # Errors
+    /// [`Error::RunNotComplete`] if it has not completed or was taken before.
+    async fn take_run(&self) -> Result<Image>;
+
+    /// A page of pictures, newest first.
+    async fn images(&self, filter: ImageFilter) -> Result<Page<Image>>;
+
+    /// What is known about a picture.
+    ///
+    /// # Errors
+    /// [`Error::ImageNotFound`].
+    async fn image(&self, id: u64) -> Result<Image>;
+
+    /// The bytes `range` of a picture, which lie within its size.
+    ///
+    /// # Errors
+    /// [`Error::ImageNotFound`].
+    async fn read_image(&self, id: u64, range: Range<u64>) -> Result<ByteStream>;
+
+    /// Deletes a picture.
+    ///
+    /// # Errors
+    /// [`Error::ImageNotFound`].
+    async fn delete_image(&self, id: u64) -> Result<()>;
+
+    /// Every device that this host can compute on.
+    async fn devices(&self) -> Result<Vec<Device>>;
+
+    /// Computes on another device from now on.
+    ///
+    /// # Errors
+    /// [`Error::DeviceUnavailable`], [`Error::RunInProgress`].
+    async fn select_device(&self, choice: DeviceChoice) -> Result<Device>;
+
+    /// Whether every part works.
+    async fn health(&self) -> Health;
+
+    /// The metrics in Prometheus' text format.
+    async fn metrics(&self) -> Result<String>;
+
+    /// Waits.
+    async fn sleep(&self, duration: Duration);
+}
+
+/// A request for pictures. What is `None` is the model's own choice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImageRequest {
+    /// What to draw.
+    pub prompt: String,
+    /// What not to draw.
+    pub negative_prompt: Option<String>,
+    /// Width in pixels, a multiple of 8.
+    pub width: Option<u32>,
+    /// Height in pixels, a multiple of 8.
+    pub height: Option<u32>,
+    /// Denoising steps.
+    pub steps: Option<u32>,
+    /// How strongly to follow the prompt.
+    pub guidance_scale: Option<f64>,
+    /// The seed of the first picture, the next one has the next; the service draws a missing one.
+    pub seed: Option<u64>,
+    /// The scheduler by name.
+    pub scheduler: Option<String>,
+    /// The model by name.
+    pub model: Option<String>,
+    /// How many pictures, at least 1.
+    pub count: u32,
+    /// A picture to start from.
+    pub init: Option<InitImage>,
+}
+
+/// A picture to start from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InitImage {
+    /// An encoded PNG, JPEG or WebP.
+    #[serde(with = "crate::wire::base64_bytes")]
+    pub bytes: Bytes,
+    /// How far to go from it, 0 (not at all) to 1 (all the way).
+    pub strength: f64,
+}
+
+/// Which waiting task goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// In turn.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// In the queue.
+    Pending,
+    /// At work.
+    Processing,
+    /// Has its pictures.
+    Completed,
+    /// Cancelled by a client.
+    Cancelled,
+    /// Failed.
+    Error,
+}
+
+impl Status {
+    /// Every status with its name on the wire.
+    pub const ALL: [(Self, &str); 5] = [
+        (Self::Pending, "pending"),
+        (Self::Processing, "processing"),
+        (Self::Completed, "completed"),
+        (Self::Cancelled, "cancelled"),
+        (Self::Error, "error"),
+    ];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// Whether it never changes again.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Cancelled | Self::Error)
+    }
+}
+
+/// One request in the queue, at work or done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// A UUID.
+    pub id: String,
+    /// Where it stands.
+    pub status: Status,
+    /// Denoising steps done, over all of its pictures.
+    pub step: u32,
+    /// Denoising steps in all; 0 while unknown.
+    pub steps: u32,
+    /// When it was accepted.
+    pub created_at: SystemTime,
+    /// When work on it began.
+    pub started_at: Option<SystemTime>,
+    /// When it ended, in whatever way.
+    pub completed_at: Option<SystemTime>,
+    /// What it draws.
+    pub prompt: String,
+    /// The seed of its first picture.
+    pub seed: u64,
+    /// How many tasks are before it, while it waits.
+    pub queue_position: Option<u32>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Its pictures, once it has completed.
+    pub images: Vec<u64>,
+}
+
+/// The latest run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its task.
+    pub task: Task,
+    /// Whether its picture was taken.
+    pub taken: bool,
+}
+
+/// One report on a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Its number within the task, growing.
+    pub sequence: u64,
+    /// Where the task stands.
+    pub status: Status,
+    /// Denoising steps done.
+    pub step: u32,
+    /// Denoising steps in all; 0 while unknown.
+    pub steps: u32,
+    /// The picture so far as a small JPEG.
+    #[serde(with = "crate::wire::base64_option")]
+    pub preview: Option<Bytes>,
+    /// Why the task failed.
+    pub error: Option<String>,
+}
+
+/// How a task is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchOptions {
+    /// The last report that the watcher has seen.
+    pub after: Option<u64>,
+    /// Whether previews are wanted.
+    pub preview: bool,
+}
+
+/// A part of a longer list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// How long the whole list is.
+    pub total: u64,
+    /// This part of it.
+    pub items: Vec<T>,
+}
+
+/// Which part of a list; pages begin with 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paging {
+    /// Which page.
+    pub page: u32,
+    /// How many entries a page has.
+    pub limit: u32,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFilter {
+    /// Only those that stand so.
+    pub status: Option<Status>,
+    /// Which page.
+    pub paging: Paging,
+}
+
+/// Which tasks to delete: those that fit everything that is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSelection {
+    /// Only these.
+    pub ids: Option<Vec<String>>,
+    /// Only those that stand so.
+    pub status: Option<Status>,
+}
+
+/// Which pictures to list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFilter {
+    /// Only those of this task.
+    pub task_id: Option<String>,
+    /// Which page.
+    pub paging: Paging,
+}
+
+/// What is known about a stored PNG.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its number, growing.
+    pub id: u64,
+    /// The task that drew it.
+    pub task_id: String,
+    /// What it shows.
+    pub prompt: String,
+    /// The seed of its noise.
+    pub seed: u64,
+    /// When it was stored.
+    pub created_at: SystemTime,
+    /// How many bytes it has.
+    pub size: u64,
+    /// A hash of its bytes in hexadecimal digits: its ETag.
+    pub digest: String,
+}
+
+/// A device to compute on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// A short name, as `cpu` or `cuda:0`.
+    pub id: String,
+    /// The maker's name.
+    pub name: String,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// How much memory it has.
+    pub memory_bytes: Option<u64>,
+    /// Whether pictures are computed on it.
+    pub selected: bool,
+}
+
+/// What kind of device it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceKind {
+    /// The processor.
+    Cpu,
+    /// A GPU through WebGPU, Vulkan or DirectX.
+    Gpu,
+    /// A GPU through CUDA.
+    Cuda,
+    /// A GPU through Metal.
+    Metal,
+}
+
+impl DeviceKind {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        ["cpu", "gpu", "cuda", "metal"][self as usize]
+    }
+}
+
+/// Which device a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceChoice {
+    /// The best there is.
+    Auto,
+    /// The first of a kind.
+    Kind(DeviceKind),
+}
+
+impl From<Option<DeviceKind>> for DeviceChoice {
+    fn from(kind: Option<DeviceKind>) -> Self {
+        kind.map_or(Self::Auto, Self::Kind)
+    }
+}
+
+/// Whether every part works.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Each part with what is wrong with it; `None` if nothing is.
+    pub checks: Vec<(String, Option<String>)>,
+}
+
+impl Health {
+    /// Whether nothing is wrong.
+    pub fn is_healthy(&self) -> bool {
+        self.checks.iter().all(|(_, problem)| problem.is_none())
+    }
+}

@@ -1,0 +1,103 @@
+//! The service's own routes: the page, the documentation, health and metrics.
+
+use crate::assets::Asset;
+use crate::service::{Health, Result};
+use crate::{App, accept};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(root))
+        .routes(routes!(health))
+        .routes(routes!(metrics))
+        .routes(routes!(docs))
+        .routes(routes!(openapi))
+}
+
+/// What this is and whether it works.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct About {
+    /// `healthy` or `unhealthy`.
+    #[schema(example = "healthy")]
+    status: &'static str,
+    #[schema(example = "easel")]
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Whether every part works.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HealthReport {
+    /// `healthy` or `unhealthy`.
+    #[schema(example = "healthy")]
+    status: &'static str,
+    /// Each part with `ok` or what is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<BTreeMap<String, String>>,
+}
+
+fn verdict(health: &Health) -> (StatusCode, &'static str) {
+    match health.is_healthy() {
+        true => (StatusCode::OK, "healthy"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
+    }
+}
+
+/// The page for a browser, the state for a program.
+#[utoipa::path(get, path = "/", tag = "service",
+    responses((status = 200, content((About = "application/json"), (String = "text/html"))), (status = 503, body = About)))]
+async fn root(State(app): State<App>, headers: HeaderMap) -> Response {
+    static PAGE: OnceLock<Asset> = OnceLock::new();
+    if accept::weight(&headers, "text/html") > accept::weight(&headers, "application/json") {
+        let built_in = || PAGE.get_or_init(|| Asset::page(include_str!("../assets/index.html")));
+        return app.settings.page.as_ref().unwrap_or_else(built_in).respond(&headers);
+    }
+    let (code, status) = verdict(&app.service.health().await);
+    let about = About { status, name: "easel", version: env!("CARGO_PKG_VERSION") };
+    (code, [(header::VARY, "accept")], Json(about)).into_response()
+}
+
+/// Whether every part works.
+#[utoipa::path(get, path = "/health", tag = "service",
+    responses((status = 200, body = HealthReport), (status = 503, body = HealthReport)))]
+async fn health(State(app): State<App>) -> Response {
+    let health = app.service.health().await;
+    let (code, status) = verdict(&health);
+    let checks = (!health.is_healthy())
+        .then(|| health.checks.into_iter().map(|(part, problem)| (part, problem.unwrap_or("ok".into()))).collect());
+    (code, Json(HealthReport { status, checks })).into_response()
+}
+
+/// Counters and gauges in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, content_type = "text/plain", body = String)))]
+async fn metrics(State(app): State<App>) -> Result<Response> {
+    let text = app.service.metrics().await?;
+    let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
+}
+
+/// This description, to read and to try.
+#[utoipa::path(get, path = "/docs", tag = "service", responses((status = 200, content_type = "text/html", body = String)))]
+async fn docs(headers: HeaderMap) -> Response {
+    static DOCS: OnceLock<Asset> = OnceLock::new();
+    DOCS.get_or_init(|| Asset::page(include_str!("../assets/docs.html"))).respond(&headers)
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200, body = Object)))]
+async fn openapi(headers: HeaderMap) -> Result<Response> {
+    static DESCRIPTION: OnceLock<Asset> = OnceLock::new();
+    if let Some(asset) = DESCRIPTION.get() {
+        return Ok(asset.respond(&headers));
+    }
+    let json = crate::openapi().to_json().map_err(crate::Error::internal)?;
+    Ok(DESCRIPTION.get_or_init(|| Asset::new("application/json", json)).respond(&headers))
+}

@@ -1,0 +1,147 @@
+//! Watching a task by server-sent events (WHATWG HTML, section 9.2).
+
+use crate::extract::{Query, TaskId};
+use crate::field::StatusName;
+use crate::service::{Progress, Result, Service, Status, WatchOptions};
+use crate::{App, Error, wire};
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
+
+/// How long a stream is silent at most: proxies close a connection that says nothing.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How a task is watched.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StreamQuery {
+    /// `1` to get previews.
+    #[serde(default, deserialize_with = "flag")]
+    #[param(value_type = Option<String>)]
+    preview: bool,
+}
+
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        other => Err(serde::de::Error::custom(format_args!("{other:?} is neither 1 nor 0"))),
+    }
+}
+
+/// The data of an event.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProgressEvent {
+    task_id: String,
+    #[schema(inline)]
+    status: StatusName,
+    /// In percent.
+    progress: u32,
+    #[schema(example = "Progress: 35%")]
+    message: String,
+    step: u32,
+    steps: u32,
+    /// The picture so far, a small JPEG as base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview: Option<String>,
+    /// In the last event of a task that has completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<EventResult>,
+    /// In the last event of a task that has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// The picture of a task that has completed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EventResult {
+    task_id: String,
+    /// The PNG as base64.
+    image_url: String,
+    prompt: String,
+}
+
+/// The one event of a task that is unknown.
+#[derive(Debug, Serialize)]
+struct Unknown {
+    error: String,
+    status: &'static str,
+}
+
+/// Watch a task: its state at once, then every step.
+///
+/// The last event has the status `completed`, `cancelled` or `error`. `last-event-id` resumes.
+#[utoipa::path(get, path = "/generate-stream/{task_id}", tag = "task",
+    params(("task_id" = String, Path), StreamQuery, ("last-event-id" = Option<u64>, Header)),
+    responses((status = 200, content_type = "text/event-stream", body = ProgressEvent)))]
+pub(crate) async fn generate_stream(
+    State(app): State<App>,
+    TaskId(task_id): TaskId,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let events = match app.service.watch(&task_id, WatchOptions { after, preview: query.preview }).await {
+        Ok(reports) => events(app.service, task_id, reports),
+        Err(error @ Error::TaskNotFound { .. }) => {
+            let unknown = Unknown { error: error.to_string(), status: "error" };
+            stream::iter([Event::default().json_data(unknown)]).boxed()
+        }
+        Err(error) => return Err(error),
+    };
+    // Proxies that buffer (nginx) are told not to.
+    Ok(([(header::HeaderName::from_static("x-accel-buffering"), "no")], Sse::new(events)).into_response())
+}
+
+type Events = BoxStream<'static, Result<Event, axum::Error>>;
+
+/// Reports as events, with a comment whenever there was none for a while.
+fn events(service: Arc<dyn Service>, task_id: String, reports: BoxStream<'static, Progress>) -> Events {
+    let next = move |mut reports: BoxStream<'static, Progress>| {
+        let (service, task_id) = (service.clone(), task_id.clone());
+        async move {
+            let report = match select(reports.next(), service.sleep(KEEP_ALIVE)).await {
+                Either::Left((report, _)) => report?,
+                Either::Right(_) => return Some((Ok(Event::default().comment("")), reports)),
+            };
+            Some((event(&*service, &task_id, report).await, reports))
+        }
+    };
+    stream::unfold(reports, next).boxed()
+}
+
+async fn event(service: &dyn Service, task_id: &str, report: Progress) -> Result<Event, axum::Error> {
+    let progress = wire::percent(report.status, report.step, report.steps);
+    let mut data = ProgressEvent {
+        task_id: task_id.to_owned(),
+        status: StatusName(report.status),
+        progress,
+        message: format!("Progress: {progress}%"),
+        step: report.step,
+        steps: report.steps,
+        preview: report.preview.map(wire::base64),
+        result: None,
+        error: report.error,
+    };
+    if report.status == Status::Completed {
+        match result(service, task_id).await {
+            Ok(result) => data.result = Some(result),
+            Err(error) => (data.status, data.error) = (StatusName(Status::Error), Some(error.to_string())),
+        }
+    }
+    Event::default().id(report.sequence.to_string()).json_data(data)
+}
+
+async fn result(service: &dyn Service, task_id: &str) -> Result<EventResult> {
+    let task = service.task(task_id).await?;
+    let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;
+    let image_url = wire::image_base64(service, &service.image(id).await?).await?;
+    Ok(EventResult { task_id: task_id.to_owned(), image_url, prompt: task.prompt })
+}

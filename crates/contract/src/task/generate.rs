@@ -1,0 +1,95 @@
+//! Submitting a task.
+
+use super::TaskError;
+use crate::extract::JsonBody;
+use crate::field::{GuidanceScale, NegativePrompt, Prompt, Seed, Size, Steps};
+use crate::service::{ImageRequest, Priority, Result};
+use crate::{App, wire};
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderName;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What to draw.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct GenerateRequest {
+    #[schema(inline)]
+    prompt: Prompt,
+    #[schema(inline)]
+    negative_prompt: Option<NegativePrompt>,
+    /// 512 by default.
+    #[schema(inline)]
+    width: Option<Size>,
+    /// 512 by default.
+    #[schema(inline)]
+    height: Option<Size>,
+    /// 20 by default.
+    #[schema(inline)]
+    steps: Option<Steps>,
+    /// Another name of `steps`, which wins.
+    #[schema(inline)]
+    num_inference_steps: Option<Steps>,
+    /// 7.5 by default.
+    #[schema(inline)]
+    guidance_scale: Option<GuidanceScale>,
+    #[schema(inline)]
+    seed: Option<Seed>,
+    priority: Option<PriorityName>,
+}
+
+/// Which waiting task goes first.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum PriorityName {
+    Low,
+    Normal,
+    High,
+}
+
+/// A task that was accepted.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Started {
+    #[schema(example = "started")]
+    status: &'static str,
+    /// A UUID.
+    task_id: String,
+    message: &'static str,
+    /// RFC 3339.
+    created_at: String,
+}
+
+/// Submit a task.
+#[utoipa::path(post, path = "/generate", tag = "task", request_body = GenerateRequest,
+    responses((status = 200, body = Started), (status = 422, body = TaskError),
+              (status = 429, body = TaskError, description = "the queue is full"),
+              (status = 503, body = TaskError, description = "shutting down")))]
+pub(crate) async fn generate(
+    State(app): State<App>,
+    JsonBody(body): JsonBody<GenerateRequest>,
+) -> Result<([(HeaderName, String); 1], Json<Started>)> {
+    let priority = match body.priority {
+        Some(PriorityName::Low) => Priority::Low,
+        Some(PriorityName::High) => Priority::High,
+        Some(PriorityName::Normal) | None => Priority::Normal,
+    };
+    let request = ImageRequest {
+        prompt: body.prompt.into_inner(),
+        negative_prompt: body.negative_prompt.map(NegativePrompt::into_inner),
+        width: Some(body.width.map_or(512, u32::from)),
+        height: Some(body.height.map_or(512, u32::from)),
+        steps: Some(body.steps.or(body.num_inference_steps).map_or(20, u32::from)),
+        guidance_scale: Some(body.guidance_scale.map_or(7.5, GuidanceScale::get)),
+        seed: body.seed.map(Seed::get),
+        count: 1,
+        ..ImageRequest::default()
+    };
+    let task = app.service.submit(request, priority).await?;
+    let started = Started {
+        status: "started",
+        task_id: task.id,
+        message: "Generation started in background",
+        created_at: wire::time(task.created_at),
+    };
+    Ok(([(wire::SEED, task.seed.to_string())], Json(started)))
+}

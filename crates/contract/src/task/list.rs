@@ -1,0 +1,220 @@
+//! Looking at tasks, cancelling and deleting them.
+
+use super::{PageNumber, TaskError, paging};
+use crate::extract::{JsonBody, OptionalJsonBody, Query, TaskId};
+use crate::field::{Integer, Name, StatusName};
+use crate::service::{Result, Status, Task, TaskFilter, TaskSelection};
+use crate::{App, Error, wire};
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::{IntoParams, ToSchema};
+
+/// How many tasks a page has at most.
+type Limit = Integer<1, 1000>;
+
+/// Where a task stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TaskReport {
+    task_id: String,
+    #[schema(inline)]
+    status: StatusName,
+    /// In percent.
+    progress: u32,
+    created_at: String,
+    started_at: Option<String>,
+    /// When it ended, in whatever way.
+    completed_at: Option<String>,
+    cancelled: bool,
+    /// Whether it has a picture.
+    result: bool,
+    prompt: String,
+    /// How many tasks are before it, while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_position: Option<u32>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Where a task stands.
+#[utoipa::path(get, path = "/status/{task_id}", tag = "task", params(("task_id" = String, Path)),
+    responses((status = 200, body = TaskReport), (status = 404, body = TaskError)))]
+pub(crate) async fn status(State(app): State<App>, TaskId(task_id): TaskId) -> Result<Json<TaskReport>> {
+    let task = app.service.task(&task_id).await?;
+    Ok(Json(TaskReport {
+        progress: wire::percent(task.status, task.step, task.steps),
+        status: StatusName(task.status),
+        task_id: task.id,
+        created_at: wire::time(task.created_at),
+        started_at: task.started_at.map(wire::time),
+        completed_at: task.completed_at.map(wire::time),
+        cancelled: task.status == Status::Cancelled,
+        result: task.status == Status::Completed && !task.images.is_empty(),
+        prompt: task.prompt,
+        queue_position: task.queue_position,
+        error: task.error,
+    }))
+}
+
+/// Which tasks to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TasksQuery {
+    #[param(inline)]
+    status: Option<StatusName>,
+    /// 1000 by default.
+    #[param(inline)]
+    limit: Option<Limit>,
+    /// From 1.
+    #[param(inline)]
+    page: Option<PageNumber>,
+}
+
+/// Tasks by id, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TaskList {
+    /// How many there are on all pages.
+    total_tasks: u64,
+    #[serde(serialize_with = "in_order")]
+    #[schema(value_type = std::collections::BTreeMap<String, TaskEntry>)]
+    tasks: Vec<(String, TaskEntry)>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TaskEntry {
+    #[schema(inline)]
+    status: StatusName,
+    progress: u32,
+    created_at: String,
+    /// The first 50 characters.
+    prompt: String,
+}
+
+/// A JSON object whose keys keep the order of the list.
+fn in_order<S: Serializer>(tasks: &[(String, TaskEntry)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(tasks.iter().map(|(id, task)| (id, task)))
+}
+
+/// List tasks, newest first.
+#[utoipa::path(get, path = "/tasks", tag = "task", params(TasksQuery),
+    responses((status = 200, body = TaskList), (status = 422, body = TaskError)))]
+pub(crate) async fn tasks(State(app): State<App>, Query(query): Query<TasksQuery>) -> Result<Json<TaskList>> {
+    let filter = TaskFilter { status: query.status.map(|name| name.0), paging: paging(query.page, query.limit, 1000) };
+    let page = app.service.tasks(filter).await?;
+    let entry = |task: Task| {
+        let entry = TaskEntry {
+            status: StatusName(task.status),
+            progress: wire::percent(task.status, task.step, task.steps),
+            created_at: wire::time(task.created_at),
+            prompt: shortened(&task.prompt),
+        };
+        (task.id, entry)
+    };
+    Ok(Json(TaskList { total_tasks: page.total, tasks: page.items.into_iter().map(entry).collect() }))
+}
+
+fn shortened(prompt: &str) -> String {
+    match prompt.char_indices().nth(50) {
+        Some((end, _)) => format!("{}...", &prompt[..end]),
+        None => prompt.to_owned(),
+    }
+}
+
+/// Which task to cancel.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct CancelRequest {
+    #[schema(inline)]
+    task_id: Name,
+}
+
+/// A task that was cancelled.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Cancelled {
+    #[schema(example = "success")]
+    status: &'static str,
+    message: &'static str,
+    task_id: String,
+}
+
+/// Cancel a task: it stops at the next denoising step at the latest.
+#[utoipa::path(post, path = "/cancel-generation", tag = "task", request_body = CancelRequest,
+    responses((status = 200, body = Cancelled), (status = 400, body = TaskError, description = "it has ended"),
+              (status = 404, body = TaskError), (status = 422, body = TaskError)))]
+pub(crate) async fn cancel_generation(
+    State(app): State<App>,
+    JsonBody(body): JsonBody<CancelRequest>,
+) -> Result<Json<Cancelled>> {
+    let task_id = body.task_id.into_inner();
+    app.service.cancel(&task_id).await.map_err(|error| match error {
+        Error::TaskNotFound { task_id } => Error::NothingToCancel { task_id },
+        error => error,
+    })?;
+    Ok(Json(Cancelled { status: "success", message: "Task cancelled successfully", task_id }))
+}
+
+/// Which tasks to delete; without any field, all of them.
+#[derive(Debug, Default, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeleteRequest {
+    /// Only these. In a query, `task_ids` may be repeated or hold several ids between commas.
+    #[serde(default, deserialize_with = "ids")]
+    #[schema(max_items = 1000)]
+    #[param(max_items = 1000)]
+    task_ids: Option<Vec<String>>,
+    /// Only those that stand so.
+    #[schema(inline)]
+    #[param(inline)]
+    status: Option<StatusName>,
+}
+
+/// A list of ids, or a text with ids between commas.
+fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of task ids")]
+    enum Ids {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(Option::deserialize(deserializer)?.map(|ids| match ids {
+        Ids::List(ids) => ids,
+        Ids::Text(text) => text.split(',').map(|id| id.trim().to_owned()).collect(),
+    }))
+}
+
+/// How many were deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Deleted {
+    message: String,
+}
+
+/// Delete tasks; those in progress are kept.
+#[utoipa::path(delete, path = "/delete-tasks", tag = "task", params(DeleteRequest), request_body = Option<DeleteRequest>,
+    responses((status = 200, body = Deleted), (status = 422, body = TaskError)))]
+pub(crate) async fn delete_tasks(
+    State(app): State<App>,
+    Query(query): Query<DeleteRequest>,
+    OptionalJsonBody(body): OptionalJsonBody<DeleteRequest>,
+) -> Result<Json<Deleted>> {
+    let selection = TaskSelection {
+        ids: body.task_ids.or(query.task_ids),
+        status: body.status.or(query.status).map(|name| name.0),
+    };
+    let message = match app.service.delete_tasks(selection).await? {
+        0 => "No tasks found".to_owned(),
+        count => format!("Successfully deleted {count} tasks"),
+    };
+    Ok(Json(Deleted { message }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_prompts_are_cut_between_characters() {
+        assert_eq!(shortened(&"é".repeat(50)), "é".repeat(50));
+        assert_eq!(shortened(&"é".repeat(51)), "é".repeat(50) + "...");
+    }
+}

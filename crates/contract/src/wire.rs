@@ -1,0 +1,105 @@
+//! What several families write in the same way.
+
+use crate::service::{ByteStream, Image, Result, Service, Status};
+use axum::http::HeaderName;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::TryStreamExt;
+use std::time::SystemTime;
+
+/// The header that carries the seed of the (first) picture.
+pub const SEED: HeaderName = HeaderName::from_static("x-easel-seed");
+
+/// A time as RFC 3339 in UTC.
+pub(crate) fn time(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// How much is done, in percent.
+pub(crate) fn percent(status: Status, step: u32, steps: u32) -> u32 {
+    match status {
+        Status::Completed => 100,
+        _ if steps == 0 => 0,
+        _ => (u64::from(step) * 100 / u64::from(steps)).min(100) as u32,
+    }
+}
+
+/// Bytes as base64.
+pub(crate) fn base64(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// The bytes that base64 stands for, with or without the head of a `data:` URL.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let data = match text.strip_prefix("data:") {
+        Some(url) => url.split_once(";base64,")?.1,
+        None => text,
+    };
+    STANDARD.decode(data).ok()
+}
+
+/// A whole picture as base64.
+pub(crate) async fn image_base64(service: &dyn Service, image: &Image) -> Result<String> {
+    let bytes: ByteStream = service.read_image(image.id, 0..image.size).await?;
+    let whole = Vec::with_capacity(usize::try_from(image.size).unwrap_or_default());
+    let append = |mut whole: Vec<u8>, piece: bytes::Bytes| async move {
+        whole.extend_from_slice(&piece);
+        Ok(whole)
+    };
+    bytes.try_fold(whole, append).await.map(base64)
+}
+
+/// Bytes inside JSON, for serde.
+pub(crate) mod base64_bytes {
+    use super::{base64, from_base64};
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&base64(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        from_base64(&text).map(Bytes::from).ok_or_else(|| D::Error::custom("not base64"))
+    }
+}
+
+/// Bytes inside JSON that may be missing, for serde.
+pub(crate) mod base64_option {
+    use super::{base64, from_base64};
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_ref().map(base64).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let decode = |text: String| from_base64(&text).map(Bytes::from).ok_or_else(|| D::Error::custom("not base64"));
+        text.map(decode).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_ends_at_a_hundred() {
+        assert_eq!(percent(Status::Pending, 0, 0), 0);
+        assert_eq!(percent(Status::Processing, 7, 20), 35);
+        assert_eq!(percent(Status::Processing, u32::MAX, u32::MAX), 100);
+        assert_eq!(percent(Status::Completed, 0, 0), 100);
+        assert_eq!(percent(Status::Error, 5, 20), 25);
+    }
+
+    #[test]
+    fn base64_may_come_as_a_data_url() {
+        assert_eq!(from_base64("AQID"), Some(vec![1, 2, 3]));
+        assert_eq!(from_base64("data:image/png;base64,AQID"), Some(vec![1, 2, 3]));
+        assert_eq!(from_base64("data:image/png,AQID"), None);
+        assert_eq!(from_base64("A"), None);
+    }
+}

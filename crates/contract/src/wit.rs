@@ -1,0 +1,173 @@
+//! Between the types of [`crate::service`] and those that a bindings generator makes of `wit/studio.wit`.
+//!
+//! Guests and hosts have generators of their own, which agree in names and fields, so [`studio_conversions`] serves all.
+
+use bytes::Bytes;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// From one side to the other.
+pub trait Convert<T> {
+    /// The same on the other side.
+    fn convert(self) -> T;
+}
+
+impl<A: Convert<B>, B> Convert<Option<B>> for Option<A> {
+    fn convert(self) -> Option<B> {
+        self.map(A::convert)
+    }
+}
+
+impl<A: Convert<B>, B> Convert<Vec<B>> for Vec<A> {
+    fn convert(self) -> Vec<B> {
+        self.into_iter().map(A::convert).collect()
+    }
+}
+
+macro_rules! as_they_are {
+    ($($type:ty),*) => { $(impl Convert<$type> for $type {
+        fn convert(self) -> $type {
+            self
+        }
+    })* };
+}
+
+as_they_are!((), bool, u32, u64, f64, String);
+
+impl Convert<Bytes> for Vec<u8> {
+    fn convert(self) -> Bytes {
+        self.into()
+    }
+}
+
+impl Convert<Vec<u8>> for Bytes {
+    fn convert(self) -> Vec<u8> {
+        self.into()
+    }
+}
+
+impl Convert<SystemTime> for u64 {
+    /// The time so many milliseconds after 1970; what no clock can show is 1970.
+    fn convert(self) -> SystemTime {
+        UNIX_EPOCH.checked_add(Duration::from_millis(self)).unwrap_or(UNIX_EPOCH)
+    }
+}
+
+impl Convert<u64> for SystemTime {
+    fn convert(self) -> u64 {
+        let since = self.duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Implements [`Convert`], in both directions, for the types of the module `$wit`, which a bindings generator has made of
+/// the interface `easel:image/studio`.
+#[macro_export]
+macro_rules! studio_conversions {
+    ($wit:ident) => {
+        $crate::studio_conversions!(@enum $wit Priority { Low, Normal, High });
+        $crate::studio_conversions!(@enum $wit Status { Pending, Processing, Completed, Cancelled, Error });
+        $crate::studio_conversions!(@enum $wit DeviceKind { Cpu, Gpu, Cuda, Metal });
+        $crate::studio_conversions!(@record $wit InitImage = (InitImage) { bytes, strength });
+        $crate::studio_conversions!(@record $wit ImageRequest = (ImageRequest) {
+            prompt, negative_prompt, width, height, steps, guidance_scale, seed, scheduler, model, count, init
+        });
+        $crate::studio_conversions!(@record $wit Task = (Task) {
+            id, status, step, steps, created_at, started_at, completed_at, prompt, seed, queue_position, error, images
+        });
+        $crate::studio_conversions!(@record $wit Run = (Run) { task, taken });
+        $crate::studio_conversions!(@record $wit Progress = (Progress) { sequence, status, step, steps, preview, error });
+        $crate::studio_conversions!(@record $wit WatchOptions = (WatchOptions) { after, preview });
+        $crate::studio_conversions!(@record $wit Paging = (Paging) { page, limit });
+        $crate::studio_conversions!(@record $wit TaskFilter = (TaskFilter) { status, paging });
+        $crate::studio_conversions!(@record $wit TaskPage = (Page<$crate::service::Task>) { total, items });
+        $crate::studio_conversions!(@record $wit TaskSelection = (TaskSelection) { ids, status });
+        $crate::studio_conversions!(@record $wit ImageFilter = (ImageFilter) { task_id, paging });
+        $crate::studio_conversions!(@record $wit Image = (Image) {
+            id, task_id, prompt, seed, created_at, size, digest
+        });
+        $crate::studio_conversions!(@record $wit ImagePage = (Page<$crate::service::Image>) { total, items });
+        $crate::studio_conversions!(@record $wit Device = (Device) { id, name, kind, memory_bytes, selected });
+
+        impl $crate::wit::Convert<(String, Option<String>)> for $wit::Check {
+            fn convert(self) -> (String, Option<String>) {
+                (self.part, self.problem)
+            }
+        }
+
+        impl $crate::wit::Convert<$wit::Check> for (String, Option<String>) {
+            fn convert(self) -> $wit::Check {
+                $wit::Check { part: self.0, problem: self.1 }
+            }
+        }
+
+        impl $crate::wit::Convert<$crate::Error> for $wit::Failure {
+            fn convert(self) -> $crate::Error {
+                use $crate::Error;
+                match self {
+                    Self::InvalidField(at) => Error::invalid(at.field, at.message),
+                    Self::ModelNotFound(model) => Error::ModelNotFound { model },
+                    Self::DeviceUnavailable(device) => Error::DeviceUnavailable { device },
+                    Self::TaskNotFound(task_id) => Error::TaskNotFound { task_id },
+                    Self::TaskEnded(task) => Error::TaskEnded { task_id: task.task_id, status: $crate::wit::Convert::convert(task.status) },
+                    Self::ImageNotFound(id) => Error::ImageNotFound { id },
+                    Self::RunInProgress => Error::RunInProgress,
+                    Self::RunNotComplete => Error::RunNotComplete,
+                    Self::QueueFull(retry_after) => Error::QueueFull { retry_after },
+                    Self::ShuttingDown(retry_after) => Error::ShuttingDown { retry_after },
+                    Self::Internal(message) => Error::Internal { message },
+                }
+            }
+        }
+
+        impl $crate::wit::Convert<$wit::Failure> for $crate::Error {
+            /// What no service says but only the router becomes an internal error.
+            fn convert(self) -> $wit::Failure {
+                use $wit::Failure;
+                match self {
+                    Self::InvalidField { field, message, .. } => {
+                        Failure::InvalidField($wit::InvalidField { field, message })
+                    }
+                    Self::ModelNotFound { model } => Failure::ModelNotFound(model),
+                    Self::DeviceUnavailable { device } => Failure::DeviceUnavailable(device),
+                    Self::TaskNotFound { task_id } => Failure::TaskNotFound(task_id),
+                    Self::TaskEnded { task_id, status } => {
+                        Failure::TaskEnded($wit::EndedTask { task_id, status: $crate::wit::Convert::convert(status) })
+                    }
+                    Self::ImageNotFound { id } => Failure::ImageNotFound(id),
+                    Self::RunInProgress => Failure::RunInProgress,
+                    Self::RunNotComplete => Failure::RunNotComplete,
+                    Self::QueueFull { retry_after } => Failure::QueueFull(retry_after),
+                    Self::ShuttingDown { retry_after } => Failure::ShuttingDown(retry_after),
+                    Self::Internal { message } => Failure::Internal(message),
+                    other => Failure::Internal(other.to_string()),
+                }
+            }
+        }
+    };
+    (@enum $wit:ident $name:ident { $($variant:ident),* }) => {
+        impl $crate::wit::Convert<$crate::service::$name> for $wit::$name {
+            fn convert(self) -> $crate::service::$name {
+                match self { $(Self::$variant => $crate::service::$name::$variant),* }
+            }
+        }
+
+        impl $crate::wit::Convert<$wit::$name> for $crate::service::$name {
+            fn convert(self) -> $wit::$name {
+                match self { $(Self::$variant => $wit::$name::$variant),* }
+            }
+        }
+    };
+    (@record $wit:ident $name:ident = ($ours:ident $(<$of:ty>)?) { $($field:ident),* }) => {
+        impl $crate::wit::Convert<$crate::service::$ours $(<$of>)?> for $wit::$name {
+            fn convert(self) -> $crate::service::$ours $(<$of>)? {
+                $crate::service::$ours { $($field: $crate::wit::Convert::convert(self.$field)),* }
+            }
+        }
+
+        impl $crate::wit::Convert<$wit::$name> for $crate::service::$ours $(<$of>)? {
+            fn convert(self) -> $wit::$name {
+                $wit::$name { $($field: $crate::wit::Convert::convert(self.$field)),* }
+            }
+        }
+    };
+}

@@ -1,0 +1,51 @@
+//! Calls of an Easel host: one request each, to the route of `easel_contract::studio`.
+
+use crate::wit;
+use bytes::Bytes;
+use easel_contract::Error;
+use easel_contract::studio::{Call, PATH};
+use easel_contract::wit::Convert;
+use serde::de::DeserializeOwned;
+use spin_sdk::http::body::IncomingBodyExt;
+use spin_sdk::http::{FullBody, Response};
+
+/// Where the host is, if the environment does not say.
+const DEFAULT_URL: &str = "http://127.0.0.1:8100";
+
+/// An answer whose body has not been read.
+pub(crate) type Answer = Response;
+
+/// Calls, and reads the answer.
+pub(crate) async fn call<T: DeserializeOwned + Convert<U>, U>(call: Call) -> Result<U, wit::Failure> {
+    ask::<T>(call).await.map(T::convert).map_err(Error::convert)
+}
+
+/// Calls, and leaves the body to be read.
+pub(crate) async fn open(call: Call) -> Result<Answer, wit::Failure> {
+    send(call).await.map_err(Error::convert)
+}
+
+pub(crate) async fn ask<T: DeserializeOwned>(call: Call) -> Result<T, Error> {
+    let body = send(call).await?.into_body().bytes().await.map_err(unreachable)?;
+    serde_json::from_slice(&body).map_err(|error| Error::internal(format!("the host's answer is not ours: {error}")))
+}
+
+async fn send(call: Call) -> Result<Answer, Error> {
+    let url = std::env::var("EASEL_URL").unwrap_or_else(|_| DEFAULT_URL.to_owned());
+    let body = serde_json::to_vec(&call).map_err(Error::internal)?;
+    let request = http::Request::post(format!("{}{PATH}", url.trim_end_matches('/')))
+        .header("content-type", "application/json")
+        .body(FullBody::new(Bytes::from(body)))
+        .map_err(|error| Error::internal(format!("EASEL_URL {url:?}: {error}")))?;
+    let answer = spin_sdk::http::send(request).await.map_err(unreachable)?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    let body = answer.into_body().bytes().await.map_err(unreachable)?;
+    Err(serde_json::from_slice(&body).unwrap_or_else(|_| Error::internal(format!("the host answered {status}"))))
+}
+
+fn unreachable(error: impl std::fmt::Display) -> Error {
+    Error::internal(format!("the host cannot be reached: {error}"))
+}

@@ -1,0 +1,156 @@
+//! Reading transcripts.
+
+use anyhow::{Context, Result, bail};
+
+/// A conversation with one server.
+#[derive(Clone, Debug)]
+pub struct Transcript {
+    /// The file's name.
+    pub name: &'static str,
+    /// What the server needs.
+    pub setup: Setup,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// What a transcript's server is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// How many tasks may wait.
+    pub queue: usize,
+    /// The longest body in bytes.
+    pub body_limit: usize,
+    /// Whose pages may call, as `easel_contract::Origins` reads it.
+    pub origins: String,
+    /// Whether the database is down.
+    pub unhealthy: bool,
+    /// Whether it is shutting down.
+    pub stopping: bool,
+}
+
+/// One request and its answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) without_content_type: bool,
+    pub(crate) body: String,
+    pub(crate) until: Option<String>,
+    pub(crate) meanwhile: bool,
+    pub(crate) status: u16,
+    pub(crate) expected_headers: Vec<(String, Option<String>)>,
+    pub(crate) expected_body: Option<String>,
+}
+
+/// Every transcript.
+///
+/// # Errors
+/// If one of the files is malformed.
+pub fn all() -> Result<Vec<Transcript>> {
+    macro_rules! transcripts {
+        ($($name:literal),*) => { [$(($name, include_str!(concat!("../transcripts/", $name, ".http")))),*] };
+    }
+    let files = transcripts!(
+        "body_limit",
+        "cancel",
+        "cors",
+        "devices",
+        "failed",
+        "images",
+        "imagine",
+        "imagine_cancelled",
+        "invalid",
+        "pipeline",
+        "queue_full",
+        "service",
+        "stopping",
+        "stream",
+        "tasks",
+        "unhealthy"
+    );
+    files.into_iter().map(|(name, text)| parse(name, text).with_context(|| format!("{name}.http"))).collect()
+}
+
+fn parse(name: &'static str, text: &str) -> Result<Transcript> {
+    let mut sections = text.split("\n### ");
+    let setup = setup(sections.next().unwrap_or_default())?;
+    let step_of = |section: &str| {
+        let (name, rest) = section.split_once('\n').context("a step needs a name and a request")?;
+        step(name, rest).with_context(|| format!("step {name:?}"))
+    };
+    Ok(Transcript { name, setup, steps: sections.map(step_of).collect::<Result<_>>()? })
+}
+
+fn setup(head: &str) -> Result<Setup> {
+    let mut setup =
+        Setup { queue: 100, body_limit: 32 << 20, origins: "localhost".into(), unhealthy: false, stopping: false };
+    for line in head.lines().filter_map(|line| line.strip_prefix('@')) {
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("queue", count) => setup.queue = count.parse()?,
+            ("body-limit", count) => setup.body_limit = count.parse()?,
+            ("origins", list) => setup.origins = list.to_owned(),
+            ("unhealthy", "") => setup.unhealthy = true,
+            ("stopping", "") => setup.stopping = true,
+            _ => bail!("@{line} is not a setup"),
+        }
+    }
+    Ok(setup)
+}
+
+fn step(name: &str, text: &str) -> Result<Step> {
+    let (request, answer) = text.split_once("\n>>>\n").context("no >>> between request and answer")?;
+    let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
+    let mut lines = head.lines();
+    let line = lines.next().context("no request line")?;
+    let (method, path) = line.split_once(' ').context("a request line is METHOD PATH")?;
+    let (answer_head, answer_body) = answer.split_once("\n\n").unwrap_or((answer, ""));
+    let mut answer_lines = answer_head.lines();
+    let mut step = Step {
+        name: name.to_owned(),
+        method: method.to_owned(),
+        path: path.to_owned(),
+        headers: Vec::new(),
+        without_content_type: false,
+        body: body.trim_end().to_owned(),
+        until: None,
+        meanwhile: false,
+        status: answer_lines.next().unwrap_or_default().trim().parse().context("an answer begins with its status")?,
+        expected_headers: Vec::new(),
+        expected_body: Some(answer_body.trim_end()).filter(|body| !body.is_empty()).map(str::to_owned),
+    };
+    for line in lines {
+        match line.split_once(": ") {
+            _ if line == "~meanwhile" => step.meanwhile = true,
+            _ if line == "!content-type" => step.without_content_type = true,
+            _ if line.starts_with("~until ") => step.until = Some(line["~until ".len()..].to_owned()),
+            Some((name, value)) => step.headers.push((name.to_owned(), value.to_owned())),
+            None => bail!("{line:?} is neither a header nor a directive"),
+        }
+    }
+    for line in answer_lines {
+        match (line.strip_prefix('!'), line.split_once(": ")) {
+            (Some(name), _) => step.expected_headers.push((name.to_owned(), None)),
+            (None, Some((name, value))) => step.expected_headers.push((name.to_owned(), Some(value.to_owned()))),
+            (None, None) => bail!("{line:?} is not a header"),
+        }
+    }
+    Ok(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn malformed_files_are_refused() {
+        let refused = |text: &str| format!("{:#}", parse("name", text).unwrap_err());
+        assert_eq!(refused("@colour blue\n"), "@colour blue is not a setup");
+        assert_eq!(refused("\n### a\nGET /\n"), "step \"a\": no >>> between request and answer");
+        assert_eq!(
+            refused("\n### a\nGET /\nodd\n>>>\n200\n"),
+            "step \"a\": \"odd\" is neither a header nor a directive"
+        );
+        assert!(refused("\n### a\nGET /\n>>>\nok\n").contains("an answer begins with its status"));
+    }
+}

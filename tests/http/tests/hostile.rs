@@ -1,0 +1,82 @@
+//! Requests that nobody should send: none of them is answered by a 5xx or not at all.
+
+use axum::body::Body;
+use easel_contract::router;
+use easel_transcripts::{MemoryService, all};
+use http::{Request, header};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use tower::ServiceExt;
+
+const PATHS: [&str; 5] = ["/generate", "/pipeline/run", "/pipeline/select-device", "/cancel-generation", "/imagine"];
+const FIELDS: [&str; 14] = [
+    "prompt",
+    "width",
+    "height",
+    "H",
+    "W",
+    "steps",
+    "num_inference_steps",
+    "ddim_steps",
+    "seed",
+    "guidance_scale",
+    "priority",
+    "device",
+    "task_id",
+    "init_image",
+];
+
+/// A value of any type, often one at the edge of what is accepted.
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (0u64..300).prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+        Just(json!([[{"a": []}]])),
+    ]
+}
+
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    let object = prop::collection::vec((prop::sample::select(&FIELDS[..]), value()), 0..6).prop_map(|fields| {
+        let fields: Map<String, Value> = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Value::Object(fields).to_string().into_bytes()
+    });
+    prop_oneof![4 => object, 1 => prop::collection::vec(any::<u8>(), 0..60)]
+}
+
+/// The status of an answer; the body is not awaited, since an accepted `/imagine` takes its time.
+fn status(request: Request<Body>) -> Option<u16> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let setup = all().unwrap().remove(0).setup;
+        let router = router(MemoryService::start(&setup), MemoryService::settings(&setup));
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(60), router.oneshot(request)).await;
+        answer.ok().map(|answer| answer.unwrap().status().as_u16())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn bodies(path in prop::sample::select(&PATHS[..]), body in body()) {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json").body(body.into()).unwrap();
+        let status = status(request);
+        prop_assert!(status.is_some_and(|status| status < 500), "{status:?}");
+    }
+
+    #[test]
+    fn queries(
+        path in prop::sample::select(&["/tasks", "/images", "/images/1", "/generate-stream/x", "/status/%ff"][..]),
+        query in "[a-z=&%0-9+,]{0,40}",
+        range in "(bytes=)?[0-9,-]{0,20}",
+    ) {
+        let request = Request::get(format!("{path}?limit={query}")).header(header::RANGE, range).body(Body::empty()).unwrap();
+        let status = status(request);
+        prop_assert!(status.is_some_and(|status| status < 500), "{status:?}");
+    }
+}
