@@ -8,7 +8,7 @@ import { Store } from "./store.js";
 
 /** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
 /** @typedef {import("./easel.d.ts").LocalModel} LocalModel */
-/** @typedef {{ id: number, signal: AbortSignal, watch: import("./store.js").Watch }} Context */
+/** @typedef {{ tell(event: string, value: any): void, signal: AbortSignal, watch: import("./store.js").Watch }} Context */
 
 /** Wasm memory ends here, and about this much of it is for the work beside the weights. */
 const WASM_MEMORY = 4 * 2 ** 30;
@@ -52,6 +52,10 @@ async function instantiate(build) {
   return module;
 }
 
+/** The HTTP interface of this worker. @type {Promise<any> | undefined} */
+let service;
+const server = () => (service ??= wasm().then(({ Server }) => new Server(engine)));
+
 /** @type {Promise<Store | undefined> | undefined} */
 let storage;
 const store = () => (storage ??= wasm().then(({ Digest }) => Store.open(() => new Digest())));
@@ -90,19 +94,28 @@ const methods = {
   },
 
   /** @param {Context} context @param {import("./easel.d.ts").GenerateOptions} options */
-  generate: (context, options) => exclusive(context, async () => {
-    if (!current) throw error("InvalidRequest", "model: none is loaded");
-    const { model } = current;
+  async generate(context, options) {
     const started = performance.now();
-    const { initImage, mask, ...rest } = options;
     const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
-    const request = { ...rest, seed, initImage: await picture(initImage), mask: await picture(mask) };
-    const drawn = await cancellable(context, (cancel) => model.generate(request, events(context), cancel));
-    const { width, height, parameters } = drawn;
-    const image = new Blob([drawn.png], { type: "image/png" });
-    drawn.free();
-    return { image, width, height, seed, parameters, seconds: (performance.now() - started) / 1000 };
-  }),
+    const [initImage, mask] = [await picture(options.initImage), await picture(options.mask)];
+    const { png, ...rest } = await draw(context, { ...options, seed, initImage, mask });
+    return { ...rest, seed, image: new Blob([png], { type: "image/png" }), seconds: (performance.now() - started) / 1000 };
+  },
+
+  /**
+   * Answers a request of the HTTP interface: its head, then the pieces of its body.
+   * @param {Context} context @param {{ method: string, target: string, headers: [string, string][], body: Uint8Array }} request
+   */
+  async fetch({ tell, signal }, { method, target, headers, body }) {
+    const answer = await (await server()).fetch(method, target, headers, body);
+    tell("head", { status: answer.status, headers: answer.headers });
+    const left = new Promise((resolve) => signal.addEventListener("abort", resolve));
+    for (;;) {
+      const piece = await Promise.race([answer.next(), left]);
+      if (!(piece instanceof Uint8Array)) return;
+      tell("piece", piece);
+    }
+  },
 
   models: async () => (await (await store())?.list()) ?? [],
   schedulers: async () => (await wasm()).schedulers(),
@@ -119,6 +132,47 @@ const methods = {
   },
 
   memory: async () => ({ wasm: (await wasm()).memoryBytes(), model: current?.size ?? 0 }),
+};
+
+/**
+ * Draws one picture with the model that is loaded, when its turn has come.
+ * @param {Context} context @param {object} request
+ */
+const draw = (context, request) => exclusive(context, async () => {
+  if (!current) throw error("InvalidRequest", "model: none is loaded");
+  const { model } = current;
+  const drawn = await cancellable(context, (cancel) => model.generate(request, events(context), cancel));
+  const { png, width, height, parameters } = drawn;
+  drawn.free();
+  return { png, width, height, parameters };
+});
+
+/** What the HTTP interface draws with: the tasks that are at work, by their ids. @type {Map<string, AbortController>} */
+const tasks = new Map();
+const engine = {
+  /** @param {string} task @param {object} request @param {any} report */
+  async draw(task, request, report) {
+    const controller = new AbortController();
+    tasks.set(task, controller);
+    const { signal } = controller;
+    const tell = (/** @type {string} */ event, /** @type {any} */ value) => {
+      if (event === "preview") report.preview(value.width, value.height, value.data);
+    };
+    const progress = (/** @type {string} */ phase, /** @type {number} */ step, /** @type {number} */ of) => {
+      if (phase === "denoise") report.progress(step, of);
+    };
+    try {
+      return (await draw({ tell, signal, watch: { progress, signal } }, request)).png;
+    } finally {
+      tasks.delete(task);
+      report.free();
+    }
+  },
+  cancel: (/** @type {string} */ task) => tasks.get(task)?.abort(),
+  model: () => current?.name,
+  backend: () => current?.model.backend ?? "wasm",
+  uuid: () => crypto.randomUUID(),
+  sleep: (/** @type {number} */ milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
 };
 
 /**
@@ -197,16 +251,16 @@ async function cancellable({ signal }, run) {
 }
 
 /** What wasm calls while it works. @param {Context} context */
-function events({ id, watch }) {
+function events({ tell, watch }) {
   return {
     progress: watch.progress,
-    warning: (/** @type {string} */ message) => postMessage({ id, event: "warning", value: message }),
+    warning: (/** @type {string} */ message) => tell("warning", message),
     clock: () => performance.now() / 1000,
     pause: turn,
     /** @param {number} width @param {number} height @param {Uint8Array} rgba */
     preview(width, height, rgba) {
       const pixels = new Uint8ClampedArray(/** @type {ArrayBuffer} */ (rgba.buffer));
-      postMessage({ id, event: "preview", value: new ImageData(pixels, width, height) });
+      tell("preview", new ImageData(pixels, width, height));
     },
   };
 }
@@ -224,9 +278,10 @@ async function answer(id, method, args) {
   const controller = new AbortController();
   running.set(id, controller);
   const started = performance.now();
+  const tell = (/** @type {string} */ event, /** @type {any} */ value) => postMessage({ id, event, value });
   const progress = (/** @type {string} */ phase, /** @type {number} */ step, /** @type {number} */ of) =>
-    postMessage({ id, event: "progress", value: { phase, step, of, seconds: (performance.now() - started) / 1000 } });
-  const context = { id, signal: controller.signal, watch: { progress, signal: controller.signal } };
+    tell("progress", { phase, step, of, seconds: (performance.now() - started) / 1000 });
+  const context = { tell, signal: controller.signal, watch: { progress, signal: controller.signal } };
   try {
     const run = /** @type {(context: Context, ...args: any[]) => Promise<unknown>} */ (methods[method]);
     postMessage({ id, value: await run(context, ...args) });
