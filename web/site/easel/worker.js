@@ -163,6 +163,10 @@ const engine = {
     };
     try {
       return (await draw({ tell, signal, watch: { progress, signal } }, request)).png;
+    } catch (thrown) {
+      // After a trap the page has to start another worker, whoever asked.
+      if (thrown instanceof WebAssembly.RuntimeError) postMessage({ id: -1, ...(await failure(thrown)) });
+      throw thrown;
     } finally {
       tasks.delete(task);
       report.free();

@@ -153,14 +153,11 @@ impl Desk {
     /// A task as it is now, with its place in the queue.
     pub(crate) fn task(&self, id: &str) -> Result<Task> {
         let entry = self.find(id)?;
-        let before = |other: &&Entry| {
-            let earlier = other.task.created_at < entry.task.created_at;
-            let (own, theirs) = (entry.priority as u8, other.priority as u8);
-            other.task.status == Status::Pending && (theirs > own || (theirs == own && earlier))
-        };
-        let waits = entry.task.status == Status::Pending;
-        let position = waits.then(|| self.entries.iter().filter(before).count() as u32);
-        Ok(Task { queue_position: position, ..entry.task.clone() })
+        let waiting = || self.entries.iter().filter(|other| other.task.status == Status::Pending);
+        let own = entry.priority as u8;
+        let urgent = waiting().filter(|other| other.priority as u8 > own).count();
+        let earlier = waiting().filter(|other| other.priority as u8 == own).position(|other| other.task.id == id);
+        Ok(Task { queue_position: earlier.map(|earlier| (urgent + earlier) as u32), ..entry.task.clone() })
     }
 
     /// A page of tasks, newest first.

@@ -41,8 +41,9 @@ impl Server {
         let request = request(method, target, &headers, body).map_err(|error| JsValue::from_str(&error))?;
         let Ok(response) = router.oneshot(request).await;
         let (parts, body) = response.into_parts();
+        let text = |bytes: &[u8]| JsValue::from_str(&String::from_utf8_lossy(bytes));
         let pair = |(name, value): (&HeaderName, &HeaderValue)| {
-            Array::of2(&name.as_str().into(), &String::from_utf8_lossy(value.as_bytes()).as_ref().into())
+            Array::of2(&text(name.as_str().as_bytes()), &text(value.as_bytes()))
         };
         let headers = parts.headers.iter().map(pair).collect();
         let body = RefCell::new(Some(body.into_data_stream()));
