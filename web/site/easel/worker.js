@@ -23,9 +23,12 @@ let busy = Promise.resolve();
 /** @type {Map<number, AbortController>} */
 const running = new Map();
 
-/** The wasm module, when something needs it first. @type {Promise<any> | undefined} */
+/** The wasm module, when something needs it first; asked for again if it did not come. @type {Promise<any> | undefined} */
 let instance;
-const wasm = () => (instance ??= start());
+const wasm = () => (instance ??= start().catch((thrown) => {
+  instance = undefined;
+  throw thrown;
+}));
 
 /** Threads that compute. */
 let threads = 1;
@@ -65,9 +68,7 @@ const methods = {
   async plan(context, model) {
     const entry = typeof model === "string" ? await find(model, context.signal) : local(model);
     const here = await (await store())?.summary(entry);
-    const size = entry.files.reduce((sum, file) => sum + file.size, 0);
-    const memory = Math.ceil(size * 1.1) + WORK;
-    return { ...entry, stored: 0, complete: false, ...here, size, memory, refusal: entry.refusal ?? refusal(memory) };
+    return { ...entry, stored: 0, complete: false, ...here, ...need(entry) };
   },
 
   /** @param {Context} context @param {ModelSource} model */
@@ -76,9 +77,8 @@ const methods = {
     const { Model } = await wasm();
     const { watch, signal } = context;
     const entry = typeof model === "string" ? await find(model, signal) : local(model);
-    const size = entry.files.reduce((sum, file) => sum + file.size, 0);
-    const reason = entry.refusal ?? refusal(Math.ceil(size * 1.1) + WORK);
-    if (reason) throw error("Unsupported", `${entry.name}: ${reason}`);
+    const { size, refusal } = need(entry);
+    if (refusal) throw error("Unsupported", `${entry.name}: ${refusal}`);
     const files = typeof model === "string" ? await fetched(entry, watch) : trimmed(model).files;
     const options = { name: entry.name, backend: settings.backend, ...entry.usual };
     const loaded = await cancellable(context, (cancel) => Model.load(files, options, events(context), cancel));
@@ -217,11 +217,13 @@ async function fetched(entry, watch) {
   return Promise.all(entry.files.map(file));
 }
 
-/** Why a model of this need cannot be loaded. @param {number} memory */
-function refusal(memory) {
+/** What a model takes, and why it cannot be loaded if it cannot. @param {import("./sources.js").RemoteModel} entry */
+function need({ files, refusal }) {
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  const memory = Math.ceil(size * 1.1) + WORK;
   const gigabytes = (/** @type {number} */ bytes) => `${(bytes / 2 ** 30).toFixed(1)} GB`;
-  if (memory <= WASM_MEMORY) return undefined;
-  return `needs about ${gigabytes(memory)} of memory, and WebAssembly has ${gigabytes(WASM_MEMORY)} at most`;
+  const tooMuch = `needs about ${gigabytes(memory)} of memory, and WebAssembly has ${gigabytes(WASM_MEMORY)} at most`;
+  return { size, memory, refusal: refusal ?? (memory > WASM_MEMORY ? tooMuch : undefined) };
 }
 
 function free() {
