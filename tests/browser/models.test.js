@@ -1,7 +1,7 @@
 // Models: from a folder, from an address, broken off, damaged, refused, deleted; two tabs at once.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -121,6 +121,56 @@ test("a folder that holds no model is refused", async (t) => {
   await page.click("#open-models");
   await page.setInputFiles("#model-folder", new URL("reference", import.meta.url).pathname);
   await page.waitForFunction(() => /reference: neither a diffusers folder nor one checkpoint/.test(document.querySelector("#toast").textContent));
+});
+
+/** A hub with one repository: the model, and files that nothing needs. */
+async function hub(t, family = "StableDiffusionPipeline") {
+  const root = await mkdtemp(join(tmpdir(), "easel-hub-"));
+  t.after(() => rm(root, { recursive: true }));
+  const files = join(root, "someone/emoji/resolve/main");
+  await cp(join(dist, "models/easel-emoji"), files, { recursive: true });
+  const index = join(files, "model_index.json");
+  await writeFile(index, (await readFile(index, "utf8")).replace("StableDiffusionPipeline", family));
+  const { files: listed } = JSON.parse(await readFile(join(files, "manifest.json"), "utf8"));
+  const tree = listed.map(({ path, size, sha256 }) => ({
+    ...{ type: "file", path, size },
+    lfs: path.endsWith(".safetensors") ? { oid: sha256, size } : undefined,
+  }));
+  tree.find(({ path }) => path === "model_index.json").size += family.length - "StableDiffusionPipeline".length;
+  tree.push({ type: "directory", path: "unet", size: 0 });
+  for (const path of ["README.md", "unet/diffusion_pytorch_model.bin", "safety_checker/model.safetensors"]) {
+    tree.push({ type: "file", path, size: 1e9 });
+  }
+  await mkdir(join(root, "api/models/someone/emoji/tree"), { recursive: true });
+  await writeFile(join(root, "api/models/someone/emoji/tree/main"), JSON.stringify(tree));
+  return serve(t, root);
+}
+
+test("a hub repository gives what its model needs and no more", async (t) => {
+  const [site, there] = [await serve(t, dist), await hub(t)];
+  const page = await open(await launch(t), site.url);
+  const { plan, loaded, stored } = await call(
+    page,
+    `async (_, hub) => {
+      const easel = new Easel({ hub });
+      const plan = await easel.plan("someone/emoji");
+      const { name } = await easel.load("someone/emoji");
+      return { plan, loaded: name, stored: await easel.models() };
+    }`,
+    there.url.slice(0, -1),
+  );
+  assert.ok(plan.size > 13e6 && plan.size < 14e6 && !plan.complete && !plan.refusal, JSON.stringify(plan));
+  assert.equal(loaded, "someone/emoji");
+  assert.deepEqual(stored.map(({ name, complete }) => [name, complete]), [["someone/emoji", true]]);
+  assert.ok(!there.requests.some(({ path }) => /bin$|README|safety/.test(path)));
+});
+
+test("a repository of a family that cannot be run is refused before anything is fetched", async (t) => {
+  const [site, there] = [await serve(t, dist), await hub(t, "FluxPipeline")];
+  const page = await open(await launch(t), site.url);
+  const message = await call(page, `(_, hub) => new Easel({ hub }).load("someone/emoji").catch((error) => error.message)`, there.url.slice(0, -1));
+  assert.equal(message, "someone/emoji: a FluxPipeline cannot be run here");
+  assert.ok(!there.requests.some(({ path }) => path.endsWith(".safetensors")));
 });
 
 test("two tabs fetch a model once", async (t) => {
