@@ -27,3 +27,11 @@ bench name="sd15-unet":
 # Look for inputs that break a parser.
 fuzz target="safetensors" seconds="600":
     cargo xtask fuzz {{target}} {{seconds}}
+
+# Build the static site.
+web:
+    cargo xtask web
+
+# Test the site in Chromium.
+e2e:
+    cargo xtask e2e

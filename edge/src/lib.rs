@@ -1,28 +1,30 @@
-//! Easel's HTTP interface as a WebAssembly component: the router of `easel-contract` over the imported `easel:image/studio`.
+//! Easel's HTTP interface as a WebAssembly component: `easel-contract`'s router over the imported `easel:image/studio`.
 //!
-//! Who makes the pictures is the deployment's choice: a host that links the interface, or a component composed with this one.
+//! Who makes the pictures is the deployment's choice: a host that links the interface, or a component composed with
+//! this one.
 
 mod studio;
 
 use axum::body::Body;
+use axum::extract::Request;
 use easel_contract::{Settings, router};
 use futures_util::TryStreamExt;
 use send_wrapper::SendWrapper;
+use spin_sdk::http::IntoResponse;
 use spin_sdk::http::body::IncomingBodyExt;
-use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;
 use std::sync::{Arc, OnceLock};
 use studio::Studio;
 use tower::ServiceExt;
 
 #[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
+async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
     // An instance serves many requests one after the other: the routes are built once.
     static ROUTER: OnceLock<axum::Router> = OnceLock::new();
     let router = ROUTER.get_or_init(|| router(Arc::new(Studio), settings())).clone();
-    let body =
-        |body: spin_sdk::http::Body| Body::from_stream(SendWrapper::new(body.stream().map_err(|e| e.to_string())));
-    router.oneshot(request.map(body)).await
+    let (parts, body) = request.into_parts();
+    let body = Body::from_stream(SendWrapper::new(body.stream().map_err(|error| error.to_string())));
+    router.oneshot(Request::from_parts(parts, body)).await
 }
 
 /// `EASEL_ORIGINS` and `EASEL_BODY_LIMIT` of the environment, where they are given.

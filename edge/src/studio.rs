@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 mod imports {
-    #![expect(missing_docs, reason = "generated")]
+    #![allow(missing_docs, reason = "generated")]
     spin_sdk::wit_bindgen::generate!({
         path: "../wit",
         world: "edge",

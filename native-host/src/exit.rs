@@ -1,5 +1,6 @@
 //! How a run ends: exit codes, and errors as one line.
 
+use easel_host::model;
 use std::fmt;
 use std::io;
 
@@ -35,7 +36,11 @@ impl Exit {
             return Self::Usage;
         }
         let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-        match error.downcast_ref::<easel_inference::Error>() {
+        let inference = match error.downcast_ref::<model::Error>() {
+            Some(model::Error::Inference(error)) => Some(error),
+            _ => error.downcast_ref::<easel_inference::Error>(),
+        };
+        match inference {
             Some(easel_inference::Error::Cancelled) => Self::Cancelled,
             None if error.downcast_ref().is_some_and(closed) => Self::Success,
             _ => Self::Failure,
@@ -73,6 +78,7 @@ mod tests {
         assert_eq!(Exit::of(&io::Error::from(io::ErrorKind::BrokenPipe).into()), Exit::Success);
         let wrapped = Err::<(), _>(easel_inference::Error::Cancelled).context("while drawing").unwrap_err();
         assert_eq!(Exit::of(&wrapped), Exit::Cancelled);
+        assert_eq!(Exit::of(&model::Error::from(easel_inference::Error::Cancelled).into()), Exit::Cancelled);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 mod args;
 mod bench;
 mod commands;
+mod contents;
+mod download;
 mod exit;
 mod interrupt;
-mod model;
 mod output;
 mod picture;
 mod progress;
@@ -32,6 +33,7 @@ fn run(command: Command) -> Exit {
     };
     let result = match command {
         Command::Generate(args) => commands::generate(&args),
+        Command::Serve(args) => commands::serve(&args),
         Command::Models(args) => commands::models(&args),
         Command::Pull(args) => commands::pull(&args),
         Command::Inspect(args) => commands::inspect(&args),

@@ -149,6 +149,17 @@ pub fn resolve(name: &str) -> Result<Place, UnknownModel> {
     if is_repository(name) { Ok(Place::Hub(name.into())) } else { Err(UnknownModel(name.into())) }
 }
 
+/// The model that is used when none is named: the environment's, else the embedded one.
+pub fn default_name() -> String {
+    from_environment().unwrap_or_else(|| embedded::NAME.into())
+}
+
+/// The model that the environment names.
+pub fn from_environment() -> Option<String> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    set("EASEL_MODEL").or_else(|| set("MODEL"))
+}
+
 /// Whether this could be `owner/name` on the hub. Names of model files are not: `models/x.safetensors` is a path.
 fn is_repository(name: &str) -> bool {
     let fits = |part: &str| {

@@ -31,7 +31,7 @@ pub struct Array {
 impl Array {
     /// The array as a tensor.
     pub fn tensor(&self, device: &Device) -> Result<Tensor> {
-        Ok(Tensor::from_vec(self.data.clone(), &self.shape, device)?)
+        Ok(Tensor::from_vec(self.data.clone(), &self.shape, device)?.cast(device.float())?)
     }
 
     /// `[n, c, h, w]` as a channels-last tensor.

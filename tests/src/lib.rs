@@ -9,6 +9,7 @@ pub mod original;
 pub mod pipelines;
 pub mod rng;
 pub mod schedulers;
+pub mod target;
 pub mod tokenizer;
 pub mod torch;
 

@@ -1,6 +1,7 @@
 //! The networks one by one against the golden cases of kind `text`, `denoiser`, `vae_decode` and `vae_encode`.
 
 use crate::files::{Array, load_weights, read_arrays, read_json};
+use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow};
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
@@ -48,12 +49,12 @@ impl<'a> Case<'a> {
         let kind = text("kind");
         let is_module = matches!(kind.as_str(), "text" | "denoiser") || kind.starts_with("vae_");
         let arrays = if is_module { read_arrays(&dir.join("cases").join(text("file")))? } else { BTreeMap::new() };
-        let tolerances = json["tol"]["f32"].clone();
+        let tolerances = target().tolerances(json).clone();
         let tiling = json["tile_latent_min_size"]
             .as_u64()
             .map(|side| Tiling::with_overlap(side as usize, json["tile_overlap_factor"].as_f64().unwrap_or(0.25)));
         let tiled = json["tiled"] == true;
-        Ok(Self { dir, name: text("name"), kind, tiled, tolerances, arrays, device: Device::Cpu, tiling })
+        Ok(Self { dir, name: text("name"), kind, tiled, tolerances, arrays, device: target().device.clone(), tiling })
     }
 
     fn label(&self) -> String {
@@ -70,7 +71,7 @@ impl<'a> Case<'a> {
         let expected = self.array(name)?;
         let same_shape = got.shape() == expected.shape;
         let error = if same_shape { relative_error(&block_on(got.to_vec())?, &expected.data) } else { f64::INFINITY };
-        Ok(Check { case: self.label(), tensor: name.to_owned(), error, tolerance })
+        Ok(Check { case: self.label(), tensor: name.to_owned(), error, tolerance: target().widened(tolerance) })
     }
 
     fn tolerance(&self, name: &str) -> Result<f64> {

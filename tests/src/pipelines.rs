@@ -1,21 +1,22 @@
 //! Whole pipelines against the golden cases of kind `*Pipeline`: initial latents, every step, and the picture.
 
 use crate::files::{Array, read_arrays, read_json};
+use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow, bail};
+use easel_inference::Tensor;
 use easel_inference::pipeline::{
     CancelToken, Image, InitImage, LoadOptions, Pipeline, Probe, Prompt, PromptOptions, Request, SizeConditioning,
     Watcher,
 };
 use easel_inference::sampling::SchedulerConfig;
 use easel_inference::weights::{ModelFiles, OpenOptions};
-use easel_inference::{Device, Tensor};
 use pollster::block_on;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Runs every pipeline case of `dir` (laid out as `tests/golden/sd15`) on the CPU.
+/// Runs every pipeline case of `dir` (laid out as `tests/golden/sd15`).
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
     let cases = read_json(&dir.join("cases/cases.json"))?;
     let cases: Vec<&Value> = cases["cases"].as_array().into_iter().flatten().filter(|case| is_pipeline(case)).collect();
@@ -23,7 +24,7 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
         return Ok(Vec::new());
     }
     let files = block_on(ModelFiles::open_path(dir, &OpenOptions::default()))?;
-    let options = LoadOptions::new(Device::Cpu);
+    let options = LoadOptions::new(target().device.clone());
     let mut pipeline = block_on(Pipeline::load(&files, &options, &mut Recorder::default(), &CancelToken::default()))?;
     let mut checks = Vec::new();
     for case in cases {
@@ -64,7 +65,7 @@ fn run_case(dir: &Path, pipeline: &mut Pipeline, case: &Value) -> Result<Vec<Che
     let folder = dir.file_name().unwrap_or_default().to_string_lossy();
     let judge = Judge {
         case: format!("{folder}/{}", case["name"].as_str().unwrap_or_default()),
-        tolerances: &case["tol"]["f32"],
+        tolerances: target().tolerances(case),
         arrays: &arrays,
         calls: recorder.calls,
     };
@@ -112,7 +113,7 @@ impl Judge<'_> {
         let tolerance = self.tolerances[tolerance].as_f64().ok_or_else(|| anyhow!("no tolerance for {tolerance}"))?;
         let got = block_on(tensor.to_channels_first()?.to_vec())?;
         let error = relative_error(&got, &expected.data);
-        Ok(Some(Check { case: self.case.clone(), tensor: name.into(), error, tolerance }))
+        Ok(Some(Check { case: self.case.clone(), tensor: name.into(), error, tolerance: target().widened(tolerance) }))
     }
 
     fn timesteps(&self, tensor: &Tensor) -> Result<Option<Check>> {
@@ -129,12 +130,13 @@ impl Judge<'_> {
 
     /// The picture in the case's metric, and in levels of 8-bit pixels: at most 2 anywhere.
     fn pictures(&self, pictures: &Tensor) -> Result<Vec<Check>> {
+        let tolerance = target().levels(self.tolerances["image"].as_f64().unwrap_or(0.0));
         let float = self.check("image", pictures, "image")?;
         let expected = self.arrays.get("image").ok_or_else(|| anyhow!("no tensor image"))?;
         let got = block_on(pictures.to_channels_first()?.to_vec())?;
         let level = |x: &f32| (f64::from(*x) * 255.0).round();
         let error = got.iter().zip(&expected.data).fold(0.0_f64, |max, (a, b)| max.max((level(a) - level(b)).abs()));
-        let levels = Check { case: self.case.clone(), tensor: "image (levels)".into(), error, tolerance: 2.0 };
+        let levels = Check { case: self.case.clone(), tensor: "image (levels)".into(), error, tolerance };
         Ok(float.into_iter().chain([levels]).collect())
     }
 }

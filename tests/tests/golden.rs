@@ -1,13 +1,53 @@
 //! Every reference case, through the same program that `cargo xtask golden` runs on any folder.
 
+use easel_inference::tensor::{DeviceKind, GpuOptions};
+use easel_inference::{DType, Device};
 use easel_tests::files::repository;
 use std::process::Command;
 
+/// Every folder with networks but `easel-emoji`, whose hundreds of steps would keep a software rasteriser busy for long.
+const NETWORKS: [&str; 9] =
+    ["sd15", "sd15-inpaint", "sd15-lcm", "sd15-tiny-vae", "sd21", "sdxl", "taesd", "extras", "extras-sdxl"];
+
 #[test]
 fn every_reference_case_passes() {
-    let folder = repository().join("tests/golden");
-    let output = Command::new(env!("CARGO_BIN_EXE_golden")).arg(folder).output().unwrap();
+    let cases = golden(&[], &[""]);
+    assert!(cases > 900, "only {cases} cases");
+}
+
+#[test]
+fn the_networks_pass_on_a_gpu_in_f32() {
+    if has_gpu(DType::F32) {
+        let cases = golden(&["--device", "gpu", "--float", "f32"], &NETWORKS);
+        assert!(cases > 60, "only {cases} cases");
+    }
+}
+
+#[test]
+fn the_networks_pass_on_a_gpu_in_f16() {
+    if has_gpu(DType::F16) {
+        let cases = golden(&["--device", "gpu", "--float", "f16"], &["sd15", "taesd"]);
+        assert!(cases > 15, "only {cases} cases");
+    }
+}
+
+/// Whether there is a GPU that computes in this type; if not, says why, and fails where one was promised. Half precision
+/// is not everywhere, not even where a GPU was promised.
+fn has_gpu(float: DType) -> bool {
+    let options = GpuOptions { float: Some(float), ..GpuOptions::default() };
+    let Err(error) = pollster::block_on(Device::open(DeviceKind::Gpu, &options)) else { return true };
+    let promised = std::env::var_os("EASEL_REQUIRE_GPU").is_some() && float == DType::F32;
+    assert!(!promised, "EASEL_REQUIRE_GPU is set: {error}");
+    println!("not tested: {error}");
+    false
+}
+
+/// Runs the program on these folders of the reference; the number of cases, all of which passed.
+fn golden(options: &[&str], folders: &[&str]) -> usize {
+    let root = repository().join("tests/golden");
+    let folders = folders.iter().map(|folder| root.join(folder));
+    let output = Command::new(env!("CARGO_BIN_EXE_golden")).args(options).args(folders).output().unwrap();
     let (lines, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{lines}{errors}");
-    assert!(lines.lines().count() > 900, "too few cases:\n{lines}");
+    lines.lines().count()
 }

@@ -67,6 +67,14 @@ fn only_the_tensor_room_names_candle() {
 }
 
 #[test]
+fn only_the_webgpu_crate_names_wgpu() {
+    let name = ["wg", "pu::"].concat();
+    let offenders =
+        rust_files().into_iter().filter(|(file, text)| !file.starts_with("crates/webgpu/") && text.contains(&name));
+    none(offenders.map(|(file, _)| file).collect(), "files outside crates/webgpu that name wgpu");
+}
+
+#[test]
 fn models_and_samplers_see_no_file_socket_clock_or_thread() {
     let rooms = ["crates/inference/src/models/", "crates/inference/src/sampling/", "crates/cpu/src/"];
     let marks = ["std::fs", "std::net", "std::time", "std::thread", "std::env"];

@@ -1,6 +1,5 @@
 //! The one place that chooses who computes.
 
-use easel_inference::tensor::DeviceKind;
 use easel_inference::{Device, Error, Result};
 
 /// Who computes in a page.
@@ -33,7 +32,7 @@ impl Backend {
     /// Opens it.
     pub(crate) fn open(self) -> Result<Device> {
         match self {
-            Self::Wasm => Device::open(DeviceKind::Cpu),
+            Self::Wasm => Ok(Device::Cpu),
         }
     }
 }

@@ -17,14 +17,17 @@ pub(crate) fn test() -> Result<()> {
 pub(crate) fn lint() -> Result<()> {
     cargo(["fmt", "--all", "--check"]).run()?;
     cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
-    let crates = ["easel-inference", "easel-contract", "easel-web"].iter().flat_map(|name| ["--package", name]);
-    let wasm = ["--no-default-features", "--target", WASM, "--", "-D", "warnings"];
-    cargo(["clippy"]).args(crates).args(wasm).run()?;
+    let wasm = ["--package", "easel-inference", "--package", "easel-web", "--no-default-features", "--target", WASM];
+    cargo(["clippy"]).args(wasm).args(["--", "-D", "warnings"]).run()?;
+    cargo(["clippy", "--package", "easel-contract", "--target", WASM, "--", "-D", "warnings"]).run()?;
     edge::lint()
 }
 
 /// The golden cases of a folder through the real loaders and pipelines.
 pub(crate) fn golden(args: &[String]) -> Result<()> {
     let run: Run = cargo(["run", "--quiet", "--package", "easel-tests", "--bin", "golden", "--"]);
-    if args.is_empty() { run.arg("tests/golden").run() } else { run.args(args).run() }
+    // Every second word is the value of an option.
+    let folder = args.chunks(2).any(|pair| !pair[0].starts_with("--"));
+    let run = run.args(args);
+    if folder { run.run() } else { run.arg("tests/golden").run() }
 }

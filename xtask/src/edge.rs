@@ -4,7 +4,7 @@ use crate::command::{cargo, root};
 use crate::setup::WASI;
 use anyhow::{Context, Result};
 
-/// Builds `easel_edge.wasm` and `easel_remote.wasm`, composes them into `easel_edge_remote.wasm`, and prints their sizes.
+/// Builds `easel_edge.wasm` and `easel_remote.wasm`, composes them into `easel_edge_remote.wasm` and prints the sizes.
 pub(crate) fn edge() -> Result<()> {
     let manifest = root().join("edge").join("Cargo.toml");
     let built = root().join("edge").join("target").join(WASI).join("release");

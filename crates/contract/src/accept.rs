@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, header};
 
-/// The weight that the client's `accept` gives to `media` by its exact name, or by `image/*` and the like; 0 if it does not
-/// name it. `*/*` is not counted: a client that takes anything gets what the route prefers.
+/// The weight that the client's `accept` gives to `media` by its exact name, or by `image/*` and the like; 0 if it does
+/// not name it. `*/*` is not counted: a client that takes anything gets what the route prefers.
 pub(crate) fn weight(headers: &HeaderMap, media: &str) -> f32 {
     let kind = media.split('/').next().unwrap_or_default();
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());

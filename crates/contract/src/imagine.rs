@@ -70,7 +70,8 @@ pub(crate) struct ImagineError {
     responses((status = 200, content((Vec<String> = "application/json"), (Vec<u8> = "image/png")),
                headers(("x-easel-seed" = u64, description = "the seed of the first picture"))),
               (status = 409, body = ImagineError, description = "cancelled by somebody else"),
-              (status = 422, body = ImagineError), (status = 429, body = ImagineError, description = "the queue is full"),
+              (status = 422, body = ImagineError),
+              (status = 429, body = ImagineError, description = "the queue is full"),
               (status = 503, body = ImagineError, description = "shutting down")))]
 async fn imagine(
     State(app): State<App>,

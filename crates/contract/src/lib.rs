@@ -1,7 +1,7 @@
 //! The HTTP interface of Easel, written once: wire types, errors, OpenAPI and [`router`].
 //!
-//! The router runs natively, in the edge component and in the browser. It has no clock, no threads and no storage of its
-//! own: what it needs of the world is [`Service`].
+//! The router runs natively, in the edge component and in the browser. It has no clock, no threads and no storage of
+//! its own: what it needs of the world is [`Service`].
 
 mod accept;
 mod assets;

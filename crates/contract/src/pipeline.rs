@@ -97,7 +97,8 @@ pub(crate) struct RunRequest {
 
 /// Start a run in the background.
 #[utoipa::path(post, path = "/pipeline/run", tag = "pipeline", request_body = RunRequest,
-    responses((status = 200, body = Success), (status = 400, body = PipelineError, description = "a run is in progress"),
+    responses((status = 200, body = Success),
+              (status = 400, body = PipelineError, description = "a run is in progress"),
               (status = 404, body = PipelineError, description = "no such model"), (status = 422, body = PipelineError),
               (status = 429, body = PipelineError, description = "the queue is full"),
               (status = 503, body = PipelineError, description = "shutting down")))]

@@ -1,7 +1,7 @@
 //! What the interface needs of the world: the `Service` trait and the plain types it speaks in.
 //!
-//! Nothing here is the wire format of a public route ([`crate::studio`] carries these types as they are). A host implements the trait over its queue, the edge component over an imported WIT
-//! interface, the browser over its worker.
+//! Nothing here is the wire format of a public route ([`crate::studio`] carries these types as they are). A host
+//! implements the trait over its queue, the edge component over an imported WIT interface, the browser over its worker.
 
 use crate::Error;
 use async_trait::async_trait;

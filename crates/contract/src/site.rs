@@ -53,7 +53,8 @@ fn verdict(health: &Health) -> (StatusCode, &'static str) {
 
 /// The page for a browser, the state for a program.
 #[utoipa::path(get, path = "/", tag = "service",
-    responses((status = 200, content((About = "application/json"), (String = "text/html"))), (status = 503, body = About)))]
+    responses((status = 200, content((About = "application/json"), (String = "text/html"))),
+              (status = 503, body = About)))]
 async fn root(State(app): State<App>, headers: HeaderMap) -> Response {
     static PAGE: OnceLock<Asset> = OnceLock::new();
     if accept::weight(&headers, "text/html") > accept::weight(&headers, "application/json") {
@@ -77,7 +78,8 @@ async fn health(State(app): State<App>) -> Response {
 }
 
 /// Counters and gauges in Prometheus' text format.
-#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, content_type = "text/plain", body = String)))]
+#[utoipa::path(get, path = "/metrics", tag = "service",
+    responses((status = 200, content_type = "text/plain", body = String)))]
 async fn metrics(State(app): State<App>) -> Result<Response> {
     let text = app.service.metrics().await?;
     let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -85,7 +87,8 @@ async fn metrics(State(app): State<App>) -> Result<Response> {
 }
 
 /// This description, to read and to try.
-#[utoipa::path(get, path = "/docs", tag = "service", responses((status = 200, content_type = "text/html", body = String)))]
+#[utoipa::path(get, path = "/docs", tag = "service",
+    responses((status = 200, content_type = "text/html", body = String)))]
 async fn docs(headers: HeaderMap) -> Response {
     static DOCS: OnceLock<Asset> = OnceLock::new();
     DOCS.get_or_init(|| Asset::page(include_str!("../assets/docs.html"))).respond(&headers)

@@ -1,7 +1,7 @@
 //! The service itself over HTTP: one route that carries every call of [`Service`] as it is, nothing rounded or renamed.
 //!
-//! A component on a foreign host (`edge/remote`) calls it, so that the routes for people stay the same wherever they run. It
-//! offers nothing that those do not.
+//! A component on a foreign host (`edge/remote`) calls it, so that the routes for people stay the same wherever they run.
+//! It offers nothing that those do not.
 
 use crate::Error;
 use crate::extract::{BodyLimit, JsonBody};
@@ -26,8 +26,8 @@ const BODY_LIMIT: usize = 64 << 20;
 
 /// A call of the function of [`Service`] with the same name.
 ///
-/// The answer is the function's result as JSON, with status 200; an [`Error`] as JSON, with status 400. `Watch` answers with
-/// one line of JSON per [`Progress`], `ReadImage` with the bytes.
+/// The answer is the function's result as JSON, with status 200; an [`Error`] as JSON, with status 400. `Watch` answers
+/// with one line of JSON per [`Progress`], `ReadImage` with the bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the functions of `Service` describe them")]

@@ -1,6 +1,7 @@
 //! Between the types of [`crate::service`] and those that a bindings generator makes of `wit/studio.wit`.
 //!
-//! Guests and hosts have generators of their own, which agree in names and fields, so [`studio_conversions`] serves all.
+//! Guests and hosts have generators of their own, which agree in names and fields, so
+//! [`studio_conversions`](crate::studio_conversions) serves all.
 
 use bytes::Bytes;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -59,8 +60,8 @@ impl Convert<u64> for SystemTime {
     }
 }
 
-/// Implements [`Convert`], in both directions, for the types of the module `$wit`, which a bindings generator has made of
-/// the interface `easel:image/studio`.
+/// Implements [`Convert`](crate::wit::Convert), in both directions, for the types of the module `$wit`, which a bindings
+/// generator has made of the interface `easel:image/studio`.
 #[macro_export]
 macro_rules! studio_conversions {
     ($wit:ident) => {
@@ -75,7 +76,9 @@ macro_rules! studio_conversions {
             id, status, step, steps, created_at, started_at, completed_at, prompt, seed, queue_position, error, images
         });
         $crate::studio_conversions!(@record $wit Run = (Run) { task, taken });
-        $crate::studio_conversions!(@record $wit Progress = (Progress) { sequence, status, step, steps, preview, error });
+        $crate::studio_conversions!(@record $wit Progress = (Progress) {
+            sequence, status, step, steps, preview, error
+        });
         $crate::studio_conversions!(@record $wit WatchOptions = (WatchOptions) { after, preview });
         $crate::studio_conversions!(@record $wit Paging = (Paging) { page, limit });
         $crate::studio_conversions!(@record $wit TaskFilter = (TaskFilter) { status, paging });
@@ -108,7 +111,10 @@ macro_rules! studio_conversions {
                     Self::ModelNotFound(model) => Error::ModelNotFound { model },
                     Self::DeviceUnavailable(device) => Error::DeviceUnavailable { device },
                     Self::TaskNotFound(task_id) => Error::TaskNotFound { task_id },
-                    Self::TaskEnded(task) => Error::TaskEnded { task_id: task.task_id, status: $crate::wit::Convert::convert(task.status) },
+                    Self::TaskEnded(task) => {
+                        let status = $crate::wit::Convert::convert(task.status);
+                        Error::TaskEnded { task_id: task.task_id, status }
+                    }
                     Self::ImageNotFound(id) => Error::ImageNotFound { id },
                     Self::RunInProgress => Error::RunInProgress,
                     Self::RunNotComplete => Error::RunNotComplete,

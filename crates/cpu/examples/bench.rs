@@ -7,7 +7,7 @@
 
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
-use easel_cpu::{Activation, Level, PackedConv, PackedLinear, Weight, activation, linear::linear, norm};
+use easel_cpu::{Activation, BlockQ8_0, Floats, Level, PackedWeight, Weight, activation, linear::linear, norm};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -116,13 +116,15 @@ fn processor_ms() -> f64 {
 }
 
 /// Reproducible values between -1 and 1.
-fn values(len: usize) -> Vec<f32> {
+fn values(len: usize) -> Floats {
     let mut state = 1_u32;
-    let mut next = || {
+    let next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / (1 << 23) as f32 - 1.0
     };
-    (0..len).map(|_| next()).collect()
+    let mut values = Floats::take(len);
+    values.fill_with(next);
+    values
 }
 
 fn convolution(options: &Options, side: usize, [c, o]: [usize; 2], kernel: usize, stride: usize) {
@@ -142,30 +144,40 @@ fn convolution(options: &Options, side: usize, [c, o]: [usize; 2], kernel: usize
         output: [side / stride; 2],
     };
     let (x, w, b) = (values(side * side * c), values(o * kernel * kernel * c), values(o));
-    let mut out = vec![0.0; (side / stride).pow(2) * o];
+    let mut out = Floats::zeros((side / stride).pow(2) * o);
     let flops = 2 * out.len() * c * kernel * kernel;
     let weight = Weight::F32(&w);
     row(options, &name, flops, || {
         conv2d(&x, &shape, weight, Some(&b), None, Activation::None, black_box(&mut out));
     });
-    let packed = PackedConv::new(weight, o, [kernel; 2], c);
+    let packed = PackedWeight::new(weight, [o, kernel * kernel * c]);
     row(options, &format!("packed {name}"), flops, || {
-        packed.run(&x, &shape, Some(&b), None, Activation::None, black_box(&mut out));
+        conv2d(&x, &shape, &packed, Some(&b), None, Activation::None, black_box(&mut out));
     });
 }
 
 fn fully_connected(options: &Options, [m, n, k]: [usize; 3]) {
     let (x, w, b) = (values(m * k), values(n * k), values(n));
     let half: Vec<half::f16> = w.iter().map(|w| half::f16::from_f32(*w)).collect();
-    let mut out = vec![0.0; m * n];
+    let mut out = Floats::zeros(m * n);
     for (kind, weight) in [("f32", Weight::F32(&w)), ("f16", Weight::F16(&half))] {
         let name = format!("linear {kind} {m}x{n}x{k}");
         row(options, &name, 2 * m * n * k, || {
             linear(&x, [m, n, k], weight, Some(&b), None, Activation::None, black_box(&mut out));
         });
-        let packed = PackedLinear::new(weight, [n, k]);
+        let packed = PackedWeight::new(weight, [n, k]);
         row(options, &format!("packed {name}"), 2 * m * n * k, || {
-            packed.run(&x, m, Some(&b), None, Activation::None, black_box(&mut out));
+            linear(&x, [m, n, k], &packed, Some(&b), None, Activation::None, black_box(&mut out));
+        });
+    }
+    let blocks: Vec<BlockQ8_0> = w.as_chunks().0.iter().map(BlockQ8_0::new).collect();
+    let rounded = [
+        ("q8_0", PackedWeight::new(Weight::Q8_0(&blocks), [n, k])),
+        ("bf16", PackedWeight::bf16(Weight::F32(&w), [n, k])),
+    ];
+    for (kind, packed) in rounded {
+        row(options, &format!("packed linear {kind} {m}x{n}x{k}"), 2 * m * n * k, || {
+            linear(&x, [m, n, k], &packed, Some(&b), None, Activation::None, black_box(&mut out));
         });
     }
 }
@@ -175,7 +187,7 @@ fn attend(options: &Options, [queries, keys, heads, width]: [usize; 4]) {
     let (q, k, v) = (values(queries * hidden), values(keys * hidden), values(keys * hidden));
     let scale = 1.0 / (width as f32).sqrt();
     let shape = AttentionShape { batch: 1, queries, keys, heads, width, scale, causal: false };
-    let mut out = vec![0.0; q.len()];
+    let mut out = Floats::zeros(q.len());
     row(options, &format!("attention {heads}x{queries}x{keys}x{width}x1"), 4 * queries * keys * hidden, || {
         attention(&q, &k, &v, &shape, black_box(&mut out));
     });
@@ -184,7 +196,7 @@ fn attend(options: &Options, [queries, keys, heads, width]: [usize; 4]) {
 fn elementwise(options: &Options) {
     let x = values(2 * 64 * 64 * 320);
     let (w, b) = (values(320), values(320));
-    let mut out = vec![0.0; x.len()];
+    let mut out = Floats::zeros(x.len());
     row(options, "group_norm+silu 320@64x64x2", 0, || {
         norm::group_norm(&x, [2, 4096, 320], 32, 1e-5, &w, &b, Activation::Silu, black_box(&mut out));
     });
@@ -194,11 +206,10 @@ fn elementwise(options: &Options) {
     row(options, "copy 8192x320", 0, || black_box(&mut out).copy_from_slice(&x));
     for (name, activation) in [("silu", Activation::Silu), ("gelu", Activation::Gelu)] {
         row(options, &format!("{name} 8192x320"), 0, || {
-            out.copy_from_slice(&x);
-            activation.apply_parallel(black_box(&mut out));
+            activation.apply_to(&x, black_box(&mut out));
         });
     }
     let wide = values(4096 * 2560);
-    let mut out = vec![0.0; 4096 * 1280];
+    let mut out = Floats::zeros(4096 * 1280);
     row(options, "geglu 4096x1280", 0, || activation::geglu(&wide, 1280, black_box(&mut out)));
 }

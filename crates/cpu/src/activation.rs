@@ -3,7 +3,7 @@
 use crate::Level;
 use crate::math::{gelu, sigmoid, tanh};
 use crate::parallel::for_each_chunk;
-use crate::simd::{Kernel, Plain, Simd, load_some, store_some};
+use crate::simd::{Kernel, Plain, Simd, load_some, map, store_some};
 
 /// An elementwise function applied at the end of a kernel or on its own. All of them keep a NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,23 @@ pub enum Activation {
 /// Elements that one task takes: 64 KiB.
 const CHUNK: usize = 16 * 1024;
 
+/// Runs the body once for the function at hand, which is a constant there: each has a loop of its own, in which its
+/// numbers stay in registers.
+macro_rules! for_activation {
+    ($activation:expr, |$act:ident| $body:expr) => {
+        for_activation!(@ $activation, $act, $body, None Relu Silu Gelu GeluTanh QuickGelu Tanh Sigmoid)
+    };
+    (@ $activation:expr, $act:ident, $body:expr, $($variant:ident)*) => {
+        match $activation {
+            $($crate::Activation::$variant => {
+                let $act = $crate::Activation::$variant;
+                $body
+            })*
+        }
+    };
+}
+pub(crate) use for_activation;
+
 impl Activation {
     /// The function at one point.
     pub fn at(self, x: f32) -> f32 {
@@ -43,12 +60,14 @@ impl Activation {
         }
     }
 
-    /// Applies the function in place, on all cores.
-    pub fn apply_parallel(self, xs: &mut [f32]) {
-        if self != Self::None {
-            let level = Level::current();
-            for_each_chunk(xs, CHUNK, |_, xs| level.run(Map { activation: self, xs }));
-        }
+    /// `out = act(x)`, on all cores.
+    pub fn apply_to(self, x: &[f32], out: &mut [f32]) {
+        assert_eq!(x.len(), out.len());
+        let level = Level::current();
+        for_each_chunk(out, CHUNK, |i, out| {
+            let x = &x[i * CHUNK..][..out.len()];
+            level.run(MapTo { activation: self, x, out });
+        });
     }
 
     /// The function on a vector.
@@ -71,21 +90,17 @@ impl Activation {
         }
     }
 
-    /// Applies the function in place: the same arithmetic for whole vectors and for the tail.
+    /// Applies the function in place.
     #[inline(always)]
     pub(crate) fn map<S: Simd>(self, s: S, xs: &mut [f32]) {
-        /// One loop per function, so that its constants stay in registers.
-        macro_rules! one_loop_each {
-            ($($variant:ident)*) => {
-                match self {
-                    $(Self::$variant => for chunk in xs.chunks_mut(S::LANES) {
-                        store_some(s, Self::$variant.of(s, load_some(s, chunk)), chunk);
-                    },)*
-                    Self::None => {}
-                }
-            };
+        if self == Self::None {
+            return;
         }
-        one_loop_each!(Relu Silu Gelu GeluTanh QuickGelu Tanh Sigmoid);
+        for_activation!(self, |act| {
+            for chunk in xs.chunks_mut(S::LANES) {
+                store_some(s, act.of(s, load_some(s, chunk)), chunk);
+            }
+        });
     }
 }
 
@@ -99,6 +114,21 @@ impl Kernel for Map<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         self.activation.map(s, self.xs);
+    }
+}
+
+struct MapTo<'a> {
+    activation: Activation,
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for MapTo<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { activation, x, out } = self;
+        for_activation!(activation, |act| map!(s, x => out, |x| act.of(s, x)));
     }
 }
 
@@ -125,11 +155,7 @@ impl Kernel for Geglu<'_> {
     fn run<S: Simd>(self, s: S) {
         for (x, out) in self.x.chunks_exact(2 * self.width).zip(self.out.chunks_exact_mut(self.width)) {
             let (left, right) = x.split_at(self.width);
-            for ((left, right), out) in left.chunks(S::LANES).zip(right.chunks(S::LANES)).zip(out.chunks_mut(S::LANES))
-            {
-                let gate = gelu(s, load_some(s, right));
-                store_some(s, s.mul(load_some(s, left), gate), out);
-            }
+            map!(s, left, right => out, |left, right| s.mul(left, gelu(s, right)));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Scaled dot-product attention with an online softmax over blocks of keys (FlashAttention,
 //! <https://arxiv.org/abs/2205.14135>): neither the scores nor a row of them ever exists as a whole.
 
-use crate::gemm::{Addend, Lines, Scratch, Tile, TileColumns, pack_panel, with_scratch};
+use crate::gemm::{Addend, Scratch, Tile, TileColumns, pack_panel, with_scratch};
 use crate::math::exp2_of_negative;
+use crate::memory::Floats;
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
 use crate::simd::{Kernel, Simd, load_some, store_some};
 use crate::{Level, Weight};
@@ -58,10 +59,10 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, out: &
 /// Keys and values of all heads as panels for the matrix product.
 struct PackedHeads {
     /// `[batch * heads][key panel][width][columns]`.
-    keys: Lines,
+    keys: Floats,
     keys_per_head: usize,
     /// `[batch * heads][width panel][keys][columns]`.
-    values: Lines,
+    values: Floats,
     values_per_head: usize,
 }
 
@@ -72,23 +73,22 @@ impl PackedHeads {
         let keys_per_head = keys.next_multiple_of(columns) * width;
         let values_per_head = width.next_multiple_of(columns) * keys;
         let mut packed = Self {
-            keys: Lines::zeros(batch * heads * keys_per_head),
+            keys: Floats::take(batch * heads * keys_per_head),
             keys_per_head,
-            values: Lines::zeros(batch * heads * values_per_head),
+            values: Floats::take(batch * heads * values_per_head),
             values_per_head,
         };
-        let len = batch * heads * keys_per_head;
-        for_each_chunk(&mut packed.keys.at_least(len)[..len], keys_per_head, |head, out| {
+        for_each_chunk(&mut packed.keys, keys_per_head, |head, out| {
             let rows = &k[head / heads * keys * heads * width + head % heads * width..];
             level.run(PackKeys { rows, shape, out });
         });
-        let len = batch * heads * values_per_head;
-        for_each_chunk(&mut packed.values.at_least(len)[..len], values_per_head, |head, out| {
+        for_each_chunk(&mut packed.values, values_per_head, |head, out| {
             let rows = &v[head / heads * keys * heads * width + head % heads * width..];
             for (panel, out) in out.chunks_exact_mut(keys * columns).enumerate() {
                 let (from, count) = (panel * columns, columns.min(width - panel * columns));
                 for (row, out) in rows.chunks(heads * width).zip(out.chunks_exact_mut(columns)) {
                     out[..count].copy_from_slice(&row[from..from + count]);
+                    out[count..].fill(0.0);
                 }
             }
         });
@@ -187,7 +187,7 @@ impl Task<'_> {
     unsafe fn multiply_keys<S: Simd>(&self, s: S, start: usize, count: usize, q: &[*const f32], state: &mut State<'_>) {
         let width = self.shape.width;
         let panel = width * S::TILE_COLUMNS;
-        let head = &self.packed.keys.as_slice()[self.head * self.packed.keys_per_head..][..self.packed.keys_per_head];
+        let head = &self.packed.keys[self.head * self.packed.keys_per_head..][..self.packed.keys_per_head];
         let panels = &head[start / S::TILE_COLUMNS * panel..][..count.div_ceil(S::TILE_COLUMNS) * panel];
         for (i, weights) in panels.chunks_exact(panel).enumerate() {
             for row in (0..self.rows).step_by(S::TILE_ROWS) {
@@ -198,6 +198,7 @@ impl Task<'_> {
                     channels: width,
                     k: [0, width],
                     weights: weights.as_ptr(),
+                    pairs: false,
                     added: [Addend::NONE; 2],
                     out: state.scores[row * SCORE_ROW + i * S::TILE_COLUMNS..].as_mut_ptr(),
                     out_row: SCORE_ROW,
@@ -252,7 +253,7 @@ impl Task<'_> {
     ) {
         let width = state.sums.len() / QUERIES;
         let head = self.head * self.packed.values_per_head;
-        let head = &self.packed.values.as_slice()[head..][..self.packed.values_per_head];
+        let head = &self.packed.values[head..][..self.packed.values_per_head];
         for (i, panel) in head.chunks_exact(self.shape.keys * S::TILE_COLUMNS).enumerate() {
             let weights = panel[start * S::TILE_COLUMNS..][..count * S::TILE_COLUMNS].as_ptr();
             for row in (0..self.rows).step_by(S::TILE_ROWS) {
@@ -265,6 +266,7 @@ impl Task<'_> {
                     channels: KEYS,
                     k: [0, count],
                     weights,
+                    pairs: false,
                     added: [before, Addend::NONE],
                     out,
                     out_row: width,

@@ -1,9 +1,10 @@
 //! Channels-last convolution as a matrix product whose rows are patches of the picture, read in place.
 
-use crate::gemm::{Epilogue, Packed, Panels, Product, Rows};
+use crate::gemm::{Epilogue, Product, Rows, to_pairs};
 use crate::linear::linear;
+use crate::weight::Operand;
 use crate::winograd;
-use crate::{Activation, Level, PackedLinear, Weight};
+use crate::{Activation, Matrix};
 
 /// The geometry of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,68 +57,34 @@ impl Conv2dShape {
 }
 
 /// `out[b, oh, ow, o] = act(sum(x[b, ., ., c] * weight[o, kh, kw, c]) + bias[o] + residual[b, oh, ow, o])`.
-pub fn conv2d(
+pub fn conv2d<'a>(
     x: &[f32],
     shape: &Conv2dShape,
-    weight: Weight<'_>,
+    weight: impl Into<Matrix<'a>>,
     bias: Option<&[f32]>,
     residual: Option<&[f32]>,
     activation: Activation,
     out: &mut [f32],
 ) {
-    let (n, k) = (shape.out_channels, shape.patch());
-    assert_eq!((weight.len(), out.len()), (n * k, shape.pixels() * n));
+    let (m, n, k) = (shape.pixels(), shape.out_channels, shape.patch());
+    assert_eq!(out.len(), m * n);
     if shape.is_pointwise() {
-        return linear(x, [shape.pixels(), n, k], weight, bias, residual, activation, out);
+        return linear(x, [m, n, k], weight, bias, residual, activation, out);
     }
+    let (level, operand) = weight.into().open(n, k);
     let rows = Patches::new(x, shape);
     let epilogue = Epilogue { bias, residual, activation };
-    convolve(Level::current(), &rows, Panels::Rows(weight), epilogue, out);
-}
-
-/// The way that suits the shape.
-fn convolve(level: Level, rows: &Patches<'_>, panels: Panels<'_>, epilogue: Epilogue<'_>, out: &mut [f32]) {
-    if winograd::pays(rows) {
-        winograd::convolve(level, rows, panels, epilogue, out);
-    } else {
-        Product { level, m: rows.shape.pixels(), n: rows.shape.out_channels, rows, panels, epilogue }.run(out);
-    }
-}
-
-/// A convolution's weight `[out, kh, kw, in]` in the order in which the kernel reads it, for layers that run more than
-/// once.
-///
-/// It belongs to the instruction set that was current when it was made, and keeps the type of the weight.
-pub struct PackedConv {
-    weight: PackedLinear,
-    kernel: [usize; 2],
-}
-
-impl PackedConv {
-    /// Packs `weight[out_channels, kernel height, kernel width, in_channels]`.
-    pub fn new(weight: Weight<'_>, out_channels: usize, kernel: [usize; 2], in_channels: usize) -> Self {
-        Self { weight: PackedLinear::new(weight, [out_channels, kernel[0] * kernel[1] * in_channels]), kernel }
-    }
-
-    /// What [`conv2d`] computes with the weight that this was made of, bit for bit.
-    pub fn run(
-        &self,
-        x: &[f32],
-        shape: &Conv2dShape,
-        bias: Option<&[f32]>,
-        residual: Option<&[f32]>,
-        activation: Activation,
-        out: &mut [f32],
-    ) {
-        let Packed { level, n, k, .. } = self.weight.0;
-        assert_eq!((shape.kernel, shape.out_channels, shape.patch()), (self.kernel, n, k));
-        if shape.is_pointwise() {
-            return self.weight.run(x, shape.pixels(), bias, residual, activation, out);
+    match operand {
+        Operand::Floats(panels) if winograd::pays(&rows) => winograd::convolve(level, &rows, panels, epilogue, out),
+        Operand::Floats(panels) => {
+            Product { level, m, n, rows: &rows, panels, pairs: false, epilogue }.run(out);
         }
-        let rows = Patches::new(x, shape);
-        let epilogue = Epilogue { bias, residual, activation };
-        assert_eq!(out.len(), shape.pixels() * n);
-        convolve(level, &rows, self.weight.0.panels(), epilogue, out);
+        Operand::Pairs(panels) => {
+            assert!(shape.in_channels.is_multiple_of(2), "pairs lie within a pixel");
+            let (x, shape) = (to_pairs(x), Conv2dShape { in_channels: shape.in_channels / 2, ..*shape });
+            Product { level, m, n, rows: &Patches::new(&x, &shape), panels, pairs: true, epilogue }.run(out);
+        }
+        Operand::Quants(_) => panic!("convolutions have no 8-bit kernels"),
     }
 }
 
@@ -125,22 +92,20 @@ impl PackedConv {
 pub(crate) struct Patches<'a> {
     x: &'a [f32],
     pub(crate) shape: &'a Conv2dShape,
-    /// For every stretched row and column the one that is stored.
-    source: [Vec<usize>; 2],
     whole_rows: bool,
 }
 
 impl<'a> Patches<'a> {
     fn new(x: &'a [f32], shape: &'a Conv2dShape) -> Self {
         assert_eq!(x.len(), shape.batch * shape.input[0] * shape.input[1] * shape.in_channels);
-        let source = [0, 1].map(|i| nearest(shape.input[i], shape.stretched[i]));
-        Self { x, shape, source, whole_rows: shape.has_whole_rows() }
+        Self { x, shape, whole_rows: shape.has_whole_rows() }
     }
 
     /// The stored row or column under position `kernel` of the window of output `out`; `None` in the padding.
     fn stored(&self, axis: usize, out: usize, kernel: usize) -> Option<usize> {
         let at = (out * self.shape.stride + kernel).checked_sub(self.shape.padding_before[axis])?;
-        self.source[axis].get(at).copied()
+        let (from, to) = (self.shape.input[axis], self.shape.stretched[axis]);
+        (at < to).then(|| if from == to { at } else { nearest(from, to, at) })
     }
 
     /// The channels under kernel position `kernel` of the window of output `at`; `None` in the padding.
@@ -171,8 +136,8 @@ impl Rows for Patches<'_> {
     }
 }
 
-/// For every stretched coordinate the source coordinate, as PyTorch's `nearest` rounds it.
-fn nearest(from: usize, to: usize) -> Vec<usize> {
+/// The source of a stretched coordinate, as PyTorch's `nearest` rounds it.
+fn nearest(from: usize, to: usize, at: usize) -> usize {
     let scale = from as f32 / to as f32;
-    (0..to).map(|i| ((i as f32 * scale) as usize).min(from.saturating_sub(1))).collect()
+    ((at as f32 * scale) as usize).min(from - 1)
 }

@@ -1,8 +1,11 @@
-//! Arithmetic between two arrays of which the second may repeat along some axes.
+//! Elementwise arithmetic: on one array, and between two of which the second may repeat along some axes.
 
 use crate::Level;
 use crate::parallel::for_each_chunk;
-use crate::simd::{Kernel, Simd, load_some, store_some};
+use crate::simd::{Kernel, Simd, load_some, map, store_some};
+
+/// Elements that one task takes: 64 KiB.
+const CHUNK: usize = 16 * 1024;
 
 /// An operation on two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub fn binary(op: Binary, x: &[f32], shape: &[usize], y: &[f32], y_shape: &[usiz
     }
     let repeats = Repeats::new(shape, y_shape);
     let level = Level::current();
-    let rows = (16 * 1024 / repeats.row).max(1);
+    let rows = (CHUNK / repeats.row).max(1);
     for_each_chunk(out, rows * repeats.row, |i, out| {
         let x = &x[i * rows * repeats.row..][..out.len()];
         for (j, (out, x)) in out.chunks_mut(repeats.row).zip(x.chunks(repeats.row)).enumerate() {
@@ -98,23 +101,113 @@ impl Kernel for Row<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        let Self { op, x, y, out } = self;
         /// One loop for each operation.
         macro_rules! each {
             ($op:ident) => {
-                for (i, (x, out)) in self.x.chunks(S::LANES).zip(self.out.chunks_mut(S::LANES)).enumerate() {
-                    let y = match self.y {
-                        Operand::One(y) => s.splat(y),
-                        Operand::Row(y) => load_some(s, &y[i * S::LANES..][..x.len()]),
-                    };
-                    store_some(s, s.$op(load_some(s, x), y), out);
+                match y {
+                    Operand::One(y) => {
+                        let y = s.splat(y);
+                        map!(s, x => out, |x| s.$op(x, y))
+                    }
+                    Operand::Row(y) => map!(s, x, y => out, |x, y| s.$op(x, y)),
                 }
             };
         }
-        match self.op {
+        match op {
             Binary::Add => each!(add),
             Binary::Sub => each!(sub),
             Binary::Mul => each!(mul),
             Binary::Div => each!(div),
+        }
+    }
+}
+
+/// `out = x * scale + offset`.
+pub fn affine(x: &[f32], scale: f32, offset: f32, out: &mut [f32]) {
+    unary(Unary::Affine { scale, offset }, x, out);
+}
+
+/// Every element limited to `low..=high`; a NaN stays.
+pub fn clamp(x: &[f32], low: f32, high: f32, out: &mut [f32]) {
+    unary(Unary::Clamp { low, high }, x, out);
+}
+
+/// `e^x` of every element.
+pub fn exp(x: &[f32], out: &mut [f32]) {
+    unary(Unary::Exp, x, out);
+}
+
+/// `out += factor * x`.
+pub fn add_scaled(out: &mut [f32], factor: f32, x: &[f32]) {
+    assert_eq!(x.len(), out.len());
+    let level = Level::current();
+    for_each_chunk(out, CHUNK, |i, sum| {
+        let x = &x[i * CHUNK..][..sum.len()];
+        level.run(AddScaled { factor, x, sum });
+    });
+}
+
+/// An operation on one number.
+#[derive(Clone, Copy)]
+enum Unary {
+    Affine { scale: f32, offset: f32 },
+    Clamp { low: f32, high: f32 },
+    Exp,
+}
+
+fn unary(op: Unary, x: &[f32], out: &mut [f32]) {
+    assert_eq!(x.len(), out.len());
+    let level = Level::current();
+    for_each_chunk(out, CHUNK, |i, out| {
+        let x = &x[i * CHUNK..][..out.len()];
+        level.run(Map { op, x, out });
+    });
+}
+
+struct Map<'a> {
+    op: Unary,
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Map<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { op, x, out } = self;
+        match op {
+            // Two roundings: a sampler's steps are defined by them.
+            Unary::Affine { scale, offset } => {
+                let (scale, offset) = (s.splat(scale), s.splat(offset));
+                map!(s, x => out, |x| s.add(s.mul(x, scale), offset));
+            }
+            Unary::Clamp { low, high } => {
+                let (low, high) = (s.splat(low), s.splat(high));
+                map!(s, x => out, |x| s.min(high, s.max(low, x)));
+            }
+            Unary::Exp => map!(s, x => out, |x| crate::math::exp(s, x)),
+        }
+    }
+}
+
+struct AddScaled<'a> {
+    factor: f32,
+    x: &'a [f32],
+    sum: &'a mut [f32],
+}
+
+impl Kernel for AddScaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { factor, x, sum } = self;
+        let factor = s.splat(factor);
+        for (sum, x) in sum.chunks_mut(S::LANES).zip(x.chunks(S::LANES)) {
+            let y = s.add(load_some(s, sum), s.mul(load_some(s, x), factor));
+            store_some(s, y, sum);
         }
     }
 }

@@ -13,9 +13,12 @@ pub enum Level {
     /// x86-64 with AVX2, FMA and F16C: vectors of 8.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// x86-64 with AVX-512F: vectors of 16.
+    /// x86-64 with AVX-512F and BW: vectors of 16.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// The same with the dot products of AVX512-BF16 and VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Dot,
     /// 64-bit Arm: vectors of 4.
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -38,7 +41,10 @@ impl Level {
             let avx2 =
                 is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
             levels.extend(avx2.then_some(Self::Avx2));
-            levels.extend((avx2 && is_x86_feature_detected!("avx512f")).then_some(Self::Avx512));
+            let avx512 = avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+            levels.extend(avx512.then_some(Self::Avx512));
+            let dot = avx512 && is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni");
+            levels.extend(dot.then_some(Self::Avx512Dot));
         }
         #[cfg(target_arch = "aarch64")]
         levels.push(Self::Neon);
@@ -55,7 +61,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => false,
+            Self::Avx512 | Self::Avx512Dot => false,
             #[cfg(target_arch = "aarch64")]
             Self::Neon => false,
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -68,6 +74,15 @@ impl Level {
         static BEST: OnceLock<Level> = OnceLock::new();
         let best = || Self::available().into_iter().rfind(|level| level.is_proven()).unwrap_or(Self::Plain);
         FORCED.get().unwrap_or_else(|| *BEST.get_or_init(best))
+    }
+
+    /// Whether products of bfloat16 are faster at this level than those of `f32`.
+    pub fn prefers_bf16(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Dot => true,
+            _ => false,
+        }
     }
 
     /// Runs `f` with this level for the kernels that it calls from this thread; a level the machine lacks is ignored.
@@ -97,6 +112,9 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => unsafe { crate::simd::run_avx512(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Dot => unsafe { crate::simd::run_avx512_dot(kernel) },
             #[cfg(target_arch = "aarch64")]
             Self::Neon => kernel.run(crate::simd::Neon),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

@@ -1,4 +1,4 @@
-//! CPU kernels for diffusion models on plain slices: channels-last, `f32` activations, weights in `f32`, `f16` or `bf16`.
+//! CPU kernels for diffusion models on plain slices: channels-last, `f32` activations, weights in `f32`, `f16`, `bf16`, `Q8_0`.
 //!
 //! This crate knows slices and shapes. It knows no tensor type, no model and no file.
 //! Callers check shapes and lengths before they come here; the kernels assert them.
@@ -11,17 +11,20 @@ pub mod attention;
 pub mod conv2d;
 pub mod elementwise;
 mod gemm;
+pub mod layout;
 mod level;
 pub mod linear;
 mod math;
+pub mod memory;
 pub mod norm;
 pub mod parallel;
+mod q8;
 mod simd;
 mod weight;
 mod winograd;
 
 pub use activation::Activation;
-pub use conv2d::PackedConv;
 pub use level::Level;
-pub use linear::PackedLinear;
-pub use weight::Weight;
+pub use memory::Floats;
+pub use q8::BlockQ8_0;
+pub use weight::{Matrix, PackedWeight, Weight};

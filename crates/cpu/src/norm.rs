@@ -1,9 +1,12 @@
 //! Group norm and layer norm: `f32` sums over short blocks around a pivot, merged in `f64`.
 
+use crate::activation::for_activation;
 use crate::gemm::with_scratch;
+use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
-use crate::simd::{Kernel, Simd, load_some, store_some};
+use crate::simd::{Kernel, Simd, map};
 use crate::{Activation, Level};
+use std::cell::Cell;
 
 /// Elements that one task takes: 64 KiB.
 const CHUNK: usize = 16 * 1024;
@@ -34,21 +37,19 @@ impl Kernel for LayerNorm<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for (x, out) in self.x.chunks_exact(self.width).zip(self.out.chunks_exact_mut(self.width)) {
-            let mean = sum_of(s, x, 0.0, false) / self.width as f64;
-            let variance = sum_of(s, x, mean as f32, true) / self.width as f64;
-            let inverse = (1.0 / (variance + f64::from(self.eps)).sqrt()) as f32;
+        let Self { width, eps, weight, bias, .. } = self;
+        for (x, out) in self.x.chunks_exact(width).zip(self.out.chunks_exact_mut(width)) {
+            let mean = sum_of(s, x, 0.0, false) / width as f64;
+            let variance = sum_of(s, x, mean as f32, true) / width as f64;
+            let inverse = (1.0 / (variance + f64::from(eps)).sqrt()) as f32;
             let (mean, inverse) = (s.splat(mean as f32), s.splat(inverse));
-            for (i, (x, out)) in x.chunks(S::LANES).zip(out.chunks_mut(S::LANES)).enumerate() {
-                let mut y = s.mul(s.sub(load_some(s, x), mean), inverse);
-                let at = i * S::LANES;
-                if let Some(weight) = self.weight {
-                    y = s.mul(y, load_some(s, &weight[at..at + x.len()]));
-                }
-                if let Some(bias) = self.bias {
-                    y = s.add(y, load_some(s, &bias[at..at + x.len()]));
-                }
-                store_some(s, y, out);
+            match (weight, bias) {
+                (Some(w), Some(b)) => map!(s, x, w, b => out, |x, w, b| {
+                    s.add(s.mul(s.mul(s.sub(x, mean), inverse), w), b)
+                }),
+                (Some(w), None) => map!(s, x, w => out, |x, w| s.mul(s.mul(s.sub(x, mean), inverse), w)),
+                (None, Some(b)) => map!(s, x, b => out, |x, b| s.add(s.mul(s.sub(x, mean), inverse), b)),
+                (None, None) => map!(s, x => out, |x| s.mul(s.sub(x, mean), inverse)),
             }
         }
     }
@@ -99,12 +100,15 @@ pub fn group_norm(
         return;
     }
     let level = Level::current();
-    let moments = group_moments(level, x, [batch, pixels, channels], groups);
-    let (mut mean, mut scale) = (vec![0.0; batch * channels], vec![0.0; batch * channels]);
-    for (i, (mean, scale)) in mean.iter_mut().zip(&mut scale).enumerate() {
-        let (b, c) = (i / channels, i % channels);
-        (*mean, *scale) = moments[b * groups + c / (channels / groups)].finish(eps);
-        *scale *= weight[c];
+    let (mut mean, mut scale) = (Floats::take(batch * channels), Floats::take(batch * channels));
+    let width = channels / groups;
+    group_moments(level, x, [batch, pixels, channels], groups, |group, moments| {
+        let (group_mean, inverse) = moments.finish(eps);
+        mean[group * width..][..width].fill(group_mean);
+        scale[group * width..][..width].fill(inverse);
+    });
+    for scale in scale.chunks_exact_mut(channels) {
+        scale.iter_mut().zip(weight).for_each(|(scale, weight)| *scale *= weight);
     }
     // Tasks never cross a picture: the scale belongs to one.
     let block = (CHUNK / channels).clamp(1, pixels);
@@ -136,47 +140,59 @@ impl Kernel for Affine<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let channels = self.scale.len();
-        for (x, out) in self.x.chunks_exact(channels).zip(self.out.chunks_exact_mut(channels)) {
-            for at in (0..channels).step_by(S::LANES) {
-                let to = (at + S::LANES).min(channels);
-                let distance = s.sub(load_some(s, &x[at..to]), load_some(s, &self.mean[at..to]));
-                let (scale, bias) = (load_some(s, &self.scale[at..to]), load_some(s, &self.bias[at..to]));
-                store_some(s, s.mul_add(distance, scale, bias), &mut out[at..to]);
+        let Self { mean, scale, bias, .. } = self;
+        let channels = scale.len();
+        for_activation!(self.activation, |act| {
+            for (x, out) in self.x.chunks_exact(channels).zip(self.out.chunks_exact_mut(channels)) {
+                map!(s, x, mean, scale, bias => out, |x, mean, scale, bias| {
+                    act.of(s, s.mul_add(s.sub(x, mean), scale, bias))
+                });
             }
-            self.activation.map(s, out);
-        }
+        });
     }
 }
 
-/// The moments of `[batch, groups]`, merged from blocks of pixels whose size depends on the channels alone.
-fn group_moments(level: Level, x: &[f32], [batch, pixels, channels]: [usize; 3], groups: usize) -> Vec<Moments> {
-    let block = (CHUNK / channels).clamp(1, 256);
+/// Tells `found` the moments of every group of every picture, merged from blocks of pixels whose size depends on the
+/// channels alone.
+fn group_moments(
+    level: Level,
+    x: &[f32],
+    [batch, pixels, channels]: [usize; 3],
+    groups: usize,
+    mut found: impl FnMut(usize, Moments),
+) {
+    thread_local! {
+        static PARTIAL: Cell<Vec<Moments>> = const { Cell::new(Vec::new()) };
+    }
+    let block = (CHUNK / channels).clamp(1, LARGEST_BLOCK);
     let blocks = pixels.div_ceil(block);
-    let mut partial = vec![Moments::default(); batch * blocks * groups];
+    let mut partial = PARTIAL.take();
+    partial.clear();
+    partial.resize(batch * blocks * groups, Moments::default());
     for_each_chunk(&mut partial, groups, |i, moments| {
         let first = i % blocks * block;
         let at = (i / blocks * pixels + first) * channels;
         let x = &x[at..][..block.min(pixels - first) * channels];
-        with_scratch(|scratch| level.run(BlockMoments { x, channels, moments, sums: &mut scratch.sums }));
+        with_scratch(|scratch| level.run(BlockMoments { x, channels, moments, sums: &mut scratch.buffer }));
     });
-    let merge = |i: usize| {
-        let (b, group) = (i / groups, i % groups);
-        let parts = (0..blocks).map(|block| partial[(b * blocks + block) * groups + group]);
-        parts.fold(Moments::default(), Moments::merge)
-    };
-    (0..batch * groups).map(merge).collect()
+    for i in 0..batch * groups {
+        let parts = (0..blocks).map(|block| partial[(i / groups * blocks + block) * groups + i % groups]);
+        found(i, parts.fold(Moments::default(), Moments::merge));
+    }
+    PARTIAL.set(partial);
 }
 
-/// Pixels whose sums are taken in `f32` before they join those in `f64`.
-const RUN: usize = 8;
+/// Pixels whose sums are taken in `f32`, at most.
+const LARGEST_BLOCK: usize = 256;
+/// Pixels whose sums stay in registers. Runs are summed before they join the others: short chains round less.
+const RUN: usize = 16;
 
 struct BlockMoments<'a> {
     x: &'a [f32],
     channels: usize,
     moments: &'a mut [Moments],
-    /// Per channel the sum and the sum of squares.
-    sums: &'a mut Vec<[f64; 2]>,
+    /// Per channel the sum, then per channel the sum of squares.
+    sums: &'a mut Lines,
 }
 
 impl Kernel for BlockMoments<'_> {
@@ -187,37 +203,57 @@ impl Kernel for BlockMoments<'_> {
     fn run<S: Simd>(self, s: S) {
         let channels = self.channels;
         let pivots = &self.x[..channels];
-        self.sums.clear();
-        self.sums.resize(channels, [0.0; 2]);
+        let (sums, squares) = self.sums.at_least(2 * channels)[..2 * channels].split_at_mut(channels);
+        sums.fill(0.0);
+        squares.fill(0.0);
         for pixels in self.x.chunks(RUN * channels) {
-            for first in (0..channels).step_by(S::LANES) {
-                let lanes = S::LANES.min(channels - first);
-                let pivot = load_some(s, &pivots[first..first + lanes]);
-                let (mut sum, mut square) = (s.splat(0.0), s.splat(0.0));
-                for pixel in pixels.chunks_exact(channels) {
-                    let d = s.sub(load_some(s, &pixel[first..first + lanes]), pivot);
-                    sum = s.add(sum, d);
-                    square = s.mul_add(d, d, square);
-                }
-                let (mut sum_lanes, mut square_lanes) = ([0.0; 16], [0.0; 16]);
-                store_some(s, sum, &mut sum_lanes[..S::LANES]);
-                store_some(s, square, &mut square_lanes[..S::LANES]);
-                let lanes = sum_lanes.into_iter().zip(square_lanes);
-                for ([total, squares], (sum, square)) in self.sums[first..].iter_mut().zip(lanes).take(S::LANES) {
-                    *total += f64::from(sum);
-                    *squares += f64::from(square);
-                }
-            }
+            add_run(s, pixels, pivots, sums, squares);
         }
         let count = (self.x.len() / channels) as f64;
         let width = channels / self.moments.len();
+        let per_pixel = 1.0 / count;
         for (group, moments) in self.moments.iter_mut().enumerate() {
-            for (pivot, [sum, square]) in pivots.iter().zip(&*self.sums).skip(group * width).take(width) {
-                let mean = f64::from(*pivot) + sum / count;
-                let deviation = (square - sum * sum / count).max(0.0);
-                *moments = moments.merge(Moments { count, mean, deviation });
-            }
+            let range = group * width..(group + 1) * width;
+            let mean_of = |c: usize| f64::from(pivots[c]) + f64::from(sums[c]) * per_pixel;
+            let mean = range.clone().map(mean_of).sum::<f64>() / width as f64;
+            let deviation = range.map(|c| {
+                let (sum, square) = (f64::from(sums[c]), f64::from(squares[c]));
+                (square - sum * sum * per_pixel).max(0.0) + count * (mean_of(c) - mean).powi(2)
+            });
+            *moments = Moments { count: count * width as f64, mean, deviation: deviation.sum() };
         }
+    }
+}
+
+/// `sums += x - pivot` and `squares += (x - pivot)^2` per channel for a few pixels, whose sums stay in registers.
+#[inline(always)]
+fn add_run<S: Simd>(s: S, pixels: &[f32], pivots: &[f32], sums: &mut [f32], squares: &mut [f32]) {
+    let channels = pivots.len();
+    assert!(sums.len() == channels && squares.len() == channels);
+    let whole = channels / S::LANES * S::LANES;
+    for at in (0..whole).step_by(S::LANES) {
+        // SAFETY: there are `channels` of everything, and a vector at `at` is below.
+        unsafe {
+            let pivot = s.load(pivots.as_ptr().add(at));
+            let (mut sum, mut square) = (s.splat(0.0), s.splat(0.0));
+            for pixel in pixels.chunks_exact(channels) {
+                let d = s.sub(s.load(pixel.as_ptr().add(at)), pivot);
+                sum = s.add(sum, d);
+                square = s.mul_add(d, d, square);
+            }
+            s.store(sums.as_mut_ptr().add(at), s.add(s.load(sums.as_ptr().add(at)), sum));
+            s.store(squares.as_mut_ptr().add(at), s.add(s.load(squares.as_ptr().add(at)), square));
+        }
+    }
+    for c in whole..channels {
+        let (mut sum, mut square) = (0.0, 0.0);
+        for pixel in pixels.chunks_exact(channels) {
+            let d = pixel[c] - pivots[c];
+            sum += d;
+            square += d * d;
+        }
+        sums[c] += sum;
+        squares[c] += square;
     }
 }
 

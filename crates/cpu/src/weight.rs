@@ -1,8 +1,12 @@
-//! A weight matrix as it lies in memory, in any of the float types that checkpoints use.
+//! Weight matrices: as they lie in a file, in any of the float types that checkpoints use, or packed for the kernels.
 
+use crate::Level;
+pub use crate::gemm::PackedWeight;
+use crate::gemm::Panels;
+use crate::q8::{BLOCK, BlockQ8_0};
 use half::{bf16, f16};
 
-/// A borrowed row-major weight matrix `[out, in]`. 16-bit types are widened piece by piece inside the kernels.
+/// A borrowed row-major weight matrix `[out, in]`. Smaller types are widened piece by piece inside the kernels.
 #[derive(Clone, Copy, Debug)]
 pub enum Weight<'a> {
     /// 32-bit floats.
@@ -11,6 +15,8 @@ pub enum Weight<'a> {
     F16(&'a [f16]),
     /// bfloat16.
     Bf16(&'a [bf16]),
+    /// Blocks of 32 along a row.
+    Q8_0(&'a [BlockQ8_0]),
 }
 
 impl Weight<'_> {
@@ -20,6 +26,7 @@ impl Weight<'_> {
             Self::F32(w) => w.len(),
             Self::F16(w) => w.len(),
             Self::Bf16(w) => w.len(),
+            Self::Q8_0(w) => w.len() * BLOCK,
         }
     }
 
@@ -27,4 +34,51 @@ impl Weight<'_> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// The right-hand side of a product: a matrix `[out, in]` that is packed piece by piece while multiplying, or once before.
+#[derive(Clone, Copy)]
+pub enum Matrix<'a> {
+    /// Row-major, of any type.
+    Rows(Weight<'a>),
+    /// Packed; the kernel then uses the level that it was packed for.
+    Packed(&'a PackedWeight),
+}
+
+impl<'a> From<Weight<'a>> for Matrix<'a> {
+    fn from(weight: Weight<'a>) -> Self {
+        Self::Rows(weight)
+    }
+}
+
+impl<'a> From<&'a PackedWeight> for Matrix<'a> {
+    fn from(weight: &'a PackedWeight) -> Self {
+        Self::Packed(weight)
+    }
+}
+
+impl<'a> Matrix<'a> {
+    /// Asserts that this is a matrix `[n, k]`; says at which level to multiply, and with what.
+    pub(crate) fn open(self, n: usize, k: usize) -> (Level, Operand<'a>) {
+        match self {
+            Self::Rows(weight) => {
+                assert_eq!(weight.len(), n * k);
+                (Level::current(), Operand::Floats(Panels::Rows(weight)))
+            }
+            Self::Packed(packed) => {
+                assert_eq!((packed.n, packed.k), (n, k));
+                (packed.level, packed.operand())
+            }
+        }
+    }
+}
+
+/// The right-hand side as the kernels see it.
+pub(crate) enum Operand<'a> {
+    /// Multiplied with floats.
+    Floats(Panels<'a>),
+    /// Pairs of bfloat16 along `k`, each as one float: `k` is half as long.
+    Pairs(Panels<'a>),
+    /// Blocks of eight bits.
+    Quants(&'a crate::q8::Panels),
 }

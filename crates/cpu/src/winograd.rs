@@ -9,10 +9,10 @@
 
 use crate::Level;
 use crate::conv2d::Patches;
-use crate::gemm::{Addend, Epilogue, Lines, Panels, Scratch, Tile, TileColumns, with_scratch};
+use crate::gemm::{Addend, Epilogue, Panels, Scratch, Tile, TileColumns, with_scratch};
+use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_task};
 use crate::simd::{Kernel, Simd, load_some, store_some};
-use std::cell::Cell;
 
 /// Tiles of one task: a multiple of every level's tile rows.
 const TILES: usize = 48;
@@ -43,24 +43,20 @@ pub(crate) fn convolve(
     epilogue: Epilogue<'_>,
     out: &mut [f32],
 ) {
-    thread_local! {
-        static TRANSFORMED: Cell<Lines> = Cell::default();
-    }
     let (c, n) = (patches.shape.in_channels, patches.shape.out_channels);
     let width = level.run(TileColumns);
     let group = (WEIGHTS / (16 * c) / width * width).clamp(width, n.next_multiple_of(width));
-    let zeros = vec![0.0; c];
-    let mut transformed = TRANSFORMED.take();
+    let zeros = Floats::zeros(c);
+    let mut transformed = Floats::take(group.div_ceil(width) * width * 16 * c);
     let out = Shared::new(out);
     for first in (0..n).step_by(group) {
         let columns = group.min(n - first);
         let len = columns.div_ceil(width) * width * 16 * c;
-        let weights = &mut transformed.at_least(len)[..len];
+        let weights = &mut transformed[..len];
         transform_weights(level, panels, [n, c], first / width, weights);
         let call = Call { patches, zeros: &zeros, weights, first, columns, epilogue, out };
         call.run(level);
     }
-    TRANSFORMED.set(transformed);
 }
 
 /// `G g G^T` for the panels from `first` on: `weights[panel][16][c][width]`.
@@ -289,6 +285,7 @@ impl Task<'_> {
                         channels: end - start,
                         k: [0, end - start],
                         weights: weights.as_ptr(),
+                        pairs: false,
                         added: [before, Addend::NONE],
                         out,
                         out_row: width,

@@ -33,6 +33,20 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The GPU is gone: unplugged, reset by a watchdog, or taken away by the browser. What was on it is lost.
+    #[error("the GPU was lost: {reason}")]
+    DeviceLost {
+        /// What the driver or the browser said.
+        reason: String,
+    },
+    /// The device has no room for what an op or a weight needs.
+    #[error("out of device memory: {bytes} bytes asked for, {in_use} in use; a smaller size or f16 weights need less")]
+    OutOfMemory {
+        /// What was asked for.
+        bytes: u64,
+        /// What was in use then, or the most that one buffer may have.
+        in_use: u64,
+    },
     /// A tensor that the model needs is not in the file.
     #[error("{file}: tensor {name} is missing (expected shape {expected:?})")]
     MissingTensor {

@@ -1,4 +1,4 @@
-//! `easel-compose SOCKET PLUG OUT`: one component out of two, the imports of `SOCKET` satisfied by the exports of `PLUG`.
+//! `easel-compose SOCKET PLUG OUT`: one component out of two, what `SOCKET` imports satisfied by what `PLUG` exports.
 
 use anyhow::{Context, Result, bail};
 use wac_graph::types::Package;

@@ -1,9 +1,10 @@
-//! A component that stands in for an Easel host by calling one over HTTP. `EASEL_URL` in its environment says where it is.
+//! A component that stands in for an Easel host by calling one over HTTP. `EASEL_URL` in its environment says where it
+//! is.
 
 mod client;
 
 use client::{Answer, call, open};
-use easel_contract::service::{Health, Progress};
+use easel_contract::service::{Device, Health, Image, Page, Progress, Run, Task};
 use easel_contract::studio::Call;
 use easel_contract::wit::Convert;
 use exports::exports::easel::image::studio::{self as wit, Guest};
@@ -32,15 +33,15 @@ exports::export!(Remote with_types_in exports);
 
 impl Guest for Remote {
     async fn submit(request: wit::ImageRequest, priority: wit::Priority) -> Result<wit::Task> {
-        call(Call::Submit { request: request.convert(), priority: priority.convert() }).await
+        call::<Task, _>(Call::Submit { request: request.convert(), priority: priority.convert() }).await
     }
 
     async fn get_task(id: String) -> Result<wit::Task> {
-        call(Call::Task { id }).await
+        call::<Task, _>(Call::Task { id }).await
     }
 
     async fn list_tasks(filter: wit::TaskFilter) -> Result<wit::TaskPage> {
-        call(Call::Tasks { filter: filter.convert() }).await
+        call::<Page<Task>, _>(Call::Tasks { filter: filter.convert() }).await
     }
 
     async fn watch(id: String, options: wit::WatchOptions) -> Result<StreamReader<wit::Progress>> {
@@ -51,31 +52,31 @@ impl Guest for Remote {
     }
 
     async fn cancel(id: String) -> Result<()> {
-        call(Call::Cancel { id }).await
+        call::<(), _>(Call::Cancel { id }).await
     }
 
     async fn delete_tasks(selection: wit::TaskSelection) -> Result<u64> {
-        call(Call::DeleteTasks { selection: selection.convert() }).await
+        call::<u64, _>(Call::DeleteTasks { selection: selection.convert() }).await
     }
 
     async fn start_run(request: wit::ImageRequest) -> Result<wit::Task> {
-        call(Call::Run { request: request.convert() }).await
+        call::<Task, _>(Call::Run { request: request.convert() }).await
     }
 
     async fn latest_run() -> Result<Option<wit::Run>> {
-        call(Call::LatestRun).await
+        call::<Option<Run>, _>(Call::LatestRun).await
     }
 
     async fn take_run() -> Result<wit::Image> {
-        call(Call::TakeRun).await
+        call::<Image, _>(Call::TakeRun).await
     }
 
     async fn list_images(filter: wit::ImageFilter) -> Result<wit::ImagePage> {
-        call(Call::Images { filter: filter.convert() }).await
+        call::<Page<Image>, _>(Call::Images { filter: filter.convert() }).await
     }
 
     async fn get_image(id: u64) -> Result<wit::Image> {
-        call(Call::Image { id }).await
+        call::<Image, _>(Call::Image { id }).await
     }
 
     async fn read_image(id: u64, start: u64, end: u64) -> Result<StreamReader<u8>> {
@@ -86,15 +87,15 @@ impl Guest for Remote {
     }
 
     async fn delete_image(id: u64) -> Result<()> {
-        call(Call::DeleteImage { id }).await
+        call::<(), _>(Call::DeleteImage { id }).await
     }
 
     async fn list_devices() -> Result<Vec<wit::Device>> {
-        call(Call::Devices).await
+        call::<Vec<Device>, _>(Call::Devices).await
     }
 
     async fn select_device(kind: Option<wit::DeviceKind>) -> Result<wit::Device> {
-        call(Call::SelectDevice { kind: kind.convert() }).await
+        call::<Device, _>(Call::SelectDevice { kind: kind.convert() }).await
     }
 
     async fn health() -> Vec<wit::Check> {
@@ -105,7 +106,7 @@ impl Guest for Remote {
     }
 
     async fn metrics() -> Result<String> {
-        call(Call::Metrics).await
+        call::<String, _>(Call::Metrics).await
     }
 }
 

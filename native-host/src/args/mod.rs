@@ -2,10 +2,12 @@
 
 mod bench;
 mod generate;
+mod serve;
 mod values;
 
 pub(crate) use bench::BenchArgs;
 pub(crate) use generate::{GenerateArgs, InitArgs, OutputArgs, PictureArgs};
+pub(crate) use serve::{LogFormat, ServeArgs};
 pub(crate) use values::{DeviceArg, DtypeArg, Format, ModelArgs, OnOff, Vae};
 
 use clap::{Args, Parser, Subcommand};
@@ -32,6 +34,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 cancelled.";
 pub(crate) enum Command {
     /// Make pictures from a prompt
     Generate(Box<GenerateArgs>),
+    /// Make pictures for clients, over HTTP
+    Serve(Box<ServeArgs>),
     /// List the models that have a short name
     Models(ModelsArgs),
     /// Download a model into the Hugging Face cache

@@ -15,7 +15,7 @@ pub(crate) struct ModelArgs {
     /// Where to compute
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Auto)]
     pub(crate) device: DeviceArg,
-    /// Keep weights in this type [default: as stored]
+    /// Keep weights in this type, and compute in it on a GPU [default: as stored, and f16 on GPUs that have it]
     #[arg(long, value_enum)]
     pub(crate) dtype: Option<DtypeArg>,
     /// Prefer the weight files of this variant, fp16 for example
@@ -30,6 +30,8 @@ pub(crate) struct ModelArgs {
 pub(crate) enum DeviceArg {
     Auto,
     Cpu,
+    /// Vulkan, Metal or DX12 through WebGPU; EASEL_GPU picks an adapter of `easel devices` by number or name
+    Gpu,
     Cuda,
     Metal,
 }
@@ -40,6 +42,7 @@ impl DeviceArg {
         match self {
             Self::Auto => "auto",
             Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
             Self::Cuda => "cuda",
             Self::Metal => "metal",
         }
@@ -51,6 +54,7 @@ impl From<DeviceArg> for DeviceKind {
         match device {
             DeviceArg::Auto => Self::Auto,
             DeviceArg::Cpu => Self::Cpu,
+            DeviceArg::Gpu => Self::Gpu,
             DeviceArg::Cuda => Self::Cuda,
             DeviceArg::Metal => Self::Metal,
         }
@@ -62,6 +66,9 @@ pub(crate) enum DtypeArg {
     F32,
     F16,
     Bf16,
+    /// Eight bits for the matrices, the rest as it is stored.
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 impl DtypeArg {
@@ -71,6 +78,7 @@ impl DtypeArg {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::Q8_0 => "q8_0",
         }
     }
 }
@@ -81,6 +89,7 @@ impl From<DtypeArg> for DType {
             DtypeArg::F32 => Self::F32,
             DtypeArg::F16 => Self::F16,
             DtypeArg::Bf16 => Self::Bf16,
+            DtypeArg::Q8_0 => Self::Q8_0,
         }
     }
 }

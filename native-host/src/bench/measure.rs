@@ -2,18 +2,19 @@
 
 use super::{Architecture, Kind, Measurement, median, peak_bytes};
 use crate::args::{BenchArgs, DtypeArg};
-use crate::model::{Engine, LoadOptions};
 use anyhow::{Result, ensure};
 use easel_host::embedded;
+use easel_host::model::{Engine, LoadOptions, open_device};
 use easel_host::names::Place;
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
 use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
 use easel_inference::models::vae::Autoencoder;
 use easel_inference::pipeline::{CancelToken, Request, Unwatched};
-use easel_inference::tensor::multiply_adds;
+use easel_inference::tensor::{Replay, multiply_adds};
 use easel_inference::weights::Weights;
 use easel_inference::{Device, Tensor};
 use pollster::block_on;
+use std::cell::RefCell;
 use std::time::Instant;
 
 /// Tokens of a prompt: the window of every text encoder here.
@@ -24,7 +25,7 @@ type Run = Box<dyn Fn() -> Result<Vec<f32>>>;
 
 /// Times one architecture as the options say.
 pub(crate) fn measure(architecture: &Architecture, args: &BenchArgs) -> Result<Measurement> {
-    let device = Device::open(args.device.into())?;
+    let device = open_device(args.device.into(), Some(args.dtype.into()))?;
     let batch = args.batch.unwrap_or(architecture.batch);
     ensure!(batch > 0, "batch: 0 is not at least 1");
     let size = match architecture.kind {
@@ -91,7 +92,12 @@ fn unet(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, 
         conditioning.added = Some(AddedConditioning { text_embeds: wave(&[n, text_width], device)?, time_ids });
     }
     let unet = UNet::new(weights, config)?;
-    Ok(Box::new(move || Ok(block_on(unet.forward(&sample, 500.0, &states, &conditioning)?.to_vec())?)))
+    let (device, replay) = (device.clone(), RefCell::new(Replay::default()));
+    Ok(Box::new(move || {
+        let time = unet.timestep_features(500.0, &device)?;
+        let step = |inputs: &[Tensor]| unet.forward_features(&inputs[0], &inputs[1], &states, &conditioning);
+        Ok(block_on(replay.borrow_mut().run(&[&sample, &time], step)?.to_vec())?)
+    }))
 }
 
 fn decoder(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, w]: [usize; 3]) -> Result<Run> {
@@ -120,5 +126,5 @@ fn pipeline(dtype: DtypeArg, args: &BenchArgs, size: usize, batch: usize) -> Res
 /// Smooth made-up input between -1 and 1.
 fn wave(shape: &[usize], device: &Device) -> Result<Tensor> {
     let data = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.37).sin()).collect();
-    Ok(Tensor::from_vec(data, shape, device)?)
+    Ok(Tensor::from_vec(data, shape, device)?.cast(device.float())?)
 }

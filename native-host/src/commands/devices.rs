@@ -4,11 +4,12 @@ use crate::args::DevicesArgs;
 use crate::terminal::{say, say_json, table};
 use anyhow::Result;
 use easel_inference::Device;
+use pollster::block_on;
 use serde_json::json;
 
 /// Lists the devices.
 pub(crate) fn devices(args: &DevicesArgs) -> Result<()> {
-    let devices = Device::list();
+    let devices = block_on(Device::list());
     if args.json {
         let list = devices.iter().map(|device| {
             json!({ "id": device.id, "name": device.name, "available": device.available, "reason": device.reason })

@@ -1,7 +1,7 @@
 //! `easel inspect`: what is inside a model, without loading it.
 
 use crate::args::InspectArgs;
-use crate::model::{self, Component, Contents};
+use crate::contents::{self, Component, Contents, TensorInfo};
 use crate::terminal::{bytes, say, say_json, table};
 use anyhow::Result;
 use easel_host::names;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// Shows a model's family and components, and on request their configurations and tensors.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
-    let contents = model::contents(&names::resolve(&args.model)?, args.variant.as_deref())?;
+    let contents = contents::contents(&names::resolve(&args.model)?, args.variant.as_deref())?;
     if args.json {
         return say_json(&as_json(&contents, args));
     }
@@ -75,7 +75,7 @@ fn as_json(contents: &Contents, args: &InspectArgs) -> Value {
             "config": component.config,
         });
         if args.tensors {
-            let tensor = |tensor: &model::TensorInfo| json!({ "name": tensor.name, "dtype": tensor.dtype, "shape": tensor.shape, "bytes": tensor.bytes });
+            let tensor = |tensor: &TensorInfo| json!({ "name": tensor.name, "dtype": tensor.dtype, "shape": tensor.shape, "bytes": tensor.bytes });
             value["tensors"] = component.tensors.iter().map(tensor).collect();
         }
         value

@@ -7,6 +7,7 @@ mod inspect;
 mod metadata;
 mod models;
 mod pull;
+mod serve;
 
 pub(crate) use bench::bench;
 pub(crate) use devices::devices;
@@ -15,3 +16,4 @@ pub(crate) use inspect::inspect;
 pub(crate) use metadata::metadata;
 pub(crate) use models::models;
 pub(crate) use pull::pull;
+pub(crate) use serve::serve;

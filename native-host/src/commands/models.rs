@@ -1,9 +1,9 @@
 //! `easel models`: the short names, and which of them can be used at once.
 
 use crate::args::ModelsArgs;
-use crate::model;
 use crate::terminal::{say, say_json, table};
 use anyhow::Result;
+use easel_host::model;
 use easel_host::names::{KNOWN, KnownModel};
 use serde_json::json;
 

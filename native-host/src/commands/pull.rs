@@ -1,8 +1,8 @@
 //! `easel pull`: a model from the Hugging Face hub into its cache.
 
 use crate::args::PullArgs;
+use crate::download::{self, Download};
 use crate::interrupt;
-use crate::model::{self, Download};
 use crate::terminal::{bytes, note, say, say_json};
 use anyhow::{Result, bail};
 use easel_host::names::{self, Place};
@@ -19,7 +19,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<()> {
     };
     let cancel = interrupt::cancel_token()?;
     let mut display = Display::new(args);
-    let folder = model::pull(&repository, args, move |download| display.show(download), &cancel)?;
+    let folder = download::pull(&repository, args, move |download| display.show(download), &cancel)?;
     let path = folder.display().to_string();
     match (args.json, args.quiet) {
         (true, _) => say_json(&json!({ "event": "model", "repository": repository, "path": path })),

@@ -1,12 +1,8 @@
-//! The Hugging Face hub: what its cache has, and getting more.
+//! What the Hugging Face hub's cache has.
 
-use crate::args::PullArgs;
-use anyhow::{Result, bail};
-use easel_host::names::KNOWN;
-use easel_inference::pipeline::CancelToken;
-use easel_inference::weights::{ComponentFiles, DownloadProgress, Files, Hub, ModelFiles, OpenOptions};
-use pollster::block_on;
-use std::ops::ControlFlow;
+use super::{Error, Result};
+use crate::names::KNOWN;
+use easel_inference::weights::Hub;
 use std::path::PathBuf;
 
 /// The tiny autoencoders (MIT licence) for latents of Stable Diffusion 1 and 2, and of XL.
@@ -14,52 +10,15 @@ pub(super) const TAESD: &str = "madebyollin/taesd";
 pub(super) const TAESD_XL: &str = "madebyollin/taesdxl";
 
 /// Whether files of a repository are in the cache.
-pub(crate) fn is_cached(repository: &str) -> bool {
+pub fn is_cached(repository: &str) -> bool {
     Hub::from_env().is_ok_and(|hub| hub.cached(repository, None).is_some())
 }
 
 /// The folder of a repository in the cache; an error that says how to get it there.
 pub(super) fn cached(repository: &str) -> Result<PathBuf> {
-    match Hub::from_env()?.cached(repository, None) {
-        Some(folder) => Ok(folder),
-        None => {
-            let known = KNOWN.iter().find(|known| known.repository == Some(repository));
-            let name = known.map_or(repository, |known| known.name);
-            bail!("{repository} is not downloaded yet: run `easel pull {name}` first")
-        }
-    }
-}
-
-/// How far the download of one file is, in bytes.
-pub(crate) struct Download<'a> {
-    pub(crate) file: &'a str,
-    pub(crate) done: u64,
-    pub(crate) of: u64,
-}
-
-/// Downloads what a model of the hub needs and the cache has not; the folder that it is in. Opening a model fetches its
-/// configurations, its tokenizers and the weights that it is loaded from, and nothing else.
-pub(crate) fn pull(
-    repository: &str,
-    args: &PullArgs,
-    mut watch: impl FnMut(Download<'_>) + Send + 'static,
-    cancel: &CancelToken,
-) -> Result<PathBuf> {
-    let (hub, revision, cancel) = (Hub::from_env()?, Some(args.revision.as_str()), cancel.clone());
-    let files = hub.repository(repository, revision)?.watched(move |progress: &DownloadProgress<'_>| {
-        watch(Download { file: progress.path, done: progress.received, of: progress.total });
-        if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    let list = block_on(files.list())?;
-    let has = |name: &str| list.iter().any(|path| path == name);
-    if has("config.json") && !has("model_index.json") {
-        block_on(ComponentFiles::open(&files, "", args.variant.as_deref()))?;
-    } else {
-        let options = OpenOptions { variant: args.variant.clone(), ..OpenOptions::default() };
-        block_on(ModelFiles::open(&files, &options))?;
-    }
-    match hub.cached(repository, revision) {
-        Some(folder) => Ok(folder),
-        None => bail!("{repository}: downloaded, but not in the cache at {}", hub.cache().display()),
-    }
+    Hub::from_env()?.cached(repository, None).ok_or_else(|| {
+        let known = KNOWN.iter().find(|known| known.repository == Some(repository));
+        let name = known.map_or(repository, |known| known.name).to_owned();
+        Error::NotDownloaded { repository: repository.to_owned(), name }
+    })
 }

@@ -1,35 +1,76 @@
-//! Models as the command uses them: found by name, looked into, loaded, run. The stub model is one too.
+//! Models by name: found, loaded, run. The stub model is one too.
 
-mod contents;
 mod hub;
 mod stub;
 
-pub(crate) use contents::{Component, Contents, TensorInfo, contents};
-pub(crate) use hub::{Download, is_cached, pull};
+pub use hub::is_cached;
 
-use crate::args::Vae;
-use anyhow::{Context, Result, ensure};
-use easel_host::embedded;
-use easel_host::names::Place;
-use easel_inference::pipeline::{self, CancelToken, Picture, Pipeline, Request, Watcher};
-use easel_inference::tensor::DeviceKind;
+use crate::embedded;
+use crate::names::Place;
+use easel_inference::pipeline::{self, CancelToken, Defaults, Picture, Pipeline, Request, Watcher};
+use easel_inference::tensor::{DeviceKind, GpuOptions};
 use easel_inference::weights::{self, ComponentFiles, Directory, MemoryFiles, ModelFiles, OpenOptions};
 use easel_inference::{DType, Device};
 use pollster::block_on;
 
+/// Why there is no model, or no picture.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The stub model draws, but cannot be looked into.
+    #[error("the stub model has no files")]
+    NoFiles,
+    /// The model is one of the hub's and not on this machine.
+    #[error("{repository} is not downloaded yet: run `easel pull {name}` first")]
+    NotDownloaded {
+        /// Its repository.
+        repository: String,
+        /// What to ask for.
+        name: String,
+    },
+    /// The model's folder in the hub's cache cannot be opened, often because files are missing.
+    #[error("{repository} in the cache (`easel pull {repository}` completes it): {reason}")]
+    Cached {
+        /// Its repository.
+        repository: String,
+        /// What is wrong.
+        reason: easel_inference::Error,
+    },
+    /// The model's latents are none that a tiny autoencoder knows.
+    #[error("vae: there is no tiny autoencoder for latents of {channels} channels")]
+    NoTinyAutoencoder {
+        /// The channels of its latents.
+        channels: u64,
+    },
+    /// Loading or drawing failed.
+    #[error(transparent)]
+    Inference(#[from] easel_inference::Error),
+}
+
+/// A result with this module's error.
+pub type Result<T> = std::result::Result<T, Error>;
+
 /// How a model is loaded.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LoadOptions {
-    pub(crate) device: DeviceKind,
+pub struct LoadOptions {
+    /// Where it computes.
+    pub device: DeviceKind,
     /// The type of the weights; `None` keeps them as they are stored.
-    pub(crate) dtype: Option<DType>,
+    pub dtype: Option<DType>,
     /// The variant of the weight files that is preferred.
-    pub(crate) variant: Option<String>,
-    pub(crate) vae: Option<Vae>,
+    pub variant: Option<String>,
+    /// Put TAESD in the place of the model's own autoencoder: small and fast.
+    pub tiny_vae: bool,
+}
+
+/// Opens a device. On a GPU models compute in the type that weights are asked for in; `EASEL_GPU` names the adapter.
+pub fn open_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference::Result<Device> {
+    let adapter = std::env::var("EASEL_GPU").unwrap_or_default();
+    let float = dtype.filter(|dtype| *dtype != DType::Bf16);
+    block_on(Device::open(kind, &GpuOptions { adapter, float, ..GpuOptions::default() }))
 }
 
 /// Something that makes pictures.
-pub(crate) enum Engine {
+pub enum Engine {
     /// Makes blue ones.
     Stub,
     /// A model on its device.
@@ -38,7 +79,7 @@ pub(crate) enum Engine {
 
 impl Engine {
     /// Loads the model that is called `name` from where it is.
-    pub(crate) fn load(
+    pub fn load(
         (name, place): (&str, &Place),
         options: &LoadOptions,
         watcher: &mut dyn Watcher,
@@ -48,36 +89,33 @@ impl Engine {
             return Ok(Self::Stub);
         }
         let mut files = open(place, options.variant.as_deref())?;
-        if options.vae == Some(Vae::Tiny) {
+        if options.tiny_vae {
             use_tiny_autoencoder(&mut files, options.variant.as_deref())?;
         }
         let load = pipeline::LoadOptions {
             dtype: options.dtype,
             name: public_name(name, place),
             usual: (*place == Place::Embedded).then_some(embedded::USUAL),
-            ..pipeline::LoadOptions::new(Device::open(options.device)?)
+            ..pipeline::LoadOptions::new(open_device(options.device, options.dtype)?)
         };
         Ok(Self::Pipeline(Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?)))
     }
 
     /// Makes the pictures of a request.
-    pub(crate) fn generate(
-        &self,
-        request: &Request,
-        watcher: &mut dyn Watcher,
-        cancel: &CancelToken,
-    ) -> Result<Vec<Picture>> {
+    pub fn generate(&self, request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>> {
         match self {
             Self::Stub => stub::generate(request, watcher, cancel),
             Self::Pipeline(pipeline) => Ok(block_on(pipeline.generate(request, watcher, cancel))?),
         }
     }
-}
 
-/// The model that is used when none is named: the environment's, else the embedded one.
-pub(crate) fn default_name() -> String {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    set("EASEL_MODEL").or_else(|| set("MODEL")).unwrap_or_else(|| embedded::NAME.into())
+    /// What it draws when nothing else is asked for; `None` if it has no preference.
+    pub fn defaults(&self) -> Option<&Defaults> {
+        match self {
+            Self::Stub => None,
+            Self::Pipeline(pipeline) => Some(pipeline.defaults()),
+        }
+    }
 }
 
 /// What a picture's metadata calls its model: a path says too much about the machine, its last part will do.
@@ -89,18 +127,17 @@ fn public_name(name: &str, place: &Place) -> String {
 }
 
 /// The files of a model that is on this machine.
-fn open(place: &Place, variant: Option<&str>) -> Result<ModelFiles> {
+pub fn open(place: &Place, variant: Option<&str>) -> Result<ModelFiles> {
     let options = OpenOptions { variant: variant.map(str::to_owned), ..OpenOptions::default() };
     let files = match place {
-        Place::Stub => anyhow::bail!("the stub model has no files"),
+        Place::Stub => return Err(Error::NoFiles),
         Place::Embedded => {
             block_on(ModelFiles::open(&MemoryFiles::from_static(embedded::NAME, embedded::FILES), &options))
         }
         Place::Hub(repository) => {
             let folder = hub::cached(repository)?;
             let opened = block_on(ModelFiles::open_path(&folder, &options));
-            return opened
-                .with_context(|| format!("{repository} in the cache (`easel pull {repository}` completes it)"));
+            return opened.map_err(|reason| Error::Cached { repository: repository.clone(), reason });
         }
         Place::Path(path) => block_on(ModelFiles::open_path(path, &options)),
     };
@@ -114,7 +151,9 @@ fn use_tiny_autoencoder(files: &mut ModelFiles, variant: Option<&str>) -> Result
         return Ok(());
     }
     let channels = own.config["latent_channels"].as_u64().unwrap_or(4);
-    ensure!(channels == 4, "vae: there is no tiny autoencoder for latents of {channels} channels");
+    if channels != 4 {
+        return Err(Error::NoTinyAutoencoder { channels });
+    }
     let is_xl = files.get(weights::Component::TextEncoder2).is_some();
     let folder = hub::cached(if is_xl { hub::TAESD_XL } else { hub::TAESD })?;
     let tiny = block_on(ComponentFiles::open(&Directory::new(folder), "", variant))?;

@@ -1,7 +1,7 @@
 //! The stub model's pictures: one colour, with metadata as any other.
 
-use anyhow::Result;
-use easel_host::names;
+use super::Result;
+use crate::names;
 use easel_inference::pipeline::{CancelToken, Image, Parameters, Phase, Picture, Progress, Prompt, Request, Watcher};
 
 /// The width and height of its pictures, if the request says nothing.

@@ -27,6 +27,12 @@ pub struct Setup {
     pub stopping: bool,
 }
 
+impl Default for Setup {
+    fn default() -> Self {
+        Self { queue: 100, body_limit: 32 << 20, origins: "localhost".into(), unhealthy: false, stopping: false }
+    }
+}
+
 /// One request and its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
@@ -83,8 +89,7 @@ fn parse(name: &'static str, text: &str) -> Result<Transcript> {
 }
 
 fn setup(head: &str) -> Result<Setup> {
-    let mut setup =
-        Setup { queue: 100, body_limit: 32 << 20, origins: "localhost".into(), unhealthy: false, stopping: false };
+    let mut setup = Setup::default();
     for line in head.lines().filter_map(|line| line.strip_prefix('@')) {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("queue", count) => setup.queue = count.parse()?,

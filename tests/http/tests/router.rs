@@ -35,7 +35,7 @@ async fn every_transcript_holds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_never_silent_for_long() {
-    let client = Direct::new(&all().unwrap()[0].setup);
+    let client = Direct::new(&Setup::default());
     let post = |body: &'static str| {
         let request = Request::post("/generate").header("content-type", "application/json");
         client.send(request.body(Bytes::from_static(body.as_bytes())).unwrap())

@@ -4,7 +4,7 @@ use axum::body::Body;
 use easel_contract::service::{Image, ImageRequest, InitImage, Priority, Progress, Status, Task, WatchOptions};
 use easel_contract::studio::{Call, PATH, router};
 use easel_contract::{Error, Service};
-use easel_transcripts::{MemoryService, all};
+use easel_transcripts::{MemoryService, Setup};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn request() -> ImageRequest {
 
 #[tokio::test]
 async fn calls_and_answers_are_whole() {
-    let service = MemoryService::start(&all().unwrap()[0].setup);
+    let service = MemoryService::start(&Setup::default());
     let call = Call::Submit { request: request(), priority: Priority::High };
     assert_eq!(serde_json::from_slice::<Call>(&serde_json::to_vec(&call).unwrap()).unwrap(), call);
 
@@ -59,7 +59,7 @@ async fn calls_and_answers_are_whole() {
 
 #[tokio::test]
 async fn errors_are_whole() {
-    let service = MemoryService::start(&all().unwrap()[0].setup);
+    let service = MemoryService::start(&Setup::default());
     let refused = async |call: Call| {
         let (status, body) = ask(&service, &call).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);

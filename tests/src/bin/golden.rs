@@ -1,7 +1,8 @@
-//! `golden DIR...`: runs every case of reference folders through the real loaders and pipelines, one line per case.
+//! `golden [--device NAME] [--float f32|f16] DIR...`: runs every case of reference folders through the real loaders and
+//! pipelines, one line per case. On devices other than the CPU ten times the error in `f32` passes.
 
 use anyhow::{Context, Result, bail};
-use easel_tests::{Check, folders};
+use easel_tests::{Check, folders, target};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,10 +20,19 @@ fn main() -> ExitCode {
 
 /// Runs all folders; whether every case passed.
 fn run() -> Result<bool> {
-    let dirs: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    if dirs.is_empty() {
-        bail!("usage: golden DIR...");
+    let (mut dirs, mut device, mut float) = (Vec::new(), "cpu".to_owned(), None);
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--device" => device = args.next().context("--device: a name is missing")?,
+            "--float" => float = Some(args.next().context("--float: a type is missing")?),
+            _ => dirs.push(PathBuf::from(arg)),
+        }
     }
+    if dirs.is_empty() {
+        bail!("usage: golden [--device NAME] [--float f32|f16] DIR...");
+    }
+    target::choose(&device, float.as_deref())?;
     let (mut passed, mut failed) = (0, 0);
     for dir in &dirs {
         for folder in folders::find(dir)? {

@@ -70,7 +70,8 @@ pub(crate) async fn images(State(app): State<App>, Query(query): Query<ImagesQue
     params(("id" = u64, Path), ("range" = Option<String>, Header), ("if-none-match" = Option<String>, Header)),
     responses((status = 200, content_type = "image/png", body = Vec<u8>,
                headers(("etag" = String), ("x-easel-seed" = u64, description = "the seed of the noise"))),
-              (status = 206, content_type = "image/png", body = Vec<u8>), (status = 304), (status = 404, body = TaskError),
+              (status = 206, content_type = "image/png", body = Vec<u8>), (status = 304),
+              (status = 404, body = TaskError),
               (status = 416, body = TaskError), (status = 422, body = TaskError)))]
 pub(crate) async fn image(State(app): State<App>, ImageId(id): ImageId, headers: HeaderMap) -> Result<Response> {
     let image = app.service.image(id).await?;

@@ -190,7 +190,8 @@ pub(crate) struct Deleted {
 }
 
 /// Delete tasks; those in progress are kept.
-#[utoipa::path(delete, path = "/delete-tasks", tag = "task", params(DeleteRequest), request_body = Option<DeleteRequest>,
+#[utoipa::path(delete, path = "/delete-tasks", tag = "task", params(DeleteRequest),
+    request_body = Option<DeleteRequest>,
     responses((status = 200, body = Deleted), (status = 422, body = TaskError)))]
 pub(crate) async fn delete_tasks(
     State(app): State<App>,

@@ -7,10 +7,12 @@
 //! Every output is one chain of sums over `k`, cut at multiples of a block that depends on `k` alone: neither threads
 //! nor batch nor the position in a tile changes a bit of it.
 
+mod few;
 mod panels;
 mod product;
 mod tile;
 
-pub(crate) use panels::{Lines, Packed, Panels, TileColumns, pack_panel};
+pub use panels::PackedWeight;
+pub(crate) use panels::{Panels, TileColumns, pack_panel, to_pairs};
 pub(crate) use product::{Epilogue, Product, Rows, Scratch, with_scratch};
 pub(crate) use tile::{Addend, Tile, multiply, multiply_part};

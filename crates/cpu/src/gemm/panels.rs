@@ -1,42 +1,20 @@
 //! Weights in panels: `[panel][k][TILE_COLUMNS]`, so that the micro-kernel reads them in one straight line.
 
-use crate::parallel::{Shared, for_each_task};
+use super::few::FEW;
+use crate::memory::{Floats, Lines};
+use crate::parallel::{Shared, for_each_chunk, for_each_task};
+use crate::q8::{self, BLOCK, BlockQ8_0};
 use crate::simd::{Kernel, Simd};
+use crate::weight::Operand;
 use crate::{Level, Weight};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-/// Floats that start on a cache line, so that no vector load crosses one.
-#[derive(Default)]
-pub(crate) struct Lines(Vec<Line>);
-
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
-
-impl Lines {
-    pub(crate) fn zeros(len: usize) -> Self {
-        Self(vec![Line([0.0; 16]); len.div_ceil(16)])
-    }
-
-    /// At least `len` floats, of any value.
-    pub(crate) fn at_least(&mut self, len: usize) -> &mut [f32] {
-        if self.0.len() * 16 < len {
-            self.0.resize(len.div_ceil(16), Line([0.0; 16]));
-        }
-        let (data, len) = (self.0.as_mut_ptr().cast::<f32>(), self.0.len() * 16);
-        // SAFETY: a `Line` is sixteen adjacent floats without padding.
-        unsafe { std::slice::from_raw_parts_mut(data, len) }
-    }
-
-    pub(crate) fn as_slice(&self) -> &[f32] {
-        // SAFETY: a `Line` is sixteen adjacent floats without padding.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<f32>(), self.0.len() * 16) }
-    }
-}
-
-/// A weight matrix `[n, k]` in panels for one level, in the type that it came in.
-pub(crate) struct Packed {
+/// A weight matrix `[n, k]` in panels, the order in which the kernels read it, for layers that run more than once.
+///
+/// It belongs to the instruction set that was current when it was made, and keeps the type of the weight. Products with
+/// it are those with the weight that it was made of, bit for bit.
+pub struct PackedWeight {
     pub(crate) level: Level,
     pub(crate) n: usize,
     pub(crate) k: usize,
@@ -44,35 +22,96 @@ pub(crate) struct Packed {
 }
 
 enum Storage {
+    /// Row-major: too few columns for panels.
+    Rows(Floats),
     F32(Lines),
     F16(Vec<f16>),
     Bf16(Vec<bf16>),
+    /// Pairs of bfloat16 along `k`, each as one float.
+    Pairs(Lines),
+    Q8_0(q8::Panels),
 }
 
-impl Packed {
-    pub(crate) fn new(weight: Weight<'_>, n: usize, k: usize) -> Self {
+impl PackedWeight {
+    /// Packs a matrix `[n, k]`; a convolution's kernel is `[out, kh * kw * in]`.
+    pub fn new(weight: Weight<'_>, [n, k]: [usize; 2]) -> Self {
         assert_eq!(weight.len(), n * k);
         let level = Level::current();
+        if n <= FEW {
+            return Self { level, n, k, data: Storage::Rows(widened(level, weight)) };
+        }
         let columns = level.run(TileColumns);
         let len = n.div_ceil(columns) * columns * k;
         let data = match weight {
             Weight::F32(_) => {
-                let mut data = Lines::zeros(len);
+                let mut data = Lines::default();
                 pack_f32(level, weight, n, k, data.at_least(len));
                 Storage::F32(data)
             }
             Weight::F16(w) => Storage::F16(reorder(w, n, k, columns)),
             Weight::Bf16(w) => Storage::Bf16(reorder(w, n, k, columns)),
+            Weight::Q8_0(w) => Storage::Q8_0(q8::Panels::new(level, w, n)),
         };
         Self { level, n, k, data }
     }
 
-    pub(crate) fn panels(&self) -> Panels<'_> {
-        Panels::Packed(match &self.data {
-            Storage::F32(data) => Weight::F32(data.as_slice()),
-            Storage::F16(data) => Weight::F16(data),
-            Storage::Bf16(data) => Weight::Bf16(data),
-        })
+    /// Packs a matrix `[n, k]` for products in bfloat16: the input is rounded to it too, sums are `f32`. `k`, and for a
+    /// convolution the number of input channels, must be even.
+    pub fn bf16(weight: Weight<'_>, [n, k]: [usize; 2]) -> Self {
+        if n <= FEW {
+            return Self::new(weight, [n, k]);
+        }
+        assert!(weight.len() == n * k && k.is_multiple_of(2));
+        let level = Level::current();
+        let pairs = to_pairs(&widened(level, weight));
+        let len = n.next_multiple_of(level.run(TileColumns)) * k / 2;
+        let mut data = Lines::default();
+        // Packing moves floats as they are: these are pairs.
+        pack_f32(level, Weight::F32(&pairs), n, k / 2, data.at_least(len));
+        Self { level, n, k, data: Storage::Pairs(data) }
+    }
+
+    pub(crate) fn operand(&self) -> Operand<'_> {
+        let packed = |weight| Operand::Floats(Panels::Packed(weight));
+        match &self.data {
+            Storage::Rows(rows) => Operand::Floats(Panels::Rows(Weight::F32(rows))),
+            Storage::F32(data) => packed(Weight::F32(data.as_slice())),
+            Storage::F16(data) => packed(Weight::F16(data)),
+            Storage::Bf16(data) => packed(Weight::Bf16(data)),
+            Storage::Pairs(data) => Operand::Pairs(Panels::Packed(Weight::F32(data.as_slice()))),
+            Storage::Q8_0(panels) => Operand::Quants(panels),
+        }
+    }
+}
+
+/// Rounds floats to bfloat16; two neighbours share what was one float.
+pub(crate) fn to_pairs(x: &[f32]) -> Floats {
+    const TASK: usize = 8 * 1024;
+    let mut pairs = Floats::take(x.len() / 2);
+    for_each_chunk(&mut pairs, TASK, |i, pairs| {
+        let x = &x[i * 2 * TASK..][..2 * pairs.len()];
+        bytemuck::cast_slice_mut::<f32, bf16>(pairs).convert_from_f32_slice(x);
+    });
+    pairs
+}
+
+/// A matrix as it is, in `f32`.
+pub(super) fn widened(level: Level, weight: Weight<'_>) -> Floats {
+    let mut out = Floats::take(weight.len());
+    level.run(Widen { weight, out: &mut out });
+    out
+}
+
+struct Widen<'a> {
+    weight: Weight<'a>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        widen(s, self.weight, 0, self.out);
     }
 }
 
@@ -121,7 +160,7 @@ impl Kernel for PackPanel<'_> {
 /// The panels of 16-bit weights without widening: done once, when a model is loaded.
 fn reorder<T: Copy + Default + Send + Sync>(weight: &[T], n: usize, k: usize, columns: usize) -> Vec<T> {
     let mut out = vec![T::default(); n.div_ceil(columns) * columns * k];
-    crate::parallel::for_each_chunk(&mut out, (columns * k).max(1), |panel, out| {
+    for_each_chunk(&mut out, (columns * k).max(1), |panel, out| {
         for column in 0..columns.min(n - panel * columns) {
             let row = &weight[(panel * columns + column) * k..][..k];
             row.iter().enumerate().for_each(|(i, w)| out[i * columns + column] = *w);
@@ -185,12 +224,21 @@ fn widen<S: Simd>(s: S, weight: Weight<'_>, start: usize, out: &mut [f32]) {
                 unsafe { s.store(out.as_mut_ptr(), s.load_bf16(w.as_ptr())) };
             }
         }
+        Weight::Q8_0(w) => widen_blocks(w, start, head),
     }
     let range = start + whole..start + whole + tail.len();
     match weight {
         Weight::F32(w) => tail.copy_from_slice(&w[range]),
         Weight::F16(w) => w[range].convert_to_f32_slice(tail),
         Weight::Bf16(w) => w[range].convert_to_f32_slice(tail),
+        Weight::Q8_0(w) => widen_blocks(w, range.start, tail),
+    }
+}
+
+fn widen_blocks(weight: &[BlockQ8_0], start: usize, out: &mut [f32]) {
+    for (i, out) in out.iter_mut().enumerate() {
+        let block = &weight[(start + i) / BLOCK];
+        *out = f32::from(block.quants[(start + i) % BLOCK]) * block.scale.to_f32();
     }
 }
 

@@ -1,9 +1,12 @@
 //! The loops around the micro-kernel: tasks over rows and columns, then blocks of `k`, panels and tiles.
 
-use super::{Addend, Lines, Panels, Tile, multiply_part};
+use super::few::{FEW, multiply_few};
+use super::panels::widened;
+use super::{Addend, Panels, Tile, multiply_part};
+use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_task, threads};
 use crate::simd::{Kernel, Simd};
-use crate::{Activation, Level};
+use crate::{Activation, Level, Weight};
 use std::cell::Cell;
 
 /// The left-hand side: row `row` is the concatenation of `taps` pieces of `channels` floats each.
@@ -29,6 +32,8 @@ pub(crate) struct Product<'a, R> {
     pub(crate) n: usize,
     pub(crate) rows: &'a R,
     pub(crate) panels: Panels<'a>,
+    /// Whether each float of both sides is in truth a pair of bfloat16, along `k`.
+    pub(crate) pairs: bool,
     pub(crate) epilogue: Epilogue<'a>,
 }
 
@@ -44,7 +49,6 @@ pub(crate) struct Scratch {
     pub(crate) pointers: Vec<*const f32>,
     pub(crate) panel: Lines,
     pub(crate) buffer: Lines,
-    pub(crate) sums: Vec<[f64; 2]>,
 }
 
 /// Lends the thread's buffers; a nested call gets fresh ones.
@@ -68,8 +72,19 @@ impl<R: Rows> Product<'_, R> {
         if out.is_empty() {
             return;
         }
+        if let Panels::Rows(weight) = self.panels
+            && n <= FEW
+        {
+            return match weight {
+                Weight::F32(weight) => multiply_few(self.level, self.rows, weight, n, self.epilogue, out),
+                weight => {
+                    let weight = widened(self.level, weight);
+                    multiply_few(self.level, self.rows, &weight, n, self.epilogue, out);
+                }
+            };
+        }
         let k = self.rows.taps() * self.rows.channels();
-        let zeros = vec![0.0; self.rows.channels()];
+        let zeros = Floats::zeros(self.rows.channels());
         let size = self.level.run(TaskSize { m, n });
         let across = n.div_ceil(size.columns);
         let out = Shared::new(out);
@@ -141,10 +156,10 @@ impl<R: Rows> Kernel for BlockKernel<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Scratch { pointers, panel: scratch, .. } = self.scratch;
+        let Scratch { pointers, panel: scratch, buffer } = self.scratch;
         let block = self.block;
         let (k, n, step) = (block.k, block.product.n, k_block(block.k));
-        let tap_stride = block.fill(pointers, S::TILE_ROWS);
+        let table = block.fill(pointers, buffer, S::TILE_ROWS);
         let scratch = scratch.at_least(step * S::TILE_COLUMNS);
         // `k == 0` still has one, empty, block: it stores bias and residual.
         for start in (0..k.max(1)).step_by(step) {
@@ -153,35 +168,58 @@ impl<R: Rows> Kernel for BlockKernel<'_, R> {
                 let panel = column / S::TILE_COLUMNS;
                 let weights = block.product.panels.slice(s, [n, k], panel, range, scratch);
                 // SAFETY: `fill` made valid pointers for all rows and taps, and the panel holds the range.
-                unsafe { block.multiply_column(s, range, column, weights.as_ptr(), pointers, tap_stride) };
+                unsafe { block.multiply_column(s, range, column, weights.as_ptr(), &table) };
             }
         }
         block.activate(s);
     }
 }
 
+/// Where the rows of a block are: `pointers[tap * tap_stride + row]` leads to `channels` floats.
+struct Table<'t> {
+    pointers: &'t [*const f32],
+    tap_stride: usize,
+    channels: usize,
+}
+
+/// Channels of a piece that is too short for the micro-kernel to run over on its own.
+const SHORT: usize = 16;
+
 impl<R: Rows> Block<'_, R> {
-    /// Makes the table `[tap][row]` of pointers, each tap padded to whole tiles; returns the length of a tap.
+    /// Points to the pieces of the rows, each tap padded to whole tiles; short pieces are copied together first.
     #[inline(always)]
-    fn fill(&self, pointers: &mut Vec<*const f32>, tile_rows: usize) -> usize {
+    fn fill<'t>(&self, pointers: &'t mut Vec<*const f32>, buffer: &'t mut Lines, tile_rows: usize) -> Table<'t> {
         let rows = self.product.rows;
+        let (taps, channels) = (rows.taps(), self.zeros.len());
         let stride = (self.rows[1] - self.rows[0]).next_multiple_of(tile_rows);
+        let piece = |row: usize, tap: usize| {
+            let piece = if row < self.rows[1] { rows.piece(row, tap) } else { None };
+            let piece = piece.unwrap_or(self.zeros);
+            assert_eq!(piece.len(), channels);
+            piece
+        };
         pointers.clear();
-        for tap in 0..rows.taps() {
-            for row in self.rows[0]..self.rows[0] + stride {
-                let piece = if row < self.rows[1] { rows.piece(row, tap) } else { None };
-                let piece = piece.unwrap_or(self.zeros);
-                assert_eq!(piece.len(), self.zeros.len());
-                pointers.push(piece.as_ptr());
+        if taps > 1 && channels < SHORT {
+            for (i, gathered) in
+                buffer.at_least(stride * self.k)[..stride * self.k].chunks_exact_mut(self.k).enumerate()
+            {
+                for (tap, to) in gathered.chunks_exact_mut(channels).enumerate() {
+                    to.copy_from_slice(piece(self.rows[0] + i, tap));
+                }
+                pointers.push(gathered.as_ptr());
             }
+            return Table { pointers, tap_stride: stride, channels: self.k };
         }
-        stride
+        for tap in 0..taps {
+            pointers.extend((self.rows[0]..self.rows[0] + stride).map(|row| piece(row, tap).as_ptr()));
+        }
+        Table { pointers, tap_stride: stride, channels }
     }
 
     /// One panel times all rows of the block.
     ///
     /// # Safety
-    /// The pointers are a table by `fill` with this stride; `weights` is the panel's slice for the range.
+    /// The table is by `fill`; `weights` is the panel's slice for the range.
     #[inline(always)]
     unsafe fn multiply_column<S: Simd>(
         &self,
@@ -189,10 +227,10 @@ impl<R: Rows> Block<'_, R> {
         k: [usize; 2],
         column: usize,
         weights: *const f32,
-        pointers: &[*const f32],
-        tap_stride: usize,
+        table: &Table<'_>,
     ) {
-        let (n, channels) = (self.product.n, self.zeros.len());
+        let Table { pointers, tap_stride, channels } = *table;
+        let n = self.product.n;
         let columns = S::TILE_COLUMNS.min(n - column);
         for first in (self.rows[0]..self.rows[1]).step_by(S::TILE_ROWS) {
             let rows = S::TILE_ROWS.min(self.rows[1] - first);
@@ -202,7 +240,9 @@ impl<R: Rows> Block<'_, R> {
             let added = if k[0] > 0 { [Addend { data: out, row: n }, Addend::NONE] } else { self.added(at, column) };
             let pointers = pointers[first - self.rows[0]..].as_ptr();
             let tile_rows = if rows == 1 { 1 } else { S::TILE_ROWS };
-            let tile = Tile { rows: tile_rows, pointers, tap_stride, channels, k, weights, added, out, out_row: n };
+            let pairs = self.product.pairs;
+            let tile =
+                Tile { rows: tile_rows, pointers, tap_stride, channels, k, weights, pairs, added, out, out_row: n };
             // SAFETY: `rows` by `columns` of the output and the addends exist; the rest is vouched for by the caller.
             unsafe { multiply_part(s, &tile, rows, columns) };
         }

@@ -30,17 +30,19 @@ pub(crate) struct Tile {
     /// First and one past the last position in `taps * channels`.
     pub(crate) k: [usize; 2],
     pub(crate) weights: *const f32,
+    /// Whether each float is in truth a pair of bfloat16, along `k`.
+    pub(crate) pairs: bool,
     pub(crate) added: [Addend; 2],
     pub(crate) out: *mut f32,
     pub(crate) out_row: usize,
 }
 
-/// The micro-kernel for `R` rows by `V` vectors. All accumulators stay in registers.
+/// The micro-kernel for `R` rows by `V` vectors, of floats or of pairs of bfloat16. All accumulators stay in registers.
 ///
 /// # Safety
-/// See [`Tile`]; `R` must be `tile.rows` and `V * LANES` the level's `TILE_COLUMNS`.
+/// See [`Tile`]; `R` must be `tile.rows`, `V * LANES` the level's `TILE_COLUMNS` and `PAIRS` as `tile.pairs` says.
 #[inline(always)]
-pub(crate) unsafe fn multiply<S: Simd, const R: usize, const V: usize>(s: S, tile: &Tile) {
+pub(crate) unsafe fn multiply<S: Simd, const R: usize, const V: usize, const PAIRS: bool>(s: S, tile: &Tile) {
     let mut sums = [[s.splat(0.0); V]; R];
     let mut weights = tile.weights;
     let [mut k, end] = tile.k;
@@ -59,7 +61,7 @@ pub(crate) unsafe fn multiply<S: Simd, const R: usize, const V: usize>(s: S, til
             loop {
                 // SAFETY: there are `V * LANES` weights for each of the `end - k` positions, and
                 // c < count <= channels - channel.
-                unsafe { multiply_one(s, &rows, c, weights, &mut sums) };
+                unsafe { multiply_one::<S, R, V, PAIRS>(s, &rows, c, weights, &mut sums) };
                 weights = weights.wrapping_add(V * S::LANES);
                 c += 1;
                 if c >= count {
@@ -93,7 +95,7 @@ pub(crate) unsafe fn multiply<S: Simd, const R: usize, const V: usize>(s: S, til
 /// # Safety
 /// The rows must be readable at `c`, and `weights` for `V` vectors.
 #[inline(always)]
-unsafe fn multiply_one<S: Simd, const R: usize, const V: usize>(
+unsafe fn multiply_one<S: Simd, const R: usize, const V: usize, const PAIRS: bool>(
     s: S,
     rows: &[*const f32; R],
     c: usize,
@@ -109,7 +111,7 @@ unsafe fn multiply_one<S: Simd, const R: usize, const V: usize>(
         // SAFETY: vouched for by the caller.
         let x = s.splat(unsafe { *row.add(c) });
         for (w, sum) in w.iter().zip(sums) {
-            *sum = s.mul_add(x, *w, *sum);
+            *sum = if PAIRS { s.dot_bf16(x, *w, *sum) } else { s.mul_add(x, *w, *sum) };
         }
     }
 }

@@ -26,6 +26,7 @@ macro_rules! call {
 
 impl Simd for Avx2 {
     type F32 = __m256;
+    type I32 = __m256i;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     const TILE_COLUMNS: usize = 16;
@@ -112,6 +113,35 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn bf16_pairs(self, a: __m256) -> [__m256; 2] {
+        call!({
+            let bits = _mm256_castps_si256(a);
+            let high = _mm256_and_si256(bits, _mm256_set1_epi32(0xffff_0000_u32 as i32));
+            [_mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits)), _mm256_castsi256_ps(high)]
+        })
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: i32) -> __m256i {
+        call!(_mm256_set1_epi32(pair))
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const i8) -> __m256i {
+        call!(_mm256_cvtepi8_epi16(_mm_loadu_si128(p.cast())))
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, a: __m256i, b: __m256i, sum: __m256i) -> __m256i {
+        call!(_mm256_add_epi32(sum, _mm256_madd_epi16(a, b)))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: __m256i) -> __m256 {
+        call!(_mm256_cvtepi32_ps(a))
+    }
+
+    #[inline(always)]
     fn sum(self, a: __m256) -> f32 {
         let mut lanes = [0.0; 8];
         call!(_mm256_storeu_ps(lanes.as_mut_ptr(), a));
@@ -133,8 +163,15 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
-        unsafe { if tile.rows == 1 { one_row(tile) } else { whole(tile) } }
+        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        unsafe {
+            match (tile.rows, tile.pairs) {
+                (1, false) => multiply_rows::<1, false>(tile),
+                (1, true) => multiply_rows::<1, true>(tile),
+                (_, false) => multiply_rows::<6, false>(tile),
+                (_, true) => multiply_rows::<6, true>(tile),
+            }
+        }
     }
 }
 
@@ -144,20 +181,9 @@ impl Simd for Avx2 {
 /// See [`Tile`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline(never)]
-unsafe fn whole(tile: &Tile) {
+unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Avx2, 6, 2>(Avx2(()), tile) }
-}
-
-/// The tile of a single row.
-///
-/// # Safety
-/// See [`Tile`].
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline(never)]
-unsafe fn one_row(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Avx2, 1, 2>(Avx2(()), tile) }
+    unsafe { multiply::<Avx2, R, 2, PAIRS>(Avx2(()), tile) }
 }
 
 /// An 8x8 transposition: halves of rows `i` and `i + 4` share a vector, then 4x4 within each half.

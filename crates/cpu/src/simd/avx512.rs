@@ -1,19 +1,28 @@
-//! AVX-512F: sixteen floats per vector, a register tile of 12 rows by 32 columns.
+//! AVX-512 (F and BW): sixteen floats per vector, a register tile of 12 rows by 32 columns; with the dot products of
+//! AVX512-BF16 and VNNI where they are there.
 
 use super::{Kernel, Simd, avx2};
 use crate::gemm::{Tile, multiply};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
-/// Proof that AVX-512F is there: only [`run_avx512`] makes one.
+/// Proof that AVX-512F and BW are there, with `DOT` also BF16 and VNNI: only the two functions below make one.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const DOT: bool>(());
 
 /// # Safety
-/// The machine must have AVX-512F, AVX2, FMA and F16C.
-#[target_feature(enable = "avx512f,avx2,fma,f16c")]
+/// The machine must have AVX-512F, AVX-512BW, AVX2, FMA and F16C.
+#[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
 pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false>(()))
+}
+
+/// # Safety
+/// As for [`run_avx512`], and it must have AVX512-BF16 and AVX512-VNNI.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni,avx2,fma,f16c")]
+pub(crate) unsafe fn run_avx512_dot<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
 }
 
 /// Calls an intrinsic: the token in scope proves that the machine has it.
@@ -24,8 +33,9 @@ macro_rules! call {
     };
 }
 
-impl Simd for Avx512 {
+impl<const DOT: bool> Simd for Avx512<DOT> {
     type F32 = __m512;
+    type I32 = __m512i;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
     const TILE_COLUMNS: usize = 32;
@@ -116,6 +126,51 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn bf16_pairs(self, a: __m512) -> [__m512; 2] {
+        call!({
+            let bits = _mm512_castps_si512(a);
+            let high = _mm512_and_si512(bits, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+            [_mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits)), _mm512_castsi512_ps(high)]
+        })
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        if DOT {
+            // SAFETY: with `DOT` the machine has AVX512-BF16; a `__m512bh` is the same 512 bits.
+            return unsafe {
+                _mm512_dpbf16_ps(sum, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b))
+            };
+        }
+        let ([a0, a1], [b0, b1]) = (self.bf16_pairs(a), self.bf16_pairs(b));
+        self.mul_add(a0, b0, self.mul_add(a1, b1, sum))
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: i32) -> __m512i {
+        call!(_mm512_set1_epi32(pair))
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const i8) -> __m512i {
+        call!(_mm512_cvtepi8_epi16(_mm256_loadu_si256(p.cast())))
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, a: __m512i, b: __m512i, sum: __m512i) -> __m512i {
+        if DOT {
+            // SAFETY: with `DOT` the machine has AVX512-VNNI.
+            return unsafe { _mm512_dpwssd_epi32(sum, a, b) };
+        }
+        call!(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b)))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: __m512i) -> __m512 {
+        call!(_mm512_cvtepi32_ps(a))
+    }
+
+    #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
         call!(_mm512_reduce_add_ps(a))
     }
@@ -132,8 +187,17 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
-        unsafe { if tile.rows == 1 { one_row(tile) } else { whole(tile) } }
+        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        unsafe {
+            match (tile.rows, tile.pairs) {
+                (1, false) => multiply_rows::<1, false>(tile),
+                (_, false) => multiply_rows::<12, false>(tile),
+                (1, true) if DOT => multiply_pairs::<1>(tile),
+                (_, true) if DOT => multiply_pairs::<12>(tile),
+                (1, true) => multiply_rows::<1, true>(tile),
+                (_, true) => multiply_rows::<12, true>(tile),
+            }
+        }
     }
 }
 
@@ -141,20 +205,20 @@ impl Simd for Avx512 {
 ///
 /// # Safety
 /// See [`Tile`].
-#[target_feature(enable = "avx512f,avx2,fma,f16c")]
+#[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
 #[inline(never)]
-unsafe fn whole(tile: &Tile) {
+unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Avx512, 12, 2>(Avx512(()), tile) }
+    unsafe { multiply::<Avx512<false>, R, 2, PAIRS>(Avx512(()), tile) }
 }
 
-/// The tile of a single row.
+/// The same over pairs of bfloat16.
 ///
 /// # Safety
-/// See [`Tile`].
-#[target_feature(enable = "avx512f,avx2,fma,f16c")]
+/// See [`Tile`]; the machine must have AVX512-BF16.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni,avx2,fma,f16c")]
 #[inline(never)]
-unsafe fn one_row(tile: &Tile) {
+unsafe fn multiply_pairs<const R: usize>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Avx512, 1, 2>(Avx512(()), tile) }
+    unsafe { multiply::<Avx512<true>, R, 2, true>(Avx512(()), tile) }
 }

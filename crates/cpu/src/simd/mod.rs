@@ -17,7 +17,7 @@ mod simd128;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::run_avx2;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512::run_avx512;
+pub(crate) use avx512::{run_avx512, run_avx512_dot};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use plain::Plain;
@@ -36,6 +36,8 @@ pub(crate) trait Kernel {
 /// The operations on vectors of `LANES` floats. The value is a token: whoever has one may use the instructions.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type F32: Copy;
+    /// `LANES` 32-bit integers, or as many pairs of 16-bit ones.
+    type I32: Copy;
     const LANES: usize;
     /// Rows of the register tile of the matrix product.
     const TILE_ROWS: usize;
@@ -89,6 +91,31 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The bits of each lane, shifted left by 23: the low bits become the exponent.
     fn shift_into_exponent(self, a: Self::F32) -> Self::F32;
 
+    /// The pair of bfloat16 in each lane as floats, the one in the low half first.
+    fn bf16_pairs(self, a: Self::F32) -> [Self::F32; 2];
+
+    /// `sum + a[0] * b[0] + a[1] * b[1]` with the pairs of bfloat16 in each lane.
+    #[inline(always)]
+    fn dot_bf16(self, a: Self::F32, b: Self::F32, sum: Self::F32) -> Self::F32 {
+        let ([a0, a1], [b0, b1]) = (self.bf16_pairs(a), self.bf16_pairs(b));
+        self.mul_add(a0, b0, self.mul_add(a1, b1, sum))
+    }
+
+    /// The same pair of 16-bit integers in each lane.
+    fn splat_pair(self, pair: i32) -> Self::I32;
+
+    /// Widens `2 * LANES` bytes to pairs of 16-bit integers.
+    ///
+    /// # Safety
+    /// `p` must be readable for `2 * LANES` elements.
+    unsafe fn load_pairs(self, p: *const i8) -> Self::I32;
+
+    /// `sum + a[0] * b[0] + a[1] * b[1]` with the pairs of 16-bit integers in each lane.
+    fn dot_i16(self, a: Self::I32, b: Self::I32, sum: Self::I32) -> Self::I32;
+
+    /// The integers as floats, rounded.
+    fn to_f32(self, a: Self::I32) -> Self::F32;
+
     /// The sum of all lanes.
     fn sum(self, a: Self::F32) -> f32;
 
@@ -141,3 +168,28 @@ pub(crate) fn store_some<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
     unsafe { s.store(lanes.as_mut_ptr(), v) };
     out.copy_from_slice(&lanes[..out.len()]);
 }
+
+/// `map!(s, x, y => out, |a, b| f)`: `out = f(x, y)` element by element, in whole vectors and then the padded tail, inside
+/// a kernel over `S`.
+///
+/// A macro and not a function over a closure: closures are not inlined before their instructions are, and would call
+/// each of them.
+macro_rules! map {
+    ($s:expr, $($x:ident),+ => $out:ident, |$($v:ident),+| $f:expr) => {{
+        let len = $out.len();
+        assert!($($x.len() == len)&&+);
+        let whole = len / S::LANES * S::LANES;
+        for at in (0..whole).step_by(S::LANES) {
+            // SAFETY: all hold a vector at `at`.
+            unsafe {
+                $(let $v = $s.load($x.as_ptr().add(at));)+
+                $s.store($out.as_mut_ptr().add(at), $f);
+            }
+        }
+        if whole < len {
+            $(let $v = crate::simd::load_some($s, &$x[whole..]);)+
+            crate::simd::store_some($s, $f, &mut $out[whole..]);
+        }
+    }};
+}
+pub(crate) use map;

@@ -20,6 +20,7 @@ macro_rules! call {
 
 impl Simd for Neon {
     type F32 = float32x4_t;
+    type I32 = int32x4_t;
     const LANES: usize = 4;
     const TILE_ROWS: usize = 6;
     const TILE_COLUMNS: usize = 16;
@@ -108,6 +109,39 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn bf16_pairs(self, a: float32x4_t) -> [float32x4_t; 2] {
+        call!({
+            let bits = vreinterpretq_u32_f32(a);
+            let high = vandq_u32(bits, vdupq_n_u32(0xffff_0000));
+            [vreinterpretq_f32_u32(vshlq_n_u32::<16>(bits)), vreinterpretq_f32_u32(high)]
+        })
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: i32) -> int32x4_t {
+        call!(vdupq_n_s32(pair))
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const i8) -> int32x4_t {
+        call!(vreinterpretq_s32_s16(vmovl_s8(vld1_s8(p))))
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, a: int32x4_t, b: int32x4_t, sum: int32x4_t) -> int32x4_t {
+        call!({
+            let (a, b) = (vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b));
+            let low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
+            vaddq_s32(sum, vpaddq_s32(low, vmull_high_s16(a, b)))
+        })
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: int32x4_t) -> float32x4_t {
+        call!(vcvtq_f32_s32(a))
+    }
+
+    #[inline(always)]
     fn sum(self, a: float32x4_t) -> f32 {
         call!(vaddvq_f32(a))
     }
@@ -119,8 +153,15 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
-        unsafe { if tile.rows == 1 { one_row(tile) } else { whole(tile) } }
+        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        unsafe {
+            match (tile.rows, tile.pairs) {
+                (1, false) => multiply_rows::<1, false>(tile),
+                (1, true) => multiply_rows::<1, true>(tile),
+                (_, false) => multiply_rows::<6, false>(tile),
+                (_, true) => multiply_rows::<6, true>(tile),
+            }
+        }
     }
 }
 
@@ -129,17 +170,7 @@ impl Simd for Neon {
 /// # Safety
 /// See [`Tile`].
 #[inline(never)]
-unsafe fn whole(tile: &Tile) {
+unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Neon, 6, 4>(Neon, tile) }
-}
-
-/// The tile of a single row.
-///
-/// # Safety
-/// See [`Tile`].
-#[inline(never)]
-unsafe fn one_row(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Neon, 1, 4>(Neon, tile) }
+    unsafe { multiply::<Neon, R, 4, PAIRS>(Neon, tile) }
 }

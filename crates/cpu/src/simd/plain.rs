@@ -16,6 +16,7 @@ fn zip(a: Lanes, b: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
 
 impl Simd for Plain {
     type F32 = Lanes;
+    type I32 = [i32; 4];
     const LANES: usize = 4;
     const TILE_ROWS: usize = 4;
     const TILE_COLUMNS: usize = 8;
@@ -106,6 +107,37 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
+    fn bf16_pairs(self, a: Lanes) -> [Lanes; 2] {
+        [a.map(|a| f32::from_bits(a.to_bits() << 16)), a.map(|a| f32::from_bits(a.to_bits() & 0xffff_0000))]
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: i32) -> [i32; 4] {
+        [pair; 4]
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const i8) -> [i32; 4] {
+        // SAFETY: the caller vouches for eight readable elements.
+        let pairs = unsafe { p.cast::<[[i8; 2]; 4]>().read_unaligned() };
+        pairs.map(|[low, high]| i32::from(low) & 0xffff | i32::from(high) << 16)
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, a: [i32; 4], b: [i32; 4], sum: [i32; 4]) -> [i32; 4] {
+        let halves = |pair: i32| [i32::from(pair as i16), pair >> 16];
+        std::array::from_fn(|i| {
+            let ([a0, a1], [b0, b1]) = (halves(a[i]), halves(b[i]));
+            sum[i] + a0 * b0 + a1 * b1
+        })
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: [i32; 4]) -> Lanes {
+        a.map(|a| a as f32)
+    }
+
+    #[inline(always)]
     fn sum(self, a: Lanes) -> f32 {
         (a[0] + a[2]) + (a[1] + a[3])
     }
@@ -117,8 +149,15 @@ impl Simd for Plain {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
-        unsafe { if tile.rows == 1 { one_row(tile) } else { whole(tile) } }
+        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        unsafe {
+            match (tile.rows, tile.pairs) {
+                (1, false) => multiply_rows::<1, false>(tile),
+                (1, true) => multiply_rows::<1, true>(tile),
+                (_, false) => multiply_rows::<4, false>(tile),
+                (_, true) => multiply_rows::<4, true>(tile),
+            }
+        }
     }
 }
 
@@ -127,17 +166,7 @@ impl Simd for Plain {
 /// # Safety
 /// See [`Tile`].
 #[inline(never)]
-unsafe fn whole(tile: &Tile) {
+unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Plain, 4, 2>(Plain, tile) }
-}
-
-/// The tile of a single row.
-///
-/// # Safety
-/// See [`Tile`].
-#[inline(never)]
-unsafe fn one_row(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Plain, 1, 2>(Plain, tile) }
+    unsafe { multiply::<Plain, R, 2, PAIRS>(Plain, tile) }
 }

@@ -11,6 +11,7 @@ pub(crate) struct Simd128;
 
 impl Simd for Simd128 {
     type F32 = v128;
+    type I32 = v128;
     const LANES: usize = 4;
     const TILE_ROWS: usize = 4;
     const TILE_COLUMNS: usize = 8;
@@ -67,6 +68,9 @@ impl Simd for Simd128 {
 
     #[inline(always)]
     fn mul_add(self, a: v128, b: v128, c: v128) -> v128 {
+        #[cfg(target_feature = "relaxed-simd")]
+        return f32x4_relaxed_madd(a, b, c);
+        #[cfg(not(target_feature = "relaxed-simd"))]
         f32x4_add(f32x4_mul(a, b), c)
     }
 
@@ -102,6 +106,32 @@ impl Simd for Simd128 {
     }
 
     #[inline(always)]
+    fn bf16_pairs(self, a: v128) -> [v128; 2] {
+        [u32x4_shl(a, 16), v128_and(a, u32x4_splat(0xffff_0000))]
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: i32) -> v128 {
+        i32x4_splat(pair)
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const i8) -> v128 {
+        // SAFETY: the caller vouches for eight readable elements.
+        unsafe { i16x8_load_extend_i8x8(p) }
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, a: v128, b: v128, sum: v128) -> v128 {
+        i32x4_add(sum, i32x4_dot_i16x8(a, b))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: v128) -> v128 {
+        f32x4_convert_i32x4(a)
+    }
+
+    #[inline(always)]
     fn sum(self, a: v128) -> f32 {
         (f32x4_extract_lane::<0>(a) + f32x4_extract_lane::<2>(a))
             + (f32x4_extract_lane::<1>(a) + f32x4_extract_lane::<3>(a))
@@ -115,8 +145,15 @@ impl Simd for Simd128 {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
-        unsafe { if tile.rows == 1 { one_row(tile) } else { whole(tile) } }
+        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        unsafe {
+            match (tile.rows, tile.pairs) {
+                (1, false) => multiply_rows::<1, false>(tile),
+                (1, true) => multiply_rows::<1, true>(tile),
+                (_, false) => multiply_rows::<4, false>(tile),
+                (_, true) => multiply_rows::<4, true>(tile),
+            }
+        }
     }
 }
 
@@ -125,19 +162,9 @@ impl Simd for Simd128 {
 /// # Safety
 /// See [`Tile`].
 #[inline(never)]
-unsafe fn whole(tile: &Tile) {
+unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Simd128, 4, 2>(Simd128, tile) }
-}
-
-/// The tile of a single row.
-///
-/// # Safety
-/// See [`Tile`].
-#[inline(never)]
-unsafe fn one_row(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Simd128, 1, 2>(Simd128, tile) }
+    unsafe { multiply::<Simd128, R, 2, PAIRS>(Simd128, tile) }
 }
 
 /// Half precision in the low 16 bits of each lane to `f32`, subnormal, infinite and NaN values included.

@@ -4,6 +4,7 @@
 
 mod elementwise;
 mod products;
+mod rounded;
 
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::conv2d;

@@ -4,7 +4,7 @@ use crate::{assert_near, at_every_level, values};
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::linear::linear;
-use easel_cpu::{Activation, PackedConv, PackedLinear, Weight};
+use easel_cpu::{Activation, BlockQ8_0, PackedWeight, Weight};
 use half::{bf16, f16};
 
 /// How far a sum over `k` may be off: the blocks of a sum are a few hundred long.
@@ -35,6 +35,7 @@ fn linears() {
                     Weight::F32(w) => w.to_vec(),
                     Weight::F16(w) => w.iter().map(|w| w.to_f32()).collect(),
                     Weight::Bf16(w) => w.iter().map(|w| w.to_f32()).collect(),
+                    Weight::Q8_0(w) => w.iter().flat_map(BlockQ8_0::to_f32).collect(),
                 };
                 let want: Vec<_> = (0..m * n)
                     .map(|i| {
@@ -48,10 +49,10 @@ fn linears() {
                 linear(&x, [m, n, k], weight, Some(&b), Some(&r), Activation::None, &mut got);
                 assert_near(&got, &want, sum_tolerance(k), &format!("linear {m}x{n}x{k}"));
                 let mut packed = vec![f32::NAN; m * n];
-                let layer = PackedLinear::new(weight, [n, k]);
-                layer.run(&x, m, Some(&b), Some(&r), Activation::None, &mut packed);
+                let layer = PackedWeight::new(weight, [n, k]);
+                linear(&x, [m, n, k], &layer, Some(&b), Some(&r), Activation::None, &mut packed);
                 assert_eq!(got, packed, "packed linear {m}x{n}x{k}");
-                layer.run(&x, m, Some(&b), Some(&r), Activation::Silu, &mut packed);
+                linear(&x, [m, n, k], &layer, Some(&b), Some(&r), Activation::Silu, &mut packed);
                 Activation::Silu.apply(&mut got);
                 assert_eq!(got, packed, "packed linear {m}x{n}x{k} with SiLU");
             }
@@ -66,18 +67,14 @@ fn half_precision_weights_of_every_bit_pattern_are_widened_exactly() {
         let mut out = vec![0.0; halves.len()];
         linear(&[1.0], [1, halves.len(), 1], Weight::F16(&halves), None, None, Activation::None, &mut out);
         assert!(halves.iter().zip(&out).all(|(h, x)| h.to_f32() == *x));
-        PackedLinear::new(Weight::F16(&halves), [halves.len(), 1]).run(
-            &[1.0],
-            1,
-            None,
-            None,
-            Activation::None,
-            &mut out,
-        );
+        let n = halves.len();
+        let packed = PackedWeight::new(Weight::F16(&halves), [n, 1]);
+        linear(&[1.0], [1, n, 1], &packed, None, None, Activation::None, &mut out);
         assert!(halves.iter().zip(&out).all(|(h, x)| h.to_f32() == *x));
         let nan = [f16::NAN, f16::INFINITY, f16::NEG_INFINITY];
         let mut out = [0.0; 3];
-        PackedLinear::new(Weight::F16(&nan), [3, 1]).run(&[1.0], 1, None, None, Activation::None, &mut out);
+        let packed = PackedWeight::new(Weight::F16(&nan), [3, 1]);
+        linear(&[1.0], [1, 3, 1], &packed, None, None, Activation::None, &mut out);
         assert!(out[0].is_nan() && out[1] == f32::INFINITY && out[2] == f32::NEG_INFINITY);
     });
 }
@@ -178,11 +175,11 @@ fn convolutions() {
             let mut got = vec![f32::NAN; pixels * shape.out_channels];
             conv2d(&x, &shape, Weight::F32(&w), Some(&b), Some(&r), Activation::None, &mut got);
             assert_near(&got, &want, sum_tolerance(k), &format!("{shape:?}"));
-            let packed = PackedConv::new(Weight::F32(&w), shape.out_channels, shape.kernel, shape.in_channels);
+            let packed = PackedWeight::new(Weight::F32(&w), [shape.out_channels, k]);
             let mut again = vec![f32::NAN; got.len()];
-            packed.run(&x, &shape, Some(&b), Some(&r), Activation::None, &mut again);
+            conv2d(&x, &shape, &packed, Some(&b), Some(&r), Activation::None, &mut again);
             assert_eq!(got, again, "packed {shape:?}");
-            packed.run(&x, &shape, Some(&b), Some(&r), Activation::Relu, &mut again);
+            conv2d(&x, &shape, &packed, Some(&b), Some(&r), Activation::Relu, &mut again);
             assert!(got.iter().zip(&again).all(|(a, b)| a.max(0.0) == *b), "activation {shape:?}");
         }
     });

@@ -1,4 +1,4 @@
-//! The layers that every network is made of: weights from a file and one op each.
+//! The layers that every network is made of: weights from a file, prepared for their device, and one op each.
 
 use crate::tensor::{Activation, Conv2d as Geometry, Epilogue};
 use crate::weights::Weights;
@@ -13,24 +13,24 @@ pub struct Linear {
 impl Linear {
     /// `weight` `[outputs, inputs]` and `bias` `[outputs]`.
     pub fn new(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
-        let bias = Some(weights.get("bias", &[outputs])?);
-        Ok(Self { weight: weights.get("weight", &[outputs, inputs])?, bias })
+        let bias = Some(weights.prepared("bias", &[outputs])?);
+        Ok(Self { weight: weights.prepared("weight", &[outputs, inputs])?, bias })
     }
 
     /// `weight` `[outputs, inputs]` alone.
     pub fn without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
-        Ok(Self { weight: weights.get("weight", &[outputs, inputs])?, bias: None })
+        Ok(Self { weight: weights.prepared("weight", &[outputs, inputs])?, bias: None })
     }
 
     /// The same with a bias, where some files store the weight as a 1x1 convolution `[outputs, inputs, 1, 1]`.
     pub fn pointwise(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
-        let weight = match weights.get("weight", &[outputs, inputs]) {
+        let weight = match weights.prepared("weight", &[outputs, inputs]) {
             Err(Error::TensorShape { got, .. }) if got.len() == 4 => {
-                weights.conv("weight", [outputs, inputs, 1, 1])?.reshape(&[outputs, inputs])?
+                weights.prepared_conv("weight", [outputs, inputs, 1, 1])?.reshape(&[outputs, inputs])?
             }
             other => other?,
         };
-        Ok(Self { weight, bias: Some(weights.get("bias", &[outputs])?) })
+        Ok(Self { weight, bias: Some(weights.prepared("bias", &[outputs])?) })
     }
 
     /// `[.., inputs]` to `[.., outputs]`.
@@ -54,7 +54,7 @@ pub struct Conv2d {
 impl Conv2d {
     /// A square kernel of side `kernel` with a bias.
     pub fn new(weights: &Weights, inputs: usize, outputs: usize, kernel: usize, geometry: Geometry) -> Result<Self> {
-        let bias = Some(weights.get("bias", &[outputs])?);
+        let bias = Some(weights.prepared("bias", &[outputs])?);
         Ok(Self { bias, ..Self::without_bias(weights, inputs, outputs, kernel, geometry)? })
     }
 
@@ -66,7 +66,7 @@ impl Conv2d {
         kernel: usize,
         geometry: Geometry,
     ) -> Result<Self> {
-        Ok(Self { weight: weights.conv("weight", [outputs, inputs, kernel, kernel])?, bias: None, geometry })
+        Ok(Self { weight: weights.prepared_conv("weight", [outputs, inputs, kernel, kernel])?, bias: None, geometry })
     }
 
     /// A 3x3 kernel that keeps the size.
@@ -102,7 +102,7 @@ pub struct GroupNorm {
 impl GroupNorm {
     /// `weight` and `bias` `[channels]`.
     pub fn new(weights: &Weights, channels: usize, groups: usize, eps: f64) -> Result<Self> {
-        let (weight, bias) = (weights.get("weight", &[channels])?, weights.get("bias", &[channels])?);
+        let (weight, bias) = (weights.prepared("weight", &[channels])?, weights.prepared("bias", &[channels])?);
         Ok(Self { weight, bias, groups, eps })
     }
 
@@ -122,7 +122,7 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// `weight` and `bias` `[width]`.
     pub fn new(weights: &Weights, width: usize, eps: f64) -> Result<Self> {
-        Ok(Self { weight: weights.get("weight", &[width])?, bias: weights.get("bias", &[width])?, eps })
+        Ok(Self { weight: weights.prepared("weight", &[width])?, bias: weights.prepared("bias", &[width])?, eps })
     }
 
     /// Norms `[.., width]`.

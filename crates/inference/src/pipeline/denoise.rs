@@ -1,4 +1,7 @@
 //! The denoising loop: from the first latents to the last, one denoiser call and one sampler step at a time.
+//!
+//! The denoiser runs on its device, everything else in host memory: latents are small, the sampler's numbers are the same
+//! everywhere, and what a lost device had is not needed again.
 
 use super::conditioning::Conditioning;
 use super::load::Pipeline;
@@ -9,7 +12,8 @@ use super::run::Run;
 use super::settings::Settings;
 use super::start::{Inpaint, Start};
 use crate::sampling::{Guidance, Noise, Sampler};
-use crate::{Result, Tensor};
+use crate::tensor::Replay;
+use crate::{Device, Result, Tensor};
 
 /// Where this batch stands among all calls of the request.
 #[derive(Clone, Copy)]
@@ -34,12 +38,14 @@ impl Pipeline {
         let Start { mut latents, first_call, inpaint } = start;
         let told: Vec<f32> = timesteps[first_call..].iter().map(|t| *t as f32).collect();
         let count = told.len();
-        run.watcher.tensor(Probe::Timesteps, &Tensor::from_vec(told, &[count], &self.device)?);
+        let mut replay = Replay::default();
+        run.watcher.tensor(Probe::Timesteps, &Tensor::from_vec(told, &[count], &Device::Cpu)?);
         run.watcher.tensor(Probe::InitialLatents, &latents);
         for call in first_call..timesteps.len() {
             run.pause().await?;
             let scaled = sampler.scale_model_input(call, &latents)?;
-            let prediction = self.predict(&scaled, timesteps[call], conditioning, &inpaint, settings.guided)?;
+            let input = denoiser_input(&scaled, &inpaint, settings.guided)?;
+            let prediction = self.predict(&mut replay, &input, timesteps[call], conditioning)?.to_host().await?;
             run.watcher.tensor(Probe::NoisePrediction(call - first_call), &prediction);
             let guided = if settings.guided { guidance.apply(&prediction)? } else { prediction };
             latents = sampler.step(call, &guided, &latents, noise)?;
@@ -48,33 +54,40 @@ impl Pipeline {
             }
             run.watcher.tensor(Probe::Latents(call - first_call), &latents);
             let step = share.done + call - first_call + 1;
-            let shown = request.preview_every > 0 && step.is_multiple_of(request.preview_every);
+            let due = request.preview_every > 0 && step.is_multiple_of(request.preview_every);
+            let shown = due && run.watcher.wants_preview();
             let seen = if shown { Some(self.preview(&latents).await?) } else { None };
             run.progress(Phase::Denoise, step, share.of, seen);
         }
         Ok(latents)
     }
 
-    /// One denoiser call; with guidance on the negative and the positive half at once.
+    /// One denoiser call, recorded at the first step of a run and replayed at the following ones.
     fn predict(
         &self,
-        latents: &Tensor,
+        replay: &mut Replay,
+        input: &Tensor,
         timestep: f64,
         conditioning: &Conditioning,
-        inpaint: &Option<Inpaint>,
-        guided: bool,
     ) -> Result<Tensor> {
-        let widened = match inpaint {
-            Some(Inpaint::Channels(extra)) => Tensor::concat(&[latents, extra], 3)?,
-            _ => latents.clone(),
-        };
-        let input = if guided { widened.repeat(2)? } else { widened };
-        self.unet.forward(&input, timestep, &conditioning.hidden_states, &conditioning.unet)
+        let input = input.cast(self.device.float())?.to_device(&self.device)?;
+        let time = self.unet.timestep_features(timestep, &self.device)?;
+        let Conditioning { hidden_states, unet } = conditioning;
+        replay.run(&[&input, &time], |inputs| self.unet.forward_features(&inputs[0], &inputs[1], hidden_states, unet))
     }
 
     async fn preview(&self, latents: &Tensor) -> Result<super::Image> {
-        preview(latents, &self.autoencoder, self.text.is_xl()).await
+        preview(latents, self).await
     }
+}
+
+/// What the denoiser sees of the latents: with guidance twice, once for the negative and once for the positive half.
+fn denoiser_input(latents: &Tensor, inpaint: &Option<Inpaint>, guided: bool) -> Result<Tensor> {
+    let widened = match inpaint {
+        Some(Inpaint::Channels(extra)) => Tensor::concat(&[latents, extra], 3)?,
+        _ => latents.clone(),
+    };
+    if guided { widened.repeat(2) } else { Ok(widened) }
 }
 
 /// The picture's latents as noisy as the latents are after this step; the clean ones after the last.

@@ -66,14 +66,17 @@ impl Pipeline {
         let steps = TimestepOptions { steps: Some(settings.steps), strength: distilled, ..TimestepOptions::default() };
         let sampler = Sampler::new(&settings.scheduler, &steps, &options)?;
         let mut noise = noise(batch, request);
-        let start = Start::prepare(self, request, settings, &sampler, &mut noise, n)?;
+        let start = Start::prepare(self, request, settings, &sampler, &mut noise, n).await?;
         let calls = sampler.timesteps().len() - start.first_call;
         let share =
             Share { done: done.div_ceil(request.batch_size) * calls, of: all.div_ceil(request.batch_size) * calls };
         let latents =
             self.denoise(start, &conditioning, (sampler, &mut noise), (request, settings), share, run).await?;
 
-        self.decode(&latents, done, request, settings, run).await
+        self.device.release_idle();
+        let images = self.decode(&latents, done, request, settings, run).await;
+        self.device.release_idle();
+        images
     }
 
     fn condition(
@@ -85,6 +88,9 @@ impl Pipeline {
     ) -> Result<Conditioning> {
         let guided = settings.guided;
         let (hidden_states, pooled) = self.text.encode(batch, guided, request.prompt_options, run)?;
+        // Text encoders compute in f32 everywhere: they are small, and all that follows hangs on them.
+        let hidden_states = hidden_states.cast(self.device.float())?;
+        let pooled = pooled.map(|pooled| pooled.cast(self.device.float())).transpose()?;
         let added = match self.unet.config().text_time {
             Some(_) => {
                 let from_image = request.init.is_some();
@@ -108,7 +114,7 @@ impl Pipeline {
     ) -> Result<Vec<Image>> {
         let [n, ..] = latents.dims::<4>("decode")?;
         let [height, width] = settings.size;
-        let unscaled = self.autoencoder.unscale(latents)?;
+        let unscaled = self.to_autoencoder(&self.autoencoder.unscale(latents)?)?;
         let mut images = Vec::new();
         for k in 0..n {
             run.pause().await?;

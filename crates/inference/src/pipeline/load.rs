@@ -11,7 +11,7 @@ use crate::sampling::SchedulerConfig;
 use crate::tensor::Activation;
 use crate::text::{ClipTokenizer, PadToken, TokenizerFiles};
 use crate::weights::{Component, ComponentFiles, ModelFiles, Weights};
-use crate::{DType, Device, Error, Result};
+use crate::{DType, Device, Error, Result, Tensor};
 
 /// How a model is loaded.
 #[derive(Clone, Debug)]
@@ -67,6 +67,12 @@ impl Pipeline {
         let defaults = Defaults::new(defaults, autoencoder.factor(), usual);
         let (device, name) = (options.device.clone(), options.name.clone());
         Ok(Self { text, unet, autoencoder, scheduler, device, name, defaults })
+    }
+
+    /// Latents or a picture on their way into the autoencoder.
+    pub(super) fn to_autoencoder(&self, x: &Tensor) -> Result<Tensor> {
+        let float = if self.autoencoder.needs_f32() { DType::F32 } else { self.device.float() };
+        x.cast(float)?.to_device(&self.device)
     }
 
     /// What is drawn when nothing else is asked for.

@@ -1,6 +1,7 @@
 //! What latents look like, cheaply: the tiny autoencoder where there is one, else a linear map to colours.
 
 use super::Image;
+use super::load::Pipeline;
 use crate::models::vae::Autoencoder;
 use crate::{Result, Tensor};
 
@@ -35,16 +36,18 @@ const STABLE_DIFFUSION_XL: Colours = Colours {
 };
 
 /// A small picture of the first of `latents` `[n, h, w, c]`, which are as the denoiser sees them.
-pub(super) async fn preview(latents: &Tensor, autoencoder: &Autoencoder, is_xl: bool) -> Result<Image> {
+pub(super) async fn preview(latents: &Tensor, pipeline: &Pipeline) -> Result<Image> {
     let first = latents.narrow(0, 0, 1)?;
     let [_, h, w, channels] = first.dims("preview")?;
+    let autoencoder = &pipeline.autoencoder;
     if let Autoencoder::Tiny(_) = autoencoder {
-        let decoded = autoencoder.decode(&autoencoder.unscale(&first)?, None)?.affine(0.5, 0.5)?;
+        let first = pipeline.to_autoencoder(&autoencoder.unscale(&first)?)?;
+        let decoded = autoencoder.decode(&first, None)?.affine(0.5, 0.5)?;
         let factor = autoencoder.factor();
         let image = Image::from_unit(w * factor, h * factor, &decoded.to_vec().await?)?;
         return shrink(&image);
     }
-    let colours = if is_xl { STABLE_DIFFUSION_XL } else { STABLE_DIFFUSION };
+    let colours = if pipeline.text.is_xl() { STABLE_DIFFUSION_XL } else { STABLE_DIFFUSION };
     let values = first.to_vec().await?;
     let pixels: Vec<f32> = values.chunks_exact(channels).flat_map(|latent| colours.of(latent)).collect();
     Image::from_unit(w, h, &pixels)

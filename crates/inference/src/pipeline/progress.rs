@@ -66,6 +66,11 @@ pub trait Watcher {
     /// Something was done.
     fn progress(&mut self, _progress: &Progress) {}
 
+    /// Whether a preview that is due would be looked at.
+    fn wants_preview(&self) -> bool {
+        true
+    }
+
     /// Something that does not stop the run, but that the user should know: a truncated prompt, say.
     fn warning(&mut self, _message: &str) {}
 

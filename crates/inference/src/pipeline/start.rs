@@ -9,11 +9,11 @@ use super::request::{InitImage, Request};
 use super::settings::Settings;
 use crate::models::vae::Tiling;
 use crate::sampling::{Noise, Sampler};
-use crate::{Error, Result, Tensor};
+use crate::{Device, Error, Result, Tensor};
 
 /// The state before the first step.
 pub(super) struct Start {
-    /// `[n, h, w, c]`.
+    /// `[n, h, w, c]`, in host memory as everything that the sampler works on.
     pub(super) latents: Tensor,
     /// The first call of the sampler.
     pub(super) first_call: usize,
@@ -34,7 +34,7 @@ pub(super) enum Inpaint {
 }
 
 impl Start {
-    pub(super) fn prepare(
+    pub(super) async fn prepare(
         pipeline: &Pipeline,
         request: &Request,
         settings: &Settings,
@@ -49,15 +49,15 @@ impl Start {
                 Err(Error::invalid("init_image", "this model redraws parts of a picture and needs one, with a mask"))
             }
             None => {
-                let latents = noise.draw(&stage.latent_shape(), &pipeline.device)?.scale(sampler.init_noise_sigma())?;
+                let latents = noise.draw(&stage.latent_shape(), &Device::Cpu)?.scale(sampler.init_noise_sigma())?;
                 Ok(Self { latents, first_call: 0, inpaint: None })
             }
             Some(init) => match &init.mask {
                 None if needs_mask => {
                     Err(Error::invalid("mask", "this model redraws parts of a picture and needs a mask"))
                 }
-                None => stage.noised(init, sampler, noise),
-                Some(_) => stage.inpaint(init, needs_mask, sampler, noise),
+                None => stage.noised(init, sampler, noise).await,
+                Some(_) => stage.inpaint(init, needs_mask, sampler, noise).await,
             },
         }
     }
@@ -78,28 +78,29 @@ impl Stage<'_> {
         [self.n, height / factor, width / factor, self.pipeline.autoencoder.latent_channels()]
     }
 
-    fn noised(&self, init: &InitImage, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
+    async fn noised(&self, init: &InitImage, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
         let first_call = first_call(sampler, init)?;
-        let image_latents = self.encode(&self.picture(init)?, noise, self.request.one_generator)?;
-        let noise = noise.draw(&self.latent_shape(), &self.pipeline.device)?;
+        let image_latents = self.encode(&self.picture(init)?, noise, self.request.one_generator).await?;
+        let noise = noise.draw(&self.latent_shape(), &Device::Cpu)?;
         let latents = sampler.add_noise(&image_latents, &noise, first_call)?;
         Ok(Start { latents, first_call, inpaint: None })
     }
 
-    fn inpaint(&self, init: &InitImage, channels: bool, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
+    async fn inpaint(&self, init: &InitImage, channels: bool, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
         let all_the_way = init.strength >= 1.0;
         let first_call = first_call(sampler, init)?;
         let (mask, latent_mask) = self.masks(init)?;
         let picture = self.picture(init)?;
         // The nine-channel model never looks at the picture's own latents when it starts from pure noise.
-        let image_latents = if channels && all_the_way { None } else { Some(self.encode(&picture, noise, true)?) };
-        let drawn = noise.draw(&self.latent_shape(), &self.pipeline.device)?;
+        let image_latents =
+            if channels && all_the_way { None } else { Some(self.encode(&picture, noise, true).await?) };
+        let drawn = noise.draw(&self.latent_shape(), &Device::Cpu)?;
         let latents = match &image_latents {
             Some(image_latents) if !all_the_way => sampler.add_noise(image_latents, &drawn, first_call)?,
             _ => drawn.scale(sampler.init_noise_sigma())?,
         };
         // diffusers draws the masked picture's sample even when the model has no channels for it.
-        let masked_latents = self.encode(&picture.mul(&mask.affine(-1.0, 1.0)?)?, noise, true)?;
+        let masked_latents = self.encode(&picture.mul(&mask.affine(-1.0, 1.0)?)?, noise, true).await?;
         let inpaint = match image_latents {
             Some(image_latents) if !channels => Inpaint::Blend { mask: latent_mask, image_latents, noise: drawn },
             _ => Inpaint::Channels(Tensor::concat(&[&latent_mask, &masked_latents], 3)?),
@@ -111,7 +112,7 @@ impl Stage<'_> {
     fn picture(&self, init: &InitImage) -> Result<Tensor> {
         let [height, width] = self.settings.size;
         let resized = init.image.resized(width, height)?;
-        Tensor::from_vec(resized.to_normalized(), &[1, height, width, 3], &self.pipeline.device)
+        Tensor::from_vec(resized.to_normalized(), &[1, height, width, 3], &Device::Cpu)
     }
 
     /// The mask for pixels `[1, h, w, 1]` and for latents `[n, h / f, w / f, 1]`.
@@ -119,22 +120,21 @@ impl Stage<'_> {
         let [height, width] = self.settings.size;
         let [n, h, w, _] = self.latent_shape();
         let Some(picture) = &init.mask else { return Err(Error::invalid("mask", "there is none")) };
-        let device = &self.pipeline.device;
         let pixels = Mask::from_image(picture, width, height)?;
-        let latents = Tensor::from_vec(pixels.resized(w, h)?.values, &[1, h, w, 1], device)?.repeat(n)?;
-        Ok((Tensor::from_vec(pixels.values, &[1, height, width, 1], device)?, latents))
+        let latents = Tensor::from_vec(pixels.resized(w, h)?.values, &[1, h, w, 1], &Device::Cpu)?.repeat(n)?;
+        Ok((Tensor::from_vec(pixels.values, &[1, height, width, 1], &Device::Cpu)?, latents))
     }
 
     /// The picture's latents `[n, h, w, c]` as the denoiser sees them: the autoencoder's sample, drawn once for all
     /// pictures of the batch or for each.
-    fn encode(&self, picture: &Tensor, noise: &mut Noise, once: bool) -> Result<Tensor> {
+    async fn encode(&self, picture: &Tensor, noise: &mut Noise, once: bool) -> Result<Tensor> {
         let vae = &self.pipeline.autoencoder;
-        let device = &self.pipeline.device;
-        let encoded = vae.encode(picture, self.pipeline.tiling(self.request, self.settings.size))?;
+        let picture = self.pipeline.to_autoencoder(picture)?;
+        let encoded = vae.encode(&picture, self.pipeline.tiling(self.request, self.settings.size))?.to_host().await?;
         let [n, h, w, c] = self.latent_shape();
         let latents = match &encoded.log_variance {
-            Some(_) if once => encoded.sample(&noise.draw_first(&[1, h, w, c], device)?)?.repeat(n)?,
-            Some(_) => encoded.repeat(n)?.sample(&noise.draw(&[n, h, w, c], device)?)?,
+            Some(_) if once => encoded.sample(&noise.draw_first(&[1, h, w, c], &Device::Cpu)?)?.repeat(n)?,
+            Some(_) => encoded.repeat(n)?.sample(&noise.draw(&[n, h, w, c], &Device::Cpu)?)?,
             None => encoded.mean.repeat(n)?,
         };
         vae.scale(&latents)

@@ -1,8 +1,9 @@
 //! `activation` and `geglu`: elementwise functions on their own.
 
-use super::{Activation, Storage, Tensor, backend, cpu};
+use super::{Activation, Storage, Tensor};
 use crate::Result;
 use candle_core::D;
+use easel_cpu::Floats;
 
 impl Tensor {
     /// Applies an activation function to every element.
@@ -13,10 +14,11 @@ impl Tensor {
         }
         match &self.storage {
             Storage::Cpu(x) => {
-                let mut out = cpu::Host::open(OP, x)?.with_f32(OP, <[f32]>::to_vec)?;
-                activation.apply_parallel(&mut out);
-                cpu::finish(OP, out, self.shape())
+                let mut out = Floats::take(self.elements());
+                activation.apply_to(x.f32(OP)?, &mut out);
+                Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(x) => x.activation(activation),
             Storage::Candle(x) => {
                 let y = match activation {
                     Activation::None => Ok(x.clone()),
@@ -28,7 +30,7 @@ impl Tensor {
                     Activation::Tanh => x.tanh(),
                     Activation::Sigmoid => sigmoid(x),
                 };
-                Ok(Self { storage: Storage::Candle(y.map_err(backend(OP))?) })
+                Self::by_candle(OP, y)
             }
         }
     }
@@ -46,16 +48,17 @@ impl Tensor {
         };
         match &self.storage {
             Storage::Cpu(x) => {
-                let mut out = vec![0.0; self.elements() / 2];
-                cpu::Host::open(OP, x)?.with_f32(OP, |x| easel_cpu::activation::geglu(x, width, &mut out))?;
-                cpu::finish(OP, out, &shape)
+                let mut out = Floats::take(self.elements() / 2);
+                easel_cpu::activation::geglu(x.f32(OP)?, width, &mut out);
+                Ok(Self::made(out, &shape))
             }
+            Storage::Gpu(x) => x.geglu(),
             Storage::Candle(x) => {
                 let product = || {
                     let gate = x.narrow(D::Minus1, width, width)?.contiguous()?.gelu_erf()?;
                     x.narrow(D::Minus1, 0, width)? * gate
                 };
-                Ok(Self { storage: Storage::Candle(product().map_err(backend(OP))?) })
+                Self::by_candle(OP, product())
             }
         }
     }

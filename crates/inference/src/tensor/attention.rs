@@ -1,8 +1,9 @@
 //! `attention`: scaled dot-product attention for any head width, cross or self, causal or not.
 
-use super::{Storage, Tensor, backend, cpu, work};
+use super::{Storage, Tensor, work};
 use crate::Result;
 use candle_core::{D, DType};
+use easel_cpu::Floats;
 use easel_cpu::attention::AttentionShape;
 
 impl Tensor {
@@ -22,29 +23,28 @@ impl Tensor {
         let scale = 1.0 / (width as f32).sqrt();
         match &self.storage {
             Storage::Cpu(q) => {
-                let q = cpu::Host::open(OP, q)?;
-                let (k, v) = (cpu::Host::open(OP, key.candle())?, cpu::Host::open(OP, value.candle())?);
+                let (k, v) = (key.host(OP)?.f32(OP)?, value.host(OP)?.f32(OP)?);
                 let shape = AttentionShape { batch, queries, keys, heads, width, scale, causal };
-                let mut out = vec![0.0; batch * queries * hidden];
-                q.with_f32(OP, |q| {
-                    k.with_f32(OP, |k| v.with_f32(OP, |v| easel_cpu::attention::attention(q, k, v, &shape, &mut out)))
-                })???;
-                cpu::finish(OP, out, self.shape())
+                let mut out = Floats::take(self.elements());
+                easel_cpu::attention::attention(q.f32(OP)?, k, v, &shape, &mut out);
+                Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(q) => q.attention(key, value, heads, causal),
             Storage::Candle(q) => {
+                let (key, value) = (key.candle(OP)?, value.candle(OP)?);
                 let attend = || {
                     let split = |x: &candle_core::Tensor, rows| {
                         x.reshape((batch, rows, heads, width))?.transpose(1, 2)?.contiguous()
                     };
-                    let (q, k) = (split(q, queries)?, split(key.candle(), keys)?);
-                    let v = split(value.candle(), keys)?;
+                    let (q, k) = (split(q, queries)?, split(key, keys)?);
+                    let v = split(value, keys)?;
                     let scores = (q.matmul(&k.t()?)?.to_dtype(DType::F32)? * f64::from(scale))?;
                     let scores = if causal { mask_future(&scores, queries, keys)? } else { scores };
                     let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
                     let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?.to_dtype(v.dtype())?;
                     weights.matmul(&v)?.transpose(1, 2)?.contiguous()?.reshape(self.shape())
                 };
-                Ok(Self { storage: Storage::Candle(attend().map_err(backend(OP))?) })
+                Self::by_candle(OP, attend())
             }
         }
     }

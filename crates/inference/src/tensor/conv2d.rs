@@ -1,8 +1,9 @@
 //! `conv2d`: a channels-last convolution with nearest-neighbour upsampling folded in, and its epilogue.
 
 use super::linear::check_epilogue;
-use super::{Epilogue, Storage, Tensor, backend, cpu, work};
+use super::{DType, Epilogue, Storage, Tensor, host, work};
 use crate::Result;
+use easel_cpu::Floats;
 use easel_cpu::conv2d::Conv2dShape;
 
 /// Stride, padding and upsampling of a convolution.
@@ -35,26 +36,21 @@ impl Tensor {
         work::count([out_shape.iter().product(), weight.elements() / shape.out_channels.max(1)]);
         match &self.storage {
             Storage::Cpu(x) => {
-                let x = cpu::Host::open(OP, x)?;
-                let weight = cpu::Host::open(OP, weight.candle())?;
-                let bias = bias.map(|bias| cpu::widened(OP, bias)).transpose()?;
-                let residual = epilogue.residual.map(|r| cpu::Host::open(OP, r.candle())).transpose()?;
-                let mut out = vec![0.0; out_shape.iter().product()];
-                cpu::with_optional(OP, bias.as_ref(), |bias| {
-                    cpu::with_optional(OP, residual.as_ref(), |residual| {
-                        x.with_f32(OP, |x| {
-                            weight.with_weight(OP, |weight| {
-                                let activation = epilogue.activation;
-                                easel_cpu::conv2d::conv2d(x, &shape, weight, bias, residual, activation, &mut out);
-                            })
-                        })?
-                    })
-                })?;
-                cpu::finish(OP, out, &out_shape)
+                if weight.dtype() == DType::Q8_0 {
+                    return Err(host::unsupported(OP, DType::Q8_0));
+                }
+                let (x, weight) = (x.f32(OP)?, weight.host(OP)?.matrix(OP)?);
+                let (bias, residual) = (host::optional(OP, bias)?, host::optional(OP, epilogue.residual)?);
+                let mut out = Floats::take(out_shape.iter().product());
+                let (bias, residual) = (bias.as_deref(), residual.as_deref());
+                easel_cpu::conv2d::conv2d(x, &shape, weight, bias, residual, epilogue.activation, &mut out);
+                Ok(Self::made(out, &out_shape))
             }
+            Storage::Gpu(x) => x.conv2d(weight, bias, conv, epilogue),
             Storage::Candle(x) => {
-                let y = conv2d_candle(x, weight.candle(), bias.map(Self::candle), conv).map_err(backend(OP))?;
-                Self { storage: Storage::Candle(y) }.apply_epilogue(&epilogue)
+                let bias = bias.map(|bias| bias.candle(OP)).transpose()?;
+                let y = conv2d_candle(x, weight.candle(OP)?, bias, conv);
+                Self::by_candle(OP, y)?.apply_epilogue(&epilogue)
             }
         }
     }

@@ -1,7 +1,8 @@
 //! `Data`: the numbers of a tensor in host memory, on their way to a device.
 
-use super::{DType, Device, Tensor, check_length};
+use super::{BLOCK, DType, Device, Tensor, check_length};
 use crate::Result;
+use easel_cpu::BlockQ8_0;
 use half::{bf16, f16};
 
 // Files are little-endian and their bytes are copied as they are.
@@ -18,16 +19,19 @@ pub enum Data {
     Bf16(Vec<bf16>),
     /// Token ids.
     U32(Vec<u32>),
+    /// Blocks of eight-bit weights.
+    Q8_0(Vec<BlockQ8_0>),
 }
 
 impl Data {
-    /// `length` zeros, in memory that is not touched before it is written.
+    /// `length` zeros (whole blocks of them), in memory that is not touched before it is written.
     pub fn zeros(dtype: DType, length: usize) -> Self {
         match dtype {
             DType::F32 => Self::F32(bytemuck::zeroed_vec(length)),
             DType::F16 => Self::F16(bytemuck::zeroed_vec(length)),
             DType::Bf16 => Self::Bf16(bytemuck::zeroed_vec(length)),
             DType::U32 => Self::U32(bytemuck::zeroed_vec(length)),
+            DType::Q8_0 => Self::Q8_0(bytemuck::zeroed_vec(length / BLOCK)),
         }
     }
 
@@ -39,6 +43,29 @@ impl Data {
             DType::F16 => Self::F16(bytemuck::pod_collect_to_vec(bytes)),
             DType::Bf16 => Self::Bf16(bytemuck::pod_collect_to_vec(bytes)),
             DType::U32 => Self::U32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::Q8_0 => Self::Q8_0(bytemuck::pod_collect_to_vec(bytes)),
+        }
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::F32(_) => DType::F32,
+            Self::F16(_) => DType::F16,
+            Self::Bf16(_) => DType::Bf16,
+            Self::U32(_) => DType::U32,
+            Self::Q8_0(_) => DType::Q8_0,
+        }
+    }
+
+    /// The numbers as little-endian bytes.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::F32(data) => bytemuck::cast_slice(data),
+            Self::F16(data) => bytemuck::cast_slice(data),
+            Self::Bf16(data) => bytemuck::cast_slice(data),
+            Self::U32(data) => bytemuck::cast_slice(data),
+            Self::Q8_0(data) => bytemuck::cast_slice(data),
         }
     }
 
@@ -48,6 +75,7 @@ impl Data {
             Self::F16(data) => data.len(),
             Self::Bf16(data) => data.len(),
             Self::U32(data) => data.len(),
+            Self::Q8_0(data) => data.len() * BLOCK,
         }
     }
 }
@@ -56,14 +84,7 @@ impl Tensor {
     /// A tensor of these numbers. On the CPU their memory becomes the tensor's.
     pub fn from_data(data: Data, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_data", data.len(), shape)?;
-        let cpu = &candle_core::Device::Cpu;
-        let tensor = match data {
-            Data::F32(data) => candle_core::Tensor::from_vec(data, shape, cpu),
-            Data::F16(data) => candle_core::Tensor::from_vec(data, shape, cpu),
-            Data::Bf16(data) => candle_core::Tensor::from_vec(data, shape, cpu),
-            Data::U32(data) => candle_core::Tensor::from_vec(data, shape, cpu),
-        };
-        Self::upload(tensor, device)
+        Self::upload(data, shape, device, true)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Devices: which there are, and how a name becomes one.
 
+use super::{DType, GpuDevice};
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
@@ -9,6 +10,8 @@ use std::str::FromStr;
 pub enum Device {
     /// The host's processor with Easel's own kernels.
     Cpu,
+    /// A GPU through WebGPU.
+    Gpu(GpuDevice),
     /// A candle device: CUDA, Metal, or candle's own CPU kernels (see [`Device::candle_cpu`]).
     Candle(candle_core::Device),
 }
@@ -21,10 +24,25 @@ pub enum DeviceKind {
     Auto,
     /// The host's processor.
     Cpu,
+    /// A GPU through WebGPU: Vulkan, Metal, DX12 or the browser's.
+    Gpu,
     /// NVIDIA through CUDA (feature `cuda`).
     Cuda,
     /// Apple through Metal (feature `metal`).
     Metal,
+}
+
+/// How to open a GPU.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// Its place in the list of adapters, or part of its name; the best one if empty.
+    pub adapter: String,
+    /// The type of activations: `F32`, `F16`, or by default `F16` on hardware that has it.
+    pub float: Option<DType>,
+    /// Ask for nothing beyond what WebGPU guarantees everywhere: for tests of odd hardware.
+    pub guaranteed_only: bool,
+    /// The most bytes of GPU memory to hold.
+    pub memory: Option<u64>,
 }
 
 impl FromStr for DeviceKind {
@@ -34,9 +52,10 @@ impl FromStr for DeviceKind {
         match name.to_ascii_lowercase().as_str() {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::Gpu),
             "cuda" => Ok(Self::Cuda),
             "metal" => Ok(Self::Metal),
-            _ => Err(Error::invalid("device", format!("{name:?} is not one of auto, cpu, cuda, metal"))),
+            _ => Err(Error::invalid("device", format!("{name:?} is not one of auto, cpu, gpu, cuda, metal"))),
         }
     }
 }
@@ -52,18 +71,39 @@ pub struct DeviceInfo {
     pub available: bool,
     /// Why it cannot be used, if it cannot.
     pub reason: Option<String>,
+    /// Whether it is a GPU that the processor pretends to be: right, but slower than the processor's own kernels.
+    pub software: bool,
 }
 
 impl Device {
-    /// Opens the device of this kind; `Auto` takes CUDA, then Metal, then the CPU.
-    pub fn open(kind: DeviceKind) -> Result<Self> {
+    /// Opens the device of this kind. `Auto` takes CUDA, then Metal, then a GPU that is none in software, then the CPU.
+    pub async fn open(kind: DeviceKind, options: &GpuOptions) -> Result<Self> {
         match kind {
             DeviceKind::Cpu => Ok(Self::Cpu),
+            DeviceKind::Gpu => Ok(Self::Gpu(GpuDevice::open(options).await?)),
             DeviceKind::Cuda => candle_core::Device::new_cuda(0).map(Self::Candle).map_err(unavailable("cuda")),
             DeviceKind::Metal => candle_core::Device::new_metal(0).map(Self::Candle).map_err(unavailable("metal")),
-            DeviceKind::Auto => {
-                Ok(Self::open(DeviceKind::Cuda).or_else(|_| Self::open(DeviceKind::Metal)).unwrap_or(Self::Cpu))
+            DeviceKind::Auto => Ok(Self::best(options).await),
+        }
+    }
+
+    async fn best(options: &GpuOptions) -> Self {
+        for new in [candle_core::Device::new_cuda, candle_core::Device::new_metal] {
+            if let Ok(device) = new(0) {
+                return Self::Candle(device);
             }
+        }
+        match GpuDevice::open(options).await {
+            Ok(device) if !device.is_software() => Self::Gpu(device),
+            _ => Self::Cpu,
+        }
+    }
+
+    /// The type that models compute in here.
+    pub fn float(&self) -> DType {
+        match self {
+            Self::Gpu(device) => device.float(),
+            Self::Cpu | Self::Candle(_) => DType::F32,
         }
     }
 
@@ -72,28 +112,41 @@ impl Device {
         Self::Candle(candle_core::Device::Cpu)
     }
 
-    /// Every kind of device, with the reason for each that cannot be used.
-    pub fn list() -> Vec<DeviceInfo> {
-        let cpu = DeviceInfo {
-            id: "cpu".into(),
-            name: format!("processor, {} threads, {}", easel_cpu::parallel::threads(), std::env::consts::ARCH),
-            available: true,
-            reason: None,
+    /// Gives memory that is kept for ops of the sizes seen so far back to the system: for the end of a phase that another,
+    /// of other sizes, follows. Tensors are not touched.
+    pub fn release_idle(&self) {
+        match self {
+            Self::Cpu => easel_cpu::memory::release_idle(),
+            Self::Gpu(device) => device.release_idle(),
+            Self::Candle(_) => {}
+        }
+    }
+
+    /// Every kind of device, and every GPU, with the reason for each that cannot be used.
+    pub async fn list() -> Vec<DeviceInfo> {
+        let info = |id: &str, name: String, error: Option<Error>| DeviceInfo {
+            id: id.into(),
+            name,
+            available: error.is_none(),
+            reason: error.map(|error| error.to_string()),
+            software: false,
         };
-        let optional = |kind, id: &str, name: &str| {
-            let error = Self::open(kind).err();
-            DeviceInfo {
-                id: id.into(),
-                name: name.into(),
-                available: error.is_none(),
-                reason: error.map(|error| error.to_string()),
+        let threads = easel_cpu::parallel::threads();
+        let mut list = vec![info("cpu", format!("processor, {threads} threads, {}", std::env::consts::ARCH), None)];
+        match GpuDevice::list().await {
+            found if found.is_empty() => {
+                let error = GpuDevice::open(&GpuOptions::default()).await.err();
+                list.push(info("gpu", "GPU through WebGPU".into(), error));
             }
-        };
-        vec![
-            cpu,
-            optional(DeviceKind::Cuda, "cuda", "NVIDIA GPU through CUDA"),
-            optional(DeviceKind::Metal, "metal", "Apple GPU through Metal"),
-        ]
+            found => list.extend(found),
+        }
+        for (kind, id, name) in [
+            (DeviceKind::Cuda, "cuda", "NVIDIA GPU through CUDA"),
+            (DeviceKind::Metal, "metal", "Apple GPU through Metal"),
+        ] {
+            list.push(info(id, name.into(), Self::open(kind, &GpuOptions::default()).await.err()));
+        }
+        list
     }
 }
 
@@ -101,6 +154,7 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Cpu => "cpu",
+            Self::Gpu(_) => "gpu",
             Self::Candle(device) if device.is_cuda() => "cuda",
             Self::Candle(device) if device.is_metal() => "metal",
             Self::Candle(_) => "candle-cpu",

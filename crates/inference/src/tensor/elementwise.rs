@@ -1,7 +1,8 @@
 //! Elementwise arithmetic: with a scalar, between tensors, and sums of many.
 
-use super::{DType, Storage, Tensor, backend, cpu};
+use super::{Storage, Tensor, backend, host};
 use crate::Result;
+use easel_cpu::Floats;
 use easel_cpu::elementwise::{self, Binary};
 
 impl Tensor {
@@ -27,7 +28,12 @@ impl Tensor {
 
     /// `self * scale + offset`.
     pub fn affine(&self, scale: f64, offset: f64) -> Result<Self> {
-        self.map("affine", |x| x.affine(scale, offset))
+        const OP: &str = "affine";
+        match &self.storage {
+            Storage::Cpu(_) => self.each(OP, |x, out| elementwise::affine(x, scale as f32, offset as f32, out)),
+            Storage::Gpu(x) => x.affine(scale, offset),
+            Storage::Candle(x) => Self::by_candle(OP, x.affine(scale, offset)),
+        }
     }
 
     /// `self * scale`.
@@ -37,12 +43,23 @@ impl Tensor {
 
     /// Every element limited to `low..=high`.
     pub fn clamp(&self, low: f64, high: f64) -> Result<Self> {
-        self.map("clamp", |x| x.clamp(low as f32, high as f32))
+        const OP: &str = "clamp";
+        let (low, high) = (low as f32, high as f32);
+        match &self.storage {
+            Storage::Cpu(_) => self.each(OP, |x, out| elementwise::clamp(x, low, high, out)),
+            Storage::Gpu(x) => x.clamp(low, high),
+            Storage::Candle(x) => Self::by_candle(OP, x.clamp(low, high)),
+        }
     }
 
     /// `e^x` of every element.
     pub fn exp(&self) -> Result<Self> {
-        self.map("exp", candle_core::Tensor::exp)
+        const OP: &str = "exp";
+        match &self.storage {
+            Storage::Cpu(_) => self.each(OP, elementwise::exp),
+            Storage::Gpu(x) => x.exp(),
+            Storage::Candle(x) => Self::by_candle(OP, x.exp()),
+        }
     }
 
     /// `self * scale + sum(factor * tensor)`: what a sampler's step comes down to. All shapes are equal.
@@ -50,6 +67,17 @@ impl Tensor {
         const OP: &str = "combine";
         if let Some((_, other)) = terms.iter().find(|(_, other)| other.shape() != self.shape()) {
             return Err(other.shape_error(OP, format!("shape {:?}", self.shape())));
+        }
+        if let Storage::Cpu(x) = &self.storage {
+            let mut sum = Floats::take(self.elements());
+            elementwise::affine(x.f32(OP)?, scale as f32, 0.0, &mut sum);
+            for (factor, other) in terms {
+                elementwise::add_scaled(&mut sum, *factor as f32, other.host(OP)?.f32(OP)?);
+            }
+            return Ok(Self::made(sum, self.shape()));
+        }
+        if let Storage::Gpu(x) = &self.storage {
+            return x.combine(scale, terms);
         }
         let mut sum = self.scale(scale)?;
         for (factor, other) in terms {
@@ -67,41 +95,62 @@ impl Tensor {
         }
         let mut keep = vec![1; self.shape().len()];
         keep[0] = batch;
-        let mean = self.map(OP, |x| x.reshape((batch, ()))?.mean_keepdim(1)?.reshape(keep.as_slice()))?;
-        let std = self.map(OP, |x| x.reshape((batch, ()))?.var_keepdim(1)?.sqrt()?.reshape(keep.as_slice()))?;
-        Ok((mean, std))
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let (mut means, mut stds) = (Floats::take(batch), Floats::take(batch));
+                for (i, x) in x.f32(OP)?.chunks_exact(rest / batch).enumerate() {
+                    let count = x.len() as f64;
+                    let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
+                    let squares: f64 = x.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum();
+                    (means[i], stds[i]) = (mean as f32, (squares / (count - 1.0)).sqrt() as f32);
+                }
+                Ok((Self::made(means, &keep), Self::made(stds, &keep)))
+            }
+            Storage::Gpu(x) => x.mean_and_std(),
+            Storage::Candle(x) => {
+                let flat = || x.reshape((batch, ()));
+                let mean = flat().and_then(|x| x.mean_keepdim(1)?.reshape(keep.as_slice()));
+                let std = flat().and_then(|x| x.var_keepdim(1)?.sqrt()?.reshape(keep.as_slice()));
+                Ok((Self::by_candle(OP, mean)?, Self::by_candle(OP, std)?))
+            }
+        }
+    }
+
+    /// A function of every element on the CPU: `f(x, out)`.
+    fn each(&self, op: &'static str, f: impl FnOnce(&[f32], &mut [f32])) -> Result<Self> {
+        let mut out = Floats::take(self.elements());
+        f(self.host(op)?.f32(op)?, &mut out);
+        Ok(Self::made(out, self.shape()))
     }
 
     fn binary(&self, op: &'static str, operation: Binary, other: &Self) -> Result<Self> {
-        self.same_device(op, other)?;
         if !elementwise::fits(self.shape(), other.shape()) {
             return Err(other.shape_error(op, format!("axes of {:?} or of size 1", self.shape())));
         }
-        if let (Storage::Cpu(x), DType::F32) = (&self.storage, self.dtype()) {
-            let (x, y) = (cpu::Host::open(op, x)?, cpu::widened(op, other)?);
-            let mut out = vec![0.0; self.elements()];
-            x.with_f32(op, |x| {
-                y.with_f32(op, |y| elementwise::binary(operation, x, self.shape(), y, other.shape(), &mut out))
-            })??;
-            return cpu::finish(op, out, self.shape());
-        }
-        self.map(op, |x| {
-            let y = other.candle().to_dtype(x.dtype())?;
-            match operation {
-                Binary::Add => x.broadcast_add(&y),
-                Binary::Sub => x.broadcast_sub(&y),
-                Binary::Mul => x.broadcast_mul(&y),
-                Binary::Div => x.broadcast_div(&y),
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let y = other.host(op)?.widened(op)?;
+                let mut out = Floats::take(self.elements());
+                elementwise::binary(operation, x.f32(op)?, self.shape(), &y, other.shape(), &mut out);
+                Ok(Self::made(out, self.shape()))
             }
-        })
-    }
-
-    fn same_device(&self, op: &'static str, other: &Self) -> Result<()> {
-        let (left, right) = (self.candle().device(), other.candle().device());
-        if left.same_device(right) {
-            return Ok(());
+            Storage::Gpu(x) => x.binary(op, operation, other),
+            Storage::Candle(x) => {
+                let y = other.candle(op)?;
+                if !x.device().same_device(y.device()) {
+                    return Err(host::elsewhere(op, other, &self.device().to_string()));
+                }
+                let y = y.to_dtype(x.dtype()).map_err(backend(op))?;
+                Self::by_candle(
+                    op,
+                    match operation {
+                        Binary::Add => x.broadcast_add(&y),
+                        Binary::Sub => x.broadcast_sub(&y),
+                        Binary::Mul => x.broadcast_mul(&y),
+                        Binary::Div => x.broadcast_div(&y),
+                    },
+                )
+            }
         }
-        let reason = format!("one tensor is on {}, the other on {}", self.device(), other.device());
-        Err(backend(op)(candle_core::Error::Msg(reason)))
     }
 }

@@ -1,7 +1,9 @@
 //! Shape ops: views where they can be, copies where they must.
 
-use super::Tensor;
+use super::host::rearrange;
+use super::{Storage, Tensor};
 use crate::Result;
+use easel_cpu::{Floats, layout};
 
 impl Tensor {
     /// The same numbers in another shape.
@@ -9,7 +11,15 @@ impl Tensor {
         if super::count(shape) != Some(self.elements()) {
             return Err(self.shape_error("reshape", format!("as many elements as {shape:?} has")));
         }
-        self.map("reshape", |x| x.reshape(shape))
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let view =
+                    x.reshaped(shape).ok_or_else(|| self.shape_error("reshape", "the rows of a prepared weight"))?;
+                Ok(Self { storage: Storage::Cpu(view) })
+            }
+            Storage::Gpu(x) => x.reshape(shape),
+            Storage::Candle(x) => Self::by_candle("reshape", x.reshape(shape)),
+        }
     }
 
     /// The axes in another order; the result is contiguous.
@@ -19,7 +29,15 @@ impl Tensor {
         if !sorted.into_iter().eq(0..self.shape().len()) {
             return Err(self.shape_error("permute", format!("an order of {} axes, not {axes:?}", self.shape().len())));
         }
-        self.map("permute", |x| x.permute(axes)?.contiguous())
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let to: Vec<usize> = axes.iter().map(|axis| x.shape[*axis]).collect();
+                let permuted = rearrange!("permute", x, x.len(), |from, to| layout::permute(from, &x.shape, axes, to));
+                Ok(Self::on_host(permuted, &to))
+            }
+            Storage::Gpu(x) => x.permute(axes),
+            Storage::Candle(x) => Self::by_candle("permute", x.permute(axes).and_then(|x| x.contiguous())),
+        }
     }
 
     /// `length` entries of `axis` from `start` on.
@@ -28,7 +46,28 @@ impl Tensor {
         if self.shape().get(axis).is_none_or(|size| end > *size) {
             return Err(self.shape_error("narrow", format!("at least {end} entries on axis {axis}")));
         }
-        self.map("narrow", |x| x.narrow(axis, start, length)?.contiguous())
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let outer: usize = x.shape[..axis].iter().product();
+                if outer == 1 {
+                    let view = x.reshaped(&x.shape[axis..]).map(|x| x.rows(start, length));
+                    let shape = [&x.shape[..axis], &[length], &x.shape[axis + 1..]].concat();
+                    let view = view.and_then(|view| view.reshaped(&shape));
+                    let view = view.ok_or_else(|| self.shape_error("narrow", "no prepared weight"))?;
+                    return Ok(Self { storage: Storage::Cpu(view) });
+                }
+                let inner: usize = x.shape[axis + 1..].iter().product();
+                let width = x.shape[axis] * inner;
+                let narrowed = rearrange!("narrow", x, outer * length * inner, |from, to| {
+                    layout::narrow(from, width, start * inner, length * inner, to)
+                });
+                let mut shape = x.shape.clone();
+                shape[axis] = length;
+                Ok(Self::on_host(narrowed, &shape))
+            }
+            Storage::Gpu(x) => x.narrow(axis, start, length),
+            Storage::Candle(x) => Self::by_candle("narrow", x.narrow(axis, start, length).and_then(|x| x.contiguous())),
+        }
     }
 
     /// Tensors one after the other along `axis`.
@@ -37,16 +76,41 @@ impl Tensor {
         let Some(first) = tensors.first() else {
             return Err(crate::Error::Shape { op: OP, expected: "at least one tensor".into(), got: Vec::new() });
         };
-        let parts: Vec<_> = tensors.iter().map(|tensor| tensor.candle()).collect();
-        first.map(OP, |_| candle_core::Tensor::cat(&parts, axis)?.contiguous()).map_err(|_| {
+        let fits = |tensor: &&Self| {
+            let mut axes = tensor.shape().iter().zip(first.shape()).enumerate();
+            tensor.shape().len() == first.shape().len() && axes.all(|(i, (a, b))| i == axis || a == b)
+        };
+        if axis >= first.shape().len() || !tensors.iter().all(fits) {
             let shapes: Vec<_> = tensors.iter().map(|tensor| tensor.shape()).collect();
-            first.shape_error(OP, format!("shapes that differ on axis {axis} only, not {shapes:?}"))
-        })
+            return Err(first.shape_error(OP, format!("shapes that differ on axis {axis} only, not {shapes:?}")));
+        }
+        match &first.storage {
+            Storage::Cpu(_) => {
+                let mut shape = first.shape().to_vec();
+                shape[axis] = tensors.iter().map(|tensor| tensor.shape()[axis]).sum();
+                let inner: usize = shape[axis + 1..].iter().product();
+                let mut parts = Vec::with_capacity(tensors.len());
+                for tensor in tensors {
+                    parts.push((tensor.host(OP)?.f32(OP)?, tensor.shape()[axis] * inner));
+                }
+                let mut out = Floats::take(shape.iter().product());
+                layout::concat(&parts, &mut out);
+                Ok(Self::made(out, &shape))
+            }
+            Storage::Gpu(x) => x.concat(tensors, axis),
+            Storage::Candle(_) => {
+                let parts = tensors.iter().map(|tensor| tensor.candle(OP)).collect::<Result<Vec<_>>>()?;
+                Self::by_candle(OP, candle_core::Tensor::cat(&parts, axis).and_then(|x| x.contiguous()))
+            }
+        }
     }
 
     /// `count` copies of the first axis, one after the other.
     pub fn repeat(&self, count: usize) -> Result<Self> {
-        Self::concat(&vec![self; count], 0)
+        match &self.storage {
+            Storage::Gpu(x) => x.repeat(count),
+            _ => Self::concat(&vec![self; count], 0),
+        }
     }
 
     /// `[n, c, h, w]` as PyTorch keeps pictures and latents, to channels-last `[n, h, w, c]`.

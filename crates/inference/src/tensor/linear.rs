@@ -1,7 +1,8 @@
 //! `linear`: a fully connected layer with its epilogue.
 
-use super::{Activation, Storage, Tensor, backend, cpu, work};
+use super::{Activation, Storage, Tensor, host, work};
 use crate::Result;
+use easel_cpu::Floats;
 
 /// What happens to a product before it is stored: `activation(product + bias + residual)`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,34 +42,25 @@ impl Tensor {
         work::count([m, n, k]);
         match &self.storage {
             Storage::Cpu(x) => {
-                let x = cpu::Host::open(OP, x)?;
-                let weight = cpu::Host::open(OP, weight.candle())?;
-                let bias = bias.map(|bias| cpu::widened(OP, bias)).transpose()?;
-                let residual = epilogue.residual.map(|r| cpu::Host::open(OP, r.candle())).transpose()?;
-                let mut out = vec![0.0; m * n];
-                cpu::with_optional(OP, bias.as_ref(), |bias| {
-                    cpu::with_optional(OP, residual.as_ref(), |residual| {
-                        x.with_f32(OP, |x| {
-                            weight.with_weight(OP, |weight| {
-                                let activation = epilogue.activation;
-                                easel_cpu::linear::linear(x, [m, n, k], weight, bias, residual, activation, &mut out);
-                            })
-                        })?
-                    })
-                })?;
-                cpu::finish(OP, out, &shape)
+                let (x, weight) = (x.f32(OP)?, weight.host(OP)?.matrix(OP)?);
+                let (bias, residual) = (host::optional(OP, bias)?, host::optional(OP, epilogue.residual)?);
+                let mut out = Floats::take(m * n);
+                let (bias, residual) = (bias.as_deref(), residual.as_deref());
+                easel_cpu::linear::linear(x, [m, n, k], weight, bias, residual, epilogue.activation, &mut out);
+                Ok(Self::made(out, &shape))
             }
+            Storage::Gpu(x) => x.linear(weight, bias, epilogue),
             Storage::Candle(x) => {
+                let (weight, bias) = (weight.candle(OP)?, bias.map(|bias| bias.candle(OP)).transpose()?);
                 let product = || {
-                    let weight = weight.candle().to_dtype(x.dtype())?;
+                    let weight = weight.to_dtype(x.dtype())?;
                     let product = x.reshape((m, k))?.matmul(&weight.t()?)?.reshape(shape.as_slice())?;
                     match bias {
-                        Some(bias) => product.broadcast_add(&bias.candle().to_dtype(x.dtype())?),
+                        Some(bias) => product.broadcast_add(&bias.to_dtype(x.dtype())?),
                         None => Ok(product),
                     }
                 };
-                let product = Self { storage: Storage::Candle(product().map_err(backend(OP))?) };
-                product.apply_epilogue(&epilogue)
+                Self::by_candle(OP, product())?.apply_epilogue(&epilogue)
             }
         }
     }

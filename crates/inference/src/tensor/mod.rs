@@ -5,30 +5,42 @@
 //! or `bf16`: the op widens them, accumulation is `f32` always.
 //!
 //! Storage is a closed enum. Each op has one file with a `match` on it, so a new kind of storage is a new variant and one
-//! arm per op, and no model changes. Ops only enqueue; [`Tensor::to_vec`] is the one place that waits for a device.
+//! arm per op, and no model changes. Ops only enqueue; [`Tensor::to_host`] and [`Tensor::to_vec`] are the places that wait for a device.
 
 mod activation;
 mod attention;
 mod conv2d;
-mod cpu;
 mod data;
 mod device;
 mod elementwise;
 mod embedding;
+#[cfg(feature = "webgpu")]
+mod gpu;
+#[cfg(not(feature = "webgpu"))]
+#[path = "no_gpu.rs"]
+mod gpu;
+mod host;
 mod layout;
 mod linear;
 mod norm;
+mod replay;
 mod threshold;
 mod work;
 
 pub use conv2d::Conv2d;
 pub use data::Data;
-pub use device::{Device, DeviceInfo, DeviceKind};
+pub use device::{Device, DeviceInfo, DeviceKind, GpuOptions};
 pub use easel_cpu::Activation;
+pub use gpu::GpuDevice;
 pub use linear::Epilogue;
+pub use replay::Replay;
 pub use work::multiply_adds;
 
 use crate::{Error, Result};
+use easel_cpu::{BlockQ8_0, Floats};
+
+/// Elements of a block of [`DType::Q8_0`].
+const BLOCK: usize = 32;
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,21 +53,37 @@ pub enum DType {
     Bf16,
     /// Unsigned 32-bit integer: token ids.
     U32,
+    /// GGUF's blocks of 32 eight-bit integers along the last axis, each with a scale: matrices of weights on the CPU.
+    Q8_0,
 }
 
 impl DType {
-    /// Bytes per element.
+    /// Bytes of one element, or of one block for a type of blocks.
     pub fn size(self) -> usize {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::Q8_0 => size_of::<BlockQ8_0>(),
         }
     }
 
+    /// Elements that are stored together.
+    pub fn block(self) -> usize {
+        if self == Self::Q8_0 { BLOCK } else { 1 }
+    }
+
+    /// The type of a weight of this shape that is stored as `stored`, where this type is asked for: blocks are for
+    /// matrices whose rows they fill.
+    pub(crate) fn of_weight(self, shape: &[usize], stored: Self) -> Self {
+        let fits = matches!(shape, [_, width] if width.is_multiple_of(BLOCK));
+        if self == Self::Q8_0 && !fits { stored } else { self }
+    }
+
+    /// candle's name for it; what candle has no tensors of is half precision there.
     fn to_candle(self) -> candle_core::DType {
         match self {
             Self::F32 => candle_core::DType::F32,
-            Self::F16 => candle_core::DType::F16,
+            Self::F16 | Self::Q8_0 => candle_core::DType::F16,
             Self::Bf16 => candle_core::DType::BF16,
             Self::U32 => candle_core::DType::U32,
         }
@@ -72,7 +100,9 @@ pub struct Tensor {
 #[derive(Clone)]
 enum Storage {
     /// Host memory and Easel's own kernels (`easel-cpu`).
-    Cpu(candle_core::Tensor),
+    Cpu(host::Host),
+    /// A GPU through WebGPU and Easel's own kernels (`easel-webgpu`).
+    Gpu(gpu::Gpu),
     /// Any candle device and candle's kernels: CUDA, Metal, and on the CPU the oracle of the conformance table.
     Candle(candle_core::Tensor),
 }
@@ -81,13 +111,13 @@ impl Tensor {
     /// A tensor of `f32`.
     pub fn from_vec(data: Vec<f32>, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_vec", data.len(), shape)?;
-        Self::upload(candle_core::Tensor::from_vec(data, shape, &candle_core::Device::Cpu), device)
+        Self::upload(Data::F32(data), shape, device, false)
     }
 
     /// A tensor of token ids.
     pub fn from_ids(data: Vec<u32>, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_ids", data.len(), shape)?;
-        Self::upload(candle_core::Tensor::from_vec(data, shape, &candle_core::Device::Cpu), device)
+        Self::upload(Data::U32(data), shape, device, false)
     }
 
     /// A weight from its little-endian bytes, kept in the type that it is stored in.
@@ -96,28 +126,50 @@ impl Tensor {
             let expected = format!("whole elements of {} bytes, not {} bytes", dtype.size(), bytes.len());
             return Err(Error::Shape { op: "from_bytes", expected, got: shape.to_vec() });
         }
-        check_length("from_bytes", bytes.len() / dtype.size(), shape)?;
+        check_length("from_bytes", bytes.len() / dtype.size() * dtype.block(), shape)?;
         Self::from_data(Data::from_bytes(bytes, dtype), shape, device)
     }
 
     /// A tensor of `f32` zeros.
     pub fn zeros(shape: &[usize], device: &Device) -> Result<Self> {
-        Self::upload(candle_core::Tensor::zeros(shape, candle_core::DType::F32, &candle_core::Device::Cpu), device)
+        match (count(shape), device) {
+            (Some(length), Device::Cpu) => Ok(Self::made(Floats::zeros(length), shape)),
+            (Some(length), device) => Self::upload(Data::zeros(DType::F32, length), shape, device, false),
+            (None, _) => {
+                Err(Error::Shape { op: "zeros", expected: "a shape that fits memory".into(), got: shape.to_vec() })
+            }
+        }
     }
 
-    fn upload(tensor: candle_core::Result<candle_core::Tensor>, device: &Device) -> Result<Self> {
-        let storage = match device {
-            Device::Cpu => Storage::Cpu(tensor.map_err(backend("upload"))?),
-            Device::Candle(device) => {
-                Storage::Candle(tensor.and_then(|tensor| tensor.to_device(device)).map_err(backend("upload"))?)
+    /// Data of the right length; `stays` if it is a weight.
+    fn upload(data: Data, shape: &[usize], device: &Device, stays: bool) -> Result<Self> {
+        let device = match device {
+            Device::Cpu => return Ok(Self::on_host(host::Numbers::Plain(data), shape)),
+            Device::Gpu(device) => {
+                return Ok(Self { storage: Storage::Gpu(gpu::Gpu::upload(device, &data, shape, stays)?) });
+            }
+            Device::Candle(device) => device,
+        };
+        let tensor = match data {
+            Data::F32(data) => candle_core::Tensor::from_vec(data, shape, device),
+            Data::F16(data) => candle_core::Tensor::from_vec(data, shape, device),
+            Data::Bf16(data) => candle_core::Tensor::from_vec(data, shape, device),
+            Data::U32(data) => candle_core::Tensor::from_vec(data, shape, device),
+            Data::Q8_0(blocks) => {
+                let halves = blocks.iter().flat_map(|block| block.to_f32().map(half::f16::from_f32)).collect();
+                candle_core::Tensor::from_vec::<_, half::f16>(halves, shape, device)
             }
         };
-        Ok(Self { storage })
+        Ok(Self { storage: Storage::Candle(tensor.map_err(backend("upload"))?) })
     }
 
     /// The sizes of all axes.
     pub fn shape(&self) -> &[usize] {
-        self.candle().dims()
+        match &self.storage {
+            Storage::Cpu(host) => &host.shape,
+            Storage::Gpu(gpu) => gpu.shape(),
+            Storage::Candle(tensor) => tensor.dims(),
+        }
     }
 
     /// The sizes of exactly `N` axes, or an error that names the op which asked.
@@ -132,12 +184,16 @@ impl Tensor {
 
     /// The element type.
     pub fn dtype(&self) -> DType {
-        match self.candle().dtype() {
-            candle_core::DType::F16 => DType::F16,
-            candle_core::DType::BF16 => DType::Bf16,
-            candle_core::DType::U32 => DType::U32,
-            // The constructors and `cast` make no other type.
-            _ => DType::F32,
+        match &self.storage {
+            Storage::Cpu(host) => host.dtype(),
+            Storage::Gpu(gpu) => gpu.dtype(),
+            Storage::Candle(tensor) => match tensor.dtype() {
+                candle_core::DType::F16 => DType::F16,
+                candle_core::DType::BF16 => DType::Bf16,
+                candle_core::DType::U32 => DType::U32,
+                // The constructors and `cast` make no other type.
+                _ => DType::F32,
+            },
         }
     }
 
@@ -145,46 +201,74 @@ impl Tensor {
     pub fn device(&self) -> Device {
         match &self.storage {
             Storage::Cpu(_) => Device::Cpu,
+            Storage::Gpu(gpu) => gpu.home(),
             Storage::Candle(tensor) => Device::Candle(tensor.device().clone()),
         }
     }
 
-    /// The same numbers on another device.
+    /// The same numbers on another device. From a GPU only [`to_host`](Self::to_host) leads away, which waits.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
-        let on_host = self.candle().to_device(&candle_core::Device::Cpu);
-        Self::upload(on_host, device)
+        const OP: &str = "to_device";
+        match (&self.storage, device) {
+            (Storage::Cpu(_), Device::Cpu) => Ok(self.clone()),
+            (Storage::Candle(tensor), Device::Candle(device)) => {
+                let tensor = tensor.to_device(device).map_err(backend(OP))?;
+                Ok(Self { storage: Storage::Candle(tensor) })
+            }
+            (Storage::Gpu(_), Device::Gpu(_)) => Ok(self.clone()),
+            (Storage::Gpu(_), _) => Err(host::elsewhere(OP, self, &device.to_string())),
+            (Storage::Cpu(host), device) => Self::upload(host.to_data(OP)?, self.shape(), device, false),
+            (Storage::Candle(tensor), device) => {
+                Self::upload(data_of(tensor).map_err(backend(OP))?, self.shape(), device, false)
+            }
+        }
     }
 
     /// The same numbers in another type.
     pub fn cast(&self, dtype: DType) -> Result<Self> {
-        self.map("cast", |tensor| tensor.to_dtype(dtype.to_candle()))
-    }
-
-    /// Reads the numbers back as `f32`, in row-major order. The only op that waits for the device.
-    pub async fn to_vec(&self) -> Result<Vec<f32>> {
-        self.candle()
-            .to_device(&candle_core::Device::Cpu)
-            .and_then(|tensor| tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1())
-            .map_err(backend("to_vec"))
-    }
-
-    fn candle(&self) -> &candle_core::Tensor {
+        const OP: &str = "cast";
         match &self.storage {
-            Storage::Cpu(tensor) | Storage::Candle(tensor) => tensor,
+            Storage::Cpu(_) if self.dtype() == dtype => Ok(self.clone()),
+            Storage::Cpu(host) => Ok(Self::on_host(host.cast(OP, dtype)?, self.shape())),
+            Storage::Gpu(x) => x.cast(dtype),
+            Storage::Candle(x) => Self::by_candle(OP, x.to_dtype(dtype.to_candle())),
         }
     }
 
-    /// The result of a candle call, on the same kind of storage.
-    fn map(
-        &self,
-        op: &'static str,
-        f: impl FnOnce(&candle_core::Tensor) -> candle_core::Result<candle_core::Tensor>,
-    ) -> Result<Self> {
-        let storage = match &self.storage {
-            Storage::Cpu(tensor) => Storage::Cpu(f(tensor).map_err(backend(op))?),
-            Storage::Candle(tensor) => Storage::Candle(f(tensor).map_err(backend(op))?),
+    /// The same numbers in host memory, as `f32`. This and [`to_vec`](Self::to_vec) are all that waits for a device.
+    pub async fn to_host(&self) -> Result<Self> {
+        let on_host = match &self.storage {
+            Storage::Cpu(_) => self.clone(),
+            Storage::Gpu(gpu) => Self::upload(gpu.read().await?, self.shape(), &Device::Cpu, false)?,
+            Storage::Candle(_) => self.to_device(&Device::Cpu)?,
         };
-        Ok(Self { storage })
+        on_host.cast(DType::F32)
+    }
+
+    /// Reads the numbers back as `f32`, in row-major order.
+    pub async fn to_vec(&self) -> Result<Vec<f32>> {
+        const OP: &str = "to_vec";
+        match &self.storage {
+            Storage::Cpu(host) => Ok(host.widened(OP)?.into_owned()),
+            Storage::Gpu(_) => Ok(self.to_host().await?.host(OP)?.widened(OP)?.into_owned()),
+            Storage::Candle(tensor) => tensor
+                .to_device(&candle_core::Device::Cpu)
+                .and_then(|tensor| tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1())
+                .map_err(backend(OP)),
+        }
+    }
+
+    /// The candle tensor of an operand of an op on a candle device.
+    fn candle(&self, op: &'static str) -> Result<&candle_core::Tensor> {
+        match &self.storage {
+            Storage::Candle(tensor) => Ok(tensor),
+            Storage::Cpu(_) | Storage::Gpu(_) => Err(host::elsewhere(op, self, "the op's device")),
+        }
+    }
+
+    /// The result of a candle call.
+    fn by_candle(op: &'static str, result: candle_core::Result<candle_core::Tensor>) -> Result<Self> {
+        Ok(Self { storage: Storage::Candle(result.map_err(backend(op))?) })
     }
 
     fn shape_error(&self, op: &'static str, expected: impl Into<String>) -> Error {
@@ -216,4 +300,15 @@ fn backend(op: &'static str) -> impl Fn(candle_core::Error) -> Error {
         let text = error.to_string();
         Error::Backend { op, reason: text.lines().next().unwrap_or_default().to_owned() }
     }
+}
+
+/// The numbers of a candle tensor.
+fn data_of(tensor: &candle_core::Tensor) -> candle_core::Result<Data> {
+    let flat = tensor.to_device(&candle_core::Device::Cpu)?.flatten_all()?;
+    Ok(match flat.dtype() {
+        candle_core::DType::F16 => Data::F16(flat.to_vec1()?),
+        candle_core::DType::BF16 => Data::Bf16(flat.to_vec1()?),
+        candle_core::DType::U32 => Data::U32(flat.to_vec1()?),
+        _ => Data::F32(flat.to_vec1()?),
+    })
 }

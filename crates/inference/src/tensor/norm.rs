@@ -1,8 +1,9 @@
 //! `group_norm` and `layer_norm`, with the activation that follows them.
 
-use super::{Activation, Storage, Tensor, backend, cpu};
+use super::{Activation, Storage, Tensor};
 use crate::Result;
 use candle_core::{D, DType};
+use easel_cpu::{Floats, norm};
 
 impl Tensor {
     /// Group norm over the last axis of `[n, .., c]` in `groups`, then the activation.
@@ -24,30 +25,23 @@ impl Tensor {
         let pixels = self.elements() / batch / channels;
         match &self.storage {
             Storage::Cpu(x) => {
-                let (weight, bias) = (cpu::widened(OP, weight)?, cpu::widened(OP, bias)?);
-                let x = cpu::Host::open(OP, x)?;
-                let mut out = vec![0.0; self.elements()];
-                x.with_f32(OP, |x| {
-                    weight.with_f32(OP, |w| {
-                        bias.with_f32(OP, |b| {
-                            let shape = [batch, pixels, channels];
-                            easel_cpu::norm::group_norm(x, shape, groups, eps as f32, w, b, activation, &mut out);
-                        })
-                    })
-                })???;
-                cpu::finish(OP, out, self.shape())
+                let (w, b) = (weight.host(OP)?.widened(OP)?, bias.host(OP)?.widened(OP)?);
+                let mut out = Floats::take(self.elements());
+                let shape = [batch, pixels, channels];
+                norm::group_norm(x.f32(OP)?, shape, groups, eps as f32, &w, &b, activation, &mut out);
+                Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(x) => x.group_norm(groups, eps, [weight, bias], activation),
             Storage::Candle(x) => {
+                let (weight, bias) = (weight.candle(OP)?, bias.candle(OP)?);
                 let normed = || {
                     let x = x.to_dtype(DType::F32)?.reshape((batch, pixels, groups, channels / groups))?;
                     let centred = x.broadcast_sub(&x.mean_keepdim((1, 3))?)?;
                     let variance = centred.sqr()?.mean_keepdim((1, 3))?;
                     let y = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.reshape(self.shape())?;
-                    y.broadcast_mul(&weight.candle().to_dtype(DType::F32)?)?
-                        .broadcast_add(&bias.candle().to_dtype(DType::F32)?)
+                    y.broadcast_mul(&weight.to_dtype(DType::F32)?)?.broadcast_add(&bias.to_dtype(DType::F32)?)
                 };
-                let normed = normed().and_then(|y| y.to_dtype(x.dtype())).map_err(backend(OP))?;
-                Self { storage: Storage::Candle(normed) }.activation(activation)
+                Self::by_candle(OP, normed().and_then(|y| y.to_dtype(x.dtype())))?.activation(activation)
             }
         }
     }
@@ -61,29 +55,24 @@ impl Tensor {
         }
         match &self.storage {
             Storage::Cpu(x) => {
-                let (weight, bias) = (cpu::widened(OP, weight)?, cpu::widened(OP, bias)?);
-                let x = cpu::Host::open(OP, x)?;
-                let mut out = vec![0.0; self.elements()];
-                x.with_f32(OP, |x| {
-                    weight.with_f32(OP, |w| {
-                        bias.with_f32(OP, |b| {
-                            easel_cpu::norm::layer_norm(x, width, eps as f32, Some(w), Some(b), &mut out);
-                        })
-                    })
-                })???;
-                cpu::finish(OP, out, self.shape())
+                let (w, b) = (weight.host(OP)?.widened(OP)?, bias.host(OP)?.widened(OP)?);
+                let mut out = Floats::take(self.elements());
+                norm::layer_norm(x.f32(OP)?, width, eps as f32, Some(&w), Some(&b), &mut out);
+                Ok(Self::made(out, self.shape()))
             }
+            Storage::Gpu(x) => x.layer_norm(eps, [weight, bias]),
             Storage::Candle(x) => {
+                let (weight, bias) = (weight.candle(OP)?, bias.candle(OP)?);
                 let normed = || {
                     let wide = x.to_dtype(DType::F32)?;
                     let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
                     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
                     let y = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
-                    y.broadcast_mul(&weight.candle().to_dtype(DType::F32)?)?
-                        .broadcast_add(&bias.candle().to_dtype(DType::F32)?)?
+                    y.broadcast_mul(&weight.to_dtype(DType::F32)?)?
+                        .broadcast_add(&bias.to_dtype(DType::F32)?)?
                         .to_dtype(x.dtype())
                 };
-                Ok(Self { storage: Storage::Candle(normed().map_err(backend(OP))?) })
+                Self::by_candle(OP, normed())
             }
         }
     }

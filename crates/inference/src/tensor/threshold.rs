@@ -1,7 +1,8 @@
 //! `dynamic_threshold`: limits every picture to a quantile of its own magnitudes.
 
-use super::Tensor;
+use super::{Storage, Tensor};
 use crate::Result;
+use easel_cpu::Floats;
 
 impl Tensor {
     /// Every picture `[n, ..]` limited to `-s..=s` and divided by `s`, where `s` is the `ratio` quantile (0 to 1, linear
@@ -15,16 +16,36 @@ impl Tensor {
         let last = self.elements() / batch - 1;
         let rank = ratio.clamp(0.0, 1.0) * last as f64;
         let low = rank.floor() as usize;
-        self.map(OP, |x| {
-            let flat = x.reshape((batch, ()))?.contiguous()?;
-            let (sorted, _) = flat.abs()?.sort_last_dim(true)?;
-            let below = sorted.narrow(1, low, 1)?;
-            let above = sorted.narrow(1, (low + 1).min(last), 1)?;
-            let quantile = (&below + (above - &below)?.affine(rank - low as f64, 0.0)?)?;
-            let limit = quantile.maximum(1.0)?.minimum(max)?;
-            let limited = flat.broadcast_minimum(&limit)?.broadcast_maximum(&limit.neg()?)?;
-            limited.broadcast_div(&limit)?.reshape(self.shape())
-        })
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let x = x.f32(OP)?;
+                let mut out = Floats::take(x.len());
+                for (x, out) in x.chunks_exact(last + 1).zip(out.chunks_exact_mut(last + 1)) {
+                    let mut sorted = Floats::take(x.len());
+                    sorted.iter_mut().zip(x).for_each(|(to, x)| *to = x.abs());
+                    sorted.sort_unstable_by(f32::total_cmp);
+                    let (below, above) = (sorted[low], sorted[(low + 1).min(last)]);
+                    let quantile = below + (above - below) * (rank - low as f64) as f32;
+                    let limit = quantile.max(1.0).min(max as f32);
+                    out.iter_mut().zip(x).for_each(|(to, x)| *to = x.clamp(-limit, limit) / limit);
+                }
+                Ok(Self::made(out, self.shape()))
+            }
+            Storage::Gpu(_) => Err(super::host::elsewhere(OP, self, "the host")),
+            Storage::Candle(x) => {
+                let limited = || {
+                    let flat = x.reshape((batch, ()))?.contiguous()?;
+                    let (sorted, _) = flat.abs()?.sort_last_dim(true)?;
+                    let below = sorted.narrow(1, low, 1)?;
+                    let above = sorted.narrow(1, (low + 1).min(last), 1)?;
+                    let quantile = (&below + (above - &below)?.affine(rank - low as f64, 0.0)?)?;
+                    let limit = quantile.maximum(1.0)?.minimum(max)?;
+                    let limited = flat.broadcast_minimum(&limit)?.broadcast_maximum(&limit.neg()?)?;
+                    limited.broadcast_div(&limit)?.reshape(self.shape())
+                };
+                Self::by_candle(OP, limited())
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::random::RandomTensors;
 use crate::{DType, Device, Error, Result, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The tensors of one component (a text encoder, a UNet, a VAE) on their device, seen under a name prefix.
 ///
@@ -17,7 +17,7 @@ pub struct Weights {
 struct Shared {
     /// The file or folder, for error messages.
     file: String,
-    tensors: BTreeMap<String, Tensor>,
+    tensors: Mutex<BTreeMap<String, Tensor>>,
     /// Makes what is not among `tensors`.
     random: Option<RandomTensors>,
     taken: Mutex<BTreeSet<String>>,
@@ -26,6 +26,7 @@ struct Shared {
 impl Weights {
     /// Wraps tensors. Those with four axes are convolution kernels and must already lie as `[out, kh, kw, in]`.
     pub fn new(file: impl Into<String>, tensors: BTreeMap<String, Tensor>) -> Self {
+        let tensors = Mutex::new(tensors);
         Self::over(Shared { file: file.into(), tensors, random: None, taken: Mutex::default() })
     }
 
@@ -33,7 +34,8 @@ impl Weights {
     /// [`contains`](Self::contains) denies, are not there.
     pub fn random(dtype: DType, device: &Device) -> Self {
         let random = Some(RandomTensors { dtype, device: device.clone() });
-        Self::over(Shared { file: "random weights".into(), tensors: BTreeMap::new(), random, taken: Mutex::default() })
+        let (tensors, taken) = (Mutex::default(), Mutex::default());
+        Self::over(Shared { file: "random weights".into(), tensors, random, taken })
     }
 
     fn over(shared: Shared) -> Self {
@@ -47,7 +49,7 @@ impl Weights {
 
     /// Whether there is a tensor of this name under the prefix.
     pub fn contains(&self, name: &str) -> bool {
-        self.shared.tensors.contains_key(&self.full_name(name))
+        lock(&self.shared.tensors).contains_key(&self.full_name(name))
     }
 
     /// The tensor `name`, which must have this shape.
@@ -60,6 +62,17 @@ impl Weights {
         self.take(name, &[o, kh, kw, i], &[o, i, kh, kw])
     }
 
+    /// The same as [`get`](Self::get) for a weight that is only multiplied with: see [`Tensor::prepared`]. What is kept
+    /// here is prepared too, so that no weight is held in memory twice.
+    pub fn prepared(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.prepare(name, shape, shape)
+    }
+
+    /// The same as [`conv`](Self::conv) for a kernel that is only multiplied with.
+    pub fn prepared_conv(&self, name: &str, [o, i, kh, kw]: [usize; 4]) -> Result<Tensor> {
+        self.prepare(name, &[o, kh, kw, i], &[o, i, kh, kw])
+    }
+
     /// The tensor `name` if it is there; if it is, it must have this shape.
     pub fn optional(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>> {
         if self.contains(name) { self.get(name, shape).map(Some) } else { Ok(None) }
@@ -67,8 +80,8 @@ impl Weights {
 
     /// After a model is built: an error that names the tensors nobody took, except those that `ignore` accepts.
     pub fn finish(&self, ignore: impl Fn(&str) -> bool) -> Result<()> {
-        let taken = self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let unused = self.shared.tensors.keys().filter(|name| !taken.contains(*name) && !ignore(name));
+        let (taken, tensors) = (lock(&self.shared.taken), lock(&self.shared.tensors));
+        let unused = tensors.keys().filter(|name| !taken.contains(*name) && !ignore(name));
         let names: Vec<String> = unused.cloned().collect();
         if names.is_empty() { Ok(()) } else { Err(Error::ExtraTensors { file: self.shared.file.clone(), names }) }
     }
@@ -77,11 +90,21 @@ impl Weights {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }
 
+    fn prepare(&self, name: &str, shape: &[usize], file_shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.take(name, shape, file_shape)?;
+        let name = self.full_name(name);
+        let prepared = tensor.prepared()?;
+        if let Some(kept) = lock(&self.shared.tensors).get_mut(&name) {
+            *kept = prepared.clone();
+        }
+        Ok(prepared)
+    }
+
     /// Looks up `name`, compares with the shape here, and words a mismatch in the file's layout.
     fn take(&self, name: &str, shape: &[usize], file_shape: &[usize]) -> Result<Tensor> {
         let name = self.full_name(name);
         let file = || self.shared.file.clone();
-        let Some(tensor) = self.shared.tensors.get(&name) else {
+        let Some(tensor) = lock(&self.shared.tensors).get(&name).cloned() else {
             if let Some(random) = &self.shared.random {
                 return random.tensor(&name, shape);
             }
@@ -94,9 +117,13 @@ impl Weights {
             };
             return Err(Error::TensorShape { file: file(), name, expected: file_shape.to_vec(), got });
         }
-        self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
-        Ok(tensor.clone())
+        lock(&self.shared.taken).insert(name);
+        Ok(tensor)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

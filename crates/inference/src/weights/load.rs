@@ -24,11 +24,15 @@ const GAP: u64 = 64 << 10;
 struct Job<'a> {
     name: &'a str,
     view: &'a TensorView,
-    to: DType,
+    /// The type that its numbers are read as.
+    read: DType,
+    /// The type that it is kept in.
+    keep: DType,
 }
 
 impl TensorIndex {
-    /// Loads every weight: as it is stored (`f64` as `f32`), or as `dtype`. Convolution kernels are re-laid from
+    /// Loads every weight: as it is stored (`f64` as `f32`), or as `dtype`; of [`DType::Q8_0`] are matrices only, and the
+    /// rest is as it is stored. Convolution kernels are re-laid from
     /// `[out, in, kh, kw]` to `[out, kh, kw, in]`, as [`Weights::conv`] expects them. Integers are left out.
     ///
     /// Fails with [`Error::NotFinite`] for a NaN or an infinity, naming the tensor, with [`Error::TensorType`] for floats
@@ -53,7 +57,9 @@ impl TensorIndex {
                 StoredType::Integer { .. } => {}
                 stored => {
                     let stored = stored.weight_type().ok_or_else(|| self.type_error(name, view))?;
-                    jobs.push(Job { name, view, to: dtype.unwrap_or(stored) });
+                    let keep = dtype.map_or(stored, |dtype| dtype.of_weight(view.shape(), stored));
+                    let read = if keep == DType::Q8_0 { stored } else { keep };
+                    jobs.push(Job { name, view, read, keep });
                 }
             }
         }
@@ -96,7 +102,7 @@ async fn load_group(
     let end = group.iter().map(|job| job.view.range().end).max().unwrap_or(start);
     let whole = if end - start <= PIECE { Some(read_exact(source, start..end).await?) } else { None };
     for job in group {
-        let mut decoder = Decoder::new(job.name, job.view.dtype(), job.to, job.view.shape());
+        let mut decoder = Decoder::new(job.name, job.view.dtype(), job.read, job.view.shape());
         let range = job.view.range();
         match &whole {
             Some(bytes) => {
@@ -117,7 +123,7 @@ async fn load_group(
                 decoder.push(&gather(job.view, &bytes))?;
             }
         }
-        tensors.insert(job.name.to_owned(), finish(decoder, job.view.shape(), device)?);
+        tensors.insert(job.name.to_owned(), finish(decoder, job, device)?);
     }
     Ok(())
 }
@@ -132,10 +138,11 @@ async fn read_exact(source: &dyn Source, range: Range<u64>) -> Result<Bytes> {
     Err(Error::format(source.name(), reason))
 }
 
-fn finish(decoder: Decoder, shape: &[usize], device: &Device) -> Result<Tensor> {
-    match *shape {
+fn finish(decoder: Decoder, job: &Job<'_>, device: &Device) -> Result<Tensor> {
+    match *job.view.shape() {
         [o, i, kh, kw] => Tensor::from_data(decoder.finish(), &[o, kh, kw, i], device),
-        _ => Tensor::from_data(decoder.finish(), shape, device),
+        ref shape if job.keep == job.read => Tensor::from_data(decoder.finish(), shape, device),
+        ref shape => Tensor::from_data(decoder.finish(), shape, &Device::Cpu)?.cast(job.keep)?.to_device(device),
     }
 }
 
@@ -223,8 +230,36 @@ mod tests {
         let expected =
             "tensor f64 holds a value that is not a finite number (or is too large for f16: try bf16 or f32)";
         assert_eq!(error, expected);
+        let kept = block_on(index.load(&Device::Cpu, Some(DType::Q8_0))).unwrap();
+        assert_eq!(kept.get("f16", &[3]).unwrap().dtype(), DType::F16, "no matrix");
         let error = block_on(index.load(&Device::Cpu, Some(DType::U32))).err().unwrap();
         assert!(matches!(error, Error::Invalid { field: "dtype", .. }));
+    }
+
+    #[test]
+    fn matrices_in_blocks() {
+        let numbers: Vec<f32> = (0..3 * 64).map(|i| (i as f32).sin()).collect();
+        let all: [(&str, StoredType, &[usize], u64); 2] =
+            [("m", StoredType::F32, &[3, 64], 0), ("odd", StoredType::F32, &[4, 48], 0)];
+        let weights = block_on(index(&all, floats(&numbers)).load(&Device::Cpu, Some(DType::Q8_0))).unwrap();
+        let matrix = weights.get("m", &[3, 64]).unwrap();
+        assert_eq!((matrix.dtype(), weights.get("odd", &[4, 48]).unwrap().dtype()), (DType::Q8_0, DType::F32));
+        assert!(values(&matrix).iter().zip(&numbers).all(|(got, x)| (got - x).abs() < 5e-3));
+        let x = Tensor::from_vec(numbers[..64].to_vec(), &[1, 64], &Device::Cpu).unwrap();
+        let product = |weight: &Tensor| values(&x.linear(weight, None, crate::tensor::Epilogue::default()).unwrap());
+        let prepared = weights.prepared("m", &[3, 64]).unwrap();
+        assert_eq!(prepared.dtype(), DType::Q8_0);
+        for (got, x) in product(&prepared).iter().zip(product(&matrix)) {
+            assert!((got - x).abs() < 0.05, "{got} {x}");
+        }
+        let rows = matrix.embedding(&Tensor::from_ids(vec![2], &[1], &Device::Cpu).unwrap()).unwrap();
+        assert_eq!(values(&rows), values(&matrix)[128..]);
+        let on_candle = matrix.to_device(&Device::candle_cpu()).unwrap();
+        assert_eq!(on_candle.dtype(), DType::F16);
+        assert!(
+            matrix.permute(&[1, 0]).is_err()
+                && matrix.reshape(&[24, 8]).unwrap().narrow(0, 1, 1).unwrap().cast(DType::F32).is_err()
+        );
     }
 
     #[test]

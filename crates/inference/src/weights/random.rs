@@ -20,7 +20,8 @@ impl RandomTensors {
             }
             _ => vec![if name.ends_with("weight") { 1.0 } else { 0.0 }; length],
         };
-        Tensor::from_vec(data, shape, &Device::Cpu)?.cast(self.dtype)?.to_device(&self.device)
+        let dtype = self.dtype.of_weight(shape, DType::F16);
+        Tensor::from_vec(data, shape, &Device::Cpu)?.cast(dtype)?.to_device(&self.device)
     }
 }
 

@@ -181,7 +181,11 @@ pub(super) fn transfers(device: &Device, random: &mut Random) -> Result<Vec<Case
         cases.push(Case { name: format!("cast to {dtype:?}"), got: cast, expected: x.clone() });
         let weight = x.weight(device, dtype)?;
         assert_eq!(weight.dtype(), dtype);
-        cases.push(Case { name: format!("{dtype:?} to the host"), got: weight.to_device(&Device::Cpu)?, expected: x });
+        cases.push(Case {
+            name: format!("{dtype:?} to the host"),
+            got: pollster::block_on(weight.to_host())?,
+            expected: x,
+        });
     }
     let zeros = Operand::new(&[2, 3], vec![0.0; 6]);
     cases.push(Case { name: "zeros".into(), got: Tensor::zeros(&[2, 3], device)?, expected: zeros });

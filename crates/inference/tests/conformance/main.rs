@@ -9,7 +9,7 @@ mod errors;
 mod networks;
 mod reference;
 
-use easel_inference::tensor::{Device, DeviceKind};
+use easel_inference::tensor::{Device, DeviceKind, GpuOptions};
 use easel_inference::{DType, Result, Tensor};
 use half::{bf16, f16};
 
@@ -73,6 +73,7 @@ impl Operand {
             DType::F16 => f16::from_f64(*x).to_le_bytes().to_vec(),
             DType::Bf16 => bf16::from_f64(*x).to_le_bytes().to_vec(),
             DType::U32 => (*x as u32).to_le_bytes().to_vec(),
+            DType::Q8_0 => panic!("blocks have no bytes of single elements"),
         };
         self.data.iter().flat_map(bytes).collect()
     }
@@ -122,9 +123,14 @@ const WEIGHT_TYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 /// Every device that is there; the others are printed with the reason.
 fn devices() -> Vec<Device> {
     let mut devices = vec![Device::Cpu, Device::candle_cpu()];
-    for kind in [DeviceKind::Cuda, DeviceKind::Metal] {
-        match Device::open(kind) {
+    // The tolerances are those of f32, and the order of additions is another one.
+    let options = GpuOptions { float: Some(DType::F32), ..GpuOptions::default() };
+    for kind in [DeviceKind::Gpu, DeviceKind::Cuda, DeviceKind::Metal] {
+        match pollster::block_on(Device::open(kind, &options)) {
             Ok(device) => devices.push(device),
+            Err(error) if kind == DeviceKind::Gpu && std::env::var_os("EASEL_REQUIRE_GPU").is_some() => {
+                panic!("EASEL_REQUIRE_GPU is set: {error}")
+            }
             Err(error) => println!("not tested: {error}"),
         }
     }

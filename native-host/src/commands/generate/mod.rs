@@ -5,10 +5,10 @@ mod reuse;
 
 use crate::args::GenerateArgs;
 use crate::interrupt;
-use crate::model::Engine;
 use crate::picture;
 use crate::progress::{Report, Saved};
 use anyhow::Result;
+use easel_host::model::Engine;
 use easel_inference::pipeline::Picture;
 use plan::Plan;
 

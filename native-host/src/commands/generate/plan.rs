@@ -3,10 +3,10 @@
 
 use super::reuse::Reused;
 use crate::args::{Format, GenerateArgs, InitArgs, OnOff, PictureArgs, Vae};
-use crate::model::{self, LoadOptions};
 use crate::output::Output;
 use crate::picture;
 use anyhow::{Context, Result, bail};
+use easel_host::model::LoadOptions;
 use easel_host::names::{self, Place};
 use easel_inference::Error;
 use easel_inference::pipeline::{InitImage, PromptOptions, Request};
@@ -24,6 +24,7 @@ pub(super) struct Plan {
     pub(super) name: String,
     pub(super) place: Place,
     pub(super) load: LoadOptions,
+    pub(super) vae: Option<Vae>,
     pub(super) request: Request,
     pub(super) output: Output,
     pub(super) quality: Option<u8>,
@@ -57,13 +58,13 @@ impl Plan {
         let place = names::resolve(&name)?;
         let vae = args.model.vae.or(reused.vae());
         let quality = args.output.quality.or(reused.quality()).filter(|_| output.format() == Format::Jpeg);
-        Ok(Self { name, place, load: load_options(args, vae), request, output, quality })
+        Ok(Self { name, place, load: load_options(args, vae), vae, request, output, quality })
     }
 }
 
 /// The model asked for, else that of the picture whose settings are reused, else the environment's, else the embedded one.
 fn model_name(args: &GenerateArgs, reused: &Reused) -> String {
-    args.model.model.clone().or_else(|| reused.model()).unwrap_or_else(model::default_name)
+    args.model.model.clone().or_else(|| reused.model()).unwrap_or_else(names::default_name)
 }
 
 fn load_options(args: &GenerateArgs, vae: Option<Vae>) -> LoadOptions {
@@ -71,7 +72,7 @@ fn load_options(args: &GenerateArgs, vae: Option<Vae>) -> LoadOptions {
         device: args.model.device.into(),
         dtype: args.model.dtype.map(Into::into),
         variant: args.model.variant.clone(),
-        vae,
+        tiny_vae: vae == Some(Vae::Tiny),
     }
 }
 

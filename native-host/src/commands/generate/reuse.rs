@@ -119,6 +119,6 @@ pub(super) fn complete(parameters: &mut Parameters, plan: &Plan) {
         (TILING, request.tiling.map(on)),
         (QUALITY, plan.quality.map(|quality| quality.to_string())),
     ];
-    parameters.vae = parameters.vae.take().or_else(|| plan.load.vae.map(|vae| vae.name().to_owned()));
+    parameters.vae = parameters.vae.take().or_else(|| plan.vae.map(|vae| vae.name().to_owned()));
     parameters.other.extend(settings.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
 }

@@ -95,10 +95,9 @@ impl State {
         };
         let mut entry = Entry { task, request, priority, history: Arc::default() };
         entry.change(|_| ());
-        let task = entry.task.clone();
         self.entries.push(entry);
         self.count_queue();
-        task
+        self.entries[self.entries.len() - 1].task.clone()
     }
 
     pub(crate) fn find(&self, id: &str) -> Result<&Entry> {

@@ -11,7 +11,7 @@ use super::embeddings::{Sinusoid, TimestepEmbedding, guidance_embedding};
 use super::layers::{Conv2d, GroupNorm};
 use crate::tensor::{Activation, Conv2d as Geometry};
 use crate::weights::Weights;
-use crate::{Error, Result, Tensor};
+use crate::{Device, Error, Result, Tensor};
 use blocks::{Context, DownBlock, Middle, UpBlock};
 
 /// What a UNet may be conditioned on besides text and timestep. Models ignore what they have no place for.
@@ -107,6 +107,24 @@ impl UNet {
         self.forward_probed(sample, timestep, encoder_hidden_states, conditioning, &mut |_, _| Ok(()))
     }
 
+    /// The sinusoidal features of a timestep `[1, width]`: all of it that a step depends on.
+    pub fn timestep_features(&self, timestep: f64, device: &Device) -> Result<Tensor> {
+        let width = self.config.levels.first().map_or(0, |level| level.channels);
+        self.sinusoid(width).embed(&[timestep], device)?.cast(device.float())
+    }
+
+    /// [`forward`](Self::forward) for the timestep with these [features](Self::timestep_features): a function of tensors,
+    /// which can be recorded and replayed.
+    pub fn forward_features(
+        &self,
+        sample: &Tensor,
+        time: &Tensor,
+        encoder_hidden_states: &Tensor,
+        conditioning: &UNetConditioning,
+    ) -> Result<Tensor> {
+        self.forward_all(sample, time, encoder_hidden_states, conditioning, &mut |_, _| Ok(()))
+    }
+
     /// The same, and shows the intermediate results to `probe` under the names that their modules have in diffusers.
     pub fn forward_probed(
         &self,
@@ -116,7 +134,19 @@ impl UNet {
         conditioning: &UNetConditioning,
         probe: &mut dyn FnMut(&str, &Tensor) -> Result<()>,
     ) -> Result<Tensor> {
-        let time = self.embed_time(sample, timestep, conditioning)?;
+        let time = self.timestep_features(timestep, &sample.device())?;
+        self.forward_all(sample, &time, encoder_hidden_states, conditioning, probe)
+    }
+
+    fn forward_all(
+        &self,
+        sample: &Tensor,
+        time: &Tensor,
+        encoder_hidden_states: &Tensor,
+        conditioning: &UNetConditioning,
+        probe: &mut dyn FnMut(&str, &Tensor) -> Result<()>,
+    ) -> Result<Tensor> {
+        let time = self.embed_time(time, conditioning)?;
         probe("time_embedding", &time)?;
         let time = self.add_class(time, conditioning)?;
         let time = self.add_text_time(time, conditioning)?.activation(self.config.activation)?;
@@ -140,16 +170,17 @@ impl UNet {
         self.conv_out.forward(&self.conv_norm_out.forward(&hidden, self.config.activation)?)
     }
 
-    /// The embedding of the timestep and the guidance scale: `[1, time_embed_dim]`.
-    fn embed_time(&self, sample: &Tensor, timestep: f64, conditioning: &UNetConditioning) -> Result<Tensor> {
-        let device = sample.device();
-        let sinusoid = self.sinusoid(self.config.levels.first().map_or(0, |level| level.channels));
+    /// The embedding of the timestep's features and the guidance scale: `[1, time_embed_dim]`.
+    fn embed_time(&self, time: &Tensor, conditioning: &UNetConditioning) -> Result<Tensor> {
+        let device = time.device();
         let guidance = match (self.config.time_cond_proj_dim, conditioning.guidance) {
             (None, _) => None,
             (Some(_), None) => return Err(Error::invalid("guidance_scale", "this model needs it as an input")),
-            (Some(width), Some(guidance)) => Some(guidance_embedding(&[guidance], width, &device)?),
+            (Some(width), Some(guidance)) => {
+                Some(guidance_embedding(&[guidance], width, &device)?.cast(device.float())?)
+            }
         };
-        self.time_embedding.forward(&sinusoid.embed(&[timestep], &device)?, guidance.as_ref())
+        self.time_embedding.forward(time, guidance.as_ref())
     }
 
     fn add_class(&self, time: Tensor, conditioning: &UNetConditioning) -> Result<Tensor> {
@@ -162,11 +193,11 @@ impl UNet {
                     return Err(Error::invalid("class_label", format!("{number} is not below {entries}")));
                 }
                 let ids = numbers.iter().map(|number| *number as u32).collect();
-                table.embedding(&Tensor::from_ids(ids, &[numbers.len()], &device)?)?
+                table.embedding(&Tensor::from_ids(ids, &[numbers.len()], &device)?)?.cast(device.float())?
             }
             (ClassLayer::Timestep(layer), Some(ClassLabel::Numbers(numbers))) => {
                 let width = self.config.levels.first().map_or(0, |level| level.channels);
-                layer.forward(&self.sinusoid(width).embed(numbers, &device)?, None)?
+                layer.forward(&self.sinusoid(width).embed(numbers, &device)?.cast(device.float())?, None)?
             }
             (ClassLayer::Projection(layer), Some(ClassLabel::Features(features))) => layer.forward(features, None)?,
             (ClassLayer::Projection(_), _) => return Err(Error::invalid("class_label", "this model needs a vector")),
@@ -187,7 +218,7 @@ impl UNet {
             return Err(Error::Shape { op: "unet", expected, got: time_ids.iter().map(Vec::len).collect() });
         }
         let sinusoid = self.sinusoid(text_time.time_width);
-        let ids = sinusoid.embed(&time_ids.concat(), &time.device())?;
+        let ids = sinusoid.embed(&time_ids.concat(), &time.device())?.cast(time.device().float())?;
         let ids = ids.reshape(&[batch, count * text_time.time_width])?;
         layer.forward(&Tensor::concat(&[text_embeds, &ids], 1)?, None)?.add(&time)
     }

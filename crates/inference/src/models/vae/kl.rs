@@ -36,6 +36,9 @@ pub struct AutoencoderKlConfig {
     pub scaling_factor: f64,
     /// See [`Autoencoder::scale`](super::Autoencoder::scale).
     pub shift_factor: f64,
+    /// Whether half precision overflows in the decoder. Files that say nothing are those of Stable Diffusion 1 and 2, which
+    /// decode well in it.
+    pub force_upcast: bool,
     /// Whether a 1x1 convolution follows the encoder.
     pub use_quant_conv: bool,
     /// Whether a 1x1 convolution precedes the decoder.
@@ -70,6 +73,7 @@ impl AutoencoderKlConfig {
             sample_size: sample_size(&fields)?,
             scaling_factor,
             shift_factor,
+            force_upcast: fields.flag("force_upcast", false)?,
             use_quant_conv: fields.flag("use_quant_conv", true)?,
             use_post_quant_conv: fields.flag("use_post_quant_conv", true)?,
             mid_block_add_attention: fields.flag("mid_block_add_attention", true)?,

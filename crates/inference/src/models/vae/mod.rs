@@ -30,6 +30,15 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// The same in host memory.
+    pub async fn to_host(&self) -> Result<Self> {
+        let log_variance = match &self.log_variance {
+            Some(log_variance) => Some(log_variance.to_host().await?),
+            None => None,
+        };
+        Ok(Self { mean: self.mean.to_host().await?, log_variance })
+    }
+
     /// The same for `n` pictures alike.
     pub fn repeat(&self, n: usize) -> Result<Self> {
         let log_variance = self.log_variance.as_ref().map(|log_variance| log_variance.repeat(n)).transpose()?;
@@ -60,6 +69,14 @@ impl Autoencoder {
                 let reason = format!("{other:?} is not supported, only AutoencoderKL and AutoencoderTiny");
                 Err(fields.error("_class_name", reason))
             }
+        }
+    }
+
+    /// Whether half precision overflows in it, as in SDXL's: its configuration says so.
+    pub fn needs_f32(&self) -> bool {
+        match self {
+            Self::Kl(vae) => vae.config().force_upcast,
+            Self::Tiny(_) => false,
         }
     }
 

@@ -115,7 +115,7 @@ fn encoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Result<Vec<Laye
         }));
         for _ in 0..blocks {
             let at = weights.pp(layers.len());
-            layers.push(Layer::Block(Block::new(&at, channels, config.activation)?));
+            layers.push(Layer::Block(Box::new(Block::new(&at, channels, config.activation)?)));
         }
     }
     let channels = config.encoder.last().map_or(0, |(channels, _)| *channels);
@@ -131,7 +131,7 @@ fn decoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Result<Vec<Laye
     let mut number = 2;
     for (stage, (channels, blocks)) in config.decoder.iter().copied().enumerate() {
         for _ in 0..blocks {
-            layers.push(Layer::Block(Block::new(&weights.pp(number), channels, config.activation)?));
+            layers.push(Layer::Block(Box::new(Block::new(&weights.pp(number), channels, config.activation)?)));
             number += 1;
         }
         if stage + 1 == config.decoder.len() {
@@ -149,7 +149,7 @@ fn decoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Result<Vec<Laye
 enum Layer {
     Conv(Conv2d),
     ConvActivation(Conv2d, Activation),
-    Block(Block),
+    Block(Box<Block>),
     /// Nearest-neighbour upsampling by a factor, then a convolution.
     Grow(Conv2d, usize),
 }

@@ -1,7 +1,7 @@
 //! What is inside a model, a component or a file of tensors, without reading a single weight.
 
-use super::open;
 use anyhow::{Result, bail};
+use easel_host::model::open;
 use easel_host::names::Place;
 use easel_inference::weights::{ComponentFiles, Directory, FileSource, ModelFiles, TensorIndex};
 use pollster::block_on;

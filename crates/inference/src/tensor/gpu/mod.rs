@@ -1,0 +1,138 @@
+//! Tensors on a GPU through WebGPU: the bridge to `easel-webgpu`, which has the kernels.
+//!
+//! Activations are one array. A weight that is larger than the device binds at once is several, cut along its first axis.
+
+mod device;
+mod ops;
+mod replay;
+
+pub use device::GpuDevice;
+pub(super) use replay::Recorded;
+
+use super::{DType, Data, Device, Storage, Tensor, host};
+use crate::{Error, Result};
+use easel_webgpu::Array;
+use easel_webgpu::shader::Format;
+
+/// Numbers on a GPU, in one array or, cut along the first axis, in several.
+#[derive(Clone)]
+pub(super) struct Gpu {
+    device: GpuDevice,
+    parts: Vec<Array>,
+    shape: Vec<usize>,
+}
+
+impl Gpu {
+    fn new(device: &GpuDevice, array: Array) -> Self {
+        Self { device: device.clone(), shape: array.shape().to_vec(), parts: vec![array] }
+    }
+
+    /// Copies numbers to the device: to memory that ops share, or to memory of their own for what stays.
+    pub(super) fn upload(device: &GpuDevice, data: &Data, shape: &[usize], stays: bool) -> Result<Self> {
+        let format = format(data.dtype());
+        let bytes = data.as_bytes();
+        let largest = device.largest_array();
+        let rows = shape.first().copied().unwrap_or(1).max(1);
+        let row = bytes.len() / rows;
+        let rows_per_part = if bytes.len() <= largest { rows } else { largest / row.max(1) };
+        if rows_per_part == 0 {
+            let expected = format!("rows of at most {largest} bytes, which is what this GPU binds");
+            return Err(Error::Shape { op: "upload", expected, got: shape.to_vec() });
+        }
+        let mut parts = Vec::new();
+        for piece in bytes.chunks((rows_per_part * row).max(1)) {
+            let mut part = shape.to_vec();
+            if let Some(first) = part.first_mut() {
+                *first = piece.len() / row.max(1);
+            }
+            parts.push(device.array(piece, &part, format, stays)?);
+        }
+        if parts.is_empty() {
+            parts.push(Array::alloc(device.context(), shape, format)?);
+        }
+        Ok(Self { device: device.clone(), parts, shape: shape.to_vec() })
+    }
+
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The device as the op set names it.
+    pub(super) fn home(&self) -> Device {
+        Device::Gpu(self.device.clone())
+    }
+
+    pub(super) fn dtype(&self) -> DType {
+        match self.parts.first().map(Array::format) {
+            Some(Format::F16) => DType::F16,
+            Some(Format::Bf16) => DType::Bf16,
+            Some(Format::U32) => DType::U32,
+            Some(Format::Q8_0) => DType::Q8_0,
+            _ => DType::F32,
+        }
+    }
+
+    /// Waits for the device and reads the numbers back.
+    pub(super) async fn read(&self) -> Result<Data> {
+        if self.dtype() == DType::Q8_0 {
+            return Err(host::unsupported("to_host", DType::Q8_0));
+        }
+        // All reads are under way before the first is waited for.
+        let reads: Vec<_> =
+            self.parts.iter().map(|part| (part, self.device.context().read(part.buffer(), ..))).collect();
+        let mut bytes = Vec::new();
+        for (part, read) in reads {
+            let length = part.elements() * self.dtype().size();
+            let read = read.await?;
+            bytes.extend_from_slice(read.get(..length).unwrap_or(&read));
+        }
+        Ok(Data::from_bytes(&bytes, self.dtype()))
+    }
+
+    /// The array of an activation or a small weight.
+    fn array(&self, op: &'static str) -> Result<&Array> {
+        match self.parts.as_slice() {
+            [array] => Ok(array),
+            _ => Err(Error::Backend { op, reason: "the tensor is larger than this GPU binds at once".into() }),
+        }
+    }
+}
+
+impl Tensor {
+    /// The GPU side of an operand, which has to be there.
+    fn gpu(&self, op: &'static str) -> Result<&Gpu> {
+        match &self.storage {
+            Storage::Gpu(gpu) => Ok(gpu),
+            _ => Err(host::elsewhere(op, self, "the GPU")),
+        }
+    }
+
+    fn on_gpu(device: &GpuDevice, array: Array) -> Self {
+        Self { storage: Storage::Gpu(Gpu::new(device, array)) }
+    }
+}
+
+fn format(dtype: DType) -> Format {
+    match dtype {
+        DType::F32 => Format::F32,
+        DType::F16 => Format::F16,
+        DType::Bf16 => Format::Bf16,
+        DType::U32 => Format::U32,
+        DType::Q8_0 => Format::Q8_0,
+    }
+}
+
+impl From<easel_webgpu::Error> for Error {
+    fn from(error: easel_webgpu::Error) -> Self {
+        match error {
+            easel_webgpu::Error::DeviceLost { reason } => Self::DeviceLost { reason },
+            easel_webgpu::Error::OutOfMemory { bytes, in_use } => Self::OutOfMemory { bytes, in_use },
+            easel_webgpu::Error::BufferTooLarge { bytes, limit } => Self::OutOfMemory { bytes, in_use: limit },
+            easel_webgpu::Error::Shape { op, expected, got } => Self::Shape { op, expected, got },
+            error @ (easel_webgpu::Error::NoAdapter { .. } | easel_webgpu::Error::NoDevice { .. }) => {
+                Self::Device { device: "gpu".into(), reason: error.to_string() }
+            }
+            error => Self::Backend { op: "gpu", reason: error.to_string() },
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Every op on the GPU: arguments unwrapped, the kernel's op called, the result wrapped. Shapes are checked before.
+
+use super::Gpu;
+use crate::Result;
+use crate::tensor::{Activation, Conv2d, DType, Epilogue, Tensor};
+use easel_cpu::elementwise::Binary;
+use easel_webgpu::{Array, Context, ops};
+
+impl Gpu {
+    fn context(&self) -> &Context {
+        self.device.context()
+    }
+
+    fn made(&self, array: easel_webgpu::Result<Array>) -> Result<Tensor> {
+        Ok(Tensor::on_gpu(&self.device, array?))
+    }
+
+    pub(in crate::tensor) fn linear(
+        &self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        epilogue: Epilogue<'_>,
+    ) -> Result<Tensor> {
+        const OP: &str = "linear";
+        let (weight, bias) = (&weight.gpu(OP)?.parts, optional(OP, bias)?);
+        let residual = optional(OP, epilogue.residual)?;
+        let epilogue = ops::Epilogue { residual, activation: activation(epilogue.activation) };
+        self.made(ops::linear(self.context(), self.array(OP)?, weight, bias, epilogue))
+    }
+
+    pub(in crate::tensor) fn conv2d(
+        &self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        conv: Conv2d,
+        epilogue: Epilogue<'_>,
+    ) -> Result<Tensor> {
+        const OP: &str = "conv2d";
+        let (weight, bias) = (&weight.gpu(OP)?.parts, optional(OP, bias)?);
+        let residual = optional(OP, epilogue.residual)?;
+        let Conv2d { stride, padding_before, padding_after, stretch_to } = conv;
+        let conv = ops::Conv2d { stride, padding_before, padding_after, stretch_to };
+        let epilogue = ops::Epilogue { residual, activation: activation(epilogue.activation) };
+        self.made(ops::conv2d(self.context(), self.array(OP)?, weight, bias, conv, epilogue))
+    }
+
+    pub(in crate::tensor) fn attention(&self, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
+        const OP: &str = "attention";
+        let (k, v) = (k.gpu(OP)?.array(OP)?, v.gpu(OP)?.array(OP)?);
+        self.made(ops::attention(self.context(), self.array(OP)?, k, v, heads, causal))
+    }
+
+    pub(in crate::tensor) fn group_norm(
+        &self,
+        groups: usize,
+        eps: f64,
+        [weight, bias]: [&Tensor; 2],
+        after: Activation,
+    ) -> Result<Tensor> {
+        const OP: &str = "group_norm";
+        let (weight, bias) = (weight.gpu(OP)?.array(OP)?, bias.gpu(OP)?.array(OP)?);
+        let (x, after) = (self.array(OP)?, activation(after));
+        self.made(ops::group_norm(self.context(), x, groups, eps as f32, weight, bias, after))
+    }
+
+    pub(in crate::tensor) fn layer_norm(&self, eps: f64, [weight, bias]: [&Tensor; 2]) -> Result<Tensor> {
+        const OP: &str = "layer_norm";
+        let (weight, bias) = (Some(weight.gpu(OP)?.array(OP)?), Some(bias.gpu(OP)?.array(OP)?));
+        let norm = ops::LayerNorm { weight, bias, ..ops::LayerNorm::default() };
+        self.made(ops::layer_norm(self.context(), self.array(OP)?, eps as f32, norm))
+    }
+
+    pub(in crate::tensor) fn activation(&self, after: Activation) -> Result<Tensor> {
+        self.made(ops::activation(self.context(), self.array("activation")?, activation(after)))
+    }
+
+    pub(in crate::tensor) fn geglu(&self) -> Result<Tensor> {
+        self.made(ops::geglu(self.context(), self.array("geglu")?))
+    }
+
+    pub(in crate::tensor) fn embedding(&self, ids: &Tensor) -> Result<Tensor> {
+        const OP: &str = "embedding";
+        let ids = ids.gpu(OP)?.array(OP)?;
+        self.made(ops::embedding(self.context(), &self.parts, ids, super::format(DType::F32)))
+    }
+
+    pub(in crate::tensor) fn binary(&self, op: &'static str, operation: Binary, other: &Tensor) -> Result<Tensor> {
+        let operation = match operation {
+            Binary::Add => ops::Binary::Add,
+            Binary::Sub => ops::Binary::Sub,
+            Binary::Mul => ops::Binary::Mul,
+            Binary::Div => ops::Binary::Div,
+        };
+        self.made(ops::binary(self.context(), operation, self.array(op)?, other.gpu(op)?.array(op)?))
+    }
+
+    pub(in crate::tensor) fn affine(&self, scale: f64, offset: f64) -> Result<Tensor> {
+        self.made(ops::affine(self.context(), self.array("affine")?, scale as f32, offset as f32))
+    }
+
+    pub(in crate::tensor) fn clamp(&self, low: f32, high: f32) -> Result<Tensor> {
+        self.made(ops::clamp(self.context(), self.array("clamp")?, low, high))
+    }
+
+    pub(in crate::tensor) fn exp(&self) -> Result<Tensor> {
+        self.made(ops::exp(self.context(), self.array("exp")?))
+    }
+
+    pub(in crate::tensor) fn combine(&self, scale: f64, terms: &[(f64, &Tensor)]) -> Result<Tensor> {
+        const OP: &str = "combine";
+        let array = |(factor, tensor): &(f64, &Tensor)| Ok((*factor as f32, tensor.gpu(OP)?.array(OP)?.clone()));
+        let terms = terms.iter().map(array).collect::<Result<Vec<_>>>()?;
+        let terms: Vec<_> = terms.iter().map(|(factor, array)| (*factor, array)).collect();
+        self.made(ops::combine(self.context(), self.array(OP)?, scale as f32, &terms))
+    }
+
+    pub(in crate::tensor) fn mean_and_std(&self) -> Result<(Tensor, Tensor)> {
+        let (mean, std) = ops::mean_and_std(self.context(), self.array("mean_and_std")?)?;
+        Ok((Tensor::on_gpu(&self.device, mean), Tensor::on_gpu(&self.device, std)))
+    }
+
+    pub(in crate::tensor) fn reshape(&self, shape: &[usize]) -> Result<Tensor> {
+        match self.parts.as_slice() {
+            // The rows of a weight in parts stay where they are: a 1x1 kernel becomes a matrix.
+            parts if parts.len() > 1 && shape.first() == self.shape.first() => {
+                let part = |part: &Array| part.reshape(&[&part.shape()[..1], &shape[1..]].concat());
+                let parts = parts.iter().map(part).collect::<Result<_, _>>()?;
+                let gpu = Self { device: self.device.clone(), parts, shape: shape.to_vec() };
+                Ok(Tensor { storage: crate::tensor::Storage::Gpu(gpu) })
+            }
+            _ => self.made(self.array("reshape")?.reshape(shape)),
+        }
+    }
+
+    pub(in crate::tensor) fn permute(&self, axes: &[usize]) -> Result<Tensor> {
+        self.made(ops::permute(self.context(), self.array("permute")?, axes))
+    }
+
+    pub(in crate::tensor) fn narrow(&self, axis: usize, start: usize, length: usize) -> Result<Tensor> {
+        self.made(ops::narrow(self.context(), self.array("narrow")?, axis, start, length))
+    }
+
+    pub(in crate::tensor) fn concat(&self, tensors: &[&Tensor], axis: usize) -> Result<Tensor> {
+        const OP: &str = "concat";
+        let arrays = tensors.iter().map(|tensor| tensor.gpu(OP)?.array(OP)).collect::<Result<Vec<_>>>()?;
+        self.made(ops::concat(self.context(), &arrays, axis))
+    }
+
+    pub(in crate::tensor) fn repeat(&self, count: usize) -> Result<Tensor> {
+        self.made(ops::repeat(self.context(), self.array("repeat")?, count))
+    }
+
+    pub(in crate::tensor) fn cast(&self, dtype: DType) -> Result<Tensor> {
+        self.made(ops::cast(self.context(), self.array("cast")?, super::format(dtype)))
+    }
+}
+
+fn optional<'a>(op: &'static str, tensor: Option<&'a Tensor>) -> Result<Option<&'a Array>> {
+    tensor.map(|tensor| tensor.gpu(op)?.array(op)).transpose()
+}
+
+fn activation(activation: Activation) -> ops::Activation {
+    match activation {
+        Activation::None => ops::Activation::None,
+        Activation::Relu => ops::Activation::Relu,
+        Activation::Silu => ops::Activation::Silu,
+        Activation::Gelu => ops::Activation::Gelu,
+        Activation::GeluTanh => ops::Activation::GeluTanh,
+        Activation::QuickGelu => ops::Activation::QuickGelu,
+        Activation::Tanh => ops::Activation::Tanh,
+        Activation::Sigmoid => ops::Activation::Sigmoid,
+    }
+}

@@ -1,0 +1,272 @@
+//! Tensors in host memory: contiguous numbers and the shape that they are seen in, as slices for `easel-cpu`.
+//!
+//! Another shape, or some of the first axis' entries, is a view of the same numbers. What ops make lies in memory that
+//! goes back to be used again (`easel_cpu::Floats`): a sampling loop takes none from the system after its first step.
+
+use super::{BLOCK, DType, Data, Storage, Tensor};
+use crate::{Error, Result};
+use easel_cpu::{BlockQ8_0, Floats, Level, Matrix, PackedWeight, Weight};
+use half::slice::HalfFloatSliceExt;
+use half::vec::HalfFloatVecExt;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A contiguous view of numbers in host memory.
+#[derive(Clone)]
+pub(super) struct Host {
+    numbers: Arc<Numbers>,
+    /// The first element.
+    start: usize,
+    pub(super) shape: Vec<usize>,
+}
+
+/// What memory holds.
+pub(super) enum Numbers {
+    /// What an op made.
+    Pooled(Floats),
+    /// What a file or a caller brought.
+    Plain(Data),
+    /// A weight that is multiplied with and never read otherwise; the type is that of its numbers.
+    Packed(PackedWeight, DType),
+}
+
+impl Numbers {
+    fn dtype(&self) -> DType {
+        match self {
+            Self::Pooled(_) => DType::F32,
+            Self::Plain(data) => data.dtype(),
+            Self::Packed(_, dtype) => *dtype,
+        }
+    }
+}
+
+/// The elements of a view.
+pub(super) enum View<'a> {
+    F32(&'a [f32]),
+    F16(&'a [half::f16]),
+    Bf16(&'a [half::bf16]),
+    U32(&'a [u32]),
+    Q8_0(&'a [BlockQ8_0]),
+}
+
+/// Copies elements of any type in another order: `$copy` is called with the slices to read and to write.
+macro_rules! rearrange {
+    ($op:expr, $x:expr, $len:expr, |$from:ident, $to:ident| $copy:expr) => {{
+        use crate::tensor::host::{Numbers, View};
+        use crate::tensor::{DType, Data};
+        let length = $len;
+        match $x.view($op)? {
+            View::F32($from) => {
+                let mut to = easel_cpu::Floats::take(length);
+                let $to = &mut to[..];
+                $copy;
+                Numbers::Pooled(to)
+            }
+            View::F16($from) => rearrange!(@ F16, $from, $to, length, $copy),
+            View::Bf16($from) => rearrange!(@ Bf16, $from, $to, length, $copy),
+            View::U32($from) => rearrange!(@ U32, $from, $to, length, $copy),
+            View::Q8_0(_) => return Err(crate::tensor::host::unsupported($op, DType::Q8_0)),
+        }
+    }};
+    (@ $variant:ident, $from:ident, $to:ident, $len:ident, $copy:expr) => {{
+        let mut to = Data::zeros(DType::$variant, $len);
+        if let Data::$variant(to) = &mut to {
+            let $to = &mut to[..];
+            $copy;
+        }
+        Numbers::Plain(to)
+    }};
+}
+pub(super) use rearrange;
+
+impl Host {
+    pub(super) fn new(numbers: Numbers, shape: &[usize]) -> Self {
+        Self { numbers: Arc::new(numbers), start: 0, shape: shape.to_vec() }
+    }
+
+    pub(super) fn dtype(&self) -> DType {
+        self.numbers.dtype()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The same numbers in a shape of as many elements. A packed weight stays a matrix of as many rows.
+    pub(super) fn reshaped(&self, shape: &[usize]) -> Option<Self> {
+        let packed = matches!(*self.numbers, Numbers::Packed(..));
+        let fits = !packed || shape.first() == self.shape.first();
+        fits.then(|| Self { shape: shape.to_vec(), ..self.clone() })
+    }
+
+    /// `length` entries of the first axis from `start` on.
+    pub(super) fn rows(&self, start: usize, length: usize) -> Self {
+        let row: usize = self.shape[1..].iter().product();
+        let mut view = Self { start: self.start + start * row, ..self.clone() };
+        view.shape[0] = length;
+        view
+    }
+
+    /// The elements, of whatever type.
+    pub(super) fn view(&self, op: &'static str) -> Result<View<'_>> {
+        let range = self.start..self.start + self.len();
+        Ok(match &*self.numbers {
+            Numbers::Pooled(data) => View::F32(&data[range]),
+            Numbers::Plain(Data::F32(data)) => View::F32(&data[range]),
+            Numbers::Plain(Data::F16(data)) => View::F16(&data[range]),
+            Numbers::Plain(Data::Bf16(data)) => View::Bf16(&data[range]),
+            Numbers::Plain(Data::U32(data)) => View::U32(&data[range]),
+            Numbers::Plain(Data::Q8_0(data)) => {
+                if range.start % BLOCK != 0 || range.end % BLOCK != 0 {
+                    return Err(unsupported(op, DType::Q8_0));
+                }
+                View::Q8_0(&data[range.start / BLOCK..range.end / BLOCK])
+            }
+            Numbers::Packed(..) => {
+                return Err(Error::Backend { op, reason: "a prepared weight can only be multiplied with".into() });
+            }
+        })
+    }
+
+    /// The elements, which must be `f32`.
+    pub(super) fn f32(&self, op: &'static str) -> Result<&[f32]> {
+        match self.view(op)? {
+            View::F32(data) => Ok(data),
+            _ => Err(Error::Backend { op, reason: format!("expected f32 on the CPU, got {:?}", self.dtype()) }),
+        }
+    }
+
+    /// The elements as `f32`, widened where they are of a smaller float type (biases, norm weights).
+    pub(super) fn widened(&self, op: &'static str) -> Result<Cow<'_, [f32]>> {
+        Ok(match self.view(op)? {
+            View::F32(data) => data.into(),
+            View::F16(data) => data.to_f32_vec().into(),
+            View::Bf16(data) => data.to_f32_vec().into(),
+            View::U32(data) => data.iter().map(|x| *x as f32).collect(),
+            View::Q8_0(data) => data.iter().flat_map(BlockQ8_0::to_f32).collect(),
+        })
+    }
+
+    /// A copy of the elements.
+    pub(super) fn to_data(&self, op: &'static str) -> Result<Data> {
+        Ok(match self.view(op)? {
+            View::F32(data) => Data::F32(data.to_vec()),
+            View::F16(data) => Data::F16(data.to_vec()),
+            View::Bf16(data) => Data::Bf16(data.to_vec()),
+            View::U32(data) => Data::U32(data.to_vec()),
+            View::Q8_0(data) => Data::Q8_0(data.to_vec()),
+        })
+    }
+
+    /// A copy of the elements in another type, rounded to the nearest.
+    pub(super) fn cast(&self, op: &'static str, dtype: DType) -> Result<Numbers> {
+        if dtype == DType::Q8_0 {
+            return Ok(Numbers::Plain(Data::Q8_0(self.blocks(op)?)));
+        }
+        let wide = self.widened(op)?;
+        Ok(match dtype {
+            DType::F32 => Numbers::Pooled(Floats::copy(&wide)),
+            DType::F16 => Numbers::Plain(Data::F16(Vec::from_f32_slice(&wide))),
+            DType::Bf16 => Numbers::Plain(Data::Bf16(Vec::from_f32_slice(&wide))),
+            DType::U32 | DType::Q8_0 => Numbers::Plain(Data::U32(wide.iter().map(|x| *x as u32).collect())),
+        })
+    }
+
+    /// The elements in blocks of eight bits, block by block: a large weight is never widened as a whole.
+    fn blocks(&self, op: &'static str) -> Result<Vec<BlockQ8_0>> {
+        if self.shape.last().is_none_or(|width| width % BLOCK != 0) {
+            return Err(unsupported(op, DType::Q8_0));
+        }
+        Ok(match self.view(op)? {
+            View::F32(data) => data.as_chunks().0.iter().map(BlockQ8_0::new).collect(),
+            View::F16(data) => data.as_chunks::<BLOCK>().0.iter().map(|x| BlockQ8_0::new(&x.map(f32::from))).collect(),
+            View::Bf16(data) => data.as_chunks::<BLOCK>().0.iter().map(|x| BlockQ8_0::new(&x.map(f32::from))).collect(),
+            View::Q8_0(data) => data.to_vec(),
+            View::U32(_) => return Err(unsupported(op, DType::U32)),
+        })
+    }
+
+    /// The elements as the right-hand side of a product: `shape[0]` rows.
+    pub(super) fn matrix(&self, op: &'static str) -> Result<Matrix<'_>> {
+        if let Numbers::Packed(packed, _) = &*self.numbers {
+            return Ok(packed.into());
+        }
+        self.weight(op).map(Matrix::Rows)
+    }
+
+    fn weight(&self, op: &'static str) -> Result<Weight<'_>> {
+        Ok(match self.view(op)? {
+            View::F32(data) => Weight::F32(data),
+            View::F16(data) => Weight::F16(data),
+            View::Bf16(data) => Weight::Bf16(data),
+            View::Q8_0(data) => Weight::Q8_0(data),
+            View::U32(_) => return Err(unsupported(op, DType::U32)),
+        })
+    }
+
+    /// The weight as its op reads it fastest: a matrix or kernel in panels, in the type that it has; a vector as `f32`.
+    /// Products of bfloat16 weights are in bfloat16 on machines that are faster at it.
+    pub(super) fn prepared(&self) -> Result<Self> {
+        const OP: &str = "prepared";
+        if matches!(*self.numbers, Numbers::Packed(..)) {
+            return Ok(self.clone());
+        }
+        let numbers = match self.shape.as_slice() {
+            [n, rest @ ..] if !rest.is_empty() => {
+                let (weight, size) = (self.weight(OP)?, [*n, rest.iter().product()]);
+                let even = rest.last().is_some_and(|channels| channels % 2 == 0);
+                let pairs = self.dtype() == DType::Bf16 && even && Level::current().prefers_bf16();
+                let packed = if pairs { PackedWeight::bf16(weight, size) } else { PackedWeight::new(weight, size) };
+                Numbers::Packed(packed, self.dtype())
+            }
+            _ => Numbers::Pooled(Floats::copy(&self.widened(OP)?)),
+        };
+        Ok(Self::new(numbers, &self.shape))
+    }
+}
+
+impl Tensor {
+    /// The view of a tensor that has to be in host memory.
+    pub(super) fn host(&self, op: &'static str) -> Result<&Host> {
+        match &self.storage {
+            Storage::Cpu(host) => Ok(host),
+            Storage::Candle(_) | Storage::Gpu(_) => Err(elsewhere(op, self, "the host")),
+        }
+    }
+
+    /// What an op made on the CPU.
+    pub(super) fn on_host(numbers: Numbers, shape: &[usize]) -> Self {
+        Self { storage: Storage::Cpu(Host::new(numbers, shape)) }
+    }
+
+    /// The floats that an op made on the CPU.
+    pub(super) fn made(floats: Floats, shape: &[usize]) -> Self {
+        Self::on_host(Numbers::Pooled(floats), shape)
+    }
+
+    /// A weight in the form in which the ops of its device read it fastest; it can then only be multiplied with.
+    ///
+    /// On the CPU matrices and kernels become panels of the type that they have and vectors (biases, norm weights)
+    /// become `f32`. Elsewhere nothing changes.
+    pub fn prepared(&self) -> Result<Self> {
+        match &self.storage {
+            Storage::Cpu(host) => Ok(Self { storage: Storage::Cpu(host.prepared()?) }),
+            Storage::Candle(_) | Storage::Gpu(_) => Ok(self.clone()),
+        }
+    }
+}
+
+/// An optional operand (a bias, a residual) in host memory, as `f32`.
+pub(super) fn optional<'a>(op: &'static str, tensor: Option<&'a Tensor>) -> Result<Option<Cow<'a, [f32]>>> {
+    tensor.map(|tensor| tensor.host(op)?.widened(op)).transpose()
+}
+
+/// The op cannot work on elements of this type, or not in this shape.
+pub(super) fn unsupported(op: &'static str, dtype: DType) -> Error {
+    Error::Backend { op, reason: format!("cannot work on {dtype:?} of this shape") }
+}
+
+/// An operand is on another device than the op.
+pub(super) fn elsewhere(op: &'static str, tensor: &Tensor, expected: &str) -> Error {
+    Error::Backend { op, reason: format!("one tensor is on {}, expected all on {expected}", tensor.device()) }
+}

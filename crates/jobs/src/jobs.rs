@@ -1,0 +1,288 @@
+//! The queue as a service sees it: what may be done with tasks and pictures.
+
+use crate::feed::Feed;
+use crate::retention::{self, Schedule};
+use crate::{
+    Counts, Engine, Error, NewTask, Page, Picture, PictureId, PictureQuery, Progress, Result, Retention, Selection,
+    Status, Store, Task, TaskId, TaskQuery, WatchOptions, Watcher, lock, worker,
+};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long engines that were told to stop have to do so.
+const STOP: Duration = Duration::from_secs(10);
+
+/// How a queue is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most tasks that may wait.
+    pub capacity: usize,
+    /// When tasks and pictures are cleared away.
+    pub retention: Retention,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { capacity: 1000, retention: Retention::default() }
+    }
+}
+
+/// The queue. Its methods block for as long as the store takes, usually far less than a millisecond and some for a
+/// write to the disk; only [`Watcher::next`] waits for an engine.
+pub struct Jobs {
+    shared: Arc<Shared>,
+    capacity: usize,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the queue's threads share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) gate: Gate,
+    /// Tells every engine to stop because the process ends.
+    pub(crate) interrupt: AtomicBool,
+    /// The tasks that someone watches or an engine works on.
+    feeds: Mutex<HashMap<TaskId, Arc<Feed>>>,
+}
+
+impl Jobs {
+    /// Takes up what an earlier process left and starts one worker for each engine.
+    pub fn start(store: Arc<dyn Store>, engines: Vec<Box<dyn Engine>>, options: &Options) -> Result<Self> {
+        let schedule = Schedule::parse(&options.retention)?;
+        let (again, failed) = store.recover()?;
+        if again + failed > 0 {
+            tracing::warn!(again, failed, "an earlier process ended while tasks ran");
+        }
+        let shared = Arc::new(Shared {
+            store,
+            gate: Gate::default(),
+            interrupt: AtomicBool::new(false),
+            feeds: Mutex::default(),
+        });
+        let jobs = Self { shared, capacity: options.capacity, threads: Mutex::default() };
+        for engine in engines {
+            jobs.spawn("easel-engine", |shared| worker::work(shared, engine))?;
+        }
+        jobs.spawn("easel-retention", move |shared| retention::keep(shared, &schedule))?;
+        Ok(jobs)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(name.into()).spawn(move || run(&shared));
+        lock(&self.threads).push(thread.map_err(|reason| Error::Thread { reason })?);
+        Ok(())
+    }
+
+    /// Queues a task. [`Error::QueueFull`], [`Error::ShuttingDown`].
+    pub fn submit(&self, task: &NewTask) -> Result<Task> {
+        if self.shared.gate.is_closed() {
+            return Err(Error::ShuttingDown);
+        }
+        let task = self.shared.store.submit(task, self.capacity)?;
+        self.shared.gate.signal();
+        Ok(task)
+    }
+
+    /// Watches a task to its end. [`Error::UnknownTask`].
+    pub fn watch(&self, id: TaskId, options: WatchOptions) -> Result<Watcher> {
+        // Held while the store is asked, so that the task cannot end between the answer and the subscription.
+        let mut feeds = lock(&self.shared.feeds);
+        if let Some(feed) = feeds.get(&id) {
+            return Ok(feed.watch(options));
+        }
+        let task = self.shared.store.task(id)?;
+        if task.status.is_end() {
+            return Ok(Watcher::of_ended(&task));
+        }
+        if self.shared.gate.is_closed() {
+            return Err(Error::ShuttingDown);
+        }
+        Ok(feeds.entry(id).or_insert_with(|| Arc::new(Feed::new(&task))).watch(options))
+    }
+
+    /// Cancels a task that has not ended; a running one stops at its next step. [`Error::UnknownTask`],
+    /// [`Error::AlreadyEnded`].
+    pub fn cancel(&self, id: TaskId) -> Result<()> {
+        // Held until the engine is told: a worker that finds the task cancelled then forgets this feed, not an earlier
+        // one.
+        let mut feeds = lock(&self.shared.feeds);
+        let progress = feeds.get(&id).map(|feed| feed.latest()).unwrap_or_default();
+        let before = self.shared.store.cancel(id, progress)?;
+        if before.status == Status::Processing {
+            // A worker that has claimed the task, but not looked for its feed yet, finds this one.
+            feeds.entry(id).or_insert_with(|| Arc::new(Feed::new(&before))).cancel();
+        } else if let Some(feed) = feeds.remove(&id) {
+            feed.cancel();
+        }
+        Ok(())
+    }
+
+    /// One task, with its progress of this moment. [`Error::UnknownTask`].
+    pub fn task(&self, id: TaskId) -> Result<Task> {
+        Ok(self.shared.with_progress(self.shared.store.task(id)?))
+    }
+
+    /// Tasks, newest first, with their progress of this moment.
+    pub fn tasks(&self, query: &TaskQuery) -> Result<Page<Task>> {
+        let page = self.shared.store.tasks(query)?;
+        let items = page.items.into_iter().map(|task| self.shared.with_progress(task)).collect();
+        Ok(Page { items, ..page })
+    }
+
+    /// How many waiting tasks come before this one; `None` if it does not wait.
+    pub fn queue_position(&self, id: TaskId) -> Result<Option<usize>> {
+        self.shared.store.queue_position(id)
+    }
+
+    /// How many tasks are in each status.
+    pub fn counts(&self) -> Result<Counts> {
+        self.shared.store.counts()
+    }
+
+    /// Deletes tasks that have ended, and says how many. Their pictures stay.
+    pub fn delete_tasks(&self, selection: &Selection) -> Result<usize> {
+        self.shared.store.delete_tasks(selection)
+    }
+
+    /// Pictures, newest first, and of one task in the order they were drawn.
+    pub fn pictures(&self, query: &PictureQuery) -> Result<Page<Picture>> {
+        self.shared.store.pictures(query)
+    }
+
+    /// One picture. [`Error::UnknownPicture`].
+    pub fn picture(&self, id: PictureId) -> Result<Picture> {
+        self.shared.store.picture(id)
+    }
+
+    /// The encoded picture. [`Error::UnknownPicture`] if it has been deleted meanwhile.
+    pub fn read(&self, picture: &Picture) -> Result<Bytes> {
+        self.shared.store.read(picture)
+    }
+
+    /// Deletes one picture. [`Error::UnknownPicture`].
+    pub fn delete_picture(&self, id: PictureId) -> Result<()> {
+        self.shared.store.delete_picture(id)
+    }
+
+    /// Fails if the store could not take a task now.
+    pub fn check_store(&self) -> Result<()> {
+        self.shared.store.check()
+    }
+
+    /// Fails if an engine's thread has ended. [`Error::EngineEnded`].
+    pub fn check_engines(&self) -> Result<()> {
+        let is_alive = !self.shared.gate.is_closed() && !lock(&self.threads).iter().any(JoinHandle::is_finished);
+        if is_alive { Ok(()) } else { Err(Error::EngineEnded) }
+    }
+
+    /// Stops: nothing new is accepted, tasks that run have `grace` to finish, then they are stopped and wait in the
+    /// store for the next process, as those that have not begun do. Blocks until all threads have ended, or an engine
+    /// has not looked at its flag for ten seconds.
+    pub fn shutdown(&self, grace: Duration) {
+        self.shared.gate.close();
+        if !self.join(grace) {
+            self.shared.interrupt.store(true, Ordering::Relaxed);
+            if !self.join(STOP) {
+                tracing::error!("an engine did not stop; its task will be started again");
+            }
+        }
+        lock(&self.threads).clear();
+        lock(&self.shared.feeds).clear();
+    }
+
+    /// Waits for all threads to end.
+    fn join(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut threads = lock(&self.threads);
+        loop {
+            threads.retain(|thread| !thread.is_finished());
+            if threads.is_empty() || Instant::now() >= until {
+                return threads.is_empty();
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Jobs {
+    /// Without a grace: whoever wants one asks for it.
+    fn drop(&mut self) {
+        self.shutdown(Duration::ZERO);
+    }
+}
+
+impl Shared {
+    /// The feed of a task that runs now.
+    pub(crate) fn feed(&self, task: &Task) -> Arc<Feed> {
+        Arc::clone(lock(&self.feeds).entry(task.id).or_insert_with(|| Arc::new(Feed::new(task))))
+    }
+
+    /// The task has left its engine.
+    pub(crate) fn forget(&self, id: TaskId) {
+        lock(&self.feeds).remove(&id);
+    }
+
+    fn progress(&self, id: TaskId) -> Option<Progress> {
+        lock(&self.feeds).get(&id).map(|feed| feed.latest())
+    }
+
+    fn with_progress(&self, task: Task) -> Task {
+        let running = (task.status == Status::Processing).then(|| self.progress(task.id)).flatten();
+        Task { progress: running.unwrap_or(task.progress), ..task }
+    }
+}
+
+/// Wakes the threads when there is work, and lets them go when there will be none.
+#[derive(Default)]
+pub(crate) struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default)]
+struct GateState {
+    signals: u64,
+    is_closed: bool,
+}
+
+impl Gate {
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state).is_closed
+    }
+
+    pub(crate) fn signals(&self) -> u64 {
+        lock(&self.state).signals
+    }
+
+    /// There is a task.
+    fn signal(&self) {
+        lock(&self.state).signals += 1;
+        self.changed.notify_all();
+    }
+
+    fn close(&self) {
+        lock(&self.state).is_closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for more signals than `seen`, the gate's closing or `patience` to pass; returns the signals so far.
+    pub(crate) fn wait(&self, seen: u64, patience: Duration) -> u64 {
+        self.wait_while(patience, |state| state.signals == seen).signals
+    }
+
+    /// Sleeps unless the gate closes, and says whether it did.
+    pub(crate) fn sleep(&self, patience: Duration) -> bool {
+        self.wait_while(patience, |_| true).is_closed
+    }
+
+    fn wait_while(&self, patience: Duration, goes_on: impl Fn(&GateState) -> bool) -> GateState {
+        let waits = |state: &mut GateState| !state.is_closed && goes_on(state);
+        let waited = self.changed.wait_timeout_while(lock(&self.state), patience, waits);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}

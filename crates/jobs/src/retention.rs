@@ -1,0 +1,130 @@
+//! When tasks and pictures are cleared away, as cron expressions in local time.
+
+use crate::jobs::Shared;
+use crate::{Error, Result, Selection};
+use chrono::{DateTime, Local};
+use croner::Cron;
+use croner::parser::{CronParser, Seconds};
+use std::time::Duration;
+
+/// The longest sleep: a clock that is set, or a machine that was asleep, is noticed after this.
+const SLEEP: Duration = Duration::from_secs(30);
+
+/// When to clear what, as cron expressions with five fields, or six with seconds in front. `None` keeps it for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// When tasks that have ended are cleared.
+    pub tasks: Option<String>,
+    /// When pictures are cleared.
+    pub pictures: Option<String>,
+}
+
+impl Default for Retention {
+    /// Tasks at midnight, pictures at the end of the week.
+    fn default() -> Self {
+        Self { tasks: Some("0 0 0 * * *".into()), pictures: Some("59 59 23 * * SUN".into()) }
+    }
+}
+
+impl Retention {
+    /// Fails on an expression that is none. [`Error::Cron`].
+    pub fn check(&self) -> Result<()> {
+        Schedule::parse(self).map(|_| ())
+    }
+}
+
+/// What is cleared by one schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Tasks,
+    Pictures,
+}
+
+/// The schedules of a [`Retention`].
+pub(crate) struct Schedule(Vec<(What, Cron)>);
+
+impl Schedule {
+    pub(crate) fn parse(retention: &Retention) -> Result<Self> {
+        let fields = [(What::Tasks, "tasks", &retention.tasks), (What::Pictures, "pictures", &retention.pictures)];
+        let given = fields.into_iter().filter_map(|(what, field, cron)| Some((what, field, cron.as_deref()?)));
+        given.map(|(what, field, expression)| Ok((what, parse(field, expression)?))).collect::<Result<_>>().map(Self)
+    }
+
+    /// What is due in the time after `from`, up to `to`.
+    fn due(&self, from: DateTime<Local>, to: DateTime<Local>) -> impl Iterator<Item = What> {
+        let is_due = move |cron: &Cron| cron.find_next_occurrence(&from, false).is_ok_and(|next| next <= to);
+        self.0.iter().filter(move |(_, cron)| is_due(cron)).map(|(what, _)| *what)
+    }
+
+    /// How long to sleep until something may be due.
+    fn sleep(&self, now: DateTime<Local>) -> Duration {
+        let next = self.0.iter().filter_map(|(_, cron)| cron.find_next_occurrence(&now, false).ok()).min();
+        next.and_then(|next| (next - now).to_std().ok()).unwrap_or(SLEEP).min(SLEEP)
+    }
+}
+
+fn parse(field: &'static str, expression: &str) -> Result<Cron> {
+    let parser = CronParser::builder().seconds(Seconds::Optional).build();
+    parser.parse(expression).map_err(|error| Error::Cron {
+        field,
+        expression: expression.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// Clears what is due until the queue closes.
+pub(crate) fn keep(shared: &Shared, schedule: &Schedule) {
+    let mut done = Local::now();
+    while !shared.gate.sleep(schedule.sleep(Local::now())) {
+        let now = Local::now();
+        for what in schedule.due(done, now) {
+            let cleared = match what {
+                What::Tasks => shared.store.delete_tasks(&Selection::default()),
+                What::Pictures => shared.store.delete_pictures(),
+            };
+            match cleared {
+                Ok(count) => tracing::info!(?what, count, "cleared"),
+                Err(error) => tracing::error!(?what, %error, "could not be cleared"),
+            }
+        }
+        done = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone;
+
+    fn due(from: [u32; 3], to: [u32; 3]) -> Vec<What> {
+        // 21 November 2026 is a Saturday.
+        let time = |[day, hour, second]: [u32; 3]| Local.with_ymd_and_hms(2026, 11, day, hour, 59, second).unwrap();
+        Schedule::parse(&Retention::default()).unwrap().due(time(from), time(to)).collect()
+    }
+
+    #[test]
+    fn the_usual_schedules_clear_tasks_at_midnight_and_pictures_on_sunday() {
+        assert_eq!(due([21, 12, 0], [21, 23, 59]), []);
+        assert_eq!(due([21, 23, 59], [22, 0, 0]), [What::Tasks]);
+        assert_eq!(due([22, 23, 58], [22, 23, 59]), [What::Pictures]);
+        assert_eq!(due([22, 23, 59], [23, 0, 0]), [What::Tasks], "what was due at the last look is not due again");
+        assert_eq!(due([22, 20, 0], [23, 1, 0]), [What::Tasks, What::Pictures], "a long sleep misses nothing");
+        assert_eq!(due([23, 1, 0], [22, 1, 0]), [], "a clock that goes back clears nothing");
+    }
+
+    #[test]
+    fn five_fields_will_do_and_none_turns_a_schedule_off() {
+        let schedule = Schedule::parse(&Retention { tasks: Some("*/5 * * * *".into()), pictures: None }).unwrap();
+        assert_eq!(schedule.0.len(), 1);
+        assert!(schedule.sleep(Local::now()) <= SLEEP);
+    }
+
+    #[test]
+    fn a_bad_expression_is_named() {
+        let error = |retention| Schedule::parse(&retention).err().unwrap().to_string();
+        let tasks = error(Retention { tasks: Some("at midnight".into()), pictures: None });
+        assert!(tasks.starts_with("retention.tasks: `at midnight` is not a cron expression: "), "{tasks}");
+        let pictures = error(Retention { tasks: None, pictures: Some("0 0 32 * *".into()) });
+        assert!(pictures.starts_with("retention.pictures: `0 0 32 * *`"), "{pictures}");
+    }
+}

@@ -1,0 +1,100 @@
+//! Where tasks and pictures are kept. The store is the queue: what waits there waits for an engine.
+
+mod folder;
+mod rows;
+mod schema;
+mod sqlite;
+
+pub use sqlite::SqliteStore;
+
+use crate::{
+    Counts, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Progress, Result, Selection, Status, Task,
+    TaskId, TaskQuery,
+};
+use bytes::Bytes;
+
+/// A task that an engine is to run now.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The task, `processing` by now.
+    pub task: Task,
+    /// What the engine is asked for.
+    pub request: Vec<u8>,
+}
+
+/// How a task that was being processed leaves its engine.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// With these pictures.
+    Completed(Vec<NewPicture>),
+    /// With this error.
+    Error(String),
+    /// Unfinished, through no fault of its own: it goes back to where it waited, and this attempt does not count.
+    Released,
+}
+
+/// Keeps tasks and pictures. Every method is one atomic step, blocks for as long as a disk takes, and may be called
+/// from any thread.
+pub trait Store: Send + Sync {
+    /// Adds a waiting task, unless `capacity` tasks wait already ([`crate::Error::QueueFull`]).
+    fn submit(&self, task: &NewTask, capacity: usize) -> Result<Task>;
+
+    /// Takes the waiting task that comes first, and counts the attempt.
+    fn claim(&self) -> Result<Option<Claimed>>;
+
+    /// Ends a task that is being processed; pictures are on the disk before the task is `completed`. `false`, and
+    /// nothing is changed or kept, if the task is not being processed any more.
+    fn end(&self, id: TaskId, ending: &Ending, progress: Progress) -> Result<bool>;
+
+    /// Cancels a task that has not ended, and returns it as it was before. [`crate::Error::UnknownTask`],
+    /// [`crate::Error::AlreadyEnded`].
+    fn cancel(&self, id: TaskId, progress: Progress) -> Result<Task>;
+
+    /// One task. [`crate::Error::UnknownTask`].
+    fn task(&self, id: TaskId) -> Result<Task>;
+
+    /// How many waiting tasks come before this one; `None` if it does not wait.
+    fn queue_position(&self, id: TaskId) -> Result<Option<usize>>;
+
+    /// Tasks, newest first.
+    fn tasks(&self, query: &TaskQuery) -> Result<Page<Task>>;
+
+    /// How many tasks are in each status.
+    fn counts(&self) -> Result<Counts>;
+
+    /// Deletes tasks that have ended, and says how many. Their pictures stay.
+    fn delete_tasks(&self, selection: &Selection) -> Result<usize>;
+
+    /// Pictures, newest first.
+    fn pictures(&self, query: &PictureQuery) -> Result<Page<Picture>>;
+
+    /// One picture. [`crate::Error::UnknownPicture`].
+    fn picture(&self, id: PictureId) -> Result<Picture>;
+
+    /// The encoded picture. [`crate::Error::UnknownPicture`] if it has been deleted meanwhile.
+    fn read(&self, picture: &Picture) -> Result<Bytes>;
+
+    /// Deletes one picture. [`crate::Error::UnknownPicture`].
+    fn delete_picture(&self, id: PictureId) -> Result<()>;
+
+    /// Deletes all pictures, and says how many.
+    fn delete_pictures(&self) -> Result<usize>;
+
+    /// Takes up what an earlier process left: a task it was running waits again, or is an error if that happened
+    /// before. Returns how many were started again and how many failed.
+    fn recover(&self) -> Result<(usize, usize)>;
+
+    /// Fails if the store could not take a task now.
+    fn check(&self) -> Result<()>;
+}
+
+impl Ending {
+    /// The status that a task has afterwards.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Completed(_) => Status::Completed,
+            Self::Error(_) => Status::Error,
+            Self::Released => Status::Pending,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One worker: takes a task, runs it on its engine, ends it.
+
+use crate::feed::Feed;
+use crate::jobs::Shared;
+use crate::{Claimed, Ending, Engine, EngineError, Error, Job, Status};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long an idle worker sleeps if nobody wakes it: the store may be back, or another host may have queued a task.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long to wait before a task's end is written again, after the store has refused it.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Runs tasks until the queue closes.
+pub(crate) fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
+    let mut seen = shared.gate.signals();
+    while !shared.gate.is_closed() {
+        match shared.store.claim() {
+            Ok(Some(claimed)) => run(shared, &mut *engine, &claimed),
+            Ok(None) => seen = shared.gate.wait(seen, IDLE),
+            Err(error) => {
+                tracing::error!(%error, "no task could be taken from the queue");
+                seen = shared.gate.wait(seen, IDLE);
+            }
+        }
+    }
+}
+
+fn run(shared: &Shared, engine: &mut dyn Engine, claimed: &Claimed) {
+    let task = &claimed.task;
+    let feed = shared.feed(task);
+    feed.enter(Status::Processing, None);
+    let job = Job { task, request: &claimed.request, feed: &feed, interrupt: &shared.interrupt };
+    // What the engine keeps is whole after a panic: `Engine` asks for that.
+    let result = catch_unwind(AssertUnwindSafe(|| engine.run(&job)));
+    let ending = match result {
+        Ok(Ok(pictures)) => Ending::Completed(pictures),
+        Ok(Err(EngineError::Stopped)) if shared.interrupt.load(Ordering::Relaxed) => Ending::Released,
+        Ok(Err(error)) => Ending::Error(error.to_string()),
+        Err(panic) => Ending::Error(format!("the engine panicked: {}", message(&*panic))),
+    };
+    end(shared, &feed, claimed, ending);
+    shared.forget(task.id);
+}
+
+/// Ends the task in the store, however long the store refuses: a task must not be lost because a disk was full. Until
+/// then this worker takes no other task, so that a host without a disk stops working instead of working in vain.
+fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
+    let id = claimed.task.id;
+    loop {
+        let latest = feed.latest();
+        let progress = if let Ending::Completed(_) = ending { latest.done() } else { latest };
+        match shared.store.end(id, &ending, progress) {
+            Ok(true) => {
+                let status = ending.status();
+                return feed.enter(status, if let Ending::Error(reason) = ending { Some(reason) } else { None });
+            }
+            Ok(false) => return ended_elsewhere(shared, feed, claimed),
+            Err(error @ Error::File { .. }) => ending = Ending::Error(error.to_string()),
+            Err(error) => {
+                tracing::error!(%id, %error, "the end of a task could not be written");
+                // After a restart the task is taken up as if the process had been killed.
+                if shared.gate.is_closed() {
+                    return;
+                }
+                std::thread::sleep(RETRY);
+            }
+        }
+    }
+}
+
+/// Someone else has ended the task: usually a cancellation, of which the watchers know already.
+fn ended_elsewhere(shared: &Shared, feed: &Feed, claimed: &Claimed) {
+    match shared.store.task(claimed.task.id) {
+        Ok(task) => feed.enter(task.status, task.error),
+        Err(error) => feed.enter(Status::Error, Some(error.to_string())),
+    }
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    text.and_then(|text| text.lines().next()).unwrap_or("no message")
+}

@@ -1,0 +1,222 @@
+//! Random operations on the store and on a list that does the same in the plainest way.
+
+use easel_jobs::{
+    Ending, Error, NewPicture, NewTask, PictureQuery, Priority, Progress, Selection, SqliteStore, Status, Store,
+    TaskId, TaskQuery,
+};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+const CAPACITY: usize = 3;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit(Priority),
+    Claim,
+    /// The task at this place, counted among all that were ever accepted.
+    Complete(usize),
+    Fail(usize),
+    Release(usize),
+    Cancel(usize),
+    Delete(Option<Status>),
+    DeleteOne(usize, Option<Status>),
+    /// The process is killed and started again.
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let priority = prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High)];
+    let place = 0..12usize;
+    let status = proptest::option::of(proptest::sample::select(Status::ALL.to_vec()));
+    prop_oneof![
+        4 => priority.prop_map(Step::Submit),
+        4 => Just(Step::Claim),
+        2 => place.clone().prop_map(Step::Complete),
+        1 => place.clone().prop_map(Step::Fail),
+        1 => place.clone().prop_map(Step::Release),
+        2 => place.clone().prop_map(Step::Cancel),
+        1 => status.clone().prop_map(Step::Delete),
+        1 => (place, status).prop_map(|(place, status)| Step::DeleteOne(place, status)),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// A task as the model has it.
+#[derive(Clone, Debug)]
+struct Model {
+    id: TaskId,
+    status: Status,
+    priority: Priority,
+    attempts: u32,
+    is_deleted: bool,
+    has_pictures: bool,
+}
+
+/// Store and model side by side.
+struct Pair {
+    folder: TempDir,
+    store: Option<SqliteStore>,
+    tasks: Vec<Model>,
+}
+
+impl Pair {
+    fn store(&self) -> &SqliteStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn with(&self, status: Status) -> impl DoubleEndedIterator<Item = &Model> {
+        self.tasks.iter().filter(move |task| !task.is_deleted && task.status == status)
+    }
+
+    /// The place of the waiting task that comes first.
+    fn first(&self) -> Option<usize> {
+        let waiting = |place: &usize| self.tasks[*place].status == Status::Pending;
+        // `max_by_key` takes the last of equals, and the places go backwards.
+        (0..self.tasks.len()).rev().filter(waiting).max_by_key(|place| self.tasks[*place].priority)
+    }
+
+    fn run(&mut self, step: &Step) {
+        match *step {
+            Step::Submit(priority) => self.submit(priority),
+            Step::Claim => self.claim(),
+            Step::Complete(place) => self.end(place, &Ending::Completed(vec![picture(), picture()])),
+            Step::Fail(place) => self.end(place, &Ending::Error("no".into())),
+            Step::Release(place) => self.end(place, &Ending::Released),
+            Step::Cancel(place) => self.cancel(place),
+            Step::Delete(status) => self.delete(status),
+            Step::DeleteOne(place, status) => self.delete_one(place, status),
+            Step::Restart => self.restart(),
+        }
+    }
+
+    fn submit(&mut self, priority: Priority) {
+        let new = NewTask { prompt: "a cat".into(), request: vec![1, 2, 3], priority, seed: 1 << 63 };
+        let submitted = self.store().submit(&new, CAPACITY);
+        // More may wait than may be added to: a task that goes back to the queue is never refused.
+        if self.with(Status::Pending).count() >= CAPACITY {
+            return assert!(matches!(submitted, Err(Error::QueueFull { capacity: CAPACITY })));
+        }
+        let (id, status) = (submitted.unwrap().id, Status::Pending);
+        self.tasks.push(Model { id, status, priority, attempts: 0, is_deleted: false, has_pictures: false });
+    }
+
+    fn claim(&mut self) {
+        let claimed = self.store().claim().unwrap();
+        let first = self.first();
+        assert_eq!(claimed.as_ref().map(|claimed| claimed.task.id), first.map(|place| self.tasks[place].id));
+        if let (Some(claimed), Some(place)) = (claimed, first) {
+            assert_eq!(claimed.request, [1, 2, 3]);
+            self.tasks[place].status = Status::Processing;
+            self.tasks[place].attempts += 1;
+        }
+    }
+
+    fn end(&mut self, place: usize, ending: &Ending) {
+        let Some(task) = self.tasks.get(place).cloned().filter(|task| !task.is_deleted) else { return };
+        let ended = self.store().end(task.id, ending, Progress { step: 1, steps: 2 }).unwrap();
+        assert_eq!(ended, task.status == Status::Processing);
+        if ended {
+            let task = &mut self.tasks[place];
+            task.status = ending.status();
+            task.has_pictures = task.status == Status::Completed;
+            task.attempts -= u32::from(task.status == Status::Pending);
+        }
+    }
+
+    fn cancel(&mut self, place: usize) {
+        let Some(task) = self.tasks.get(place).cloned() else { return };
+        match self.store().cancel(task.id, Progress::default()) {
+            Ok(before) => {
+                assert_eq!(before.status, task.status);
+                assert!(!task.status.is_end() && !task.is_deleted);
+                self.tasks[place].status = Status::Cancelled;
+            }
+            Err(Error::UnknownTask { .. }) => assert!(task.is_deleted),
+            Err(Error::AlreadyEnded { status, .. }) => assert!(task.status.is_end() && status == task.status),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn delete(&mut self, status: Option<Status>) {
+        let deleted = self.store().delete_tasks(&Selection { ids: None, status }).unwrap();
+        let mut count = 0;
+        for task in self.tasks.iter_mut().filter(|task| !task.is_deleted && task.status.is_end()) {
+            task.is_deleted = status.is_none_or(|status| status == task.status);
+            count += usize::from(task.is_deleted);
+        }
+        assert_eq!(deleted, count);
+    }
+
+    fn delete_one(&mut self, place: usize, status: Option<Status>) {
+        let Some(task) = self.tasks.get(place).cloned() else { return };
+        let ids = Some(vec![task.id, TaskId::nil()]);
+        let deleted = self.store().delete_tasks(&Selection { ids, status }).unwrap();
+        let fits = status.is_none_or(|status| status == task.status);
+        assert_eq!(deleted == 1, task.status.is_end() && !task.is_deleted && fits);
+        self.tasks[place].is_deleted |= deleted == 1;
+    }
+
+    fn restart(&mut self) {
+        self.store = None;
+        self.store = Some(SqliteStore::open(self.folder.path()).unwrap());
+        let recovered = self.store().recover().unwrap();
+        let (mut again, mut failed) = (0, 0);
+        for task in self.tasks.iter_mut().filter(|task| task.status == Status::Processing) {
+            let gives_up = task.attempts == 2;
+            task.status = if gives_up { Status::Error } else { Status::Pending };
+            *(if gives_up { &mut failed } else { &mut again }) += 1;
+        }
+        assert_eq!(recovered, (again, failed));
+    }
+
+    /// Everything that can be asked has the model's answer.
+    fn compare(&self) {
+        let kept: Vec<&Model> = self.tasks.iter().rev().filter(|task| !task.is_deleted).collect();
+        let page = self.store().tasks(&TaskQuery::default()).unwrap();
+        let brief = |id, status, attempts| (id, status, attempts);
+        let found: Vec<_> = page.items.iter().map(|task| brief(task.id, task.status, task.attempts)).collect();
+        assert_eq!(found, kept.iter().map(|task| brief(task.id, task.status, task.attempts)).collect::<Vec<_>>());
+        assert_eq!(page.total, kept.len());
+        for task in &page.items {
+            assert_eq!(task.completed_at.is_some(), task.status.is_end());
+            assert_eq!(task.error.is_some(), task.status == Status::Error);
+        }
+        let counts = self.store().counts().unwrap();
+        for status in Status::ALL {
+            assert_eq!(counts.of(status), self.with(status).count());
+        }
+        let first = self.first().map(|place| self.tasks[place].id);
+        for task in kept {
+            let position = self.store().queue_position(task.id).unwrap();
+            assert_eq!(position.is_some(), task.status == Status::Pending);
+            assert_eq!(position == Some(0), Some(task.id) == first);
+        }
+        let mut drawn: Vec<TaskId> = self.tasks.iter().filter(|task| task.has_pictures).map(|task| task.id).collect();
+        drawn.sort_unstable();
+        let pictures = self.store().pictures(&PictureQuery::default()).unwrap();
+        let mut tasks: Vec<TaskId> = pictures.items.iter().map(|picture| picture.task).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        assert_eq!((tasks, pictures.total), (drawn.clone(), 2 * drawn.len()));
+        assert!(pictures.items.iter().all(|picture| self.store().read(picture).unwrap() == "picture"));
+        assert_eq!(std::fs::read_dir(self.folder.path().join("pictures")).unwrap().count(), pictures.total);
+    }
+}
+
+fn picture() -> NewPicture {
+    NewPicture { bytes: "picture".into(), media_type: "image/png".into(), seed: 1 << 63 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_store_does_what_the_model_does(steps in proptest::collection::vec(step(), 1..40)) {
+        let folder = TempDir::new().unwrap();
+        let store = Some(SqliteStore::open(folder.path()).unwrap());
+        let mut pair = Pair { folder, store, tasks: Vec::new() };
+        for step in &steps {
+            pair.run(step);
+            pair.compare();
+        }
+    }
+}

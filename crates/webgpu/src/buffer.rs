@@ -1,0 +1,100 @@
+//! A handle to a range of GPU memory.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::pool::Pool;
+use crate::{Error, Result};
+
+/// A range of GPU memory, cheap to clone. When its last clone and slice are dropped, the memory returns to the pool (or
+/// to the driver, if it is a [resident](crate::Context::resident) buffer).
+///
+/// Fresh memory holds whatever was there before.
+#[derive(Clone)]
+pub struct Buffer {
+    handle: Arc<Handle>,
+    offset: u64,
+    bytes: u64,
+}
+
+/// One wgpu buffer and what the pool has to know of it.
+pub(crate) struct Raw {
+    pub(crate) id: u64,
+    pub(crate) buffer: wgpu::Buffer,
+    pub(crate) size: u64,
+    /// Freed when dropped rather than pooled.
+    pub(crate) resident: bool,
+    /// Number of the submit that last used it.
+    pub(crate) last_use: AtomicU64,
+    /// The plan that owns it, or 0. Changes under the pool's lock.
+    pub(crate) plan: AtomicU64,
+    /// Holds data that the host wrote while capturing: the plan must not use it for anything else.
+    pub(crate) pinned: AtomicBool,
+    /// The browser found only later that there was no memory for it.
+    pub(crate) broken: AtomicBool,
+    /// A handle exists. Changes under the pool's lock.
+    pub(crate) live: AtomicBool,
+}
+
+struct Handle {
+    raw: Arc<Raw>,
+    pool: Arc<Mutex<Pool>>,
+}
+
+impl Buffer {
+    pub(crate) fn new(raw: Arc<Raw>, pool: Arc<Mutex<Pool>>, bytes: u64) -> Self {
+        Self { handle: Arc::new(Handle { raw, pool }), offset: 0, bytes }
+    }
+
+    /// Length in bytes, as asked for.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// `bytes` bytes from `offset`, as a buffer of its own over the same memory. A kernel may not write one slice and
+    /// read another of the same buffer.
+    ///
+    /// # Errors
+    /// If the range is not inside, or `offset` is not a multiple of 256, the alignment that every device accepts.
+    pub fn slice(&self, offset: u64, bytes: u64) -> Result<Self> {
+        self.check("a slice", offset, bytes, 256)?;
+        Ok(Self { handle: Arc::clone(&self.handle), offset: self.offset + offset, bytes })
+    }
+
+    /// Checks that `offset` is aligned and that the range lies inside.
+    pub(crate) fn check(&self, what: &'static str, offset: u64, bytes: u64, align: u64) -> Result<()> {
+        let end = offset.saturating_add(bytes);
+        if end > self.bytes || !offset.is_multiple_of(align) {
+            return Err(Error::Range { what, start: offset, end, size: self.bytes, align });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn raw(&self) -> &Arc<Raw> {
+        &self.handle.raw
+    }
+
+    /// Where the range starts in the wgpu buffer.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What a kernel sees: a multiple of 16 bytes, so that the last elements can be read as a vector.
+    pub(crate) fn binding_size(&self) -> u64 {
+        self.bytes.next_multiple_of(16).max(16)
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { handle, offset, bytes } = self;
+        f.debug_struct("Buffer").field("id", &handle.raw.id).field("offset", offset).field("bytes", bytes).finish()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).release(&self.raw);
+    }
+}

@@ -1,0 +1,49 @@
+// Arithmetic between two arrays, of which the right one repeats along the axes where its stride is 0. Axes come innermost
+// first and are counted in vectors. `first` says where the left one begins in the whole array.
+
+#uniforms sizes: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>, count: u32, first: u32
+#input a: A by WIDTH
+#if SPLAT
+#input b: B by 1
+#else
+#input b: B by WIDTH
+#end
+#output y: Y by WIDTH
+
+#if WIDTH == 4
+alias V = vec4<f32>;
+#else
+alias V = f32;
+#end
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let i = (group.x + group.y * groups.x) * 256u + thread;
+    if (i >= u.count) {
+        return;
+    }
+    var rest = u.first + i;
+    var at = 0u;
+#for axis in 0..AXES
+    at += rest % u.sizes[$axisu / 4u][$axisu % 4u] * u.strides[$axisu / 4u][$axisu % 4u];
+    rest /= u.sizes[$axisu / 4u][$axisu % 4u];
+#end
+    let a = a_get(i);
+    let b = V(b_get(at));
+#if FUNCTION == add
+    y_put(i, a + b);
+#end
+#if FUNCTION == sub
+    y_put(i, a - b);
+#end
+#if FUNCTION == mul
+    y_put(i, a * b);
+#end
+#if FUNCTION == div
+    y_put(i, a / b);
+#end
+}

@@ -1,0 +1,135 @@
+//! `attention`: scaled dot-product attention for any head width, cross or self, causal or not; and `rope` before it.
+
+use super::{Launch, activation_format, pieces_per_dispatch, width, width_constant, words, writable};
+use crate::shader::{Constant, Format, Kernel};
+use crate::{Array, Context, Result};
+
+/// `softmax(q k^T / sqrt(width)) v` per head. `query` is `[n, tq, heads * width]`, key and value are
+/// `[n, tk, heads * width]`. With `causal`, a query sees keys up to its own position.
+///
+/// # Errors
+/// If a shape or format does not fit.
+pub fn attention(
+    context: &Context,
+    query: &Array,
+    key: &Array,
+    value: &Array,
+    heads: usize,
+    causal: bool,
+) -> Result<Array> {
+    const OP: &str = "attention";
+    let [batch, queries, hidden] = query.dims(OP)?;
+    let [key_batch, keys, key_hidden] = key.dims(OP)?;
+    let fits = heads > 0 && hidden > 0 && hidden % heads == 0 && (key_batch, key_hidden) == (batch, hidden) && keys > 0;
+    if !fits || value.shape() != key.shape() || value.format() != key.format() {
+        let expected = format!("[{key_batch}, t, {key_hidden}] in {heads} heads, as keys and values are");
+        return Err(query.shape_error(OP, expected));
+    }
+    let format = writable(context, activation_format(OP, query)?)?;
+    activation_format(OP, key)?;
+    let y = Array::alloc(context, query.shape(), format)?;
+    let head_width = hidden / heads;
+    let shape = Shape::choose(head_width);
+    let tiles = queries.div_ceil(shape.queries());
+    let all = batch * heads * tiles;
+    let work = 2 * shape.queries() * keys * head_width;
+    let most = pieces_per_dispatch(context, work);
+    let scale = std::f32::consts::LOG2_E / (head_width as f32).sqrt();
+    for first in (0..all).step_by(most) {
+        let end = all.min(first + most);
+        let mut uniforms = words([queries, keys, heads, head_width, 0, tiles, first, end]);
+        uniforms[4] = scale.to_bits();
+        let kernel = kernel(shape, [query.format(), key.format(), y.format()], width(&[head_width]), causal);
+        let launch = Launch { kernel, inputs: &[query, key, value], outputs: &[&y], uniforms: &uniforms };
+        launch.run(context, end - first, (end - first) * work)?;
+    }
+    Ok(y)
+}
+
+/// How a workgroup's invocations share its queries. `kernels/attention.wgsl` says what the numbers mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    threads: usize,
+    lanes: usize,
+    rows: usize,
+    values: usize,
+}
+
+impl Shape {
+    /// Narrow heads get many queries per workgroup; wide ones are limited by the registers that results take.
+    pub(super) fn choose(head_width: usize) -> Self {
+        let vectors = head_width.div_ceil(4);
+        if vectors <= 40 {
+            return Self { threads: 128, lanes: 8, rows: 4, values: vectors.div_ceil(8) };
+        }
+        Self { threads: 256, lanes: 16, rows: 2, values: vectors.div_ceil(16) }
+    }
+
+    fn queries(self) -> usize {
+        self.threads / self.lanes * self.rows
+    }
+}
+
+/// The variant for queries (and scores), keys and values, and results in these formats.
+pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: bool) -> Kernel {
+    // Rows of queries, and of keys, that one invocation stages at a time. There may be more invocations than queries.
+    let loads = |rows: usize| Constant::U32((rows * 4).div_ceil(shape.threads) as u32);
+    let constants = vec![
+        ("Q", Constant::Format(formats[0])),
+        ("K", Constant::Format(formats[1])),
+        ("Y", Constant::Format(formats[2])),
+        width_constant(width),
+        ("CAUSAL", Constant::Bool(causal)),
+        ("THREADS", Constant::U32(shape.threads as u32)),
+        ("LANES", Constant::U32(shape.lanes as u32)),
+        ("ROWS", Constant::U32(shape.rows as u32)),
+        ("VALUES", Constant::U32(shape.values as u32)),
+        ("Q_LOADS", loads(shape.queries())),
+        ("K_LOADS", loads(shape.lanes * 4)),
+    ];
+    Kernel { name: "attention", source: include_str!("../kernels/attention.wgsl"), constants }
+}
+
+/// Rotary position embedding (<https://arxiv.org/abs/2104.09864>) of `x` `[n, t, heads * width]`: neighbouring pairs of each
+/// head are turned. `angles` `[t, width / 2, 2]` holds cosine and sine in `F32`.
+///
+/// # Errors
+/// If a shape or format does not fit.
+pub fn rope(context: &Context, x: &Array, angles: &Array) -> Result<Array> {
+    const OP: &str = "rope";
+    let [_, tokens, hidden] = x.dims(OP)?;
+    let [positions, pairs, parts] = angles.dims(OP)?;
+    let fits = pairs > 0 && hidden % (2 * pairs) == 0 && (positions, parts) == (tokens, 2);
+    if !fits || angles.format() != Format::F32 {
+        let expected = format!("[n, {positions}, heads * {}] and angles [t, width / 2, 2] in F32,", 2 * pairs);
+        return Err(x.shape_error(OP, expected));
+    }
+    let y = Array::alloc(context, x.shape(), writable(context, activation_format(OP, x)?)?)?;
+    let count = x.elements() / 2;
+    let uniforms = words([pairs, hidden / (2 * pairs), tokens, count]);
+    let kernel = rope_kernel([x.format(), y.format()]);
+    Launch { kernel, inputs: &[x, angles], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    Ok(y)
+}
+
+pub(super) fn rope_kernel(formats: [Format; 2]) -> Kernel {
+    let [x, y] = formats.map(Constant::Format);
+    Kernel { name: "rope", source: include_str!("../kernels/rope.wgsl"), constants: vec![("X", x), ("Y", y)] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shape_fits_the_smallest_device() {
+        for head_width in [1, 8, 40, 64, 80, 128, 160, 161, 256, 512] {
+            let shape = Shape::choose(head_width);
+            let (queries, keys) = (shape.queries(), shape.lanes * 4);
+            let memory = (queries + keys) * 16 * 4 + queries * keys * 4 + queries * shape.lanes * 4;
+            assert!(memory <= 16384 && shape.threads <= 256 && queries >= 32, "{head_width}: {shape:?}");
+            assert!((keys * 4).is_multiple_of(shape.threads), "{head_width}: {shape:?}");
+            assert!(shape.values * shape.lanes * 4 >= head_width);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Copies between layouts and formats: `permute`, `narrow`, `concat`, `repeat` and `cast` are one kernel.
+
+use super::{Launch, width, width_constant, writable};
+use crate::shader::{Constant, Format, Kernel};
+use crate::{Array, Context, Error, Result};
+
+/// Axes that the kernels count.
+const MOST_AXES: usize = 8;
+
+/// The axes of a copy, innermost first: sizes, and strides on two sides.
+pub(super) struct Axes {
+    axes: Vec<(usize, [usize; 2])>,
+}
+
+impl Axes {
+    /// Axes of size 1 are left out, and neighbours that are one run on both sides become one.
+    pub(super) fn merged(
+        op: &'static str,
+        array: &Array,
+        axes: impl Iterator<Item = (usize, [usize; 2])>,
+    ) -> Result<Self> {
+        let mut merged: Vec<(usize, [usize; 2])> = Vec::new();
+        for (size, strides) in axes.filter(|(size, _)| *size != 1) {
+            match merged.last_mut() {
+                Some((inner, inner_strides)) if [0, 1].iter().all(|&i| strides[i] == *inner * inner_strides[i]) => {
+                    *inner *= size;
+                }
+                _ => merged.push((size, strides)),
+            }
+        }
+        if merged.is_empty() {
+            merged.push((1, [1, 1]));
+        }
+        if merged.len() > MOST_AXES {
+            return Err(array.shape_error(op, format!("at most {MOST_AXES} axes that don't merge")));
+        }
+        Ok(Self { axes: merged })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.axes.len()
+    }
+
+    pub(super) fn size(&self, axis: usize) -> usize {
+        self.axes[axis].0
+    }
+
+    pub(super) fn strides(&self, side: usize) -> Vec<usize> {
+        self.axes.iter().map(|(_, strides)| strides[side]).collect()
+    }
+
+    /// Counts in vectors from here on: the innermost size, and with `strides` the strides outside it.
+    pub(super) fn in_vectors(&mut self, width: usize, strides: bool) {
+        self.axes[0].0 /= width;
+        if strides {
+            self.axes.iter_mut().skip(1).flat_map(|(_, strides)| strides).for_each(|stride| *stride /= width);
+        }
+    }
+
+    /// The uniform block: sizes, the strides of these sides, and what follows.
+    pub(super) fn uniforms(&self, sides: &[usize], more: &[usize]) -> Vec<u32> {
+        let padded = |values: Vec<usize>| {
+            let mut block = [0; MOST_AXES];
+            block.iter_mut().zip(values).for_each(|(word, value)| *word = value as u32);
+            block
+        };
+        let mut words = padded(self.axes.iter().map(|(size, _)| *size).collect()).to_vec();
+        sides.iter().for_each(|&side| words.extend(padded(self.strides(side))));
+        words.extend(more.iter().map(|&value| value as u32));
+        words
+    }
+}
+
+/// One copy: `x` and `y` with an offset each, and the axes between them.
+struct Copy<'a> {
+    op: &'static str,
+    x: &'a Array,
+    y: &'a Array,
+    offsets: [usize; 2],
+}
+
+impl Copy<'_> {
+    /// Copies along `axes`, innermost first: size, stride in `x`, stride in `y`.
+    fn run(&self, context: &Context, axes: impl Iterator<Item = (usize, [usize; 2])>) -> Result<()> {
+        let Self { op, x, y, offsets } = *self;
+        let mut axes = Axes::merged(op, x, axes)?;
+        let [from, to] = formats(context, x.format(), y.format());
+        let mut count = (0..axes.count()).map(|axis| axes.size(axis)).product();
+        if count == 0 {
+            return Ok(());
+        }
+        let mut offsets = offsets;
+        let mut lanes = 1;
+        if to != Format::U16 && axes.axes[0].1 == [1, 1] {
+            let outer = |side: usize| axes.strides(side)[1..].to_vec();
+            lanes = [&[axes.size(0)][..], &outer(0), &outer(1), &offsets]
+                .iter()
+                .map(|sizes| width(sizes))
+                .min()
+                .unwrap_or(1);
+            axes.in_vectors(lanes, true);
+            offsets = offsets.map(|offset| offset / lanes);
+            count /= lanes;
+        }
+        let uniforms = axes.uniforms(&[0, 1], &[offsets[0], offsets[1], count]);
+        let kernel = kernel([from, to], axes.count(), lanes);
+        let items = if to == Format::U16 { count.div_ceil(2) } else { count };
+        Launch { kernel, inputs: &[x], outputs: &[y], uniforms: &uniforms }.run_each(context, items)
+    }
+}
+
+/// How the kernel sees both sides: 16-bit elements that the device cannot write are moved as they are.
+fn formats(context: &Context, from: Format, to: Format) -> [Format; 2] {
+    let opaque = match to {
+        Format::Bf16 | Format::U16 => true,
+        Format::F16 => !context.capabilities().f16,
+        _ => false,
+    };
+    if opaque && from == to { [Format::U16; 2] } else { [from, to] }
+}
+
+pub(super) fn kernel([from, to]: [Format; 2], axes: usize, width: usize) -> Kernel {
+    let axes = ("AXES", Constant::U32(axes as u32));
+    let constants = vec![("X", Constant::Format(from)), ("Y", Constant::Format(to)), axes, width_constant(width)];
+    Kernel { name: "copy", source: include_str!("../kernels/copy.wgsl"), constants }
+}
+
+/// Strides of a dense array.
+fn dense(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    strides
+}
+
+/// A format that copies keep: everything but `Q8_0`, whose scales lie elsewhere.
+fn copied_format(op: &'static str, x: &Array) -> Result<Format> {
+    if x.format() == Format::Q8_0 {
+        return Err(x.shape_error(op, "a plain format, not Q8_0,"));
+    }
+    Ok(x.format())
+}
+
+/// The axes in another order.
+///
+/// # Errors
+/// If `order` does not name every axis once.
+pub fn permute(context: &Context, x: &Array, order: &[usize]) -> Result<Array> {
+    const OP: &str = "permute";
+    let mut sorted = order.to_vec();
+    sorted.sort_unstable();
+    if !sorted.into_iter().eq(0..x.shape().len()) {
+        return Err(x.shape_error(OP, format!("an order of {} axes, not {order:?}", x.shape().len())));
+    }
+    let shape: Vec<usize> = order.iter().map(|&axis| x.shape()[axis]).collect();
+    let y = Array::alloc(context, &shape, copied_format(OP, x)?)?;
+    let (from, to) = (dense(x.shape()), dense(&shape));
+    let axes = (0..shape.len()).rev().map(|axis| (shape[axis], [from[order[axis]], to[axis]]));
+    Copy { op: OP, x, y: &y, offsets: [0, 0] }.run(context, axes)?;
+    Ok(y)
+}
+
+/// `length` entries of `axis` from `start` on.
+///
+/// # Errors
+/// If the axis does not have them.
+pub fn narrow(context: &Context, x: &Array, axis: usize, start: usize, length: usize) -> Result<Array> {
+    const OP: &str = "narrow";
+    let end = start.saturating_add(length);
+    if x.shape().get(axis).is_none_or(|size| end > *size) {
+        return Err(x.shape_error(OP, format!("at least {end} entries on axis {axis}")));
+    }
+    let mut shape = x.shape().to_vec();
+    shape[axis] = length;
+    let y = Array::alloc(context, &shape, copied_format(OP, x)?)?;
+    let (from, to) = (dense(x.shape()), dense(&shape));
+    let axes = (0..shape.len()).rev().map(|axis| (shape[axis], [from[axis], to[axis]]));
+    Copy { op: OP, x, y: &y, offsets: [start * from[axis], 0] }.run(context, axes)?;
+    Ok(y)
+}
+
+/// Arrays of one format, one after the other along `axis`.
+///
+/// # Errors
+/// If shapes differ on another axis, or formats differ, or the device cannot write the format.
+pub fn concat(context: &Context, arrays: &[&Array], axis: usize) -> Result<Array> {
+    const OP: &str = "concat";
+    let first = arrays.first().ok_or_else(|| Error::Shape {
+        op: OP,
+        expected: "at least one array".to_owned(),
+        got: Vec::new(),
+    })?;
+    let mut shape = first.shape().to_vec();
+    let without =
+        |shape: &[usize]| shape.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, n)| *n).collect::<Vec<_>>();
+    let other = |array: &&&Array| {
+        array.shape().len() != shape.len()
+            || without(array.shape()) != without(&shape)
+            || array.format() != first.format()
+    };
+    if axis >= shape.len() || arrays.iter().any(|array| other(&array)) {
+        let shapes: Vec<_> = arrays.iter().map(|array| (array.format(), array.shape())).collect();
+        return Err(
+            first.shape_error(OP, format!("one format and shapes that differ on axis {axis} only, not {shapes:?}"))
+        );
+    }
+    shape[axis] = arrays.iter().map(|array| array.shape()[axis]).sum();
+    let format = copied_format(OP, first)?;
+    if formats(context, format, format)[1] == Format::U16 {
+        return Err(Error::Unsupported { feature: "way to join packed 16-bit arrays" });
+    }
+    let y = Array::alloc(context, &shape, format)?;
+    let to = dense(&shape);
+    let mut start = 0;
+    for x in arrays {
+        let from = dense(x.shape());
+        let axes = (0..shape.len()).rev().map(|axis| (x.shape()[axis], [from[axis], to[axis]]));
+        Copy { op: OP, x, y: &y, offsets: [0, start * to[axis]] }.run(context, axes)?;
+        start += x.shape()[axis];
+    }
+    Ok(y)
+}
+
+/// `count` copies of the first axis, one after the other.
+///
+/// # Errors
+/// If `x` has no axis, or there is no room.
+pub fn repeat(context: &Context, x: &Array, count: usize) -> Result<Array> {
+    const OP: &str = "repeat";
+    let mut shape = x.shape().to_vec();
+    let first = shape.first_mut().ok_or_else(|| x.shape_error(OP, "at least one axis"))?;
+    *first *= count;
+    let y = Array::alloc(context, &shape, copied_format(OP, x)?)?;
+    let axes = [(x.elements(), [1, 1]), (count, [0, x.elements()])];
+    Copy { op: OP, x, y: &y, offsets: [0, 0] }.run(context, axes.into_iter())?;
+    Ok(y)
+}
+
+/// The same numbers in another format.
+///
+/// # Errors
+/// If the device cannot write that format: `Bf16` and `Q8_0` nowhere, `F16` where it has no 16-bit floats.
+pub fn cast(context: &Context, x: &Array, format: Format) -> Result<Array> {
+    const OP: &str = "cast";
+    if x.format() == format {
+        return Ok(x.clone());
+    }
+    if !matches!(format, Format::F32 | Format::F16) || x.format() == Format::U16 {
+        return Err(x.shape_error(OP, format!("a cast to F32 or F16, not from {:?} to {format:?},", x.format())));
+    }
+    let y = Array::alloc(context, x.shape(), writable(context, format)?)?;
+    let axes = std::iter::once((x.elements(), [1, 1]));
+    Copy { op: OP, x, y: &y, offsets: [0, 0] }.run(context, axes)?;
+    Ok(y)
+}

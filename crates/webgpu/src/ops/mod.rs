@@ -1,0 +1,149 @@
+//! The ops: each checks shapes, chooses a variant of its kernel by shape and device, and records it.
+//!
+//! Activations are channels-last `[n, h, w, c]`. A result has the format of the first argument unless the op says
+//! otherwise; everything is accumulated in `f32`. A dispatch never runs long: large products are cut into several.
+
+mod attention;
+mod conv2d;
+mod elementwise;
+mod embedding;
+mod layout;
+mod linear;
+mod norm;
+mod pieces;
+mod quantised;
+mod tile;
+mod variants;
+
+pub use attention::{attention, rope};
+pub use conv2d::{Conv2d, conv2d};
+pub use elementwise::{Binary, activation, affine, binary, clamp, combine, exp, geglu, mean_and_std};
+pub use embedding::embedding;
+pub use layout::{cast, concat, narrow, permute, repeat};
+pub use linear::{Epilogue, linear};
+pub use norm::{LayerNorm, group_norm, layer_norm, rms_norm};
+pub use quantised::repack_q8_0;
+pub use variants::variants;
+
+use crate::shader::{Constant, Format, Kernel};
+use crate::{Array, Buffer, Context, Dispatch, Error, Result};
+
+/// An elementwise function applied at the end of a kernel or on its own. All of them keep a NaN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// The identity.
+    #[default]
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x * sigmoid(x)`, also called swish.
+    Silu,
+    /// `x * Phi(x)` with the exact error function.
+    Gelu,
+    /// `0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
+    GeluTanh,
+    /// `x * sigmoid(1.702 x)`, as OpenAI's CLIP has it.
+    QuickGelu,
+    /// `tanh(x)`.
+    Tanh,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+}
+
+impl Activation {
+    /// Every activation.
+    pub const ALL: [Self; 8] =
+        [Self::None, Self::Relu, Self::Silu, Self::Gelu, Self::GeluTanh, Self::QuickGelu, Self::Tanh, Self::Sigmoid];
+
+    fn constant(self) -> (&'static str, Constant) {
+        let name = match self {
+            Self::None => "none",
+            Self::Relu => "relu",
+            Self::Silu => "silu",
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_tanh",
+            Self::QuickGelu => "quick_gelu",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+        };
+        ("ACTIVATION", Constant::Name(name))
+    }
+}
+
+/// Multiply-adds of one dispatch at most: a tenth of a second on a slow card.
+const LONGEST: u64 = 100_000_000_000;
+
+/// The same on a software rasteriser.
+const LONGEST_IN_SOFTWARE: u64 = 1_000_000_000;
+
+/// Everything of a dispatch but how many workgroups there are.
+struct Launch<'a> {
+    kernel: Kernel,
+    inputs: &'a [&'a Array],
+    outputs: &'a [&'a Array],
+    /// Words of the uniform block.
+    uniforms: &'a [u32],
+}
+
+impl Launch<'_> {
+    /// Records `workgroups` workgroups that do `work` multiply-adds together.
+    fn run(&self, context: &Context, workgroups: usize, work: usize) -> Result<()> {
+        let inputs: Vec<&Buffer> = self.inputs.iter().flat_map(|array| array.buffers()).collect();
+        let outputs: Vec<&Buffer> = self.outputs.iter().flat_map(|array| array.buffers()).collect();
+        context.dispatch(Dispatch {
+            kernel: &self.kernel,
+            inputs: &inputs,
+            outputs: &outputs,
+            uniforms: bytemuck::cast_slice(self.uniforms),
+            workgroups: grid(workgroups, context.capabilities().limits.workgroups as usize),
+            work: work as u64,
+        })
+    }
+
+    /// One invocation for each of `items`, 256 to a workgroup, a few operations each.
+    fn run_each(&self, context: &Context, items: usize) -> Result<()> {
+        self.run(context, items.div_ceil(256), items * 8)
+    }
+}
+
+/// A grid of at least `workgroups` workgroups, folded where they are more than an axis holds.
+fn grid(workgroups: usize, most: usize) -> [u32; 3] {
+    let rows = workgroups.div_ceil(most).max(1);
+    [workgroups.div_ceil(rows) as u32, rows as u32, 1]
+}
+
+/// How many equal pieces of `work` multiply-adds one dispatch takes.
+fn pieces_per_dispatch(context: &Context, work: usize) -> usize {
+    let longest = if context.capabilities().is_software() { LONGEST_IN_SOFTWARE } else { LONGEST };
+    (longest / (work as u64).max(1)).max(1) as usize
+}
+
+/// Four elements at a time where all these sizes allow it.
+fn width(sizes: &[usize]) -> usize {
+    if sizes.iter().all(|size| size.is_multiple_of(4)) { 4 } else { 1 }
+}
+
+fn width_constant(width: usize) -> (&'static str, Constant) {
+    ("WIDTH", Constant::U32(width as u32))
+}
+
+/// Sizes as words of a uniform block. No array has more elements than a `u32` counts.
+fn words<const N: usize>(sizes: [usize; N]) -> [u32; N] {
+    sizes.map(|size| size as u32)
+}
+
+/// An activation's format, or an error that names the op and the argument.
+fn activation_format(op: &'static str, array: &Array) -> Result<Format> {
+    match array.format() {
+        format @ (Format::F32 | Format::F16) => Ok(format),
+        format => Err(array.shape_error(op, format!("an activation in F32 or F16, not {format:?},"))),
+    }
+}
+
+/// The format of a result that is stored as `format`, which has to be writable on this device.
+fn writable(context: &Context, format: Format) -> Result<Format> {
+    match format {
+        Format::F16 if !context.capabilities().f16 => Err(Error::Unsupported { feature: "16-bit floats (shader-f16)" }),
+        format => Ok(format),
+    }
+}

@@ -1,0 +1,67 @@
+// Activation functions on V, which is f32 or vec4<f32>. ACTIVATION names the one that the kernel applies. All keep a NaN.
+
+fn sigmoid(x: V) -> V {
+    return 1.0 / (1.0 + exp(-x));
+}
+
+#if ACTIVATION == gelu
+// x * Phi(x). The tail Phi(-|x|) comes without cancellation from an erfc in the form of Abramowitz and Stegun 7.1.26, with
+// the coefficients of easel-cpu (relative error 2e-8).
+fn gelu(x: V) -> V {
+    let root = abs(x) * 0.70710678118654752;
+    let t = 1.0 / (root * 0.3 + 1.0);
+    var sum = V(-0.12925301);
+    sum = sum * t + 0.4843009;
+    sum = sum * t - 0.5097711;
+    sum = sum * t + 0.54496586;
+    sum = sum * t - 0.09282557;
+    sum = sum * t + 0.21418132;
+    sum = sum * t + 0.14852126;
+    sum = sum * t + 0.17069093;
+    sum = sum * t + 0.16918935;
+    let tail = x * 0.5 * (exp(-root * root) * sum * t);
+    return select(x - tail, tail, x < V(0.0));
+}
+#end
+
+#if ACTIVATION == tanh
+// Near zero the polynomial of Cephes' tanhf; elsewhere 1 - 2 / (e^2x + 1), which loses too much there.
+fn hyperbolic_tangent(x: V) -> V {
+    let t = abs(x);
+    let s = x * x;
+    var sum = V(-5.7049887e-3);
+    sum = sum * s + 2.0639086e-2;
+    sum = sum * s - 5.373972e-2;
+    sum = sum * s + 0.13331442;
+    sum = sum * s - 0.3333328;
+    let far = 1.0 - 2.0 / (exp(2.0 * t) + 1.0);
+    return select(select(far, -far, x < V(0.0)), sum * s * x + x, t < V(0.625));
+}
+#end
+
+fn activate(x: V) -> V {
+#if ACTIVATION == relu
+    return select(x, V(0.0), x < V(0.0));
+#end
+#if ACTIVATION == silu
+    return x * sigmoid(x);
+#end
+#if ACTIVATION == gelu
+    return gelu(x);
+#end
+#if ACTIVATION == gelu_tanh
+    return x * sigmoid(1.5957691216 * (x + 0.044715 * x * x * x));
+#end
+#if ACTIVATION == quick_gelu
+    return x * sigmoid(1.702 * x);
+#end
+#if ACTIVATION == tanh
+    return hyperbolic_tangent(x);
+#end
+#if ACTIVATION == sigmoid
+    return sigmoid(x);
+#end
+#if ACTIVATION == none
+    return x;
+#end
+}

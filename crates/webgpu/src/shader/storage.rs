@@ -1,0 +1,117 @@
+//! Storage bindings with one way to read and write them, whatever format the numbers have.
+//!
+//! A kernel that says `x_get(i)` reads `f32` or `vec4<f32>` from floats, halves, bfloat16 and Q8_0 alike. Formats that
+//! WGSL has no type for are arrays of words.
+
+/// How a device reads half precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decoder {
+    /// The type `f16`.
+    Native,
+    /// Words and `unpack2x16float`.
+    Unpack,
+    /// Words and bit arithmetic, for drivers that naga gives no `unpack2x16float`.
+    Bits,
+}
+
+/// How a kernel uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// `var<storage, read>` and `_get`.
+    Read,
+    /// `var<storage, read_write>` and `_put`.
+    ReadWrite,
+}
+
+/// The text of a declaration.
+pub(super) struct Binding {
+    /// Variables and functions.
+    pub(super) text: String,
+    /// How many binding numbers it takes.
+    pub(super) count: usize,
+    /// Whether it calls the functions of `prelude/half.wgsl`.
+    pub(super) decodes: bool,
+}
+
+/// The declaration of `name` in `format`, `width` elements at a time, or `None` where there is no such access.
+pub(super) fn binding(
+    name: &str,
+    format: &str,
+    width: usize,
+    access: Access,
+    decoder: Decoder,
+    number: usize,
+) -> Option<Binding> {
+    let format = match (format, decoder) {
+        ("f16", Decoder::Unpack) => "f16_unpack",
+        ("f16", Decoder::Bits) => "f16_bits",
+        _ => format,
+    };
+    let variable = |name: &str, number: usize, element: &str| {
+        let access = if access == Access::Read { "read" } else { "read_write" };
+        format!("@group(0) @binding({number}) var<storage, {access}> {name}: array<{element}>;\n")
+    };
+    if access == Access::ReadWrite {
+        let (element, value, stored) = write(format, width)?;
+        let function = format!("fn {name}_put(i: u32, v: {value}) {{ {name}[i] = {stored}; }}\n");
+        return Some(Binding { text: variable(name, number, element) + &function, count: 1, decodes: false });
+    }
+    let (element, value, body) = read(format, width)?;
+    let body = body.replace('@', name);
+    let function = format!("fn {name}_get(i: u32) -> {value} {{ {body} }}\n");
+    let scales = if format == "q8_0" { variable(&format!("{name}_scales"), number + 1, "u32") } else { String::new() };
+    Some(Binding {
+        count: if scales.is_empty() { 1 } else { 2 },
+        text: variable(name, number, element) + &scales + &function,
+        decodes: !matches!(format, "f32" | "f16" | "u32" | "u16"),
+    })
+}
+
+/// The stored element, the type that is read, and how; `@` stands for the variable.
+fn read(format: &str, width: usize) -> Option<(&'static str, &'static str, &'static str)> {
+    Some(match (format, width) {
+        ("f32", 1) => ("f32", "f32", "return @[i];"),
+        ("f32", 4) => ("vec4<f32>", "vec4<f32>", "return @[i];"),
+        ("u32", 1) => ("u32", "u32", "return @[i];"),
+        ("u32", 4) => ("vec4<u32>", "vec4<u32>", "return @[i];"),
+        ("u16", 1) => ("u32", "u32", "return (@[i / 2u] >> (i % 2u * 16u)) & 0xffffu;"),
+        ("f16", 1) => ("f16", "f32", "return f32(@[i]);"),
+        ("f16", 4) => ("vec4<f16>", "vec4<f32>", "return vec4<f32>(@[i]);"),
+        ("f16_unpack", 1) => ("u32", "f32", "return unpack2x16float(@[i / 2u])[i % 2u];"),
+        ("f16_unpack", 4) => {
+            ("vec2<u32>", "vec4<f32>", "let p = @[i]; return vec4<f32>(unpack2x16float(p.x), unpack2x16float(p.y));")
+        }
+        ("f16_bits", 1) => ("u32", "f32", "return half(@[i / 2u] >> (i % 2u * 16u));"),
+        ("f16_bits", 4) => (
+            "vec2<u32>",
+            "vec4<f32>",
+            "let p = @[i]; return vec4<f32>(half(p.x), half(p.x >> 16u), half(p.y), half(p.y >> 16u));",
+        ),
+        ("bf16", 1) => ("u32", "f32", "return bitcast<f32>((@[i / 2u] >> (i % 2u * 16u)) << 16u);"),
+        ("bf16", 4) => ("vec2<u32>", "vec4<f32>", "return brain(@[i]);"),
+        ("q8_0", 1) => {
+            let body = "let q = extractBits(bitcast<i32>(@[i / 4u]), i % 4u * 8u, 8u); \
+                return f32(q) * half(@_scales[i / 64u] >> (i / 32u % 2u * 16u));";
+            ("u32", "f32", body)
+        }
+        ("q8_0", 4) => {
+            let body = "return vec4<f32>(unpack4xI8(@[i])) * half(@_scales[i / 16u] >> (i / 8u % 2u * 16u));";
+            ("u32", "vec4<f32>", body)
+        }
+        _ => return None,
+    })
+}
+
+/// The stored element, the type that is written, and the expression that is stored for `v`.
+fn write(format: &str, width: usize) -> Option<(&'static str, &'static str, &'static str)> {
+    Some(match (format, width) {
+        ("f32", 1) => ("f32", "f32", "v"),
+        ("f32", 4) => ("vec4<f32>", "vec4<f32>", "v"),
+        ("u32", 1) => ("u32", "u32", "v"),
+        ("u32", 4) => ("vec4<u32>", "vec4<u32>", "v"),
+        ("u16", 2) => ("u32", "vec2<u32>", "v.x | (v.y << 16u)"),
+        ("f16", 1) => ("f16", "f32", "f16(v)"),
+        ("f16", 4) => ("vec4<f16>", "vec4<f32>", "vec4<f16>(v)"),
+        _ => return None,
+    })
+}

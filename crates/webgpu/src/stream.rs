@@ -1,0 +1,80 @@
+//! Weights on their way to the GPU: in pieces, with little memory in between.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Buffer, Context, Result};
+
+/// Bytes handed to the driver before it is waited for: it keeps a copy of each until the GPU has it.
+const STAGED: u64 = 64 << 20;
+
+/// Bytes handed over in one call.
+const PIECE: usize = 16 << 20;
+
+/// Bytes handed over since the last wait.
+#[derive(Default)]
+pub(crate) struct Staged(AtomicU64);
+
+impl Context {
+    /// Writes `content` to `buffer` from `offset`, and waits now and then, so that however much is streamed, no more than
+    /// 64 MiB are held in between. A length that is not a multiple of four is filled up with zeros.
+    ///
+    /// # Errors
+    /// As [`Context::write`].
+    pub async fn stream(&self, buffer: &Buffer, offset: u64, content: &[u8]) -> Result<()> {
+        let mut at = offset;
+        for piece in content.chunks(PIECE) {
+            self.write(buffer, at, piece)?;
+            self.staged(piece.len() as u64).await?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// As [`Context::stream`], from an array that lies outside the memory of WebAssembly and never enters it. Its length is
+    /// a multiple of four.
+    ///
+    /// # Errors
+    /// As [`Context::write`].
+    #[cfg(target_arch = "wasm32")]
+    pub async fn stream_array(&self, buffer: &Buffer, offset: u64, content: &js_sys::Uint8Array) -> Result<()> {
+        let bytes = u64::from(content.length());
+        self.prepare_write(buffer, offset, bytes.next_multiple_of(4))?;
+        crate::web::write(&self.0.queue, &buffer.raw().buffer, buffer.offset() + offset, content)?;
+        self.staged(bytes).await
+    }
+
+    /// Submits what is recorded and waits until the GPU has done all of it.
+    ///
+    /// # Errors
+    /// If the device is lost, or reported an error.
+    pub async fn finish(&self) -> Result<()> {
+        self.flush()?;
+        // Writes wait for a submit too, even an empty one.
+        self.0.queue.submit([]);
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            // A failure here is a lost device, which the callback reports.
+            let _ = self.0.device.poll(wgpu::PollType::wait_indefinitely());
+        }
+        #[cfg(target_arch = "wasm32")]
+        {
+            let (sender, receiver) = futures_channel::oneshot::channel();
+            self.0.queue.on_submitted_work_done(move || {
+                // Nobody listens if the caller gave up.
+                let _ = sender.send(());
+            });
+            // A sender that is gone belonged to a device that is gone.
+            let _ = receiver.await;
+        }
+        self.0.faults.check()
+    }
+
+    async fn staged(&self, bytes: u64) -> Result<()> {
+        let staged = &self.0.staged.0;
+        if staged.fetch_add(bytes, Ordering::Relaxed) + bytes >= STAGED {
+            staged.store(0, Ordering::Relaxed);
+            self.finish().await?;
+        }
+        Ok(())
+    }
+}

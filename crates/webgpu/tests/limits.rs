@@ -1,0 +1,85 @@
+//! Arrays that are larger than a kernel can bind give what they give on a device that can bind them.
+
+mod common;
+
+use common::open;
+use easel_webgpu::ops::{self, Activation, Binary, Conv2d, Epilogue};
+use easel_webgpu::{Array, Context, Error, Options, Result};
+
+/// Bytes that the narrow device binds.
+const NARROW: u64 = 64 << 10;
+
+fn array(context: &Context, shape: &[usize]) -> Array {
+    let count: usize = shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|i| ((i * 7919 + i / 97) % 1024) as f32 / 512.0 - 1.0).collect();
+    Array::from_f32(context, &values, shape).unwrap()
+}
+
+/// Runs an op on both devices and compares.
+fn check(what: &str, op: impl Fn(&Context) -> Result<Array>) {
+    let run = |storage_binding| {
+        let context = open(&Options { storage_binding, ..Options::default() })?;
+        let y = op(&context).unwrap_or_else(|error| panic!("{what}: {error}"));
+        Some(common::floats(&context, y.buffer()).unwrap())
+    };
+    let (Some(whole), Some(cut)) = (run(None), run(Some(NARROW))) else { return };
+    assert!(whole.len() as u64 * 4 > NARROW, "{what}: nothing to cut");
+    for (i, (whole, cut)) in whole.iter().zip(&cut).enumerate() {
+        assert!((whole - cut).abs() <= 1e-5 * whole.abs().max(1.0), "{what}, element {i}: {cut} instead of {whole}");
+    }
+}
+
+#[test]
+fn linear_in_pieces() {
+    check("linear", |context| {
+        let (x, w) = (array(context, &[1001, 20]), [array(context, &[30, 20]), array(context, &[3, 20])]);
+        let residual = array(context, &[1001, 33]);
+        let epilogue = Epilogue { residual: Some(&residual), activation: Activation::Silu };
+        ops::linear(context, &x, &w, Some(&array(context, &[33])), epilogue)
+    });
+}
+
+#[test]
+fn conv2d_in_pieces() {
+    let same = Conv2d::padded(1);
+    for (x, out, conv) in [
+        ([2, 40, 31, 20], 12, same),
+        ([3, 37, 30, 12], 40, Conv2d { stride: 2, ..same }),
+        ([1, 33, 20, 5], 16, Conv2d { stretch_to: Some([66, 40]), ..same }),
+        ([2, 150, 9, 8], 16, Conv2d { padding_before: 0, padding_after: 2, ..same }),
+    ] {
+        check(&format!("conv2d {x:?} {conv:?}"), |context| {
+            let (array_x, w) = (array(context, &x), [array(context, &[out, 3, 3, x[3]])]);
+            let epilogue = Epilogue { residual: None, activation: Activation::None };
+            let y = ops::conv2d(context, &array_x, &w, None, conv, epilogue)?;
+            ops::conv2d(context, &array_x, &w, None, conv, Epilogue { residual: Some(&y), ..epilogue })
+        });
+    }
+}
+
+#[test]
+fn group_norm_in_pieces() {
+    for (shape, groups) in [([2, 60, 50, 8], 4), ([3, 41, 43, 5], 1)] {
+        check(&format!("group_norm {shape:?}"), |context| {
+            let (weight, bias) = (array(context, &shape[3..]), array(context, &shape[3..]));
+            ops::group_norm(context, &array(context, &shape), groups, 1e-5, &weight, &bias, Activation::Silu)
+        });
+    }
+}
+
+#[test]
+fn elementwise_in_pieces() {
+    check("activation", |context| ops::activation(context, &array(context, &[50_001]), Activation::Gelu));
+    for other in [&[2, 100, 101, 4][..], &[4], &[2, 1, 1, 1], &[1, 100, 1, 4]] {
+        check(&format!("add {other:?}"), |context| {
+            ops::binary(context, Binary::Add, &array(context, &[2, 100, 101, 4]), &array(context, other))
+        });
+    }
+}
+
+#[test]
+fn what_is_not_cut_is_refused() {
+    let Some(context) = open(&Options { storage_binding: Some(NARROW), ..Options::default() }) else { return };
+    let x = array(&context, &[200, 200]);
+    assert!(matches!(ops::permute(&context, &x, &[1, 0]), Err(Error::Dispatch { kernel: "copy", .. })));
+}

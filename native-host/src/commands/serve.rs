@@ -1,0 +1,125 @@
+//! `easel serve`: options to configuration, configuration to a running service.
+
+use crate::args::{LogFormat, ServeArgs};
+use crate::exit::Usage;
+use crate::terminal::note;
+use anyhow::{Context, Result, anyhow};
+use axum::Router;
+use easel_host::names;
+use easel_host::serve::{Config, Server, Studio, Unset, router};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use tracing_subscriber::EnvFilter;
+
+/// Serves until the process is told to stop.
+pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
+    let component = component(args)?;
+    let config = configuration(args)?;
+    log(args.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
+    runtime.block_on(async {
+        let server = Server::bind(&config).await?;
+        let studio = Studio::open(&config)?;
+        let router = match &component {
+            Some(component) => component_routes(component, &studio, &config)?,
+            None => router(Arc::new(studio.clone()), studio.metrics(), &config),
+        };
+        let address = server.address().unwrap_or(config.listen);
+        tracing::info!(%address, model = config.model, data = %config.data.display(), "listening");
+        // For people and for scripts that asked for port 0.
+        note(format_args!("easel: listening on http://{address}"));
+        server.run(router, studio, config.grace, told_to_stop()?).await;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// The bytes of the component that serves, unless the program itself does.
+fn component(args: &ServeArgs) -> Result<Option<Vec<u8>>> {
+    if args.native {
+        return Ok(None);
+    }
+    let missing =
+        "no component in this binary: start it with --component FILE (`cargo xtask edge` builds one) or --native";
+    let path = args.component.as_ref().ok_or_else(|| Usage(missing.into()))?;
+    std::fs::read(path).with_context(|| path.display().to_string()).map(Some)
+}
+
+/// The routes, answered by a component that asks the studio.
+#[cfg(feature = "component")]
+fn component_routes(component: &[u8], studio: &Studio, config: &Config) -> Result<Router> {
+    use easel_host::component::{Limits, Program};
+    use easel_host::serve::{component_router, environment};
+    // wasmtime's errors have causes, which belong on the line.
+    let program = Program::compile(component, Limits::default());
+    let program = program.map_err(|error| anyhow!("the component cannot be used: {error:#}"))?;
+    let host = program.host(Arc::new(studio.clone()), environment(config));
+    Ok(component_router(host, Arc::new(studio.clone()), studio.metrics(), config))
+}
+
+/// This binary cannot run components.
+#[cfg(not(feature = "component"))]
+fn component_routes(_component: &[u8], _studio: &Studio, _config: &Config) -> Result<Router> {
+    Err(anyhow!("this build cannot run components (cargo feature `component`): start it with --native"))
+}
+
+/// The file's settings, and over them those of options and environment.
+fn configuration(args: &ServeArgs) -> Result<Config> {
+    let file = args.config.as_deref().map(Unset::read).transpose()?.unwrap_or_default();
+    let options = Unset {
+        listen: args.listen,
+        model: args.model.clone().or_else(names::from_environment),
+        device: args.device.map(|device| device.name().to_owned()),
+        data: args.data.clone(),
+        capacity: args.capacity,
+        engines: args.engines,
+        clear_tasks: args.clear_tasks.clone(),
+        clear_pictures: args.clear_pictures.clone(),
+        origins: args.origins.clone(),
+        body_limit: args.body_limit,
+        grace: args.grace,
+        ..Unset::default()
+    };
+    Ok(Config::resolve([file, options])?)
+}
+
+/// Log lines go to standard error, from level info unless RUST_LOG says otherwise.
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}
+
+/// Resolves at Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C ends the process as it always does.
+#[cfg(unix)]
+fn told_to_stop() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let (mut int, mut term) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut hangup = listen(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        tokio::spawn(async move {
+            int.recv().await;
+            std::process::exit(crate::exit::Exit::Cancelled as i32);
+        });
+    })
+}
+
+/// Resolves at Ctrl-C.
+#[cfg(not(unix))]
+fn told_to_stop() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without a handler there is nothing to wait for, and the process ends as the system ends it.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}

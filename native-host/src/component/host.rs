@@ -1,0 +1,188 @@
+//! A component that answers HTTP requests: compiled and linked once, instantiated from a pool, reused within limits.
+//! Follows `wasmtime serve`.
+
+use super::limits::{Limits, TICK};
+use super::state::State;
+use super::studio;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use easel_contract::Service;
+use http_body_util::BodyExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::time::{Duration, Sleep, sleep};
+use wasmtime::component::{Component, GuestTaskId, Linker};
+use wasmtime::{Engine, Result, Store, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::handler::{
+    ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre, ShouldAccept,
+    WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+
+/// A component, compiled and linked.
+pub struct Program {
+    engine: Engine,
+    instance: ServicePre<State>,
+    limits: Limits,
+}
+
+impl Program {
+    /// Compiles a component. Fails if it is none, imports anything but WASI and the studio, or
+    /// answers no HTTP requests.
+    pub fn compile(component: &[u8], limits: Limits) -> Result<Self> {
+        let engine = Engine::new(&limits.pooling()).or_else(|error| {
+            tracing::warn!(%error, "no pool of instances: each is allocated when it is needed");
+            Engine::new(&Limits::on_demand())
+        })?;
+        let component = Component::new(&engine, component)?;
+        let mut linker = Linker::<State>::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+        studio::add_to_linker(&mut linker)?;
+        let instance = ServicePre::new(linker.instantiate_pre(&component)?)?;
+        tick(&engine)?;
+        Ok(Self { engine, instance, limits })
+    }
+
+    /// A host whose instances ask this service. `environment` is all that they see of this process.
+    pub fn host(&self, service: Arc<dyn Service>, environment: Vec<(String, String)>) -> Host {
+        let (engine, limits) = (self.engine.clone(), self.limits);
+        let instance = ProxyPre::P3(self.instance.clone());
+        Host(ProxyHandler::new(Pool { engine, instance, service, environment, limits }))
+    }
+}
+
+/// A component that answers HTTP requests: a handle, cheaply cloned.
+#[derive(Clone)]
+pub struct Host(ProxyHandler<Pool>);
+
+impl Host {
+    /// Asks the component. What is its fault is answered with a status from 500 on and goes to the log.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let request = request.map(|body| body.map_err(unreadable).boxed_unsync());
+        match self.0.handle((), request).await {
+            Ok(response) => response.map(Body::new),
+            Err(error) => failed(&error),
+        }
+    }
+}
+
+/// A body that a client did not send to its end.
+fn unreadable(error: axum::Error) -> wasmtime_wasi_http::Error {
+    tracing::debug!(%error, "a body ended early");
+    wasmtime_wasi_http::Error::HttpProtocolError
+}
+
+fn failed(error: &wasmtime::Error) -> Response<Body> {
+    tracing::error!(error = format!("{error:#}"), "the component failed");
+    let (status, message) = if error.is::<ExpirationError>() {
+        (StatusCode::GATEWAY_TIMEOUT, "the component did not answer in time")
+    } else if error.is::<InstantiationError<()>>() {
+        (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once")
+    } else {
+        (StatusCode::INTERNAL_SERVER_ERROR, "the component failed")
+    };
+    let body = Bytes::from(format!("{{\"detail\":\"{message}\"}}"));
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// Lets time pass for an engine as long as it exists.
+fn tick(engine: &Engine) -> std::io::Result<()> {
+    let engine = engine.weak();
+    let run = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    };
+    std::thread::Builder::new().name("easel-epoch".into()).spawn(run).map(drop)
+}
+
+/// Makes instances.
+struct Pool {
+    engine: Engine,
+    instance: ProxyPre<State>,
+    service: Arc<dyn Service>,
+    environment: Vec<(String, String)>,
+    limits: Limits,
+}
+
+impl HandlerState for Pool {
+    type StoreData = State;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> Result<Instance<State, Expiration, Worker>> {
+        let mut store = State::store(&self.engine, &self.limits, Arc::clone(&self.service), &self.environment);
+        let proxy = self.instance.instantiate_async(&mut store).await?;
+        let (expiration, state) = (Expiration::new(self.limits), Worker(self.limits));
+        Ok(Instance { store, proxy, view: WasiHttpView::http, expiration, state })
+    }
+}
+
+/// Ends an instance that takes too long, or is not needed any more.
+struct Expiration {
+    limits: Limits,
+    deadline: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Expiration {
+    fn new(limits: Limits) -> Self {
+        Self { limits, deadline: Instant::now(), sleep: Box::pin(sleep(Duration::ZERO)) }
+    }
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, state: WorkerStatus, start: Instant) -> Poll<()> {
+        let deadline = start
+            + match state {
+                WorkerStatus::Idle => self.limits.idle,
+                WorkerStatus::Requests => self.limits.answering,
+                WorkerStatus::PostReturn => self.limits.streaming,
+            };
+        if deadline != self.deadline {
+            self.deadline = deadline;
+            self.sleep.as_mut().reset(deadline.into());
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+/// Decides how many requests an instance answers.
+struct Worker(Limits);
+
+impl WorkerState for Worker {
+    type StoreData = State;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        match (total < self.0.requests, concurrent < self.0.concurrent_requests) {
+            (false, _) => ShouldAccept::Never,
+            (true, false) => ShouldAccept::No,
+            (true, true) => ShouldAccept::Yes,
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _store: StoreContextMut<'_, State>,
+        _data: (),
+        _task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        Box::pin(sleep(self.0.answering))
+    }
+
+    fn drop(&self, store: Store<State>, result: Result<()>) {
+        if let Err(error) = result {
+            tracing::error!(error = format!("{error:#}"), "an instance of the component was stopped");
+        }
+        drop(store);
+    }
+}

@@ -1,0 +1,19 @@
+//! The edge component in wasmtime: the interface that it imports, and a host for it.
+//!
+//! For an application with a wasmtime of its own, [`add_to_linker`] gives any component the interface
+//! `easel:image/studio`, answered by any [`Service`](easel_contract::Service): a [`Studio`](crate::serve::Studio), or
+//! an implementation of the application's. The version of wasmtime is part of this interface, so it is exported.
+//!
+//! [`Program`] and [`Host`] are the whole of it: a component with limits, asked by HTTP requests. `examples/plugin.rs`
+//! uses them.
+
+mod host;
+mod limits;
+mod state;
+mod streams;
+mod studio;
+
+pub use host::{Host, Program};
+pub use limits::Limits;
+pub use studio::{StudioView, add_to_linker};
+pub use wasmtime;

@@ -1,0 +1,43 @@
+//! Getting a model from the Hugging Face hub.
+
+use crate::args::PullArgs;
+use anyhow::{Result, bail};
+use easel_inference::pipeline::CancelToken;
+use easel_inference::weights::{ComponentFiles, DownloadProgress, Files, Hub, ModelFiles, OpenOptions};
+use pollster::block_on;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// How far the download of one file is, in bytes.
+pub(crate) struct Download<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) done: u64,
+    pub(crate) of: u64,
+}
+
+/// Downloads what a model of the hub needs and the cache has not; the folder that it is in. Opening a model fetches its
+/// configurations, its tokenizers and the weights that it is loaded from, and nothing else.
+pub(crate) fn pull(
+    repository: &str,
+    args: &PullArgs,
+    mut watch: impl FnMut(Download<'_>) + Send + 'static,
+    cancel: &CancelToken,
+) -> Result<PathBuf> {
+    let (hub, revision, cancel) = (Hub::from_env()?, Some(args.revision.as_str()), cancel.clone());
+    let files = hub.repository(repository, revision)?.watched(move |progress: &DownloadProgress<'_>| {
+        watch(Download { file: progress.path, done: progress.received, of: progress.total });
+        if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let list = block_on(files.list())?;
+    let has = |name: &str| list.iter().any(|path| path == name);
+    if has("config.json") && !has("model_index.json") {
+        block_on(ComponentFiles::open(&files, "", args.variant.as_deref()))?;
+    } else {
+        let options = OpenOptions { variant: args.variant.clone(), ..OpenOptions::default() };
+        block_on(ModelFiles::open(&files, &options))?;
+    }
+    match hub.cached(repository, revision) {
+        Some(folder) => Ok(folder),
+        None => bail!("{repository}: downloaded, but not in the cache at {}", hub.cache().display()),
+    }
+}

@@ -1,0 +1,242 @@
+//! What a deployment decides: read from a TOML file, then from whoever overrides it, then checked as a whole.
+
+use super::{Error, Result};
+use crate::{embedded, names};
+use easel_contract::{Origins, Settings};
+use easel_inference::tensor::DeviceKind;
+use easel_jobs::Retention;
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The port that the pipeline family's clients expect.
+const PORT: u16 = 8100;
+
+/// What turns a schedule off.
+const NEVER: &str = "never";
+
+/// Everything that a deployment decides, checked by [`Config::check`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The model that is used when a request names none.
+    pub model: String,
+    /// Other models that requests may name.
+    pub models: Vec<String>,
+    /// How many models stay loaded.
+    pub loaded_models: usize,
+    /// Where to compute.
+    pub device: DeviceKind,
+    /// The folder of the database and the pictures.
+    pub data: PathBuf,
+    /// The most tasks that may wait.
+    pub capacity: usize,
+    /// How many tasks run at once.
+    pub engines: usize,
+    /// When tasks and pictures are cleared.
+    pub retention: Retention,
+    /// Whose pages may call.
+    pub origins: Origins,
+    /// The longest body in bytes.
+    pub body_limit: usize,
+    /// How long clients may take.
+    pub timeouts: Timeouts,
+    /// How long running tasks have to finish when the service is told to stop.
+    pub grace: Duration,
+}
+
+/// How long clients may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To send the head of a request, and between two requests.
+    pub header: Duration,
+    /// Between two pieces of a body.
+    pub body: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let settings = Settings::default();
+        let data = directories::ProjectDirs::from("", "", "easel").map(|dirs| dirs.data_dir().to_owned());
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, PORT).into(),
+            model: embedded::NAME.into(),
+            models: Vec::new(),
+            loaded_models: 1,
+            device: DeviceKind::Auto,
+            data: data.unwrap_or_else(|| "easel-data".into()),
+            capacity: 1000,
+            engines: 1,
+            retention: Retention::default(),
+            origins: settings.origins,
+            body_limit: settings.body_limit,
+            timeouts: Timeouts { header: Duration::from_secs(30), body: Duration::from_secs(30) },
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Settings of which each may be missing: a configuration file, or the options of a command line.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Unset {
+    /// See [`Config::listen`].
+    pub listen: Option<SocketAddr>,
+    /// See [`Config::model`].
+    pub model: Option<String>,
+    /// See [`Config::models`].
+    pub models: Option<Vec<String>>,
+    /// See [`Config::loaded_models`].
+    pub loaded_models: Option<usize>,
+    /// See [`Config::device`]: a name.
+    pub device: Option<String>,
+    /// See [`Config::data`].
+    pub data: Option<PathBuf>,
+    /// See [`Config::capacity`].
+    pub capacity: Option<usize>,
+    /// See [`Config::engines`].
+    pub engines: Option<usize>,
+    /// When tasks are cleared: a cron expression or `never`.
+    pub clear_tasks: Option<String>,
+    /// When pictures are cleared: a cron expression or `never`.
+    pub clear_pictures: Option<String>,
+    /// See [`Config::origins`]: `localhost`, `*` or origins between commas.
+    pub origins: Option<String>,
+    /// See [`Config::body_limit`].
+    pub body_limit: Option<usize>,
+    /// See [`Timeouts::header`], in seconds.
+    pub header_timeout: Option<u64>,
+    /// See [`Timeouts::body`], in seconds.
+    pub body_timeout: Option<u64>,
+    /// See [`Config::grace`], in seconds.
+    pub grace: Option<u64>,
+}
+
+impl Unset {
+    /// Reads a configuration file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let failed = |reason| Error::ReadConfig { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            Error::ParseConfig {
+                path: path.to_owned(),
+                reason: format!("{place}{}", error.message().replace('\n', " ")),
+            }
+        })
+    }
+}
+
+impl Config {
+    /// The configuration in which `later` settings override earlier ones, and all override the defaults; checked.
+    pub fn resolve(settings: impl IntoIterator<Item = Unset>) -> Result<Self> {
+        let mut config = Self::default();
+        for layer in settings {
+            config.apply(layer)?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn apply(&mut self, set: Unset) -> Result<()> {
+        let device = set.device.map(|name| name.parse()).transpose()?;
+        let never = |cron: String| (cron != NEVER).then_some(cron);
+        // Origins are read without fail: what is no origin matches none.
+        let origins =
+            set.origins.map(|text| text.parse().unwrap_or_else(|never: std::convert::Infallible| match never {}));
+        put(&mut self.listen, set.listen);
+        put(&mut self.model, set.model);
+        put(&mut self.models, set.models);
+        put(&mut self.loaded_models, set.loaded_models);
+        put(&mut self.device, device);
+        put(&mut self.data, set.data);
+        put(&mut self.capacity, set.capacity);
+        put(&mut self.engines, set.engines);
+        put(&mut self.retention.tasks, set.clear_tasks.map(never));
+        put(&mut self.retention.pictures, set.clear_pictures.map(never));
+        put(&mut self.origins, origins);
+        put(&mut self.body_limit, set.body_limit);
+        put(&mut self.timeouts.header, set.header_timeout.map(Duration::from_secs));
+        put(&mut self.timeouts.body, set.body_timeout.map(Duration::from_secs));
+        put(&mut self.grace, set.grace.map(Duration::from_secs));
+        Ok(())
+    }
+
+    /// Fails on the first setting that makes no sense, before anything is opened.
+    pub fn check(&self) -> Result<()> {
+        for name in self.models.iter().chain([&self.model]) {
+            names::resolve(name)?;
+        }
+        self.retention.check()?;
+        within("capacity", self.capacity, 1, 1_000_000)?;
+        within("engines", self.engines, 1, 64)?;
+        within("loaded_models", self.loaded_models, 1, 64)?;
+        within("body_limit", self.body_limit, 1 << 10, 1 << 30)?;
+        within("header_timeout", self.timeouts.header.as_secs(), 1, 3600)?;
+        within("body_timeout", self.timeouts.body.as_secs(), 1, 3600)?;
+        within("grace", self.grace.as_secs(), 0, 24 * 3600)
+    }
+}
+
+fn put<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(field: &'static str, value: T, low: T, high: T) -> Result<()> {
+    if value >= low && value <= high {
+        return Ok(());
+    }
+    Err(Error::Setting { field, reason: format!("{value} is not from {low} to {high}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<Unset> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Unset::read(file.path())
+    }
+
+    fn refused(text: &str) -> String {
+        file(text).and_then(|set| Config::resolve([set])).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_comes_later_wins_and_what_nobody_sets_stays() {
+        let from_file = file("listen = '0.0.0.0:80'\nmodel = 'stub'\nclear_tasks = 'never'\ngrace = 5").unwrap();
+        let flags = Unset { listen: Some(([127, 0, 0, 1], 9).into()), ..Unset::default() };
+        let config = Config::resolve([from_file, flags]).unwrap();
+        assert_eq!((config.listen.port(), config.model.as_str()), (9, "stub"));
+        assert_eq!((config.grace.as_secs(), &config.retention.tasks), (5, &None));
+        assert_eq!(config.retention.pictures, Retention::default().pictures);
+        assert_eq!(config.engines, 1);
+    }
+
+    #[test]
+    fn every_setting_that_makes_no_sense_is_named() {
+        assert_eq!(refused("engines = 0"), "engines: 0 is not from 1 to 64");
+        assert_eq!(refused("capacity = 0"), "capacity: 0 is not from 1 to 1000000");
+        assert_eq!(refused("body_limit = 1"), "body_limit: 1 is not from 1024 to 1073741824");
+        assert_eq!(refused("header_timeout = 0"), "header_timeout: 0 is not from 1 to 3600");
+        assert!(refused("device = 'abacus'").contains("\"abacus\" is not one of"));
+        assert!(refused("models = ['no-such-model']").starts_with("model \"no-such-model\" is no file"));
+        assert!(refused("clear_pictures = 'on Sundays'").starts_with("retention.pictures: `on Sundays`"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_a_configuration_is_named_with_the_line() {
+        let unknown = refused("grace = 1\ncolour = 'blue'");
+        assert!(unknown.contains(": line 2: unknown field `colour`"), "{unknown}");
+        assert!(refused("listen = 'here'").contains(": line 1: "));
+        assert!(refused("= =").contains(": line 1: "));
+        let gone = Unset::read("/no/such/easel.toml".as_ref()).unwrap_err().to_string();
+        assert!(gone.starts_with("/no/such/easel.toml: "), "{gone}");
+    }
+}

@@ -1,0 +1,130 @@
+//! The queue's engine over the inference pipeline: a request in, encoded pictures out.
+
+use super::{Metrics, Parts};
+use crate::model::{self, Engine as Model};
+use bytes::Bytes;
+use easel_contract::service::ImageRequest;
+use easel_inference::pipeline::{
+    CancelToken, EncodeOptions, Image, ImageFormat, InitImage, Limits, Phase, Picture, Progress, Request, Watcher,
+};
+use easel_jobs::{Engine, EngineError, Job, NewPicture};
+use std::time::Instant;
+
+/// The quality of previews, which are JPEGs.
+const PREVIEW_QUALITY: u8 = 75;
+
+/// Draws what the queue asks for.
+pub struct Painter(Parts);
+
+impl Painter {
+    /// A painter that shares loaded models with its colleagues.
+    pub fn new(parts: Parts) -> Self {
+        Self(parts)
+    }
+
+    fn draw(&self, job: &Job<'_>) -> Result<Vec<NewPicture>, Failure> {
+        let Parts { models, devices, metrics } = &self.0;
+        let asked: ImageRequest = serde_json::from_slice(job.request())?;
+        let name = asked.model.clone().unwrap_or_default();
+        let cancel = CancelToken::default();
+        let mut report = Report { job, cancel: cancel.clone(), began: Instant::now(), metrics };
+        let model = models.get(&name, devices.selected(), &mut report, &cancel)?;
+        let pictures = model.generate(&request(asked, &model)?, &mut report, &cancel)?;
+        metrics.drawn(pictures.len(), report.began.elapsed());
+        pictures.iter().map(|picture| Ok(encode(picture)?)).collect()
+    }
+}
+
+impl Engine for Painter {
+    fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError> {
+        self.draw(job).map_err(|failure| match failure {
+            Failure::Model(model::Error::Inference(easel_inference::Error::Cancelled)) => EngineError::Stopped,
+            failure => EngineError::Failed(failure.to_string()),
+        })
+    }
+}
+
+/// Why a task has no pictures.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the request was queued by another version: {0}")]
+    Request(#[from] serde_json::Error),
+    #[error(transparent)]
+    Model(#[from] model::Error),
+}
+
+impl From<easel_inference::Error> for Failure {
+    fn from(error: easel_inference::Error) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+/// What the pipeline is asked for.
+fn request(asked: ImageRequest, model: &Model) -> easel_inference::Result<Request> {
+    let seed = asked.seed.unwrap_or_default();
+    let mut request = Request::new(&asked.prompt, asked.negative_prompt.as_deref(), seed, asked.count as usize);
+    let size = |size: Option<u32>| size.map(|size| size as usize);
+    (request.width, request.height) = (size(asked.width), size(asked.height));
+    request.steps = size(asked.steps);
+    request.guidance_scale = asked.guidance_scale;
+    request.scheduler = asked.scheduler;
+    request.preview_every = 1;
+    if let Some(init) = asked.init {
+        let image = Image::decode(&init.bytes, &Limits::default())?;
+        // A picture is drawn over at the model's size, not at its own.
+        if let Some(defaults) = model.defaults() {
+            request.width.get_or_insert(defaults.width);
+            request.height.get_or_insert(defaults.height);
+        }
+        request.init = Some(InitImage { image, strength: init.strength, all_steps: false, mask: None });
+    }
+    Ok(request)
+}
+
+fn encode(picture: &Picture) -> easel_inference::Result<NewPicture> {
+    let parameters = picture.parameters.to_string();
+    let options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
+    let bytes = picture.image.encode(ImageFormat::Png, &options)?.into();
+    Ok(NewPicture { bytes, media_type: ImageFormat::Png.media_type().into(), seed: picture.seed })
+}
+
+/// Carries progress from the pipeline to the task's watchers, and a cancellation the other way.
+struct Report<'a, 'j> {
+    job: &'a Job<'j>,
+    cancel: CancelToken,
+    began: Instant,
+    metrics: &'a Metrics,
+}
+
+impl Watcher for Report<'_, '_> {
+    fn progress(&mut self, progress: &Progress) {
+        if self.job.should_stop() {
+            self.cancel.cancel();
+        }
+        if progress.phase == Phase::Denoise {
+            self.metrics.stepped();
+            let preview = progress.preview.as_ref().and_then(preview);
+            let steps = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
+            let progress = easel_jobs::Progress { step: steps(progress.step), steps: steps(progress.of) };
+            self.job.report(progress, preview);
+        }
+    }
+
+    fn wants_preview(&self) -> bool {
+        self.job.wants_previews()
+    }
+
+    fn warning(&mut self, message: &str) {
+        tracing::warn!(task = %self.job.task().id, "{message}");
+    }
+
+    fn clock(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+}
+
+/// A preview that cannot be encoded is none.
+fn preview(image: &Image) -> Option<Bytes> {
+    let options = EncodeOptions { quality: PREVIEW_QUALITY, ..EncodeOptions::default() };
+    image.encode(ImageFormat::Jpeg, &options).ok().map(Bytes::from)
+}

@@ -1,0 +1,101 @@
+//! The models that requests may name, and those that are loaded.
+
+use crate::model::{self, Engine, LoadOptions};
+use crate::names::{self, Place};
+use easel_inference::pipeline::{CancelToken, Watcher};
+use easel_inference::tensor::DeviceKind;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The models that requests may name. A request from outside must not name files, so these are all there are.
+pub struct Models {
+    known: Vec<(String, Place)>,
+    /// The most recently used one last.
+    loaded: Mutex<Vec<Loaded>>,
+    most: usize,
+}
+
+struct Loaded {
+    name: String,
+    device: DeviceKind,
+    engine: Arc<Engine>,
+}
+
+impl Models {
+    /// These models, the first of which is the default, and what is built in. At most `most` stay loaded.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a String>, most: usize) -> Result<Self, names::UnknownModel> {
+        let given = names.into_iter().map(|name| Ok((name.clone(), names::resolve(name)?)));
+        let mut known = given.collect::<Result<Vec<_>, _>>()?;
+        for (name, place) in [(crate::embedded::NAME, Place::Embedded), (names::STUB, Place::Stub)] {
+            if !known.iter().any(|(known, _)| known == name) {
+                known.push((name.into(), place));
+            }
+        }
+        Ok(Self { known, loaded: Mutex::default(), most })
+    }
+
+    /// The name of a model, of the default one if none is asked for; `None` if it is not known.
+    pub fn name(&self, asked: Option<&str>) -> Option<&str> {
+        let fits = |(name, _): &&(String, Place)| asked.is_none_or(|asked| asked == name);
+        self.known.iter().find(fits).map(|(name, _)| name.as_str())
+    }
+
+    /// A model, loaded on a device if it is not there yet. Others that load wait meanwhile: two models that are read at
+    /// once come no sooner and need twice the memory.
+    pub fn get(
+        &self,
+        name: &str,
+        device: DeviceKind,
+        watcher: &mut dyn Watcher,
+        cancel: &CancelToken,
+    ) -> Result<Arc<Engine>, model::Error> {
+        let (name, place) = self.known.iter().find(|(known, _)| known == name).ok_or(model::Error::NoFiles)?;
+        if *place == Place::Stub {
+            return Ok(Arc::new(Engine::Stub));
+        }
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = loaded.iter().position(|model| model.name == *name && model.device == device) {
+            let model = loaded.remove(found);
+            let engine = Arc::clone(&model.engine);
+            loaded.push(model);
+            return Ok(engine);
+        }
+        // Room is made first, so that there are never more models in memory than may be.
+        loaded.retain(|model| model.device == device);
+        let surplus = (loaded.len() + 1).saturating_sub(self.most).min(loaded.len());
+        loaded.drain(..surplus);
+        let options = LoadOptions { device, ..LoadOptions::default() };
+        let engine = Arc::new(Engine::load((name, place), &options, watcher, cancel)?);
+        loaded.push(Loaded { name: name.clone(), device, engine: Arc::clone(&engine) });
+        Ok(engine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use easel_inference::pipeline::Unwatched;
+
+    #[test]
+    fn requests_may_name_what_was_configured_and_what_is_built_in() {
+        let models = Models::new(&["stub".to_owned()], 1).unwrap();
+        assert_eq!(models.name(None), Some("stub"));
+        assert_eq!(models.name(Some("easel-emoji")), Some("easel-emoji"));
+        assert_eq!(models.name(Some("sd-turbo")), None);
+        assert_eq!(models.name(Some("/etc")), None);
+        assert_eq!(models.name(Some(".")), None);
+        assert!(Models::new(&["no-such-model".to_owned()], 1).is_err());
+    }
+
+    #[test]
+    fn a_model_is_loaded_once_and_the_least_recently_used_goes() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji").to_owned();
+        let models = Models::new([&folder], 1).unwrap();
+        let get = |name| models.get(name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default()).unwrap();
+        let first = get("easel-emoji");
+        get("stub");
+        assert!(Arc::ptr_eq(&first, &get("easel-emoji")));
+        get(&folder);
+        assert_eq!(Arc::strong_count(&first), 1, "it made room");
+        assert!(!Arc::ptr_eq(&first, &get("easel-emoji")));
+    }
+}

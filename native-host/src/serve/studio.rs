@@ -1,0 +1,393 @@
+//! The contract's service over the queue.
+
+use super::{Config, Devices, Metrics, Models, Painter, error};
+use async_trait::async_trait;
+use easel_contract::service::{
+    ByteStream, Device, DeviceChoice, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, Progress,
+    ProgressStream, Result, Run, Status, Task, TaskFilter, TaskSelection, WatchOptions,
+};
+use easel_contract::{Error, Service};
+use easel_inference::pipeline::{Image as Pixels, Limits};
+use easel_inference::sampling::Scheduler;
+use easel_inference::text::MAX_PROMPT_BYTES;
+use easel_jobs::{
+    Engine, Event, Jobs, NewTask, Options, Picture, PictureId, PictureQuery, Selection, SqliteStore, TaskId, TaskQuery,
+};
+use futures_util::stream::{self, StreamExt};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What a client that was refused is told to wait, in seconds.
+const RETRY_AFTER: u32 = 5;
+
+/// The contract's service over the queue: a handle, cheaply cloned.
+#[derive(Clone)]
+pub struct Studio(Arc<Inner>);
+
+struct Inner {
+    jobs: Jobs,
+    parts: Parts,
+    latest: Mutex<Option<Latest>>,
+}
+
+/// What a studio shares with its engines.
+#[derive(Clone)]
+pub struct Parts {
+    /// The models that may be asked for.
+    pub models: Arc<Models>,
+    /// Where to compute.
+    pub devices: Arc<Devices>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The latest run of the pipeline family.
+#[derive(Clone, Copy)]
+struct Latest {
+    task: TaskId,
+    taken: bool,
+}
+
+impl Studio {
+    /// Opens the data folder and starts the engines. Models are loaded when they are first asked for.
+    pub fn open(config: &Config) -> error::Result<Self> {
+        Self::with_engines(config, |parts| Box::new(Painter::new(parts.clone())))
+    }
+
+    /// The same with engines of another make. What a task asks them for is an [`ImageRequest`] as JSON.
+    pub fn with_engines(config: &Config, engine: impl Fn(&Parts) -> Box<dyn Engine>) -> error::Result<Self> {
+        let names = [&config.model].into_iter().chain(&config.models);
+        let parts = Parts {
+            devices: Arc::new(Devices::find(config.device)?),
+            models: Arc::new(Models::new(names, config.loaded_models)?),
+            metrics: Arc::default(),
+        };
+        let store = Arc::new(SqliteStore::open(&config.data)?);
+        let options = Options { capacity: config.capacity, retention: config.retention.clone() };
+        let jobs = Jobs::start(store, (0..config.engines).map(|_| engine(&parts)).collect(), &options)?;
+        Ok(Self(Arc::new(Inner { jobs, parts, latest: Mutex::default() })))
+    }
+
+    /// What the server counts.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.0.parts.metrics)
+    }
+
+    /// Stops as [`Jobs::shutdown`] does; blocks meanwhile.
+    pub fn shutdown(&self, grace: Duration) {
+        self.0.jobs.shutdown(grace);
+    }
+
+    /// Does something that may wait for the disk, off the threads that answer requests.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(Error::internal)?
+    }
+}
+
+#[async_trait]
+impl Service for Studio {
+    async fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task> {
+        self.blocking(move |inner| inner.submit(request, priority)).await
+    }
+
+    async fn task(&self, id: &str) -> Result<Task> {
+        let id = task_id(id)?;
+        self.0.jobs.task(id).map_err(refused).and_then(|task| self.0.task(task))
+    }
+
+    async fn tasks(&self, filter: TaskFilter) -> Result<Page<Task>> {
+        self.blocking(move |inner| {
+            let (limit, offset) = bounds(filter.paging);
+            let status = filter.status.map(status_to_jobs);
+            let page = inner.jobs.tasks(&TaskQuery { status, limit, offset }).map_err(refused)?;
+            let items = page.items.into_iter().map(|task| inner.task(task)).collect::<Result<_>>()?;
+            Ok(Page { total: page.total as u64, items })
+        })
+        .await
+    }
+
+    async fn watch(&self, id: &str, options: WatchOptions) -> Result<ProgressStream> {
+        let options = easel_jobs::WatchOptions { after: options.after, previews: options.preview };
+        let watcher = self.0.jobs.watch(task_id(id)?, options).map_err(refused)?;
+        let next = |mut watcher: easel_jobs::Watcher| async { Some((progress(watcher.next().await?), watcher)) };
+        Ok(stream::unfold(watcher, next).boxed())
+    }
+
+    async fn cancel(&self, id: &str) -> Result<()> {
+        let id = task_id(id)?;
+        self.blocking(move |inner| inner.jobs.cancel(id).map_err(refused)).await
+    }
+
+    async fn delete_tasks(&self, selection: TaskSelection) -> Result<u64> {
+        // What is no id names no task.
+        let ids = selection.ids.map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect());
+        let selection = Selection { ids, status: selection.status.map(status_to_jobs) };
+        self.blocking(move |inner| inner.jobs.delete_tasks(&selection).map(|n| n as u64).map_err(refused)).await
+    }
+
+    async fn run(&self, request: ImageRequest) -> Result<Task> {
+        self.blocking(move |inner| {
+            // Held until the new run is known, so that of two that come at once one is refused.
+            let mut latest = inner.latest();
+            if inner.in_progress(*latest)? {
+                return Err(Error::RunInProgress);
+            }
+            let task = inner.submit(request, Priority::Normal)?;
+            *latest = Some(Latest { task: task_id(&task.id)?, taken: false });
+            Ok(task)
+        })
+        .await
+    }
+
+    async fn latest_run(&self) -> Result<Option<Run>> {
+        let Some(Latest { task, taken }) = *self.0.latest() else { return Ok(None) };
+        match self.0.jobs.task(task) {
+            Ok(task) => Ok(Some(Run { task: self.0.task(task)?, taken })),
+            // It was deleted: there is nothing to tell any more.
+            Err(easel_jobs::Error::UnknownTask { .. }) => Ok(None),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    async fn take_run(&self) -> Result<Image> {
+        let mut latest = self.0.latest();
+        let run = latest.as_mut().filter(|run| !run.taken).ok_or(Error::RunNotComplete)?;
+        let first = PictureQuery { task: Some(run.task), limit: 1, offset: 0 };
+        let picture = self.0.jobs.pictures(&first).map_err(refused)?.items.pop().ok_or(Error::RunNotComplete)?;
+        run.taken = true;
+        image(picture)
+    }
+
+    async fn images(&self, filter: ImageFilter) -> Result<Page<Image>> {
+        let task = match filter.task_id.map(|id| id.parse()) {
+            Some(Err(_)) => return Ok(Page { total: 0, items: Vec::new() }),
+            Some(Ok(id)) => Some(id),
+            None => None,
+        };
+        self.blocking(move |inner| {
+            let (limit, offset) = bounds(filter.paging);
+            let page = inner.jobs.pictures(&PictureQuery { task, limit, offset }).map_err(refused)?;
+            Ok(Page { total: page.total as u64, items: page.items.into_iter().map(image).collect::<Result<_>>()? })
+        })
+        .await
+    }
+
+    async fn image(&self, id: u64) -> Result<Image> {
+        image(self.0.jobs.picture(picture_id(id)?).map_err(refused)?)
+    }
+
+    async fn read_image(&self, id: u64, range: Range<u64>) -> Result<ByteStream> {
+        let number = picture_id(id)?;
+        let bytes = self.blocking(move |inner| {
+            let picture = inner.jobs.picture(number).map_err(refused)?;
+            inner.jobs.read(&picture).map_err(refused)
+        });
+        let (bytes, start, end) = (bytes.await?, range.start as usize, range.end as usize);
+        if start > end || end > bytes.len() {
+            return Err(Error::internal(format_args!("picture {id} is shorter than the database says")));
+        }
+        Ok(stream::iter([Ok(bytes.slice(start..end))]).boxed())
+    }
+
+    async fn delete_image(&self, id: u64) -> Result<()> {
+        let id = picture_id(id)?;
+        self.blocking(move |inner| inner.jobs.delete_picture(id).map_err(refused)).await
+    }
+
+    async fn devices(&self) -> Result<Vec<Device>> {
+        Ok(self.0.parts.devices.list())
+    }
+
+    async fn select_device(&self, choice: DeviceChoice) -> Result<Device> {
+        let latest = self.0.latest();
+        if self.0.in_progress(*latest)? {
+            return Err(Error::RunInProgress);
+        }
+        self.0.parts.devices.select(choice)
+    }
+
+    async fn health(&self) -> Health {
+        let checked = self.blocking(|inner| {
+            let problem = |checked: easel_jobs::Result<()>| checked.err().map(|error| error.to_string());
+            Ok([("database", problem(inner.jobs.check_store())), ("engine", problem(inner.jobs.check_engines()))])
+        });
+        let checks = checked.await.unwrap_or_else(|error| [("database", None), ("engine", Some(error.to_string()))]);
+        Health { checks: checks.map(|(part, problem)| (part.to_owned(), problem)).into() }
+    }
+
+    async fn metrics(&self) -> Result<String> {
+        self.blocking(|inner| {
+            let counts = inner.jobs.counts().map_err(refused)?;
+            inner.parts.metrics.text(counts).map_err(Error::internal)
+        })
+        .await
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+impl Inner {
+    /// Checks what the contract cannot know, and queues.
+    fn submit(&self, mut request: ImageRequest, priority: Priority) -> Result<Task> {
+        let model = self.parts.models.name(request.model.as_deref());
+        let unknown = || Error::ModelNotFound { model: request.model.clone().unwrap_or_default() };
+        request.model = Some(model.ok_or_else(unknown)?.to_owned());
+        check(&request)?;
+        let seed = match request.seed {
+            Some(seed) => seed,
+            // 32 bits are short enough to be typed again.
+            None => u64::from(getrandom::u32().map_err(Error::internal)?),
+        };
+        request.seed = Some(seed);
+        let prompt = request.prompt.clone();
+        let row = serde_json::to_vec(&request).map_err(Error::internal)?;
+        let task = self.jobs.submit(&NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed });
+        self.task(task.map_err(refused)?)
+    }
+
+    /// A task with what the queue keeps apart from it.
+    fn task(&self, task: easel_jobs::Task) -> Result<Task> {
+        let queue_position = match task.status {
+            easel_jobs::Status::Pending => self.jobs.queue_position(task.id).map_err(refused)?,
+            _ => None,
+        };
+        let images = match task.status {
+            easel_jobs::Status::Completed => {
+                let query = PictureQuery { task: Some(task.id), ..PictureQuery::default() };
+                let pictures = self.jobs.pictures(&query).map_err(refused)?.items;
+                pictures.iter().map(|picture| picture.id.cast_unsigned()).collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(Task {
+            id: task.id.to_string(),
+            status: status(task.status),
+            step: task.progress.step,
+            steps: task.progress.steps,
+            created_at: task.created_at,
+            started_at: task.started_at,
+            completed_at: task.completed_at,
+            prompt: task.prompt,
+            seed: task.seed,
+            queue_position: queue_position.map(|before| u32::try_from(before).unwrap_or(u32::MAX)),
+            error: task.error,
+            images,
+        })
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<Latest>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_progress(&self, latest: Option<Latest>) -> Result<bool> {
+        match latest.map(|run| self.jobs.task(run.task)) {
+            Some(Ok(task)) => Ok(!task.status.is_end()),
+            None | Some(Err(easel_jobs::Error::UnknownTask { .. })) => Ok(false),
+            Some(Err(error)) => Err(refused(error)),
+        }
+    }
+}
+
+/// Refuses now what the engine would refuse later.
+fn check(request: &ImageRequest) -> Result<()> {
+    for (field, text) in [("prompt", Some(&request.prompt)), ("negative_prompt", request.negative_prompt.as_ref())] {
+        if let Some(text) = text.filter(|text| text.len() > MAX_PROMPT_BYTES) {
+            let reason = format!("{} bytes long, expected at most {MAX_PROMPT_BYTES}", text.len());
+            return Err(Error::invalid(field, reason));
+        }
+    }
+    if let Some(name) = &request.scheduler {
+        name.parse::<Scheduler>().map_err(|error| Error::invalid("scheduler", unprefixed("scheduler", &error)))?;
+    }
+    if let Some(init) = &request.init {
+        let decoded = Pixels::decode(&init.bytes, &Limits::default());
+        decoded.map_err(|error| Error::invalid("init_image", error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// What an error says after the name of its field.
+fn unprefixed(field: &str, error: &easel_inference::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text).to_owned()
+}
+
+/// The queue's error as the contract has it.
+fn refused(error: easel_jobs::Error) -> Error {
+    use easel_jobs::Error as Jobs;
+    match error {
+        Jobs::QueueFull { .. } => Error::QueueFull { retry_after: RETRY_AFTER },
+        Jobs::ShuttingDown => Error::ShuttingDown { retry_after: RETRY_AFTER },
+        Jobs::UnknownTask { id } => Error::TaskNotFound { task_id: id.to_string() },
+        Jobs::AlreadyEnded { id, status: ended } => Error::TaskEnded { task_id: id.to_string(), status: status(ended) },
+        Jobs::UnknownPicture { id } => Error::ImageNotFound { id: id.cast_unsigned() },
+        other => {
+            // Paths and what the system says are for the operator.
+            tracing::error!(error = %other, "the store failed");
+            Error::internal("the store failed")
+        }
+    }
+}
+
+fn task_id(text: &str) -> Result<TaskId> {
+    text.parse().map_err(|_| Error::TaskNotFound { task_id: text.to_owned() })
+}
+
+fn picture_id(id: u64) -> Result<PictureId> {
+    id.try_into().map_err(|_| Error::ImageNotFound { id })
+}
+
+fn image(picture: Picture) -> Result<Image> {
+    Ok(Image {
+        id: picture.id.cast_unsigned(),
+        task_id: picture.task.to_string(),
+        prompt: picture.prompt,
+        seed: picture.seed,
+        created_at: picture.created_at,
+        size: picture.length,
+        digest: picture.digest,
+    })
+}
+
+fn progress(event: Event) -> Progress {
+    let Event { id, status: now, progress: easel_jobs::Progress { step, steps }, preview, error } = event;
+    Progress { sequence: id, status: status(now), step, steps, preview, error }
+}
+
+/// Limit and offset.
+fn bounds(paging: Paging) -> (usize, usize) {
+    let limit = paging.limit as usize;
+    (limit, limit.saturating_mul((paging.page as usize).saturating_sub(1)))
+}
+
+fn status(status: easel_jobs::Status) -> Status {
+    match status {
+        easel_jobs::Status::Pending => Status::Pending,
+        easel_jobs::Status::Processing => Status::Processing,
+        easel_jobs::Status::Completed => Status::Completed,
+        easel_jobs::Status::Cancelled => Status::Cancelled,
+        easel_jobs::Status::Error => Status::Error,
+    }
+}
+
+fn status_to_jobs(status: Status) -> easel_jobs::Status {
+    match status {
+        Status::Pending => easel_jobs::Status::Pending,
+        Status::Processing => easel_jobs::Status::Processing,
+        Status::Completed => easel_jobs::Status::Completed,
+        Status::Cancelled => easel_jobs::Status::Cancelled,
+        Status::Error => easel_jobs::Status::Error,
+    }
+}
+
+fn priority_to_jobs(priority: Priority) -> easel_jobs::Priority {
+    match priority {
+        Priority::Low => easel_jobs::Priority::Low,
+        Priority::Normal => easel_jobs::Priority::Normal,
+        Priority::High => easel_jobs::Priority::High,
+    }
+}

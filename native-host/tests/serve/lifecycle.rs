@@ -1,0 +1,96 @@
+//! Starting, stopping, being killed, and starting again.
+
+#![cfg(unix)]
+
+use crate::{Host, data};
+use serde_json::json;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[test]
+fn told_to_stop_it_finishes_what_runs_and_keeps_what_waits() {
+    let data = data();
+    let mut host = Host::start(data.path(), &[]);
+    let (running, waiting) = (host.submit(40), host.submit(2));
+    host.until(&running, "processing");
+    host.signal("-TERM");
+    assert!(host.wait().success());
+    let host = Host::start(data.path(), &[]);
+    assert_eq!(host.json(&format!("/status/{running}"))["status"], "completed");
+    host.until(&waiting, "completed");
+}
+
+#[test]
+fn a_task_that_does_not_finish_in_time_is_drawn_by_the_next_process() {
+    let data = data();
+    let mut host = Host::start(data.path(), &["--grace", "0"]);
+    let task = host.submit(400);
+    host.until(&task, "processing");
+    let began = Instant::now();
+    host.signal("-INT");
+    assert!(host.wait().success());
+    assert!(began.elapsed() < Duration::from_secs(10), "it stopped within a step");
+    let host = Host::start(data.path(), &[]);
+    assert_ne!(host.json(&format!("/status/{task}"))["status"], "error");
+    assert_eq!(host.post("/cancel-generation", &json!({ "task_id": task })).status(), 200);
+}
+
+#[test]
+fn killed_it_starts_a_running_task_again_once() {
+    let data = data();
+    let mut host = Host::start(data.path(), &[]);
+    let done = host.submit(1);
+    host.until(&done, "completed");
+    let task = host.submit(1000);
+    host.until(&task, "processing");
+    host.signal("-KILL");
+    host.wait();
+    let mut host = Host::start(data.path(), &[]);
+    host.until(&task, "processing");
+    host.signal("-KILL");
+    host.wait();
+    let host = Host::start(data.path(), &[]);
+    host.until(&task, "error");
+    assert_eq!(host.json(&format!("/status/{done}"))["status"], "completed");
+    assert_eq!(host.json("/images")["length"], 1);
+}
+
+/// What a start that fails says, and its exit code.
+fn refused(args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_easel")).arg("serve").args(args).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    (output.status.code(), said.trim_end().to_owned())
+}
+
+#[test]
+fn a_start_that_cannot_work_says_why() {
+    let folder = data();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("easel.toml"), "engines = 99").unwrap();
+    let (code, said) = refused(&["--native", "--config", &path("easel.toml")]);
+    assert_eq!((code, said.as_str()), (Some(1), "easel: engines: 99 is not from 1 to 64"));
+
+    let (code, said) = refused(&["--native", "--device", "cpu", "--model", "no-such-model"]);
+    assert!(code == Some(1) && said.starts_with("easel: model \"no-such-model\" is no file"), "{said}");
+
+    let host = Host::start(folder.path(), &[]);
+    let taken = host.address.clone();
+    let other = path("other");
+    let (_, said) = refused(&["--native", "--device", "cpu", "--listen", &taken, "--data", &other]);
+    assert!(said.starts_with(&format!("easel: cannot listen on {taken}: ")), "{said}");
+}
+
+#[test]
+fn two_processes_do_not_share_a_data_folder() {
+    let folder = data();
+    let _host = Host::start(folder.path(), &[]);
+    let data = folder.path().display().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_easel"))
+        .args(["serve", "--native", "--device", "cpu", "--listen", "127.0.0.1:0", "--data", &data])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("another process uses this data folder"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}

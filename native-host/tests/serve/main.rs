@@ -1,0 +1,100 @@
+//! `easel serve --native`, run as an operator runs it and asked as clients ask.
+
+mod lifecycle;
+mod limits;
+mod requests;
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use ureq::http::Response;
+
+/// A running server; it is killed when the test ends.
+struct Host {
+    child: Child,
+    address: String,
+}
+
+impl Host {
+    /// Starts a server of the embedded model on a data folder.
+    fn start(data: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_easel"));
+        command
+            .args(["serve", "--native", "--listen", "127.0.0.1:0", "--device", "cpu", "--data"])
+            .arg(data)
+            .args(args);
+        for name in ["EASEL_MODEL", "MODEL", "EASEL_CONFIG", "EASEL_LISTEN", "EASEL_ORIGINS", "RUST_LOG"] {
+            command.env_remove(name);
+        }
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let told = lines.by_ref().find_map(|line| line.strip_prefix("easel: listening on http://").map(str::to_owned));
+        // Read on, so that the server never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address: told.expect("the server listens") }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn get(&self, path: &str) -> Response<ureq::Body> {
+        agent().get(self.url(path)).call().unwrap()
+    }
+
+    fn json(&self, path: &str) -> Value {
+        self.get(path).body_mut().read_json().unwrap()
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Response<ureq::Body> {
+        agent().post(self.url(path)).send_json(body).unwrap()
+    }
+
+    /// Submits a task of the task family and returns its id.
+    fn submit(&self, steps: u32) -> String {
+        let body = json!({ "prompt": "a red apple", "width": 64, "height": 64, "steps": steps, "seed": 7 });
+        let answer: Value = self.post("/generate", &body).body_mut().read_json().unwrap();
+        answer["task_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until a task has this status.
+    fn until(&self, task: &str, status: &str) -> Value {
+        let began = Instant::now();
+        loop {
+            let found = self.json(&format!("/status/{task}"));
+            if found["status"] == status {
+                return found;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{found} is not {status}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().new_agent()
+}
+
+fn data() -> TempDir {
+    tempfile::tempdir().unwrap()
+}

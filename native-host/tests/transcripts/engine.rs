@@ -1,0 +1,39 @@
+//! The engine that the transcripts speak of.
+
+use bytes::Bytes;
+use easel_contract::service::ImageRequest;
+use easel_inference::pipeline::{EncodeOptions, Image, ImageFormat};
+use easel_jobs::{Engine, EngineError, Job, NewPicture, Progress};
+use std::time::Duration;
+
+/// Draws the stub picture in steps of 10 ms, and fails when the prompt asks for that.
+pub(crate) struct Slow;
+
+impl Engine for Slow {
+    fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError> {
+        let failed = |error: &dyn std::fmt::Display| EngineError::Failed(error.to_string());
+        let request: ImageRequest = serde_json::from_slice(job.request()).map_err(|error| failed(&error))?;
+        let steps = request.steps.unwrap_or(20) * request.count;
+        for step in 1..=steps {
+            if job.should_stop() {
+                return Err(EngineError::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            if request.prompt.contains("please fail") {
+                return Err(EngineError::Failed("asked to fail".into()));
+            }
+            let preview = job.wants_previews().then(|| Bytes::from_static(b"\xff\xd8\xff"));
+            job.report(Progress { step, steps }, preview);
+        }
+        let [width, height] = [request.width, request.height].map(|side| side.unwrap_or(512) as usize);
+        let picture = |number| {
+            let seed = request.seed.unwrap_or_default().wrapping_add(number);
+            let parameters = format!("{}\nSeed: {seed}", request.prompt);
+            let options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
+            let bytes = Image::stub(width, height).and_then(|image| image.encode(ImageFormat::Png, &options));
+            let bytes = bytes.map_err(|error| failed(&error))?.into();
+            Ok(NewPicture { bytes, media_type: "image/png".into(), seed })
+        };
+        (0..u64::from(request.count)).map(picture).collect()
+    }
+}

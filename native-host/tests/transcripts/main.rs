@@ -1,0 +1,78 @@
+//! Every conversation of the contract's transcripts, with the queue and its store behind the router, and behind the
+//! component.
+
+#[cfg(feature = "component")]
+mod component;
+mod engine;
+
+use anyhow::Result;
+use axum::Router;
+use bytes::Bytes;
+use easel_host::serve::{Config, Studio, router};
+use easel_inference::tensor::DeviceKind;
+use easel_transcripts::{Client, Setup, Transcript, all, play};
+use engine::Slow;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// A studio and its routes, in a data folder of their own.
+struct Host {
+    router: Router,
+    /// Keeps the database from being written to, if the transcript wants that.
+    _lock: Option<rusqlite::Connection>,
+    _folder: TempDir,
+}
+
+impl Host {
+    fn start(setup: &Setup, routes: impl FnOnce(Studio, &Config) -> Router) -> Self {
+        let folder = TempDir::new().unwrap();
+        let config = Config {
+            model: "stub".into(),
+            device: DeviceKind::Cpu,
+            data: folder.path().to_owned(),
+            capacity: setup.queue,
+            body_limit: setup.body_limit,
+            origins: setup.origins.parse().unwrap(),
+            ..Config::default()
+        };
+        let studio = Studio::with_engines(&config, |_| Box::new(Slow)).unwrap();
+        if setup.stopping {
+            studio.shutdown(Duration::ZERO);
+        }
+        let lock = setup.unhealthy.then(|| {
+            let other = rusqlite::Connection::open(folder.path().join("easel.db")).unwrap();
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
+            other
+        });
+        Self { router: routes(studio, &config), _lock: lock, _folder: folder }
+    }
+}
+
+impl Client for Host {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        let answer = self.router.clone().oneshot(request.map(axum::body::Body::from)).await?;
+        let (parts, body) = answer.into_parts();
+        Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
+    }
+}
+
+/// Plays every transcript, each against a host of its own.
+async fn play_all(routes: impl Fn(Studio, &Config) -> Router) {
+    let routes = &routes;
+    let played = all().unwrap().into_iter().map(|transcript: Transcript| async move {
+        let host = Host::start(&transcript.setup, routes);
+        play(&transcript, &host).await.err().map(|error| format!("{error:#}"))
+    });
+    let played = futures_util::future::join_all(played).await;
+    let failed: Vec<String> = played.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_transcript_holds_natively() {
+    play_all(|studio, config| router(Arc::new(studio.clone()), studio.metrics(), config)).await;
+}

@@ -1,0 +1,69 @@
+//! What the golden cases run on: the CPU unless `golden --device` says otherwise, and how near the results have to be.
+
+use anyhow::{Context, Result, bail};
+use easel_inference::tensor::{DType, DeviceKind, GpuOptions};
+use easel_inference::{Device, Tensor};
+use pollster::block_on;
+use serde_json::Value;
+use std::sync::OnceLock;
+
+/// A device and the tolerances that apply to it.
+#[derive(Debug)]
+pub struct Target {
+    /// Where models compute.
+    pub device: Device,
+    /// Whose order of additions is not that of the reference: errors of `f32` may be ten times as large.
+    other_order: bool,
+}
+
+static TARGET: OnceLock<Target> = OnceLock::new();
+
+/// The target of this process.
+pub fn target() -> &'static Target {
+    TARGET.get_or_init(|| Target { device: Device::Cpu, other_order: false })
+}
+
+/// Chooses the target, once and before the first case.
+pub fn choose(device: &str, float: Option<&str>) -> Result<()> {
+    let float = match float {
+        None => None,
+        Some("f32") => Some(DType::F32),
+        Some("f16") => Some(DType::F16),
+        Some(other) => bail!("--float: {other:?} is not one of f32, f16"),
+    };
+    let adapter = std::env::var("EASEL_GPU").unwrap_or_default();
+    let guaranteed_only = std::env::var_os("EASEL_GPU_GUARANTEED_ONLY").is_some();
+    let options = GpuOptions { adapter, float, guaranteed_only, ..GpuOptions::default() };
+    let device = if device == "candle-cpu" {
+        Device::candle_cpu()
+    } else {
+        block_on(Device::open(device.parse::<DeviceKind>()?, &options))?
+    };
+    let other_order = !matches!(device, Device::Cpu);
+    TARGET.set(Target { device, other_order }).ok().context("the target is chosen once")
+}
+
+impl Target {
+    /// The tolerances of a case, from its `tol`.
+    pub fn tolerances<'a>(&self, case: &'a Value) -> &'a Value {
+        &case["tol"][if self.device.float() == DType::F16 { "f16" } else { "f32" }]
+    }
+
+    /// What a tolerance of the CPU in `f32` becomes here.
+    pub fn widened(&self, tolerance: f64) -> f64 {
+        match self.device.float() {
+            DType::F32 if self.other_order => tolerance * 10.0,
+            _ => tolerance,
+        }
+    }
+
+    /// How many levels of 8 bits a pixel may be off, where the picture as a whole has this tolerance.
+    pub fn levels(&self, tolerance: f64) -> f64 {
+        if self.device.float() == DType::F16 { (tolerance * 255.0).ceil() } else { 2.0 }
+    }
+
+    /// A tensor in the type that models compute in here.
+    pub fn activation(&self, tensor: Tensor) -> Result<Tensor> {
+        Ok(tensor.cast(self.device.float())?)
+    }
+}
