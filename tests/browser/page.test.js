@@ -94,7 +94,7 @@ test("a server without isolation headers is enough, and from the second visit on
   assert.equal(await page.evaluate(() => crossOriginIsolated), false);
   assert.match(await draw(page, "a red apple"), /^Drawn/);
   await page.click("#open-device");
-  assert.match(await page.textContent("#device-advice"), /COOP and COEP/);
+  await page.waitForFunction(() => document.querySelector("#device-advice").textContent.includes("COOP and COEP"));
   await page.evaluate(() => navigator.serviceWorker.ready);
   await page.reload();
   assert.equal(await page.evaluate(() => crossOriginIsolated), true);
