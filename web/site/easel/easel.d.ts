@@ -162,6 +162,11 @@ export class Easel {
   keep(model: LocalModel, options?: LoadOptions): Promise<void>;
   /** Draws one picture. After a crash or a lost device the model is loaded again first. */
   generate(options: GenerateOptions): Promise<Picture>;
+  /**
+   * Answers a request of Easel's HTTP interface, the same routes as a server's, with the model that is loaded. Of the address
+   * only path and query matter. Tasks and the last 64 pictures live as long as the worker.
+   */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Models in the browser's storage. */
   models(): Promise<StoredModel[]>;
   /** The names of schedulers. */

@@ -80,6 +80,30 @@ export class Easel {
     return this.#call("memory", []);
   }
 
+  /**
+   * Answers a request of the HTTP interface as a server would.
+   * @param {RequestInfo | URL} input @param {RequestInit} [init] @returns {Promise<Response>}
+   */
+  async fetch(input, init) {
+    const request = new Request(input, init);
+    const { pathname, search } = new URL(request.url);
+    const body = new Uint8Array(await request.arrayBuffer());
+    const asked = { method: request.method, target: pathname + search, headers: [...request.headers], body };
+    const left = new AbortController();
+    const signal = AbortSignal.any([request.signal, left.signal]);
+    return new Promise((resolve, reject) => {
+      /** @type {ReadableStreamDefaultController} */
+      let controller;
+      const stream = new ReadableStream({ start: (own) => void (controller = own), cancel: () => left.abort() });
+      const onHead = (/** @type {{ status: number, headers: [string, string][] }} */ { status, headers }) =>
+        resolve(new Response([204, 304].includes(status) ? null : stream, { status, headers }));
+      const onPiece = (/** @type {Uint8Array} */ piece) => controller.enqueue(piece);
+      const closed = () => left.signal.aborted || controller.close();
+      const broken = (/** @type {Error} */ error) => (reject(error), left.signal.aborted || controller.error(error));
+      this.#call("fetch", [asked], { signal, onHead, onPiece }).then(closed, broken);
+    });
+  }
+
   unload() {
     this.#model = undefined;
     this.#drop(named("AbortError", "the model was unloaded"));
@@ -87,10 +111,10 @@ export class Easel {
 
   /**
    * @param {string} method @param {unknown[]} args
-   * @param {LoadOptions & { onPreview?(preview: ImageData): void }} [options]
+   * @param {LoadOptions & { onPreview?(preview: ImageData): void, onHead?: Function, onPiece?: Function }} [options]
    * @returns {Promise<any>}
    */
-  #call(method, args, { signal, onProgress, onPreview, onWarning } = {}) {
+  #call(method, args, { signal, onProgress, onPreview, onWarning, onHead, onPiece } = {}) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const worker = (this.#worker ??= this.#start());
@@ -102,7 +126,7 @@ export class Easel {
         this.#calls.delete(id);
         settle(value);
       };
-      const listeners = { progress: onProgress, preview: onPreview, warning: onWarning };
+      const listeners = { progress: onProgress, preview: onPreview, warning: onWarning, head: onHead, piece: onPiece };
       this.#calls.set(id, { resolve: done(resolve), reject: done(reject), listeners });
       worker.postMessage({ id, method, args });
     });

@@ -55,6 +55,10 @@ async function instantiate(build) {
   return module;
 }
 
+/** The HTTP interface of this worker. @type {Promise<any> | undefined} */
+let service;
+const server = () => (service ??= wasm().then(({ Server }) => new Server(engine)));
+
 /** @type {Promise<Store | undefined> | undefined} */
 let storage;
 const store = () => (storage ??= wasm().then(({ Digest }) => Store.open(() => new Digest())));
@@ -98,6 +102,21 @@ const methods = {
     return { ...rest, seed, image: new Blob([png], { type: "image/png" }), seconds: (performance.now() - started) / 1000 };
   },
 
+  /**
+   * Answers a request of the HTTP interface: its head, then the pieces of its body.
+   * @param {Context} context @param {{ method: string, target: string, headers: [string, string][], body: Uint8Array }} request
+   */
+  async fetch({ tell, signal }, { method, target, headers, body }) {
+    const answer = await (await server()).fetch(method, target, headers, body);
+    tell("head", { status: answer.status, headers: answer.headers });
+    const left = new Promise((resolve) => signal.addEventListener("abort", resolve));
+    for (;;) {
+      const piece = await Promise.race([answer.next(), left]);
+      if (!(piece instanceof Uint8Array)) return;
+      tell("piece", piece);
+    }
+  },
+
   models: async () => (await (await store())?.list()) ?? [],
   schedulers: async () => (await wasm()).schedulers(),
 
@@ -127,6 +146,38 @@ const draw = (context, request) => exclusive(context, async () => {
   drawn.free();
   return { png, width, height, parameters };
 });
+
+/** What the HTTP interface draws with: the tasks that are at work, by their ids. @type {Map<string, AbortController>} */
+const tasks = new Map();
+const engine = {
+  /** @param {string} task @param {object} request @param {any} report */
+  async draw(task, request, report) {
+    const controller = new AbortController();
+    tasks.set(task, controller);
+    const { signal } = controller;
+    const tell = (/** @type {string} */ event, /** @type {any} */ value) => {
+      if (event === "preview") report.preview(value.width, value.height, value.data);
+    };
+    const progress = (/** @type {string} */ phase, /** @type {number} */ step, /** @type {number} */ of) => {
+      if (phase === "denoise") report.progress(step, of);
+    };
+    try {
+      return (await draw({ tell, signal, watch: { progress, signal } }, request)).png;
+    } catch (thrown) {
+      // After a trap the page has to start another worker, whoever asked.
+      if (thrown instanceof WebAssembly.RuntimeError) postMessage({ id: -1, ...(await failure(thrown)) });
+      throw thrown;
+    } finally {
+      tasks.delete(task);
+      report.free();
+    }
+  },
+  cancel: (/** @type {string} */ task) => tasks.get(task)?.abort(),
+  model: () => current?.name,
+  backend: () => current?.model.backend ?? "wasm",
+  uuid: () => crypto.randomUUID(),
+  sleep: (/** @type {number} */ milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
+};
 
 /**
  * What is known of a model: from its source, or from the store if the source cannot be reached.
