@@ -23,6 +23,7 @@ let current;
 async function load(signal) {
   if (form.server()) return connect(form.server(), signal);
   server = undefined;
+  easel.backend = form.backend();
   const name = form.model();
   if (easel.loaded?.name === name) return;
   await easel.load(models.source(name), { signal, onProgress: stage.progress });
@@ -92,6 +93,7 @@ async function one(request, signal) {
   const settings = (await easel.readSettings(image)) ?? { prompt: request.prompt };
   current = { image, settings };
   lastSeconds = seconds;
+  if (!server) device.line(easel.loaded);
   await stage.show(image, request.prompt);
   await gallery.add({ image, width, height, seconds, settings });
 }
@@ -103,7 +105,7 @@ function failed(error) {
   stage.end("Stopped");
   const known = /** @type {Record<string, string>} */ ({
     OutOfMemory: "Out of memory. Its memory has been freed: try a smaller picture, or a smaller model.",
-    DeviceLost: "The graphics device was lost. The next picture starts it again.",
+    DeviceLost: "The graphics device was lost again. The next picture starts it anew; WebAssembly may be steadier here.",
   });
   say(known[error.name] ?? error.message);
 }
@@ -120,7 +122,9 @@ function working(is) {
 /** Says what the first picture will cost; loads what costs nothing. */
 async function prepare() {
   const name = form.model();
-  if (form.server() || easel.loaded?.name === name || running) return;
+  if (form.server() || running) return;
+  easel.backend = form.backend();
+  if (easel.loaded?.name === name) return;
   try {
     const plan = await easel.plan(models.source(name));
     const missing = plan.size - plan.stored;

@@ -25,6 +25,16 @@ export class Easel {
     this.#settings = { backend, base: String(new URL(base, globalThis.location?.href)), hub };
   }
 
+  get backend() {
+    return this.#settings.backend;
+  }
+
+  set backend(backend) {
+    if (backend === this.#settings.backend) return;
+    this.#settings.backend = backend;
+    this.#drop(named("AbortError", "something else computes from now on"));
+  }
+
   /** @param {ModelSource} model @returns {Promise<import("./easel.d.ts").ModelPlan>} */
   plan(model) {
     return this.#call("plan", [model]);
@@ -146,6 +156,7 @@ export class Easel {
   /** @param {any} data */
   #hear({ id, event, value, error, fatal }) {
     const call = this.#calls.get(id);
+    if (event === "loaded") this.loaded = value;
     if (event) return call?.listeners[event]?.(value);
     const failure = error && named(error.name, error.message);
     if (failure) call?.reject(failure);
