@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Names under which Chromium is found.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
+/// Fails in a Node that is older than 20.
+const NEW_ENOUGH: &str = "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)";
+
 /// Where it is promised that the browser tests can run.
 const REQUIRE: &str = "EASEL_REQUIRE_BROWSER";
 
@@ -53,7 +56,7 @@ fn npm(folder: &Path) -> Run {
 
 /// Chromium, if Node is there to steer it.
 fn browser() -> Result<PathBuf> {
-    ensure!(Run::new("node").arg("--version").succeeds(), "they need Node 20 or newer (https://nodejs.org)");
+    ensure!(Run::new("node").args(["--eval", NEW_ENOUGH]).succeeds(), "they need Node 20 or newer (https://nodejs.org)");
     if let Some(named) = std::env::var_os("CHROMIUM") {
         return Ok(named.into());
     }

@@ -30,7 +30,14 @@ async function load(signal) {
   device.line(easel.loaded);
   $("cost").textContent = "";
   if (easel.loaded) form.defaults(easel.loaded.defaults);
+  keepBuild();
   form.schedulers(await easel.schedulers());
+}
+
+/** Has the service worker keep the build of the module that is used here, for visits without a network. */
+async function keepBuild() {
+  const build = (easel.loaded?.threads ?? 1) > 1 ? "threads" : "wasm";
+  (await navigator.serviceWorker?.ready)?.active?.postMessage({ build });
 }
 
 /** Finds out what a server draws with. @param {string} address @param {AbortSignal} signal */
@@ -105,7 +112,7 @@ function failed(error) {
   stage.end("Stopped");
   const known = /** @type {Record<string, string>} */ ({
     OutOfMemory: "Out of memory. Its memory has been freed: try a smaller picture, or a smaller model.",
-    DeviceLost: "The graphics device was lost again. The next picture starts it anew; WebAssembly may be steadier here.",
+    DeviceLost: "The graphics device keeps getting lost. The next picture starts it again; WebAssembly may be steadier here.",
   });
   say(known[error.name] ?? error.message);
 }

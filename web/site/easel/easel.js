@@ -108,8 +108,8 @@ export class Easel {
       const onHead = (/** @type {{ status: number, headers: [string, string][] }} */ { status, headers }) =>
         resolve(new Response([204, 304].includes(status) ? null : stream, { status, headers }));
       const onPiece = (/** @type {Uint8Array} */ piece) => controller.enqueue(piece);
-      const closed = () => left.signal.aborted || controller.close();
       const broken = (/** @type {Error} */ error) => (reject(error), left.signal.aborted || controller.error(error));
+      const closed = () => (request.signal.aborted ? broken(request.signal.reason) : left.signal.aborted || controller.close());
       this.#call("fetch", [asked], { signal, onHead, onPiece }).then(closed, broken);
     });
   }
