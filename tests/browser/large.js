@@ -7,19 +7,20 @@ const ends = [];
 const test = { after: (end) => ends.unshift(end) };
 const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`;
 
-/** Asks the worker for the size of its heap again and again; returns a function that stops and says the most. */
-async function watchHeap(page) {
+/** Asks the workers for the sizes of their heaps again and again; returns a function that stops and says the most of one. */
+async function watchHeaps(page) {
   const session = await page.context().newCDPSession(page);
-  const worker = new Promise((found) => session.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => targetInfo.type === "worker" && found(sessionId)));
+  const workers = [];
+  session.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => targetInfo.type === "worker" && workers.push(sessionId));
   const most = { usedSize: 0, backingStorageSize: 0 };
   session.on("Target.receivedMessageFromTarget", ({ message }) => {
     const { result = {} } = JSON.parse(message);
     for (const key of Object.keys(most)) most[key] = Math.max(most[key], result[key] ?? 0);
   });
   await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-  const sessionId = await worker;
-  const ask = () => session.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id: 1, method: "Runtime.getHeapUsage" }) });
-  const timer = setInterval(() => ask().catch(() => {}), 100);
+  const message = JSON.stringify({ id: 1, method: "Runtime.getHeapUsage" });
+  const ask = (sessionId) => session.send("Target.sendMessageToTarget", { sessionId, message }).catch(() => {});
+  const timer = setInterval(() => workers.forEach(ask), 100);
   return () => {
     clearInterval(timer);
     return most;
@@ -33,7 +34,7 @@ await page.evaluate(`import("./easel/easel.js").then(async ({ Easel }) => {
   window.easel = new Easel({ backend: "webgpu" });
   window.before = await easel.memory();
 })`);
-const stop = await watchHeap(page);
+const stop = await watchHeaps(page);
 const { before, after, seconds } = await page.evaluate(async (address) => {
   const seconds = {};
   const onProgress = ({ phase, seconds: now }) => (seconds[phase] = now);
@@ -43,6 +44,6 @@ const { before, after, seconds } = await page.evaluate(async (address) => {
 const most = stop();
 console.log(`model ${megabytes(after.model)}, graphics memory ${megabytes(after.gpu)}`);
 console.log(`wasm memory ${megabytes(before.wasm)} before, ${megabytes(after.wasm)} after`);
-console.log(`at most: JavaScript heap ${megabytes(most.usedSize)}, array buffers with wasm memory ${megabytes(most.backingStorageSize)}`);
+console.log(`at most: JavaScript heap ${megabytes(most.usedSize)}, its array buffers and wasm memory ${megabytes(most.backingStorageSize)}`);
 console.log(`ends of phases in seconds: ${JSON.stringify(seconds)}`);
 for (const end of ends) await end();

@@ -7,9 +7,18 @@ use easel_inference::{Error, Result};
 use js_sys::{Array, Uint8Array};
 use std::ops::Range;
 use std::sync::Arc;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
+
+#[wasm_bindgen]
+extern "C" {
+    type Buffer;
+
+    /// `ArrayBuffer.transfer`: with a length of zero, a way to free the memory now.
+    #[wasm_bindgen(method, catch)]
+    fn transfer(this: &Buffer, length: u32) -> Result<JsValue, JsValue>;
+}
 
 /// A `Blob` that is read by range: a local file, a file of the origin private file system, or a download.
 pub(crate) struct BlobSource {
@@ -27,7 +36,10 @@ impl BlobSource {
         // Offsets are below 2^53, which doubles hold exactly.
         let part = self.blob.slice_with_f64_and_f64(range.start as f64, range.end as f64).map_err(failed)?;
         let buffer = JsFuture::from(part.array_buffer()).await.map_err(failed)?;
-        Ok(Uint8Array::new(&buffer).to_vec().into())
+        let bytes = Uint8Array::new(&buffer).to_vec();
+        // Pieces of a large model come faster than the collector; a browser without `transfer` leaves them to it.
+        let _ = buffer.unchecked_ref::<Buffer>().transfer(0);
+        Ok(bytes.into())
     }
 }
 

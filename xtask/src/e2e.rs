@@ -1,6 +1,6 @@
 //! `cargo xtask e2e`: the site and the kernels in a real browser.
 
-use crate::command::{Run, cargo, root};
+use crate::command::{Run, root};
 use crate::setup::WASM;
 use crate::web;
 use anyhow::{Context, Result, ensure};
@@ -20,7 +20,8 @@ const REQUIRE: &str = "EASEL_REQUIRE_BROWSER";
 pub(crate) fn e2e(args: &[String]) -> Result<()> {
     let browser = browser()?;
     let tests = root().join("tests/browser");
-    web::web()?;
+    // Built at once, so that no dependency is built twice.
+    web::web(&["--package", "easel-webgpu", "--example", "browser"])?;
     let checks = checks()?;
     if !tests.join("node_modules").is_dir() {
         npm(&tests).arg("ci").run()?;
@@ -41,10 +42,8 @@ pub(crate) fn e2e_if_possible() -> Result<()> {
     }
 }
 
-/// The kernels' checks as a module for the browser.
+/// The kernels' checks, which were built with the site, as a module for the browser.
 fn checks() -> Result<PathBuf> {
-    let build = ["build", "--profile", "web", "--package", "easel-webgpu", "--example", "browser", "--target", WASM];
-    cargo(build).run()?;
     let folder = web::target().join("browser-checks");
     web::bind(&web::target().join(WASM).join("web/examples/browser.wasm"), &folder)?;
     Ok(folder)
@@ -56,7 +55,10 @@ fn npm(folder: &Path) -> Run {
 
 /// Chromium, if Node is there to steer it.
 fn browser() -> Result<PathBuf> {
-    ensure!(Run::new("node").args(["--eval", NEW_ENOUGH]).succeeds(), "they need Node 20 or newer (https://nodejs.org)");
+    ensure!(
+        Run::new("node").args(["--eval", NEW_ENOUGH]).succeeds(),
+        "they need Node 20 or newer (https://nodejs.org)"
+    );
     if let Some(named) = std::env::var_os("CHROMIUM") {
         return Ok(named.into());
     }

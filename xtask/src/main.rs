@@ -42,7 +42,7 @@ fn run() -> Result<()> {
         Some("golden") => checks::golden(rest),
         Some("edge") => edge::edge(),
         Some("bench") => bench(rest),
-        Some("web") => web::web(),
+        Some("web") => web::web(&[]),
         Some("e2e") => e2e::e2e(rest),
         Some("fuzz") => fuzz(rest),
         None | Some("help" | "--help" | "-h") => {

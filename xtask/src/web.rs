@@ -33,10 +33,10 @@ const THREADS: [&str; 10] = [
 const VERSION_MARK: &str = "/*version*/";
 const FILES_MARK: &str = "/*files*/";
 
-/// Builds the site and says how large it is.
-pub(crate) fn web() -> Result<()> {
+/// Builds the site and says how large it is; `beside` are arguments for what is built along with it.
+pub(crate) fn web(beside: &[&str]) -> Result<()> {
     setup::setup()?;
-    let module = build()?;
+    let module = build(beside)?;
     let with_threads = if setup::rust_source() { Some(build_with_threads()?) } else { None };
     let dist = dist();
     if dist.exists() {
@@ -59,8 +59,9 @@ pub(crate) fn dist() -> PathBuf {
 }
 
 /// The wasm module for the graphics device, and for one thread where there is none.
-fn build() -> Result<PathBuf> {
-    cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM, "--features", "webgpu"]).run()?;
+fn build(beside: &[&str]) -> Result<PathBuf> {
+    let site = ["build", "--profile", "web", "--target", WASM, "--package", "easel-web", "--lib"];
+    cargo(site).args(["--features", "easel-web/webgpu"]).args(beside).run()?;
     Ok(target().join(WASM).join("web/easel_web.wasm"))
 }
 

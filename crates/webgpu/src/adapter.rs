@@ -68,7 +68,10 @@ pub(crate) async fn open(options: &Options) -> Result<Opened> {
     let shapes = if cooperative { adapter.cooperative_matrix_properties() } else { Vec::new() };
     let capabilities = Capabilities::new(&adapter.get_info(), index, device.features(), &device.limits(), shapes);
     #[cfg(target_arch = "wasm32")]
-    let capabilities = Capabilities { subgroups: crate::web::subgroups(&device), ..capabilities };
+    let capabilities = Capabilities {
+        subgroups: if options.guaranteed_only { None } else { crate::web::subgroups(&device) },
+        ..capabilities
+    };
     let binding = capabilities.limits.storage_binding.min(options.storage_binding.unwrap_or(u64::MAX));
     let limits = crate::Limits { storage_binding: binding, ..capabilities.limits };
     Ok(Opened { device, queue, capabilities: Capabilities { limits, ..capabilities } })

@@ -56,7 +56,7 @@ export async function draw(page, prompt, timeout = PATIENCE) {
   if (prompt !== undefined) await page.fill("#prompt", prompt);
   const before = await page.locator("#picture").getAttribute("src");
   await page.click("#generate");
-  await page.waitForFunction(() => !document.querySelector("#generate").disabled, undefined, { timeout });
+  await page.waitForFunction(() => !document.querySelector("#generate").disabled, undefined, { timeout, polling: 100 });
   const [phase, toast] = [await page.textContent("#phase"), await page.textContent("#toast")];
   const after = await page.locator("#picture").getAttribute("src");
   if (before === after) throw new Error(`nothing was drawn: ${phase}; ${toast}`);
