@@ -126,7 +126,7 @@ test("by itself the page leaves a software adapter alone, and says why", async (
   await draw(page);
   assert.match(await page.textContent("#device-line"), /on WebAssembly/);
   await page.click("#open-device");
-  await page.waitForFunction(() => /processor in disguise/.test(document.querySelector("#device-facts").textContent));
+  await page.waitForFunction(() => /software and slower/.test(document.querySelector("#device-facts").textContent));
 });
 
 test("a device that cannot be opened: an error where it was asked for, else WebAssembly and the reason", async (t) => {

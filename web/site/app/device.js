@@ -47,11 +47,11 @@ const threads = (/** @type {number} */ count) => `${count} ${count === 1 ? "thre
 async function show(easel) {
   const [found, memory] = await Promise.all([detect(), easel.loaded ? easel.memory() : undefined]);
   const { webgpu, storage } = found;
-  const kind = `${webgpu.software ? "a program, " : ""}${webgpu.f16 ? "with" : "without"} 16-bit floats`;
-  const adapter = webgpu.available ? `${webgpu.adapter}, ${kind}` : `none: ${webgpu.reason}`;
+  const floats = `${webgpu.f16 ? "with" : "without"} 16-bit floats`;
+  const unused = easel.loaded?.reason ? `; not used: ${easel.loaded.reason}` : "";
+  const adapter = webgpu.available ? `${webgpu.adapter}, ${floats}${unused}` : `none: ${webgpu.reason}`;
   define($("device-facts"), [
     ["Drawing with", easel.loaded ? describe(easel.loaded) : "no model yet"],
-    ["Why not with WebGPU", webgpu.available ? easel.loaded?.reason : undefined],
     ["WebGPU", adapter],
     ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
     ["WebAssembly", found.simd ? `with vector instructions, ${threads(found.threads)}` : "without vector instructions: nothing can be drawn"],

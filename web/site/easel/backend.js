@@ -11,7 +11,7 @@ import { error } from "./error.js";
 /** Takes what was asked for, or the best that there is. @param {import("./easel.d.ts").Backend} asked @returns {Promise<Seat>} */
 export async function take(asked) {
   if (asked === "wasm") return processor();
-  const { available, software, adapter, reason = `${adapter} is the processor in disguise, and slower than WebAssembly` } = await webgpu();
+  const { available, software, adapter, reason = `${adapter} is software and slower than WebAssembly` } = await webgpu();
   if (available && (!software || asked === "webgpu")) return { module: await instantiate("wasm"), backend: "webgpu", threads: 1 };
   if (asked === "webgpu") throw error("DeviceError", `WebGPU: ${reason}`);
   return processor(reason);

@@ -44,7 +44,7 @@ macro_rules! table {
     ($($module:ident: $($row:ident),*;)*) => {
         /// Runs every row on one device; says which one is next before it runs.
         #[allow(dead_code)]
-        pub async fn run_all(context: &Context, mut next: impl FnMut(&str)) {
+        pub(crate) async fn run_all(context: &Context, mut next: impl FnMut(&str)) {
             $($(
                 next(concat!(stringify!($module), "::", stringify!($row)));
                 $module::$row(context).await;
