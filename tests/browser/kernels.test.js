@@ -2,9 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { launch } from "./support/browser.js";
-import { serve } from "./support/server.js";
-
-const checks = process.env.EASEL_CHECKS ?? new URL("../../target/browser-checks", import.meta.url).pathname;
+import { checks, serve } from "./support/server.js";
 
 /** Runs in a page that has the checks; what it and the checks print as an error fails the test. */
 async function inPage(t, run, argument) {
@@ -26,15 +24,6 @@ test("the runtime records, replays, reads, streams, and notices errors and loss"
 });
 
 for (const [device, guaranteedOnly] of [["the device", false], ["a device with what WebGPU guarantees", true]]) {
-  test(`every op computes what it should on ${device}`, async (t) => {
-    const run = async (checks, guaranteedOnly) => {
-      const rows = [];
-      return { count: await checks.conformance(guaranteedOnly, (row) => rows.push(row)), rows };
-    };
-    const { count, rows } = await inPage(t, run, guaranteedOnly);
-    assert.ok(count > 20 && count === rows.length, rows.join("; "));
-  });
-
   test(`every variant of every kernel for ${device} compiles`, async (t) => {
     const run = async (checks, guaranteedOnly) => {
       const variants = await checks.variants(guaranteedOnly);
@@ -46,7 +35,6 @@ for (const [device, guaranteedOnly] of [["the device", false], ["a device with w
         const { messages } = await module.getCompilationInfo();
         return messages.map(({ type, lineNum, message }) => `${name}, line ${lineNum}: ${type}: ${message}`);
       };
-      device.addEventListener("uncapturederror", () => {});
       return { count: variants.length, wanted, wrong: (await Promise.all(variants.map(compile))).flat() };
     };
     const { count, wanted, wrong } = await inPage(t, run, guaranteedOnly);

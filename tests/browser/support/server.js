@@ -16,6 +16,9 @@ const TYPES = {
 
 const ISOLATION = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
 
+/** The folder of the kernels' checks. */
+export const checks = process.env.EASEL_CHECKS ?? new URL("../../../target/browser-checks", import.meta.url).pathname;
+
 /**
  * Serves `root` until the test ends. `faults` may be changed at any time: `cut` names a file whose connection breaks after
  * `after` bytes, once. `requests` lists what was asked for.
