@@ -81,7 +81,9 @@ test("after the first visit no network is needed", async (t) => {
   const context = await launch(t);
   const page = await open(context, site.url);
   await draw(page, "a red apple");
-  await page.evaluate(() => navigator.serviceWorker.ready);
+  const module = "easel/threads/easel_web_bg.wasm";
+  await page.waitForFunction(async (path) => Boolean(await caches.match(path)), module);
+  assert.equal(await page.evaluate(async () => Boolean(await caches.match("easel/wasm/easel_web_bg.wasm"))), false);
   await context.setOffline(true);
   await page.reload();
   await page.waitForFunction(() => /^easel-emoji on/.test(document.querySelector("#device-line").textContent));

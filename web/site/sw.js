@@ -1,6 +1,8 @@
 // The service worker: the site without a network, and the headers that let its threads share memory.
 const CACHE = "easel-/*version*/";
 const FILES = JSON.parse(`/*files*/`);
+/** The builds of the module. A browser uses one of them, which is kept when it has been asked for, or the page names it. */
+const BUILD = /^easel\/(wasm|threads)\//;
 
 addEventListener("install", (event) => event.waitUntil(install()));
 // A new version waits until the pages of the old one are closed, so that a page and its worker always fit.
@@ -12,9 +14,19 @@ addEventListener("fetch", (event) => {
   if (FILES.includes(path || "index.html")) event.respondWith(answer(event.request, path || "index.html"));
 });
 
+addEventListener("message", (event) => event.waitUntil(keep(event.data.build)));
+
 async function install() {
   const cache = await caches.open(CACHE);
-  await cache.addAll(FILES.map((file) => new Request(file, { cache: "reload" })));
+  const files = FILES.filter((file) => !BUILD.test(file));
+  await cache.addAll(files.map((file) => new Request(file, { cache: "reload" })));
+}
+
+/** @param {string} build */
+async function keep(build) {
+  const cache = await caches.open(CACHE);
+  const files = FILES.filter((file) => file.startsWith(`easel/${build}/`));
+  for (const file of files) if (!(await cache.match(file))) await cache.add(file);
 }
 
 async function activate() {
@@ -23,10 +35,14 @@ async function activate() {
   }
 }
 
-/** From the cache; from the network if the cache has lost it. */
+/** From the cache; from the network if it is not there. */
 async function answer(request, path) {
-  const cached = await (await caches.open(CACHE)).match(new URL(path, registration.scope));
-  return isolated(cached ?? (await fetch(request)));
+  const [cache, url] = [await caches.open(CACHE), new URL(path, registration.scope)];
+  const cached = await cache.match(url);
+  if (cached) return isolated(cached);
+  const fetched = await fetch(request);
+  if (fetched.ok && BUILD.test(path)) await cache.put(url, fetched.clone());
+  return isolated(fetched);
 }
 
 /** The answer with the headers of a cross-origin isolated page, which not every file server can be told to send. */

@@ -1,5 +1,6 @@
-//! The one place that chooses who computes.
+//! Who computes: the name that the worker chose, and the device behind it.
 
+use easel_inference::tensor::{DeviceKind, GpuOptions};
 use easel_inference::{Device, Error, Result};
 
 /// Who computes in a page.
@@ -7,18 +8,17 @@ use easel_inference::{Device, Error, Result};
 pub(crate) enum Backend {
     /// The processor, through WebAssembly.
     Wasm,
+    /// The graphics device, through WebGPU.
+    WebGpu,
 }
 
 impl Backend {
-    /// The backend of this name; `auto` is the best there is.
+    /// The backend of this name. What is best here is known before a module is loaded, by the worker.
     pub(crate) fn parse(name: &str) -> Result<Self> {
         match name {
-            "auto" | "wasm" => Ok(Self::Wasm),
-            "webgpu" => {
-                let reason = "this build computes with WebAssembly only".into();
-                Err(Error::Device { device: name.into(), reason })
-            }
-            _ => Err(Error::invalid("backend", format!("{name:?} is not one of auto, wasm, webgpu"))),
+            "wasm" => Ok(Self::Wasm),
+            "webgpu" => Ok(Self::WebGpu),
+            _ => Err(Error::invalid("backend", format!("{name:?} is not one of wasm, webgpu"))),
         }
     }
 
@@ -26,14 +26,17 @@ impl Backend {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Wasm => "wasm",
+            Self::WebGpu => "webgpu",
         }
     }
 
-    /// Opens it.
-    pub(crate) fn open(self) -> Result<Device> {
-        match self {
-            Self::Wasm => Ok(Device::Cpu),
-        }
+    /// Opens it. [`Error::Device`] says why there is none.
+    pub(crate) async fn open(self) -> Result<Device> {
+        let kind = match self {
+            Self::Wasm => DeviceKind::Cpu,
+            Self::WebGpu => DeviceKind::Gpu,
+        };
+        Device::open(kind, &GpuOptions::default()).await
     }
 }
 
@@ -43,9 +46,10 @@ mod tests {
 
     #[test]
     fn names_are_backends_or_say_what_is_expected() {
-        assert_eq!(Backend::parse("auto").unwrap(), Backend::Wasm);
-        assert_eq!(Backend::parse(Backend::Wasm.name()).unwrap(), Backend::Wasm);
+        for backend in [Backend::Wasm, Backend::WebGpu] {
+            assert_eq!(Backend::parse(backend.name()).unwrap(), backend);
+        }
         let text = Backend::parse("cuda").unwrap_err().to_string();
-        assert_eq!(text, r#"backend: "cuda" is not one of auto, wasm, webgpu"#);
+        assert_eq!(text, r#"backend: "cuda" is not one of wasm, webgpu"#);
     }
 }

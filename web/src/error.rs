@@ -9,6 +9,8 @@ fn name(error: &Error) -> &'static str {
         Error::Cancelled => "AbortError",
         Error::Invalid { .. } => "InvalidRequest",
         Error::Device { .. } => "DeviceError",
+        Error::DeviceLost { .. } => "DeviceLost",
+        Error::OutOfMemory { .. } => "OutOfMemory",
         Error::Backend { .. } => "BackendError",
         Error::NotFinite { .. } => "NotFinite",
         Error::Io { .. } | Error::Network { .. } | Error::Checksum { .. } => "ReadError",

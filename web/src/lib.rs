@@ -19,6 +19,7 @@ mod files;
 mod model;
 mod options;
 mod settings;
+mod studio;
 
 pub use digest::Digest;
 #[cfg(target_arch = "wasm32")]
@@ -26,6 +27,8 @@ pub use events::{Cancel, Events};
 #[cfg(target_arch = "wasm32")]
 pub use model::{Drawn, Model};
 pub use settings::read_settings;
+#[cfg(target_arch = "wasm32")]
+pub use studio::{Answer, Engine, Report, Server};
 /// Starts as many workers as it is told to; resolved when all of them wait for work.
 #[cfg(all(feature = "threads", target_arch = "wasm32"))]
 pub use wasm_bindgen_rayon::init_thread_pool;

@@ -7,7 +7,7 @@ use crate::files::files;
 use crate::options::GenerateOptions;
 use easel_inference::pipeline::{EncodeOptions, ImageFormat, LoadOptions, Pipeline};
 use easel_inference::weights::{ModelFiles, OpenOptions};
-use easel_inference::{Error, Result};
+use easel_inference::{Device, Error, Result};
 use js_sys::Array;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -18,7 +18,7 @@ use wasm_bindgen::prelude::*;
 struct Load {
     /// As the metadata of its pictures keeps it.
     name: String,
-    /// auto, wasm or webgpu.
+    /// wasm or webgpu.
     backend: String,
     /// What suits the model, if its files don't say.
     steps: Option<usize>,
@@ -67,6 +67,7 @@ impl Drawn {
 pub struct Model {
     pipeline: Pipeline,
     backend: Backend,
+    device: Device,
 }
 
 #[wasm_bindgen]
@@ -77,13 +78,14 @@ impl Model {
         let token = cancel.0.clone();
         let loaded = async {
             let backend = Backend::parse(&options.backend)?;
+            let device = backend.open().await?;
             let files = ModelFiles::open(&files(&options.name, &pairs)?, &OpenOptions::default()).await?;
             let load = LoadOptions {
                 name: options.name,
                 usual: options.steps.zip(options.guidance_scale),
-                ..LoadOptions::new(backend.open()?)
+                ..LoadOptions::new(device.clone())
             };
-            Ok(Self { pipeline: Pipeline::load(&files, &load, &mut events, &token).await?, backend })
+            Ok(Self { pipeline: Pipeline::load(&files, &load, &mut events, &token).await?, backend, device })
         };
         loaded.await.map_err(to_js)
     }
@@ -120,8 +122,17 @@ impl Model {
     }
 
     /// Who computes: wasm or webgpu.
-    #[wasm_bindgen(getter)]
     pub fn backend(&self) -> String {
         self.backend.name().to_owned()
+    }
+
+    /// Bytes of graphics memory that are taken.
+    #[wasm_bindgen(js_name = gpuBytes)]
+    pub fn gpu_bytes(&self) -> f64 {
+        match &self.device {
+            #[cfg(feature = "webgpu")]
+            Device::Gpu(gpu) => gpu.context().stats().memory.allocated as f64,
+            _ => 0.0,
+        }
     }
 }

@@ -1,16 +1,17 @@
 //! The checks that every change passes, in the order in which they fail fastest.
 
 use crate::command::{Run, cargo};
-use crate::edge;
 use crate::setup::{WASM, setup};
+use crate::{e2e, edge};
 use anyhow::Result;
 
-/// Everything: formatting, lints on both targets, tests. The golden cases are among the tests, so that nothing is built
-/// a second time with other features.
+/// Everything: formatting, lints on both targets, tests, the site in a browser. The golden cases are among the tests, so
+/// that nothing is built a second time with other features.
 pub(crate) fn test() -> Result<()> {
     setup()?;
     lint()?;
-    cargo(["test", "--workspace"]).run()
+    cargo(["test", "--workspace"]).run()?;
+    e2e::e2e_if_possible()
 }
 
 /// rustfmt and clippy with warnings as errors, native and WebAssembly.
@@ -18,7 +19,9 @@ pub(crate) fn lint() -> Result<()> {
     cargo(["fmt", "--all", "--check"]).run()?;
     cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
     let wasm = ["--package", "easel-inference", "--package", "easel-web", "--no-default-features", "--target", WASM];
-    cargo(["clippy"]).args(wasm).args(["--", "-D", "warnings"]).run()?;
+    cargo(["clippy"]).args(wasm).args(["--features", "easel-web/webgpu", "--", "-D", "warnings"]).run()?;
+    let checks = ["clippy", "--package", "easel-webgpu", "--example", "browser", "--target", WASM];
+    cargo(checks).args(["--", "-D", "warnings"]).run()?;
     cargo(["clippy", "--package", "easel-contract", "--target", WASM, "--", "-D", "warnings"]).run()?;
     edge::lint()
 }

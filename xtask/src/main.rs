@@ -14,14 +14,14 @@ const HELP: &str = "\
 Developer tasks of Easel. Usage: cargo xtask <task>
 
   setup            install what the other tasks need (wasm target, rustfmt, clippy) and say what is missing
-  test             pass every test: formatting, lints, wasm build, unit tests, integration tests, golden cases
+  test             pass every test: formatting, lints, wasm build, unit tests, integration tests, golden cases, browser tests
   lint             only formatting and lints, native and wasm32
   golden [--device NAME] [--float f32|f16] [DIR]
                    compare every case of a reference folder (default: tests/golden) with Easel's own numbers
   edge             build the edge component, the provider for foreign hosts, and both composed into one file
   bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
   web              build the static site into web/dist and report its size
-  e2e              build the site and test it in headless Chromium (needs Node and Chromium)
+  e2e [FILE ...]   build the site and the kernels' checks, and test them in headless Chromium (needs Node and Chromium)
   fuzz TARGET [S]  run a fuzz target for S seconds (default 600); needs a nightly toolchain and cargo-fuzz
   ci               what continuous integration runs: the same as test";
 

@@ -58,9 +58,9 @@ pub(crate) fn dist() -> PathBuf {
     root().join("web/dist")
 }
 
-/// The wasm module for one thread.
+/// The wasm module for the graphics device, and for one thread where there is none.
 fn build() -> Result<PathBuf> {
-    cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM]).run()?;
+    cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM, "--features", "webgpu"]).run()?;
     Ok(target().join(WASM).join("web/easel_web.wasm"))
 }
 
@@ -77,16 +77,18 @@ fn build_with_threads() -> Result<PathBuf> {
     Ok(folder.join(WASM).join("web/easel_web.wasm"))
 }
 
-fn target() -> PathBuf {
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
 /// Makes the JavaScript that loads and calls the module, and the module that it loads.
-fn bind(module: &Path, folder: &Path) -> Result<()> {
+pub(crate) fn bind(module: &Path, folder: &Path) -> Result<()> {
+    let name = module.file_stem().unwrap_or_default().to_string_lossy();
     let mut bindgen = Bindgen::new();
     bindgen.input_path(module).web(true)?.typescript(false).remove_name_section(true).remove_producers_section(true);
     bindgen.generate(folder).with_context(|| format!("wasm-bindgen on {}", module.display()))?;
-    optimise(&folder.join("easel_web_bg.wasm"));
+    optimise(&folder.join(format!("{name}_bg.wasm")));
     Ok(())
 }
 

@@ -52,11 +52,11 @@ export async function open(context, url) {
 }
 
 /** Draws with what is in the form and waits for the end; returns what the page says then. */
-export async function draw(page, prompt) {
+export async function draw(page, prompt, timeout = PATIENCE) {
   if (prompt !== undefined) await page.fill("#prompt", prompt);
   const before = await page.locator("#picture").getAttribute("src");
   await page.click("#generate");
-  await page.waitForFunction(() => !document.querySelector("#generate").disabled, undefined, { timeout: PATIENCE });
+  await page.waitForFunction(() => !document.querySelector("#generate").disabled, undefined, { timeout });
   const [phase, toast] = [await page.textContent("#phase"), await page.textContent("#toast")];
   const after = await page.locator("#picture").getAttribute("src");
   if (before === after) throw new Error(`nothing was drawn: ${phase}; ${toast}`);

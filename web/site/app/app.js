@@ -23,13 +23,21 @@ let current;
 async function load(signal) {
   if (form.server()) return connect(form.server(), signal);
   server = undefined;
+  easel.backend = form.backend();
   const name = form.model();
   if (easel.loaded?.name === name) return;
   await easel.load(models.source(name), { signal, onProgress: stage.progress });
   device.line(easel.loaded);
   $("cost").textContent = "";
   if (easel.loaded) form.defaults(easel.loaded.defaults);
+  keepBuild();
   form.schedulers(await easel.schedulers());
+}
+
+/** Has the service worker keep the build of the module that is used here, for visits without a network. */
+async function keepBuild() {
+  const build = (easel.loaded?.threads ?? 1) > 1 ? "threads" : "wasm";
+  (await navigator.serviceWorker?.ready)?.active?.postMessage({ build });
 }
 
 /** Finds out what a server draws with. @param {string} address @param {AbortSignal} signal */
@@ -92,6 +100,7 @@ async function one(request, signal) {
   const settings = (await easel.readSettings(image)) ?? { prompt: request.prompt };
   current = { image, settings };
   lastSeconds = seconds;
+  if (!server) device.line(easel.loaded);
   await stage.show(image, request.prompt);
   await gallery.add({ image, width, height, seconds, settings });
 }
@@ -103,7 +112,7 @@ function failed(error) {
   stage.end("Stopped");
   const known = /** @type {Record<string, string>} */ ({
     OutOfMemory: "Out of memory. Its memory has been freed: try a smaller picture, or a smaller model.",
-    DeviceLost: "The graphics device was lost. The next picture starts it again.",
+    DeviceLost: "The graphics device keeps getting lost. The next picture starts it again; WebAssembly may be steadier here.",
   });
   say(known[error.name] ?? error.message);
 }
@@ -120,7 +129,9 @@ function working(is) {
 /** Says what the first picture will cost; loads what costs nothing. */
 async function prepare() {
   const name = form.model();
-  if (form.server() || easel.loaded?.name === name || running) return;
+  if (form.server() || running) return;
+  easel.backend = form.backend();
+  if (easel.loaded?.name === name) return;
   try {
     const plan = await easel.plan(models.source(name));
     const missing = plan.size - plan.stored;

@@ -47,14 +47,16 @@ const threads = (/** @type {number} */ count) => `${count} ${count === 1 ? "thre
 async function show(easel) {
   const [found, memory] = await Promise.all([detect(), easel.loaded ? easel.memory() : undefined]);
   const { webgpu, storage } = found;
-  const adapter = webgpu.available ? `${webgpu.adapter}, ${webgpu.f16 ? "with" : "without"} 16-bit floats` : `none: ${webgpu.reason}`;
+  const kind = `${webgpu.software ? "a program, " : ""}${webgpu.f16 ? "with" : "without"} 16-bit floats`;
+  const adapter = webgpu.available ? `${webgpu.adapter}, ${kind}` : `none: ${webgpu.reason}`;
   define($("device-facts"), [
     ["Drawing with", easel.loaded ? describe(easel.loaded) : "no model yet"],
+    ["Why not with WebGPU", webgpu.available ? easel.loaded?.reason : undefined],
     ["WebGPU", adapter],
     ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
     ["WebAssembly", found.simd ? `with vector instructions, ${threads(found.threads)}` : "without vector instructions: nothing can be drawn"],
     ["Device memory", found.deviceMemory === undefined ? undefined : `at least ${bytes(found.deviceMemory)}`],
-    ["Memory taken", memory && bytes(memory.wasm)],
+    ["Memory taken", memory && bytes(memory.wasm) + (memory.gpu ? `, ${bytes(memory.gpu)} of the graphics device` : "")],
     ["Storage", storage.available ? `${bytes(storage.usage)} of ${bytes(storage.quota)} taken${storage.persisted ? ", kept until you delete it" : ""}` : "none: models are fetched anew on each visit"],
   ]);
   $("device-advice").textContent = found.crossOriginIsolated

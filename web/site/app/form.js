@@ -68,6 +68,12 @@ export function read() {
 
 export const model = () => input("model").value;
 export const count = () => Number(input("count").value);
+/** What in the browser shall compute. @returns {import("../easel/easel.d.ts").Backend} */
+export function backend() {
+  const { value } = input("place");
+  return value === "webgpu" || value === "wasm" ? value : "auto";
+}
+
 /** The server that shall draw, if one shall. */
 export const server = () => (input("place").value === "server" ? input("server").value.trim() : "");
 export const keepsSeed = () => input("keepSeed").checked;

@@ -5,6 +5,9 @@ const SIMD = Uint8Array.of(
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
 );
 
+/** Adapters that are programs on the processor. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render/i;
+
 /** Threads that the multithreaded build would use: one per core, within reason. */
 export function threads() {
   const shared = globalThis.crossOriginIsolated && typeof SharedArrayBuffer === "function";
@@ -24,17 +27,19 @@ export async function detect() {
   };
 }
 
-/** @returns {Promise<import("./easel.d.ts").Capabilities["webgpu"]>} */
-async function webgpu() {
+/** The adapter that would compute. @returns {Promise<import("./easel.d.ts").Capabilities["webgpu"]>} */
+export async function webgpu() {
   const gpu = /** @type {{ gpu?: any }} */ (navigator).gpu;
   if (!gpu) return { available: false, reason: "this browser has no WebGPU" };
   try {
-    const adapter = await gpu.requestAdapter();
+    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
     if (!adapter) return { available: false, reason: "no graphics adapter that WebGPU can use" };
-    const { vendor, architecture, description } = adapter.info;
+    const { vendor, architecture, description, isFallbackAdapter } = adapter.info;
+    const name = description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
     return {
       available: true,
-      adapter: description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter",
+      adapter: name,
+      software: Boolean(isFallbackAdapter) || SOFTWARE.test(`${name} ${architecture}`),
       f16: adapter.features.has("shader-f16"),
       maxBufferSize: adapter.limits.maxBufferSize,
     };

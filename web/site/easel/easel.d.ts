@@ -1,7 +1,15 @@
 /** What this browser and this device can do. */
 export interface Capabilities {
   /** WebGPU: the adapter, or why there is none. */
-  webgpu: { available: boolean; adapter?: string; f16?: boolean; maxBufferSize?: number; reason?: string };
+  webgpu: {
+    available: boolean;
+    adapter?: string;
+    /** Whether the adapter is a program on the processor, which `auto` leaves alone. */
+    software?: boolean;
+    f16?: boolean;
+    maxBufferSize?: number;
+    reason?: string;
+  };
   /** WebAssembly with vector instructions, without which nothing runs. */
   simd: boolean;
   /** Whether the page may share memory between threads (COOP and COEP headers). */
@@ -14,7 +22,7 @@ export interface Capabilities {
   storage: { available: boolean; usage: number; quota: number; persisted: boolean };
 }
 
-/** Who computes: `auto` is the best that there is. */
+/** Who computes: `auto` is WebGPU on a real graphics device, else WebAssembly. */
 export type Backend = "auto" | "webgpu" | "wasm";
 
 /** Files of a model at hand: a diffusers folder with paths relative to it, or one checkpoint. */
@@ -65,6 +73,8 @@ export interface LoadedModel {
   name: string;
   backend: "webgpu" | "wasm";
   threads: number;
+  /** Why `auto` did not take WebGPU, if it did not. */
+  reason?: string;
   defaults: { width: number; height: number; steps: number; guidanceScale: number; scheduler: string };
 }
 
@@ -138,6 +148,8 @@ export interface Settings {
 export interface Memory {
   /** Bytes of wasm memory. */
   wasm: number;
+  /** Bytes of graphics memory. */
+  gpu: number;
   /** Bytes of the model's files. */
   model: number;
 }
@@ -147,21 +159,31 @@ export function detect(): Promise<Capabilities>;
 
 /**
  * A worker that draws pictures. Errors have a `name`: `AbortError`, `InvalidRequest`, `ModelError`, `ReadError`,
- * `NetworkError`, `ChecksumError`, `QuotaExceededError`, `DeviceError`, `ServerError`, `OutOfMemory`, `Unsupported`, `WorkerError`.
+ * `NetworkError`, `ChecksumError`, `QuotaExceededError`, `DeviceError`, `DeviceLost`, `ServerError`, `OutOfMemory`, `Unsupported`, `WorkerError`.
  */
 export class Easel {
   /** `hub` is the hub's address; `base` the folder of bundled models (default: `../models/` beside this file). */
   constructor(options?: { backend?: Backend; base?: string | URL; hub?: string });
   /** The model that is loaded. */
   readonly loaded: LoadedModel | undefined;
+  /** Who computes. Another one begins with a worker of its own: the next picture loads the model again. */
+  backend: Backend;
   /** What loading would take. Asks the network, fetches no weights. */
   plan(model: ModelSource): Promise<ModelPlan>;
   /** Fetches what is missing, checks it and loads it. A broken download goes on where it stopped. */
   load(model: ModelSource, options?: LoadOptions): Promise<LoadedModel>;
   /** Copies local files into the browser's storage, so that `load(name)` finds them after a reload. */
   keep(model: LocalModel, options?: LoadOptions): Promise<void>;
-  /** Draws one picture. After a crash or a lost device the model is loaded again first. */
+  /**
+   * Draws one picture. After a crash the model is loaded again first. A lost graphics device is started again, with a
+   * warning, and the picture with it.
+   */
   generate(options: GenerateOptions): Promise<Picture>;
+  /**
+   * Answers a request of Easel's HTTP interface, the same routes as a server's, with the model that is loaded. Of the address
+   * only path and query matter. Tasks and the last 64 pictures live as long as the worker.
+   */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Models in the browser's storage. */
   models(): Promise<StoredModel[]>;
   /** The names of schedulers. */

@@ -25,6 +25,16 @@ export class Easel {
     this.#settings = { backend, base: String(new URL(base, globalThis.location?.href)), hub };
   }
 
+  get backend() {
+    return this.#settings.backend;
+  }
+
+  set backend(backend) {
+    if (backend === this.#settings.backend) return;
+    this.#settings.backend = backend;
+    this.#drop(named("AbortError", "something else computes from now on"));
+  }
+
   /** @param {ModelSource} model @returns {Promise<import("./easel.d.ts").ModelPlan>} */
   plan(model) {
     return this.#call("plan", [model]);
@@ -80,6 +90,30 @@ export class Easel {
     return this.#call("memory", []);
   }
 
+  /**
+   * Answers a request of the HTTP interface as a server would.
+   * @param {RequestInfo | URL} input @param {RequestInit} [init] @returns {Promise<Response>}
+   */
+  async fetch(input, init) {
+    const request = new Request(input, init);
+    const { pathname, search } = new URL(request.url);
+    const body = new Uint8Array(await request.arrayBuffer());
+    const asked = { method: request.method, target: pathname + search, headers: [...request.headers], body };
+    const left = new AbortController();
+    const signal = AbortSignal.any([request.signal, left.signal]);
+    return new Promise((resolve, reject) => {
+      /** @type {ReadableStreamDefaultController} */
+      let controller;
+      const stream = new ReadableStream({ start: (own) => void (controller = own), cancel: () => left.abort() });
+      const onHead = (/** @type {{ status: number, headers: [string, string][] }} */ { status, headers }) =>
+        resolve(new Response([204, 304].includes(status) ? null : stream, { status, headers }));
+      const onPiece = (/** @type {Uint8Array} */ piece) => controller.enqueue(piece);
+      const broken = (/** @type {Error} */ error) => (reject(error), left.signal.aborted || controller.error(error));
+      const closed = () => (request.signal.aborted ? broken(request.signal.reason) : left.signal.aborted || controller.close());
+      this.#call("fetch", [asked], { signal, onHead, onPiece }).then(closed, broken);
+    });
+  }
+
   unload() {
     this.#model = undefined;
     this.#drop(named("AbortError", "the model was unloaded"));
@@ -87,10 +121,10 @@ export class Easel {
 
   /**
    * @param {string} method @param {unknown[]} args
-   * @param {LoadOptions & { onPreview?(preview: ImageData): void }} [options]
+   * @param {LoadOptions & { onPreview?(preview: ImageData): void, onHead?: Function, onPiece?: Function }} [options]
    * @returns {Promise<any>}
    */
-  #call(method, args, { signal, onProgress, onPreview, onWarning } = {}) {
+  #call(method, args, { signal, onProgress, onPreview, onWarning, onHead, onPiece } = {}) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const worker = (this.#worker ??= this.#start());
@@ -102,7 +136,7 @@ export class Easel {
         this.#calls.delete(id);
         settle(value);
       };
-      const listeners = { progress: onProgress, preview: onPreview, warning: onWarning };
+      const listeners = { progress: onProgress, preview: onPreview, warning: onWarning, head: onHead, piece: onPiece };
       this.#calls.set(id, { resolve: done(resolve), reject: done(reject), listeners });
       worker.postMessage({ id, method, args });
     });
@@ -122,6 +156,7 @@ export class Easel {
   /** @param {any} data */
   #hear({ id, event, value, error, fatal }) {
     const call = this.#calls.get(id);
+    if (event === "loaded") this.loaded = value;
     if (event) return call?.listeners[event]?.(value);
     const failure = error && named(error.name, error.message);
     if (failure) call?.reject(failure);

@@ -1,6 +1,6 @@
 // The worker: models and wasm memory live here. Each message is a call of one of `methods`; answers, progress and
 // previews go back under the call's number.
-import { threads as cores } from "./detect.js";
+import { processor, take } from "./backend.js";
 import { error } from "./error.js";
 import { picture } from "./picture.js";
 import { resolve, select } from "./sources.js";
@@ -14,46 +14,26 @@ import { Store } from "./store.js";
 const WASM_MEMORY = 4 * 2 ** 30;
 const WORK = 512 * 2 ** 20;
 
-/** @type {{ backend: string, base: string, hub: string }} */
+/** @type {{ backend: import("./easel.d.ts").Backend, base: string, hub: string }} */
 let settings;
-/** @type {{ model: any, name: string, size: number, defaults: any } | undefined} */
+/** The model that is loaded, with what it takes to load it anew. @type {{ model: any, name: string, size: number, files: any, usual: any } | undefined} */
 let current;
 /** The call that has the model; the next one waits for it. @type {Promise<unknown>} */
 let busy = Promise.resolve();
 /** @type {Map<number, AbortController>} */
 const running = new Map();
 
-/** The wasm module, when something needs it first; asked for again if it did not come. @type {Promise<any> | undefined} */
-let instance;
-const wasm = () => (instance ??= start().catch((thrown) => {
-  instance = undefined;
+/** Who computes, when something needs it first; asked for again if it did not come. @type {Promise<import("./backend.js").Seat> | undefined} */
+let seat;
+const seated = () => (seat ??= take(settings.backend).catch((thrown) => {
+  seat = undefined;
   throw thrown;
 }));
+const wasm = async () => (await seated()).module;
 
-/** Threads that compute. */
-let threads = 1;
-
-/** The module with threads where they may share memory, else the plain one. */
-async function start() {
-  if (cores() > 1) {
-    try {
-      const module = await instantiate("threads");
-      await module.initThreadPool(cores());
-      threads = cores();
-      return module;
-    } catch (thrown) {
-      console.warn("Without threads:", thrown);
-    }
-  }
-  return instantiate("wasm");
-}
-
-/** @param {string} build */
-async function instantiate(build) {
-  const module = await import(`./${build}/easel_web.js`);
-  await module.default({ module_or_path: new URL(`./${build}/easel_web_bg.wasm`, import.meta.url) });
-  return module;
-}
+/** The HTTP interface of this worker. @type {Promise<any> | undefined} */
+let service;
+const server = () => (service ??= wasm().then(({ Server }) => new Server(engine)));
 
 /** @type {Promise<Store | undefined> | undefined} */
 let storage;
@@ -64,22 +44,20 @@ const methods = {
   async plan(context, model) {
     const entry = typeof model === "string" ? await find(model, context.signal) : local(model);
     const here = await (await store())?.summary(entry);
-    return { ...entry, stored: 0, complete: false, ...here, ...need(entry) };
+    return { ...entry, stored: 0, complete: false, ...here, ...(await need(entry)) };
   },
 
   /** @param {Context} context @param {ModelSource} model */
   load: (context, model) => exclusive(context, async () => {
     free();
-    const { Model } = await wasm();
     const { watch, signal } = context;
     const entry = typeof model === "string" ? await find(model, signal) : local(model);
-    const { size, refusal } = need(entry);
+    const { size, refusal } = await need(entry);
     if (refusal) throw error("Unsupported", `${entry.name}: ${refusal}`);
     const files = typeof model === "string" ? await fetched(entry, watch) : trimmed(model).files;
-    const options = { name: entry.name, backend: settings.backend, ...entry.usual };
-    const loaded = await cancellable(context, (cancel) => Model.load(files, options, events(context), cancel));
-    current = { model: loaded, name: entry.name, size, defaults: loaded.defaults() };
-    return { name: entry.name, backend: loaded.backend, threads, defaults: current.defaults };
+    const { name, usual } = entry;
+    current = { name, size, files, usual, model: await open(context, { name, files, usual }) };
+    return loaded();
   }),
 
   /** @param {Context} context @param {LocalModel} model */
@@ -98,6 +76,21 @@ const methods = {
     return { ...rest, seed, image: new Blob([png], { type: "image/png" }), seconds: (performance.now() - started) / 1000 };
   },
 
+  /**
+   * Answers a request of the HTTP interface: its head, then the pieces of its body.
+   * @param {Context} context @param {{ method: string, target: string, headers: [string, string][], body: Uint8Array }} request
+   */
+  async fetch({ tell, signal }, { method, target, headers, body }) {
+    const answer = await (await server()).fetch(method, target, headers, body);
+    tell("head", { status: answer.status, headers: answer.headers });
+    const left = new Promise((resolve) => signal.addEventListener("abort", resolve));
+    for (;;) {
+      const piece = await Promise.race([answer.next(), left]);
+      if (!(piece instanceof Uint8Array)) return;
+      tell("piece", piece);
+    }
+  },
+
   models: async () => (await (await store())?.list()) ?? [],
   schedulers: async () => (await wasm()).schedulers(),
 
@@ -112,8 +105,33 @@ const methods = {
     await (await store())?.purge(name);
   },
 
-  memory: async () => ({ wasm: (await wasm()).memoryBytes(), model: current?.size ?? 0 }),
+  memory: async () => ({ wasm: (await wasm()).memoryBytes(), gpu: current?.model.gpuBytes() ?? 0, model: current?.size ?? 0 }),
 };
+
+/**
+ * A model on what computes. Where the graphics device cannot be opened and nobody insisted on it, that is the processor.
+ * @param {Context} context @param {{ name: string, files: any, usual: any }} entry @returns {Promise<any>}
+ */
+async function open(context, { name, files, usual }) {
+  const { module, backend } = await seated();
+  const options = { name, backend, ...usual };
+  try {
+    return await cancellable(context, (cancel) => module.Model.load(files, options, events(context), cancel));
+  } catch (thrown) {
+    const { name: kind, message } = /** @type {Error} */ (thrown);
+    if (kind !== "DeviceError" || settings.backend !== "auto" || backend === "wasm") throw thrown;
+    context.tell("warning", `Without WebGPU: ${message}`);
+    seat = processor(message);
+    return open(context, { name, files, usual });
+  }
+}
+
+/** What the page knows of the model. @returns {Promise<import("./easel.d.ts").LoadedModel>} */
+async function loaded() {
+  if (!current) throw error("InvalidRequest", "model: none is loaded");
+  const { backend, threads, reason } = await seated();
+  return { name: current.name, backend, threads, reason, defaults: current.model.defaults() };
+}
 
 /**
  * Draws one picture with the model that is loaded, when its turn has come.
@@ -121,12 +139,58 @@ const methods = {
  */
 const draw = (context, request) => exclusive(context, async () => {
   if (!current) throw error("InvalidRequest", "model: none is loaded");
-  const { model } = current;
+  try {
+    return await attempt(context, current, request);
+  } catch (thrown) {
+    if (/** @type {Error} */ (thrown)?.name !== "DeviceLost") throw thrown;
+  }
+  context.tell("warning", "The graphics device was lost. It was started again, and so was the picture.");
+  const again = await open(context, current);
+  current.model.free();
+  current.model = again;
+  context.tell("loaded", await loaded());
+  return attempt(context, current, request);
+});
+
+/** @param {Context} context @param {{ model: any }} current @param {object} request */
+async function attempt(context, { model }, request) {
   const drawn = await cancellable(context, (cancel) => model.generate(request, events(context), cancel));
   const { png, width, height, parameters } = drawn;
   drawn.free();
   return { png, width, height, parameters };
-});
+}
+
+/** What the HTTP interface draws with: the tasks that are at work, by their ids. @type {Map<string, AbortController>} */
+const tasks = new Map();
+const engine = {
+  /** @param {string} task @param {object} request @param {any} report */
+  async draw(task, request, report) {
+    const controller = new AbortController();
+    tasks.set(task, controller);
+    const { signal } = controller;
+    const tell = (/** @type {string} */ event, /** @type {any} */ value) => {
+      if (event === "preview") report.preview(value.width, value.height, value.data);
+    };
+    const progress = (/** @type {string} */ phase, /** @type {number} */ step, /** @type {number} */ of) => {
+      if (phase === "denoise") report.progress(step, of);
+    };
+    try {
+      return (await draw({ tell, signal, watch: { progress, signal } }, request)).png;
+    } catch (thrown) {
+      // After a trap the page has to start another worker, whoever asked.
+      if (thrown instanceof WebAssembly.RuntimeError) postMessage({ id: -1, ...(await failure(thrown)) });
+      throw thrown;
+    } finally {
+      tasks.delete(task);
+      report.free();
+    }
+  },
+  cancel: (/** @type {string} */ task) => tasks.get(task)?.abort(),
+  model: () => current?.name,
+  backend: () => current?.model.backend() ?? "wasm",
+  uuid: () => crypto.randomUUID(),
+  sleep: (/** @type {number} */ milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
+};
 
 /**
  * What is known of a model: from its source, or from the store if the source cannot be reached.
@@ -167,12 +231,14 @@ async function fetched(entry, watch) {
 }
 
 /** What a model takes, and why it cannot be loaded if it cannot. @param {import("./sources.js").RemoteModel} entry */
-function need({ files, refusal }) {
+async function need({ files, refusal }) {
   const size = files.reduce((sum, file) => sum + file.size, 0);
   const memory = Math.ceil(size * 1.1) + WORK;
   const gigabytes = (/** @type {number} */ bytes) => `${(bytes / 2 ** 30).toFixed(1)} GB`;
   const tooMuch = `needs about ${gigabytes(memory)} of memory, and WebAssembly has ${gigabytes(WASM_MEMORY)} at most`;
-  return { size, memory, refusal: refusal ?? (memory > WASM_MEMORY ? tooMuch : undefined) };
+  // How much memory a graphics device has, no browser tells.
+  const fits = memory <= WASM_MEMORY || (await seated()).backend === "webgpu";
+  return { size, memory, refusal: refusal ?? (fits ? undefined : tooMuch) };
 }
 
 function free() {
@@ -247,10 +313,15 @@ async function answer(id, method, args) {
   }
 }
 
-/** What the page hears of an error. After a trap the instance is of no use. @param {any} thrown */
+/**
+ * What the page hears of an error. After a trap the instance is of no use; a device that is full or gone for good is given
+ * back best with all of the worker.
+ * @param {any} thrown
+ */
 async function failure(thrown) {
   if (!(thrown instanceof WebAssembly.RuntimeError)) {
-    return { error: { name: thrown?.name ?? "Error", message: thrown?.message ?? String(thrown) } };
+    const { name = "Error", message = String(thrown) } = thrown ?? {};
+    return { error: { name, message }, fatal: ["DeviceLost", "OutOfMemory"].includes(name) };
   }
   const said = (await wasm()).panicked();
   const [name, message] = said ? ["Error", said] : ["OutOfMemory", "out of memory: try a smaller picture or model"];

@@ -1,26 +1,13 @@
-//! The runtime's checks for a browser, as a module whose `check` a page or worker calls:
-//!
-//!     cargo build -p easel-webgpu --target wasm32-unknown-unknown --example browser
-//!     wasm-bindgen --target web --out-dir DIR target/wasm32-unknown-unknown/debug/examples/browser.wasm
-//!
-//! It also builds, and does nothing, on other platforms.
-
-#![cfg(target_arch = "wasm32")]
+//! The runtime on the browser's device: dispatches, replays, profiles, streaming, errors, loss.
 
 use easel_webgpu::shader::{Constant, Kernel};
 use easel_webgpu::{Buffer, Context, Dispatch, Error, Options, Result};
-use wasm_bindgen::prelude::*;
 
 /// Bytes streamed through arrays that never enter the memory of WebAssembly.
 const STREAMED: u32 = 256 << 20;
 
 /// Runs every check; the description of the device, or the first thing that is wrong.
-#[wasm_bindgen]
-pub async fn check() -> Result<String, JsValue> {
-    run().await.map_err(|error| JsValue::from_str(&error.to_string()))
-}
-
-async fn run() -> Result<String> {
+pub(crate) async fn run() -> Result<String> {
     let context = Context::open(&Options::default()).await?;
     let mut report = vec![format!("{:?}", context.capabilities())];
     let (x, y) = (floats(&context, &[1.0; 1000])?, floats(&context, &[0.0; 1000])?);

@@ -1,0 +1,68 @@
+//! The crate's checks for a browser, as a module whose functions a page calls (`cargo xtask e2e` does):
+//!
+//!     cargo build -p easel-webgpu --target wasm32-unknown-unknown --example browser
+//!     wasm-bindgen --target web --out-dir DIR target/wasm32-unknown-unknown/debug/examples/browser.wasm
+//!
+//! It also builds, and does nothing, on other platforms.
+
+#![cfg(target_arch = "wasm32")]
+
+#[path = "../../tests/conformance/main.rs"]
+mod conformance;
+mod runtime;
+
+use easel_webgpu::{Context, Options, ops};
+use js_sys::{Array, Function};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Where the message of a panic goes, which is what a failed row of the table ends in.
+    #[wasm_bindgen(js_namespace = console)]
+    fn error(text: &str);
+}
+
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|info| error(&info.to_string())));
+}
+
+/// Checks the runtime; a description of the device, or the first thing that is wrong.
+#[wasm_bindgen]
+pub async fn runtime() -> Result<String, JsValue> {
+    runtime::run().await.map_err(to_js)
+}
+
+/// Runs every row of the conformance table, on the device as it is or as WebGPU guarantees it everywhere, and returns the
+/// number of rows. `next` is called with the name of each row before it runs; the first row that fails is the last.
+#[wasm_bindgen]
+pub async fn conformance(guaranteed_only: bool, next: Function) -> Result<u32, JsValue> {
+    let context = open(guaranteed_only).await?;
+    let mut rows = 0;
+    let count = |row: &str| {
+        rows += 1;
+        drop(next.call1(&JsValue::NULL, &JsValue::from_str(row)));
+    };
+    conformance::run_all(&context, count).await;
+    Ok(rows)
+}
+
+/// Every variant of every kernel for this device, in the browsers' dialect: pairs of a name and a text.
+#[wasm_bindgen]
+pub async fn variants(guaranteed_only: bool) -> Result<Array, JsValue> {
+    let context = open(guaranteed_only).await?;
+    let capabilities = context.capabilities();
+    let pair = |kernel: easel_webgpu::shader::Kernel| {
+        let name = format!("{} {:?}", kernel.name, kernel.constants);
+        Array::of2(&JsValue::from_str(&name), &JsValue::from_str(&kernel.wgsl(capabilities)))
+    };
+    Ok(ops::variants(capabilities).into_iter().map(pair).collect())
+}
+
+async fn open(guaranteed_only: bool) -> Result<Context, JsValue> {
+    Context::open(&Options { guaranteed_only, ..Options::default() }).await.map_err(to_js)
+}
+
+fn to_js(error: easel_webgpu::Error) -> JsValue {
+    js_sys::Error::new(&error.to_string()).into()
+}

@@ -1,0 +1,48 @@
+// What loading a large model onto the graphics device takes: `python3 large.py DIR`, then `npm run large DIR` after
+// `cargo xtask web`. Prints bytes of wasm memory, of the worker's JavaScript heap with its buffers, and of graphics memory.
+import { dist, launch, open } from "./support/browser.js";
+import { serve } from "./support/server.js";
+
+const ends = [];
+const test = { after: (end) => ends.unshift(end) };
+const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`;
+
+/** Asks the worker for the size of its heap again and again; returns a function that stops and says the most. */
+async function watchHeap(page) {
+  const session = await page.context().newCDPSession(page);
+  const worker = new Promise((found) => session.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => targetInfo.type === "worker" && found(sessionId)));
+  const most = { usedSize: 0, backingStorageSize: 0 };
+  session.on("Target.receivedMessageFromTarget", ({ message }) => {
+    const { result = {} } = JSON.parse(message);
+    for (const key of Object.keys(most)) most[key] = Math.max(most[key], result[key] ?? 0);
+  });
+  await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
+  const sessionId = await worker;
+  const ask = () => session.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id: 1, method: "Runtime.getHeapUsage" }) });
+  const timer = setInterval(() => ask().catch(() => {}), 100);
+  return () => {
+    clearInterval(timer);
+    return most;
+  };
+}
+
+const [site, model] = [await serve(test, dist), await serve(test, process.argv[2])];
+const page = await open(await launch(test), site.url);
+page.setDefaultTimeout(1_200_000);
+await page.evaluate(`import("./easel/easel.js").then(async ({ Easel }) => {
+  window.easel = new Easel({ backend: "webgpu" });
+  window.before = await easel.memory();
+})`);
+const stop = await watchHeap(page);
+const { before, after, seconds } = await page.evaluate(async (address) => {
+  const seconds = {};
+  const onProgress = ({ phase, seconds: now }) => (seconds[phase] = now);
+  await easel.load(address, { onProgress });
+  return { before, after: await easel.memory(), seconds };
+}, `${model.url}manifest.json`);
+const most = stop();
+console.log(`model ${megabytes(after.model)}, graphics memory ${megabytes(after.gpu)}`);
+console.log(`wasm memory ${megabytes(before.wasm)} before, ${megabytes(after.wasm)} after`);
+console.log(`at most: JavaScript heap ${megabytes(most.usedSize)}, array buffers with wasm memory ${megabytes(most.backingStorageSize)}`);
+console.log(`ends of phases in seconds: ${JSON.stringify(seconds)}`);
+for (const end of ends) await end();

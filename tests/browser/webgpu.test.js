@@ -1,0 +1,151 @@
+// Drawing with WebGPU, on a software adapter that has to be asked for by name.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { dist, draw, launch, open, pixels } from "./support/browser.js";
+import { difference, fromFile } from "./support/pictures.js";
+import { serve } from "./support/server.js";
+
+/** SwiftShader takes seconds for a step, and some more to compile the kernels. */
+const PATIENCE = 300_000;
+const STEPS = 4;
+const REFERENCE = new URL(`reference/red-apple-7-${STEPS}.png`, import.meta.url);
+
+/** Asks for this picture, drawn by what stands under `place` in the form. */
+async function ask(page, { prompt = "a red apple", seed = 7, place = "webgpu", steps = STEPS } = {}) {
+  await page.selectOption("#place", place);
+  await page.fill("#prompt", prompt);
+  await page.fill("#seed", String(seed));
+  await page.check("#keepSeed");
+  await page.locator("#steps").fill(String(steps));
+}
+
+const worker = (page) => page.workers().findLast((worker) => worker.url().endsWith("worker.js"));
+
+/** Waits until the page says this about its progress. */
+const until = (page, pattern, timeout = PATIENCE) =>
+  page.waitForFunction((pattern) => new RegExp(pattern).test(document.querySelector("#phase").textContent), pattern, { timeout });
+
+/** Waits until the page tells the visitor this. */
+const told = (page, pattern) =>
+  page.waitForFunction((pattern) => new RegExp(pattern).test(document.querySelector("#toast").textContent), pattern, { timeout: PATIENCE });
+
+/** A page whose worker has this script, too. */
+async function openWith(t, script) {
+  const site = await serve(t, dist);
+  const context = await launch(t, { serviceWorkers: "block" });
+  await context.route("**/easel/worker.js", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: `${await response.text()}\n${script}` });
+  });
+  return open(context, site.url);
+}
+
+/** Keeps the devices that the worker opens where the test finds them. */
+const KEEP_DEVICES = `
+  const request = GPUAdapter.prototype.requestDevice;
+  self.devices = [];
+  GPUAdapter.prototype.requestDevice = async function (...options) {
+    const device = await request.apply(this, options);
+    devices.push(device);
+    return device;
+  };`;
+
+test("WebGPU, asked for by name", async (t) => {
+  const page = await openWith(t, KEEP_DEVICES);
+  const off = async () => difference(await pixels(page), await fromFile(page, REFERENCE));
+
+  await t.test("the first visit draws what the command line draws", async () => {
+    await ask(page);
+    assert.match(await draw(page, undefined, PATIENCE), /^Drawn in/);
+    assert.equal(await page.textContent("#device-line"), "easel-emoji on WebGPU");
+    assert.ok((await off()) <= 3, `largest difference ${await off()}`);
+  });
+
+  await t.test("cancelling stops within a step, and the page stays free meanwhile", async () => {
+    await page.evaluate(() => {
+      window.tasks = [];
+      new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+    });
+    await ask(page, { steps: 60 });
+    await page.click("#generate");
+    await until(page, "step 2 of 60");
+    await page.click("#cancel");
+    await until(page, "^Cancelled$");
+    assert.deepEqual((await page.evaluate(() => tasks)).filter((duration) => duration > 50), []);
+  });
+
+  await t.test("a device that is lost is started again, and the picture with it", async () => {
+    await ask(page);
+    await page.click("#generate");
+    await until(page, "step 2 of 4");
+    await worker(page).evaluate(() => devices.at(-1).destroy());
+    await told(page, "The graphics device was lost. It was started again, and so was the picture.");
+    await until(page, "^Drawn in");
+    assert.equal(await worker(page).evaluate(() => devices.length), 2);
+    assert.ok((await off()) <= 3, `largest difference ${await off()}`);
+  });
+
+  await t.test("a device that is lost again and again ends the picture", async () => {
+    await worker(page).evaluate(() => {
+      const request = GPUAdapter.prototype.requestDevice;
+      GPUAdapter.prototype.requestDevice = async function (...options) {
+        const device = await request.apply(this, options);
+        device.destroy();
+        return device;
+      };
+      devices.at(-1).destroy();
+    });
+    await ask(page);
+    await page.click("#generate");
+    await told(page, "keeps getting lost");
+    await until(page, "^Stopped$");
+  });
+
+  await t.test("a device that cannot be started: said, and the processor draws when it is asked to", async () => {
+    await worker(page).evaluate(() => {
+      GPUAdapter.prototype.requestDevice = async () => { throw new DOMException("the driver is not well", "OperationError"); };
+    });
+    await ask(page);
+    await page.click("#generate");
+    await told(page, "driver is not well");
+    await ask(page, { place: "wasm" });
+    assert.match(await draw(page), /^Drawn in/);
+    assert.match(await page.textContent("#device-line"), /on WebAssembly/);
+    assert.ok((await off()) <= 3, `largest difference ${await off()}`);
+  });
+
+  assert.deepEqual(page.errors, []);
+});
+
+test("by itself the page leaves a software adapter alone, and says why", async (t) => {
+  const site = await serve(t, dist);
+  const page = await open(await launch(t), site.url);
+  await ask(page, { place: "" });
+  await draw(page);
+  assert.match(await page.textContent("#device-line"), /on WebAssembly/);
+  await page.click("#open-device");
+  await page.waitForFunction(() => /processor in disguise/.test(document.querySelector("#device-facts").textContent));
+});
+
+test("a device that cannot be opened: an error where it was asked for, else WebAssembly and the reason", async (t) => {
+  // An adapter that looks real and gives no device.
+  const page = await openWith(t, `
+    Object.defineProperty(GPUAdapter.prototype, "info", { value: { description: "Brand New", vendor: "", architecture: "" } });
+    GPUAdapter.prototype.requestDevice = async () => { throw new DOMException("the driver is not well", "OperationError"); };`);
+  await ask(page);
+  await page.click("#generate");
+  await page.waitForFunction(() => /driver is not well/.test(document.querySelector("#toast").textContent));
+  await until(page, "^Stopped$");
+  await ask(page, { place: "" });
+  assert.match(await draw(page), /^Drawn in/);
+  assert.match(await page.textContent("#device-line"), /on WebAssembly/);
+  await page.click("#open-device");
+  await page.waitForFunction(() => /driver is not well/.test(document.querySelector("#device-facts").textContent));
+});
+
+test("where there is no WebGPU, asking for it says so", async (t) => {
+  const page = await openWith(t, `Object.defineProperty(WorkerNavigator.prototype, "gpu", { value: undefined });`);
+  await ask(page);
+  await page.click("#generate");
+  await told(page, "WebGPU: this browser has no WebGPU");
+});

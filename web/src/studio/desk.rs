@@ -1,0 +1,260 @@
+//! Tasks in their order and the pictures that were drawn. No clock and no engine: both are the caller's.
+
+use bytes::Bytes;
+use easel_contract::Error;
+use easel_contract::service::{
+    Image, ImageFilter, ImageRequest, Page, Paging, Priority, Progress, Result, Run, Status, Task, TaskFilter,
+    TaskSelection,
+};
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use std::time::SystemTime;
+
+/// The most tasks that wait, and how long clients are told to wait then.
+const QUEUE: usize = 64;
+const RETRY_AFTER: u32 = 5;
+
+/// The most pictures that are kept; the oldest go first, for they take memory.
+const PICTURES: usize = 64;
+
+/// Everything that the worker keeps of the interface's doings.
+#[derive(Default)]
+pub(crate) struct Desk {
+    entries: Vec<Entry>,
+    pictures: Vec<(Image, Bytes)>,
+    /// The latest run, and whether its picture was taken.
+    run: Option<(String, bool)>,
+    drawn: u64,
+}
+
+struct Entry {
+    task: Task,
+    request: ImageRequest,
+    priority: Priority,
+    reports: u64,
+    watchers: Vec<UnboundedSender<Progress>>,
+}
+
+impl Entry {
+    fn report(&self, preview: Option<Bytes>) -> Progress {
+        let Task { status, step, steps, ref error, .. } = self.task;
+        Progress { sequence: self.reports, status, step, steps, preview, error: error.clone() }
+    }
+
+    /// Changes the task and tells who watches; those who left are forgotten.
+    fn change(&mut self, preview: Option<Bytes>, change: impl FnOnce(&mut Task)) {
+        change(&mut self.task);
+        self.reports += 1;
+        let report = self.report(preview);
+        self.watchers.retain(|watcher| watcher.unbounded_send(report.clone()).is_ok());
+        if self.task.status.is_final() {
+            self.watchers.clear();
+        }
+    }
+}
+
+impl Desk {
+    /// Takes a task in. `id` and `seed` are those that it gets.
+    pub(crate) fn submit(
+        &mut self,
+        request: ImageRequest,
+        priority: Priority,
+        (id, seed): (String, u64),
+        now: SystemTime,
+    ) -> Result<Task> {
+        if self.waiting() >= QUEUE {
+            return Err(Error::QueueFull { retry_after: RETRY_AFTER });
+        }
+        let task = Task {
+            id,
+            status: Status::Pending,
+            step: 0,
+            steps: request.steps.unwrap_or(0) * request.count,
+            created_at: now,
+            started_at: None,
+            completed_at: None,
+            prompt: request.prompt.clone(),
+            seed: request.seed.unwrap_or(seed),
+            queue_position: None,
+            error: None,
+            images: Vec::new(),
+        };
+        self.entries.push(Entry { task: task.clone(), request, priority, reports: 0, watchers: Vec::new() });
+        self.task(&task.id)
+    }
+
+    /// Takes a run in, of which there is one at a time.
+    pub(crate) fn run(&mut self, request: ImageRequest, given: (String, u64), now: SystemTime) -> Result<Task> {
+        self.check_no_run()?;
+        let task = self.submit(request, Priority::Normal, given, now)?;
+        self.run = Some((task.id.clone(), false));
+        Ok(task)
+    }
+
+    /// [`Error::RunInProgress`] if there is one.
+    pub(crate) fn check_no_run(&self) -> Result<()> {
+        match self.latest_run() {
+            Some(run) if !run.task.status.is_final() => Err(Error::RunInProgress),
+            _ => Ok(()),
+        }
+    }
+
+    /// The task to begin with now: the first of the highest priority, unless one is at work.
+    pub(crate) fn begin(&mut self, now: SystemTime) -> Option<(Task, ImageRequest)> {
+        if self.entries.iter().any(|entry| entry.task.status == Status::Processing) {
+            return None;
+        }
+        let pending = self.entries.iter_mut().rev().filter(|entry| entry.task.status == Status::Pending);
+        let next = pending.max_by_key(|entry| entry.priority as u8)?;
+        next.change(None, |task| (task.status, task.started_at) = (Status::Processing, Some(now)));
+        Some((next.task.clone(), next.request.clone()))
+    }
+
+    /// Notes progress of a task that is at work.
+    pub(crate) fn progress(&mut self, id: &str, (step, steps): (u32, u32), preview: Option<Bytes>) {
+        if let Some(entry) = self.at_work(id) {
+            entry.change(preview, |task| (task.step, task.steps) = (step, steps));
+        }
+    }
+
+    /// Stores a picture of a task that is at work.
+    pub(crate) fn picture(&mut self, id: &str, seed: u64, png: Bytes, digest: String, now: SystemTime) {
+        let number = self.drawn + 1;
+        let Some(entry) = self.at_work(id) else { return };
+        entry.task.images.push(number);
+        let (task_id, prompt) = (id.to_owned(), entry.task.prompt.clone());
+        let size = png.len() as u64;
+        self.drawn = number;
+        self.pictures.push((Image { id: number, task_id, prompt, seed, created_at: now, size, digest }, png));
+        if self.pictures.len() > PICTURES {
+            self.pictures.remove(0);
+        }
+    }
+
+    /// Ends a task that is at work: completed, or failed for a reason.
+    pub(crate) fn end(&mut self, id: &str, failure: Option<String>, now: SystemTime) {
+        if let Some(entry) = self.at_work(id) {
+            entry.change(None, |task| {
+                task.status = if failure.is_none() { Status::Completed } else { Status::Error };
+                (task.error, task.completed_at) = (failure, Some(now));
+            });
+        }
+    }
+
+    /// Cancels a task that has not ended.
+    pub(crate) fn cancel(&mut self, id: &str, now: SystemTime) -> Result<()> {
+        let entry = self.find_mut(id)?;
+        if entry.task.status.is_final() {
+            return Err(Error::TaskEnded { task_id: id.to_owned(), status: entry.task.status });
+        }
+        entry.change(None, |task| (task.status, task.completed_at) = (Status::Cancelled, Some(now)));
+        Ok(())
+    }
+
+    /// A task as it is now, with its place in the queue.
+    pub(crate) fn task(&self, id: &str) -> Result<Task> {
+        let entry = self.find(id)?;
+        let waiting = || self.entries.iter().filter(|other| other.task.status == Status::Pending);
+        let own = entry.priority as u8;
+        let urgent = waiting().filter(|other| other.priority as u8 > own).count();
+        let earlier = waiting().filter(|other| other.priority as u8 == own).position(|other| other.task.id == id);
+        Ok(Task { queue_position: earlier.map(|earlier| (urgent + earlier) as u32), ..entry.task.clone() })
+    }
+
+    /// A page of tasks, newest first.
+    pub(crate) fn tasks(&self, filter: &TaskFilter) -> Page<Task> {
+        let fits = |entry: &&Entry| filter.status.is_none_or(|status| entry.task.status == status);
+        page(self.entries.iter().rev().filter(fits).filter_map(|entry| self.task(&entry.task.id).ok()), filter.paging)
+    }
+
+    /// What is to be told of a task: its state now, if the watcher has not seen it, and what follows.
+    pub(crate) fn watch(&mut self, id: &str, after: Option<u64>) -> Result<UnboundedReceiver<Progress>> {
+        let entry = self.find_mut(id)?;
+        let (sender, receiver) = unbounded();
+        let is_new = after.is_none_or(|seen| seen < entry.reports) || entry.task.status.is_final();
+        if is_new && sender.unbounded_send(entry.report(None)).is_err() {
+            return Err(Error::internal("a watcher left before it came"));
+        }
+        if !entry.task.status.is_final() {
+            entry.watchers.push(sender);
+        }
+        Ok(receiver)
+    }
+
+    /// Deletes the tasks that a selection names, but none at work or waiting.
+    pub(crate) fn delete(&mut self, selection: &TaskSelection) -> u64 {
+        let before = self.entries.len();
+        self.entries.retain(|Entry { task, .. }| {
+            let named = selection.ids.as_ref().is_none_or(|ids| ids.contains(&task.id));
+            let fits = selection.status.is_none_or(|status| status == task.status);
+            !(named && fits && task.status.is_final())
+        });
+        (before - self.entries.len()) as u64
+    }
+
+    /// The latest run.
+    pub(crate) fn latest_run(&self) -> Option<Run> {
+        let (id, taken) = self.run.as_ref()?;
+        Some(Run { task: self.task(id).ok()?, taken: *taken })
+    }
+
+    /// The picture of the latest run, once.
+    pub(crate) fn take_run(&mut self) -> Result<Image> {
+        let run = self.latest_run().filter(|run| run.task.status == Status::Completed && !run.taken);
+        let run = run.ok_or(Error::RunNotComplete)?;
+        let image = self.image(*run.task.images.first().ok_or(Error::RunNotComplete)?)?.0.clone();
+        self.run = Some((run.task.id, true));
+        Ok(image)
+    }
+
+    /// A page of pictures, newest first.
+    pub(crate) fn images(&self, filter: &ImageFilter) -> Page<Image> {
+        let fits = |image: &&Image| filter.task_id.as_ref().is_none_or(|id| *id == image.task_id);
+        page(self.pictures.iter().rev().map(|(image, _)| image).filter(fits).cloned(), filter.paging)
+    }
+
+    /// A picture and its bytes.
+    pub(crate) fn image(&self, id: u64) -> Result<&(Image, Bytes)> {
+        self.pictures.iter().find(|(image, _)| image.id == id).ok_or(Error::ImageNotFound { id })
+    }
+
+    /// Deletes a picture.
+    pub(crate) fn delete_image(&mut self, id: u64) -> Result<()> {
+        self.image(id)?;
+        self.pictures.retain(|(image, _)| image.id != id);
+        Ok(())
+    }
+
+    /// How many tasks wait, and how many pictures were drawn.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        (self.waiting(), self.drawn)
+    }
+
+    fn waiting(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.task.status == Status::Pending).count()
+    }
+
+    fn find(&self, id: &str) -> Result<&Entry> {
+        let found = self.entries.iter().find(|entry| entry.task.id == id);
+        found.ok_or_else(|| Error::TaskNotFound { task_id: id.to_owned() })
+    }
+
+    fn find_mut(&mut self, id: &str) -> Result<&mut Entry> {
+        let found = self.entries.iter_mut().find(|entry| entry.task.id == id);
+        found.ok_or_else(|| Error::TaskNotFound { task_id: id.to_owned() })
+    }
+
+    /// The task, unless it was cancelled or deleted meanwhile.
+    fn at_work(&mut self, id: &str) -> Option<&mut Entry> {
+        self.find_mut(id).ok().filter(|entry| entry.task.status == Status::Processing)
+    }
+}
+
+fn page<T>(items: impl Iterator<Item = T>, paging: Paging) -> Page<T> {
+    let items: Vec<T> = items.collect();
+    let first = (paging.page.saturating_sub(1) as usize).saturating_mul(paging.limit as usize);
+    let total = items.len() as u64;
+    Page { total, items: items.into_iter().skip(first).take(paging.limit as usize).collect() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! What draws: the worker, behind an object that it hands in.
+
+use super::desk::Desk;
+use bytes::Bytes;
+use easel_contract::service::ImageRequest;
+use easel_inference::pipeline::{EncodeOptions, Image, ImageFormat};
+use js_sys::Promise;
+use serde::Serialize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The object that the worker hands in.
+    pub type Engine;
+
+    /// Draws one picture when its turn has come, and tells `report` of its steps; a promise of a PNG file's bytes.
+    #[wasm_bindgen(method)]
+    pub(super) fn draw(this: &Engine, task: &str, request: JsValue, report: Report) -> Promise;
+
+    /// Stops the drawing of a task.
+    #[wasm_bindgen(method)]
+    pub(super) fn cancel(this: &Engine, task: &str);
+
+    /// The model that is loaded.
+    #[wasm_bindgen(method)]
+    pub(super) fn model(this: &Engine) -> Option<String>;
+
+    /// Who computes: wasm or webgpu.
+    #[wasm_bindgen(method)]
+    pub(super) fn backend(this: &Engine) -> String;
+
+    /// A new UUID.
+    #[wasm_bindgen(method)]
+    pub(super) fn uuid(this: &Engine) -> String;
+
+    /// A promise that is resolved after so many milliseconds.
+    #[wasm_bindgen(method)]
+    pub(super) fn sleep(this: &Engine, milliseconds: f64) -> Promise;
+}
+
+/// The time, of which wasm has none of its own.
+pub(super) fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(js_sys::Date::now() as u64)
+}
+
+/// The desk, which has one thread and hence no one to wait for.
+pub(super) fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One picture of a request, under the names of the package's `generate`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Drawing<'a> {
+    prompt: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negative_prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guidance_scale: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduler: Option<&'a str>,
+    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init_image: Option<&'a serde_bytes::Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strength: Option<f64>,
+    preview_every: u32,
+}
+
+/// The picture with this seed, as the engine is asked for it.
+pub(super) fn drawing(request: &ImageRequest, seed: u64) -> Result<JsValue, JsValue> {
+    let drawing = Drawing {
+        prompt: &request.prompt,
+        negative_prompt: request.negative_prompt.as_deref(),
+        width: request.width,
+        height: request.height,
+        steps: request.steps,
+        guidance_scale: request.guidance_scale,
+        scheduler: request.scheduler.as_deref(),
+        seed,
+        init_image: request.init.as_ref().map(|init| serde_bytes::Bytes::new(&init.bytes)),
+        strength: request.init.as_ref().map(|init| init.strength),
+        preview_every: 1,
+    };
+    let serializer = serde_wasm_bindgen::Serializer::new().serialize_large_number_types_as_bigints(true);
+    drawing.serialize(&serializer).map_err(Into::into)
+}
+
+/// Where the engine reports on one picture of a task.
+#[wasm_bindgen]
+pub struct Report {
+    pub(super) desk: Arc<Mutex<Desk>>,
+    pub(super) task: String,
+    /// Which picture of how many.
+    pub(super) picture: (u32, u32),
+    pub(super) steps: (u32, u32),
+}
+
+#[wasm_bindgen]
+impl Report {
+    /// `step` of `of` denoising steps are done.
+    pub fn progress(&mut self, step: u32, of: u32) {
+        let (picture, pictures) = self.picture;
+        self.steps = (picture * of + step, pictures * of);
+        lock(&self.desk).progress(&self.task, self.steps, None);
+    }
+
+    /// What the picture looks like so far, four bytes per pixel.
+    pub fn preview(&mut self, width: u32, height: u32, rgba: Vec<u8>) {
+        let image = Image::from_samples(width as usize, height as usize, 4, rgba);
+        let options = EncodeOptions { quality: 80, ..EncodeOptions::default() };
+        // A preview that cannot be made is one that nobody misses.
+        if let Ok(jpeg) = image.and_then(|image| image.encode(ImageFormat::Jpeg, &options)) {
+            lock(&self.desk).progress(&self.task, self.steps, Some(Bytes::from(jpeg)));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The contract's `Service` over the desk and the engine.
+
+use super::desk::Desk;
+use super::engine::{Engine, Report, drawing, lock, now};
+use crate::digest::Digest;
+use crate::error::reason;
+use async_trait::async_trait;
+use bytes::Bytes;
+use easel_contract::Error;
+use easel_contract::service::{
+    ByteStream, Device, DeviceChoice, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Priority,
+    ProgressStream, Result, Run, Service, Task, TaskFilter, TaskSelection, WatchOptions,
+};
+use futures_util::stream::{self, StreamExt};
+use js_sys::Uint8Array;
+use send_wrapper::SendWrapper;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+
+/// The worker as a service. Clones share everything.
+#[derive(Clone)]
+pub(super) struct Studio {
+    desk: Arc<Mutex<Desk>>,
+    // JavaScript's objects stay on the worker's own thread, and so does all that is called here.
+    engine: Arc<SendWrapper<Engine>>,
+}
+
+impl Studio {
+    pub(super) fn new(engine: Engine) -> Self {
+        Self { desk: Arc::default(), engine: Arc::new(SendWrapper::new(engine)) }
+    }
+
+    /// What a new task gets: an id, and a seed of 32 bits, short enough to be typed again.
+    fn given(&self) -> (String, u64) {
+        (self.engine.uuid(), (js_sys::Math::random() * f64::from(u32::MAX)) as u64)
+    }
+
+    fn check(&self, request: &ImageRequest) -> Result<()> {
+        match (&request.model, self.engine.model()) {
+            (Some(asked), loaded) if loaded.as_ref() != Some(asked) => {
+                Err(Error::ModelNotFound { model: asked.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins with the next task, if none is at work.
+    fn go_on(&self) {
+        let Some((task, request)) = lock(&self.desk).begin(now()) else { return };
+        let studio = self.clone();
+        spawn_local(async move {
+            let failure = studio.work(&task, &request).await.err();
+            lock(&studio.desk).end(&task.id, failure.map(|thrown| reason(&thrown)), now());
+            studio.go_on();
+        });
+    }
+
+    /// Draws the pictures of a task.
+    async fn work(&self, task: &Task, request: &ImageRequest) -> Result<(), JsValue> {
+        for picture in 0..request.count {
+            let seed = task.seed.wrapping_add(u64::from(picture));
+            let report = Report {
+                desk: self.desk.clone(),
+                task: task.id.clone(),
+                picture: (picture, request.count),
+                steps: (0, 0),
+            };
+            let drawn = self.engine.draw(&task.id, drawing(request, seed)?, report);
+            let png = Uint8Array::new(&JsFuture::from(drawn).await?).to_vec();
+            let mut digest = Digest::new();
+            digest.update(&png);
+            lock(&self.desk).picture(&task.id, seed, png.into(), digest.hex(), now());
+        }
+        Ok(())
+    }
+
+    fn device(&self) -> Device {
+        let is_gpu = self.engine.backend() == "webgpu";
+        let (id, name, kind) =
+            if is_gpu { ("gpu", "WebGPU", DeviceKind::Gpu) } else { ("cpu", "WebAssembly", DeviceKind::Cpu) };
+        Device { id: id.into(), name: name.into(), kind, memory_bytes: None, selected: true }
+    }
+}
+
+#[async_trait]
+impl Service for Studio {
+    async fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task> {
+        self.check(&request)?;
+        let task = lock(&self.desk).submit(request, priority, self.given(), now())?;
+        self.go_on();
+        Ok(task)
+    }
+
+    async fn task(&self, id: &str) -> Result<Task> {
+        lock(&self.desk).task(id)
+    }
+
+    async fn tasks(&self, filter: TaskFilter) -> Result<Page<Task>> {
+        Ok(lock(&self.desk).tasks(&filter))
+    }
+
+    async fn watch(&self, id: &str, options: WatchOptions) -> Result<ProgressStream> {
+        let reports = lock(&self.desk).watch(id, options.after)?;
+        Ok(reports
+            .map(move |mut report| {
+                report.preview = report.preview.filter(|_| options.preview);
+                report
+            })
+            .boxed())
+    }
+
+    async fn cancel(&self, id: &str) -> Result<()> {
+        lock(&self.desk).cancel(id, now())?;
+        self.engine.cancel(id);
+        Ok(())
+    }
+
+    async fn delete_tasks(&self, selection: TaskSelection) -> Result<u64> {
+        Ok(lock(&self.desk).delete(&selection))
+    }
+
+    async fn run(&self, request: ImageRequest) -> Result<Task> {
+        self.check(&request)?;
+        let task = lock(&self.desk).run(request, self.given(), now())?;
+        self.go_on();
+        Ok(task)
+    }
+
+    async fn latest_run(&self) -> Result<Option<Run>> {
+        Ok(lock(&self.desk).latest_run())
+    }
+
+    async fn take_run(&self) -> Result<Image> {
+        lock(&self.desk).take_run()
+    }
+
+    async fn images(&self, filter: ImageFilter) -> Result<Page<Image>> {
+        Ok(lock(&self.desk).images(&filter))
+    }
+
+    async fn image(&self, id: u64) -> Result<Image> {
+        lock(&self.desk).image(id).map(|(image, _)| image.clone())
+    }
+
+    async fn read_image(&self, id: u64, range: Range<u64>) -> Result<ByteStream> {
+        let bytes: Bytes = lock(&self.desk).image(id)?.1.clone();
+        let size = bytes.len() as u64;
+        if range.start > range.end || range.end > size {
+            return Err(Error::RangeNotSatisfiable { size });
+        }
+        // Within the picture, hence within `usize`.
+        let part = bytes.slice(range.start as usize..range.end as usize);
+        Ok(stream::iter([Ok(part)]).boxed())
+    }
+
+    async fn delete_image(&self, id: u64) -> Result<()> {
+        lock(&self.desk).delete_image(id)
+    }
+
+    async fn devices(&self) -> Result<Vec<Device>> {
+        Ok(vec![self.device()])
+    }
+
+    async fn select_device(&self, choice: DeviceChoice) -> Result<Device> {
+        lock(&self.desk).check_no_run()?;
+        let device = self.device();
+        match choice {
+            DeviceChoice::Kind(kind) if kind != device.kind => {
+                Err(Error::DeviceUnavailable { device: kind.name().to_uppercase() })
+            }
+            _ => Ok(device),
+        }
+    }
+
+    async fn health(&self) -> Health {
+        let problem = self.engine.model().is_none().then(|| "no model is loaded".to_owned());
+        Health { checks: vec![("engine".into(), problem)] }
+    }
+
+    async fn metrics(&self) -> Result<String> {
+        let (waiting, drawn) = lock(&self.desk).counts();
+        let metric = |name: &str, kind: &str, help: &str, value: String| {
+            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
+        };
+        let queue = metric("easel_queue_length", "gauge", "Tasks that wait.", waiting.to_string());
+        Ok(queue + &metric("easel_images_total", "counter", "Pictures that were drawn.", drawn.to_string()))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let timer = SendWrapper::new(JsFuture::from(self.engine.sleep(duration.as_millis() as f64)));
+        // A timer that fails has ended all the same.
+        let _: Result<JsValue, JsValue> = timer.await;
+    }
+}
