@@ -3,24 +3,29 @@
 use crate::assets::Asset;
 use crate::service::{Health, Result};
 use crate::{App, accept};
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa::{OpenApi, ToSchema};
 
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(root))
-        .routes(routes!(health))
-        .routes(routes!(metrics))
-        .routes(routes!(docs))
-        .routes(routes!(openapi))
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(root))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/docs", get(docs))
+        .route("/openapi.json", get(openapi))
 }
+
+/// What the description says about them.
+#[derive(OpenApi)]
+#[openapi(paths(root, health, metrics, docs, openapi))]
+pub(crate) struct Description;
 
 /// What this is and whether it works.
 #[derive(Debug, Serialize, ToSchema)]
