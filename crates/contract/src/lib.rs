@@ -19,6 +19,8 @@ mod task;
 mod wire;
 pub mod wit;
 
+pub use accept::prefers_page;
+pub use assets::Asset;
 pub use error::{ERROR_CODE, Error, Place};
 pub use service::Service;
 pub use settings::{Origins, Settings};

@@ -62,9 +62,8 @@ fn verdict(health: &Health) -> (StatusCode, &'static str) {
               (status = 503, body = About)))]
 async fn root(State(app): State<App>, headers: HeaderMap) -> Response {
     static PAGE: OnceLock<Asset> = OnceLock::new();
-    if accept::weight(&headers, "text/html") > accept::weight(&headers, "application/json") {
-        let built_in = || PAGE.get_or_init(|| Asset::page(include_str!("../assets/index.html")));
-        return app.settings.page.as_ref().unwrap_or_else(built_in).respond(&headers);
+    if accept::prefers_page(&headers) {
+        return PAGE.get_or_init(|| Asset::page(include_str!("../assets/index.html"))).respond(&headers);
     }
     let (code, status) = verdict(&app.service.health().await);
     let about = About { status, name: "easel", version: env!("CARGO_PKG_VERSION") };
