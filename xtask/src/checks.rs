@@ -5,18 +5,21 @@ use crate::edge;
 use crate::setup::{WASM, setup};
 use anyhow::Result;
 
-/// Everything: formatting, lints on both targets, tests. The golden cases are among the tests, so that nothing is built
-/// a second time with other features.
+/// The workspace with everything that it can do, so that nothing is built a second time with other features.
+const ALL: [&str; 3] = ["--workspace", "--features", "easel-host/component"];
+
+/// Everything: formatting, lints on both targets, the components, tests. The golden cases are among the tests.
 pub(crate) fn test() -> Result<()> {
     setup()?;
     lint()?;
-    cargo(["test", "--workspace"]).run()
+    edge::edge()?;
+    cargo(["test"]).args(ALL).run()
 }
 
 /// rustfmt and clippy with warnings as errors, native and WebAssembly.
 pub(crate) fn lint() -> Result<()> {
     cargo(["fmt", "--all", "--check"]).run()?;
-    cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+    cargo(["clippy", "--all-targets"]).args(ALL).args(["--", "-D", "warnings"]).run()?;
     let wasm = ["--package", "easel-inference", "--package", "easel-web", "--no-default-features", "--target", WASM];
     cargo(["clippy"]).args(wasm).args(["--", "-D", "warnings"]).run()?;
     cargo(["clippy", "--package", "easel-contract", "--target", WASM, "--", "-D", "warnings"]).run()?;
