@@ -56,7 +56,10 @@ fn npm(folder: &Path) -> Run {
 
 /// Chromium, if Node is there to steer it.
 fn browser() -> Result<PathBuf> {
-    ensure!(Run::new("node").args(["--eval", NEW_ENOUGH]).succeeds(), "they need Node 20 or newer (https://nodejs.org)");
+    ensure!(
+        Run::new("node").args(["--eval", NEW_ENOUGH]).succeeds(),
+        "they need Node 20 or newer (https://nodejs.org)"
+    );
     if let Some(named) = std::env::var_os("CHROMIUM") {
         return Ok(named.into());
     }
