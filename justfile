@@ -20,6 +20,10 @@ golden dir="tests/golden":
 edge:
     cargo xtask edge
 
+# Build page, component and program into one, and start it.
+serve *options:
+    cargo xtask serve {{options}}
+
 # Time a component beside diffusers.
 bench name="sd15-unet":
     cargo xtask bench {{name}}

@@ -114,12 +114,12 @@ def measure(architecture, args):
 
 def pick_device(torch, device):
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return {"auto": best, "metal": "mps"}.get(device, device)
+    return {"auto": best, "gpu": best, "metal": "mps"}.get(device, device)
 
 
 def prepare(torch, architecture, dtype, device, size, batch):
     """A function that runs the architecture once and waits for the result."""
-    make = {"unet": unet, "decoder": decoder, "text": text, "pipeline": pipeline}[architecture["kind"]]
+    make = {"unet": unet, "decoder": decoder, "text": text, "product": product, "pipeline": pipeline}[architecture["kind"]]
     return make(torch, architecture.get("config"), dtype, device, size, batch)
 
 
@@ -153,6 +153,11 @@ def decoder(torch, config, dtype, device, size, batch):
     torch.set_default_dtype(torch.float32)
     latents = wave(torch, [batch, config["latent_channels"], size // 8, size // 8], dtype, device)
     return lambda: model.decode(latents).sample.float().cpu()
+
+
+def product(torch, config, dtype, device, size, batch):
+    x, weight = wave(torch, [size, size], dtype, device), torch.rand(size, size).sub(0.5).to(device, dtype)
+    return lambda: torch.nn.functional.linear(x, weight)[:1].float().cpu()
 
 
 def text(torch, config, dtype, device, size, batch):

@@ -1,12 +1,13 @@
 //! An application that hosts the edge component as a plugin and asks it for a picture.
 //!
-//! `cargo xtask edge && cargo run --package easel-host --example plugin -- apple.png`
+//! `cargo xtask edge && cargo run --package easel-host --features component --example plugin -- apple.png`
 
 use anyhow::{Context, Result, ensure};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use easel_host::component::{Limits, Program};
 use easel_host::serve::{Config, Studio};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,13 @@ const COMPONENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../edge/target/was
 #[tokio::main]
 async fn main() -> Result<()> {
     let file = std::env::args().nth(1).context("usage: plugin FILE.png")?;
-    let component = std::fs::read(COMPONENT).context("no component: build it with `cargo xtask edge`")?;
+    draw(COMPONENT.as_ref(), file.as_ref()).await?;
+    println!("{file}");
+    Ok(())
+}
+
+pub(crate) async fn draw(component: &Path, file: &Path) -> Result<()> {
+    let component = std::fs::read(component).context("no component: build it with `cargo xtask edge`")?;
 
     // What draws: the engine with its queue, in a folder of its own. Any `easel_contract::Service` would do.
     let folder = tempfile::tempdir()?;
@@ -28,8 +35,7 @@ async fn main() -> Result<()> {
     let status = answer.status();
     let picture = to_bytes(answer.into_body(), usize::MAX).await?;
     ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&picture));
-    std::fs::write(&file, picture)?;
-    println!("{file}");
+    std::fs::write(file, picture)?;
 
     tokio::task::spawn_blocking(move || studio.shutdown(Duration::ZERO)).await?;
     Ok(())

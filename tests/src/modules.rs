@@ -166,7 +166,7 @@ impl<'a> Case<'a> {
 
     /// The tiles of the case: of its own size, or as large as the autoencoder has them.
     fn tiles(&self, vae: &Autoencoder) -> Option<Tiling> {
-        self.tiling.or_else(|| self.tiled.then(|| vae.tiling()))
+        self.tiling.or_else(|| self.tiled.then(|| vae.config().tiling()))
     }
 
     fn vae_decode(&self) -> Result<Vec<Check>> {

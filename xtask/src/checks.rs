@@ -5,19 +5,23 @@ use crate::setup::{WASM, setup};
 use crate::{e2e, edge};
 use anyhow::Result;
 
-/// Everything: formatting, lints on both targets, tests, the site in a browser. The golden cases are among the tests, so
-/// that nothing is built a second time with other features.
+/// The workspace with everything that it can do, so that nothing is built a second time with other features.
+const ALL: [&str; 3] = ["--workspace", "--features", "easel-host/component"];
+
+/// Everything: formatting, lints on both targets, the components, tests, the site in a browser. The golden cases are
+/// among the tests.
 pub(crate) fn test() -> Result<()> {
     setup()?;
     lint()?;
-    cargo(["test", "--workspace"]).run()?;
+    edge::edge()?;
+    cargo(["test"]).args(ALL).run()?;
     e2e::e2e_if_possible()
 }
 
 /// rustfmt and clippy with warnings as errors, native and WebAssembly.
 pub(crate) fn lint() -> Result<()> {
     cargo(["fmt", "--all", "--check"]).run()?;
-    cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+    cargo(["clippy", "--all-targets"]).args(ALL).args(["--", "-D", "warnings"]).run()?;
     let wasm = ["--package", "easel-inference", "--package", "easel-web", "--no-default-features", "--target", WASM];
     cargo(["clippy"]).args(wasm).args(["--features", "easel-web/webgpu", "--", "-D", "warnings"]).run()?;
     let checks = ["clippy", "--package", "easel-webgpu", "--example", "browser", "--target", WASM];

@@ -3,17 +3,17 @@
 use crate::command::{cargo, root};
 use crate::setup::WASI;
 use anyhow::{Context, Result};
+use std::path::PathBuf;
 
-/// Builds `easel_edge.wasm` and `easel_remote.wasm`, composes them into `easel_edge_remote.wasm` and prints the sizes.
+/// The packages that are components.
+const COMPONENTS: [&str; 6] = ["--package", "easel-edge", "--package", "easel-faulty", "--package", "easel-remote"];
+
+/// Builds `easel_edge.wasm` and `easel_remote.wasm`, composes them into `easel_edge_remote.wasm` and prints the sizes; and
+/// builds the component that misbehaves in tests.
 pub(crate) fn edge() -> Result<()> {
     let manifest = root().join("edge").join("Cargo.toml");
-    let built = root().join("edge").join("target").join(WASI).join("release");
-    cargo(["build", "--release", "--target", WASI, "--package", "easel-edge", "--package", "easel-remote"])
-        .arg("--manifest-path")
-        .arg(&manifest)
-        .run()?;
-    let [component, provider, composed] =
-        ["easel_edge.wasm", "easel_remote.wasm", "easel_edge_remote.wasm"].map(|name| built.join(name));
+    cargo(["build", "--release", "--target", WASI]).args(COMPONENTS).arg("--manifest-path").arg(&manifest).run()?;
+    let [component, provider, composed] = ["easel_edge.wasm", "easel_remote.wasm", "easel_edge_remote.wasm"].map(built);
     cargo(["run", "--quiet", "--package", "easel-compose"])
         .arg("--manifest-path")
         .arg(&manifest)
@@ -27,11 +27,18 @@ pub(crate) fn edge() -> Result<()> {
     Ok(())
 }
 
+/// Where a component is once it has been built.
+pub(crate) fn built(name: &str) -> PathBuf {
+    root().join("edge/target").join(WASI).join("release").join(name)
+}
+
 /// Formatting and lints of the edge workspace, which is for WASI alone.
 pub(crate) fn lint() -> Result<()> {
     let manifest = root().join("edge").join("Cargo.toml");
     cargo(["fmt", "--all", "--check", "--manifest-path"]).arg(&manifest).run()?;
-    cargo(["clippy", "--package", "easel-edge", "--package", "easel-remote", "--target", WASI, "--manifest-path"])
+    cargo(["clippy", "--target", WASI])
+        .args(COMPONENTS)
+        .arg("--manifest-path")
         .arg(&manifest)
         .args(["--", "-D", "warnings"])
         .run()

@@ -19,7 +19,10 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   golden [--device NAME] [--float f32|f16] [DIR]
                    compare every case of a reference folder (default: tests/golden) with Easel's own numbers
   edge             build the edge component, the provider for foreign hosts, and both composed into one file
+  serve [OPTIONS]  build the page, the component and the program with both inside, and start it
   bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
+  bench serve [PART ...]
+                   time the service, with the component and without (needs Linux, wrk and Python)
   web              build the static site into web/dist and report its size
   e2e [FILE ...]   build the site and the kernels' checks, and test them in headless Chromium (needs Node and Chromium)
   fuzz TARGET [S]  run a fuzz target for S seconds (default 600); needs a nightly toolchain and cargo-fuzz
@@ -41,6 +44,8 @@ fn run() -> Result<()> {
         Some("lint") => checks::lint(),
         Some("golden") => checks::golden(rest),
         Some("edge") => edge::edge(),
+        Some("serve") => serve(rest),
+        Some("bench") if rest.first().is_some_and(|name| name == "serve") => bench_service(&rest[1..]),
         Some("bench") => bench(rest),
         Some("web") => web::web(&[]),
         Some("e2e") => e2e::e2e(rest),
@@ -71,6 +76,24 @@ fn bench(names: &[String]) -> Result<()> {
     };
     let script = command::root().join("benches/diffusers/bench.py");
     command::Run::new(python).arg(script).args(names).arg("--easel").arg(file).run()
+}
+
+/// Everything in one program.
+fn serve(options: &[String]) -> Result<()> {
+    web::web()?;
+    edge::edge()?;
+    let build = ["run", "--release", "--package", "easel-host", "--features", "bundled", "--", "serve"];
+    cargo(build).args(options).run()
+}
+
+/// The service under load; without the page, which does not matter then.
+fn bench_service(parts: &[String]) -> Result<()> {
+    edge::edge()?;
+    cargo(["build", "--release", "--package", "easel-host", "--features", "component"]).run()?;
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let script = command::root().join("benches/serve/bench.py");
+    let program = command::root().join("target/release/easel");
+    command::Run::new(python).arg(script).arg(program).arg(edge::built("easel_edge.wasm")).args(parts).run()
 }
 
 fn fuzz(args: &[String]) -> Result<()> {

@@ -17,6 +17,11 @@ pub(crate) fn weight(headers: &HeaderMap, media: &str) -> f32 {
     })
 }
 
+/// Whether the client would rather have a page than data: whether it is a browser.
+pub fn prefers_page(headers: &HeaderMap) -> bool {
+    weight(headers, "text/html") > weight(headers, "application/json")
+}
+
 /// Whether the client accepts a gzipped body.
 pub(crate) fn gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());

@@ -44,8 +44,8 @@ impl Asset {
         Self(Arc::new(Inner { media_type, body, etag, policy, gzip: OnceLock::new() }))
     }
 
-    /// The document, or 304 if the client has it.
-    pub(crate) fn respond(&self, request: &HeaderMap) -> Response {
+    /// The document, or 304 if the client has it. Gzips it when it is first asked for, which takes as long as that takes.
+    pub fn respond(&self, request: &HeaderMap) -> Response {
         let asset = &*self.0;
         let fixed = [
             (header::ETAG, asset.etag.clone()),
@@ -55,8 +55,9 @@ impl Asset {
         if is_known(request, &asset.etag) {
             return (StatusCode::NOT_MODIFIED, fixed).into_response();
         }
-        let gzipped =
-            if accept::gzip(request) { asset.gzip.get_or_init(|| compress(&asset.body)).clone() } else { None };
+        // What has no type of its own, a model say, is dense already.
+        let may_gzip = accept::gzip(request) && asset.media_type != "application/octet-stream";
+        let gzipped = if may_gzip { asset.gzip.get_or_init(|| compress(&asset.body)).clone() } else { None };
         let is_gzipped = gzipped.is_some();
         let body = gzipped.unwrap_or_else(|| asset.body.clone());
         let mut response = (fixed, [(header::CONTENT_TYPE, asset.media_type.clone())], body).into_response();

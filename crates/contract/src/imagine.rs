@@ -4,18 +4,23 @@ use crate::extract::JsonBody;
 use crate::field::{GuidanceScale, Integer, NegativePrompt, Prompt, Seed, Size, Steps, Strength};
 use crate::service::{ImageRequest, InitImage, Priority, Result, Status, Task, WatchOptions};
 use crate::{App, Error, accept, range, wire};
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa::{OpenApi, ToSchema};
 
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(imagine))
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/imagine", post(imagine))
 }
+
+/// What the description says about them.
+#[derive(OpenApi)]
+#[openapi(paths(imagine))]
+pub(crate) struct Description;
 
 /// A number of pictures.
 type Count = Integer<1, 16>;

@@ -19,6 +19,8 @@ mod task;
 mod wire;
 pub mod wit;
 
+pub use accept::prefers_page;
+pub use assets::Asset;
 pub use error::{ERROR_CODE, Error, Place};
 pub use service::Service;
 pub use settings::{Origins, Settings};
@@ -27,13 +29,12 @@ pub use wire::SEED;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension};
 use axum::middleware::map_response;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use error::{Family, shape};
 use extract::BodyLimit;
 use std::future::ready;
 use std::sync::Arc;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 
 /// What every handler sees.
 #[derive(Clone)]
@@ -46,13 +47,31 @@ pub(crate) struct App {
 pub fn router(service: Arc<dyn Service>, settings: Settings) -> Router {
     let app = App { service, settings: Arc::new(settings) };
     let (limit, cors) = (app.settings.body_limit, app.settings.origins.layer());
-    let router: Router = routes().split_for_parts().0.with_state(app);
-    router.layer(DefaultBodyLimit::max(limit)).layer(Extension(BodyLimit(limit))).layer(cors)
+    Router::new()
+        .merge(family(pipeline::routes(), Family::Pipeline))
+        .merge(family(task::routes(), Family::Task))
+        .merge(family(imagine::routes(), Family::Imagine))
+        .merge(family(site::routes(), Family::Task))
+        .fallback(async || shape(Family::Task, Error::RouteNotFound.into_response()))
+        .layer(DefaultBodyLimit::max(limit))
+        .layer(Extension(BodyLimit(limit)))
+        .layer(cors)
+        .with_state(app)
+}
+
+/// Gives the errors of `routes` the shape of their family.
+fn family(routes: Router<App>, family: Family) -> Router<App> {
+    routes.layer(map_response(move |response: Response| ready(shape(family, response))))
 }
 
 /// The description of every route, from the types that they read and write.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    let mut all = Description::openapi();
+    all.merge(pipeline::Description::openapi());
+    all.merge(task::Description::openapi());
+    all.merge(imagine::Description::openapi());
+    all.merge(site::Description::openapi());
+    all
 }
 
 #[derive(OpenApi)]
@@ -62,17 +81,3 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     license(name = "MIT OR Apache-2.0")
 ))]
 struct Description;
-
-fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Description::openapi())
-        .merge(family(pipeline::routes(), Family::Pipeline))
-        .merge(family(task::routes(), Family::Task))
-        .merge(family(imagine::routes(), Family::Imagine))
-        .merge(family(site::routes(), Family::Task))
-        .fallback(async || shape(Family::Task, axum::response::IntoResponse::into_response(Error::RouteNotFound)))
-}
-
-/// Gives the errors of `routes` the shape of their family.
-fn family(routes: OpenApiRouter<App>, family: Family) -> OpenApiRouter<App> {
-    routes.layer(map_response(move |response: Response| ready(shape(family, response))))
-}

@@ -4,22 +4,27 @@ use crate::extract::JsonBody;
 use crate::field::{GuidanceScale, Name, NegativePrompt, Prompt, Seed, Size, Steps};
 use crate::service::{Device, DeviceChoice, DeviceKind, ImageRequest, Result, Status};
 use crate::{App, Error, range, wire};
-use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa::{OpenApi, ToSchema};
 
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(select_device))
-        .routes(routes!(run))
-        .routes(routes!(status))
-        .routes(routes!(image))
-        .routes(routes!(devices))
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/pipeline/select-device", post(select_device))
+        .route("/pipeline/run", post(run))
+        .route("/pipeline/status", get(status))
+        .route("/pipeline/image", get(image))
+        .route("/pipeline/devices", get(devices))
 }
+
+/// What the description says about them.
+#[derive(OpenApi)]
+#[openapi(paths(select_device, run, status, image, devices))]
+pub(crate) struct Description;
 
 /// What went well.
 #[derive(Debug, Serialize, ToSchema)]

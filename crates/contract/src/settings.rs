@@ -1,6 +1,5 @@
 //! What a deployment decides about the interface.
 
-use crate::assets::Asset;
 use crate::error::ERROR_CODE;
 use crate::wire::SEED;
 use axum::http::request::Parts;
@@ -17,14 +16,12 @@ pub struct Settings {
     pub origins: Origins,
     /// The longest body in bytes.
     pub body_limit: usize,
-    /// The page at `/`, instead of the small one that is built in.
-    pub page: Option<Asset>,
 }
 
 impl Default for Settings {
-    /// Pages of this machine, 32 MiB, the page that is built in.
+    /// Pages of this machine, 32 MiB.
     fn default() -> Self {
-        Self { origins: Origins::Localhost, body_limit: 32 << 20, page: None }
+        Self { origins: Origins::Localhost, body_limit: 32 << 20 }
     }
 }
 

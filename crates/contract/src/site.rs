@@ -3,24 +3,29 @@
 use crate::assets::Asset;
 use crate::service::{Health, Result};
 use crate::{App, accept};
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa::{OpenApi, ToSchema};
 
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(root))
-        .routes(routes!(health))
-        .routes(routes!(metrics))
-        .routes(routes!(docs))
-        .routes(routes!(openapi))
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(root))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/docs", get(docs))
+        .route("/openapi.json", get(openapi))
 }
+
+/// What the description says about them.
+#[derive(OpenApi)]
+#[openapi(paths(root, health, metrics, docs, openapi))]
+pub(crate) struct Description;
 
 /// What this is and whether it works.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,9 +62,8 @@ fn verdict(health: &Health) -> (StatusCode, &'static str) {
               (status = 503, body = About)))]
 async fn root(State(app): State<App>, headers: HeaderMap) -> Response {
     static PAGE: OnceLock<Asset> = OnceLock::new();
-    if accept::weight(&headers, "text/html") > accept::weight(&headers, "application/json") {
-        let built_in = || PAGE.get_or_init(|| Asset::page(include_str!("../assets/index.html")));
-        return app.settings.page.as_ref().unwrap_or_else(built_in).respond(&headers);
+    if accept::prefers_page(&headers) {
+        return PAGE.get_or_init(|| Asset::page(include_str!("../assets/index.html"))).respond(&headers);
     }
     let (code, status) = verdict(&app.service.health().await);
     let about = About { status, name: "easel", version: env!("CARGO_PKG_VERSION") };

@@ -9,6 +9,7 @@ use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::{Activation, BlockQ8_0, Floats, Level, PackedWeight, Weight, activation, linear::linear, norm};
 use std::hint::black_box;
+use std::process::ExitCode;
 use std::time::Instant;
 
 struct Options {
@@ -18,29 +19,45 @@ struct Options {
     level: Level,
 }
 
-fn main() {
-    let options = options();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build().expect("a thread pool");
-    pool.install(|| options.level.with(|| all(&options)));
+fn main() -> ExitCode {
+    let done = options().and_then(|options| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
+        let pool = pool.map_err(|error| format!("no pool of {} threads: {error}", options.threads))?;
+        pool.install(|| options.level.with(|| all(&options)));
+        Ok(())
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn options() -> Options {
+fn options() -> Result<Options, String> {
     let mut options = Options { threads: 2, runs: 7, only: String::new(), level: Level::current() };
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
         let value = args.next().unwrap_or_default();
+        let number = || match value.parse() {
+            Ok(number) if number > 0 => Ok(number),
+            _ => Err(format!("{flag}: {value:?} is not a whole number above 0")),
+        };
         match flag.as_str() {
-            "--threads" => options.threads = value.parse().expect("a number of threads"),
-            "--runs" => options.runs = value.parse().expect("a number of runs"),
+            "--threads" => options.threads = number()?,
+            "--runs" => options.runs = number()?,
             "--only" => options.only = value,
             "--level" => {
                 let named = |level: &Level| format!("{level:?}").eq_ignore_ascii_case(&value);
-                options.level = Level::available().into_iter().find(named).expect("a level of this machine");
+                let levels = Level::available();
+                let level = levels.iter().copied().find(named);
+                options.level = level.ok_or_else(|| format!("--level: {value:?} is not one of {levels:?}"))?;
             }
-            _ => panic!("unknown flag {flag}"),
+            _ => return Err(format!("{flag} is not one of --threads, --runs, --only, --level")),
         }
     }
-    options
+    Ok(options)
 }
 
 fn all(options: &Options) {

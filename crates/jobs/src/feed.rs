@@ -3,7 +3,7 @@
 //! The events lie in one log behind a [`tokio::sync::watch`] channel. A watcher is a place in that log: it cannot hold
 //! up the engine or another watcher, and leaves nothing behind when it goes.
 
-use crate::{Progress, Status, Task};
+use crate::{Last, Progress, Status, Task};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ pub struct Event {
 impl Event {
     /// What the store says of a task, as its first event.
     fn of(task: &Task) -> Self {
-        Self { id: 0, status: task.status, progress: task.progress, preview: None, error: task.error.clone() }
+        let (id, error) = (task.last_event, task.error.clone());
+        Self { id, status: task.status, progress: task.progress, preview: None, error }
     }
 }
 
@@ -102,7 +103,7 @@ impl Feed {
     pub(crate) fn enter(&self, status: Status, error: Option<String>) {
         self.push(|last| {
             let progress = match status {
-                Status::Pending | Status::Processing => Progress::default(),
+                Status::Pending | Status::Processing => Progress { step: 0, ..last.progress },
                 Status::Completed => last.progress.done(),
                 Status::Cancelled | Status::Error => last.progress,
             };
@@ -118,6 +119,12 @@ impl Feed {
     /// How far the task is.
     pub(crate) fn latest(&self) -> Progress {
         self.log.borrow().last().map_or(Progress::default(), |event| event.progress)
+    }
+
+    /// What the store is to remember if the next event is the last.
+    pub(crate) fn end(&self) -> Last {
+        let log = self.log.borrow();
+        Last { event: log.next, progress: log.last().map_or(Progress::default(), |event| event.progress) }
     }
 
     /// Adds an event, unless the task has ended: an engine that has yet to notice has no say any more.

@@ -111,8 +111,8 @@ impl Jobs {
         // Held until the engine is told: a worker that finds the task cancelled then forgets this feed, not an earlier
         // one.
         let mut feeds = lock(&self.shared.feeds);
-        let progress = feeds.get(&id).map(|feed| feed.latest()).unwrap_or_default();
-        let before = self.shared.store.cancel(id, progress)?;
+        let last = feeds.get(&id).map(|feed| feed.end());
+        let before = self.shared.store.cancel(id, last)?;
         if before.status == Status::Processing {
             // A worker that has claimed the task, but not looked for its feed yet, finds this one.
             feeds.entry(id).or_insert_with(|| Arc::new(Feed::new(&before))).cancel();

@@ -23,8 +23,8 @@ pub use jobs::{Jobs, Options};
 pub use retention::Retention;
 pub use store::{Claimed, Ending, SqliteStore, Store};
 pub use task::{
-    Counts, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Priority, Progress, Selection, Status, Task,
-    TaskId, TaskQuery,
+    Counts, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Priority, Progress, Selection, Status,
+    Task, TaskId, TaskQuery,
 };
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

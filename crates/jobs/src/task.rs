@@ -91,6 +91,15 @@ impl Progress {
     }
 }
 
+/// Where a task ends in its log of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Last {
+    /// The number of the last event.
+    pub event: u64,
+    /// How far the task came.
+    pub progress: Progress,
+}
+
 /// A task to be queued.
 #[derive(Clone, Debug, Default)]
 pub struct NewTask {
@@ -102,6 +111,8 @@ pub struct NewTask {
     pub priority: Priority,
     /// The seed of the first picture.
     pub seed: u64,
+    /// How many steps it is expected to take; 0 if only the engine knows.
+    pub steps: u32,
 }
 
 /// A task as the store knows it.
@@ -119,6 +130,8 @@ pub struct Task {
     pub seed: u64,
     /// How far it is, or was when it ended.
     pub progress: Progress,
+    /// The number of its last event, once it has ended.
+    pub last_event: u64,
     /// How often an engine has taken it up: more than once if a process was killed meanwhile.
     pub attempts: u32,
     /// Why it failed, if its status is [`Status::Error`].

@@ -51,9 +51,11 @@ fn run(shared: &Shared, engine: &mut dyn Engine, claimed: &Claimed) {
 fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
     let id = claimed.task.id;
     loop {
-        let latest = feed.latest();
-        let progress = if let Ending::Completed(_) = ending { latest.done() } else { latest };
-        match shared.store.end(id, &ending, progress) {
+        let mut last = feed.end();
+        if let Ending::Completed(_) = ending {
+            last.progress = last.progress.done();
+        }
+        match shared.store.end(id, &ending, last) {
             Ok(true) => {
                 let status = ending.status();
                 return feed.enter(status, if let Ending::Error(reason) = ending { Some(reason) } else { None });

@@ -50,6 +50,20 @@ impl Array {
         Self::new(context.alloc(bytes("array", shape, format)?)?, shape, format)
     }
 
+    /// Memory of its own for a weight, to be [written](Context::write) or, for `Q8_0`,
+    /// [repacked](crate::ops::repack_q8_0_rows) into.
+    ///
+    /// # Errors
+    /// If there is no room, or rows of `Q8_0` are not whole blocks.
+    pub fn resident(context: &Context, shape: &[usize], format: Format) -> Result<Self> {
+        if format != Format::Q8_0 {
+            return Self::new(context.resident(bytes("array", shape, format)?)?, shape, format);
+        }
+        // The kernel writes two blocks at a time.
+        let pairs = (elements("array", shape)? as u64 / 32).div_ceil(2);
+        Self::q8_0(context.resident(pairs * 64)?, context.resident(pairs * 4)?, shape)
+    }
+
     /// An array of `f32` with the given content.
     ///
     /// # Errors
@@ -93,6 +107,11 @@ impl Array {
     /// The memory. Of `Q8_0` these are the quants.
     pub fn buffer(&self) -> &Buffer {
         &self.buffer
+    }
+
+    /// Of `Q8_0`, the scales.
+    pub(crate) fn scales(&self) -> Option<&Buffer> {
+        self.scales.as_ref()
     }
 
     /// Every buffer that a kernel binds for this array, in order.

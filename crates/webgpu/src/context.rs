@@ -89,6 +89,11 @@ impl Context {
         self.0.faults.is_lost()
     }
 
+    /// Whether `other` is a clone of this: the same open device.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Gives the device and all its memory back now, whoever still holds handles.
     pub fn destroy(&self) {
         self.0.faults.lose("destroyed");

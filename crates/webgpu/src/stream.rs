@@ -24,7 +24,7 @@ impl Context {
         let mut at = offset;
         for piece in content.chunks(PIECE) {
             self.write(buffer, at, piece)?;
-            self.staged(piece.len() as u64).await?;
+            self.throttle(piece.len() as u64).await?;
             at += piece.len() as u64;
         }
         Ok(())
@@ -40,7 +40,7 @@ impl Context {
         let bytes = u64::from(content.length());
         self.prepare_write(buffer, offset, bytes.next_multiple_of(4))?;
         crate::web::write(&self.0.queue, &buffer.raw().buffer, buffer.offset() + offset, content)?;
-        self.staged(bytes).await
+        self.throttle(bytes).await
     }
 
     /// Submits what is recorded and waits until the GPU has done all of it.
@@ -69,7 +69,12 @@ impl Context {
         self.0.faults.check()
     }
 
-    async fn staged(&self, bytes: u64) -> Result<()> {
+    /// Counts `bytes` that were just [written](Context::write), and waits until the GPU has them all when they are many:
+    /// between such calls no more than 64 MiB are held on the way.
+    ///
+    /// # Errors
+    /// As [`Context::finish`].
+    pub async fn throttle(&self, bytes: u64) -> Result<()> {
         let staged = &self.0.staged.0;
         if staged.fetch_add(bytes, Ordering::Relaxed) + bytes >= STAGED {
             staged.store(0, Ordering::Relaxed);

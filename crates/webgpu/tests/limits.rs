@@ -78,8 +78,64 @@ fn elementwise_in_pieces() {
 }
 
 #[test]
+fn attention_in_pieces() {
+    for (batch, queries, keys, causal) in [(2, 1500, 77, false), (3, 333, 333, true), (1, 1001, 400, false)] {
+        check(&format!("attention {batch} x {queries} x {keys}"), |context| {
+            let (q, k) = (array(context, &[batch, queries, 24]), array(context, &[batch, keys, 24]));
+            ops::attention(context, &q, &k, &ops::affine(context, &k, -1.0, 0.5)?, 3, causal)
+        });
+    }
+}
+
+#[test]
+fn rows_in_pieces() {
+    let shape = [3, 700, 12];
+    check("layer_norm", |context| {
+        let (weight, bias) = (array(context, &shape[2..]), array(context, &shape[2..]));
+        let [scale, shift] = [0.5, 2.0].map(|factor| ops::affine(context, &array(context, &[3, 12]), factor, 0.0));
+        let (scale, shift) = (scale?, shift?);
+        let norm = ops::LayerNorm { weight: Some(&weight), bias: Some(&bias), modulation: Some((&scale, &shift)) };
+        ops::layer_norm(context, &array(context, &shape), 1e-5, norm)
+    });
+    check("geglu", |context| ops::geglu(context, &array(context, &[2, 3001, 24])));
+    check("rope", |context| ops::rope(context, &array(context, &shape), &array(context, &[700, 3, 2])));
+    check("combine", |context| {
+        let [a, b] = [1.0, -0.5].map(|factor| ops::affine(context, &array(context, &[50_001]), factor, 0.0));
+        let (a, b) = (a?, b?);
+        ops::combine(context, &array(context, &[50_001]), 0.5, &[(2.0, &a), (1.0, &b), (3.0, &a), (-1.0, &b)])
+    });
+}
+
+#[test]
+fn copies_in_pieces() {
+    for (shape, axes) in
+        [(&[200, 201][..], &[1, 0][..]), (&[2, 33, 64, 12], &[0, 3, 1, 2]), (&[7, 64, 64, 4], &[3, 2, 1, 0])]
+    {
+        check(&format!("permute {shape:?} by {axes:?}"), |context| ops::permute(context, &array(context, shape), axes));
+    }
+    for (axis, start, length) in [(0, 3, 290), (1, 5, 180), (2, 1, 2)] {
+        let shape = [300, 190, 4];
+        check(&format!("narrow axis {axis}"), |context| {
+            ops::narrow(context, &array(context, &shape), axis, start, length)
+        });
+    }
+    for axis in 0..3 {
+        check(&format!("concat on axis {axis}"), |context| {
+            let (x, shorter) =
+                (array(context, &[60, 50, 7]), ops::narrow(context, &array(context, &[60, 50, 7]), axis, 1, 5)?);
+            ops::concat(context, &[&x, &shorter, &x], axis)
+        });
+    }
+    check("repeat", |context| ops::repeat(context, &array(context, &[9, 1111]), 5));
+}
+
+#[test]
 fn what_is_not_cut_is_refused() {
     let Some(context) = open(&Options { storage_binding: Some(NARROW), ..Options::default() }) else { return };
-    let x = array(&context, &[200, 200]);
-    assert!(matches!(ops::permute(&context, &x, &[1, 0]), Err(Error::Dispatch { kernel: "copy", .. })));
+    let x = array(&context, &[1, 1000, 20]);
+    let attention = ops::attention(&context, &x, &x, &x, 1, false);
+    assert!(
+        matches!(attention, Err(Error::Dispatch { kernel: "attention", .. })),
+        "one entry's keys are bound together"
+    );
 }

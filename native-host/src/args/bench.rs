@@ -9,7 +9,9 @@ Without a name, lists what can be timed. Each component runs in a process of its
 
 Examples:
   easel bench sd15-unet
-  easel bench sd15-unet vae-decode --size 256 --dtype f16 --runs 5 --json")]
+  easel bench sd15-unet vae-decode --size 256 --dtype f16 --runs 5 --json
+  easel bench sd15-unet --device gpu --dtype f16            a table of kernels by the GPU's timestamps, too
+  easel bench matmul --device gpu --dtype f16 --cooperative")]
 pub(crate) struct BenchArgs {
     /// What to time, or `all`
     #[arg(value_name = "NAME")]
@@ -26,6 +28,9 @@ pub(crate) struct BenchArgs {
     /// Where to compute
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Cpu)]
     pub(crate) device: DeviceArg,
+    /// Use the tensor cores of a GPU that has them, for products in f16
+    #[arg(long)]
+    pub(crate) cooperative: bool,
     /// Timed runs, after one that is not timed
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) runs: u32,

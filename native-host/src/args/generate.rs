@@ -17,6 +17,9 @@ pub(crate) struct GenerateArgs {
     pub(crate) init: InitArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    /// Hold one of the model's components at a time: less memory, and every run reads the files again
+    #[arg(long)]
+    pub(crate) low_memory: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  easel serve --native
+  easel serve
   easel serve --component easel_edge.wasm --listen 0.0.0.0:8100 --model sdxl-turbo --data /var/lib/easel
-  easel serve --native --config easel.toml
+  easel serve --config easel.toml --site web/dist
 
 The configuration file is TOML. Its lines are named after the options, with underscores, and further: models (a list that
 requests may name), loaded_models, header_timeout, body_timeout (seconds). Options and environment override it.")]
@@ -30,12 +30,15 @@ pub(crate) struct ServeArgs {
     /// A configuration file
     #[arg(long, value_name = "FILE", env = "EASEL_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
-    /// Serve the routes from this program itself, without the component
+    /// Serve the routes from this program itself, even if it has a component
     #[arg(long)]
     pub(crate) native: bool,
-    /// The component that serves the routes, as `cargo xtask edge` builds it
+    /// The component that serves the routes, as `cargo xtask edge` builds it [default: the one in this program, if any]
     #[arg(long, value_name = "FILE", env = "EASEL_COMPONENT", hide_env_values = true, conflicts_with = "native")]
     pub(crate) component: Option<PathBuf>,
+    /// The folder of the page at /, as `cargo xtask web` builds it [default: the one in this program, or a small page]
+    #[arg(long, value_name = "DIR", env = "EASEL_SITE", hide_env_values = true)]
+    pub(crate) site: Option<PathBuf>,
     /// The most tasks that may wait [default: 1000]
     #[arg(long, value_name = "N")]
     pub(crate) capacity: Option<usize>,

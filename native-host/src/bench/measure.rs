@@ -1,16 +1,16 @@
 //! One measurement, in this process: build the architecture, run it once to warm up, then time it.
 
-use super::{Architecture, Kind, Measurement, median, peak_bytes};
-use crate::args::{BenchArgs, DtypeArg};
+use super::{Architecture, KernelTime, Kind, Measurement, median, peak_bytes};
+use crate::args::BenchArgs;
 use anyhow::{Result, ensure};
 use easel_host::embedded;
-use easel_host::model::{Engine, LoadOptions, open_device};
+use easel_host::model::{Engine, LoadOptions, gpu_options};
 use easel_host::names::Place;
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
 use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
 use easel_inference::models::vae::Autoencoder;
 use easel_inference::pipeline::{CancelToken, Request, Unwatched};
-use easel_inference::tensor::{Replay, multiply_adds};
+use easel_inference::tensor::{Epilogue, GpuOptions, Replay, multiply_adds};
 use easel_inference::weights::Weights;
 use easel_inference::{Device, Tensor};
 use pollster::block_on;
@@ -20,12 +20,54 @@ use std::time::Instant;
 /// Tokens of a prompt: the window of every text encoder here.
 const TOKENS: usize = 77;
 
-/// One run; returns numbers that depend on all of the result, so that nothing is left undone on a device.
-type Run = Box<dyn Fn() -> Result<Vec<f32>>>;
+/// What runs.
+enum Subject {
+    /// A network, recorded once and replayed where the pipeline does so.
+    Network { inputs: Vec<Tensor>, forward: Forward, replay: Option<RefCell<Replay>> },
+    /// From the prompt to the picture.
+    Pipeline { engine: Box<Engine>, request: Box<Request> },
+}
+
+type Forward = Box<dyn Fn(&[Tensor]) -> easel_inference::Result<Tensor>>;
+
+impl Subject {
+    /// One run; returns numbers that depend on all of the result, so that nothing is left undone on a device.
+    fn run(&self) -> Result<Vec<f32>> {
+        match self {
+            Self::Network { inputs, forward, replay: None } => Ok(block_on(forward(inputs)?.to_vec())?),
+            Self::Network { inputs, forward, replay: Some(replay) } => {
+                let inputs: Vec<&Tensor> = inputs.iter().collect();
+                Ok(block_on(replay.borrow_mut().run(&inputs, forward)?.to_vec())?)
+            }
+            Self::Pipeline { engine, request } => {
+                let pictures = engine.generate(request, &mut Unwatched, &CancelToken::default())?;
+                Ok(pictures.iter().flat_map(|picture| &picture.image.rgb8).map(|byte| f32::from(*byte)).collect())
+            }
+        }
+    }
+
+    /// Where the GPU's time goes, kernel by kernel; nothing without a GPU or its timestamps.
+    fn kernels(&self, device: &Device) -> Result<Vec<KernelTime>> {
+        let (Self::Network { inputs, forward, .. }, Device::Gpu(gpu)) = (self, device) else { return Ok(Vec::new()) };
+        let context = gpu.context();
+        if !context.capabilities().timestamps {
+            return Ok(Vec::new());
+        }
+        let (profile, _) = block_on(context.profile(|| forward(inputs)))?;
+        let times = profile.rows.iter().map(|row| KernelTime {
+            kernel: row.kernel.to_owned(),
+            count: row.count,
+            seconds: row.time.as_secs_f64(),
+            gflop: 2.0 * row.work as f64 / 1e9,
+        });
+        Ok(times.collect())
+    }
+}
 
 /// Times one architecture as the options say.
 pub(crate) fn measure(architecture: &Architecture, args: &BenchArgs) -> Result<Measurement> {
-    let device = open_device(args.device.into(), Some(args.dtype.into()))?;
+    let options = GpuOptions { cooperative: args.cooperative, ..gpu_options(Some(args.dtype.into())) };
+    let device = block_on(Device::open(args.device.into(), &options))?;
     let batch = args.batch.unwrap_or(architecture.batch);
     ensure!(batch > 0, "batch: 0 is not at least 1");
     let size = match architecture.kind {
@@ -35,20 +77,24 @@ pub(crate) fn measure(architecture: &Architecture, args: &BenchArgs) -> Result<M
     let fits = size > 0 || architecture.kind == Kind::Text;
     ensure!(fits && size.is_multiple_of(8), "size: {size} is not a multiple of 8 from 8 on");
     let began = Instant::now();
-    let run = prepare(architecture, args, &device, size, batch)?;
+    let subject = prepare(architecture, args, &device, size, batch)?;
     let load_seconds = began.elapsed().as_secs_f64();
 
     let work_before = multiply_adds();
-    let result = run()?;
+    let result = subject.run()?;
     let gflop = 2.0 * (multiply_adds() - work_before) as f64 / 1e9;
     ensure!(result.iter().all(|x| x.is_finite()), "{}: the result is not finite", architecture.name);
     let mut seconds = Vec::new();
     for _ in 0..args.runs {
         let began = Instant::now();
-        run()?;
+        subject.run()?;
         seconds.push(began.elapsed().as_secs_f64());
     }
     let middle = median(&seconds);
+    let gpu_peak_bytes = match (&device, &subject) {
+        (Device::Gpu(gpu), Subject::Network { .. }) => Some(gpu.context().stats().memory.peak),
+        _ => None,
+    };
     Ok(Measurement {
         name: architecture.name.clone(),
         runtime: "easel".into(),
@@ -64,21 +110,30 @@ pub(crate) fn measure(architecture: &Architecture, args: &BenchArgs) -> Result<M
         gflop,
         gflop_per_second: gflop / middle,
         peak_bytes: peak_bytes(),
+        gpu_peak_bytes,
+        kernels: subject.kernels(&device)?,
     })
 }
 
-fn prepare(architecture: &Architecture, args: &BenchArgs, device: &Device, size: usize, batch: usize) -> Result<Run> {
+fn prepare(
+    architecture: &Architecture,
+    args: &BenchArgs,
+    device: &Device,
+    size: usize,
+    batch: usize,
+) -> Result<Subject> {
     let weights = Weights::random(args.dtype.into(), device);
     let latents = [batch, size / 8, size / 8];
     match architecture.kind {
         Kind::Unet => unet(architecture, &weights, device, latents),
         Kind::Decoder => decoder(architecture, &weights, device, latents),
         Kind::Text => text(architecture, &weights, batch),
-        Kind::Pipeline => pipeline(args.dtype, args, size, batch),
+        Kind::Product => product(&weights, device, size),
+        Kind::Pipeline => pipeline(args, size, batch),
     }
 }
 
-fn unet(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, w]: [usize; 3]) -> Result<Run> {
+fn unet(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, w]: [usize; 3]) -> Result<Subject> {
     let json = &architecture.config;
     let config = UNetConfig::from_json(&architecture.name, json)?;
     let width = |field: &str| json[field].as_u64().unwrap_or_default() as usize;
@@ -92,35 +147,41 @@ fn unet(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, 
         conditioning.added = Some(AddedConditioning { text_embeds: wave(&[n, text_width], device)?, time_ids });
     }
     let unet = UNet::new(weights, config)?;
-    let (device, replay) = (device.clone(), RefCell::new(Replay::default()));
-    Ok(Box::new(move || {
-        let time = unet.timestep_features(500.0, &device)?;
-        let step = |inputs: &[Tensor]| unet.forward_features(&inputs[0], &inputs[1], &states, &conditioning);
-        Ok(block_on(replay.borrow_mut().run(&[&sample, &time], step)?.to_vec())?)
-    }))
+    Ok(Subject::Network {
+        inputs: vec![sample, unet.timestep_features(500.0, device)?],
+        forward: Box::new(move |inputs| unet.forward_features(&inputs[0], &inputs[1], &states, &conditioning)),
+        replay: Some(RefCell::default()),
+    })
 }
 
-fn decoder(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, w]: [usize; 3]) -> Result<Run> {
+fn decoder(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, w]: [usize; 3]) -> Result<Subject> {
     let autoencoder = Autoencoder::new(weights, &architecture.name, &architecture.config)?;
-    let latents = wave(&[n, h, w, autoencoder.latent_channels()], device)?;
-    Ok(Box::new(move || Ok(block_on(autoencoder.decode(&latents, None)?.to_vec())?)))
+    let latents = wave(&[n, h, w, autoencoder.config().latent_channels()], device)?;
+    let forward = move |inputs: &[Tensor]| autoencoder.decode(&inputs[0], None);
+    Ok(Subject::Network { inputs: vec![latents], forward: Box::new(forward), replay: None })
 }
 
-fn text(architecture: &Architecture, weights: &Weights, batch: usize) -> Result<Run> {
+fn text(architecture: &Architecture, weights: &Weights, batch: usize) -> Result<Subject> {
     let encoder = ClipText::new(weights, ClipTextConfig::from_json(&architecture.name, &architecture.config)?)?;
     let ids: Vec<Vec<u32>> = (0..batch).map(|b| (0..TOKENS).map(|t| (b * 1000 + t * 37) as u32).collect()).collect();
-    Ok(Box::new(move || Ok(block_on(encoder.forward(&ids)?.last_hidden_state.to_vec())?)))
+    let forward = move |_: &[Tensor]| Ok(encoder.forward(&ids)?.last_hidden_state);
+    Ok(Subject::Network { inputs: Vec::new(), forward: Box::new(forward), replay: None })
 }
 
-fn pipeline(dtype: DtypeArg, args: &BenchArgs, size: usize, batch: usize) -> Result<Run> {
-    let options = LoadOptions { device: args.device.into(), dtype: Some(dtype.into()), ..LoadOptions::default() };
+/// A product of two square matrices, of which the first row is read: commands run in order.
+fn product(weights: &Weights, device: &Device, size: usize) -> Result<Subject> {
+    let weight = weights.prepared("weight", &[size, size])?;
+    let forward = move |inputs: &[Tensor]| inputs[0].linear(&weight, None, Epilogue::default())?.narrow(0, 0, 1);
+    Ok(Subject::Network { inputs: vec![wave(&[size, size], device)?], forward: Box::new(forward), replay: None })
+}
+
+fn pipeline(args: &BenchArgs, size: usize, batch: usize) -> Result<Subject> {
+    let (device, dtype) = (args.device.into(), Some(args.dtype.into()));
+    let options = LoadOptions { device, dtype, ..LoadOptions::default() };
     let engine = Engine::load((embedded::NAME, &Place::Embedded), &options, &mut Unwatched, &CancelToken::default())?;
     let mut request = Request::new("a red apple", None, 1, batch);
     (request.width, request.height, request.steps, request.batch_size) = (Some(size), Some(size), Some(20), batch);
-    Ok(Box::new(move || {
-        let pictures = engine.generate(&request, &mut Unwatched, &CancelToken::default())?;
-        Ok(pictures.iter().flat_map(|picture| &picture.image.rgb8).map(|byte| f32::from(*byte)).collect())
-    }))
+    Ok(Subject::Pipeline { engine: Box::new(engine), request: Box::new(request) })
 }
 
 /// Smooth made-up input between -1 and 1.

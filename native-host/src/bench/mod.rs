@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Unet,
     Decoder,
     Text,
+    /// One product of square matrices.
+    Product,
     Pipeline,
 }
 
@@ -64,6 +66,23 @@ pub(crate) struct Measurement {
     pub(crate) gflop_per_second: f64,
     /// The process's largest resident size, where the system tells it.
     pub(crate) peak_bytes: Option<u64>,
+    /// The most memory that was in use on the GPU at once.
+    #[serde(default)]
+    pub(crate) gpu_peak_bytes: Option<u64>,
+    /// One run kernel by kernel, the longest first, where a GPU tells.
+    #[serde(default)]
+    pub(crate) kernels: Vec<KernelTime>,
+}
+
+/// All dispatches of one kernel in one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct KernelTime {
+    pub(crate) kernel: String,
+    pub(crate) count: u64,
+    /// By the GPU's timestamps.
+    pub(crate) seconds: f64,
+    /// As the op states its work: for kernels that are no products a rough number.
+    pub(crate) gflop: f64,
 }
 
 /// The middle value, or the mean of the two in the middle.

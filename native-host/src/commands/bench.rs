@@ -1,7 +1,7 @@
 //! `easel bench`: one child process per architecture, a table or JSON lines.
 
 use crate::args::BenchArgs;
-use crate::bench::{Architecture, Measurement, architectures, measure};
+use crate::bench::{Architecture, KernelTime, Measurement, architectures, measure};
 use crate::terminal::{bytes, note, say, say_json, table};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
@@ -17,7 +17,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     if args.in_process {
         return chosen.iter().try_for_each(|architecture| say_json(&measure(architecture, args)?));
     }
-    let mut rows = vec![HEADING.map(str::to_owned)];
+    let (mut rows, mut measured) = (vec![HEADING.map(str::to_owned)], Vec::new());
     for architecture in &chosen {
         if !args.json {
             note(format_args!("timing {}: {}", architecture.name, architecture.about));
@@ -27,8 +27,35 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
             say_json(&measurement)?;
         }
         rows.push(row(&measurement));
+        measured.push(measurement);
     }
-    if args.json { Ok(()) } else { say(table(&rows, &[1, 2, 4, 5, 6, 7, 8])) }
+    if args.json {
+        return Ok(());
+    }
+    say(table(&rows, &[1, 2, 4, 5, 6, 7, 8]))?;
+    measured.iter().filter(|measurement| !measurement.kernels.is_empty()).try_for_each(|measurement| {
+        say(format_args!("\n{} by kernel:\n{}", measurement.name, kernels(&measurement.kernels)))
+    })
+}
+
+/// A table of kernels.
+fn kernels(kernels: &[KernelTime]) -> String {
+    let total: f64 = kernels.iter().map(|kernel| kernel.seconds).sum();
+    let row = |k: &KernelTime| {
+        let rate = k.gflop / 1e3 / k.seconds.max(1e-12);
+        let share = k.seconds / total.max(1e-12) * 100.0;
+        [
+            &*k.kernel,
+            &k.count.to_string(),
+            &format!("{:.3}", k.seconds * 1e3),
+            &format!("{share:.1}"),
+            &format!("{rate:.3}"),
+        ]
+        .map(str::to_owned)
+    };
+    let heading = ["KERNEL", "COUNT", "MS", "%", "TFLOP/S"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(heading).chain(kernels.iter().map(row)).collect();
+    table(&rows, &[1, 2, 3, 4])
 }
 
 const HEADING: [&str; 9] = ["NAME", "SIZE", "BATCH", "TYPE", "THREADS", "LOAD", "MEDIAN", "GFLOP/S", "PEAK MEMORY"];
@@ -43,7 +70,7 @@ fn row(m: &Measurement) -> [String; 9] {
         format!("{:.2} s", m.load_seconds),
         format!("{:.3} s", m.seconds),
         format!("{:.1}", m.gflop_per_second),
-        m.peak_bytes.map_or("-".into(), bytes),
+        m.gpu_peak_bytes.or(m.peak_bytes).map_or("-".into(), bytes),
     ]
 }
 
@@ -67,6 +94,9 @@ fn in_child(name: &str, args: &BenchArgs) -> Result<Measurement> {
     let mut child = Command::new(std::env::current_exe().context("where this program is")?);
     child.args(["bench", name, "--in-process", "--dtype", args.dtype.name(), "--device", args.device.name()]);
     child.args(["--runs", &args.runs.to_string()]);
+    if args.cooperative {
+        child.arg("--cooperative");
+    }
     for (option, value) in [("--size", args.size), ("--batch", args.batch)] {
         if let Some(value) = value {
             child.args([option, &value.to_string()]);

@@ -1,19 +1,19 @@
 //! `easel serve`: options to configuration, configuration to a running service.
 
 use crate::args::{LogFormat, ServeArgs};
-use crate::exit::Usage;
 use crate::terminal::note;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use axum::Router;
 use easel_host::names;
-use easel_host::serve::{Config, Server, Studio, Unset, router};
+use easel_host::serve::{Config, Server, Site, Studio, Unset, router};
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
 /// Serves until the process is told to stop.
 pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
-    let component = component(args)?;
+    let (component, site) = (component(args)?, site(args)?);
     let config = configuration(args)?;
     log(args.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
@@ -24,8 +24,13 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
             Some(component) => component_routes(component, &studio, &config)?,
             None => router(Arc::new(studio.clone()), studio.metrics(), &config),
         };
+        let router = match site {
+            Some(site) => site.before(router),
+            None => router,
+        };
         let address = server.address().unwrap_or(config.listen);
-        tracing::info!(%address, model = config.model, data = %config.data.display(), "listening");
+        let by = if component.is_some() { "the component" } else { "this program" };
+        tracing::info!(%address, by, model = config.model, data = %config.data.display(), "listening");
         // For people and for scripts that asked for port 0.
         note(format_args!("easel: listening on http://{address}"));
         server.run(router, studio, config.grace, told_to_stop()?).await;
@@ -34,15 +39,30 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     })
 }
 
-/// The bytes of the component that serves, unless the program itself does.
-fn component(args: &ServeArgs) -> Result<Option<Vec<u8>>> {
-    if args.native {
-        return Ok(None);
+/// The component that serves: the one that was named, else the one that is built in, else none.
+fn component(args: &ServeArgs) -> Result<Option<Cow<'static, [u8]>>> {
+    match &args.component {
+        Some(path) => Ok(Some(std::fs::read(path).with_context(|| path.display().to_string())?.into())),
+        None => Ok(COMPONENT.filter(|_| !args.native).map(Cow::Borrowed)),
     }
-    let missing =
-        "no component in this binary: start it with --component FILE (`cargo xtask edge` builds one) or --native";
-    let path = args.component.as_ref().ok_or_else(|| Usage(missing.into()))?;
-    std::fs::read(path).with_context(|| path.display().to_string()).map(Some)
+}
+
+/// What the feature `bundled` builds in.
+#[cfg(feature = "bundled")]
+const COMPONENT: Option<&[u8]> =
+    Some(include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../edge/target/wasm32-wasip2/release/easel_edge.wasm")));
+#[cfg(not(feature = "bundled"))]
+const COMPONENT: Option<&[u8]> = None;
+
+/// The page: from the folder that was named, else what is built in, else none.
+fn site(args: &ServeArgs) -> Result<Option<Site>> {
+    match &args.site {
+        Some(folder) => Ok(Some(Site::read(folder)?)),
+        #[cfg(feature = "bundled")]
+        None => Ok(Some(Site::bundled())),
+        #[cfg(not(feature = "bundled"))]
+        None => Ok(None),
+    }
 }
 
 /// The routes, answered by a component that asks the studio.
@@ -50,17 +70,14 @@ fn component(args: &ServeArgs) -> Result<Option<Vec<u8>>> {
 fn component_routes(component: &[u8], studio: &Studio, config: &Config) -> Result<Router> {
     use easel_host::component::{Limits, Program};
     use easel_host::serve::{component_router, environment};
-    // wasmtime's errors have causes, which belong on the line.
-    let program = Program::compile(component, Limits::default());
-    let program = program.map_err(|error| anyhow!("the component cannot be used: {error:#}"))?;
-    let host = program.host(Arc::new(studio.clone()), environment(config));
+    let host = Program::compile(component, Limits::default())?.host(Arc::new(studio.clone()), environment(config));
     Ok(component_router(host, Arc::new(studio.clone()), studio.metrics(), config))
 }
 
 /// This binary cannot run components.
 #[cfg(not(feature = "component"))]
 fn component_routes(_component: &[u8], _studio: &Studio, _config: &Config) -> Result<Router> {
-    Err(anyhow!("this build cannot run components (cargo feature `component`): start it with --native"))
+    Err(anyhow::anyhow!("this build cannot run components: build it with the cargo feature `component`"))
 }
 
 /// The file's settings, and over them those of options and environment.

@@ -4,6 +4,7 @@
 use super::limits::{Limits, TICK};
 use super::state::State;
 use super::studio;
+use crate::serve::Error;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
@@ -23,6 +24,10 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
+/// How much longer than its own time to answer an instance is given: the request alone should end first, not all that the
+/// instance works on.
+const LATE: Duration = Duration::from_secs(1);
+
 /// A component, compiled and linked.
 pub struct Program {
     engine: Engine,
@@ -33,7 +38,12 @@ pub struct Program {
 impl Program {
     /// Compiles a component. Fails if it is none, imports anything but WASI and the studio, or
     /// answers no HTTP requests.
-    pub fn compile(component: &[u8], limits: Limits) -> Result<Self> {
+    pub fn compile(component: &[u8], limits: Limits) -> Result<Self, Error> {
+        // wasmtime's errors have causes, which belong on the line.
+        Self::link(component, limits).map_err(|error| Error::Component { reason: format!("{error:#}") })
+    }
+
+    fn link(component: &[u8], limits: Limits) -> Result<Self> {
         let engine = Engine::new(&limits.pooling()).or_else(|error| {
             tracing::warn!(%error, "no pool of instances: each is allocated when it is needed");
             Engine::new(&Limits::on_demand())
@@ -144,7 +154,7 @@ impl WorkerExpiration for Expiration {
         let deadline = start
             + match state {
                 WorkerStatus::Idle => self.limits.idle,
-                WorkerStatus::Requests => self.limits.answering,
+                WorkerStatus::Requests => self.limits.answering + LATE,
                 WorkerStatus::PostReturn => self.limits.streaming,
             };
         if deadline != self.deadline {

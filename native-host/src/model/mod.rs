@@ -60,13 +60,20 @@ pub struct LoadOptions {
     pub variant: Option<String>,
     /// Put TAESD in the place of the model's own autoencoder: small and fast.
     pub tiny_vae: bool,
+    /// Load each component when it is needed and drop it afterwards.
+    pub low_memory: bool,
 }
 
-/// Opens a device. On a GPU models compute in the type that weights are asked for in; `EASEL_GPU` names the adapter.
-pub fn open_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference::Result<Device> {
+/// How a GPU is opened: models compute in the type that weights are asked for in; `EASEL_GPU` names the adapter.
+pub fn gpu_options(dtype: Option<DType>) -> GpuOptions {
     let adapter = std::env::var("EASEL_GPU").unwrap_or_default();
     let float = dtype.filter(|dtype| matches!(dtype, DType::F32 | DType::F16));
-    block_on(Device::open(kind, &GpuOptions { adapter, float, ..GpuOptions::default() }))
+    GpuOptions { adapter, float, ..GpuOptions::default() }
+}
+
+/// Opens a device; see [`gpu_options`].
+pub fn open_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference::Result<Device> {
+    block_on(Device::open(kind, &gpu_options(dtype)))
 }
 
 /// Something that makes pictures.
@@ -96,6 +103,7 @@ impl Engine {
             dtype: options.dtype,
             name: public_name(name, place),
             usual: (*place == Place::Embedded).then_some(embedded::USUAL),
+            low_memory: options.low_memory,
             ..pipeline::LoadOptions::new(open_device(options.device, options.dtype)?)
         };
         Ok(Self::Pipeline(Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?)))

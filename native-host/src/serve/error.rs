@@ -22,6 +22,14 @@ pub enum Error {
         /// Where and why not.
         reason: String,
     },
+    /// The folder of the page cannot be read.
+    #[error("{}: {reason}", path.display())]
+    ReadSite {
+        /// The folder, or a file in it.
+        path: PathBuf,
+        /// Why not.
+        reason: std::io::Error,
+    },
     /// A setting makes no sense.
     #[error("{field}: {reason}")]
     Setting {
@@ -39,6 +47,12 @@ pub enum Error {
     /// The queue or its store cannot be opened.
     #[error(transparent)]
     Jobs(#[from] easel_jobs::Error),
+    /// The component is none, or asks for what it is not given.
+    #[error("the component cannot be used: {reason}")]
+    Component {
+        /// What wasmtime says.
+        reason: String,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Listen {

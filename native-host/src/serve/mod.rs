@@ -17,6 +17,7 @@ mod error;
 mod metrics;
 mod models;
 mod server;
+mod site;
 mod studio;
 
 pub use config::{Config, Timeouts, Unset};
@@ -28,4 +29,5 @@ pub use models::Models;
 pub use server::{Server, router};
 #[cfg(feature = "component")]
 pub use server::{component_router, environment};
+pub use site::Site;
 pub use studio::{Parts, Studio};

@@ -4,6 +4,8 @@ use super::{Config, Error, Metrics, Result, Studio, Timeouts};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+#[cfg(feature = "component")]
+use axum::routing::any;
 use axum::{Router, http::StatusCode};
 use easel_contract::{Service, Settings};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,7 +27,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// The contract's router over a service, with what every deployment adds.
 pub fn router(service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
-    let settings = Settings { origins: config.origins.clone(), body_limit: config.body_limit, ..Settings::default() };
+    let settings = Settings { origins: config.origins.clone(), body_limit: config.body_limit };
     finished(easel_contract::router(Arc::clone(&service), settings), service, metrics, config)
 }
 
@@ -37,8 +39,14 @@ pub fn component_router(
     metrics: Arc<Metrics>,
     config: &Config,
 ) -> Router {
-    let ask = async move |request: Request| component.answer(request).await;
-    finished(Router::new().fallback(ask), service, metrics, config)
+    let ask = move |request: Request| {
+        let component = component.clone();
+        async move { component.answer(request).await }
+    };
+    // The component does the routing. The known paths are routes here too, so that metrics can name them.
+    let known = easel_contract::openapi().paths.paths.into_keys();
+    let routes = known.fold(Router::new().fallback(ask.clone()), |routes, path| routes.route(&path, any(ask.clone())));
+    finished(routes, service, metrics, config)
 }
 
 /// What the edge component is told of a configuration.

@@ -245,8 +245,9 @@ impl Inner {
         request.seed = Some(seed);
         let prompt = request.prompt.clone();
         let row = serde_json::to_vec(&request).map_err(Error::internal)?;
-        let task = self.jobs.submit(&NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed });
-        self.task(task.map_err(refused)?)
+        let steps = request.steps.unwrap_or_default().saturating_mul(request.count);
+        let task = NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed, steps };
+        self.task(self.jobs.submit(&task).map_err(refused)?)
     }
 
     /// A task with what the queue keeps apart from it.

@@ -68,16 +68,21 @@ fn a_start_that_cannot_work_says_why() {
     let folder = data();
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(path("easel.toml"), "engines = 99").unwrap();
-    let (code, said) = refused(&["--native", "--config", &path("easel.toml")]);
+    let (code, said) = refused(&["--config", &path("easel.toml")]);
     assert_eq!((code, said.as_str()), (Some(1), "easel: engines: 99 is not from 1 to 64"));
 
-    let (code, said) = refused(&["--native", "--device", "cpu", "--model", "no-such-model"]);
+    let (code, said) = refused(&["--device", "cpu", "--model", "no-such-model"]);
     assert!(code == Some(1) && said.starts_with("easel: model \"no-such-model\" is no file"), "{said}");
+
+    let (_, said) = refused(&["--component", &path("edge.wasm")]);
+    assert!(said.starts_with(&format!("easel: {}: No such file", path("edge.wasm"))), "{said}");
+    let (_, said) = refused(&["--site", &path("dist")]);
+    assert!(said.starts_with(&format!("easel: {}: No such file", path("dist"))), "{said}");
 
     let host = Host::start(folder.path(), &[]);
     let taken = host.address.clone();
     let other = path("other");
-    let (_, said) = refused(&["--native", "--device", "cpu", "--listen", &taken, "--data", &other]);
+    let (_, said) = refused(&["--device", "cpu", "--listen", &taken, "--data", &other]);
     assert!(said.starts_with(&format!("easel: cannot listen on {taken}: ")), "{said}");
 }
 
@@ -87,7 +92,7 @@ fn two_processes_do_not_share_a_data_folder() {
     let _host = Host::start(folder.path(), &[]);
     let data = folder.path().display().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_easel"))
-        .args(["serve", "--native", "--device", "cpu", "--listen", "127.0.0.1:0", "--data", &data])
+        .args(["serve", "--device", "cpu", "--listen", "127.0.0.1:0", "--data", &data])
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -1,5 +1,6 @@
-//! `easel serve --native`, run as an operator runs it and asked as clients ask.
+//! `easel serve`, run as an operator runs it and asked as clients ask.
 
+mod faults;
 mod lifecycle;
 mod limits;
 mod requests;
@@ -21,12 +22,12 @@ struct Host {
 impl Host {
     /// Starts a server of the embedded model on a data folder.
     fn start(data: &Path, args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_easel"));
-        command
-            .args(["serve", "--native", "--listen", "127.0.0.1:0", "--device", "cpu", "--data"])
-            .arg(data)
-            .args(args);
-        for name in ["EASEL_MODEL", "MODEL", "EASEL_CONFIG", "EASEL_LISTEN", "EASEL_ORIGINS", "RUST_LOG"] {
+        Self::run(command(data, args))
+    }
+
+    fn run(mut command: Command) -> Self {
+        let options = ["COMPONENT", "CONFIG", "LISTEN", "MODEL", "ORIGINS", "SITE"].map(|name| format!("EASEL_{name}"));
+        for name in options.iter().map(String::as_str).chain(["MODEL", "RUST_LOG"]) {
             command.env_remove(name);
         }
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -73,6 +74,17 @@ impl Host {
         }
     }
 
+    /// Waits until a task has ended in any way.
+    fn until_ended(&self, task: &str) -> Value {
+        loop {
+            let found = self.json(&format!("/status/{task}"));
+            if !["pending", "processing"].contains(&found["status"].as_str().unwrap()) {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     #[cfg(unix)]
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
@@ -89,6 +101,13 @@ impl Drop for Host {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The command that starts a server.
+fn command(data: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_easel"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--device", "cpu", "--data"]).arg(data).args(args);
+    command
 }
 
 fn agent() -> ureq::Agent {

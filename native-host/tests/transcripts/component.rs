@@ -1,44 +1,64 @@
 //! The same through the edge component, and what happens to components that misbehave.
 //!
-//! Needs what `cargo xtask edge` builds; without it the transcripts are skipped, unless `EASEL_REQUIRE_EDGE=1` promises
-//! it.
+//! Needs what `cargo xtask edge` builds; without it the tests are skipped, unless `EASEL_REQUIRE_EDGE=1` promises it.
 
-use crate::play_all;
-use axum::body::Body;
+use crate::{Host, play_all};
+use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use easel_host::component::{Limits, Program};
+use easel_host::component::{self, Limits, Program};
 use easel_host::serve::{Config, Studio, component_router, environment};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The edge component, if it is there.
-fn program(limits: Limits) -> Option<Program> {
-    let built = "../edge/target/wasm32-wasip2/release/easel_edge.wasm";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(built);
-    if !path.is_file() {
-        let promised = std::env::var_os("EASEL_REQUIRE_EDGE").is_some();
-        assert!(!promised, "EASEL_REQUIRE_EDGE is set, but there is no {}", path.display());
-        eprintln!("skipped: there is no component, which `cargo xtask edge` builds");
-        return None;
-    }
-    Some(Program::compile(&std::fs::read(path).unwrap(), limits).unwrap())
+#[allow(dead_code, reason = "its main is not called here")]
+#[path = "../../examples/plugin.rs"]
+mod plugin;
+
+/// What a test cannot do without is not there.
+pub(crate) fn missing<T>(what: &str) -> Option<T> {
+    assert!(std::env::var_os("EASEL_REQUIRE_EDGE").is_none(), "EASEL_REQUIRE_EDGE is set, but there is no {what}");
+    eprintln!("skipped: there is no {what}");
+    None
+}
+
+/// A component, if it has been built.
+pub(crate) fn built(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge/target/wasm32-wasip2/release").join(name);
+    if path.is_file() { Some(path) } else { missing(&format!("{name}, which `cargo xtask edge` builds")) }
+}
+
+fn program(name: &str, limits: Limits) -> Option<Program> {
+    Some(Program::compile(&std::fs::read(built(name)?).unwrap(), limits).unwrap())
+}
+
+fn edge(limits: Limits) -> Option<Program> {
+    program("easel_edge.wasm", limits)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_transcript_holds_through_the_component() {
-    let Some(program) = program(Limits::default()) else { return };
-    play_all(|studio, config| {
+    let Some(program) = edge(Limits::default()) else { return };
+    let routes = |studio: Studio, config: &Config| {
         let host = program.host(Arc::new(studio.clone()), environment(config));
         component_router(host, Arc::new(studio.clone()), studio.metrics(), config)
-    })
-    .await;
+    };
+    play_all(async |setup| Host::start(setup, routes)).await;
 }
 
-/// The status of an answer to `GET /health`.
-async fn health(host: &easel_host::component::Host) -> StatusCode {
-    let request = Request::get("/health").body(Body::empty()).unwrap();
+#[tokio::test]
+async fn an_application_hosts_the_component_as_a_plugin() {
+    let Some(component) = built("easel_edge.wasm") else { return };
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("apple.png");
+    plugin::draw(&component, &file).await.unwrap();
+    assert!(std::fs::read(file).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
+}
+
+/// The status of an answer.
+async fn get(host: &component::Host, path: &str) -> StatusCode {
+    let request = Request::get(path).body(Body::empty()).unwrap();
     host.answer(request).await.status()
 }
 
@@ -47,36 +67,95 @@ fn studio(folder: &TempDir) -> Arc<Studio> {
     Arc::new(Studio::open(&config).unwrap())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_that_misbehaves_is_stopped_while_others_go_on() {
+    let second = Duration::from_secs(1);
+    let limits = Limits { memory: 64 << 20, computing: second, answering: 2 * second, ..Limits::default() };
+    let Some(program) = program("easel_faulty.wasm", limits) else { return };
+    let folder = TempDir::new().unwrap();
+    let host = program.host(studio(&folder), Vec::new());
+    let faults = [
+        ("/loop", StatusCode::INTERNAL_SERVER_ERROR),
+        ("/allocate", StatusCode::INTERNAL_SERVER_ERROR),
+        ("/trap", StatusCode::INTERNAL_SERVER_ERROR),
+        ("/never", StatusCode::GATEWAY_TIMEOUT),
+    ];
+    for (path, expected) in faults {
+        let faulty = host.clone();
+        let fault = tokio::spawn(async move { get(&faulty, path).await });
+        let mut answered = 0;
+        while !fault.is_finished() || answered == 0 {
+            assert_eq!(get(&host, "/").await, StatusCode::OK, "while {path}");
+            answered += 1;
+        }
+        assert_eq!(fault.await.unwrap(), expected, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn an_instance_that_needs_more_memory_than_it_may_have_ends_alone() {
     let small = Limits { memory: 8 << 20, ..Limits::default() };
-    let Some(program) = program(small) else { return };
+    let Some(program) = edge(small) else { return };
     let folder = TempDir::new().unwrap();
     let host = program.host(studio(&folder), Vec::new());
-    assert_eq!(health(&host).await, StatusCode::OK);
+    assert_eq!(get(&host, "/health").await, StatusCode::OK);
     let long = format!("{{\"prompt\":\"{}\"}}", "a".repeat(16 << 20));
     let request = Request::post("/generate").header("content-type", "application/json").body(Body::from(long)).unwrap();
     assert_eq!(host.answer(request).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(health(&host).await, StatusCode::OK, "the next request has another instance");
+    assert_eq!(get(&host, "/health").await, StatusCode::OK, "the next request has another instance");
 }
 
 #[tokio::test]
 async fn instances_return_when_their_requests_are_answered() {
     let few = Limits { instances: 2, requests: 1, ..Limits::default() };
-    let Some(program) = program(few) else { return };
+    let Some(program) = edge(few) else { return };
     let folder = TempDir::new().unwrap();
     let host = program.host(studio(&folder), Vec::new());
     let began = Instant::now();
     let mut answered = 0;
     while answered < 50 {
-        answered += usize::from(health(&host).await == StatusCode::OK);
+        answered += usize::from(get(&host, "/health").await == StatusCode::OK);
         assert!(began.elapsed() < Duration::from_secs(60), "only {answered} were answered");
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watchers_that_leave_give_their_instances_back() {
+    let few = Limits { instances: 4, requests: 1, ..Limits::default() };
+    let Some(program) = edge(few) else { return };
+    let mut routes = None;
+    let host = Host::start(&easel_transcripts::Setup::default(), |studio, config| {
+        let host = program.host(Arc::new(studio.clone()), environment(config));
+        routes = Some((host, studio.clone()));
+        axum::Router::new()
+    });
+    let (component, _studio) = routes.unwrap();
+    let order = r#"{"prompt":"a cat","width":64,"height":64,"steps":1000}"#;
+    let request = Request::post("/generate").header("content-type", "application/json").body(Body::from(order));
+    let body = to_bytes(component.answer(request.unwrap()).await.into_body(), 1 << 20).await.unwrap();
+    let task: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let path = format!("/generate-stream/{}", task["task_id"].as_str().unwrap());
+    for left in 0..40 {
+        let began = Instant::now();
+        loop {
+            let request = Request::get(&path).body(Body::empty()).unwrap();
+            let answer = component.answer(request).await;
+            if answer.status() == StatusCode::OK {
+                break;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "after {left} watchers there is no instance: {answer:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    drop(host);
+}
+
 #[test]
 fn what_is_no_component_is_refused() {
-    let refused = |bytes: &[u8]| Program::compile(bytes, Limits::default()).err().map(|error| format!("{error:#}"));
+    let refused = |bytes: &[u8]| Program::compile(bytes, Limits::default()).err().map(|error| error.to_string());
     assert!(refused(b"a shopping list").is_some());
     // A component, but none that answers HTTP requests.
     let empty = [b"\0asm".as_slice(), &[0x0d, 0, 1, 0]].concat();

@@ -6,7 +6,7 @@ use easel_inference::pipeline::{EncodeOptions, Image, ImageFormat};
 use easel_jobs::{Engine, EngineError, Job, NewPicture, Progress};
 use std::time::Duration;
 
-/// Draws the stub picture in steps of 10 ms, and fails when the prompt asks for that.
+/// Draws the stub picture in steps of 10 ms, or of a second, and fails when the prompt asks for that.
 pub(crate) struct Slow;
 
 impl Engine for Slow {
@@ -18,7 +18,7 @@ impl Engine for Slow {
             if job.should_stop() {
                 return Err(EngineError::Stopped);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(if request.prompt == "slowly" { 1000 } else { 10 }));
             if request.prompt.contains("please fail") {
                 return Err(EngineError::Failed("asked to fail".into()));
             }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bytes::Bytes;
-use easel_contract::router;
+use easel_contract::{ERROR_CODE, openapi, router};
 use easel_transcripts::{Client, MemoryService, Setup, all, play};
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -31,6 +31,21 @@ async fn every_transcript_holds() {
     });
     let failed: Vec<String> = futures_util::future::join_all(played).await.into_iter().flatten().collect();
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+#[tokio::test]
+async fn every_route_that_is_described_is_there() {
+    let client = Direct::new(&Setup::default());
+    let description = serde_json::to_value(openapi()).unwrap();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let path = path.replace("{id}", "1").replace("{task_id}", "1");
+            let request = Request::builder().method(method.to_uppercase().as_str()).uri(&path);
+            let answer = client.send(request.body(Bytes::new()).unwrap()).await.unwrap();
+            let code = answer.headers().get(ERROR_CODE).map(|code| code.to_str().unwrap());
+            assert!(!matches!(code, Some("route_not_found" | "method_not_allowed")), "{method} {path}: {code:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

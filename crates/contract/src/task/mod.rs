@@ -8,20 +8,36 @@ mod list;
 use crate::App;
 use crate::field::Integer;
 use crate::service::Paging;
-use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use axum::Router;
+use axum::routing::{delete, get, post};
+use utoipa::{OpenApi, ToSchema};
 
-pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(generate::generate))
-        .routes(routes!(events::generate_stream))
-        .routes(routes!(list::status))
-        .routes(routes!(list::tasks))
-        .routes(routes!(list::cancel_generation))
-        .routes(routes!(list::delete_tasks))
-        .routes(routes!(images::images))
-        .routes(routes!(images::image, images::delete_image))
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/generate", post(generate::generate))
+        .route("/generate-stream/{task_id}", get(events::generate_stream))
+        .route("/status/{task_id}", get(list::status))
+        .route("/tasks", get(list::tasks))
+        .route("/cancel-generation", post(list::cancel_generation))
+        .route("/delete-tasks", delete(list::delete_tasks))
+        .route("/images", get(images::images))
+        .route("/images/{id}", get(images::image).delete(images::delete_image))
 }
+
+/// What the description says about them.
+#[derive(OpenApi)]
+#[openapi(paths(
+    generate::generate,
+    events::generate_stream,
+    list::status,
+    list::tasks,
+    list::cancel_generation,
+    list::delete_tasks,
+    images::images,
+    images::image,
+    images::delete_image
+))]
+pub(crate) struct Description;
 
 /// An error of the task family.
 #[derive(Debug, ToSchema)]

@@ -5,7 +5,7 @@ use super::run::Run;
 use crate::models::clip_text::{ClipText, ClipTextOutput};
 use crate::models::unet::{AddedConditioning, UNetConditioning};
 use crate::text::{ClipTokenizer, PromptWindows, Reading, apply_weights, equalize_windows, read_prompt};
-use crate::{Error, Result, Tensor};
+use crate::{Device, Error, Result, Tensor};
 
 /// A text encoder and the tokenizer that belongs to it.
 pub(super) struct TextEncoder {
@@ -26,10 +26,23 @@ pub(super) enum TextEncoders {
     },
 }
 
-/// Everything besides latents and timestep that the denoiser takes. With guidance, the negative half comes first.
+/// Everything besides latents and timestep that the denoiser takes, in host memory until it is asked for on a device.
+/// With guidance, the negative half comes first.
 pub(super) struct Conditioning {
     pub(super) hidden_states: Tensor,
     pub(super) unet: UNetConditioning,
+}
+
+impl Conditioning {
+    /// The same in the type that models compute in, on their device.
+    pub(super) fn to_device(&self, device: &Device) -> Result<Self> {
+        let there = |tensor: &Tensor| tensor.cast(device.float())?.to_device(device);
+        let mut unet = self.unet.clone();
+        if let Some(added) = &mut unet.added {
+            added.text_embeds = there(&added.text_embeds)?;
+        }
+        Ok(Self { hidden_states: there(&self.hidden_states)?, unet })
+    }
 }
 
 /// The text states of some prompts `[n, t, d]`, and their pooled embedding `[n, p]`.
@@ -39,11 +52,6 @@ struct TextStates {
 }
 
 impl TextEncoders {
-    /// Whether this is SDXL's pair.
-    pub(super) fn is_xl(&self) -> bool {
-        matches!(self, Self::Two { .. })
-    }
-
     /// Encodes a batch of prompts, and with guidance their negative prompts before them.
     pub(super) fn encode(
         &self,

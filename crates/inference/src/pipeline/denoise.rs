@@ -1,8 +1,9 @@
 //! The denoising loop: from the first latents to the last, one denoiser call and one sampler step at a time.
 //!
 //! The denoiser runs on its device, everything else in host memory: latents are small, the sampler's numbers are the same
-//! everywhere, and what a lost device had is not needed again.
+//! everywhere, and what a lost device had is not needed again: the step that it was lost in is repeated on a fresh one.
 
+use super::Image;
 use super::conditioning::Conditioning;
 use super::load::Pipeline;
 use super::preview::preview;
@@ -11,9 +12,11 @@ use super::request::Request;
 use super::run::Run;
 use super::settings::Settings;
 use super::start::{Inpaint, Start};
+use crate::models::unet::UNet;
 use crate::sampling::{Guidance, Noise, Sampler};
 use crate::tensor::Replay;
-use crate::{Device, Result, Tensor};
+use crate::{Device, Error, Result, Tensor};
+use std::sync::Arc;
 
 /// Where this batch stands among all calls of the request.
 #[derive(Clone, Copy)]
@@ -38,14 +41,24 @@ impl Pipeline {
         let Start { mut latents, first_call, inpaint } = start;
         let told: Vec<f32> = timesteps[first_call..].iter().map(|t| *t as f32).collect();
         let count = told.len();
-        let mut replay = Replay::default();
+        let mut denoiser = None;
         run.watcher.tensor(Probe::Timesteps, &Tensor::from_vec(told, &[count], &Device::Cpu)?);
         run.watcher.tensor(Probe::InitialLatents, &latents);
         for call in first_call..timesteps.len() {
             run.pause().await?;
             let scaled = sampler.scale_model_input(call, &latents)?;
             let input = denoiser_input(&scaled, &inpaint, settings.guided)?;
-            let prediction = self.predict(&mut replay, &input, timesteps[call], conditioning)?.to_host().await?;
+            let predict = async |run: &mut Run<'_>| -> Result<Tensor> {
+                // Taken, so that what fails is not used again.
+                let mut ready = match denoiser.take() {
+                    Some(ready) => ready,
+                    None => Denoiser::new(self, conditioning, run).await?,
+                };
+                let prediction = ready.predict(&input, timesteps[call])?.to_host().await?;
+                denoiser = Some(ready);
+                Ok(prediction)
+            };
+            let prediction = self.surviving(run, predict).await?;
             run.watcher.tensor(Probe::NoisePrediction(call - first_call), &prediction);
             let guided = if settings.guided { guidance.apply(&prediction)? } else { prediction };
             latents = sampler.step(call, &guided, &latents, noise)?;
@@ -56,28 +69,45 @@ impl Pipeline {
             let step = share.done + call - first_call + 1;
             let due = request.preview_every > 0 && step.is_multiple_of(request.preview_every);
             let shown = due && run.watcher.wants_preview();
-            let seen = if shown { Some(self.preview(&latents).await?) } else { None };
+            let seen = if shown { self.preview(&latents, run).await? } else { None };
             run.progress(Phase::Denoise, step, share.of, seen);
         }
         Ok(latents)
     }
 
-    /// One denoiser call, recorded at the first step of a run and replayed at the following ones.
-    fn predict(
-        &self,
-        replay: &mut Replay,
-        input: &Tensor,
-        timestep: f64,
-        conditioning: &Conditioning,
-    ) -> Result<Tensor> {
-        let input = input.cast(self.device.float())?.to_device(&self.device)?;
-        let time = self.unet.timestep_features(timestep, &self.device)?;
-        let Conditioning { hidden_states, unet } = conditioning;
-        replay.run(&[&input, &time], |inputs| self.unet.forward_features(&inputs[0], &inputs[1], hidden_states, unet))
+    /// What the latents look like. A device that is lost now is noticed by the next step.
+    async fn preview(&self, latents: &Tensor, run: &mut Run<'_>) -> Result<Option<Image>> {
+        match preview(latents, self, run).await {
+            Ok(image) => Ok(Some(image)),
+            Err(Error::DeviceLost { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The model on its device, with what all calls of a run share.
+struct Denoiser {
+    unet: Arc<UNet>,
+    device: Device,
+    conditioning: Conditioning,
+    replay: Replay,
+}
+
+impl Denoiser {
+    async fn new(pipeline: &Pipeline, conditioning: &Conditioning, run: &mut Run<'_>) -> Result<Self> {
+        let unet = pipeline.denoiser(run).await?;
+        let device = pipeline.options.device.clone();
+        let conditioning = conditioning.to_device(&device)?;
+        Ok(Self { unet, device, conditioning, replay: Replay::default() })
     }
 
-    async fn preview(&self, latents: &Tensor) -> Result<super::Image> {
-        preview(latents, self).await
+    /// One call, recorded at the first step and replayed at the following ones.
+    fn predict(&mut self, input: &Tensor, timestep: f64) -> Result<Tensor> {
+        let input = input.cast(self.device.float())?.to_device(&self.device)?;
+        let time = self.unet.timestep_features(timestep, &self.device)?;
+        let Conditioning { hidden_states, unet } = &self.conditioning;
+        let step = |inputs: &[Tensor]| self.unet.forward_features(&inputs[0], &inputs[1], hidden_states, unet);
+        self.replay.run(&[&input, &time], step)
     }
 }
 

@@ -58,7 +58,8 @@ impl Pipeline {
         let (n, all) = (batch.len(), request.prompts.len());
         run.pause().await?;
         run.progress(Phase::Encode, done, all, None);
-        let conditioning = self.condition(batch, request, settings, run)?;
+        let conditioning = self.surviving(run, async |run| self.condition(batch, request, settings, run).await).await?;
+        self.options.device.release_idle();
         run.progress(Phase::Encode, done + n, all, None);
 
         let options = StepOptions { eta: Some(request.eta), ..StepOptions::default() };
@@ -66,20 +67,25 @@ impl Pipeline {
         let steps = TimestepOptions { steps: Some(settings.steps), strength: distilled, ..TimestepOptions::default() };
         let sampler = Sampler::new(&settings.scheduler, &steps, &options)?;
         let mut noise = noise(batch, request);
-        let start = Start::prepare(self, request, settings, &sampler, &mut noise, n).await?;
+        let undrawn = noise.clone();
+        let prepare = async |run: &mut Run<'_>| -> Result<Start> {
+            noise = undrawn.clone();
+            Start::prepare(self, request, settings, &sampler, &mut noise, n, run).await
+        };
+        let start = self.surviving(run, prepare).await?;
         let calls = sampler.timesteps().len() - start.first_call;
         let share =
             Share { done: done.div_ceil(request.batch_size) * calls, of: all.div_ceil(request.batch_size) * calls };
         let latents =
             self.denoise(start, &conditioning, (sampler, &mut noise), (request, settings), share, run).await?;
 
-        self.device.release_idle();
+        self.options.device.release_idle();
         let images = self.decode(&latents, done, request, settings, run).await;
-        self.device.release_idle();
+        self.options.device.release_idle();
         images
     }
 
-    fn condition(
+    async fn condition(
         &self,
         batch: &[Prompt],
         request: &Request,
@@ -87,18 +93,21 @@ impl Pipeline {
         run: &mut Run<'_>,
     ) -> Result<Conditioning> {
         let guided = settings.guided;
-        let (hidden_states, pooled) = self.text.encode(batch, guided, request.prompt_options, run)?;
-        // Text encoders compute in f32 everywhere: they are small, and all that follows hangs on them.
-        let hidden_states = hidden_states.cast(self.device.float())?;
-        let pooled = pooled.map(|pooled| pooled.cast(self.device.float())).transpose()?;
-        let added = match self.unet.config().text_time {
+        let text = self.text_encoders(run).await?;
+        let (hidden_states, pooled) = text.encode(batch, guided, request.prompt_options, run)?;
+        let hidden_states = hidden_states.to_host().await?;
+        let pooled = match pooled {
+            Some(pooled) => Some(pooled.to_host().await?),
+            None => None,
+        };
+        let added = match self.unet.text_time {
             Some(_) => {
                 let from_image = request.init.is_some();
                 Some(added_conditioning(pooled, &request.sizes, settings.size, batch.len(), guided, from_image)?)
             }
             None => None,
         };
-        let distilled = self.unet.config().time_cond_proj_dim.is_some();
+        let distilled = self.unet.time_cond_proj_dim.is_some();
         let guidance = distilled.then_some(settings.guidance_scale - 1.0);
         Ok(Conditioning { hidden_states, unet: UNetConditioning { added, guidance, class: None } })
     }
@@ -114,21 +123,27 @@ impl Pipeline {
     ) -> Result<Vec<Image>> {
         let [n, ..] = latents.dims::<4>("decode")?;
         let [height, width] = settings.size;
-        let unscaled = self.to_autoencoder(&self.autoencoder.unscale(latents)?)?;
+        let unscaled = self.vae.unscale(latents)?;
         let mut images = Vec::new();
-        for k in 0..n {
-            run.pause().await?;
-            let decoded = self.autoencoder.decode(&unscaled.narrow(0, k, 1)?, self.tiling(request, settings.size))?;
-            let picture = decoded.affine(0.5, 0.5)?;
-            let values = picture.to_vec().await?;
-            if values.iter().any(|x| x.is_nan()) {
-                let hint = "; the weights may be damaged or too coarse for this autoencoder";
-                return Err(Error::NotFinite { what: "the decoded picture".into(), hint });
+        let decode = async |run: &mut Run<'_>| -> Result<()> {
+            let autoencoder = self.autoencoder(run).await?;
+            for k in images.len()..n {
+                run.pause().await?;
+                let latents = self.to_autoencoder(&unscaled.narrow(0, k, 1)?)?;
+                let decoded = autoencoder.decode(&latents, self.tiling(request, settings.size))?;
+                let picture = decoded.affine(0.5, 0.5)?;
+                let values = picture.to_vec().await?;
+                if values.iter().any(|x| x.is_nan()) {
+                    let hint = "; the weights may be damaged or too coarse for this autoencoder";
+                    return Err(Error::NotFinite { what: "the decoded picture".into(), hint });
+                }
+                run.watcher.tensor(Probe::Picture, &picture.clamp(0.0, 1.0)?);
+                images.push(Image::from_unit(width, height, &values)?);
+                run.progress(Phase::Decode, done + k + 1, request.prompts.len(), None);
             }
-            run.watcher.tensor(Probe::Picture, &picture.clamp(0.0, 1.0)?);
-            images.push(Image::from_unit(width, height, &values)?);
-            run.progress(Phase::Decode, done + k + 1, request.prompts.len(), None);
-        }
+            Ok(())
+        };
+        self.surviving(run, decode).await?;
         Ok(images)
     }
 }
@@ -160,7 +175,7 @@ impl Pipeline {
             eta: nonzero(request.eta),
             seed: Some(prompt.seed),
             size: Some((width, height)),
-            model: Some(self.name.clone()).filter(|name| !name.is_empty()),
+            model: Some(self.options.name.clone()).filter(|name| !name.is_empty()),
             clip_skip: (options.clip_skip > 0).then_some(options.clip_skip + 1),
             denoising_strength: request.init.as_ref().map(|init| init.strength),
             version: Some(Parameters::VERSION.into()),

@@ -20,6 +20,7 @@
 //! ```
 
 mod codec;
+mod components;
 mod conditioning;
 mod defaults;
 mod denoise;

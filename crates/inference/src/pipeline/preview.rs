@@ -2,7 +2,8 @@
 
 use super::Image;
 use super::load::Pipeline;
-use crate::models::vae::Autoencoder;
+use super::run::Run;
+use crate::models::vae::AutoencoderConfig;
 use crate::{Result, Tensor};
 
 /// The longer side of a preview is at most this many pixels when an autoencoder decodes it.
@@ -36,18 +37,17 @@ const STABLE_DIFFUSION_XL: Colours = Colours {
 };
 
 /// A small picture of the first of `latents` `[n, h, w, c]`, which are as the denoiser sees them.
-pub(super) async fn preview(latents: &Tensor, pipeline: &Pipeline) -> Result<Image> {
+pub(super) async fn preview(latents: &Tensor, pipeline: &Pipeline, run: &mut Run<'_>) -> Result<Image> {
     let first = latents.narrow(0, 0, 1)?;
     let [_, h, w, channels] = first.dims("preview")?;
-    let autoencoder = &pipeline.autoencoder;
-    if let Autoencoder::Tiny(_) = autoencoder {
-        let first = pipeline.to_autoencoder(&autoencoder.unscale(&first)?)?;
-        let decoded = autoencoder.decode(&first, None)?.affine(0.5, 0.5)?;
-        let factor = autoencoder.factor();
+    if let AutoencoderConfig::Tiny(config) = &pipeline.vae {
+        let first = pipeline.to_autoencoder(&pipeline.vae.unscale(&first)?)?;
+        let decoded = pipeline.autoencoder(run).await?.decode(&first, None)?.affine(0.5, 0.5)?;
+        let factor = config.factor();
         let image = Image::from_unit(w * factor, h * factor, &decoded.to_vec().await?)?;
         return shrink(&image);
     }
-    let colours = if pipeline.text.is_xl() { STABLE_DIFFUSION_XL } else { STABLE_DIFFUSION };
+    let colours = if pipeline.is_xl() { STABLE_DIFFUSION_XL } else { STABLE_DIFFUSION };
     let values = first.to_vec().await?;
     let pixels: Vec<f32> = values.chunks_exact(channels).flat_map(|latent| colours.of(latent)).collect();
     Image::from_unit(w, h, &pixels)

@@ -7,6 +7,8 @@ use crate::Result;
 pub(super) struct Run<'a> {
     pub(super) watcher: &'a mut dyn Watcher,
     pub(super) cancel: &'a CancelToken,
+    /// How often the device was lost.
+    pub(super) losses: usize,
     started: f64,
     warned: Vec<String>,
 }
@@ -15,7 +17,7 @@ impl<'a> Run<'a> {
     /// Starts the clock.
     pub(super) fn start(watcher: &'a mut dyn Watcher, cancel: &'a CancelToken) -> Self {
         let started = watcher.clock();
-        Self { watcher, cancel, started, warned: Vec::new() }
+        Self { watcher, cancel, losses: 0, started, warned: Vec::new() }
     }
 
     /// Lets the caller have the thread for a moment; [`Error::Cancelled`](crate::Error::Cancelled) if it wants no more.

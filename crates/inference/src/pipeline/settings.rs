@@ -22,7 +22,7 @@ impl Settings {
         request.validate()?;
         let defaults = pipeline.defaults();
         let size = resolve_size(request, defaults);
-        let factor = pipeline.autoencoder.factor();
+        let factor = pipeline.vae.factor();
         for (field, size) in [("height", size[0]), ("width", size[1])] {
             if size % factor != 0 {
                 return Err(Error::invalid(
@@ -37,7 +37,7 @@ impl Settings {
         };
         let guidance_scale = request.guidance_scale.unwrap_or(defaults.guidance_scale);
         // A model distilled with guidance takes the scale as an input instead.
-        let guided = guidance_scale > 1.0 && pipeline.unet.config().time_cond_proj_dim.is_none();
+        let guided = guidance_scale > 1.0 && pipeline.unet.time_cond_proj_dim.is_none();
         Ok(Self { size, steps: request.steps.unwrap_or(defaults.steps), guidance_scale, guided, scheduler })
     }
 }

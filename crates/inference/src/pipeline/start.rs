@@ -6,7 +6,9 @@
 use super::image::Mask;
 use super::load::Pipeline;
 use super::request::{InitImage, Request};
+use super::run::Run;
 use super::settings::Settings;
+use crate::models::vae::Autoencoder;
 use crate::models::vae::Tiling;
 use crate::sampling::{Noise, Sampler};
 use crate::{Device, Error, Result, Tensor};
@@ -41,9 +43,10 @@ impl Start {
         sampler: &Sampler,
         noise: &mut Noise,
         n: usize,
+        run: &mut Run<'_>,
     ) -> Result<Self> {
         let stage = Stage { pipeline, request, settings, n };
-        let needs_mask = pipeline.unet.config().in_channels > pipeline.autoencoder.latent_channels();
+        let needs_mask = pipeline.unet.in_channels > pipeline.vae.latent_channels();
         match &request.init {
             None if needs_mask => {
                 Err(Error::invalid("init_image", "this model redraws parts of a picture and needs one, with a mask"))
@@ -52,13 +55,16 @@ impl Start {
                 let latents = noise.draw(&stage.latent_shape(), &Device::Cpu)?.scale(sampler.init_noise_sigma())?;
                 Ok(Self { latents, first_call: 0, inpaint: None })
             }
-            Some(init) => match &init.mask {
-                None if needs_mask => {
-                    Err(Error::invalid("mask", "this model redraws parts of a picture and needs a mask"))
+            Some(init) if needs_mask && init.mask.is_none() => {
+                Err(Error::invalid("mask", "this model redraws parts of a picture and needs a mask"))
+            }
+            Some(init) => {
+                let vae = &*pipeline.autoencoder(run).await?;
+                match &init.mask {
+                    None => stage.noised(init, vae, sampler, noise).await,
+                    Some(_) => stage.inpaint(init, needs_mask, vae, sampler, noise).await,
                 }
-                None => stage.noised(init, sampler, noise).await,
-                Some(_) => stage.inpaint(init, needs_mask, sampler, noise).await,
-            },
+            }
         }
     }
 }
@@ -74,33 +80,40 @@ impl Stage<'_> {
     /// `[n, h, w, c]` of the latents.
     fn latent_shape(&self) -> [usize; 4] {
         let [height, width] = self.settings.size;
-        let factor = self.pipeline.autoencoder.factor();
-        [self.n, height / factor, width / factor, self.pipeline.autoencoder.latent_channels()]
+        let factor = self.pipeline.vae.factor();
+        [self.n, height / factor, width / factor, self.pipeline.vae.latent_channels()]
     }
 
-    async fn noised(&self, init: &InitImage, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
+    async fn noised(&self, init: &InitImage, vae: &Autoencoder, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
         let first_call = first_call(sampler, init)?;
-        let image_latents = self.encode(&self.picture(init)?, noise, self.request.one_generator).await?;
+        let image_latents = self.encode(vae, &self.picture(init)?, noise, self.request.one_generator).await?;
         let noise = noise.draw(&self.latent_shape(), &Device::Cpu)?;
         let latents = sampler.add_noise(&image_latents, &noise, first_call)?;
         Ok(Start { latents, first_call, inpaint: None })
     }
 
-    async fn inpaint(&self, init: &InitImage, channels: bool, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
+    async fn inpaint(
+        &self,
+        init: &InitImage,
+        channels: bool,
+        vae: &Autoencoder,
+        sampler: &Sampler,
+        noise: &mut Noise,
+    ) -> Result<Start> {
         let all_the_way = init.strength >= 1.0;
         let first_call = first_call(sampler, init)?;
         let (mask, latent_mask) = self.masks(init)?;
         let picture = self.picture(init)?;
         // The nine-channel model never looks at the picture's own latents when it starts from pure noise.
         let image_latents =
-            if channels && all_the_way { None } else { Some(self.encode(&picture, noise, true).await?) };
+            if channels && all_the_way { None } else { Some(self.encode(vae, &picture, noise, true).await?) };
         let drawn = noise.draw(&self.latent_shape(), &Device::Cpu)?;
         let latents = match &image_latents {
             Some(image_latents) if !all_the_way => sampler.add_noise(image_latents, &drawn, first_call)?,
             _ => drawn.scale(sampler.init_noise_sigma())?,
         };
         // diffusers draws the masked picture's sample even when the model has no channels for it.
-        let masked_latents = self.encode(&picture.mul(&mask.affine(-1.0, 1.0)?)?, noise, true).await?;
+        let masked_latents = self.encode(vae, &picture.mul(&mask.affine(-1.0, 1.0)?)?, noise, true).await?;
         let inpaint = match image_latents {
             Some(image_latents) if !channels => Inpaint::Blend { mask: latent_mask, image_latents, noise: drawn },
             _ => Inpaint::Channels(Tensor::concat(&[&latent_mask, &masked_latents], 3)?),
@@ -127,8 +140,7 @@ impl Stage<'_> {
 
     /// The picture's latents `[n, h, w, c]` as the denoiser sees them: the autoencoder's sample, drawn once for all
     /// pictures of the batch or for each.
-    async fn encode(&self, picture: &Tensor, noise: &mut Noise, once: bool) -> Result<Tensor> {
-        let vae = &self.pipeline.autoencoder;
+    async fn encode(&self, vae: &Autoencoder, picture: &Tensor, noise: &mut Noise, once: bool) -> Result<Tensor> {
         let picture = self.pipeline.to_autoencoder(picture)?;
         let encoded = vae.encode(&picture, self.pipeline.tiling(self.request, self.settings.size))?.to_host().await?;
         let [n, h, w, c] = self.latent_shape();
@@ -137,7 +149,7 @@ impl Stage<'_> {
             Some(_) => encoded.repeat(n)?.sample(&noise.draw(&[n, h, w, c], &Device::Cpu)?)?,
             None => encoded.mean.repeat(n)?,
         };
-        vae.scale(&latents)
+        vae.config().scale(&latents)
     }
 }
 
@@ -159,6 +171,6 @@ impl Pipeline {
     pub(super) fn tiling(&self, request: &Request, [height, width]: [usize; 2]) -> Option<Tiling> {
         const LARGE: usize = 1024 * 1024;
         let wanted = request.tiling.unwrap_or(height * width > LARGE);
-        wanted.then(|| self.autoencoder.tiling())
+        wanted.then(|| self.vae.tiling())
     }
 }

@@ -70,7 +70,7 @@ impl Data {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::F32(data) => data.len(),
             Self::F16(data) => data.len(),

@@ -41,6 +41,8 @@ pub struct GpuOptions {
     pub float: Option<DType>,
     /// Ask for nothing beyond what WebGPU guarantees everywhere: for tests of odd hardware.
     pub guaranteed_only: bool,
+    /// Use tensor cores for products in `F16`, where there are any.
+    pub cooperative: bool,
     /// The most bytes of GPU memory to hold.
     pub memory: Option<u64>,
 }
@@ -117,6 +119,14 @@ impl Device {
             Self::Cpu => easel_cpu::memory::release_idle(),
             Self::Gpu(device) => device.release_idle(),
             Self::Candle(_) => {}
+        }
+    }
+
+    /// Opens a GPU that was lost anew, for all clones of this device. Tensors that were on it stay lost.
+    pub async fn revive(&self) -> Result<()> {
+        match self {
+            Self::Gpu(device) => device.revive().await,
+            Self::Cpu | Self::Candle(_) => Ok(()),
         }
     }
 

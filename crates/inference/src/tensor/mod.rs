@@ -25,6 +25,7 @@ mod linear;
 mod norm;
 mod replay;
 mod threshold;
+mod upload;
 mod work;
 
 pub use conv2d::Conv2d;
@@ -34,6 +35,7 @@ pub use easel_cpu::Activation;
 pub use gpu::GpuDevice;
 pub use linear::Epilogue;
 pub use replay::Replay;
+pub(crate) use upload::Upload;
 pub use work::multiply_adds;
 
 use crate::{Error, Result};
@@ -145,9 +147,7 @@ impl Tensor {
     fn upload(data: Data, shape: &[usize], device: &Device, stays: bool) -> Result<Self> {
         let device = match device {
             Device::Cpu => return Ok(Self::on_host(host::Numbers::Plain(data), shape)),
-            Device::Gpu(device) => {
-                return Ok(Self { storage: Storage::Gpu(gpu::Gpu::upload(device, &data, shape, stays)?) });
-            }
+            Device::Gpu(device) => return gpu::Gpu::upload(device, &data, shape, stays),
             Device::Candle(device) => device,
         };
         let tensor = match data {

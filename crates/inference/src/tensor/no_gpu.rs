@@ -3,6 +3,7 @@
 use super::{Activation, Conv2d, DType, Data, Device, DeviceInfo, Epilogue, GpuOptions, Tensor};
 use crate::{Error, Result};
 use easel_cpu::elementwise::Binary;
+use std::ops::Range;
 
 /// An open GPU, of which there is none in this build.
 #[derive(Clone, Debug)]
@@ -20,6 +21,10 @@ impl GpuDevice {
     }
 
     pub(super) fn release_idle(&self) {
+        match *self {}
+    }
+
+    pub(super) async fn revive(&self) -> Result<()> {
         match *self {}
     }
 
@@ -68,13 +73,34 @@ impl Recorded {
 }
 
 impl Gpu {
-    pub(super) fn upload(device: &GpuDevice, _: &Data, _: &[usize], _: bool) -> Result<Self> {
+    pub(super) fn upload(device: &GpuDevice, _: &Data, _: &[usize], _: bool) -> Result<Tensor> {
         match *device {}
     }
 
     pub(super) async fn read(&self) -> Result<Data> {
         match *self {}
     }
+}
+
+/// A weight on its way to a GPU.
+pub(super) enum Upload {}
+
+impl Upload {
+    pub(super) fn new(device: &GpuDevice, _: DType, _: &[usize]) -> Result<Self> {
+        match *device {}
+    }
+
+    pub(super) async fn push(&self, _: Range<usize>, _: &Data) -> Result<()> {
+        match *self {}
+    }
+
+    pub(super) fn finish(self) -> Tensor {
+        match self {}
+    }
+}
+
+never! { Upload:
+    runs() -> Vec<Range<usize>>;
 }
 
 never! { Gpu:

@@ -1,16 +1,18 @@
 //! Streams the tensors of an index onto a device, in the order in which they lie in their files.
 //!
 //! Neighbours are read together, large tensors in several pieces, never more than [`PIECE`] bytes at a time; each piece is
-//! decoded straight into the weight's memory. At its peak, loading needs the memory of the model, one piece and, for
-//! devices with memory of their own, one tensor.
+//! decoded straight into the weight's memory. At its peak, loading needs the memory of the model and one piece; on a GPU
+//! the model is there, and the host holds a piece, its decoded numbers and what the driver has not yet taken.
 
 use super::decode::Decoder;
 use super::index::TensorIndex;
 use super::source::Source;
 use super::view::{StoredType, TensorView};
+use crate::tensor::Upload;
 use crate::weights::Weights;
 use crate::{DType, Device, Error, Result, Tensor};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -102,30 +104,55 @@ async fn load_group(
     let end = group.iter().map(|job| job.view.range().end).max().unwrap_or(start);
     let whole = if end - start <= PIECE { Some(read_exact(source, start..end).await?) } else { None };
     for job in group {
-        let mut decoder = Decoder::new(job.name, job.view.dtype(), job.read, job.view.shape());
         let range = job.view.range();
-        match &whole {
-            Some(bytes) => {
-                // Within the piece that was read, hence within `usize`.
-                let bytes = &bytes[(range.start - start) as usize..(range.end - start) as usize];
-                if job.view.is_contiguous() { decoder.push(bytes)? } else { decoder.push(&gather(job.view, bytes))? }
-            }
-            None if job.view.is_contiguous() => {
-                for range in pieces(range) {
-                    decoder.push(&read_exact(source, range).await?)?;
-                }
-            }
+        // Within the piece that was read, hence within `usize`.
+        let whole = whole.as_ref().map(|bytes| &bytes[(range.start - start) as usize..(range.end - start) as usize]);
+        let at_hand = match whole {
+            Some(bytes) if job.view.is_contiguous() => Some(Cow::Borrowed(bytes)),
+            Some(bytes) => Some(Cow::Owned(gather(job.view, bytes))),
+            None if job.view.is_contiguous() => None,
             None => {
                 let mut bytes = Vec::new();
                 for range in pieces(range) {
                     bytes.extend_from_slice(&read_exact(source, range).await?);
                 }
-                decoder.push(&gather(job.view, &bytes))?;
+                Some(Cow::Owned(gather(job.view, &bytes)))
             }
-        }
-        tensors.insert(job.name.to_owned(), finish(decoder, job, device)?);
+        };
+        tensors.insert(job.name.to_owned(), job.load(source, at_hand.as_deref(), device).await?);
     }
     Ok(())
+}
+
+impl Job<'_> {
+    /// Decodes the weight and hands it to the device, run by run: from its bytes in row-major order where they are at hand,
+    /// else from the file.
+    async fn load(&self, source: &dyn Source, at_hand: Option<&[u8]>, device: &Device) -> Result<Tensor> {
+        let stored = self.view.shape();
+        let shape = match *stored {
+            [o, i, kh, kw] => vec![o, kh, kw, i],
+            _ => stored.to_vec(),
+        };
+        let inner = stored.get(1..).unwrap_or_default();
+        let row = inner.iter().product::<usize>() as u64 * self.view.dtype().bits() / 8;
+        let mut upload = Upload::new(self.keep, &shape, device)?;
+        for rows in upload.runs() {
+            let run = if stored.is_empty() { Vec::new() } else { [&[rows.len()], inner].concat() };
+            let mut decoder = Decoder::new(self.name, self.view.dtype(), self.read, &run);
+            let bytes = rows.start as u64 * row..rows.end as u64 * row;
+            match at_hand {
+                Some(all) => decoder.push(&all[bytes.start as usize..bytes.end as usize])?,
+                None => {
+                    let start = self.view.range().start;
+                    for piece in pieces(start + bytes.start..start + bytes.end) {
+                        decoder.push(&read_exact(source, piece).await?)?;
+                    }
+                }
+            }
+            upload.push(rows, decoder.finish()).await?;
+        }
+        upload.finish()
+    }
 }
 
 /// Bytes of a source, which may be anybody's: what it returns is not trusted to be what was asked for.
@@ -136,14 +163,6 @@ async fn read_exact(source: &dyn Source, range: Range<u64>) -> Result<Bytes> {
     }
     let reason = format!("expected bytes {} to {}, got {} bytes", range.start, range.end, bytes.len());
     Err(Error::format(source.name(), reason))
-}
-
-fn finish(decoder: Decoder, job: &Job<'_>, device: &Device) -> Result<Tensor> {
-    match *job.view.shape() {
-        [o, i, kh, kw] => Tensor::from_data(decoder.finish(), &[o, kh, kw, i], device),
-        ref shape if job.keep == job.read => Tensor::from_data(decoder.finish(), shape, device),
-        ref shape => Tensor::from_data(decoder.finish(), shape, &Device::Cpu)?.cast(job.keep)?.to_device(device),
-    }
 }
 
 /// A range in pieces. The largest element has eight bytes, which divide a piece: none is cut.

@@ -124,9 +124,12 @@ const WEIGHT_TYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 fn devices() -> Vec<Device> {
     let mut devices = vec![Device::Cpu, Device::candle_cpu()];
     // The tolerances are those of f32, and the order of additions is another one.
-    let options = GpuOptions { float: Some(DType::F32), ..GpuOptions::default() };
-    for kind in [DeviceKind::Gpu, DeviceKind::Cuda, DeviceKind::Metal] {
-        match pollster::block_on(Device::open(kind, &options)) {
+    let plain = GpuOptions { float: Some(DType::F32), ..GpuOptions::default() };
+    let guaranteed = GpuOptions { guaranteed_only: true, ..plain.clone() };
+    let gpus = [(DeviceKind::Gpu, &plain), (DeviceKind::Gpu, &guaranteed)];
+    let others = [DeviceKind::Cuda, DeviceKind::Metal].map(|kind| (kind, &plain));
+    for (kind, options) in gpus.into_iter().chain(others) {
+        match pollster::block_on(Device::open(kind, options)) {
             Ok(device) => devices.push(device),
             Err(error) if kind == DeviceKind::Gpu && std::env::var_os("EASEL_REQUIRE_GPU").is_some() => {
                 panic!("EASEL_REQUIRE_GPU is set: {error}")

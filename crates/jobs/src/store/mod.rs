@@ -8,8 +8,8 @@ mod sqlite;
 pub use sqlite::SqliteStore;
 
 use crate::{
-    Counts, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Progress, Result, Selection, Status, Task,
-    TaskId, TaskQuery,
+    Counts, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Result, Selection, Status, Task, TaskId,
+    TaskQuery,
 };
 use bytes::Bytes;
 
@@ -44,11 +44,11 @@ pub trait Store: Send + Sync {
 
     /// Ends a task that is being processed; pictures are on the disk before the task is `completed`. `false`, and
     /// nothing is changed or kept, if the task is not being processed any more.
-    fn end(&self, id: TaskId, ending: &Ending, progress: Progress) -> Result<bool>;
+    fn end(&self, id: TaskId, ending: &Ending, last: Last) -> Result<bool>;
 
-    /// Cancels a task that has not ended, and returns it as it was before. [`crate::Error::UnknownTask`],
-    /// [`crate::Error::AlreadyEnded`].
-    fn cancel(&self, id: TaskId, progress: Progress) -> Result<Task>;
+    /// Cancels a task that has not ended, and returns it as it was before; `last` is known if it has a log of events.
+    /// [`crate::Error::UnknownTask`], [`crate::Error::AlreadyEnded`].
+    fn cancel(&self, id: TaskId, last: Option<Last>) -> Result<Task>;
 
     /// One task. [`crate::Error::UnknownTask`].
     fn task(&self, id: TaskId) -> Result<Task>;

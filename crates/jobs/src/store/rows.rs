@@ -6,8 +6,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use std::time::{Duration, SystemTime};
 
 /// The columns that [`task`] reads, in its order.
-pub(super) const TASK: &str =
-    "id, status, priority, prompt, seed, step, steps, attempts, error, created_at, started_at, completed_at";
+pub(super) const TASK: &str = "id, status, priority, prompt, seed, step, steps, last_event, attempts, error, created_at, started_at, completed_at";
 
 /// The columns that [`picture`] reads, in its order.
 pub(super) const PICTURE: &str = "id, task, number, prompt, seed, media_type, length, digest, created_at";
@@ -20,11 +19,12 @@ pub(super) fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         prompt: row.get(3)?,
         seed: row.get::<_, i64>(4)?.cast_unsigned(),
         progress: Progress { step: row.get(5)?, steps: row.get(6)? },
-        attempts: row.get(7)?,
-        error: row.get(8)?,
-        created_at: row.get::<_, Time>(9)?.0,
-        started_at: row.get::<_, Option<Time>>(10)?.map(|time| time.0),
-        completed_at: row.get::<_, Option<Time>>(11)?.map(|time| time.0),
+        last_event: row.get::<_, i64>(7)?.cast_unsigned(),
+        attempts: row.get(8)?,
+        error: row.get(9)?,
+        created_at: row.get::<_, Time>(10)?.0,
+        started_at: row.get::<_, Option<Time>>(11)?.map(|time| time.0),
+        completed_at: row.get::<_, Option<Time>>(12)?.map(|time| time.0),
     })
 }
 

@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// Step `n` makes schema `n + 1` of schema `n`. Steps that have been released are never changed.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE task (
         number       INTEGER PRIMARY KEY AUTOINCREMENT, -- in order of arrival
         id           TEXT    NOT NULL UNIQUE,
@@ -36,7 +37,11 @@ const STEPS: [&str; 1] = ["
         created_at INTEGER NOT NULL,
         UNIQUE (task, number)
     ) STRICT;
-"];
+    ",
+    "
+    ALTER TABLE task ADD COLUMN last_event INTEGER NOT NULL DEFAULT 0; -- 0 until the task has ended
+",
+];
 
 /// Brings a sound database to the current schema, one step and one transaction at a time.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {

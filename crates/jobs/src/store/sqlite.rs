@@ -4,8 +4,8 @@ use super::folder::Folder;
 use super::rows::{self, Id, PICTURE, TASK, Time};
 use super::{Claimed, Ending, Store, schema};
 use crate::{
-    Counts, Error, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Progress, Result, Selection, Status,
-    Task, TaskId, TaskQuery, lock,
+    Counts, Error, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Result, Selection, Status, Task,
+    TaskId, TaskQuery, lock,
 };
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params};
@@ -81,13 +81,13 @@ impl SqliteStore {
     }
 
     /// Puts the pictures on the disk, then the task's end into the database.
-    fn complete(&self, id: TaskId, pictures: &[NewPicture], progress: Progress) -> Result<bool> {
+    fn complete(&self, id: TaskId, pictures: &[NewPicture], last: Last) -> Result<bool> {
         if self.task(id)?.status != Status::Processing {
             return Ok(false);
         }
         self.folder.write(id, pictures)?;
         let completed = self.write(|transaction| {
-            let completed = finish(transaction, id, Status::Completed, None, progress)?;
+            let completed = finish(transaction, id, Status::Completed, None, Some(last))?;
             if completed {
                 insert_pictures(transaction, id, pictures)?;
             }
@@ -104,12 +104,12 @@ impl Store for SqliteStore {
     fn submit(&self, new: &NewTask, capacity: usize) -> Result<Task> {
         let id = TaskId::new_v4();
         let sql = format!(
-            "INSERT INTO task (id, status, priority, prompt, seed, request, created_at)
-             SELECT ?1, 'pending', ?2, ?3, ?4, ?5, ?6
-             WHERE (SELECT count(*) FROM task WHERE status = 'pending') < ?7 RETURNING {TASK}"
+            "INSERT INTO task (id, status, priority, prompt, seed, steps, request, created_at)
+             SELECT ?1, 'pending', ?2, ?3, ?4, ?5, ?6, ?7
+             WHERE (SELECT count(*) FROM task WHERE status = 'pending') < ?8 RETURNING {TASK}"
         );
         let (seed, most) = (new.seed.cast_signed(), number(capacity));
-        let row = params![Id(id), new.priority, new.prompt, seed, new.request, Time::now(), most];
+        let row = params![Id(id), new.priority, new.prompt, seed, new.steps, new.request, Time::now(), most];
         self.write(|transaction| one(transaction, &sql, row, rows::task))?.ok_or(Error::QueueFull { capacity })
     }
 
@@ -123,10 +123,10 @@ impl Store for SqliteStore {
         self.write(|transaction| one(transaction, &sql, params![Time::now()], claimed))
     }
 
-    fn end(&self, id: TaskId, ending: &Ending, progress: Progress) -> Result<bool> {
+    fn end(&self, id: TaskId, ending: &Ending, last: Last) -> Result<bool> {
         match ending {
-            Ending::Completed(pictures) => self.complete(id, pictures, progress),
-            Ending::Error(reason) => self.write(|t| finish(t, id, Status::Error, Some(reason), progress)),
+            Ending::Completed(pictures) => self.complete(id, pictures, last),
+            Ending::Error(reason) => self.write(|t| finish(t, id, Status::Error, Some(reason), Some(last))),
             Ending::Released => self.write(|transaction| {
                 let sql = "UPDATE task SET status = 'pending', attempts = attempts - 1, started_at = NULL
                            WHERE id = ?1 AND status = 'processing'";
@@ -135,11 +135,11 @@ impl Store for SqliteStore {
         }
     }
 
-    fn cancel(&self, id: TaskId, progress: Progress) -> Result<Task> {
+    fn cancel(&self, id: TaskId, last: Option<Last>) -> Result<Task> {
         let before = self.write(|transaction| {
             let before = find(transaction, id)?;
             if before.as_ref().is_some_and(|task| !task.status.is_end()) {
-                finish(transaction, id, Status::Cancelled, None, progress)?;
+                finish(transaction, id, Status::Cancelled, None, last)?;
             }
             Ok(before)
         })?;
@@ -257,14 +257,15 @@ fn finish(
     id: TaskId,
     status: Status,
     reason: Option<&str>,
-    progress: Progress,
+    last: Option<Last>,
 ) -> Sql<bool> {
     let from = if status == Status::Cancelled { "'pending', 'processing'" } else { "'processing'" };
     let sql = format!(
-        "UPDATE task SET status = ?2, error = ?3, step = ?4, steps = ?5, completed_at = ?6, request = x''
-         WHERE id = ?1 AND status IN ({from})"
+        "UPDATE task SET status = ?2, error = ?3, completed_at = ?4, request = x'', step = coalesce(?5, step),
+         steps = coalesce(?6, steps), last_event = coalesce(?7, last_event) WHERE id = ?1 AND status IN ({from})"
     );
-    let row = params![Id(id), status, reason, progress.step, progress.steps, Time::now()];
+    let (step, steps) = last.map(|last| (last.progress.step, last.progress.steps)).unzip();
+    let row = params![Id(id), status, reason, Time::now(), step, steps, last.map(|last| last.event.cast_signed())];
     Ok(execute(transaction, &sql, row)? == 1)
 }
 

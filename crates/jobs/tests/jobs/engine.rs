@@ -79,7 +79,7 @@ pub(crate) fn start(folder: &TempDir, stage: &Arc<Stage>, engines: usize, capaci
 }
 
 pub(crate) fn new_task(request: &str) -> NewTask {
-    NewTask { prompt: request.into(), request: request.into(), priority: Priority::Normal, seed: u64::MAX }
+    NewTask { prompt: request.into(), request: request.into(), priority: Priority::Normal, seed: u64::MAX, steps: 0 }
 }
 
 impl Theatre {

@@ -40,7 +40,7 @@ fn higher_priorities_go_first_and_equals_in_order() {
     let held = theatre.submit("hold");
     theatre.until(held, Status::Processing);
     let submit = |prompt: &str, priority| {
-        let task = NewTask { prompt: prompt.into(), request: b"1".into(), priority, seed: 0 };
+        let task = NewTask { prompt: prompt.into(), request: b"1".into(), priority, ..NewTask::default() };
         theatre.jobs.submit(&task).unwrap().id
     };
     let tasks = [

@@ -1,7 +1,7 @@
 //! Watchers: prompt, complete, resumable, and no burden to anyone.
 
-use crate::engine::theatre;
-use easel_jobs::{Event, Status, WatchOptions, Watcher};
+use crate::engine::{new_task, theatre};
+use easel_jobs::{Event, NewTask, Status, WatchOptions, Watcher};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -116,4 +116,31 @@ async fn a_task_that_has_ended_has_one_event() {
     assert_eq!((events[0].status, events[0].progress.percent()), (Status::Completed, 100));
     let events = theatre.events(bad).await;
     assert_eq!((events[0].status, events[0].error.as_deref()), (Status::Error, Some("out of paint")));
+}
+
+#[tokio::test]
+async fn who_comes_after_the_end_gets_the_last_event_as_it_was() {
+    let theatre = theatre(1, 10);
+    let held = theatre.submit("hold");
+    let mut ended = Vec::new();
+    for (request, cancel) in [("3", false), ("fail", false), ("panic", false), ("3", true)] {
+        let id = theatre.jobs.submit(&NewTask { steps: 3, ..new_task(request) }).unwrap().id;
+        let watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
+        if cancel {
+            theatre.jobs.cancel(id).unwrap();
+        }
+        ended.push((id, watcher));
+    }
+    theatre.stage.open.store(true, Ordering::Relaxed);
+    for (id, mut watcher) in ended {
+        let first = next(&mut watcher).await;
+        assert_eq!(first.progress.steps, 3, "known before an engine is asked");
+        let mut last = first;
+        while let Some(event) = watcher.next().await {
+            last = event;
+        }
+        assert_eq!(last.progress.steps, 3);
+        assert_eq!(theatre.events(id).await, [last]);
+    }
+    theatre.until(held, Status::Completed);
 }

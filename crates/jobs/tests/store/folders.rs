@@ -1,7 +1,7 @@
 //! Data folders that are damaged, foreign, in use, full or not to be written to, and what a killed process leaves.
 
 use easel_jobs::{
-    Ending, Error, Jobs, NewPicture, NewTask, Options, PictureQuery, Progress, Retention, SqliteStore, Status, Store,
+    Ending, Error, Jobs, Last, NewPicture, NewTask, Options, PictureQuery, Retention, SqliteStore, Status, Store,
 };
 use rusqlite::Connection;
 use std::fs;
@@ -20,7 +20,7 @@ fn complete_one(store: &SqliteStore) {
     store.submit(&NewTask::default(), 1).unwrap();
     let id = store.claim().unwrap().unwrap().task.id;
     let picture = NewPicture { bytes: "picture".into(), media_type: "image/png".into(), seed: 3 };
-    assert!(store.end(id, &Ending::Completed(vec![picture]), Progress::default()).unwrap());
+    assert!(store.end(id, &Ending::Completed(vec![picture]), Last::default()).unwrap());
 }
 
 fn open_error(folder: &TempDir) -> Error {
@@ -50,7 +50,7 @@ fn a_newer_database_is_refused() {
     let folder = folder();
     Connection::open(folder.path().join("easel.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = open_error(&folder);
-    assert!(matches!(error, Error::NewerSchema { found: 99, newest: 1, .. }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 99, newest: 2, .. }), "{error}");
 }
 
 #[test]
@@ -80,11 +80,11 @@ fn a_database_that_refuses_a_picture_keeps_neither_file_nor_end() {
     let id = store.submit(&NewTask::default(), 1).unwrap().id;
     store.claim().unwrap();
     let pictures = vec![NewPicture { bytes: "new".into(), media_type: "image/png".into(), seed: 3 }];
-    let error = store.end(id, &Ending::Completed(pictures.clone()), Progress::default()).unwrap_err();
+    let error = store.end(id, &Ending::Completed(pictures.clone()), Last::default()).unwrap_err();
     assert!(error.to_string().ends_with("easel.db: full"), "{error}");
     assert_eq!(store.task(id).unwrap().status, Status::Processing);
     other.execute_batch("DROP TRIGGER full").unwrap();
-    assert!(store.end(id, &Ending::Completed(pictures), Progress::default()).unwrap(), "it can be tried again");
+    assert!(store.end(id, &Ending::Completed(pictures), Last::default()).unwrap(), "it can be tried again");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Random operations on the store and on a list that does the same in the plainest way.
 
 use easel_jobs::{
-    Ending, Error, NewPicture, NewTask, PictureQuery, Priority, Progress, Selection, SqliteStore, Status, Store,
+    Ending, Error, Last, NewPicture, NewTask, PictureQuery, Priority, Progress, Selection, SqliteStore, Status, Store,
     TaskId, TaskQuery,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 const CAPACITY: usize = 3;
+
+/// How tasks end that an engine ends.
+const LAST: Last = Last { event: 7, progress: Progress { step: 1, steps: 2 } };
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -90,7 +93,7 @@ impl Pair {
     }
 
     fn submit(&mut self, priority: Priority) {
-        let new = NewTask { prompt: "a cat".into(), request: vec![1, 2, 3], priority, seed: 1 << 63 };
+        let new = NewTask { prompt: "a cat".into(), request: vec![1, 2, 3], priority, seed: 1 << 63, steps: 2 };
         let submitted = self.store().submit(&new, CAPACITY);
         // More may wait than may be added to: a task that goes back to the queue is never refused.
         if self.with(Status::Pending).count() >= CAPACITY {
@@ -113,7 +116,7 @@ impl Pair {
 
     fn end(&mut self, place: usize, ending: &Ending) {
         let Some(task) = self.tasks.get(place).cloned().filter(|task| !task.is_deleted) else { return };
-        let ended = self.store().end(task.id, ending, Progress { step: 1, steps: 2 }).unwrap();
+        let ended = self.store().end(task.id, ending, LAST).unwrap();
         assert_eq!(ended, task.status == Status::Processing);
         if ended {
             let task = &mut self.tasks[place];
@@ -125,7 +128,7 @@ impl Pair {
 
     fn cancel(&mut self, place: usize) {
         let Some(task) = self.tasks.get(place).cloned() else { return };
-        match self.store().cancel(task.id, Progress::default()) {
+        match self.store().cancel(task.id, None) {
             Ok(before) => {
                 assert_eq!(before.status, task.status);
                 assert!(!task.status.is_end() && !task.is_deleted);
@@ -180,6 +183,11 @@ impl Pair {
         for task in &page.items {
             assert_eq!(task.completed_at.is_some(), task.status.is_end());
             assert_eq!(task.error.is_some(), task.status == Status::Error);
+            assert_eq!(task.progress.steps, LAST.progress.steps);
+            if task.last_event != 0 {
+                assert_eq!((task.last_event, task.progress), (LAST.event, LAST.progress));
+            }
+            assert!(task.status != Status::Completed || task.last_event != 0);
         }
         let counts = self.store().counts().unwrap();
         for status in Status::ALL {

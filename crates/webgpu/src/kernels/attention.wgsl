@@ -1,9 +1,10 @@
 // softmax(q k^T / sqrt(width)) v for each head, a tile of queries per workgroup, with a running softmax over tiles of keys
 // (FlashAttention, https://arxiv.org/abs/2205.14135). The scores exist only tile by tile, in workgroup memory.
 //
+// Of what is bound, queries start at row `query_row` and keys at `key_row`; the first query has this `position` in its entry.
 // LANES invocations share a query row: in the scores each has four neighbouring keys, in the result every LANES-th vector.
 
-#uniforms queries: u32, keys: u32, heads: u32, width: u32, scale: f32, tiles: u32, first_tile: u32, end_tile: u32
+#uniforms queries: u32, keys: u32, heads: u32, width: u32, scale: f32, tiles: u32, first_tile: u32, end_tile: u32, query_row: u32, key_row: u32, position: u32
 #input q: Q by WIDTH
 // (batch, queries, heads, width)
 #input k: K by WIDTH
@@ -92,7 +93,7 @@ fn main(
 #end
 #end
 #if CAUSAL
-    let end_key = min(u.keys, first_query + QUERIES);
+    let end_key = min(u.keys, u.position + first_query + QUERIES);
 #else
     let end_key = u.keys;
 #end
@@ -109,7 +110,7 @@ fn main(
                 let row = stage_row + $iu * LOAD_ROWS;
                 var value = vec4<f32>();
                 if (first_query + row < u.queries && vector < vectors) {
-                    value = q_load((batch * u.queries + first_query + row) * u.heads + head, vector) * u.scale;
+                    value = q_load((u.query_row + batch * u.queries + first_query + row) * u.heads + head, vector) * u.scale;
                 }
                 if (row < QUERIES) {
                     qs[slot(row, stage_vector)] = value;
@@ -123,7 +124,7 @@ fn main(
                 let key = first_key + row % LANES * 4u + row / LANES;
                 var value = vec4<f32>();
                 if (key < u.keys && vector < vectors) {
-                    value = k_load((batch * u.keys + key) * u.heads + head, vector);
+                    value = k_load((u.key_row + batch * u.keys + key) * u.heads + head, vector);
                 }
                 ks[slot(row, stage_vector)] = value;
             }
@@ -147,7 +148,7 @@ fn main(
 #for i in 0..ROWS
 #for j in 0..4
 #if CAUSAL
-        if (key + $ju >= u.keys || key + $ju > first_query + y_row + $iu * GROUPS) {
+        if (key + $ju >= u.keys || key + $ju > u.position + first_query + y_row + $iu * GROUPS) {
 #else
         if (key + $ju >= u.keys) {
 #end
@@ -185,7 +186,7 @@ fn main(
             {
                 // Keys past the last have no weight; they read the last one.
                 let key = min(first_key + block * 4u + $ju, u.keys - 1u);
-                let row = (batch * u.keys + key) * u.heads + head;
+                let row = (u.key_row + batch * u.keys + key) * u.heads + head;
 #for c in 0..VALUES
                 let v$c = v_load(row, min(lane + $cu * LANES, vectors - 1u));
 #for i in 0..ROWS
@@ -211,7 +212,7 @@ fn main(
         if (first_query + row < u.queries) {
 #for c in 0..VALUES
             if (lane + $cu * LANES < vectors) {
-                store((batch * u.queries + first_query + row) * u.heads + head, lane + $cu * LANES, out$i_$c / sum);
+                store((u.query_row + batch * u.queries + first_query + row) * u.heads + head, lane + $cu * LANES, out$i_$c / sum);
             }
 #end
         }

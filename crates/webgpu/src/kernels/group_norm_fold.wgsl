@@ -11,19 +11,7 @@
 
 #use reduce
 
-@compute @workgroup_size(THREADS)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-#if SUBGROUPS
-    @builtin(subgroup_size) subgroup: u32,
-#end
-) {
-#if !SUBGROUPS
-    let subgroup = 1u;
-#end
-    let id = group.x + group.y * groups.x;
+fn reduce(id: u32, thread: u32, subgroup: u32) {
     if (id >= u.batch * u.groups) {
         return;
     }

@@ -1,8 +1,8 @@
 // Layer norm or root-mean-square norm of each row: normal * weight + bias, then * (1 + scale) + shift for modulated layers.
 
-#uniforms rows: u32, width: u32, eps: f32, rows_per_batch: u32
+#uniforms rows: u32, width: u32, eps: f32, rows_per_batch: u32, first_row: u32
 #input x: X by WIDTH
-// (rows, width)
+// (rows, width), from row `first_row` of all on
 #if WEIGHT
 #input weight: W by WIDTH
 // (width)
@@ -34,19 +34,7 @@ fn total(v: V) -> f32 {
 }
 #end
 
-@compute @workgroup_size(THREADS)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-#if SUBGROUPS
-    @builtin(subgroup_size) subgroup: u32,
-#end
-) {
-#if !SUBGROUPS
-    let subgroup = 1u;
-#end
-    let row = group.x + group.y * groups.x;
+fn reduce(row: u32, thread: u32, subgroup: u32) {
     if (row >= u.rows) {
         return;
     }
@@ -76,7 +64,7 @@ fn main(
         value += bias_get(i);
 #end
 #if MODULATED
-        let at = row / u.rows_per_batch * vectors + i;
+        let at = (u.first_row + row) / u.rows_per_batch * vectors + i;
         value = value * (1.0 + scale_get(at)) + shift_get(at);
 #end
         y_put(base + i, value);

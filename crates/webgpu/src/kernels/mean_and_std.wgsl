@@ -10,19 +10,7 @@
 
 #use reduce
 
-@compute @workgroup_size(THREADS)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-#if SUBGROUPS
-    @builtin(subgroup_size) subgroup: u32,
-#end
-) {
-#if !SUBGROUPS
-    let subgroup = 1u;
-#end
-    let picture = group.x + group.y * groups.x;
+fn reduce(picture: u32, thread: u32, subgroup: u32) {
     if (picture >= u.pictures) {
         return;
     }

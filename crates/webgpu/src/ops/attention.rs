@@ -1,8 +1,10 @@
 //! `attention`: scaled dot-product attention for any head width, cross or self, causal or not; and `rope` before it.
 
+use super::pieces::{pieces, runs};
 use super::{Launch, activation_format, pieces_per_dispatch, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Context, Result};
+use std::ops::Range;
 
 /// `softmax(q k^T / sqrt(width)) v` per head. `query` is `[n, tq, heads * width]`, key and value are
 /// `[n, tk, heads * width]`. With `causal`, a query sees keys up to its own position.
@@ -30,20 +32,62 @@ pub fn attention(
     let y = Array::alloc(context, query.shape(), format)?;
     let head_width = hidden / heads;
     let shape = Shape::choose(head_width);
-    let tiles = queries.div_ceil(shape.queries());
-    let all = batch * heads * tiles;
+    let kernel = kernel(shape, [query.format(), key.format(), y.format()], width(&[head_width]), causal);
     let work = 2 * shape.queries() * keys * head_width;
     let most = pieces_per_dispatch(context, work);
     let scale = std::f32::consts::LOG2_E / (head_width as f32).sqrt();
-    for first in (0..all).step_by(most) {
-        let end = all.min(first + most);
-        let mut uniforms = words([queries, keys, heads, head_width, 0, tiles, first, end]);
-        uniforms[4] = scale.to_bits();
-        let kernel = kernel(shape, [query.format(), key.format(), y.format()], width(&[head_width]), causal);
-        let launch = Launch { kernel, inputs: &[query, key, value], outputs: &[&y], uniforms: &uniforms };
-        launch.run(context, end - first, (end - first) * work)?;
+    for run in cut(context, [batch, queries, keys], [query, &y, key].map(|array| array.bytes_of(hidden))) {
+        let part = |array: &Array, rows: &Range<usize>| array.part(rows.start * hidden, rows.len() * hidden);
+        let (q, y) = (part(query, &run.queries)?, part(&y, &run.queries)?);
+        let (k, v) = (part(key, &run.keys)?, part(value, &run.keys)?);
+        let tiles = run.count.div_ceil(shape.queries());
+        let all = run.batch * heads * tiles;
+        for first in (0..all).step_by(most) {
+            let end = all.min(first + most);
+            let mut uniforms = words([run.count, keys, heads, head_width, 0, tiles, first, end]).to_vec();
+            uniforms[4] = scale.to_bits();
+            uniforms.extend(words(run.offsets));
+            let launch = Launch { kernel: kernel.clone(), inputs: &[&q, &k, &v], outputs: &[&y], uniforms: &uniforms };
+            launch.run(context, end - first, (end - first) * work)?;
+        }
     }
     Ok(y)
+}
+
+/// Queries and keys that one dispatch sees.
+struct Run {
+    /// Rows of all queries, and of all keys, that are bound.
+    queries: Range<usize>,
+    keys: Range<usize>,
+    /// Entries of the batch, and queries in each.
+    batch: usize,
+    count: usize,
+    /// Where queries and keys start in what is bound, and the position of the first query among those of its entry.
+    offsets: [usize; 3],
+}
+
+/// The whole batch, or where that is more than the device binds, some queries of one entry after the other: an entry's keys
+/// are bound together. `row_bytes` are those of queries, results and keys.
+fn cut(context: &Context, [batch, queries, keys]: [usize; 3], row_bytes: [u64; 3]) -> Vec<Run> {
+    let limit = context.capabilities().limits.storage_binding;
+    let [q, y, k] = row_bytes;
+    if q.max(y) * (batch * queries) as u64 <= limit && k * (batch * keys) as u64 <= limit {
+        let (all_queries, all_keys) = (0..batch * queries, 0..batch * keys);
+        return vec![Run { queries: all_queries, keys: all_keys, batch, count: queries, offsets: [0; 3] }];
+    }
+    // A binding may start at every 128th row.
+    let bound = |rows: Range<usize>| rows.start / 128 * 128..rows.end;
+    let most = (limit / q.max(y).max(1)).saturating_sub(128).max(1) as usize;
+    let of_entry = |entry: usize| {
+        runs(queries, most).into_iter().map(move |run| {
+            let (from, to) = (entry * queries + run.start, entry * queries + run.end);
+            let (first_key, last_key) = (entry * keys, (entry + 1) * keys);
+            let (queries, keys) = (bound(from..to), bound(first_key..last_key));
+            let offsets = [from - queries.start, first_key - keys.start, run.start];
+            Run { queries, keys, batch: 1, count: run.len(), offsets }
+        })
+    };
+    (0..batch).flat_map(of_entry).collect()
 }
 
 /// How a workgroup's invocations share its queries. `kernels/attention.wgsl` says what the numbers mean.
@@ -105,10 +149,14 @@ pub fn rope(context: &Context, x: &Array, angles: &Array) -> Result<Array> {
         return Err(x.shape_error(OP, expected));
     }
     let y = Array::alloc(context, x.shape(), writable(context, activation_format(OP, x)?)?)?;
-    let count = x.elements() / 2;
-    let uniforms = words([pairs, hidden / (2 * pairs), tokens, count]);
-    let kernel = rope_kernel([x.format(), y.format()]);
-    Launch { kernel, inputs: &[x, angles], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    for run in pieces(context, x.elements() / hidden, &[x.bytes_of(hidden), y.bytes_of(hidden)]) {
+        let [x, y] = [x, &y].map(|array| array.part(run.start * hidden, run.len() * hidden));
+        let (x, y) = (x?, y?);
+        let count = x.elements() / 2;
+        let uniforms = words([pairs, hidden / (2 * pairs), tokens, count, run.start]);
+        let kernel = rope_kernel([x.format(), y.format()]);
+        Launch { kernel, inputs: &[&x, angles], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    }
     Ok(y)
 }
 

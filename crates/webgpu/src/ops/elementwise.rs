@@ -147,15 +147,19 @@ pub fn combine(context: &Context, x: &Array, scale: f32, terms: &[(f32, &Array)]
         let (now, later) = rest.split_at(rest.len().min(3));
         let arrays: Vec<&Array> = std::iter::once(&sum).chain(now.iter().map(|(_, array)| *array)).collect();
         let y = Array::alloc(context, x.shape(), writable(context, activation_format(OP, x)?)?)?;
-        let width = width(&[x.elements()]);
-        let count = x.elements() / width;
-        let mut uniforms = [0; 5];
-        let scales = std::iter::once(scale).chain(now.iter().map(|(factor, _)| *factor));
-        uniforms.iter_mut().zip(scales).for_each(|(word, scale)| *word = scale.to_bits());
-        uniforms[4] = count as u32;
         let formats: Vec<Format> = arrays.iter().map(|array| array.format()).collect();
-        let kernel = combine_kernel(&formats, y.format(), width);
-        Launch { kernel, inputs: &arrays, outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+        for run in pieces(context, x.elements(), &[4]) {
+            let parts = arrays.iter().map(|array| array.part(run.start, run.len())).collect::<Result<Vec<_>>>()?;
+            let width = width(&[run.len()]);
+            let count = run.len() / width;
+            let mut uniforms = [0; 5];
+            let scales = std::iter::once(scale).chain(now.iter().map(|(factor, _)| *factor));
+            uniforms.iter_mut().zip(scales).for_each(|(word, scale)| *word = scale.to_bits());
+            uniforms[4] = count as u32;
+            let kernel = combine_kernel(&formats, y.format(), width);
+            let (inputs, y) = (parts.iter().collect::<Vec<_>>(), y.part(run.start, run.len())?);
+            Launch { kernel, inputs: &inputs, outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+        }
         (sum, scale, rest) = (y, 1.0, later);
         if rest.is_empty() {
             return Ok(sum);
@@ -187,10 +191,14 @@ pub fn geglu(context: &Context, x: &Array) -> Result<Array> {
     };
     let y = Array::alloc(context, &shape, writable(context, activation_format(OP, x)?)?)?;
     let width = width(&[half]);
-    let count = y.elements() / width;
-    let kernel = geglu_kernel([x.format(), y.format()], width);
-    let uniforms = words([half / width, count]);
-    Launch { kernel, inputs: &[x], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    for run in pieces(context, y.elements() / half, &[x.bytes_of(2 * half), y.bytes_of(half)]) {
+        let x = x.part(run.start * 2 * half, run.len() * 2 * half)?;
+        let y = y.part(run.start * half, run.len() * half)?;
+        let count = y.elements() / width;
+        let kernel = geglu_kernel([x.format(), y.format()], width);
+        let uniforms = words([half / width, count]);
+        Launch { kernel, inputs: &[&x], outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
+    }
     Ok(y)
 }
 

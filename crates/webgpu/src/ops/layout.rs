@@ -1,5 +1,6 @@
 //! Copies between layouts and formats: `permute`, `narrow`, `concat`, `repeat` and `cast` are one kernel.
 
+use super::pieces::aligned;
 use super::{Launch, width, width_constant, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Context, Error, Result};
@@ -49,6 +50,26 @@ impl Axes {
         self.axes.iter().map(|(_, strides)| strides[side]).collect()
     }
 
+    /// Elements from the first to the last on this side.
+    fn span(&self, side: usize) -> usize {
+        self.axes.iter().map(|(size, strides)| (size - 1) * strides[side]).sum::<usize>() + 1
+    }
+
+    /// The axis to cut so that the span on this side shrinks most, and how much of it makes the first half.
+    fn half(&self, side: usize) -> Option<(usize, usize)> {
+        let long = self.axes.iter().enumerate().filter(|(_, (size, strides))| *size > 1 && strides[side] > 0);
+        let (axis, (size, _)) = long.max_by_key(|(_, (_, strides))| strides[side])?;
+        // Runs of elements are cut where vectors of four still fit.
+        let whole = size / 2 / 4 * 4;
+        Some((axis, if whole > 0 { whole } else { size / 2 }))
+    }
+
+    fn with_size(&self, axis: usize, size: usize) -> Self {
+        let mut axes = self.axes.clone();
+        axes[axis].0 = size;
+        Self { axes }
+    }
+
     /// Counts in vectors from here on: the innermost size, and with `strides` the strides outside it.
     pub(super) fn in_vectors(&mut self, width: usize, strides: bool) {
         self.axes[0].0 /= width;
@@ -82,14 +103,40 @@ struct Copy<'a> {
 impl Copy<'_> {
     /// Copies along `axes`, innermost first: size, stride in `x`, stride in `y`.
     fn run(&self, context: &Context, axes: impl Iterator<Item = (usize, [usize; 2])>) -> Result<()> {
-        let Self { op, x, y, offsets } = *self;
-        let mut axes = Axes::merged(op, x, axes)?;
-        let [from, to] = formats(context, x.format(), y.format());
+        self.block(context, Axes::merged(self.op, self.x, axes)?, self.offsets)
+    }
+
+    /// Copies a block, in halves where one side is larger than a kernel can bind.
+    fn block(&self, context: &Context, mut axes: Axes, mut offsets: [usize; 2]) -> Result<()> {
+        let [from, to] = formats(context, self.x.format(), self.y.format());
         let mut count = (0..axes.count()).map(|axis| axes.size(axis)).product();
         if count == 0 {
             return Ok(());
         }
-        let mut offsets = offsets;
+        let limit = context.capabilities().limits.storage_binding;
+        let sides = [self.x, self.y];
+        // Packed results start at 0: those are bound whole.
+        let whole = |array: &Array| array.bytes_of(array.elements()) <= limit || to == Format::U16;
+        // The first element that is bound, and how many are.
+        let bound = [0, 1].map(|side| {
+            let first = aligned(offsets[side], sides[side].format().size());
+            (first, offsets[side] - first + axes.span(side))
+        });
+        for (side, (_, span)) in bound.into_iter().enumerate() {
+            if !whole(sides[side])
+                && sides[side].bytes_of(span) > limit
+                && let Some((axis, half)) = axes.half(side)
+            {
+                let later = [0, 1].map(|side| offsets[side] + half * axes.axes[axis].1[side]);
+                self.block(context, axes.with_size(axis, half), offsets)?;
+                return self.block(context, axes.with_size(axis, axes.size(axis) - half), later);
+            }
+        }
+        let mut parts = [self.x.clone(), self.y.clone()];
+        for (side, (first, span)) in bound.into_iter().enumerate().filter(|(side, _)| !whole(sides[*side])) {
+            parts[side] = sides[side].part(first, span)?;
+            offsets[side] -= first;
+        }
         let mut lanes = 1;
         if to != Format::U16 && axes.axes[0].1 == [1, 1] {
             let outer = |side: usize| axes.strides(side)[1..].to_vec();
@@ -105,6 +152,7 @@ impl Copy<'_> {
         let uniforms = axes.uniforms(&[0, 1], &[offsets[0], offsets[1], count]);
         let kernel = kernel([from, to], axes.count(), lanes);
         let items = if to == Format::U16 { count.div_ceil(2) } else { count };
+        let [x, y] = &parts;
         Launch { kernel, inputs: &[x], outputs: &[y], uniforms: &uniforms }.run_each(context, items)
     }
 }

@@ -22,7 +22,7 @@ pub use embedding::embedding;
 pub use layout::{cast, concat, narrow, permute, repeat};
 pub use linear::{Epilogue, linear};
 pub use norm::{LayerNorm, group_norm, layer_norm, rms_norm};
-pub use quantised::repack_q8_0;
+pub use quantised::{repack_q8_0, repack_q8_0_rows};
 pub use variants::variants;
 
 use crate::shader::{Constant, Format, Kernel};

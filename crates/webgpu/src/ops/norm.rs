@@ -122,13 +122,13 @@ fn rows(op: &'static str, context: &Context, x: &Array, eps: f32, norm: LayerNor
         return Err(x.shape_error(op, "at least one element"));
     }
     let rows = x.elements() / last;
-    let mut inputs = vec![x];
+    let mut weights = Vec::new();
     for vector in [norm.weight, norm.bias].into_iter().flatten() {
         let format = norm.weight.or(norm.bias).map(Array::format);
         if vector.shape() != [last] || Some(vector.format()) != format {
             return Err(vector.shape_error(op, format!("weight and bias of shape [{last}] in one format")));
         }
-        inputs.push(vector);
+        weights.push(vector);
     }
     let mut rows_per_batch = rows;
     if let Some((scale, shift)) = norm.modulation {
@@ -138,11 +138,9 @@ fn rows(op: &'static str, context: &Context, x: &Array, eps: f32, norm: LayerNor
             return Err(scale.shape_error(op, format!("scale and shift of shape [n, {last}] for {rows} rows")));
         }
         rows_per_batch = rows / batch;
-        inputs.extend([scale, shift]);
+        weights.extend([scale, shift]);
     }
     let y = Array::alloc(context, x.shape(), writable(context, activation_format(op, x)?)?)?;
-    let mut uniforms = words([rows, last, 0, rows_per_batch]);
-    uniforms[2] = eps.to_bits();
     let variant = RowNorm {
         op,
         x: x.format(),
@@ -154,7 +152,15 @@ fn rows(op: &'static str, context: &Context, x: &Array, eps: f32, norm: LayerNor
         threads: if last <= 1024 { 64 } else { 256 },
     };
     let kernel = variant.kernel(context.capabilities());
-    Launch { kernel, inputs: &inputs, outputs: &[&y], uniforms: &uniforms }.run(context, rows, x.elements() * 4)?;
+    for run in pieces(context, rows, &[x.bytes_of(last), y.bytes_of(last)]) {
+        let [x, y] = [x, &y].map(|array| array.part(run.start * last, run.len() * last));
+        let (x, y) = (x?, y?);
+        let mut uniforms = words([run.len(), last, 0, rows_per_batch, run.start]);
+        uniforms[2] = eps.to_bits();
+        let inputs = [&[&x], &weights[..]].concat();
+        let launch = Launch { kernel: kernel.clone(), inputs: &inputs, outputs: &[&y], uniforms: &uniforms };
+        launch.run(context, run.len(), x.elements() * 4)?;
+    }
     Ok(y)
 }
 

@@ -73,6 +73,7 @@ fn load_options(args: &GenerateArgs, vae: Option<Vae>) -> LoadOptions {
         dtype: args.model.dtype.map(Into::into),
         variant: args.model.variant.clone(),
         tiny_vae: vae == Some(Vae::Tiny),
+        low_memory: args.low_memory,
     }
 }
 

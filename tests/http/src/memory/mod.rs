@@ -41,7 +41,7 @@ impl MemoryService {
     /// The settings of the router that goes with a setup.
     pub fn settings(setup: &Setup) -> Settings {
         let origins: Origins = setup.origins.parse().unwrap_or_default();
-        Settings { origins, body_limit: setup.body_limit, ..Settings::default() }
+        Settings { origins, body_limit: setup.body_limit }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -13,11 +13,23 @@ use crate::weights::Weights;
 use crate::{Result, Tensor};
 use serde_json::Value;
 
-/// Any autoencoder. Pictures are `[n, h, w, 3]` in -1..1, latents `[n, h / f, w / f, c]` for a factor `f`, usually 8.
-pub enum Autoencoder {
+/// What its `config.json` says of any autoencoder: all that can be known of one that is not loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AutoencoderConfig {
     /// The large one of the original models.
-    Kl(Box<AutoencoderKl>),
+    Kl(AutoencoderKlConfig),
     /// The distilled one (TAESD).
+    Tiny(AutoencoderTinyConfig),
+}
+
+/// Any autoencoder. Pictures are `[n, h, w, 3]` in -1..1, latents `[n, h / f, w / f, c]` for a factor `f`, usually 8.
+pub struct Autoencoder {
+    config: AutoencoderConfig,
+    network: Network,
+}
+
+enum Network {
+    Kl(Box<AutoencoderKl>),
     Tiny(Box<AutoencoderTiny>),
 }
 
@@ -54,17 +66,13 @@ impl Encoded {
     }
 }
 
-impl Autoencoder {
-    /// Reads `config.json` (by its `_class_name`; without one it is an `AutoencoderKL`) and takes the weights.
-    pub fn new(weights: &Weights, file: &str, json: &Value) -> Result<Self> {
+impl AutoencoderConfig {
+    /// Reads a `config.json`, by its `_class_name`; without one it is an `AutoencoderKL`'s.
+    pub fn from_json(file: &str, json: &Value) -> Result<Self> {
         let fields = Fields::new(file, json)?;
         match fields.text("_class_name")? {
-            None | Some("AutoencoderKL") => {
-                Ok(Self::Kl(Box::new(AutoencoderKl::new(weights, AutoencoderKlConfig::from_json(file, json)?)?)))
-            }
-            Some("AutoencoderTiny") => {
-                Ok(Self::Tiny(Box::new(AutoencoderTiny::new(weights, AutoencoderTinyConfig::from_json(file, json)?)?)))
-            }
+            None | Some("AutoencoderKL") => Ok(Self::Kl(AutoencoderKlConfig::from_json(file, json)?)),
+            Some("AutoencoderTiny") => Ok(Self::Tiny(AutoencoderTinyConfig::from_json(file, json)?)),
             Some(other) => {
                 let reason = format!("{other:?} is not supported, only AutoencoderKL and AutoencoderTiny");
                 Err(fields.error("_class_name", reason))
@@ -75,7 +83,7 @@ impl Autoencoder {
     /// Whether half precision overflows in it, as in SDXL's: its configuration says so.
     pub fn needs_f32(&self) -> bool {
         match self {
-            Self::Kl(vae) => vae.config().force_upcast,
+            Self::Kl(config) => config.force_upcast,
             Self::Tiny(_) => false,
         }
     }
@@ -83,51 +91,23 @@ impl Autoencoder {
     /// Channels of the latents.
     pub fn latent_channels(&self) -> usize {
         match self {
-            Self::Kl(vae) => vae.config().latent_channels,
-            Self::Tiny(vae) => vae.config().latent_channels,
+            Self::Kl(config) => config.latent_channels,
+            Self::Tiny(config) => config.latent_channels,
         }
     }
 
     /// Pixels per latent, in each direction.
     pub fn factor(&self) -> usize {
         match self {
-            Self::Kl(vae) => vae.config().factor(),
-            Self::Tiny(vae) => vae.config().factor(),
-        }
-    }
-
-    /// Encodes a picture; with `tiling`, piece by piece if it is larger than one tile.
-    pub fn encode(&self, image: &Tensor, tiling: Option<Tiling>) -> Result<Encoded> {
-        let encode = |image: &Tensor| match self {
-            Self::Kl(vae) => vae.encode_moments(image),
-            Self::Tiny(vae) => vae.encode(image),
-        };
-        let encoded = match tiling {
-            Some(tiling) => tiling.encode(image, self.factor(), encode)?,
-            None => encode(image)?,
-        };
-        match self {
-            Self::Kl(vae) => vae.posterior(&encoded),
-            Self::Tiny(_) => Ok(Encoded { mean: encoded, log_variance: None }),
-        }
-    }
-
-    /// Decodes latents that were [unscaled](Self::unscale); with `tiling`, piece by piece if they are larger than a tile.
-    pub fn decode(&self, latents: &Tensor, tiling: Option<Tiling>) -> Result<Tensor> {
-        let decode = |latents: &Tensor| match self {
-            Self::Kl(vae) => vae.decode(latents),
-            Self::Tiny(vae) => vae.decode(latents),
-        };
-        match tiling {
-            Some(tiling) => tiling.decode(latents, self.factor(), decode),
-            None => decode(latents),
+            Self::Kl(config) => config.factor(),
+            Self::Tiny(config) => config.factor(),
         }
     }
 
     /// The tiling that diffusers uses for this autoencoder.
     pub fn tiling(&self) -> Tiling {
         match self {
-            Self::Kl(vae) => Tiling::new(vae.config().sample_size / vae.config().factor()),
+            Self::Kl(config) => Tiling::new(config.sample_size / config.factor()),
             Self::Tiny(_) => Tiling::new(64),
         }
     }
@@ -146,8 +126,53 @@ impl Autoencoder {
 
     fn scale_and_shift(&self) -> (f64, f64) {
         match self {
-            Self::Kl(vae) => (vae.config().scaling_factor, vae.config().shift_factor),
-            Self::Tiny(vae) => (vae.config().scaling_factor, vae.config().shift_factor),
+            Self::Kl(config) => (config.scaling_factor, config.shift_factor),
+            Self::Tiny(config) => (config.scaling_factor, config.shift_factor),
+        }
+    }
+}
+
+impl Autoencoder {
+    /// Reads `config.json` and takes the weights.
+    pub fn new(weights: &Weights, file: &str, json: &Value) -> Result<Self> {
+        let config = AutoencoderConfig::from_json(file, json)?;
+        let network = match config.clone() {
+            AutoencoderConfig::Kl(config) => Network::Kl(Box::new(AutoencoderKl::new(weights, config)?)),
+            AutoencoderConfig::Tiny(config) => Network::Tiny(Box::new(AutoencoderTiny::new(weights, config)?)),
+        };
+        Ok(Self { config, network })
+    }
+
+    /// The configuration that the autoencoder was built from.
+    pub fn config(&self) -> &AutoencoderConfig {
+        &self.config
+    }
+
+    /// Encodes a picture; with `tiling`, piece by piece if it is larger than one tile.
+    pub fn encode(&self, image: &Tensor, tiling: Option<Tiling>) -> Result<Encoded> {
+        let encode = |image: &Tensor| match &self.network {
+            Network::Kl(vae) => vae.encode_moments(image),
+            Network::Tiny(vae) => vae.encode(image),
+        };
+        let encoded = match tiling {
+            Some(tiling) => tiling.encode(image, self.config.factor(), encode)?,
+            None => encode(image)?,
+        };
+        match &self.network {
+            Network::Kl(vae) => vae.posterior(&encoded),
+            Network::Tiny(_) => Ok(Encoded { mean: encoded, log_variance: None }),
+        }
+    }
+
+    /// Decodes latents that were [unscaled](AutoencoderConfig::unscale); with `tiling`, piece by piece if they are larger than a tile.
+    pub fn decode(&self, latents: &Tensor, tiling: Option<Tiling>) -> Result<Tensor> {
+        let decode = |latents: &Tensor| match &self.network {
+            Network::Kl(vae) => vae.decode(latents),
+            Network::Tiny(vae) => vae.decode(latents),
+        };
+        match tiling {
+            Some(tiling) => tiling.decode(latents, self.config.factor(), decode),
+            None => decode(latents),
         }
     }
 }

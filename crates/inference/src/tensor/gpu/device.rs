@@ -2,15 +2,14 @@
 
 use crate::tensor::{DType, DeviceInfo, GpuOptions};
 use crate::{Error, Result};
-use easel_webgpu::ops::repack_q8_0;
-use easel_webgpu::shader::Format;
-use easel_webgpu::{Array, Capabilities, Choice, Context, Kind, Options};
+use easel_webgpu::{Capabilities, Choice, Context, Kind, Options};
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// An open GPU. Cloning copies the handle.
+/// An open GPU. Cloning copies the handle, and a GPU that was [revived](Self::revive) is so for all clones.
 #[derive(Clone)]
 pub struct GpuDevice {
-    context: Context,
+    open: Arc<Mutex<Context>>,
     float: DType,
 }
 
@@ -24,31 +23,46 @@ impl GpuDevice {
             Err(_) if options.adapter.is_empty() => Choice::Best,
             Err(_) => Choice::Name(options.adapter.clone()),
         };
-        let GpuOptions { guaranteed_only, memory, .. } = *options;
-        let context = Context::open(&Options { adapter, guaranteed_only, memory, ..Options::default() }).await?;
+        let GpuOptions { guaranteed_only, cooperative, memory, .. } = *options;
+        let options_there = Options { adapter, guaranteed_only, cooperative, memory, ..Options::default() };
+        let context = Context::open(&options_there).await?;
         let float = float(context.capabilities(), options.float)?;
-        Ok(Self { context, float })
+        Ok(Self { open: Arc::new(Mutex::new(context)), float })
     }
 
-    /// The same adapter opened anew, after the device was lost.
-    pub async fn reopen(&self) -> Result<Self> {
-        Ok(Self { context: self.context.reopen().await?, float: self.float })
+    /// Opens the device anew if it is lost. Tensors that were on it stay lost.
+    pub(in crate::tensor) async fn revive(&self) -> Result<()> {
+        let lost = self.context();
+        if !lost.is_lost() {
+            return Ok(());
+        }
+        let fresh = lost.reopen().await?;
+        let mut open = self.lock();
+        // Another clone may have been faster.
+        if open.is(&lost) {
+            *open = fresh;
+        }
+        Ok(())
     }
 
-    /// The runtime underneath: statistics, profiling, limits.
-    pub fn context(&self) -> &Context {
-        &self.context
+    /// The runtime underneath as it is open now: statistics, profiling, limits.
+    pub fn context(&self) -> Context {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Context> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is a software rasteriser: right, but slower than the kernels for the CPU.
     pub fn is_software(&self) -> bool {
-        self.context.capabilities().is_software()
+        self.context().capabilities().is_software()
     }
 
     /// Gives pooled memory that nothing uses back to the driver.
     pub(in crate::tensor) fn release_idle(&self) {
         // What fails here fails again at the next op, which says so.
-        let _ = self.context.trim();
+        let _ = self.context().trim();
     }
 
     /// Every GPU that there is.
@@ -60,35 +74,11 @@ impl GpuDevice {
     pub fn float(&self) -> DType {
         self.float
     }
-
-    /// Numbers copied to the device: to memory that ops share, or to memory of their own for what stays.
-    pub(super) fn array(&self, bytes: &[u8], shape: &[usize], format: Format, stays: bool) -> Result<Array> {
-        if format == Format::Q8_0 {
-            // Blocks of 34 bytes, which the kernel reads as words and takes apart.
-            let mut words = bytes.to_vec();
-            words.resize(bytes.len().next_multiple_of(4), 0);
-            return Ok(repack_q8_0(&self.context, &self.context.upload(&words)?, shape)?);
-        }
-        let buffer = if stays {
-            let buffer = self.context.resident(bytes.len() as u64)?;
-            self.context.write(&buffer, 0, bytes)?;
-            buffer
-        } else {
-            self.context.upload(bytes)?
-        };
-        Ok(Array::new(buffer, shape, format)?)
-    }
-
-    /// Bytes of the largest array that a kernel can see as one.
-    pub(super) fn largest_array(&self) -> usize {
-        let limits = &self.context.capabilities().limits;
-        usize::try_from(limits.storage_binding.min(limits.buffer)).unwrap_or(usize::MAX)
-    }
 }
 
 impl fmt::Debug for GpuDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GpuDevice({}, {:?})", self.context.capabilities().adapter.name, self.float)
+        write!(f, "GpuDevice({}, {:?})", self.context().capabilities().adapter.name, self.float)
     }
 }
 

@@ -5,52 +5,47 @@
 mod device;
 mod ops;
 mod replay;
+mod upload;
 
 pub use device::GpuDevice;
 pub(super) use replay::Recorded;
+pub(super) use upload::Upload;
 
 use super::{DType, Data, Device, Storage, Tensor, host};
 use crate::{Error, Result};
-use easel_webgpu::Array;
 use easel_webgpu::shader::Format;
+use easel_webgpu::{Array, Context};
 
 /// Numbers on a GPU, in one array or, cut along the first axis, in several.
 #[derive(Clone)]
 pub(super) struct Gpu {
     device: GpuDevice,
+    /// The device as it was open when the numbers got there: after a loss they are gone with it.
+    context: Context,
     parts: Vec<Array>,
     shape: Vec<usize>,
 }
 
 impl Gpu {
-    fn new(device: &GpuDevice, array: Array) -> Self {
-        Self { device: device.clone(), shape: array.shape().to_vec(), parts: vec![array] }
+    fn new(device: &GpuDevice, context: &Context, array: Array) -> Self {
+        let shape = array.shape().to_vec();
+        Self { device: device.clone(), context: context.clone(), parts: vec![array], shape }
     }
 
     /// Copies numbers to the device: to memory that ops share, or to memory of their own for what stays.
-    pub(super) fn upload(device: &GpuDevice, data: &Data, shape: &[usize], stays: bool) -> Result<Self> {
-        let format = format(data.dtype());
+    pub(super) fn upload(device: &GpuDevice, data: &Data, shape: &[usize], stays: bool) -> Result<Tensor> {
+        if !stays && data.dtype() != DType::Q8_0 {
+            let context = device.context();
+            let array = Array::from_bytes(&context, data.as_bytes(), shape, format(data.dtype()))?;
+            return Ok(Tensor { storage: Storage::Gpu(Self::new(device, &context, array)) });
+        }
+        let upload = Upload::new(device, data.dtype(), shape)?;
         let bytes = data.as_bytes();
-        let largest = device.largest_array();
-        let rows = shape.first().copied().unwrap_or(1).max(1);
-        let row = bytes.len() / rows;
-        let rows_per_part = if bytes.len() <= largest { rows } else { largest / row.max(1) };
-        if rows_per_part == 0 {
-            let expected = format!("rows of at most {largest} bytes, which is what this GPU binds");
-            return Err(Error::Shape { op: "upload", expected, got: shape.to_vec() });
+        let row = bytes.len() / shape.first().copied().unwrap_or(1).max(1);
+        for rows in upload.runs() {
+            upload.write(rows.clone(), &bytes[rows.start * row..rows.end * row])?;
         }
-        let mut parts = Vec::new();
-        for piece in bytes.chunks((rows_per_part * row).max(1)) {
-            let mut part = shape.to_vec();
-            if let Some(first) = part.first_mut() {
-                *first = piece.len() / row.max(1);
-            }
-            parts.push(device.array(piece, &part, format, stays)?);
-        }
-        if parts.is_empty() {
-            parts.push(Array::alloc(device.context(), shape, format)?);
-        }
-        Ok(Self { device: device.clone(), parts, shape: shape.to_vec() })
+        Ok(upload.finish())
     }
 
     pub(super) fn shape(&self) -> &[usize] {
@@ -78,8 +73,7 @@ impl Gpu {
             return Err(host::unsupported("to_host", DType::Q8_0));
         }
         // All reads are under way before the first is waited for.
-        let reads: Vec<_> =
-            self.parts.iter().map(|part| (part, self.device.context().read(part.buffer(), ..))).collect();
+        let reads: Vec<_> = self.parts.iter().map(|part| (part, self.context.read(part.buffer(), ..))).collect();
         let mut bytes = Vec::new();
         for (part, read) in reads {
             let length = part.elements() * self.dtype().size();
@@ -105,10 +99,6 @@ impl Tensor {
             Storage::Gpu(gpu) => Ok(gpu),
             _ => Err(host::elsewhere(op, self, "the GPU")),
         }
-    }
-
-    fn on_gpu(device: &GpuDevice, array: Array) -> Self {
-        Self { storage: Storage::Gpu(Gpu::new(device, array)) }
     }
 }
 

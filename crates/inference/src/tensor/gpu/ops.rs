@@ -2,17 +2,22 @@
 
 use super::Gpu;
 use crate::Result;
-use crate::tensor::{Activation, Conv2d, DType, Epilogue, Tensor};
+use crate::tensor::{Activation, Conv2d, DType, Epilogue, Storage, Tensor};
 use easel_cpu::elementwise::Binary;
 use easel_webgpu::{Array, Context, ops};
 
 impl Gpu {
     fn context(&self) -> &Context {
-        self.device.context()
+        &self.context
+    }
+
+    /// An array of the same device.
+    fn wrap(&self, array: Array) -> Tensor {
+        Tensor { storage: Storage::Gpu(Self::new(&self.device, &self.context, array)) }
     }
 
     fn made(&self, array: easel_webgpu::Result<Array>) -> Result<Tensor> {
-        Ok(Tensor::on_gpu(&self.device, array?))
+        Ok(self.wrap(array?))
     }
 
     pub(in crate::tensor) fn linear(
@@ -116,7 +121,7 @@ impl Gpu {
 
     pub(in crate::tensor) fn mean_and_std(&self) -> Result<(Tensor, Tensor)> {
         let (mean, std) = ops::mean_and_std(self.context(), self.array("mean_and_std")?)?;
-        Ok((Tensor::on_gpu(&self.device, mean), Tensor::on_gpu(&self.device, std)))
+        Ok((self.wrap(mean), self.wrap(std)))
     }
 
     pub(in crate::tensor) fn reshape(&self, shape: &[usize]) -> Result<Tensor> {
@@ -125,8 +130,8 @@ impl Gpu {
             parts if parts.len() > 1 && shape.first() == self.shape.first() => {
                 let part = |part: &Array| part.reshape(&[&part.shape()[..1], &shape[1..]].concat());
                 let parts = parts.iter().map(part).collect::<Result<_, _>>()?;
-                let gpu = Self { device: self.device.clone(), parts, shape: shape.to_vec() };
-                Ok(Tensor { storage: crate::tensor::Storage::Gpu(gpu) })
+                let gpu = Self { parts, shape: shape.to_vec(), ..self.clone() };
+                Ok(Tensor { storage: Storage::Gpu(gpu) })
             }
             _ => self.made(self.array("reshape")?.reshape(shape)),
         }

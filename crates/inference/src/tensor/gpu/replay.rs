@@ -20,14 +20,14 @@ impl Recorded {
         };
         let inputs = inputs.iter().map(Gpu::copy).collect::<Result<Vec<_>>>()?;
         let tensors: Vec<_> = inputs.iter().map(|gpu| Tensor { storage: Storage::Gpu(gpu.clone()) }).collect();
-        let (plan, output) = first.device.context().capture(|| function(&tensors))?;
+        let (plan, output) = first.context.capture(|| function(&tensors))?;
         let output = output.gpu("replay")?.clone();
         Ok(Self { plan, inputs, output })
     }
 
-    /// Whether the inputs are like those of the recording.
+    /// Whether the inputs are like those of the recording, on the device as it was open then.
     pub(in crate::tensor) fn fits(&self, inputs: &[Gpu]) -> bool {
-        let like = |(a, b): (&Gpu, &Gpu)| a.shape == b.shape && a.dtype() == b.dtype();
+        let like = |(a, b): (&Gpu, &Gpu)| a.shape == b.shape && a.dtype() == b.dtype() && a.context.is(&b.context);
         self.inputs.len() == inputs.len() && self.inputs.iter().zip(inputs).all(like)
     }
 
@@ -49,7 +49,7 @@ impl Recorded {
 impl Gpu {
     fn copy(&self) -> Result<Self> {
         let array = self.array("replay")?;
-        let copy = Self::new(&self.device, Array::alloc(self.device.context(), &self.shape, array.format())?);
+        let copy = Self::new(&self.device, &self.context, Array::alloc(&self.context, &self.shape, array.format())?);
         copy.copy_from(self)?;
         Ok(copy)
     }
@@ -57,6 +57,6 @@ impl Gpu {
     fn copy_from(&self, other: &Self) -> Result<()> {
         let (to, from) = (self.array("replay")?, other.array("replay")?);
         let bytes = to.elements() as u64 * to.format().size();
-        Ok(self.device.context().copy(from.buffer(), 0, to.buffer(), 0, bytes)?)
+        Ok(self.context.copy(from.buffer(), 0, to.buffer(), 0, bytes)?)
     }
 }

@@ -1,4 +1,5 @@
-// The sum of one number per invocation over a workgroup of THREADS.
+// One reduction per workgroup of THREADS: the kernel's `reduce(id, thread, subgroup)` for each, and the sum of one number per
+// invocation.
 
 var<workgroup> partial: array<f32, THREADS>;
 
@@ -30,3 +31,18 @@ fn workgroup_sum(value: f32, thread: u32, subgroup: u32) -> f32 {
     return partial[0];
 }
 #end
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+#if SUBGROUPS
+    @builtin(subgroup_size) subgroup: u32,
+#end
+) {
+#if !SUBGROUPS
+    let subgroup = 1u;
+#end
+    reduce(group.x + group.y * groups.x, thread, subgroup);
+}

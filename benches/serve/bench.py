@@ -1,0 +1,251 @@
+"""What serving costs: `easel serve` with the component and without, under load, watched, and polled while it draws.
+
+    python3 benches/serve/bench.py EASEL COMPONENT [PART ...]
+
+EASEL is the program, COMPONENT the file `easel_edge.wasm`; `cargo xtask bench serve` builds both. PARTS are load, cost,
+watchers, leavers, polling, memory and malformed; the last two take minutes and run only when they are named. The server is
+pinned to one core and wrk, the load, to another. Needs Linux, wrk and Python 3.11; `malformed` needs schemathesis.
+"""
+
+import asyncio
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+SERVER_CORE, CLIENT_CORE = "0", "1"
+
+
+class Server:
+    """A running `easel serve` in a data folder of its own."""
+
+    def __init__(self, *options, model="stub"):
+        self.folder = tempfile.TemporaryDirectory()
+        command = ["taskset", "-c", SERVER_CORE, EASEL, "serve", "--listen", "127.0.0.1:0", "--data", self.folder.name]
+        command += ["--model", model, "--device", "cpu", *options]
+        environment = {**os.environ, "RUST_LOG": "warn"}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        for line in self.process.stderr:
+            if found := re.search(r"listening on (http://\S+)", line):
+                self.url = found[1]
+                return
+        raise SystemExit(f"{' '.join(command)} did not start")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        self.folder.cleanup()
+
+    def resident(self):
+        """Megabytes of memory in use."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) / 1000
+
+    def send(self, path, body=None):
+        data = body and json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"content-type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def generate(self, **options):
+        return self.send("/generate", {"prompt": "a red apple", "width": 128, "height": 128, "seed": 7, **options})["task_id"]
+
+    def seconds(self, task):
+        """How long the engine took for a task, by the store's own times."""
+        while (found := self.send(f"/status/{task}"))["status"] in ("pending", "processing"):
+            time.sleep(0.2)
+        assert found["status"] == "completed", found
+        begin, end = (time_of(found[name]) for name in ("started_at", "completed_at"))
+        return end - begin
+
+
+def time_of(text):
+    from datetime import datetime
+
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def kinds():
+    return {"native": ["--native"], "component": ["--component", COMPONENT]}
+
+
+def wrk(url, connections, seconds):
+    """Requests per second, milliseconds at the median and at the 99th percentile, requests, failures."""
+    command = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    milliseconds = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+    at = lambda percent: next(float(n) * milliseconds[u] for n, u in re.findall(rf"{percent}%\s+([\d.]+)(us|ms|s)\b", said))
+    failed = re.search(r"(?:Non-2xx or 3xx responses|Socket errors): .*", said)
+    rate, count = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"(\d+) requests in", said)
+    return float(rate[1]), at(50), at(99), int(count[1]), failed[0] if failed else "none failed"
+
+
+def load():
+    """Both routes under load, on one core."""
+    for kind, options in kinds().items():
+        with Server(*options) as server:
+            for path in ("/health", "/pipeline/status"):
+                wrk(server.url + path, 16, 1)
+                rate, median, last, _, failed = wrk(server.url + path, 16, 6)
+                print(f"{kind:9} GET {path:16} {rate:7.0f}/s  median {median:5.2f} ms  p99 {last:5.2f} ms  {failed}")
+
+
+def cost():
+    """One client: what the component adds to a request."""
+    medians = {}
+    for kind, options in kinds().items():
+        with Server(*options) as server:
+            for path in ("/health", "/pipeline/status"):
+                wrk(server.url + path, 1, 1)
+                medians[kind, path] = wrk(server.url + path, 1, 5)[1]
+    for path in ("/health", "/pipeline/status"):
+        native, component = medians["native", path], medians["component", path]
+        print(f"GET {path}: median {native:.3f} ms natively, {component:.3f} ms through the component: {component - native:+.3f} ms")
+
+
+async def watch(server, task, ready, seen):
+    """Watches a task and notes when each step came."""
+    host, port = server.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /generate-stream/{task} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+    async for line in reader:
+        if line.startswith(b"data:"):
+            now = time.monotonic()
+            event = json.loads(line[5:])
+            if event["status"] != "pending":
+                seen.append((event["status"], event["step"], now))
+            elif ready:
+                ready.release()
+            if event["status"] in ("completed", "error", "cancelled"):
+                break
+    writer.close()
+
+
+def watchers():
+    """How far apart 200 watchers of one task see a step."""
+
+    async def run(server):
+        blocker = server.generate(steps=40)
+        task = server.generate(steps=40)
+        ready, seen = asyncio.Semaphore(0), [[] for _ in range(200)]
+        tasks = [asyncio.create_task(watch(server, task, ready, events)) for events in seen]
+        for _ in tasks:
+            await ready.acquire()
+        await asyncio.gather(*tasks)
+        server.seconds(blocker)
+        steps = {}
+        for events in seen:
+            assert [step for status, step, _ in events if status == "processing"][-40:] == list(range(1, 41)), events
+            for status, step, now in events:
+                steps.setdefault((status, step), []).append(now)
+        return [max(times) - min(times) for (status, _), times in steps.items() if status == "processing"]
+
+    for kind, options in kinds().items():
+        with Server(*options, model="easel-emoji") as server:
+            apart = asyncio.run(run(server))
+            print(f"{kind:9} 200 watchers, 40 steps, all seen by all: at most {max(apart) * 1e3:.1f} ms apart, median {statistics.median(apart) * 1e3:.1f} ms")
+
+
+def leavers():
+    """What thousands of watchers leave behind that go away while the task runs."""
+
+    async def visit(server, task):
+        host, port = server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"GET /generate-stream/{task} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+        await reader.readuntil(b"data:")
+        writer.close()
+
+    async def crowd(server, task):
+        await asyncio.gather(*(visit(server, task) for _ in range(200)))
+
+    for kind, options in kinds().items():
+        with Server(*options, model="easel-emoji") as server:
+            task = server.generate(steps=1000)
+            asyncio.run(crowd(server, task))
+            before = server.resident()
+            for _ in range(20):
+                asyncio.run(crowd(server, task))
+            time.sleep(12)
+            after = server.resident()
+            server.send("/cancel-generation", {"task_id": task})
+            print(f"{kind:9} 4000 watchers that left: {before:.0f} MB before, {after:.0f} MB after")
+
+
+def polling():
+    """What 200 polls a second cost a picture that is being drawn on the same core."""
+
+    async def poll(server, until):
+        host, port = server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        count = 0
+        begin = time.monotonic()
+        while not until.done():
+            writer.write(f"GET /pipeline/status HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
+            count += 1
+            await asyncio.sleep(max(0.0, begin + count / 20 - time.monotonic()))
+        writer.close()
+        return count
+
+    async def polled(server):
+        until = asyncio.get_running_loop().run_in_executor(None, lambda: server.seconds(server.generate(steps=60)))
+        counts = await asyncio.gather(*(poll(server, until) for _ in range(10)))
+        return await until, sum(counts)
+
+    os.sched_setaffinity(0, {int(CLIENT_CORE)})
+    for kind, options in kinds().items():
+        with Server(*options, model="easel-emoji") as server:
+            server.seconds(server.generate(steps=5))
+            pairs = []
+            for _ in range(4):
+                alone = server.seconds(server.generate(steps=60))
+                beside, count = asyncio.run(polled(server))
+                pairs.append((beside / alone - 1, count / beside))
+            slower, rate = (statistics.median(column) for column in zip(*pairs))
+            print(f"{kind:9} {rate:.0f} polls a second: drawing takes {slower:+.1%} (runs: {', '.join(f'{s:+.1%}' for s, _ in pairs)})")
+
+
+def memory():
+    """A million requests."""
+    for kind, options in kinds().items():
+        with Server(*options) as server:
+            wrk(server.url + "/health", 16, 5)
+            before, count = server.resident(), 0
+            while count < 1_000_000:
+                count += wrk(server.url + ("/health", "/tasks")[count // 100_000 % 2], 16, 10)[3]
+                print(f"{kind:9} after {count:8} requests: {server.resident():.1f} MB (at first {before:.1f} MB)", flush=True)
+
+
+def malformed():
+    """10,000 requests that the description makes schemathesis think of: no 5xx, no hang."""
+    for kind, options in kinds().items():
+        with Server(*options) as server:
+            operations = sum(len(methods) for methods in server.send("/openapi.json")["paths"].values())
+            command = ["schemathesis", "run", server.url + "/openapi.json", "--checks", "not_a_server_error"]
+            command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(10_000 // operations)]
+            command += ["--request-timeout", "30", "--continue-on-failure", "--no-color"]
+            said = subprocess.run(command, capture_output=True, text=True)
+            lines = [line.strip() for line in said.stdout.splitlines()]
+            print(f"{kind:9}", "passed" if said.returncode == 0 else "FAILED\n" + said.stdout[-4000:])
+            print("         ", "; ".join(line for line in lines if re.search(r"\d+ generated|test cases", line)))
+
+
+PARTS = {part.__name__: part for part in (load, cost, watchers, leavers, polling, memory, malformed)}
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or any(part not in PARTS for part in sys.argv[3:]):
+        raise SystemExit(__doc__)
+    EASEL, COMPONENT = (os.path.abspath(path) for path in sys.argv[1:3])
+    for part in sys.argv[3:] or [name for name in PARTS if name not in ("memory", "malformed")]:
+        print(f"# {part}: {PARTS[part].__doc__}")
+        PARTS[part]()

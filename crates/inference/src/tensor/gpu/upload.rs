@@ -1,0 +1,90 @@
+//! A weight on its way to the GPU, some of its rows at a time.
+
+use super::{Gpu, GpuDevice, format};
+use crate::tensor::{DType, Data, Storage, Tensor};
+use crate::{Error, Result};
+use easel_webgpu::ops::repack_q8_0_rows;
+use easel_webgpu::shader::Format;
+use easel_webgpu::{Array, Context};
+use std::ops::Range;
+
+/// Bytes that are written at a time.
+const RUN: usize = 16 << 20;
+
+/// A weight that is being written: memory of its own, in parts that a kernel can bind.
+pub(in crate::tensor) struct Upload {
+    device: GpuDevice,
+    context: Context,
+    shape: Vec<usize>,
+    parts: Vec<Array>,
+    rows_per_part: usize,
+    rows_per_run: usize,
+}
+
+impl Upload {
+    /// Takes the memory.
+    pub(in crate::tensor) fn new(device: &GpuDevice, dtype: DType, shape: &[usize]) -> Result<Self> {
+        let (context, format) = (device.context(), format(dtype));
+        let (rows, inner) = (shape.first().copied().unwrap_or(1), shape.get(1..).unwrap_or_default());
+        let row_bytes = inner.iter().product::<usize>().saturating_mul(format.size() as usize).max(1);
+        let largest = largest_array(&context);
+        if row_bytes > largest {
+            let expected = format!("rows of at most {largest} bytes, which is what this GPU binds");
+            return Err(Error::Shape { op: "upload", expected, got: shape.to_vec() });
+        }
+        let rows_per_part = (largest / row_bytes).clamp(1, rows.max(1));
+        let part = |first: usize| {
+            let sizes = if shape.is_empty() { vec![] } else { [&[rows_per_part.min(rows - first)], inner].concat() };
+            Array::resident(&context, &sizes, format)
+        };
+        let parts = (0..rows.max(1)).step_by(rows_per_part).map(part).collect::<easel_webgpu::Result<_>>()?;
+        // A run starts where a write, or the output of the kernel that repacks blocks, may start.
+        let step = if format == Format::Q8_0 { 128 } else { 2 };
+        let rows_per_run = (RUN / row_bytes / step * step).max(step).min(rows_per_part);
+        Ok(Self { device: device.clone(), context, shape: shape.to_vec(), parts, rows_per_part, rows_per_run })
+    }
+
+    /// The runs of rows that have to be written, in order.
+    pub(in crate::tensor) fn runs(&self) -> Vec<Range<usize>> {
+        let rows = self.shape.first().copied().unwrap_or(1);
+        let cut = |rows: Range<usize>, step| {
+            let end = rows.end;
+            rows.step_by(step).map(move |start| start..end.min(start + step))
+        };
+        cut(0..rows, self.rows_per_part).flat_map(|part| cut(part, self.rows_per_run)).collect()
+    }
+
+    /// Writes one run.
+    pub(super) fn write(&self, rows: Range<usize>, bytes: &[u8]) -> Result<()> {
+        let Some(part) = self.parts.get(rows.start / self.rows_per_part) else { return Ok(()) };
+        let (first, count) = (rows.start % self.rows_per_part, rows.len());
+        if part.format() == Format::Q8_0 {
+            // Blocks of 34 bytes, which the kernel reads as words and takes apart.
+            let mut words = bytes.to_vec();
+            words.resize(bytes.len().next_multiple_of(4), 0);
+            let raw = self.context.upload(&words)?;
+            return Ok(repack_q8_0_rows(&self.context, &raw, part, first..first + count)?);
+        }
+        let offset = first * (bytes.len() / count.max(1));
+        Ok(self.context.write(part.buffer(), offset as u64, bytes)?)
+    }
+
+    /// Writes one run, and now and then waits for the GPU to have taken what was written.
+    pub(in crate::tensor) async fn push(&self, rows: Range<usize>, data: &Data) -> Result<()> {
+        let bytes = data.as_bytes();
+        self.write(rows, bytes)?;
+        Ok(self.context.throttle(bytes.len() as u64).await?)
+    }
+
+    /// The weight.
+    pub(in crate::tensor) fn finish(self) -> Tensor {
+        let Self { device, context, shape, parts, .. } = self;
+        Tensor { storage: Storage::Gpu(Gpu { device, context, parts, shape }) }
+    }
+}
+
+/// Bytes of the largest array that a kernel can see as one.
+fn largest_array(context: &Context) -> usize {
+    let limits = &context.capabilities().limits;
+    usize::try_from(limits.storage_binding.min(limits.buffer)).unwrap_or(usize::MAX)
+}
