@@ -100,7 +100,6 @@ async function one(request, signal) {
   const settings = (await easel.readSettings(image)) ?? { prompt: request.prompt };
   current = { image, settings };
   lastSeconds = seconds;
-  if (!server) device.line(easel.loaded);
   await stage.show(image, request.prompt);
   await gallery.add({ image, width, height, seconds, settings });
 }

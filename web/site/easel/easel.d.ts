@@ -175,8 +175,8 @@ export class Easel {
   /** Copies local files into the browser's storage, so that `load(name)` finds them after a reload. */
   keep(model: LocalModel, options?: LoadOptions): Promise<void>;
   /**
-   * Draws one picture. After a crash the model is loaded again first. A lost graphics device is started again, with a
-   * warning, and the picture with it.
+   * Draws one picture. After a crash the model is loaded again first. A lost graphics device is opened anew, with a warning,
+   * and the picture goes on from its last step.
    */
   generate(options: GenerateOptions): Promise<Picture>;
   /**

@@ -156,7 +156,6 @@ export class Easel {
   /** @param {any} data */
   #hear({ id, event, value, error, fatal }) {
     const call = this.#calls.get(id);
-    if (event === "loaded") this.loaded = value;
     if (event) return call?.listeners[event]?.(value);
     const failure = error && named(error.name, error.message);
     if (failure) call?.reject(failure);

@@ -16,7 +16,7 @@ const WORK = 512 * 2 ** 20;
 
 /** @type {{ backend: import("./easel.d.ts").Backend, base: string, hub: string }} */
 let settings;
-/** The model that is loaded, with what it takes to load it anew. @type {{ model: any, name: string, size: number, files: any, usual: any } | undefined} */
+/** @type {{ model: any, name: string, size: number } | undefined} */
 let current;
 /** The call that has the model; the next one waits for it. @type {Promise<unknown>} */
 let busy = Promise.resolve();
@@ -56,8 +56,10 @@ const methods = {
     if (refusal) throw error("Unsupported", `${entry.name}: ${refusal}`);
     const files = typeof model === "string" ? await fetched(entry, watch) : trimmed(model).files;
     const { name, usual } = entry;
-    current = { name, size, files, usual, model: await open(context, { name, files, usual }) };
-    return loaded();
+    const loaded = await open(context, { name, files, usual });
+    current = { name, size, model: loaded };
+    const { backend, threads, reason } = await seated();
+    return { name, backend, threads, reason, defaults: loaded.defaults() };
   }),
 
   /** @param {Context} context @param {LocalModel} model */
@@ -126,39 +128,18 @@ async function open(context, { name, files, usual }) {
   }
 }
 
-/** What the page knows of the model. @returns {Promise<import("./easel.d.ts").LoadedModel>} */
-async function loaded() {
-  if (!current) throw error("InvalidRequest", "model: none is loaded");
-  const { backend, threads, reason } = await seated();
-  return { name: current.name, backend, threads, reason, defaults: current.model.defaults() };
-}
-
 /**
  * Draws one picture with the model that is loaded, when its turn has come.
  * @param {Context} context @param {object} request
  */
 const draw = (context, request) => exclusive(context, async () => {
   if (!current) throw error("InvalidRequest", "model: none is loaded");
-  try {
-    return await attempt(context, current, request);
-  } catch (thrown) {
-    if (/** @type {Error} */ (thrown)?.name !== "DeviceLost") throw thrown;
-  }
-  context.tell("warning", "The graphics device was lost. It was started again, and so was the picture.");
-  const again = await open(context, current);
-  current.model.free();
-  current.model = again;
-  context.tell("loaded", await loaded());
-  return attempt(context, current, request);
-});
-
-/** @param {Context} context @param {{ model: any }} current @param {object} request */
-async function attempt(context, { model }, request) {
+  const { model } = current;
   const drawn = await cancellable(context, (cancel) => model.generate(request, events(context), cancel));
   const { png, width, height, parameters } = drawn;
   drawn.free();
   return { png, width, height, parameters };
-}
+});
 
 /** What the HTTP interface draws with: the tasks that are at work, by their ids. @type {Map<string, AbortController>} */
 const tasks = new Map();
@@ -321,7 +302,7 @@ async function answer(id, method, args) {
 async function failure(thrown) {
   if (!(thrown instanceof WebAssembly.RuntimeError)) {
     const { name = "Error", message = String(thrown) } = thrown ?? {};
-    return { error: { name, message }, fatal: ["DeviceLost", "OutOfMemory"].includes(name) };
+    return { error: { name, message }, fatal: ["DeviceError", "DeviceLost", "OutOfMemory"].includes(name) };
   }
   const said = (await wasm()).panicked();
   const [name, message] = said ? ["Error", said] : ["OutOfMemory", "out of memory: try a smaller picture or model"];
