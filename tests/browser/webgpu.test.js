@@ -67,6 +67,7 @@ test("WebGPU, asked for by name", async (t) => {
     assert.match(await draw(page, undefined, PATIENCE), /^Drawn in/);
     assert.equal(await page.textContent("#device-line"), "easel-emoji on WebGPU");
     assert.ok((await off()) <= 3, `largest difference ${await off()}`);
+    assert.deepEqual(page.errors, []);
   });
 
   await t.test("cancelling stops within a step, and the page stays free meanwhile", async () => {
@@ -115,8 +116,6 @@ test("WebGPU, asked for by name", async (t) => {
     assert.match(await page.textContent("#device-line"), /on WebAssembly/);
     assert.ok((await off()) <= 3, `largest difference ${await off()}`);
   });
-
-  assert.deepEqual(page.errors, []);
 });
 
 test("by itself the page leaves a software adapter alone, and says why", async (t) => {
