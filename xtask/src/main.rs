@@ -80,7 +80,7 @@ fn bench(names: &[String]) -> Result<()> {
 
 /// Everything in one program.
 fn serve(options: &[String]) -> Result<()> {
-    web::web()?;
+    web::web(&[])?;
     edge::edge()?;
     let build = ["run", "--release", "--package", "easel-host", "--features", "bundled", "--", "serve"];
     cargo(build).args(options).run()
