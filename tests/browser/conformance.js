@@ -11,7 +11,9 @@ const site = await serve(test, checks);
 const page = await (await launch(test)).newPage();
 page.on("console", (message) => console.log(message.text()));
 await page.goto(`${site.url}browser.js`);
-const rows = await page.evaluate(async (guaranteed) => {
+// A row that fails stops the module, whose promise is then never kept.
+const died = new Promise((_, reject) => page.on("pageerror", reject));
+const run = page.evaluate(async (guaranteed) => {
   const { default: start, conformance } = await import("/browser.js");
   await start({ module_or_path: "/browser_bg.wasm" });
   let [row, began] = ["", 0];
@@ -19,7 +21,8 @@ const rows = await page.evaluate(async (guaranteed) => {
   const rows = await conformance(guaranteed, (next) => (tell(), ([row, began] = [next, performance.now()])));
   tell();
   return rows;
-}, guaranteed).catch((error) => error.message);
+}, guaranteed);
+const rows = await Promise.race([run, died]).catch((error) => error.message);
 console.log(typeof rows === "number" ? `${rows} rows passed` : `failed: ${rows}`);
 process.exitCode = typeof rows === "number" ? 0 : 1;
 for (const end of ends) await end();
