@@ -94,7 +94,7 @@ def load():
         with Server(*options) as server:
             for path in ("/health", "/pipeline/status"):
                 wrk(server.url + path, 16, 1)
-                rate, median, last, _, failed = wrk(server.url + path, 16, 6)
+                rate, median, last, _, failed = wrk(server.url + path, 16, 5)
                 print(f"{kind:9} GET {path:16} {rate:7.0f}/s  median {median:5.2f} ms  p99 {last:5.2f} ms  {failed}")
 
 

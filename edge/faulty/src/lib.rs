@@ -18,7 +18,6 @@ async fn handle(request: Request) -> impl IntoResponse {
             }
         }
         "/trap" => std::process::abort(),
-        "/never" => std::future::pending().await,
         _ => "well",
     }
 }
