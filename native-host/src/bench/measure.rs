@@ -23,7 +23,7 @@ const TOKENS: usize = 77;
 /// What runs.
 enum Subject {
     /// A network, recorded once and replayed where the pipeline does so.
-    Network { inputs: Vec<Tensor>, forward: Forward, replay: Option<RefCell<Replay>> },
+    Network { inputs: Vec<Tensor>, forward: Forward, replay: Option<Box<RefCell<Replay>>> },
     /// From the prompt to the picture.
     Pipeline { engine: Box<Engine>, request: Box<Request> },
 }
@@ -150,7 +150,7 @@ fn unet(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, 
     Ok(Subject::Network {
         inputs: vec![sample, unet.timestep_features(500.0, device)?],
         forward: Box::new(move |inputs| unet.forward_features(&inputs[0], &inputs[1], &states, &conditioning)),
-        replay: Some(RefCell::default()),
+        replay: Some(Box::default()),
     })
 }
 

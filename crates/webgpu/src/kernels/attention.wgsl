@@ -1,7 +1,8 @@
 // softmax(q k^T / sqrt(width)) v for each head, a tile of queries per workgroup, with a running softmax over tiles of keys
 // (FlashAttention, https://arxiv.org/abs/2205.14135). The scores exist only tile by tile, in workgroup memory.
 //
-// Of what is bound, queries start at row `query_row` and keys at `key_row`; the first query has this `position` in its entry.
+// Of what is bound, queries start at row `query_row` and keys at `key_row`; the first query has this `position` in its
+// entry of the batch.
 // LANES invocations share a query row: in the scores each has four neighbouring keys, in the result every LANES-th vector.
 
 #uniforms queries: u32, keys: u32, heads: u32, width: u32, scale: f32, tiles: u32, first_tile: u32, end_tile: u32, query_row: u32, key_row: u32, position: u32

@@ -164,7 +164,8 @@ impl Autoencoder {
         }
     }
 
-    /// Decodes latents that were [unscaled](AutoencoderConfig::unscale); with `tiling`, piece by piece if they are larger than a tile.
+    /// Decodes latents that were [unscaled](AutoencoderConfig::unscale); with `tiling`, piece by piece if they are larger
+    /// than a tile.
     pub fn decode(&self, latents: &Tensor, tiling: Option<Tiling>) -> Result<Tensor> {
         let decode = |latents: &Tensor| match &self.network {
             Network::Kl(vae) => vae.decode(latents),
