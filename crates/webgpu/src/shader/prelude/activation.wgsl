@@ -38,7 +38,8 @@ fn hyperbolic_tangent(x: V) -> V {
     sum = sum * s + 0.13331442;
     sum = sum * s - 0.3333328;
     let far = 1.0 - 2.0 / (exp(2.0 * t) + 1.0);
-    return select(select(far, -far, x < V(0.0)), sum * s * x + x, t < V(0.625));
+    // A NaN fails the comparison and goes through the polynomial: not every device's exp keeps it.
+    return select(sum * s * x + x, select(far, -far, x < V(0.0)), t >= V(0.625));
 }
 #end
 
@@ -62,7 +63,8 @@ fn activate(x: V) -> V {
     return hyperbolic_tangent(x);
 #end
 #if ACTIVATION == sigmoid
-    return sigmoid(x);
+    // A NaN fails both comparisons: not every device's exp keeps it.
+    return select(x, sigmoid(x), (x <= V(0.0)) | (x > V(0.0)));
 #end
 #if ACTIVATION == none
     return x;
