@@ -77,14 +77,33 @@ pub fn open_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference::R
 }
 
 /// Something that makes pictures.
-pub enum Engine {
-    /// Makes blue ones.
-    Stub,
-    /// A model on its device.
-    Pipeline(Box<Pipeline>),
+///
+/// Behind a trait object: the types of a GPU are so deep inside each other that whoever sends one to a thread would
+/// have to raise the compiler's recursion limit.
+pub struct Engine(Box<dyn Draw>);
+
+trait Draw: Send + Sync {
+    fn generate(&self, request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>>;
+
+    fn defaults(&self) -> Option<&Defaults>;
+}
+
+impl Draw for Pipeline {
+    fn generate(&self, request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>> {
+        Ok(block_on(self.generate(request, watcher, cancel))?)
+    }
+
+    fn defaults(&self) -> Option<&Defaults> {
+        Some(self.defaults())
+    }
 }
 
 impl Engine {
+    /// One that makes blue pictures.
+    pub fn stub() -> Self {
+        Self(Box::new(stub::Stub))
+    }
+
     /// Loads the model that is called `name` from where it is.
     pub fn load(
         (name, place): (&str, &Place),
@@ -93,7 +112,7 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<Self> {
         if *place == Place::Stub {
-            return Ok(Self::Stub);
+            return Ok(Self::stub());
         }
         let mut files = open(place, options.variant.as_deref())?;
         if options.tiny_vae {
@@ -106,23 +125,17 @@ impl Engine {
             low_memory: options.low_memory,
             ..pipeline::LoadOptions::new(open_device(options.device, options.dtype)?)
         };
-        Ok(Self::Pipeline(Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?)))
+        Ok(Self(Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?)))
     }
 
     /// Makes the pictures of a request.
     pub fn generate(&self, request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>> {
-        match self {
-            Self::Stub => stub::generate(request, watcher, cancel),
-            Self::Pipeline(pipeline) => Ok(block_on(pipeline.generate(request, watcher, cancel))?),
-        }
+        self.0.generate(request, watcher, cancel)
     }
 
     /// What it draws when nothing else is asked for; `None` if it has no preference.
     pub fn defaults(&self) -> Option<&Defaults> {
-        match self {
-            Self::Stub => None,
-            Self::Pipeline(pipeline) => Some(pipeline.defaults()),
-        }
+        self.0.defaults()
     }
 }
 

@@ -1,20 +1,30 @@
 //! The stub model's pictures: one colour, with metadata as any other.
 
-use super::Result;
+use super::{Draw, Result};
 use crate::names;
-use easel_inference::pipeline::{CancelToken, Image, Parameters, Phase, Picture, Progress, Prompt, Request, Watcher};
+use easel_inference::pipeline::{
+    CancelToken, Defaults, Image, Parameters, Phase, Picture, Progress, Prompt, Request, Watcher,
+};
 
 /// The width and height of its pictures, if the request says nothing.
 const SIZE: usize = 512;
 
 /// "Draws" the pictures of a request.
-pub(super) fn generate(request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>> {
-    request.validate()?;
-    cancel.check()?;
-    let pictures = request.prompts.iter().map(|prompt| picture(prompt, request)).collect::<Result<Vec<_>>>()?;
-    let (of, seconds) = (pictures.len(), watcher.clock());
-    watcher.progress(&Progress { phase: Phase::Decode, step: of, of, seconds, preview: None });
-    Ok(pictures)
+pub(super) struct Stub;
+
+impl Draw for Stub {
+    fn generate(&self, request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>> {
+        request.validate()?;
+        cancel.check()?;
+        let pictures = request.prompts.iter().map(|prompt| picture(prompt, request)).collect::<Result<Vec<_>>>()?;
+        let (of, seconds) = (pictures.len(), watcher.clock());
+        watcher.progress(&Progress { phase: Phase::Decode, step: of, of, seconds, preview: None });
+        Ok(pictures)
+    }
+
+    fn defaults(&self) -> Option<&Defaults> {
+        None
+    }
 }
 
 fn picture(prompt: &Prompt, request: &Request) -> Result<Picture> {

@@ -50,7 +50,7 @@ impl Models {
     ) -> Result<Arc<Engine>, model::Error> {
         let (name, place) = self.known.iter().find(|(known, _)| known == name).ok_or(model::Error::NoFiles)?;
         if *place == Place::Stub {
-            return Ok(Arc::new(Engine::Stub));
+            return Ok(Arc::new(Engine::stub()));
         }
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = loaded.iter().position(|model| model.name == *name && model.device == device) {

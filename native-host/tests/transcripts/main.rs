@@ -1,9 +1,6 @@
 //! Every conversation of the contract's transcripts, with the queue and its store behind the router, behind the
 //! component, and behind the component composed for other hosts.
 
-// As in the library: the types of wgpu are deep inside each other.
-#![recursion_limit = "256"]
-
 #[cfg(feature = "component")]
 mod component;
 #[cfg(feature = "component")]
