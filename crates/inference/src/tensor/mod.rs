@@ -104,6 +104,7 @@ enum Storage {
     /// Host memory and Easel's own kernels (`easel-cpu`).
     Cpu(host::Host),
     /// A GPU through WebGPU and Easel's own kernels (`easel-webgpu`).
+    #[cfg_attr(not(feature = "webgpu"), allow(dead_code, reason = "a build without it makes none"))]
     Gpu(gpu::Gpu),
     /// Any candle device and candle's kernels: CUDA, Metal, and on the CPU the oracle of the conformance table.
     Candle(candle_core::Tensor),

@@ -1,6 +1,6 @@
 //! Times the kernels that do nearly all of a picture's work, on the best adapter or the one that is named:
 //!
-//!     cargo run --release -p easel-webgpu --example bench -- [NAME]
+//!     cargo run --release -p easel-webgpu --example kernels -- [NAME]
 //!
 //! Each row is the best of several runs, each long enough that starting it costs nothing.
 
