@@ -4,62 +4,10 @@ import { test } from "node:test";
 import { dist, draw, launch, open, pixels } from "./support/browser.js";
 import { difference, fromFile } from "./support/pictures.js";
 import { serve } from "./support/server.js";
-
-/** SwiftShader takes seconds for a step, and some more to compile the kernels. */
-const PATIENCE = 300_000;
-const STEPS = 4;
-const REFERENCE = new URL(`reference/red-apple-7-${STEPS}.png`, import.meta.url);
-
-/** Asks for this picture, drawn by what stands under `place` in the form. */
-async function ask(page, { prompt = "a red apple", seed = 7, place = "webgpu", steps = STEPS } = {}) {
-  await page.selectOption("#place", place);
-  await page.fill("#prompt", prompt);
-  await page.fill("#seed", String(seed));
-  await page.check("#keepSeed");
-  await page.locator("#steps").fill(String(steps));
-}
-
-const worker = (page) => page.workers().findLast((worker) => worker.url().endsWith("worker.js"));
-
-/** While SwiftShader computes there may be no frames, so nothing is looked at by frame. */
-const waiting = { polling: 100, timeout: PATIENCE };
-
-/** Waits until the page says this about its progress. */
-const until = (page, pattern) =>
-  page.waitForFunction((pattern) => new RegExp(pattern).test(document.querySelector("#phase").textContent), pattern, waiting);
-
-/** Waits until the page has told the visitor this. */
-const told = (page, pattern) => page.waitForFunction((pattern) => window.told.some((text) => new RegExp(pattern).test(text)), pattern, waiting);
-
-/** A page whose worker has this script, too. */
-async function openWith(t, script) {
-  const site = await serve(t, dist);
-  const context = await launch(t, { serviceWorkers: "block" });
-  await context.route("**/easel/worker.js", async (route) => {
-    const response = await route.fetch();
-    await route.fulfill({ response, body: `${await response.text()}\n${script}` });
-  });
-  const page = await open(context, site.url);
-  await page.evaluate(() => {
-    window.told = [];
-    const toast = document.querySelector("#toast");
-    new MutationObserver(() => told.push(toast.textContent)).observe(toast, { childList: true });
-  });
-  return page;
-}
-
-/** Keeps the devices that the worker opens where the test finds them. */
-const KEEP_DEVICES = `
-  const request = GPUAdapter.prototype.requestDevice;
-  self.devices = [];
-  GPUAdapter.prototype.requestDevice = async function (...options) {
-    const device = await request.apply(this, options);
-    devices.push(device);
-    return device;
-  };`;
+import { ask, openWith, PATIENCE, REFERENCE, told, until } from "./support/webgpu.js";
 
 test("WebGPU, asked for by name", async (t) => {
-  const page = await openWith(t, KEEP_DEVICES);
+  const page = await openWith(t, "");
   const off = async () => difference(await pixels(page), await fromFile(page, REFERENCE));
 
   await t.test("the first visit draws what the command line draws", async () => {
@@ -81,33 +29,6 @@ test("WebGPU, asked for by name", async (t) => {
     await page.click("#cancel");
     await until(page, "^Cancelled$");
     assert.deepEqual((await page.evaluate(() => tasks)).filter((duration) => duration > 50), []);
-  });
-
-  await t.test("a device that is lost is opened anew, and the picture goes on", async () => {
-    await ask(page);
-    await page.click("#generate");
-    await until(page, "step 2 of 4");
-    await worker(page).evaluate(() => devices.at(-1).destroy());
-    await told(page, "the GPU was lost .*; going on from the last step on a fresh one");
-    await until(page, "^Drawn in");
-    assert.equal(await worker(page).evaluate(() => devices.length), 2);
-    assert.ok((await off()) <= 3, `largest difference ${await off()}`);
-  });
-
-  await t.test("a device that is lost again and again ends the picture", async () => {
-    await worker(page).evaluate(() => {
-      const request = GPUAdapter.prototype.requestDevice;
-      GPUAdapter.prototype.requestDevice = async function (...options) {
-        const device = await request.apply(this, options);
-        device.destroy();
-        return device;
-      };
-      devices.at(-1).destroy();
-    });
-    await ask(page);
-    await page.click("#generate");
-    await told(page, "keeps getting lost");
-    await until(page, "^Stopped$");
   });
 
   await t.test("the processor draws the same when it is asked to", async () => {
