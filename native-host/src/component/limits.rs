@@ -38,7 +38,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             instances: 256,
-            requests: 128,
+            requests: 1024,
             concurrent_requests: 16,
             memory: 256 << 20,
             table_elements: 100_000,

@@ -8,14 +8,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::{Either, select};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
-/// How long a stream is silent at most: proxies close a connection that says nothing.
+/// How often a stream says something at least: proxies close a connection that is silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How a task is watched.
@@ -102,19 +103,29 @@ pub(crate) async fn generate_stream(
 
 type Events = BoxStream<'static, Result<Event, axum::Error>>;
 
-/// Reports as events, with a comment whenever there was none for a while.
+/// Reports as events, and a comment at every beat.
 fn events(service: Arc<dyn Service>, task_id: String, reports: BoxStream<'static, Progress>) -> Events {
-    let next = move |mut reports: BoxStream<'static, Progress>| {
+    let first = beat(service.clone());
+    let next = move |(mut reports, mut pending): (BoxStream<'static, Progress>, BoxFuture<'static, ()>)| {
         let (service, task_id) = (service.clone(), task_id.clone());
         async move {
-            let report = match select(reports.next(), service.sleep(KEEP_ALIVE)).await {
+            let report = match select(reports.next(), &mut pending).await {
                 Either::Left((report, _)) => report?,
-                Either::Right(_) => return Some((Ok(Event::default().comment("")), reports)),
+                Either::Right(_) => {
+                    pending = beat(service);
+                    return Some((Ok(Event::default().comment("")), (reports, pending)));
+                }
             };
-            Some((event(&*service, &task_id, report).await, reports))
+            Some((event(&*service, &task_id, report).await, (reports, pending)))
         }
     };
-    stream::unfold(reports, next).boxed()
+    stream::unfold((reports, first), next).boxed()
+}
+
+/// The time between two comments. One runs on while events come: a new one for each event would cost a component as much
+/// as the event does.
+fn beat(service: Arc<dyn Service>) -> BoxFuture<'static, ()> {
+    async move { service.sleep(KEEP_ALIVE).await }.boxed()
 }
 
 async fn event(service: &dyn Service, task_id: &str, report: Progress) -> Result<Event, axum::Error> {

@@ -10,22 +10,10 @@
 #end
 #output y: Y by WIDTH
 
-#if WIDTH == 4
-alias V = vec4<f32>;
-#else
-alias V = f32;
-#end
+#use vector
+#use each
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = (group.x + group.y * groups.x) * 256u + thread;
-    if (i >= u.count) {
-        return;
-    }
+fn each(i: u32) {
     var rest = u.first + i;
     var at = 0u;
 #for axis in 0..AXES

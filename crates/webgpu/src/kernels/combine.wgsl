@@ -6,16 +6,9 @@
 #end
 #output y: Y by WIDTH
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = (group.x + group.y * groups.x) * 256u + thread;
-    if (i >= u.count) {
-        return;
-    }
+#use each
+
+fn each(i: u32) {
     var sum = x0_get(i) * u.scales[0];
 #for i in 1..TERMS
     sum += x$i_get(i) * u.scales[$i];

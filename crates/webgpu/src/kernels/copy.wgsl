@@ -40,22 +40,16 @@ fn place(i: u32) -> Place {
     return place;
 }
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = (group.x + group.y * groups.x) * 256u + thread;
+#use each
+
+fn each(i: u32) {
 #if Y == u16
     if (i * 2u < u.count) {
         let second = min(i * 2u + 1u, u.count - 1u);
         y_put(i, vec2<u32>(x_get(place(i * 2u).x), x_get(place(second).x)));
     }
 #else
-    if (i < u.count) {
-        let at = place(i);
-        y_put(at.y, V(x_get(at.x)));
-    }
+    let at = place(i);
+    y_put(at.y, V(x_get(at.x)));
 #end
 }

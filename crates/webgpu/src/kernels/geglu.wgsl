@@ -6,22 +6,11 @@
 #output y: Y by WIDTH
 // (rows, vectors)
 
-#if WIDTH == 4
-alias V = vec4<f32>;
-#else
-alias V = f32;
-#end
+#use vector
 #use activation
+#use each
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = (group.x + group.y * groups.x) * 256u + thread;
-    if (i < u.count) {
-        let left = i / u.vectors * 2u * u.vectors + i % u.vectors;
-        y_put(i, x_get(left) * activate(x_get(left + u.vectors)));
-    }
+fn each(i: u32) {
+    let left = i / u.vectors * 2u * u.vectors + i % u.vectors;
+    y_put(i, x_get(left) * activate(x_get(left + u.vectors)));
 }

@@ -10,23 +10,11 @@
 #output y: Y by WIDTH
 // (batch, pixels, channels)
 
-#if WIDTH == 4
-alias V = vec4<f32>;
-#else
-alias V = f32;
-#end
+#use vector
 #use activation
+#use each
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = (group.x + group.y * groups.x) * 256u + thread;
-    if (i >= u.count) {
-        return;
-    }
+fn each(i: u32) {
     let channel = (u.first + i) % u.vectors;
     let base = (u.first + i) / u.vectors / u.pixels * 2u * u.vectors + channel;
     y_put(i, activate((x_get(i) - folded_get(base)) * folded_get(base + u.vectors) + bias_get(channel)));

@@ -7,11 +7,7 @@
 #output moments: f32 by WIDTH
 // (mean or squares, batch, chunks, channels)
 
-#if WIDTH == 4
-alias V = vec4<f32>;
-#else
-alias V = f32;
-#end
+#use vector
 
 // 32 vectors of channels times 8 pixels.
 var<workgroup> sums: array<V, 256>;

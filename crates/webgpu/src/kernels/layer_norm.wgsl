@@ -20,15 +20,14 @@
 #output y: Y by WIDTH
 // (rows, width)
 
+#use vector
 #use reduce
 
 #if WIDTH == 4
-alias V = vec4<f32>;
 fn total(v: V) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
 }
 #else
-alias V = f32;
 fn total(v: V) -> f32 {
     return v;
 }

@@ -9,16 +9,9 @@
 #output y: Y by 1
 // (batch, tokens, heads, pairs, 2)
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = (group.x + group.y * groups.x) * 256u + thread;
-    if (i >= u.count) {
-        return;
-    }
+#use each
+
+fn each(i: u32) {
     let at = ((u.first_row + i / u.pairs / u.heads) % u.tokens * u.pairs + i % u.pairs) * 2u;
     let cosine = angles_get(at);
     let sine = angles_get(at + 1u);

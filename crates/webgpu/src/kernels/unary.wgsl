@@ -4,11 +4,7 @@
 #input x: X by WIDTH
 #output y: Y by WIDTH
 
-#if WIDTH == 4
-alias V = vec4<f32>;
-#else
-alias V = f32;
-#end
+#use vector
 #use activation
 
 fn function(x: V) -> V {
@@ -28,14 +24,8 @@ fn function(x: V) -> V {
 #end
 }
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let i = (group.x + group.y * groups.x) * 256u + thread;
-    if (i < u.count) {
-        y_put(i, function(x_get(i)));
-    }
+#use each
+
+fn each(i: u32) {
+    y_put(i, function(x_get(i)));
 }

@@ -3,8 +3,9 @@
 use super::storage::{Access, Decoder, binding};
 
 /// The files that `#use` knows.
-const MODULES: [(&str, &str); 10] = [
+const MODULES: [(&str, &str); 12] = [
     ("activation", include_str!("prelude/activation.wgsl")),
+    ("each", include_str!("prelude/each.wgsl")),
     ("epilogue", include_str!("prelude/epilogue.wgsl")),
     ("half", include_str!("prelude/half.wgsl")),
     ("multiply_add", include_str!("prelude/multiply_add.wgsl")),
@@ -14,6 +15,7 @@ const MODULES: [(&str, &str); 10] = [
     ("tile_load", include_str!("prelude/tile_load.wgsl")),
     ("tile_next", include_str!("prelude/tile_next.wgsl")),
     ("tile_place", include_str!("prelude/tile_place.wgsl")),
+    ("vector", include_str!("prelude/vector.wgsl")),
 ];
 
 /// Appends the WGSL of `source` to `out`. `words` are the constants as conditions see them.
