@@ -1,5 +1,6 @@
 // What loading a large model onto the graphics device takes: `python3 large.py DIR`, then `npm run large DIR` after
-// `cargo xtask web`. Prints bytes of wasm memory, of the worker's JavaScript heap with its buffers, and of graphics memory.
+// `cargo xtask web`. Prints bytes of wasm memory, of the worker's JavaScript heap and array buffers (garbage that is not
+// collected yet counts), and of graphics memory.
 import { dist, launch, open } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
@@ -8,26 +9,25 @@ const test = { after: (end) => ends.unshift(end) };
 const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`;
 
 /** Asks the worker for the sizes of its heap again and again; returns a function that stops and says the most of each. */
-async function watchHeap(page, collect) {
+async function watchHeap(page) {
   const session = await page.context().newCDPSession(page);
-  const most = { usedSize: 0, backingStorageSize: 0, buffers: 0, wasm: 0 };
+  const most = { usedSize: 0, buffers: 0 };
   let worker;
   let wasm = 0;
   session.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => targetInfo.url.endsWith("worker.js") && (worker = sessionId));
   session.on("Target.receivedMessageFromTarget", ({ message }) => {
     const { result = {} } = JSON.parse(message);
     if (result.backingStorageSize === undefined) return;
-    const now = { ...result, wasm, buffers: result.backingStorageSize - wasm };
+    const now = { usedSize: result.usedSize, buffers: result.backingStorageSize - wasm };
     for (const key of Object.keys(most)) most[key] = Math.max(most[key], now[key]);
   });
   await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-  const ask = (method) => session.send("Target.sendMessageToTarget", { sessionId: worker, message: JSON.stringify({ id: 1, method }) });
+  const message = JSON.stringify({ id: 1, method: "Runtime.getHeapUsage" });
   let going = true;
   const watching = (async () => {
     while (going) {
       wasm = await page.evaluate(() => easel.memory().then((memory) => memory.wasm));
-      if (collect) await ask("HeapProfiler.collectGarbage");
-      await ask("Runtime.getHeapUsage");
+      await session.send("Target.sendMessageToTarget", { sessionId: worker, message });
       await new Promise((later) => setTimeout(later, 100));
     }
   })();
@@ -45,7 +45,7 @@ await page.evaluate(`import("./easel/easel.js").then(async ({ Easel }) => {
   window.easel = new Easel({ backend: "webgpu" });
   window.before = await easel.memory();
 })`);
-const stop = await watchHeap(page, process.argv[3] === "collect");
+const stop = await watchHeap(page);
 const { before, after, seconds } = await page.evaluate(async (address) => {
   const seconds = {};
   const onProgress = ({ phase, seconds: now }) => (seconds[phase] = now);
