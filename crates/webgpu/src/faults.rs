@@ -84,8 +84,8 @@ impl Faults {
         .await;
     }
 
-    /// Calls `tell` of a failure once the loss that may be its cause is known: a browser says that a map failed before it
-    /// says that the device is lost.
+    /// Calls `tell` of a failure once the loss that may be its cause is known: a browser says that a map failed before
+    /// it says that the device is lost.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn after_loss(&self, tell: impl FnOnce() + 'static) {
         let faults = self.clone();
