@@ -11,16 +11,27 @@ async function inPage(t, run, argument) {
   const errors = [];
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   await page.goto(`${site.url}browser.js`);
+  // A panic stops the module, whose promise is then never kept.
+  const died = new Promise((_, reject) => page.on("pageerror", reject));
   const result = page.evaluate(`(async () => {
     const checks = await import("/browser.js");
     await checks.default({ module_or_path: "/browser_bg.wasm" });
     return (${run})(checks, ${JSON.stringify(argument)});
   })()`);
-  return result.catch((error) => assert.fail([error.message, ...errors].join("\n")));
+  return Promise.race([result, died]).catch((error) => assert.fail([error.message, ...errors].join("\n")));
 }
 
 test("the runtime records, replays, reads, streams, and notices errors and loss", async (t) => {
   t.diagnostic(await inPage(t, (checks) => checks.runtime()));
+});
+
+/** Rows whose many variants SwiftShader compiles for minutes; `npm run conformance` runs them, too. */
+const LONG = /every_width|every_tile|every_geometry|is_cut/;
+
+test("every op computes what it should", async (t) => {
+  const run = (checks, long) => checks.conformance(false, (row) => !new RegExp(long).test(row));
+  const rows = await inPage(t, run, LONG.source);
+  assert.ok(rows > 20, `${rows} rows`);
 });
 
 for (const [device, guaranteedOnly] of [["the device", false], ["a device with what WebGPU guarantees", true]]) {

@@ -1,5 +1,6 @@
 // What loading a large model onto the graphics device takes: `python3 large.py DIR`, then `npm run large DIR` after
-// `cargo xtask web`. Prints bytes of wasm memory, of the worker's JavaScript heap with its buffers, and of graphics memory.
+// `cargo xtask web`. Prints bytes of wasm memory, of the worker's JavaScript heap and array buffers (garbage that is not
+// collected yet counts), and of graphics memory.
 import { dist, launch, open } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
@@ -7,22 +8,32 @@ const ends = [];
 const test = { after: (end) => ends.unshift(end) };
 const megabytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`;
 
-/** Asks the workers for the sizes of their heaps again and again; returns a function that stops and says the most of one. */
-async function watchHeaps(page) {
+/** Asks the worker for the sizes of its heap again and again; returns a function that stops and says the most of each. */
+async function watchHeap(page) {
   const session = await page.context().newCDPSession(page);
-  const workers = [];
-  session.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => targetInfo.type === "worker" && workers.push(sessionId));
-  const most = { usedSize: 0, backingStorageSize: 0 };
+  const most = { usedSize: 0, buffers: 0 };
+  let worker;
+  let wasm = 0;
+  session.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => targetInfo.url.endsWith("worker.js") && (worker = sessionId));
   session.on("Target.receivedMessageFromTarget", ({ message }) => {
     const { result = {} } = JSON.parse(message);
-    for (const key of Object.keys(most)) most[key] = Math.max(most[key], result[key] ?? 0);
+    if (result.backingStorageSize === undefined) return;
+    const now = { usedSize: result.usedSize, buffers: result.backingStorageSize - wasm };
+    for (const key of Object.keys(most)) most[key] = Math.max(most[key], now[key]);
   });
   await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
   const message = JSON.stringify({ id: 1, method: "Runtime.getHeapUsage" });
-  const ask = (sessionId) => session.send("Target.sendMessageToTarget", { sessionId, message }).catch(() => {});
-  const timer = setInterval(() => workers.forEach(ask), 100);
-  return () => {
-    clearInterval(timer);
+  let going = true;
+  const watching = (async () => {
+    while (going) {
+      wasm = await page.evaluate(() => easel.memory().then((memory) => memory.wasm));
+      await session.send("Target.sendMessageToTarget", { sessionId: worker, message });
+      await new Promise((later) => setTimeout(later, 100));
+    }
+  })();
+  return async () => {
+    going = false;
+    await watching;
     return most;
   };
 }
@@ -34,16 +45,16 @@ await page.evaluate(`import("./easel/easel.js").then(async ({ Easel }) => {
   window.easel = new Easel({ backend: "webgpu" });
   window.before = await easel.memory();
 })`);
-const stop = await watchHeaps(page);
+const stop = await watchHeap(page);
 const { before, after, seconds } = await page.evaluate(async (address) => {
   const seconds = {};
   const onProgress = ({ phase, seconds: now }) => (seconds[phase] = now);
   await easel.load(address, { onProgress });
   return { before, after: await easel.memory(), seconds };
 }, `${model.url}manifest.json`);
-const most = stop();
+const most = await stop();
 console.log(`model ${megabytes(after.model)}, graphics memory ${megabytes(after.gpu)}`);
 console.log(`wasm memory ${megabytes(before.wasm)} before, ${megabytes(after.wasm)} after`);
-console.log(`at most: JavaScript heap ${megabytes(most.usedSize)}, its array buffers and wasm memory ${megabytes(most.backingStorageSize)}`);
+console.log(`at most: JavaScript heap ${megabytes(most.usedSize)}, array buffers outside wasm memory ${megabytes(most.buffers)}`);
 console.log(`ends of phases in seconds: ${JSON.stringify(seconds)}`);
 for (const end of ends) await end();

@@ -35,6 +35,7 @@ for (const [name, options] of Object.entries({ desktop: {}, dark: { colorScheme:
     await page.$eval("#settings", (details) => (details.open = true));
     for (const prompt of ["a red apple", "a rocket on a blue background"]) await draw(page, prompt);
     await page.evaluate(() => scrollTo(0, 0));
+    await page.locator("#stage").scrollIntoViewIfNeeded();
     await shoot(page, `${name}-drawn`);
     assert.deepEqual(await violations(page), []);
     await page.click("#actions [data-action=start]");

@@ -15,6 +15,10 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn progress(this: &Events, phase: &str, step: u32, of: u32, seconds: f64);
 
+    /// Whether the page would look at a preview now.
+    #[wasm_bindgen(method, js_name = wantsPreview)]
+    fn wants_preview(this: &Events) -> bool;
+
     /// What the picture looks like so far, four bytes per pixel.
     #[wasm_bindgen(method)]
     fn preview(this: &Events, width: u32, height: u32, rgba: Uint8Array);
@@ -41,6 +45,10 @@ impl Watcher for Events {
             let rgba: Vec<u8> = image.rgb8.as_chunks().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
             Self::preview(self, image.width as u32, image.height as u32, Uint8Array::from(&*rgba));
         }
+    }
+
+    fn wants_preview(&self) -> bool {
+        Self::wants_preview(self)
     }
 
     fn warning(&mut self, message: &str) {

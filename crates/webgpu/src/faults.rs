@@ -1,6 +1,7 @@
 //! Errors that the device reports on its own time: losses, and what error scopes find.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as TaskContext, Poll, Waker};
 
 use crate::error::one_line;
 use crate::{Error, Result};
@@ -13,7 +14,13 @@ pub(crate) struct Faults(Arc<Mutex<Inner>>);
 struct Inner {
     lost: Option<String>,
     pending: Option<Error>,
+    /// Who waits for a loss.
+    waiting: Vec<Waker>,
 }
+
+/// How long a browser may take to tell of a loss after it has failed what waited for the device.
+#[cfg(target_arch = "wasm32")]
+const LATE_MILLISECONDS: u32 = 2000;
 
 impl Faults {
     /// Takes over all error reporting of `device`.
@@ -25,7 +32,7 @@ impl Faults {
                 wgpu::DeviceLostReason::Unknown if message.is_empty() => "no reason given".to_owned(),
                 wgpu::DeviceLostReason::Unknown => one_line(&message),
             };
-            faults.lock().lost.get_or_insert(reason);
+            faults.lose(&reason);
         });
         let faults = self.clone();
         device.on_uncaptured_error(Arc::new(move |error| {
@@ -47,7 +54,45 @@ impl Faults {
     }
 
     pub(crate) fn lose(&self, reason: &str) {
-        self.lock().lost.get_or_insert_with(|| reason.to_owned());
+        let mut inner = self.lock();
+        inner.lost.get_or_insert_with(|| reason.to_owned());
+        let waiting = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready once the device is lost, of which `task` will hear: what a lost device owes may never come.
+    pub(crate) fn poll_lost(&self, task: &mut TaskContext<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        if inner.lost.is_some() {
+            return Poll::Ready(());
+        }
+        if !inner.waiting.iter().any(|waker| waker.will_wake(task.waker())) {
+            inner.waiting.push(task.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Waits for `done`, or for the loss of the device.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) async fn unless_lost(&self, done: impl Future) {
+        let mut done = std::pin::pin!(done);
+        std::future::poll_fn(|task| match done.as_mut().poll(task) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.poll_lost(task),
+        })
+        .await;
+    }
+
+    /// Calls `tell` of a failure once the loss that may be its cause is known: a browser says that a map failed before
+    /// it says that the device is lost.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn after_loss(&self, tell: impl FnOnce() + 'static) {
+        let faults = self.clone();
+        wasm_bindgen_futures::spawn_local(async move {
+            faults.unless_lost(crate::web::sleep(LATE_MILLISECONDS)).await;
+            tell();
+        });
     }
 
     fn store(&self, error: Error) {
@@ -74,9 +119,9 @@ impl Faults {
         #[cfg(not(target_arch = "wasm32"))]
         {
             let mut verdict = std::pin::pin!(verdict);
-            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let mut context = TaskContext::from_waker(Waker::noop());
             match verdict.as_mut().poll(&mut context) {
-                std::task::Poll::Ready(Some(error)) => Err(describe(error)),
+                Poll::Ready(Some(error)) => Err(describe(error)),
                 _ => Ok(()),
             }
         }

@@ -1,6 +1,6 @@
 //! Reading GPU memory back while the GPU goes on.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range as StdRange, RangeBounds};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
@@ -34,8 +34,7 @@ struct Mapping {
     receiver: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
     #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "a browser can't wait for a submit"))]
     submit: Option<wgpu::SubmissionIndex>,
-    skip: usize,
-    bytes: usize,
+    within: StdRange<usize>,
 }
 
 /// Buffers that the host can map, by use.
@@ -81,7 +80,8 @@ impl Reading {
         submit: wgpu::SubmissionIndex,
         bytes: usize,
     ) -> Self {
-        Self { context: context.clone(), state: State::Mapping(Mapping::new(staging, Some(submit), 0, bytes)) }
+        let mapping = Mapping::new(context, staging, Some(submit), 0..bytes);
+        Self { context: context.clone(), state: State::Mapping(mapping) }
     }
 
     fn record(context: &Context, buffer: &Buffer, range: impl RangeBounds<u64>) -> Result<State> {
@@ -113,7 +113,8 @@ impl Reading {
         recorder.push_copy(Range::of(&source), Range { buffer: staging.clone(), offset: 0, bytes: size });
         let submit = context.submit(&mut recorder);
         drop(recorder);
-        Ok(State::Mapping(Mapping::new(staging, submit, (start - first) as usize, bytes as usize)))
+        let within = (start - first) as usize..(end - first) as usize;
+        Ok(State::Mapping(Mapping::new(context, staging, submit, within)))
     }
 
     /// True if awaiting will not wait. Never blocks.
@@ -150,20 +151,33 @@ impl Reading {
 }
 
 impl Mapping {
-    fn new(staging: wgpu::Buffer, submit: Option<wgpu::SubmissionIndex>, skip: usize, bytes: usize) -> Self {
+    /// Maps the range `within` of `staging`, which `submit` fills.
+    #[cfg_attr(not(target_arch = "wasm32"), expect(unused_variables, reason = "natively a loss is told before"))]
+    fn new(
+        context: &Context,
+        staging: wgpu::Buffer,
+        submit: Option<wgpu::SubmissionIndex>,
+        within: StdRange<usize>,
+    ) -> Self {
         let (sender, receiver) = oneshot::channel();
-        let range = 0..(skip + bytes).next_multiple_of(4) as u64;
-        staging.map_async(wgpu::MapMode::Read, range, move |result| {
-            // Nobody listens if the reading was given up.
-            let _ = sender.send(result);
-        });
-        Self { staging, receiver, submit, skip, bytes }
+        let range = 0..within.end.next_multiple_of(4) as u64;
+        // Nobody listens if the reading was given up.
+        let tell = move |result| drop(sender.send(result));
+        #[cfg(target_arch = "wasm32")]
+        let tell = {
+            let faults = context.0.faults.clone();
+            move |result: Result<_, _>| {
+                if result.is_ok() { tell(result) } else { faults.after_loss(move || tell(result)) }
+            }
+        };
+        staging.map_async(wgpu::MapMode::Read, range, tell);
+        Self { staging, receiver, submit, within }
     }
 
     fn take(&self) -> Option<Vec<u8>> {
-        let end = (self.skip + self.bytes).next_multiple_of(4) as u64;
+        let end = self.within.end.next_multiple_of(4) as u64;
         let view = self.staging.get_mapped_range(0..end).ok()?;
-        view.get(self.skip..self.skip + self.bytes).map(<[u8]>::to_vec)
+        view.get(self.within.clone()).map(<[u8]>::to_vec)
     }
 }
 
@@ -180,6 +194,7 @@ impl Future for Reading {
                 let _ = this.context.0.device.poll(wait);
             }
             match Pin::new(&mut mapping.receiver).poll(task) {
+                Poll::Pending if this.context.0.faults.poll_lost(task).is_ready() => this.finish(false),
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(result) => this.finish(matches!(result, Ok(Ok(())))),
             }

@@ -63,8 +63,7 @@ impl Context {
                 // Nobody listens if the caller gave up.
                 let _ = sender.send(());
             });
-            // A sender that is gone belonged to a device that is gone.
-            let _ = receiver.await;
+            self.0.faults.unless_lost(receiver).await;
         }
         self.0.faults.check()
     }

@@ -1,7 +1,7 @@
-//! What wgpu does not do in a browser, through the JavaScript objects behind its handles: asking for subgroups, and
-//! writing from an array outside the memory of WebAssembly.
+//! What wgpu does not do in a browser, through the JavaScript objects behind its handles: asking for subgroups,
+//! writing from an array outside the memory of WebAssembly, and timers.
 
-use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -39,6 +39,16 @@ extern "C" {
     type GpuQueue;
     #[wasm_bindgen(method, catch, js_name = writeBuffer)]
     fn write_buffer(this: &GpuQueue, buffer: &JsValue, offset: f64, data: &Uint8Array) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(then: &Function, milliseconds: u32) -> JsValue;
+}
+
+/// Resolved after this long.
+pub(crate) async fn sleep(milliseconds: u32) {
+    let timer = Promise::new(&mut |resolve, _| drop(set_timeout(&resolve, milliseconds)));
+    // It is never rejected.
+    let _ = JsFuture::from(timer).await;
 }
 
 /// Calls `request`, which asks for an adapter; where the adapter has subgroups, the device that is then requested of it gets

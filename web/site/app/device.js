@@ -1,6 +1,6 @@
 // The panel that says what this device and this browser can do.
 import { detect } from "../easel/easel.js";
-import { $, bytes, define, say } from "./dom.js";
+import { $, bytes, define, make, say } from "./dom.js";
 
 /** @typedef {import("../easel/easel.js").Easel} Easel */
 
@@ -31,14 +31,15 @@ export async function start(easel, onPurge) {
  * @param {import("../easel/easel.d.ts").LoadedModel | import("../easel/easel.d.ts").RemoteModel} [loaded]
  */
 export function line(loaded) {
-  $("device-line").textContent = loaded ? describe(loaded) : "No model loaded";
+  const [model, place] = loaded ? describe(loaded) : ["", "No model loaded"];
+  $("device-line").replaceChildren(make("span", {}, model), place);
   $("device-dot").classList.toggle("ready", Boolean(loaded));
 }
 
-/** @param {NonNullable<Parameters<typeof line>[0]>} loaded */
+/** What draws: the model, which is left out where there is little room, and the place. @param {NonNullable<Parameters<typeof line>[0]>} loaded */
 function describe(loaded) {
-  if (loaded.backend === "server") return `The server ${loaded.name}`;
-  return `${loaded.name} on ${loaded.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads(loaded.threads)}`}`;
+  if (loaded.backend === "server") return ["The server ", loaded.name];
+  return [`${loaded.name} on `, loaded.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads(loaded.threads)}`];
 }
 
 const threads = (/** @type {number} */ count) => `${count} ${count === 1 ? "thread" : "threads"}`;
@@ -51,7 +52,7 @@ async function show(easel) {
   const unused = easel.loaded?.reason ? `; not used: ${easel.loaded.reason}` : "";
   const adapter = webgpu.available ? `${webgpu.adapter}, ${floats}${unused}` : `none: ${webgpu.reason}`;
   define($("device-facts"), [
-    ["Drawing with", easel.loaded ? describe(easel.loaded) : "no model yet"],
+    ["Drawing with", easel.loaded ? describe(easel.loaded).join("") : "no model yet"],
     ["WebGPU", adapter],
     ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
     ["WebAssembly", found.simd ? `with vector instructions, ${threads(found.threads)}` : "without vector instructions: nothing can be drawn"],

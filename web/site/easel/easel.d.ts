@@ -113,9 +113,12 @@ export interface GenerateOptions extends LoadOptions {
   strength?: number;
   /** Where to draw: white is drawn anew, black is kept. */
   mask?: Blob;
-  /** Called with what the picture looks like so far, every `previewEvery` steps (1). */
+  /**
+   * Called with what the picture looks like so far, every `previewEvery` steps, or as often as it takes a fifth of the time
+   * at most (`auto`, the default).
+   */
   onPreview?(preview: ImageData): void;
-  previewEvery?: number;
+  previewEvery?: number | "auto";
 }
 
 /** A finished picture. */

@@ -61,7 +61,7 @@ export class Easel {
       await this.load(this.#model, options);
     }
     const { signal, onProgress, onPreview, onWarning, ...request } = options;
-    if (onPreview) request.previewEvery ??= 1;
+    if (onPreview) request.previewEvery ??= "auto";
     return this.#call("generate", [request], { signal, onProgress, onPreview, onWarning });
   }
 

@@ -6,6 +6,9 @@ import { ask } from "./sources.js";
 /** Bytes per shard. One shard at a time is read into memory to be checked. */
 const SHARD = 32 * 2 ** 20;
 
+/** Bytes that are handed to wasm at once, where they are copied. */
+const PIECE = 2 ** 20;
+
 /** Bytes between two reports of progress. */
 const REPORT = 2 ** 20;
 
@@ -169,7 +172,7 @@ export class Store {
     try {
       for (let shard = 0; shard * SHARD < file.size; shard++) {
         const bytes = new Uint8Array(await (await shardFile(folder, index, shard)).arrayBuffer());
-        if (file.sha256) whole.update(bytes);
+        if (file.sha256) for (let at = 0; at < bytes.length; at += PIECE) whole.update(bytes.subarray(at, at + PIECE));
         shards.push(await sha256(bytes));
         drop(bytes);
       }
@@ -262,8 +265,8 @@ async function download(folder, index, file, signal, report) {
 
 /**
  * Writes a stream to a file's shards from byte `at` on and returns where it ends. What has been written stays.
- * @param {FileSystemDirectoryHandle} folder @param {number} index @param {number} at @param {ReadableStream<Uint8Array>} stream
- * @param {AbortSignal} signal @param {(bytes: number) => void} report
+ * @param {FileSystemDirectoryHandle} folder @param {number} index @param {number} at
+ * @param {ReadableStream<Uint8Array<ArrayBuffer>>} stream @param {AbortSignal} signal @param {(bytes: number) => void} report
  */
 async function append(folder, index, at, stream, signal, report) {
   const reader = stream.getReader();
@@ -288,6 +291,7 @@ async function append(folder, index, at, stream, signal, report) {
         at += part.length;
         report(part.length);
       }
+      drop(value);
     }
   } finally {
     shard?.close();
@@ -333,7 +337,7 @@ async function intact(folder, index, file) {
   }
 }
 
-/** Frees a shard's memory now: shards come faster than the collector. @param {Uint8Array<ArrayBuffer>} bytes */
+/** Frees their memory now: bytes come faster than the collector. @param {Uint8Array<ArrayBuffer>} bytes */
 const drop = ({ buffer }) => void buffer.transfer?.(0);
 
 /**

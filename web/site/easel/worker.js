@@ -130,12 +130,14 @@ async function open(context, { name, files, usual }) {
 
 /**
  * Draws one picture with the model that is loaded, when its turn has come.
- * @param {Context} context @param {object} request
+ * @param {Context} context @param {Record<string, any>} request
  */
 const draw = (context, request) => exclusive(context, async () => {
   if (!current) throw error("InvalidRequest", "model: none is loaded");
   const { model } = current;
-  const drawn = await cancellable(context, (cancel) => model.generate(request, events(context), cancel));
+  const sparing = request.previewEvery === "auto";
+  const asked = sparing ? { ...request, previewEvery: 1 } : request;
+  const drawn = await cancellable(context, (cancel) => model.generate(asked, events(context, sparing), cancel));
   const { png, width, height, parameters } = drawn;
   drawn.free();
   return { png, width, height, parameters };
@@ -252,17 +254,25 @@ async function cancellable({ signal }, run) {
   }
 }
 
-/** What wasm calls while it works. @param {Context} context */
-function events({ tell, watch }) {
+/** What wasm calls while it works. @param {Context} context @param {boolean} [sparing] with time for previews */
+function events({ tell, watch }, sparing = false) {
+  /** When a preview was begun, and when the next may be. */
+  let [begun, next] = [0, 0];
   return {
     progress: watch.progress,
     warning: (/** @type {string} */ message) => tell("warning", message),
     clock: () => performance.now() / 1000,
     pause: turn,
+    wantsPreview() {
+      begun = performance.now();
+      return !sparing || begun >= next;
+    },
     /** @param {number} width @param {number} height @param {Uint8Array} rgba */
     preview(width, height, rgba) {
       const pixels = new Uint8ClampedArray(/** @type {ArrayBuffer} */ (rgba.buffer));
       tell("preview", new ImageData(pixels, width, height));
+      const now = performance.now();
+      next = now + 4 * (now - begun);
     },
   };
 }

@@ -189,6 +189,18 @@ async fn check_conv(context: &Context, case: &Case, format: Format, weight: Form
     assert_near(context, &y, &shape, &want, TOLERANCE, &what).await;
 }
 
+pub(crate) async fn conv2d_of_every_kind(context: &Context) {
+    let kinds = [
+        Conv2d::padded(1),
+        Conv2d { stride: 2, ..Conv2d::padded(1) },
+        Conv2d { stretch_to: Some([10, 12]), ..Conv2d::padded(1) },
+    ];
+    for conv in kinds {
+        let case = Case { x: [2, 5, 6, 8], kernel: [7, 3, 3], conv };
+        check_conv(context, &case, Format::F32, Format::F32, Activation::None).await;
+    }
+}
+
 pub(crate) async fn conv2d_in_every_geometry(context: &Context) {
     let padded = Conv2d::padded;
     let half = Conv2d { stride: 2, ..padded(1) };
