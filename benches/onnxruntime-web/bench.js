@@ -67,7 +67,7 @@ try {
   const context = await launch(test);
   for (const work of all.filter(({ name }) => names.length === 0 || names.includes(name))) {
     const page = await context.newPage();
-    page.on("console", (message) => message.type() === "error" && console.error(message.text()));
+    page.on("console", (message) => message.type() === "error" && !message.location().url.endsWith("favicon.ico") && console.error(message.text()));
     await page.goto(`${site.url}benches/onnxruntime-web/index.html`);
     const { times, error } = await page.evaluate(compare, { work, threads, runs, folder: `/${relative(root, resolve(folder))}` });
     await page.close();

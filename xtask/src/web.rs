@@ -16,8 +16,9 @@ const MODEL: &str = "easel-emoji";
 const USUAL: (usize, f64) = (20, 4.0);
 
 /// Flags of the build with threads: those of `.cargo/config.toml`, atomics, and a memory that is made outside and shared.
-const THREADS: [&str; 10] = [
+const THREADS: [&str; 11] = [
     "-Ctarget-feature=+simd128,+atomics,+bulk-memory,+mutable-globals",
+    "-Cllvm-args=-disable-lsr",
     "--cfg=getrandom_backend=\"wasm_js\"",
     "-Clink-arg=--shared-memory",
     "-Clink-arg=--import-memory",
