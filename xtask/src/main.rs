@@ -23,6 +23,8 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
   bench serve [PART ...]
                    time the service, with the component and without (needs Linux, wrk and Python)
+  bench onnxruntime-web [NAME ...]
+                   time the browser's build against onnxruntime-web in Chromium (needs Node, and Python with diffusers and onnx)
   web              build the static site into web/dist and report its size
   e2e [FILE ...]   build the site and the kernels' checks, and test them in headless Chromium (needs Node and Chromium)
   fuzz TARGET [S]  run a fuzz target for S seconds (default 600); needs a nightly toolchain and cargo-fuzz
@@ -46,6 +48,7 @@ fn run() -> Result<()> {
         Some("edge") => edge::edge(),
         Some("serve") => serve(rest),
         Some("bench") if rest.first().is_some_and(|name| name == "serve") => bench_service(&rest[1..]),
+        Some("bench") if rest.first().is_some_and(|name| name == "onnxruntime-web") => bench_in_browser(&rest[1..]),
         Some("bench") => bench(rest),
         Some("web") => web::web(&[]),
         Some("e2e") => e2e::e2e(rest),
@@ -94,6 +97,27 @@ fn bench_service(parts: &[String]) -> Result<()> {
     let script = command::root().join("benches/serve/bench.py");
     let program = command::root().join("target/release/easel");
     command::Run::new(python).arg(script).arg(program).arg(edge::built("easel_edge.wasm")).args(parts).run()
+}
+
+/// Blocks of a UNet and a small denoiser, in Easel's build with threads and in onnxruntime-web's.
+fn bench_in_browser(names: &[String]) -> Result<()> {
+    setup::setup()?;
+    let folder = web::target().join("onnxruntime-web");
+    let module = web::build_with_threads(&["--example", "network"])?.join("examples/network.wasm");
+    web::bind(&module, &folder.join("wasm"))?;
+    let here = command::root().join("benches/onnxruntime-web");
+    if !folder.join("work.json").is_file() {
+        let Some(python) = setup::python_with("diffusers, onnx") else {
+            bail!("no Python with diffusers and onnx found (set PYTHON)")
+        };
+        command::Run::new(python).arg(here.join("export.py")).arg(&folder).run()?;
+    }
+    for folder in [&here, &command::root().join("tests/browser")] {
+        if !folder.join("node_modules").is_dir() {
+            command::Run::new("npm").args(["ci", "--prefix"]).arg(folder).run()?;
+        }
+    }
+    command::Run::new("node").arg(here.join("bench.js")).arg(folder).args(names).run()
 }
 
 fn fuzz(args: &[String]) -> Result<()> {

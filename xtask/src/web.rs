@@ -16,8 +16,9 @@ const MODEL: &str = "easel-emoji";
 const USUAL: (usize, f64) = (20, 4.0);
 
 /// Flags of the build with threads: those of `.cargo/config.toml`, atomics, and a memory that is made outside and shared.
-const THREADS: [&str; 10] = [
+const THREADS: [&str; 11] = [
     "-Ctarget-feature=+simd128,+atomics,+bulk-memory,+mutable-globals",
+    "-Cllvm-args=-disable-lsr",
     "--cfg=getrandom_backend=\"wasm_js\"",
     "-Clink-arg=--shared-memory",
     "-Clink-arg=--import-memory",
@@ -37,7 +38,8 @@ const FILES_MARK: &str = "/*files*/";
 pub(crate) fn web(beside: &[&str]) -> Result<()> {
     setup::setup()?;
     let module = build(beside)?;
-    let with_threads = if setup::rust_source() { Some(build_with_threads()?) } else { None };
+    let with_threads =
+        if setup::rust_source() { Some(build_with_threads(&["--lib"])?.join("easel_web.wasm")) } else { None };
     let dist = dist();
     if dist.exists() {
         fs::remove_dir_all(&dist).with_context(|| format!("cannot empty {}", dist.display()))?;
@@ -65,17 +67,18 @@ fn build(beside: &[&str]) -> Result<PathBuf> {
     Ok(target().join(WASM).join("web/easel_web.wasm"))
 }
 
-/// The wasm module for threads that share memory. Rust's own libraries come without atomics, so they are built here, as
+/// The part of `easel-web` that `what` names, for threads that share memory; returns the folder it is in. Rust's own libraries come without atomics, so they are built here, as
 /// a compiler allows that is told to be its own bootstrap.
-fn build_with_threads() -> Result<PathBuf> {
+pub(crate) fn build_with_threads(what: &[&str]) -> Result<PathBuf> {
     let folder = target().join("web-threads");
     cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM, "--features", "threads"])
+        .args(what)
         .args(["-Zbuild-std=std,panic_abort", "--target-dir"])
         .arg(&folder)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", THREADS.join(" "))
         .run()?;
-    Ok(folder.join(WASM).join("web/easel_web.wasm"))
+    Ok(folder.join(WASM).join("web"))
 }
 
 /// Where cargo builds.

@@ -71,8 +71,9 @@ fn all(options: &Options) {
     for (side, c) in [(64, 512), (256, 256), (512, 128)] {
         convolution(options, side, [c, c], 3, 1);
     }
-    let shapes = [[4096, 320, 320], [4096, 2560, 320], [1024, 640, 640], [256, 1280, 1280], [77, 768, 768]];
-    for shape in shapes.into_iter().chain([[1, 1280, 1280], [2, 1280, 320]]) {
+    let shapes = [[4096, 320, 320], [4096, 2560, 320], [1024, 640, 640], [256, 1280, 1280]];
+    let text = [[77, 768, 768], [154, 768, 768], [154, 3072, 768], [154, 768, 3072]];
+    for shape in shapes.into_iter().chain(text).chain([[1, 1280, 1280], [2, 1280, 320]]) {
         fully_connected(options, shape);
     }
     for (queries, keys, heads, width) in [

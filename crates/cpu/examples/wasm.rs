@@ -5,7 +5,8 @@
 //! It also builds, and does nothing, on other platforms.
 
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
-use easel_cpu::{Activation, Level, Weight};
+use easel_cpu::linear::linear;
+use easel_cpu::{Activation, Level, PackedWeight, Weight};
 
 const CHANNELS: usize = 320;
 
@@ -14,6 +15,17 @@ const CHANNELS: usize = 320;
 pub extern "C" fn convolve(rows: usize, runs: usize, plain: bool) -> f64 {
     let level = if plain { Level::Plain } else { Level::current() };
     let out = level.with(|| run(rows, runs));
+    out.iter().map(|x| f64::from(x.abs())).sum()
+}
+
+/// A product of matrices `[m, k]` and `[n, k]`, `runs` times with packed weights; returns the sum of magnitudes.
+#[unsafe(no_mangle)]
+pub extern "C" fn multiply(m: usize, n: usize, k: usize, runs: usize) -> f64 {
+    let (x, w) = (values(m * k), PackedWeight::new(Weight::F32(&values(n * k)), [n, k]));
+    let mut out = vec![0.0; m * n];
+    for _ in 0..runs {
+        linear(&x, [m, n, k], &w, None, None, Activation::None, &mut out);
+    }
     out.iter().map(|x| f64::from(x.abs())).sum()
 }
 
@@ -27,13 +39,7 @@ pub extern "C" fn largest_error(rows: usize) -> f64 {
 }
 
 fn run(rows: usize, runs: usize) -> Vec<f32> {
-    let mut state = 1_u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    let x: Vec<f32> = (0..rows * 64 * CHANNELS).map(|_| next()).collect();
-    let w: Vec<f32> = (0..9 * CHANNELS * CHANNELS).map(|_| next()).collect();
+    let (x, w) = (values(rows * 64 * CHANNELS), values(9 * CHANNELS * CHANNELS));
     let shape = Conv2dShape {
         batch: 1,
         input: [rows, 64],
@@ -50,4 +56,14 @@ fn run(rows: usize, runs: usize) -> Vec<f32> {
         conv2d(&x, &shape, Weight::F32(&w), None, None, Activation::None, &mut out);
     }
     out
+}
+
+/// Reproducible numbers between -1 and 1.
+fn values(len: usize) -> Vec<f32> {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    std::iter::repeat_with(next).take(len).collect()
 }

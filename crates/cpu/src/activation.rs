@@ -2,7 +2,7 @@
 
 use crate::Level;
 use crate::math::{gelu, sigmoid, tanh};
-use crate::parallel::for_each_chunk;
+use crate::parallel::{CHUNK, for_each_chunk, for_each_pair};
 use crate::simd::{Kernel, Plain, Simd, load_some, map, store_some};
 
 /// An elementwise function applied at the end of a kernel or on its own. All of them keep a NaN.
@@ -26,9 +26,6 @@ pub enum Activation {
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
 }
-
-/// Elements that one task takes: 64 KiB.
-const CHUNK: usize = 16 * 1024;
 
 /// Runs the body once for the function at hand, which is a constant there: each has a loop of its own, in which its
 /// numbers stay in registers.
@@ -62,12 +59,8 @@ impl Activation {
 
     /// `out = act(x)`, on all cores.
     pub fn apply_to(self, x: &[f32], out: &mut [f32]) {
-        assert_eq!(x.len(), out.len());
         let level = Level::current();
-        for_each_chunk(out, CHUNK, |i, out| {
-            let x = &x[i * CHUNK..][..out.len()];
-            level.run(MapTo { activation: self, x, out });
-        });
+        for_each_pair(x, out, |x, out| level.run(MapTo { activation: self, x, out }));
     }
 
     /// The function on a vector.

@@ -161,18 +161,14 @@ impl Kernel for TaskKernel<'_> {
             let row = (task.head / heads) * queries + task.first + row.min(task.rows - 1);
             pointers.push(task.q[row * heads * width + task.head % heads * width..][..width].as_ptr());
         }
-        pointers.extend(scores.chunks_exact(SCORE_ROW).map(|row| row.as_ptr()));
-        let (q, p) = pointers.split_at(QUERIES);
         let mut state = State { scores, sums, largest: [f32::NEG_INFINITY; QUERIES], total: [0.0; QUERIES] };
         let end = if causal { keys.min(task.first + task.rows) } else { keys };
         for start in (0..end).step_by(KEYS) {
             let count = KEYS.min(keys - start);
-            // SAFETY: `q` leads to `QUERIES` rows of `width`, `p` to the rows of `scores`.
-            unsafe {
-                task.multiply_keys(s, start, count, q, &mut state);
-                task.softmax(s, start, count, &mut state);
-                task.multiply_values(s, start, count, p, &mut state);
-            }
+            // SAFETY: the pointers lead to `QUERIES` rows of `width`.
+            unsafe { task.multiply_keys(s, start, count, pointers, &mut state) };
+            task.softmax(s, start, count, &mut state);
+            task.multiply_values(s, start, count, &mut state);
         }
         task.finish(s, &state);
     }
@@ -239,18 +235,10 @@ impl Task<'_> {
     }
 
     /// `sums += exponentials * v` for the keys `start..start + count`.
-    ///
-    /// # Safety
-    /// `p` must hold `QUERIES` pointers to `KEYS` floats.
     #[inline(always)]
-    unsafe fn multiply_values<S: Simd>(
-        &self,
-        s: S,
-        start: usize,
-        count: usize,
-        p: &[*const f32],
-        state: &mut State<'_>,
-    ) {
+    fn multiply_values<S: Simd>(&self, s: S, start: usize, count: usize, state: &mut State<'_>) {
+        // Made anew for every block: what was written in between has ended older pointers.
+        let p: [*const f32; QUERIES] = std::array::from_fn(|row| state.scores[row * SCORE_ROW..].as_ptr());
         let width = state.sums.len() / QUERIES;
         let head = self.head * self.packed.values_per_head;
         let head = &self.packed.values[head..][..self.packed.values_per_head];
@@ -271,7 +259,7 @@ impl Task<'_> {
                     out,
                     out_row: width,
                 };
-                // SAFETY: the sums have whole tiles in both directions.
+                // SAFETY: the sums have whole tiles in both directions, the rows of scores `KEYS` floats.
                 unsafe { s.multiply_tile(&tile) };
             }
         }

@@ -75,7 +75,9 @@ pub fn conv2d<'a>(
     let rows = Patches::new(x, shape);
     let epilogue = Epilogue { bias, residual, activation };
     match operand {
-        Operand::Floats(panels) if winograd::pays(&rows) => winograd::convolve(level, &rows, panels, epilogue, out),
+        Operand::Floats(panels) if winograd::pays(level, &rows) => {
+            winograd::convolve(level, &rows, panels, epilogue, out)
+        }
         Operand::Floats(panels) => {
             Product { level, m, n, rows: &rows, panels, pairs: false, epilogue }.run(out);
         }

@@ -1,11 +1,8 @@
 //! Elementwise arithmetic: on one array, and between two of which the second may repeat along some axes.
 
 use crate::Level;
-use crate::parallel::for_each_chunk;
+use crate::parallel::{CHUNK, for_each_chunk, for_each_pair};
 use crate::simd::{Kernel, Simd, load_some, map, store_some};
-
-/// Elements that one task takes: 64 KiB.
-const CHUNK: usize = 16 * 1024;
 
 /// An operation on two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,12 +137,8 @@ pub fn exp(x: &[f32], out: &mut [f32]) {
 
 /// `out += factor * x`.
 pub fn add_scaled(out: &mut [f32], factor: f32, x: &[f32]) {
-    assert_eq!(x.len(), out.len());
     let level = Level::current();
-    for_each_chunk(out, CHUNK, |i, sum| {
-        let x = &x[i * CHUNK..][..sum.len()];
-        level.run(AddScaled { factor, x, sum });
-    });
+    for_each_pair(x, out, |x, sum| level.run(AddScaled { factor, x, sum }));
 }
 
 /// An operation on one number.
@@ -157,12 +150,8 @@ enum Unary {
 }
 
 fn unary(op: Unary, x: &[f32], out: &mut [f32]) {
-    assert_eq!(x.len(), out.len());
     let level = Level::current();
-    for_each_chunk(out, CHUNK, |i, out| {
-        let x = &x[i * CHUNK..][..out.len()];
-        level.run(Map { op, x, out });
-    });
+    for_each_pair(x, out, |x, out| level.run(Map { op, x, out }));
 }
 
 struct Map<'a> {

@@ -17,6 +17,15 @@ pub fn for_each_chunk<T: Send>(data: &mut [T], chunk: usize, f: impl Fn(usize, &
     data.chunks_mut(chunk.max(1)).enumerate().for_each(|(i, c)| f(i, c));
 }
 
+/// Elements that one elementwise task takes: 64 KiB.
+pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// Calls `f` with pieces of `x` and the same pieces of `out`, on all cores.
+pub(crate) fn for_each_pair(x: &[f32], out: &mut [f32], f: impl Fn(&[f32], &mut [f32]) + Sync + Send) {
+    assert_eq!(x.len(), out.len());
+    for_each_chunk(out, CHUNK, |i, out| f(&x[i * CHUNK..][..out.len()], out));
+}
+
 /// Calls `f` for every number below `count`, on all cores.
 #[cfg(feature = "threads")]
 pub fn for_each_task(count: usize, f: impl Fn(usize) + Sync + Send) {

@@ -26,13 +26,24 @@ const WEIGHTS: usize = 2 << 20;
 /// Whether the detour pays: the kernel must fit, and there must be enough pixels to transform the weights for.
 ///
 /// The answer depends on one picture alone, so that the batch doesn't change the arithmetic.
-pub(crate) fn pays(patches: &Patches<'_>) -> bool {
+pub(crate) fn pays(level: Level, patches: &Patches<'_>) -> bool {
     let shape = patches.shape;
     shape.kernel == [3, 3]
         && shape.stride == 1
-        && shape.output[0] * shape.output[1] >= 1024
+        && shape.output[0] * shape.output[1] >= level.run(LeastPixels)
         && shape.in_channels >= 32
         && shape.out_channels >= 32
+}
+
+/// The slower a level multiplies, the sooner.
+struct LeastPixels;
+
+impl Kernel for LeastPixels {
+    type Output = usize;
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::WINOGRAD_PIXELS
+    }
 }
 
 /// `out = act(conv(patches, panels) + bias + residual)` where [`pays`] is true.
@@ -176,14 +187,17 @@ impl Call<'_> {
         let shape = self.patches.shape;
         let tiles = shape.output[0].div_ceil(2) * shape.output[1].div_ceil(2);
         let blocks = tiles.div_ceil(TILES);
+        // Blocks of equal height, in rows of eight tiles: a short one would go through all weights for a few tiles.
+        let height = tiles.div_ceil(blocks).next_multiple_of(8);
+        let blocks = tiles.div_ceil(height);
         let width = level.run(TileColumns);
         let step = self.columns.div_ceil(self.columns.div_ceil(COLUMNS)).next_multiple_of(width);
         let across = self.columns.div_ceil(step);
         for_each_task(shape.batch * blocks * across, |task| {
             let (column, block) = (task % across * step, task / across);
-            let first = block % blocks * TILES;
+            let first = block % blocks * height;
             let columns = [column, (column + step).min(self.columns)];
-            let task = Task { call: self, picture: block / blocks, first, count: TILES.min(tiles - first), columns };
+            let task = Task { call: self, picture: block / blocks, first, count: height.min(tiles - first), columns };
             with_scratch(|scratch| level.run(TaskKernel { task, scratch }));
         });
     }
@@ -209,11 +223,11 @@ impl Kernel for TaskKernel<'_> {
         let (inputs, products) = buffer.split_at_mut(16 * TILES * row);
         let products = &mut products[..16 * TILES * width];
         let pointers = &mut self.scratch.pointers;
-        pointers.clear();
-        pointers.extend(inputs.chunks_exact(row).map(|row| row.as_ptr()));
         for start in (0..c).step_by(step) {
             let range = [start, (start + step).min(c)];
             task.transform_inputs(s, range, row, inputs);
+            pointers.clear();
+            pointers.extend(inputs.chunks_exact(row).map(|row| row.as_ptr()));
             // SAFETY: the pointers lead to the rows of `inputs`, which hold the range.
             unsafe { task.multiply(s, range, pointers, width, products) };
         }

@@ -1,7 +1,10 @@
 //! Every kernel on shapes so small that an interpreter can run them: for Miri (the plain level) and the sanitizers.
 //!
 //!     cargo +nightly miri test -p easel-cpu --no-default-features --lib --test small
+//!     MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-ignore-leaks" RAYON_NUM_THREADS=2 cargo +nightly miri test -p easel-cpu --test small
 //!     RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p easel-cpu --target x86_64-unknown-linux-gnu
+//!
+//! With threads, the pool itself (rayon's queues) is sound by tree borrows only, and never ends.
 
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};

@@ -118,8 +118,10 @@ impl Kernel for TaskSize {
         const ROWS: usize = 144;
         const COLUMNS: usize = 512;
         const TASKS_PER_THREAD: usize = 4;
+        // Blocks of equal height: a short one at the end would go through all weights for a few rows.
+        let blocks = ((self.m + ROWS / 2) / ROWS).max(1);
         let mut size = Size {
-            rows: ROWS.min(self.m).next_multiple_of(S::TILE_ROWS),
+            rows: self.m.div_ceil(blocks).next_multiple_of(S::TILE_ROWS),
             columns: COLUMNS.min(self.n).next_multiple_of(S::TILE_COLUMNS),
         };
         let wanted = if threads() == 1 { 1 } else { TASKS_PER_THREAD * threads() };

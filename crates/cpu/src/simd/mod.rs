@@ -43,6 +43,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const TILE_ROWS: usize;
     /// Columns of the register tile: a multiple of 8 and of `LANES`.
     const TILE_COLUMNS: usize;
+    /// Pixels from which on Winograd's convolution is faster.
+    const WINOGRAD_PIXELS: usize = 1024;
 
     fn splat(self, x: f32) -> Self::F32;
 

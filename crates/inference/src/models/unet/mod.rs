@@ -6,6 +6,7 @@ mod config;
 mod transformer;
 
 pub use config::{ClassEmbedding, Level, MidBlock, TextTime, UNetConfig};
+pub use transformer::Transformer2d;
 
 use super::embeddings::{Sinusoid, TimestepEmbedding, guidance_embedding};
 use super::layers::{Conv2d, GroupNorm};

@@ -8,7 +8,7 @@ use crate::weights::Weights;
 use crate::{Result, Tensor};
 
 /// Blocks over all pixels of a picture as a sequence, around a residual connection.
-pub(super) struct Transformer2d {
+pub struct Transformer2d {
     norm: GroupNorm,
     project_in: Linear,
     blocks: Vec<Block>,
@@ -17,7 +17,7 @@ pub(super) struct Transformer2d {
 
 impl Transformer2d {
     /// A transformer of `layers` blocks at `level`, in a UNet with this many norm groups.
-    pub(super) fn new(weights: &Weights, level: &Level, layers: usize, groups: usize) -> Result<Self> {
+    pub fn new(weights: &Weights, level: &Level, layers: usize, groups: usize) -> Result<Self> {
         let width = level.channels;
         let blocks = weights.pp("transformer_blocks");
         Ok(Self {
@@ -30,7 +30,7 @@ impl Transformer2d {
     }
 
     /// `x` `[n, h, w, channels]` with the text states `[n, t, cross_attention_dim]`.
-    pub(super) fn forward(&self, x: &Tensor, text: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, text: &Tensor) -> Result<Tensor> {
         let [n, h, w, c] = x.dims("transformer_2d")?;
         let normed = self.norm.forward(x, Activation::None)?.reshape(&[n, h * w, c])?;
         let mut hidden = self.project_in.forward(&normed)?;

@@ -1,0 +1,81 @@
+//! What fewer bits cost: weights in bfloat16, half precision and blocks of eight bits on the processor, against `f32`.
+
+use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
+use easel_inference::pipeline::{CancelToken, LoadOptions, Pipeline, Request, Unwatched};
+use easel_inference::weights::{FileSource, ModelFiles, OpenOptions, TensorIndex};
+use easel_inference::{DType, Device};
+use easel_tests::files::{read_arrays, read_json, repository};
+use easel_tests::relative_error;
+use pollster::block_on;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Pictures of the embedded model, all pixels in a row.
+fn pictures(dtype: DType) -> Vec<u8> {
+    let path = repository().join("models/easel-emoji");
+    let files = block_on(ModelFiles::open_path(&path, &OpenOptions::default())).unwrap();
+    let options = LoadOptions { dtype: Some(dtype), ..LoadOptions::new(Device::Cpu) };
+    let pipeline = block_on(Pipeline::load(&files, &options, &mut Unwatched, &CancelToken::default())).unwrap();
+    let draw = |(seed, prompt): (u64, &str)| {
+        let request = Request::new(prompt, None, seed, 1);
+        block_on(pipeline.generate(&request, &mut Unwatched, &CancelToken::default())).unwrap().remove(0).image.rgb8
+    };
+    [(1, "a red apple"), (2, "a green cactus"), (3, "a rocket on a blue background")]
+        .into_iter()
+        .flat_map(draw)
+        .collect()
+}
+
+/// The ratio of the largest level's power to that of the difference, in decibels.
+fn psnr(got: &[u8], expected: &[u8]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let power: f64 = got.iter().zip(expected).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
+    10.0 * (255.0_f64.powi(2) * got.len() as f64 / power).log10()
+}
+
+/// The model is stored in half precision: that changes nothing. The others are seen by nobody: 40 dB are 2.5 levels.
+#[test]
+fn pictures_stay_what_they_are() {
+    let expected = pictures(DType::F32);
+    for (dtype, least) in [(DType::F16, f64::INFINITY), (DType::Bf16, 40.0), (DType::Q8_0, 40.0)] {
+        let decibels = psnr(&pictures(dtype), &expected);
+        println!("{dtype:?}: {decibels:.1} dB, at least {least}");
+        assert!(decibels >= least, "{dtype:?}: {decibels:.1} dB, expected at least {least}");
+    }
+}
+
+/// The output of a golden folder's UNet with its weights in this type, relative to what diffusers computes in `f32`.
+fn denoiser_error(folder: &Path, case: &Value, dtype: DType) -> f64 {
+    let arrays = read_arrays(&folder.join("cases").join(case["file"].as_str().unwrap())).unwrap();
+    let source = FileSource::open(folder.join("unet/diffusion_pytorch_model.safetensors")).unwrap();
+    let index = block_on(TensorIndex::open(Arc::new(source))).unwrap();
+    let weights = block_on(index.load(&Device::Cpu, Some(dtype))).unwrap();
+    let json = read_json(&folder.join("unet/config.json")).unwrap();
+    let unet = UNet::new(&weights, UNetConfig::from_json("config.json", &json).unwrap()).unwrap();
+    let sample = arrays["sample"].channels_last(&Device::Cpu).unwrap();
+    let states = arrays["encoder_hidden_states"].tensor(&Device::Cpu).unwrap();
+    let timestep = f64::from(arrays["timestep"].data[0]);
+    let out = unet.forward(&sample, timestep, &states, &UNetConditioning::default()).unwrap();
+    relative_error(&block_on(out.to_channels_first().unwrap().to_vec()).unwrap(), &arrays["out"].data)
+}
+
+/// The golden cases say how far a run in half precision may be off. bfloat16 has three bits fewer, and so have the blocks of
+/// eight bits: seven, and a sign.
+#[test]
+fn denoisers_are_as_near_as_their_bits() {
+    for folder in ["sd15", "sd21"] {
+        let folder = repository().join("tests/golden").join(folder);
+        let cases = read_json(&folder.join("cases/cases.json")).unwrap();
+        let cases = cases["cases"].as_array().unwrap();
+        for case in cases.iter().filter(|case| case["kind"] == "denoiser") {
+            let half = case["tol"]["f16"]["out"].as_f64().unwrap();
+            for (dtype, tolerance) in [(DType::F16, half), (DType::Bf16, 8.0 * half), (DType::Q8_0, 8.0 * half)] {
+                let error = denoiser_error(&folder, case, dtype);
+                let what = format!("{} of {} in {dtype:?}", case["name"], folder.display());
+                println!("{what}: {error:.1e} (tolerance {tolerance:.1e})");
+                assert!(error <= tolerance, "{what}: {error:e}, expected at most {tolerance:e}");
+            }
+        }
+    }
+}
