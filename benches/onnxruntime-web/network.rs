@@ -58,7 +58,8 @@ impl Network {
         shapes: Vec<usize>,
     ) -> std::result::Result<Vec<f32>, JsError> {
         let (sample_shape, states_shape) = shapes.split_at(4);
-        let out = self.forward((sample, sample_shape), time, (states, states_shape)).map_err(said)?;
+        let forward = || self.forward((sample, sample_shape), time, (states, states_shape));
+        let out = Device::Cpu.enter(forward).map_err(said)?;
         out.to_vec().await.map_err(said)
     }
 

@@ -43,6 +43,32 @@ pub fn for_each_task(count: usize, f: impl Fn(usize) + Sync + Send) {
     (0..count).for_each(f);
 }
 
+/// What another thread may do or be told: `Send` where kernels use threads, anything where they don't.
+#[cfg(feature = "threads")]
+pub trait Movable: Send {}
+#[cfg(feature = "threads")]
+impl<T: Send> Movable for T {}
+
+/// What another thread may do or be told: `Send` where kernels use threads, anything where they don't.
+#[cfg(not(feature = "threads"))]
+pub trait Movable {}
+#[cfg(not(feature = "threads"))]
+impl<T> Movable for T {}
+
+/// Calls `f` on one of the threads that kernels use. Every kernel that is called from another thread is handed over to them
+/// and waited for, which takes longer than a small kernel itself.
+#[cfg(feature = "threads")]
+pub fn enter<R: Movable>(f: impl FnOnce() -> R + Movable) -> R {
+    let level = crate::Level::current();
+    rayon::scope(|_| level.with(f))
+}
+
+/// Calls `f`: there are no other threads.
+#[cfg(not(feature = "threads"))]
+pub fn enter<R: Movable>(f: impl FnOnce() -> R + Movable) -> R {
+    f()
+}
+
 /// The number of threads that kernels use.
 pub fn threads() -> usize {
     #[cfg(feature = "threads")]

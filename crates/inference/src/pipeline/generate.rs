@@ -130,7 +130,8 @@ impl Pipeline {
             for k in images.len()..n {
                 run.pause().await?;
                 let latents = self.to_autoencoder(&unscaled.narrow(0, k, 1)?)?;
-                let decoded = autoencoder.decode(&latents, self.tiling(request, settings.size))?;
+                let tiling = self.tiling(request, settings.size);
+                let decoded = self.options.device.enter(|| autoencoder.decode(&latents, tiling))?;
                 let picture = decoded.affine(0.5, 0.5)?;
                 let values = picture.to_vec().await?;
                 if values.iter().any(|x| x.is_nan()) {

@@ -2,6 +2,7 @@
 
 use super::{DType, GpuDevice};
 use crate::{Error, Result};
+use easel_cpu::parallel::{self, Movable};
 use std::fmt;
 use std::str::FromStr;
 
@@ -112,6 +113,15 @@ impl Device {
         Self::Candle(candle_core::Device::Cpu)
     }
 
+    /// Calls `f`, in which many ops follow one another: on the processor on one of its own threads, so that they are not
+    /// handed over one by one; elsewhere right here.
+    pub fn enter<R: Movable>(&self, f: impl FnOnce() -> R + Movable) -> R {
+        match self {
+            Self::Cpu => parallel::enter(f),
+            Self::Gpu(_) | Self::Candle(_) => f(),
+        }
+    }
+
     /// Gives memory that is kept for ops of the sizes seen so far back to the system: for the end of a phase that another,
     /// of other sizes, follows. Tensors are not touched.
     pub fn release_idle(&self) {
@@ -139,7 +149,7 @@ impl Device {
             reason: error.map(|error| error.to_string()),
             software: false,
         };
-        let threads = easel_cpu::parallel::threads();
+        let threads = parallel::threads();
         let mut list = vec![info("cpu", format!("processor, {threads} threads, {}", std::env::consts::ARCH), None)];
         match GpuDevice::list().await {
             found if found.is_empty() => {
