@@ -16,10 +16,13 @@ use easel_jobs::{
 use futures_util::stream::{self, StreamExt};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a client that was refused is told to wait, in seconds.
 const RETRY_AFTER: u32 = 5;
+
+/// How long good health is taken for granted, so that many probes cost no more than one.
+const HEALTHY: Duration = Duration::from_millis(100);
 
 /// The contract's service over the queue: a handle, cheaply cloned.
 #[derive(Clone)]
@@ -29,6 +32,8 @@ struct Inner {
     jobs: Jobs,
     parts: Parts,
     latest: Mutex<Option<Latest>>,
+    /// When the last check found nothing wrong.
+    healthy: Mutex<Option<Instant>>,
 }
 
 /// What a studio shares with its engines.
@@ -66,7 +71,7 @@ impl Studio {
         let store = Arc::new(SqliteStore::open(&config.data)?);
         let options = Options { capacity: config.capacity, retention: config.retention.clone() };
         let jobs = Jobs::start(store, (0..config.engines).map(|_| engine(&parts)).collect(), &options)?;
-        Ok(Self(Arc::new(Inner { jobs, parts, latest: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { jobs, parts, latest: Mutex::default(), healthy: Mutex::default() })))
     }
 
     /// What the server counts.
@@ -130,7 +135,7 @@ impl Service for Studio {
     async fn run(&self, request: ImageRequest) -> Result<Task> {
         self.blocking(move |inner| {
             // Held until the new run is known, so that of two that come at once one is refused.
-            let mut latest = inner.latest();
+            let mut latest = lock(&inner.latest);
             if inner.in_progress(*latest)? {
                 return Err(Error::RunInProgress);
             }
@@ -142,7 +147,7 @@ impl Service for Studio {
     }
 
     async fn latest_run(&self) -> Result<Option<Run>> {
-        let Some(Latest { task, taken }) = *self.0.latest() else { return Ok(None) };
+        let Some(Latest { task, taken }) = *lock(&self.0.latest) else { return Ok(None) };
         match self.0.jobs.task(task) {
             Ok(task) => Ok(Some(Run { task: self.0.task(task)?, taken })),
             // It was deleted: there is nothing to tell any more.
@@ -152,7 +157,7 @@ impl Service for Studio {
     }
 
     async fn take_run(&self) -> Result<Image> {
-        let mut latest = self.0.latest();
+        let mut latest = lock(&self.0.latest);
         let run = latest.as_mut().filter(|run| !run.taken).ok_or(Error::RunNotComplete)?;
         let first = PictureQuery { task: Some(run.task), limit: 1, offset: 0 };
         let picture = self.0.jobs.pictures(&first).map_err(refused)?.items.pop().ok_or(Error::RunNotComplete)?;
@@ -201,7 +206,7 @@ impl Service for Studio {
     }
 
     async fn select_device(&self, choice: DeviceChoice) -> Result<Device> {
-        let latest = self.0.latest();
+        let latest = lock(&self.0.latest);
         if self.0.in_progress(*latest)? {
             return Err(Error::RunInProgress);
         }
@@ -209,12 +214,12 @@ impl Service for Studio {
     }
 
     async fn health(&self) -> Health {
-        let checked = self.blocking(|inner| {
-            let problem = |checked: easel_jobs::Result<()>| checked.err().map(|error| error.to_string());
-            Ok([("database", problem(inner.jobs.check_store())), ("engine", problem(inner.jobs.check_engines()))])
-        });
-        let checks = checked.await.unwrap_or_else(|error| [("database", None), ("engine", Some(error.to_string()))]);
-        Health { checks: checks.map(|(part, problem)| (part.to_owned(), problem)).into() }
+        let [database, engine] = if self.0.was_healthy() {
+            [None, None]
+        } else {
+            self.blocking(|inner| Ok(inner.check())).await.unwrap_or_else(|error| [None, Some(error.to_string())])
+        };
+        Health { checks: vec![("database".into(), database), ("engine".into(), engine)] }
     }
 
     async fn metrics(&self) -> Result<String> {
@@ -230,7 +235,24 @@ impl Service for Studio {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Inner {
+    fn was_healthy(&self) -> bool {
+        lock(&self.healthy).is_some_and(|then| then.elapsed() < HEALTHY)
+    }
+
+    /// What is wrong with the database and with the engines.
+    fn check(&self) -> [Option<String>; 2] {
+        let began = Instant::now();
+        let problem = |checked: easel_jobs::Result<()>| checked.err().map(|error| error.to_string());
+        let problems = [problem(self.jobs.check_store()), problem(self.jobs.check_engines())];
+        *lock(&self.healthy) = problems.iter().all(Option::is_none).then_some(began);
+        problems
+    }
+
     /// Checks what the contract cannot know, and queues.
     fn submit(&self, mut request: ImageRequest, priority: Priority) -> Result<Task> {
         let model = self.parts.models.name(request.model.as_deref());
@@ -278,10 +300,6 @@ impl Inner {
             error: task.error,
             images,
         })
-    }
-
-    fn latest(&self) -> MutexGuard<'_, Option<Latest>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn in_progress(&self, latest: Option<Latest>) -> Result<bool> {
