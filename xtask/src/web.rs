@@ -67,8 +67,8 @@ fn build(beside: &[&str]) -> Result<PathBuf> {
     Ok(target().join(WASM).join("web/easel_web.wasm"))
 }
 
-/// The part of `easel-web` that `what` names, for threads that share memory; returns the folder it is in. Rust's own libraries come without atomics, so they are built here, as
-/// a compiler allows that is told to be its own bootstrap.
+/// Builds the part of `easel-web` that `what` names for threads that share memory, and returns the folder it is in. Rust's
+/// own libraries come without atomics, so they are built here, as a compiler allows that is told to be its own bootstrap.
 pub(crate) fn build_with_threads(what: &[&str]) -> Result<PathBuf> {
     let folder = target().join("web-threads");
     cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM, "--features", "threads"])

@@ -4,7 +4,7 @@
 //!     MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-ignore-leaks" RAYON_NUM_THREADS=2 cargo +nightly miri test -p easel-cpu --test small
 //!     RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p easel-cpu --target x86_64-unknown-linux-gnu
 //!
-//! With threads, the pool itself (rayon's queues) is sound by tree borrows only, and never ends.
+//! With threads, rayon's own queues need tree borrows, and its pool never ends, which Miri would call a leak.
 
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};

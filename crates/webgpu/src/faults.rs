@@ -1,5 +1,7 @@
 //! Errors that the device reports on its own time: losses, and what error scopes find.
 
+use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Waker};
 
@@ -14,8 +16,46 @@ pub(crate) struct Faults(Arc<Mutex<Inner>>);
 struct Inner {
     lost: Option<String>,
     pending: Option<Error>,
-    /// Who waits for a loss.
-    waiting: Vec<Waker>,
+    /// Who waits for a loss, by number.
+    waiting: BTreeMap<u64, Waker>,
+    /// How many have waited.
+    waited: u64,
+}
+
+/// Resolves when the device is lost: what it owes then may never come. Leaves nothing behind when it is dropped before.
+pub(crate) struct Loss {
+    faults: Faults,
+    number: Option<u64>,
+}
+
+impl Future for Loss {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let mut inner = this.faults.lock();
+        if inner.lost.is_some() {
+            return Poll::Ready(());
+        }
+        let number = *this.number.get_or_insert_with(|| {
+            inner.waited += 1;
+            inner.waited
+        });
+        let former = inner.waiting.insert(number, task.waker().clone());
+        // The last waker of a task drops it, and that may lock again.
+        drop(inner);
+        drop(former);
+        Poll::Pending
+    }
+}
+
+impl Drop for Loss {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let waker = self.faults.lock().waiting.remove(&number);
+            drop(waker);
+        }
+    }
 }
 
 /// How long a browser may take to tell of a loss after it has failed what waited for the device.
@@ -58,28 +98,20 @@ impl Faults {
         inner.lost.get_or_insert_with(|| reason.to_owned());
         let waiting = std::mem::take(&mut inner.waiting);
         drop(inner);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
     }
 
-    /// Ready once the device is lost, of which `task` will hear: what a lost device owes may never come.
-    pub(crate) fn poll_lost(&self, task: &mut TaskContext<'_>) -> Poll<()> {
-        let mut inner = self.lock();
-        if inner.lost.is_some() {
-            return Poll::Ready(());
-        }
-        if !inner.waiting.iter().any(|waker| waker.will_wake(task.waker())) {
-            inner.waiting.push(task.waker().clone());
-        }
-        Poll::Pending
+    pub(crate) fn loss(&self) -> Loss {
+        Loss { faults: self.clone(), number: None }
     }
 
     /// Waits for `done`, or for the loss of the device.
     #[cfg(target_arch = "wasm32")]
     pub(crate) async fn unless_lost(&self, done: impl Future) {
-        let mut done = std::pin::pin!(done);
+        let (mut done, mut loss) = (std::pin::pin!(done), self.loss());
         std::future::poll_fn(|task| match done.as_mut().poll(task) {
             Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => self.poll_lost(task),
+            Poll::Pending => Pin::new(&mut loss).poll(task),
         })
         .await;
     }

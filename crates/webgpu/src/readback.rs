@@ -7,6 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use futures_channel::oneshot;
 
+use crate::faults::Loss;
 use crate::recorder::{Binding, Range};
 use crate::{Buffer, Context, Error, Result};
 
@@ -35,6 +36,7 @@ struct Mapping {
     #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "a browser can't wait for a submit"))]
     submit: Option<wgpu::SubmissionIndex>,
     within: StdRange<usize>,
+    loss: Loss,
 }
 
 /// Buffers that the host can map, by use.
@@ -152,7 +154,6 @@ impl Reading {
 
 impl Mapping {
     /// Maps the range `within` of `staging`, which `submit` fills.
-    #[cfg_attr(not(target_arch = "wasm32"), expect(unused_variables, reason = "natively a loss is told before"))]
     fn new(
         context: &Context,
         staging: wgpu::Buffer,
@@ -171,7 +172,7 @@ impl Mapping {
             }
         };
         staging.map_async(wgpu::MapMode::Read, range, tell);
-        Self { staging, receiver, submit, within }
+        Self { staging, receiver, submit, within, loss: context.0.faults.loss() }
     }
 
     fn take(&self) -> Option<Vec<u8>> {
@@ -194,7 +195,7 @@ impl Future for Reading {
                 let _ = this.context.0.device.poll(wait);
             }
             match Pin::new(&mut mapping.receiver).poll(task) {
-                Poll::Pending if this.context.0.faults.poll_lost(task).is_ready() => this.finish(false),
+                Poll::Pending if Pin::new(&mut mapping.loss).poll(task).is_ready() => this.finish(false),
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(result) => this.finish(matches!(result, Ok(Ok(())))),
             }

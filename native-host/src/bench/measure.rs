@@ -28,7 +28,7 @@ enum Subject {
     Pipeline { engine: Box<Engine>, request: Box<Request> },
 }
 
-type Forward = Box<dyn Fn(&[Tensor]) -> easel_inference::Result<Tensor>>;
+type Forward = Box<dyn Fn(&[Tensor]) -> easel_inference::Result<Tensor> + Send + Sync>;
 
 impl Subject {
     /// One run; returns numbers that depend on all of the result, so that nothing is left undone on a device.
