@@ -237,7 +237,7 @@ def malformed():
             command = ["schemathesis", "run", server.url + "/openapi.json", "--checks", "not_a_server_error"]
             command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(10_000 // operations)]
             command += ["--request-timeout", "30", "--continue-on-failure", "--no-color"]
-            said = subprocess.run(command, capture_output=True, text=True)
+            said = subprocess.run(command, capture_output=True, text=True, cwd=server.folder.name)
             lines = [line.strip() for line in said.stdout.splitlines()]
             print(f"{kind:9}", "passed" if said.returncode == 0 else "FAILED\n" + said.stdout[-4000:])
             print("         ", "; ".join(line for line in lines if re.search(r"\d+ generated|test cases", line)))
