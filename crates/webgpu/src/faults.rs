@@ -101,6 +101,7 @@ impl Faults {
         waiting.into_values().for_each(Waker::wake);
     }
 
+    /// The loss of the device, to wait for.
     pub(crate) fn loss(&self) -> Loss {
         Loss { faults: self.clone(), number: None }
     }

@@ -42,7 +42,8 @@ pub(super) async fn preview(latents: &Tensor, pipeline: &Pipeline, run: &mut Run
     let [_, h, w, channels] = first.dims("preview")?;
     if let AutoencoderConfig::Tiny(config) = &pipeline.vae {
         let first = pipeline.to_autoencoder(&pipeline.vae.unscale(&first)?)?;
-        let decoded = pipeline.autoencoder(run).await?.decode(&first, None)?.affine(0.5, 0.5)?;
+        let autoencoder = pipeline.autoencoder(run).await?;
+        let decoded = pipeline.options.device.enter(|| autoencoder.decode(&first, None))?.affine(0.5, 0.5)?;
         let factor = config.factor();
         let image = Image::from_unit(w * factor, h * factor, &decoded.to_vec().await?)?;
         return shrink(&image);

@@ -1,7 +1,7 @@
 // GGUF's Q8_0, blocks of an f16 scale and 32 i8 in 34 bytes, to aligned arrays of scales and of quants. Two blocks are 17
 // words, and two scales are one.
 
-#uniforms pairs: u32, words: u32
+#uniforms count: u32, words: u32
 #input blocks: u32 by 1
 // (pairs, 17), of which the last may be half
 #output quants: u32 by 1
@@ -16,16 +16,9 @@ fn word_at(i: u32) -> u32 {
     return 0u;
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
-    let pair = (group.x + group.y * groups.x) * 64u + thread;
-    if (pair >= u.pairs) {
-        return;
-    }
+#use each
+
+fn each(pair: u32) {
     var word = blocks_get(pair * 17u);
     var scales = word & 0xffffu;
 #for i in 0..8

@@ -44,7 +44,7 @@ pub fn repack_q8_0_rows(context: &Context, raw: &Buffer, y: &Array, rows: Range<
     let readable = raw.bytes().div_ceil(4) as usize;
     let uniforms = words([pairs as usize, readable]);
     let launch = Launch { kernel: kernel(), inputs: &[&file], outputs: &[&quants, &scales], uniforms: &uniforms };
-    launch.run(context, (pairs as usize).div_ceil(64), pairs as usize * 64)
+    launch.run_each(context, pairs as usize)
 }
 
 pub(super) fn kernel() -> Kernel {
