@@ -1,8 +1,11 @@
 //! How much memory loading takes: writes a safetensors file of random half-precision weights, loads it, and prints the peak
-//! of the resident set. `cargo run --release --package easel-tests --example load_memory -- 500`
+//! of the resident set. `cargo run --release --package easel-tests --example load_memory -- 500 [DEVICE]`
+//!
+//! The memory of a GPU that the processor pretends to be is in the resident set, too, and is taken off.
 
 use anyhow::{Context, Result};
 use easel_inference::Device;
+use easel_inference::tensor::GpuOptions;
 use easel_inference::weights::{FileSource, TensorIndex};
 use pollster::block_on;
 use std::io::{BufWriter, Write};
@@ -19,14 +22,22 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("model.safetensors");
     write(&path, megabytes << 20)?;
+    let device = std::env::args().nth(2).as_deref().unwrap_or("cpu").parse()?;
+    let device = block_on(Device::open(device, &GpuOptions::default()))?;
     let before = peak()?;
     let start = Instant::now();
     let index = block_on(TensorIndex::open(Arc::new(FileSource::open(&path)?)))?;
-    let weights = block_on(index.load(&Device::Cpu, None))?;
+    let weights = block_on(index.load(&device, None))?;
     let (seconds, after, size) = (start.elapsed().as_secs_f64(), peak()?, index.bytes() >> 10);
-    drop(weights);
     println!("model {size} kB, peak before {before} kB, peak after {after} kB, {seconds:.2} s");
-    println!("peak of loading: {:.1} % over the model's size", 100.0 * (after - before) as f64 / size as f64 - 100.0);
+    let Device::Gpu(gpu) = &device else {
+        println!("peak of loading: {:.1} % over the model's size", 100.0 * (after - before) as f64 / size as f64 - 100.0);
+        return Ok(());
+    };
+    let held = gpu.context().stats().memory.allocated >> 10;
+    drop(weights);
+    let pretended = if gpu.is_software() { held } else { 0 };
+    println!("GPU {held} kB, the host's own {} kB", (after - before).saturating_sub(pretended));
     Ok(())
 }
 

@@ -28,7 +28,7 @@ impl Engine for Puppet {
         match job.request() {
             b"panic" => panic!("a wire came loose"),
             b"fail" => return Err(EngineError::Failed("out of paint".into())),
-            b"deaf" => std::thread::sleep(Duration::from_millis(300)),
+            b"deaf" => std::thread::sleep(Duration::from_secs(1)),
             b"hold" => {
                 while !self.0.open.load(Ordering::Relaxed) {
                     self.step(job, 1, 2)?;

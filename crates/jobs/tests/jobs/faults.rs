@@ -36,10 +36,10 @@ fn a_picture_that_cannot_be_written_is_an_error_of_its_task() {
 #[test]
 fn a_database_that_is_locked_delays_a_task_and_loses_nothing() {
     let theatre = theatre(1, 10);
-    let id = theatre.submit("20");
     let other = Connection::open(theatre.folder.path().join("easel.db")).unwrap();
+    let id = theatre.submit("100");
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(800));
     assert_ne!(theatre.jobs.task(id).unwrap().status, Status::Completed, "reading goes on");
     other.execute_batch("COMMIT").unwrap();
     theatre.until(id, Status::Completed);
