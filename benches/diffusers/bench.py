@@ -4,7 +4,8 @@
     easel bench sd15-unet --json > easel.json && python bench.py sd15-unet --easel easel.json
 
 With --easel, every row of that file is timed at its own size, batch, type and thread count, and the ratios are printed.
-Each architecture runs in a process of its own, so that its peak memory is its own.
+Each architecture runs in a process of its own, so that its peak memory is its own. On CUDA, or with --compile, networks are
+timed by themselves and through torch.compile; the peak there is the GPU's memory.
 """
 
 import argparse
@@ -27,9 +28,10 @@ def arguments():
     parser.add_argument("--size", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--dtype", choices=["f32", "f16", "bf16"], default="f32")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda", "metal"], default="cpu")
+    parser.add_argument("--device", choices=["auto", "cpu", "gpu", "cuda", "metal"], default="cpu")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--compile", action="store_true", help="time networks through torch.compile, too")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
     parser.add_argument("--easel", type=Path, metavar="FILE", help="what `easel bench --json` printed")
     parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
@@ -50,17 +52,21 @@ def main():
         sys.exit(f"bench.py: {unknown[0] if unknown else 'which'}? One of {', '.join(architectures)}, all")
     rows = []
     for i, name in enumerate(names):
-        result = in_child(name, args, rivals[i] if rivals else None)
-        if args.json:
-            print(json.dumps(result), flush=True)
-        rows.append((result, rivals[i] if rivals else None))
+        rival = rivals[i] if rivals else None
+        results = [in_child(name, args, rival)]
+        if args.compile or results[0]["device"] == "cuda":
+            results.append(in_child(name, args, rival, "--compile"))
+        for result in results:
+            if args.json:
+                print(json.dumps(result), flush=True)
+            rows.append((result, rival))
     if not args.json:
         report(rows)
 
 
-def in_child(name, args, rival):
+def in_child(name, args, rival, *more):
     """Runs this file again for one architecture, with the settings of the rival's row if there is one."""
-    command = [sys.executable, __file__, name, "--in-process"]
+    command = [sys.executable, __file__, name, "--in-process", *more]
     for option in ["size", "batch", "dtype", "device", "runs", "threads"]:
         value = rival[option] if rival else getattr(args, option)
         if value:
@@ -84,10 +90,13 @@ def measure(architecture, args):
     size = 0 if architecture["kind"] == "text" else args.size or architecture["size"]
     batch = args.batch or architecture["batch"]
     began = time.perf_counter()
-    run = prepare(torch, architecture, dtype, device, size, batch)
+    run = prepare(torch, architecture, dtype, device, size, batch, torch.compile if args.compile else lambda model: model)
     load_seconds = time.perf_counter() - began
     with torch.inference_mode():
-        gflop = count_flop(run) / 1e9
+        # One run to warm up; the counter would keep torch from compiling.
+        gflop = None if args.compile else count_flop(run) / 1e9
+        if args.compile:
+            run()
         seconds = []
         for _ in range(args.runs):
             began = time.perf_counter()
@@ -96,7 +105,7 @@ def measure(architecture, args):
     median = statistics.median(seconds)
     return {
         "name": architecture["name"],
-        "runtime": "diffusers",
+        "runtime": "diffusers, compiled" if args.compile else "diffusers",
         "device": device,
         "dtype": args.dtype,
         "threads": torch.get_num_threads(),
@@ -107,8 +116,8 @@ def measure(architecture, args):
         "seconds": median,
         "min_seconds": min(seconds),
         "gflop": gflop,
-        "gflop_per_second": gflop / median,
-        "peak_bytes": peak_bytes(),
+        "gflop_per_second": gflop and gflop / median,
+        "peak_bytes": torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes(),
     }
 
 
@@ -117,10 +126,10 @@ def pick_device(torch, device):
     return {"auto": best, "gpu": best, "metal": "mps"}.get(device, device)
 
 
-def prepare(torch, architecture, dtype, device, size, batch):
-    """A function that runs the architecture once and waits for the result."""
+def prepare(torch, architecture, dtype, device, size, batch, compiled):
+    """A function that runs the architecture once and waits for the result. `compiled` is applied to its network."""
     make = {"unet": unet, "decoder": decoder, "text": text, "product": product, "pipeline": pipeline}[architecture["kind"]]
-    return make(torch, architecture.get("config"), dtype, device, size, batch)
+    return make(torch, architecture.get("config"), dtype, device, size, batch, compiled)
 
 
 def wave(torch, shape, dtype, device):
@@ -129,11 +138,11 @@ def wave(torch, shape, dtype, device):
     return (torch.arange(count, dtype=torch.float32) * 0.37).sin().reshape(shape).to(device, dtype)
 
 
-def unet(torch, config, dtype, device, size, batch):
+def unet(torch, config, dtype, device, size, batch, compiled):
     from diffusers import UNet2DConditionModel
 
     torch.set_default_dtype(dtype)
-    model = UNet2DConditionModel.from_config(config).to(device).eval()
+    model = compiled(UNet2DConditionModel.from_config(config).to(device).eval())
     torch.set_default_dtype(torch.float32)
     sample = wave(torch, [batch, config["in_channels"], size // 8, size // 8], dtype, device)
     states = wave(torch, [batch, TOKENS, config["cross_attention_dim"]], dtype, device)
@@ -145,38 +154,41 @@ def unet(torch, config, dtype, device, size, batch):
     return lambda: model(sample, 500, states, added_cond_kwargs=added).sample.float().cpu()
 
 
-def decoder(torch, config, dtype, device, size, batch):
+def decoder(torch, config, dtype, device, size, batch, compiled):
     import diffusers
 
     torch.set_default_dtype(dtype)
     model = getattr(diffusers, config["_class_name"]).from_config(config).to(device).eval()
     torch.set_default_dtype(torch.float32)
     latents = wave(torch, [batch, config["latent_channels"], size // 8, size // 8], dtype, device)
-    return lambda: model.decode(latents).sample.float().cpu()
+    decode = compiled(model.decode)
+    return lambda: decode(latents).sample.float().cpu()
 
 
-def product(torch, config, dtype, device, size, batch):
+def product(torch, config, dtype, device, size, batch, compiled):
     x, weight = wave(torch, [size, size], dtype, device), torch.rand(size, size).sub(0.5).to(device, dtype)
-    return lambda: torch.nn.functional.linear(x, weight)[:1].float().cpu()
+    multiply = compiled(torch.nn.functional.linear)
+    return lambda: multiply(x, weight)[:1].float().cpu()
 
 
-def text(torch, config, dtype, device, size, batch):
+def text(torch, config, dtype, device, size, batch, compiled):
     import transformers
 
     settings = {key: value for key, value in config.items() if not key.startswith("_") and key != "model_type"}
     torch.set_default_dtype(dtype)
     model = getattr(transformers, config["architectures"][0])(transformers.CLIPTextConfig(**settings))
     torch.set_default_dtype(torch.float32)
-    model = model.to(device).eval()
+    model = compiled(model.to(device).eval())
     ids = torch.tensor([[b * 1000 + t * 37 for t in range(TOKENS)] for b in range(batch)], device=device)
     return lambda: model(ids).last_hidden_state.float().cpu()
 
 
-def pipeline(torch, config, dtype, device, size, batch):
+def pipeline(torch, config, dtype, device, size, batch, compiled):
     from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline.from_pretrained(ROOT / "models/easel-emoji", torch_dtype=dtype).to(device)
     pipe.set_progress_bar_config(disable=True)
+    pipe.unet = compiled(pipe.unet)
     generators = [torch.Generator("cpu").manual_seed(1 + i) for i in range(batch)]
 
     def run():
@@ -205,16 +217,21 @@ def peak_bytes():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def peak_of(rival):
+    """Of Easel: the GPU's memory where it ran on one."""
+    return rival.get("gpu_peak_bytes") or rival["peak_bytes"]
+
+
 def report(rows):
     header = ["NAME", "SIZE", "BATCH", "TYPE", "THREADS", "DIFFUSERS", "EASEL", "TIME RATIO", "PEAK", "PEAK EASEL"]
     table = [header]
     for ours, rival in rows:
         seconds = f"{rival['seconds']:.3f} s" if rival else "-"
         ratio = f"{ours['seconds'] / rival['seconds']:.2f}" if rival else "-"
-        peaks = [f"{row['peak_bytes'] / 1e6:.0f} MB" if row and row["peak_bytes"] else "-" for row in (ours, rival)]
+        peaks = [f"{peak / 1e6:.0f} MB" if peak else "-" for peak in (ours["peak_bytes"], rival and peak_of(rival))]
         table.append(
-            [ours["name"], str(ours["size"] or "-"), str(ours["batch"]), ours["dtype"], str(ours["threads"])]
-            + [f"{ours['seconds']:.3f} s", seconds, ratio, *peaks]
+            [ours["name"] + ours["runtime"].removeprefix("diffusers"), str(ours["size"] or "-"), str(ours["batch"])]
+            + [ours["dtype"], str(ours["threads"]), f"{ours['seconds']:.3f} s", seconds, ratio, *peaks]
         )
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     for row in table:
