@@ -1,7 +1,8 @@
 //! How much memory loading takes: writes a safetensors file of random half-precision weights, loads it, and prints the peak
 //! of the resident set. `cargo run --release --package easel-tests --example load_memory -- 500 [DEVICE]`
 //!
-//! The memory of a GPU that the processor pretends to be is in the resident set, too, and is taken off.
+//! The memory of a GPU that the processor pretends to be is in the resident set, too, and is taken off; with
+//! `MALLOC_MMAP_THRESHOLD_=1000000` glibc keeps it out of its heap, whose holes would be counted as the host's.
 
 use anyhow::{Context, Result};
 use easel_inference::Device;
