@@ -2,10 +2,12 @@
 
 use easel_jobs::{
     Engine, EngineError, Event, Job, Jobs, NewPicture, NewTask, Options, Priority, Progress, SqliteStore, Status, Task,
-    TaskId, WatchOptions,
+    TaskId, WatchOptions, Watcher,
 };
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -87,12 +89,14 @@ impl Theatre {
         self.jobs.submit(&new_task(request)).unwrap().id
     }
 
-    /// Waits until a task has this status.
+    /// Waits until a task has this status; if that is its end, until watchers know of it, too, which is a moment later.
     pub(crate) fn until(&self, id: TaskId, status: Status) -> Task {
+        let mut watcher = self.jobs.watch(id, WatchOptions::default()).unwrap();
+        let mut told = || !status.is_end() || ended(&mut watcher);
         let began = Instant::now();
         loop {
             let task = self.jobs.task(id).unwrap();
-            if task.status == status {
+            if task.status == status && told() {
                 return task;
             }
             assert!(began.elapsed() < Duration::from_secs(20), "{task:?} is not {status}");
@@ -108,5 +112,17 @@ impl Theatre {
             events.push(event);
         }
         events
+    }
+}
+
+/// Whether the watcher has seen the last event, after all that are there for it now.
+fn ended(watcher: &mut Watcher) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        match pin!(watcher.next()).poll(&mut context) {
+            Poll::Ready(Some(_)) => {}
+            Poll::Ready(None) => return true,
+            Poll::Pending => return false,
+        }
     }
 }
