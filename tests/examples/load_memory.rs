@@ -32,7 +32,10 @@ fn main() -> Result<()> {
     let (seconds, after, size) = (start.elapsed().as_secs_f64(), peak()?, index.bytes() >> 10);
     println!("model {size} kB, peak before {before} kB, peak after {after} kB, {seconds:.2} s");
     let Device::Gpu(gpu) = &device else {
-        println!("peak of loading: {:.1} % over the model's size", 100.0 * (after - before) as f64 / size as f64 - 100.0);
+        println!(
+            "peak of loading: {:.1} % over the model's size",
+            100.0 * (after - before) as f64 / size as f64 - 100.0
+        );
         return Ok(());
     };
     let held = gpu.context().stats().memory.allocated >> 10;

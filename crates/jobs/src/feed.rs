@@ -137,8 +137,13 @@ impl Feed {
 
     pub(crate) fn watch(&self, options: WatchOptions) -> Watcher {
         let log = self.log.subscribe();
-        let current = log.borrow().next - 1;
-        let next = options.after.filter(|after| *after <= current).map_or(current, |after| after + 1);
+        let (current, ended) = {
+            let log = log.borrow();
+            (log.next - 1, log.last().is_some_and(|last| last.status.is_end()))
+        };
+        // Who has seen the end, too, sees it again: there is nothing else to come.
+        let newest = if ended { current } else { current + 1 };
+        let next = options.after.filter(|after| *after <= current).map_or(current, |after| newest.min(after + 1));
         Watcher { log, next, ended: false, previews: options.previews.then(|| Arc::clone(&self.previews)) }
     }
 }

@@ -107,6 +107,26 @@ async fn a_watcher_that_falls_far_behind_loses_the_oldest_events_only() {
 }
 
 #[tokio::test]
+async fn who_has_seen_the_end_and_comes_back_sees_it_again() {
+    let theatre = theatre(1, 10);
+    let id = theatre.submit("deaf");
+    theatre.until(id, Status::Processing);
+    theatre.jobs.cancel(id).unwrap();
+    // The engine has not noticed yet, so that all of this is in memory.
+    let last = theatre.events(id).await.pop().unwrap();
+    assert_eq!(last.status, Status::Cancelled);
+    let mut back = theatre.jobs.watch(id, after(last.id)).unwrap();
+    assert_eq!(next(&mut back).await, last);
+    assert_eq!(back.next().await, None);
+    // And when it has, what the store remembers.
+    let other = theatre.submit("1");
+    theatre.until(other, Status::Completed);
+    let mut back = theatre.jobs.watch(id, after(last.id)).unwrap();
+    assert_eq!(next(&mut back).await, last);
+    assert_eq!(back.next().await, None);
+}
+
+#[tokio::test]
 async fn a_task_that_has_ended_has_one_event() {
     let theatre = theatre(1, 10);
     let [good, bad] = ["1", "fail"].map(|request| theatre.submit(request));
