@@ -98,8 +98,9 @@ def main():
     torch.set_num_threads(args.threads)
     only, runs = args.only, args.runs
     with torch.inference_mode():
-        for side, c, o in [(64, 320, 320), (32, 640, 640), (16, 1280, 1280), (8, 1280, 1280)]:
-            conv(only, runs, side, c, o)
+        for side, c in [(64, 320), (32, 640), (16, 1280), (8, 1280)]:
+            for batch in (1, 2):
+                conv(only, runs, side, c, c, batch=batch)
         conv(only, runs, 64, 320, 320, stride=2)
         conv(only, runs, 64, 4, 320)
         conv(only, runs, 64, 320, 4)

@@ -61,15 +61,17 @@ fn options() -> Result<Options, String> {
 }
 
 fn all(options: &Options) {
-    for (side, c, o) in [(64, 320, 320), (32, 640, 640), (16, 1280, 1280), (8, 1280, 1280)] {
-        convolution(options, side, [c, o], 3, 1);
+    for (side, c) in [(64, 320), (32, 640), (16, 1280), (8, 1280)] {
+        for batch in [1, 2] {
+            convolution(options, batch, side, [c, c], 3, 1);
+        }
     }
-    convolution(options, 64, [320, 320], 3, 2);
-    convolution(options, 64, [4, 320], 3, 1);
-    convolution(options, 64, [320, 4], 3, 1);
-    convolution(options, 64, [320, 320], 1, 1);
+    convolution(options, 1, 64, [320, 320], 3, 2);
+    convolution(options, 1, 64, [4, 320], 3, 1);
+    convolution(options, 1, 64, [320, 4], 3, 1);
+    convolution(options, 1, 64, [320, 320], 1, 1);
     for (side, c) in [(64, 512), (256, 256), (512, 128)] {
-        convolution(options, side, [c, c], 3, 1);
+        convolution(options, 1, side, [c, c], 3, 1);
     }
     let shapes = [[4096, 320, 320], [4096, 2560, 320], [1024, 640, 640], [256, 1280, 1280]];
     let text = [[77, 768, 768], [154, 768, 768], [154, 3072, 768], [154, 768, 3072]];
@@ -145,13 +147,13 @@ fn values(len: usize) -> Floats {
     values
 }
 
-fn convolution(options: &Options, side: usize, [c, o]: [usize; 2], kernel: usize, stride: usize) {
-    let name = format!("conv{kernel}x{kernel}/{stride} {c}->{o}@{side}x{side}x1");
+fn convolution(options: &Options, batch: usize, side: usize, [c, o]: [usize; 2], kernel: usize, stride: usize) {
+    let name = format!("conv{kernel}x{kernel}/{stride} {c}->{o}@{side}x{side}x{batch}");
     if !name.contains(&options.only) && !format!("packed {name}").contains(&options.only) {
         return;
     }
     let shape = Conv2dShape {
-        batch: 1,
+        batch,
         input: [side; 2],
         stretched: [side; 2],
         in_channels: c,
@@ -161,8 +163,8 @@ fn convolution(options: &Options, side: usize, [c, o]: [usize; 2], kernel: usize
         padding_before: [kernel / 2; 2],
         output: [side / stride; 2],
     };
-    let (x, w, b) = (values(side * side * c), values(o * kernel * kernel * c), values(o));
-    let mut out = Floats::zeros((side / stride).pow(2) * o);
+    let (x, w, b) = (values(batch * side * side * c), values(o * kernel * kernel * c), values(o));
+    let mut out = Floats::zeros(batch * (side / stride).pow(2) * o);
     let flops = 2 * out.len() * c * kernel * kernel;
     let weight = Weight::F32(&w);
     row(options, &name, flops, || {

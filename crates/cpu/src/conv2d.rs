@@ -68,6 +68,9 @@ pub fn conv2d<'a>(
 ) {
     let (m, n, k) = (shape.pixels(), shape.out_channels, shape.patch());
     assert_eq!(out.len(), m * n);
+    if out.is_empty() {
+        return;
+    }
     if shape.is_pointwise() {
         return linear(x, [m, n, k], weight, bias, residual, activation, out);
     }
@@ -98,7 +101,7 @@ pub(crate) struct Patches<'a> {
 }
 
 impl<'a> Patches<'a> {
-    fn new(x: &'a [f32], shape: &'a Conv2dShape) -> Self {
+    pub(crate) fn new(x: &'a [f32], shape: &'a Conv2dShape) -> Self {
         assert_eq!(x.len(), shape.batch * shape.input[0] * shape.input[1] * shape.in_channels);
         Self { x, shape, whole_rows: shape.has_whole_rows() }
     }

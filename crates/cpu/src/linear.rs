@@ -1,8 +1,9 @@
 //! Fully connected layer: `act(x W^T + bias + residual)`.
 
+use crate::activation::geglu;
 use crate::gemm::{Epilogue, Product, Rows, to_pairs};
 use crate::weight::Operand;
-use crate::{Activation, Matrix, q8};
+use crate::{Activation, Floats, Matrix, q8};
 
 /// `out[m, n] = act(x[m, k] * weight[n, k]^T + bias[n] + residual[m, n])`.
 pub fn linear<'a>(
@@ -26,6 +27,34 @@ pub fn linear<'a>(
             Product { level, m, n, rows: &rows, panels, pairs: true, epilogue }.run(out);
         }
         Operand::Quants(panels) => q8::Product { level, size: [m, n, k], panels, epilogue }.run(x, out),
+    }
+}
+
+/// GEGLU of `x[m, k] * weight[n, k]^T + bias[n]`: `out[m, n / 2]`. The product, twice as wide as the result and often the
+/// largest of a network, exists a few rows at a time, which stay in the cache.
+pub fn linear_geglu<'a>(
+    x: &[f32],
+    [m, n, k]: [usize; 3],
+    weight: impl Into<Matrix<'a>>,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    /// Floats of the product that exist at once: 8 MiB.
+    const AT_ONCE: usize = 2 << 20;
+    /// Rows that the weights are worth being read for.
+    const ROWS: usize = 144;
+    assert!(n.is_multiple_of(2) && x.len() == m * k && out.len() == m * (n / 2));
+    if out.is_empty() {
+        return;
+    }
+    let weight = weight.into();
+    let rows = m.div_ceil(m.div_ceil((AT_ONCE / n).max(ROWS)));
+    let mut product = Floats::take(rows * n);
+    for first in (0..m).step_by(rows) {
+        let rows = rows.min(m - first);
+        let (x, product) = (&x[first * k..][..rows * k], &mut product[..rows * n]);
+        linear(x, [rows, n, k], weight, bias, None, Activation::None, product);
+        geglu(product, n / 2, &mut out[first * (n / 2)..][..rows * (n / 2)]);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::Level;
 use crate::conv2d::Patches;
 use crate::gemm::{Addend, Epilogue, Panels, Scratch, Tile, TileColumns, with_scratch};
 use crate::memory::{Floats, Lines};
-use crate::parallel::{Shared, for_each_task};
+use crate::parallel::{Shared, for_each_task, threads};
 use crate::simd::{Kernel, Simd, load_some, store_some};
 
 /// Tiles of one task: a multiple of every level's tile rows.
@@ -20,6 +20,10 @@ const TILES: usize = 48;
 const CHANNELS: usize = 160;
 /// Output channels of one task.
 const COLUMNS: usize = 128;
+/// Floats between the positions of transformed kernels: planes a multiple of a page apart would share cache sets.
+const GAP: usize = 16;
+/// Tasks that a thread should find in each group of output channels.
+const TASKS_PER_THREAD: usize = 2;
 /// Floats of transformed weights kept at a time: 8 MiB, for the last-level cache.
 const WEIGHTS: usize = 2 << 20;
 
@@ -56,23 +60,23 @@ pub(crate) fn convolve(
 ) {
     let (c, n) = (patches.shape.in_channels, patches.shape.out_channels);
     let width = level.run(TileColumns);
-    let group = (WEIGHTS / (16 * c) / width * width).clamp(width, n.next_multiple_of(width));
+    let panel_len = 16 * (c * width + GAP);
+    let group = (WEIGHTS / panel_len * width).clamp(width, n.next_multiple_of(width));
     let zeros = Floats::zeros(c);
-    let mut transformed = Floats::take(group.div_ceil(width) * width * 16 * c);
+    let mut transformed = Floats::take(group / width * panel_len);
     let out = Shared::new(out);
     for first in (0..n).step_by(group) {
         let columns = group.min(n - first);
-        let len = columns.div_ceil(width) * width * 16 * c;
-        let weights = &mut transformed[..len];
+        let weights = &mut transformed[..columns.div_ceil(width) * panel_len];
         transform_weights(level, panels, [n, c], first / width, weights);
         let call = Call { patches, zeros: &zeros, weights, first, columns, epilogue, out };
         call.run(level);
     }
 }
 
-/// `G g G^T` for the panels from `first` on: `weights[panel][16][c][width]`.
+/// `G g G^T` for the panels from `first` on: `weights[panel][16][c * width + GAP]`.
 fn transform_weights(level: Level, panels: Panels<'_>, shape: [usize; 2], first: usize, weights: &mut [f32]) {
-    let panel_len = level.run(TileColumns) * 16 * shape[1];
+    let panel_len = 16 * (level.run(TileColumns) * shape[1] + GAP);
     let count = weights.len() / panel_len;
     let weights = Shared::new(weights);
     for_each_task(count, |i| {
@@ -101,7 +105,7 @@ impl Kernel for TransformPanel<'_> {
         let scratch = self.scratch.at_least(9 * c * S::TILE_COLUMNS);
         let taps = self.panels.slice(s, [n, 9 * c], self.panel, [0, 9 * c], scratch);
         let plane = c * S::TILE_COLUMNS;
-        assert!(taps.len() >= 9 * plane && self.out.len() >= 16 * plane && plane.is_multiple_of(S::LANES));
+        assert!(taps.len() >= 9 * plane && self.out.len() >= 16 * (plane + GAP) && plane.is_multiple_of(S::LANES));
         for at in (0..plane).step_by(S::LANES) {
             let mut rows = [[s.splat(0.0); 3]; 4];
             for x in 0..3 {
@@ -118,7 +122,7 @@ impl Kernel for TransformPanel<'_> {
             for (y, row) in rows.iter().enumerate() {
                 for (x, value) in kernel_transform(s, *row).iter().enumerate() {
                     // SAFETY: there are sixteen planes.
-                    unsafe { s.store(self.out.as_mut_ptr().add((y * 4 + x) * plane + at), *value) };
+                    unsafe { s.store(self.out.as_mut_ptr().add((y * 4 + x) * (plane + GAP) + at), *value) };
                 }
             }
         }
@@ -173,10 +177,9 @@ struct Call<'a> {
     out: Shared<f32>,
 }
 
-/// Tiles `first..first + count` of picture `picture`, output channels `columns` of the group.
+/// Tiles `first..first + count` of those of all pictures, output channels `columns` of the group.
 struct Task<'a> {
     call: &'a Call<'a>,
-    picture: usize,
     first: usize,
     count: usize,
     columns: [usize; 2],
@@ -184,22 +187,34 @@ struct Task<'a> {
 
 impl Call<'_> {
     fn run(&self, level: Level) {
-        let shape = self.patches.shape;
-        let tiles = shape.output[0].div_ceil(2) * shape.output[1].div_ceil(2);
+        let tiles = self.patches.shape.batch * self.tiles_of_one();
         let blocks = tiles.div_ceil(TILES);
         // Blocks of equal height, in rows of eight tiles: a short one would go through all weights for a few tiles.
         let height = tiles.div_ceil(blocks).next_multiple_of(8);
         let blocks = tiles.div_ceil(height);
-        let width = level.run(TileColumns);
-        let step = self.columns.div_ceil(self.columns.div_ceil(COLUMNS)).next_multiple_of(width);
+        // Where blocks are few, the threads share the columns, although each then transforms the same inputs.
+        let wanted = if threads() == 1 { 1 } else { TASKS_PER_THREAD * threads() };
+        let across = self.columns.div_ceil(COLUMNS).max(wanted.div_ceil(blocks));
+        let step = self.columns.div_ceil(across).next_multiple_of(level.run(TileColumns));
         let across = self.columns.div_ceil(step);
-        for_each_task(shape.batch * blocks * across, |task| {
-            let (column, block) = (task % across * step, task / across);
-            let first = block % blocks * height;
+        for_each_task(blocks * across, |task| {
+            let (column, first) = (task % across * step, task / across * height);
             let columns = [column, (column + step).min(self.columns)];
-            let task = Task { call: self, picture: block / blocks, first, count: height.min(tiles - first), columns };
+            let task = Task { call: self, first, count: height.min(tiles - first), columns };
             with_scratch(|scratch| level.run(TaskKernel { task, scratch }));
         });
+    }
+
+    /// Tiles of one picture.
+    fn tiles_of_one(&self) -> usize {
+        self.patches.shape.output.iter().map(|side| side.div_ceil(2)).product()
+    }
+
+    /// The picture and the upper left output of a tile.
+    fn place(&self, tile: usize) -> (usize, [usize; 2]) {
+        let (picture, tile) = (tile / self.tiles_of_one(), tile % self.tiles_of_one());
+        let across = self.patches.shape.output[1].div_ceil(2);
+        (picture, [tile / across * 2, tile % across * 2])
     }
 }
 
@@ -236,20 +251,14 @@ impl Kernel for TaskKernel<'_> {
 }
 
 impl Task<'_> {
-    /// The upper left output of tile `tile`.
-    fn corner(&self, tile: usize) -> [usize; 2] {
-        let across = self.call.patches.shape.output[1].div_ceil(2);
-        [tile / across * 2, tile % across * 2]
-    }
-
     /// `inputs[16][TILES][row]` from the channels in `range`.
     #[inline(always)]
     fn transform_inputs<S: Simd>(&self, s: S, [start, end]: [usize; 2], row: usize, inputs: &mut [f32]) {
         for tile in 0..self.count {
-            let [y, x] = self.corner(self.first + tile);
+            let (picture, [y, x]) = self.call.place(self.first + tile);
             let mut pixels = [self.call.zeros; 16];
             for (i, pixel) in pixels.iter_mut().enumerate() {
-                if let Some(stored) = self.call.patches.pixel(self.picture, [y, x], [i / 4, i % 4]) {
+                if let Some(stored) = self.call.patches.pixel(picture, [y, x], [i / 4, i % 4]) {
                     *pixel = stored;
                 }
             }
@@ -286,7 +295,7 @@ impl Task<'_> {
         // Position by position: the inputs of one fit the first-level cache, those of all hardly the second.
         for position in 0..16 {
             for column in (self.columns[0]..self.columns[1]).step_by(S::TILE_COLUMNS) {
-                let panel = &self.call.weights[(column / S::TILE_COLUMNS * 16 + position) * plane..][..plane];
+                let panel = &self.call.weights[(column / S::TILE_COLUMNS * 16 + position) * (plane + GAP)..][..plane];
                 let weights = &panel[start * S::TILE_COLUMNS..end * S::TILE_COLUMNS];
                 for tile in (0..self.count).step_by(S::TILE_ROWS) {
                     let at = position * TILES + tile;
@@ -315,7 +324,7 @@ impl Task<'_> {
     #[inline(always)]
     fn transform_outputs<S: Simd>(&self, s: S, width: usize, products: &[f32]) {
         for tile in 0..self.count {
-            let corner = self.corner(self.first + tile);
+            let place = self.call.place(self.first + tile);
             for column in (self.columns[0]..self.columns[1]).step_by(S::LANES) {
                 let first = &products[tile * width + column - self.columns[0]..][..15 * TILES * width + S::LANES];
                 let mut rows = [[s.splat(0.0); 4]; 2];
@@ -328,14 +337,14 @@ impl Task<'_> {
                     [rows[0][x], rows[1][x]] = output_transform(s, values);
                 }
                 let outputs = [output_transform(s, rows[0]), output_transform(s, rows[1])];
-                self.store(s, corner, column, outputs);
+                self.store(s, place, column, outputs);
             }
         }
     }
 
     /// Adds bias and residual to the 2x2 outputs of a tile, applies the activation and stores what lies in the picture.
     #[inline(always)]
-    fn store<S: Simd>(&self, s: S, [y, x]: [usize; 2], column: usize, outputs: [[S::F32; 2]; 2]) {
+    fn store<S: Simd>(&self, s: S, (picture, [y, x]): (usize, [usize; 2]), column: usize, outputs: [[S::F32; 2]; 2]) {
         let shape = self.call.patches.shape;
         let Epilogue { bias, residual, activation } = self.call.epilogue;
         let count = S::LANES.min(self.columns[1] - column);
@@ -344,7 +353,7 @@ impl Task<'_> {
         let bias = load_some(s, bias);
         for dy in 0..2.min(shape.output[0] - y) {
             for dx in 0..2.min(shape.output[1] - x) {
-                let pixel = (self.picture * shape.output[0] + y + dy) * shape.output[1] + x + dx;
+                let pixel = (picture * shape.output[0] + y + dy) * shape.output[1] + x + dx;
                 let place = pixel * shape.out_channels + channel;
                 let mut value = s.add(outputs[dy][dx], bias);
                 if let Some(residual) = residual {
@@ -354,6 +363,45 @@ impl Task<'_> {
                 let out = unsafe { self.call.out.slice(place, count) };
                 store_some(s, activation.of(s, value), out);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv2d::{Conv2dShape, conv2d};
+    use crate::{Activation, Weight};
+
+    /// Pictures that Winograd's way is never taken for, and an interpreter can run.
+    #[test]
+    fn small_pictures_of_a_batch_are_convolved_alike() {
+        let (input, channels, outputs) = ([5, 3], 6, 19);
+        let shape = Conv2dShape {
+            batch: 2,
+            input,
+            stretched: input,
+            in_channels: channels,
+            out_channels: outputs,
+            kernel: [3, 3],
+            stride: 1,
+            padding_before: [1, 1],
+            output: input,
+        };
+        let values = |len: usize| (0..len).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect::<Vec<_>>();
+        let (x, w, b) = (values(2 * 15 * channels), values(outputs * 9 * channels), values(outputs));
+        let residual = values(2 * 15 * outputs);
+        for level in Level::available() {
+            level.with(|| {
+                let (mut want, mut got) = (residual.clone(), residual.clone());
+                let (bias, residual) = (Some(b.as_slice()), Some(residual.as_slice()));
+                conv2d(&x, &shape, Weight::F32(&w), bias, residual, Activation::Relu, &mut want);
+                let epilogue = Epilogue { bias, residual, activation: Activation::Relu };
+                let patches = Patches::new(&x, &shape);
+                convolve(level, &patches, Panels::Rows(Weight::F32(&w)), epilogue, &mut got);
+                let close = got.iter().zip(&want).all(|(got, want)| (got - want).abs() <= 1e-5 * want.abs().max(1.0));
+                assert!(close, "{level:?}: {got:?} {want:?}");
+            });
         }
     }
 }

@@ -30,6 +30,7 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     const TILE_COLUMNS: usize = 16;
+    const WINOGRAD_PIXELS: usize = 256;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {

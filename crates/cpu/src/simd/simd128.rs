@@ -15,7 +15,7 @@ impl Simd for Simd128 {
     const LANES: usize = 4;
     const TILE_ROWS: usize = 4;
     const TILE_COLUMNS: usize = 8;
-    const WINOGRAD_PIXELS: usize = 256;
+    const WINOGRAD_PIXELS: usize = 64;
 
     #[inline(always)]
     fn splat(self, x: f32) -> v128 {

@@ -42,6 +42,11 @@ impl Linear {
     pub fn forward_with(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         x.linear(&self.weight, self.bias.as_ref(), epilogue)
     }
+
+    /// `[.., inputs]` to `[.., outputs / 2]`: the same, then GEGLU.
+    pub fn forward_geglu(&self, x: &Tensor) -> Result<Tensor> {
+        x.linear_geglu(&self.weight, self.bias.as_ref())
+    }
 }
 
 /// A channels-last convolution.

@@ -57,7 +57,7 @@ impl ResnetBlock {
             let batch = time.elements() / self.outputs;
             hidden = hidden.add(&time.reshape(&[batch, 1, 1, self.outputs])?)?;
         }
-        let hidden = self.norm2.forward(&hidden, self.activation)?;
+        hidden = self.norm2.forward(&hidden, self.activation)?;
         let residual = match &self.shortcut {
             Some(shortcut) => shortcut.forward(x)?,
             None => x.clone(),

@@ -29,15 +29,7 @@ impl Tensor {
     /// `activation(x W^T + bias + residual)` with `self` `[.., in]`, weight `[out, in]`, bias `[out]`: `[.., out]`.
     pub fn linear(&self, weight: &Self, bias: Option<&Self>, epilogue: Epilogue<'_>) -> Result<Self> {
         const OP: &str = "linear";
-        let [n, k] = weight.dims(OP)?;
-        let mut shape = self.shape().to_vec();
-        let m = match shape.split_last_mut() {
-            Some((last, rest)) if *last == k => {
-                *last = n;
-                rest.iter().product()
-            }
-            _ => return Err(self.shape_error(OP, format!("[.., {k}] for a weight of shape [{n}, {k}]"))),
-        };
+        let ([m, n, k], shape) = self.product(OP, weight)?;
         check_epilogue(OP, &shape, bias, &epilogue)?;
         work::count([m, n, k]);
         match &self.storage {
@@ -62,6 +54,37 @@ impl Tensor {
                 };
                 Self::by_candle(OP, product())?.apply_epilogue(&epilogue)
             }
+        }
+    }
+
+    /// [`linear`](Self::linear) to `[.., 2 * width]`, then [`geglu`](Self::geglu) to `[.., width]`.
+    pub fn linear_geglu(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        const OP: &str = "linear_geglu";
+        let ([m, n, k], mut shape) = self.product(OP, weight)?;
+        check_epilogue(OP, &shape, bias, &Epilogue::default())?;
+        match shape.last_mut().filter(|width| **width > 0 && width.is_multiple_of(2)) {
+            Some(width) => *width /= 2,
+            None => return Err(weight.shape_error(OP, "an even number of rows")),
+        }
+        let Storage::Cpu(x) = &self.storage else { return self.linear(weight, bias, Epilogue::default())?.geglu() };
+        work::count([m, n, k]);
+        let (x, weight, bias) = (x.f32(OP)?, weight.host(OP)?.matrix(OP)?, host::optional(OP, bias)?);
+        let mut out = Floats::take(m * (n / 2));
+        easel_cpu::linear::linear_geglu(x, [m, n, k], weight, bias.as_deref(), &mut out);
+        Ok(Self::made(out, &shape))
+    }
+
+    /// The sizes `[m, n, k]` and the shape of the product with `weight` `[n, k]`.
+    fn product(&self, op: &'static str, weight: &Self) -> Result<([usize; 3], Vec<usize>)> {
+        let [n, k] = weight.dims(op)?;
+        let mut shape = self.shape().to_vec();
+        match shape.split_last_mut() {
+            Some((last, rest)) if *last == k => {
+                *last = n;
+                let m = rest.iter().product();
+                Ok(([m, n, k], shape))
+            }
+            _ => Err(self.shape_error(op, format!("[.., {k}] for a weight of shape [{n}, {k}]"))),
         }
     }
 

@@ -131,6 +131,14 @@ fn geglu_odd() {
 }
 
 #[test]
+fn linear_geglu_shapes() {
+    shape_error("linear_geglu", "[.., 3]", |d| zeros(&[2, 2], d).linear_geglu(&zeros(&[4, 3], d), None));
+    shape_error("linear_geglu", "an even", |d| zeros(&[2, 3], d).linear_geglu(&zeros(&[5, 3], d), None));
+    let bias = |d: &_| zeros(&[2], d);
+    shape_error("linear_geglu", "[4]", |d| zeros(&[2, 3], d).linear_geglu(&zeros(&[4, 3], d), Some(&bias(d))));
+}
+
+#[test]
 fn embedding_ids() {
     shape_error("embedding", "U32", |d| zeros(&[2, 3], d).embedding(&zeros(&[2], d)));
     shape_error("embedding", "2 axes", |d| zeros(&[2], d).embedding(&Tensor::from_ids(vec![0], &[1], d)?));

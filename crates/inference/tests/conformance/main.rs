@@ -25,6 +25,7 @@ const OPS: &[(&str, f64, Cases)] = &[
     ("group_norm", 2e-6, networks::group_norm),
     ("layer_norm", 1e-6, networks::layer_norm),
     ("geglu", 1e-6, networks::geglu),
+    ("linear_geglu", 2e-6, networks::linear_geglu),
     ("activation", 1e-6, networks::activation),
     ("embedding", 0.0, networks::embedding),
     ("add, sub, mul, div", 1e-7, arithmetic::binary),

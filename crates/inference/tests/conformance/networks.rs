@@ -181,19 +181,41 @@ pub(super) fn layer_norm(device: &Device, random: &mut Random) -> Result<Vec<Cas
     Ok(cases)
 }
 
+/// `left * gelu(right)` of the halves of the last axis.
+fn gated(x: &Operand) -> Operand {
+    let (axes, width) = (x.shape.len() - 1, x.shape[x.shape.len() - 1] / 2);
+    let gate = |row: &[f64]| -> Vec<f64> {
+        (0..width).map(|i| row[i] * reference::activate(Activation::Gelu, row[width + i])).collect()
+    };
+    let data = x.data.chunks(2 * width).flat_map(gate).collect();
+    Operand::new(&[&x.shape[..axes], &[width]].concat(), data)
+}
+
 pub(super) fn geglu(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for shape in [vec![2], vec![1, 77, 66], vec![2, 9, 2560]] {
         let mut x = random.array(&shape);
-        let width = shape[shape.len() - 1] / 2;
         // A single gate is not far below 0: relative to itself, its result would have nothing but rounding errors there.
-        x.data.iter_mut().for_each(|x| *x *= if width == 1 { 1.0 } else { 8.0 });
-        let gate = |row: &[f64]| -> Vec<f64> {
-            (0..width).map(|i| row[i] * reference::activate(Activation::Gelu, row[width + i])).collect()
-        };
-        let data = x.data.chunks(2 * width).flat_map(gate).collect();
-        let expected = Operand::new(&[&shape[..shape.len() - 1], &[width]].concat(), data);
-        cases.push(Case { name: format!("{shape:?}"), got: x.tensor(device)?.geglu()?, expected });
+        x.data.iter_mut().for_each(|x| *x *= if shape == [2] { 1.0 } else { 8.0 });
+        cases.push(Case { name: format!("{shape:?}"), got: x.tensor(device)?.geglu()?, expected: gated(&x) });
+    }
+    Ok(cases)
+}
+
+pub(super) fn linear_geglu(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    // So many rows and outputs that the host goes through them in three parts.
+    for (i, (rows, inputs, outputs)) in
+        [(vec![1], 9, 2), (vec![2, 77], 64, 66), (vec![2, 145], 3, 16_000)].into_iter().enumerate()
+    {
+        let dtype = WEIGHT_TYPES[i % 3];
+        let x = random.array(&[rows.as_slice(), &[inputs]].concat());
+        let weight = random.weight(&[outputs, inputs], dtype);
+        let bias = (i > 0).then(|| random.weight(&[outputs], dtype));
+        let expected = gated(&reference::linear(&x, &weight, bias.as_ref()));
+        let bias = bias.map(|bias| bias.weight(device, dtype)).transpose()?;
+        let got = x.tensor(device)?.linear_geglu(&weight.weight(device, dtype)?, bias.as_ref())?;
+        cases.push(Case { name: format!("{rows:?} x {inputs} to {outputs}, {dtype:?}"), got, expected });
     }
     Ok(cases)
 }

@@ -22,8 +22,10 @@ struct Stage {
 }
 
 impl Stage {
-    fn forward(&self, x: &Tensor, context: &Context<'_>) -> Result<Tensor> {
-        let hidden = self.resnet.forward(x, Some(context.time))?;
+    /// Takes `x` as its own: the transformer needs the room.
+    fn forward(&self, x: Tensor, context: &Context<'_>) -> Result<Tensor> {
+        let hidden = self.resnet.forward(&x, Some(context.time))?;
+        drop(x);
         match &self.attention {
             Some(attention) => attention.forward(&hidden, context.text),
             None => Ok(hidden),
@@ -65,10 +67,10 @@ impl DownBlock {
     }
 
     /// The output; on the way, every intermediate result that the way up needs goes to `skips`.
-    pub(super) fn forward(&self, x: &Tensor, context: &Context<'_>, skips: &mut Vec<Tensor>) -> Result<Tensor> {
-        let mut hidden = x.clone();
+    pub(super) fn forward(&self, x: Tensor, context: &Context<'_>, skips: &mut Vec<Tensor>) -> Result<Tensor> {
+        let mut hidden = x;
         for stage in &self.stages {
-            hidden = stage.forward(&hidden, context)?;
+            hidden = stage.forward(hidden, context)?;
             skips.push(hidden.clone());
         }
         if let Some(downsampler) = &self.downsampler {
@@ -115,7 +117,7 @@ impl Middle {
     }
 
     /// The same shape as `x`.
-    pub(super) fn forward(&self, x: &Tensor, context: &Context<'_>) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: Tensor, context: &Context<'_>) -> Result<Tensor> {
         let hidden = self.stage.forward(x, context)?;
         match &self.resnet {
             Some(resnet) => resnet.forward(&hidden, Some(context.time)),
@@ -149,14 +151,16 @@ impl UpBlock {
     }
 
     /// Takes its skip connections from the end of `skips` and grows to the size of the next one.
-    pub(super) fn forward(&self, x: &Tensor, context: &Context<'_>, skips: &mut Vec<Tensor>) -> Result<Tensor> {
-        let mut hidden = x.clone();
+    pub(super) fn forward(&self, x: Tensor, context: &Context<'_>, skips: &mut Vec<Tensor>) -> Result<Tensor> {
+        let mut hidden = x;
         for stage in &self.stages {
-            let skip = skips.pop().ok_or_else(|| missing_skip(x))?;
-            hidden = stage.forward(&Tensor::concat(&[&hidden, &skip], 3)?, context)?;
+            let skip = skips.pop().ok_or_else(|| missing_skip(&hidden))?;
+            hidden = Tensor::concat(&[&hidden, &skip], 3)?;
+            drop(skip);
+            hidden = stage.forward(hidden, context)?;
         }
         let Some(upsampler) = &self.upsampler else { return Ok(hidden) };
-        let [_, h, w, _] = skips.last().ok_or_else(|| missing_skip(x))?.dims("unet")?;
+        let [_, h, w, _] = skips.last().ok_or_else(|| missing_skip(&hidden))?.dims("unet")?;
         upsampler.forward_stretched(&hidden, [h, w])
     }
 }

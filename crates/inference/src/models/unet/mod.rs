@@ -157,15 +157,15 @@ impl UNet {
         probe("conv_in", &hidden)?;
         let mut skips = vec![hidden.clone()];
         for (i, block) in self.down_blocks.iter().enumerate() {
-            hidden = block.forward(&hidden, &context, &mut skips)?;
+            hidden = block.forward(hidden, &context, &mut skips)?;
             probe(&format!("down_blocks.{i}"), &hidden)?;
         }
         if let Some(middle) = &self.mid_block {
-            hidden = middle.forward(&hidden, &context)?;
+            hidden = middle.forward(hidden, &context)?;
             probe("mid_block", &hidden)?;
         }
         for (i, block) in self.up_blocks.iter().enumerate() {
-            hidden = block.forward(&hidden, &context, &mut skips)?;
+            hidden = block.forward(hidden, &context, &mut skips)?;
             probe(&format!("up_blocks.{i}"), &hidden)?;
         }
         self.conv_out.forward(&self.conv_norm_out.forward(&hidden, self.config.activation)?)

@@ -32,10 +32,10 @@ impl Transformer2d {
     /// `x` `[n, h, w, channels]` with the text states `[n, t, cross_attention_dim]`.
     pub fn forward(&self, x: &Tensor, text: &Tensor) -> Result<Tensor> {
         let [n, h, w, c] = x.dims("transformer_2d")?;
-        let normed = self.norm.forward(x, Activation::None)?.reshape(&[n, h * w, c])?;
-        let mut hidden = self.project_in.forward(&normed)?;
+        let mut hidden = self.norm.forward(x, Activation::None)?.reshape(&[n, h * w, c])?;
+        hidden = self.project_in.forward(&hidden)?;
         for block in &self.blocks {
-            hidden = block.forward(&hidden, text)?;
+            hidden = block.forward(hidden, text)?;
         }
         let residual = x.reshape(&[n, h * w, c])?;
         self.project_out.forward_with(&hidden, Epilogue::residual(&residual))?.reshape(&[n, h, w, c])
@@ -71,14 +71,18 @@ impl Block {
         })
     }
 
-    fn forward(&self, x: &Tensor, text: &Tensor) -> Result<Tensor> {
-        let normed = self.norm1.forward(x)?;
-        let x = match self.only_cross_attention {
-            true => self.attention1.forward_cross(&normed, text, x)?,
-            false => self.attention1.forward(&normed, false, x)?,
+    /// Takes `x` as its own: what is not needed any more makes room for what comes.
+    fn forward(&self, mut x: Tensor, text: &Tensor) -> Result<Tensor> {
+        let normed = self.norm1.forward(&x)?;
+        x = match self.only_cross_attention {
+            true => self.attention1.forward_cross(&normed, text, &x)?,
+            false => self.attention1.forward(&normed, false, &x)?,
         };
-        let x = self.attention2.forward_cross(&self.norm2.forward(&x)?, text, &x)?;
-        let inner = self.feed_forward_in.forward(&self.norm3.forward(&x)?)?.geglu()?;
+        drop(normed);
+        x = self.attention2.forward_cross(&self.norm2.forward(&x)?, text, &x)?;
+        let normed = self.norm3.forward(&x)?;
+        let inner = self.feed_forward_in.forward_geglu(&normed)?;
+        drop(normed);
         self.feed_forward_out.forward_with(&inner, Epilogue::residual(&x))
     }
 }
