@@ -2,10 +2,12 @@
 // is a task whose events are followed; a picture from a picture is asked for at once. `fetch` may be anything of its shape.
 import { error } from "./error.js";
 
+/** @typedef {import("./easel.d.ts").RemoteEasel} Declared */
 /** @typedef {import("./easel.d.ts").GenerateOptions} GenerateOptions */
 /** @typedef {import("./easel.d.ts").LoadOptions} LoadOptions */
 /** @typedef {(url: string, options: RequestInit) => Promise<Response>} Fetch */
 
+/** @implements {Declared} */
 export class RemoteEasel {
   /** @type {import("./easel.d.ts").RemoteModel | undefined} */
   loaded;
