@@ -3,12 +3,11 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { dist, draw, launch, open } from "./support/browser.js";
+import { dist, draw, launch, open, PHONE } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const SCREENSHOTS = process.env.EASEL_SCREENSHOTS;
-const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
 /** What axe finds wrong with the page as it is now. */
 async function violations(page) {
