@@ -223,7 +223,7 @@ async function fetched(entry, watch) {
 async function need({ files, refusal }) {
   const size = files.reduce((sum, file) => sum + file.size, 0);
   const memory = Math.ceil(size * 1.1) + WORK;
-  const gigabytes = (/** @type {number} */ bytes) => `${(bytes / 2 ** 30).toFixed(1)} GB`;
+  const gigabytes = (/** @type {number} */ bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
   const tooMuch = (/** @type {string} */ offer) => refusal ?? `needs about ${gigabytes(memory)} of memory, and ${offer}`;
   // How much memory a graphics device has, no browser tells; how much the whole device has, only roughly.
   const { deviceMemory = Infinity } = /** @type {{ deviceMemory?: number }} */ (navigator);
