@@ -149,3 +149,16 @@ test("where the browser keeps nothing of a page, it draws all the same", async (
   assert.equal(await page.locator("#grid li").count(), 1);
   assert.deepEqual(page.errors, []);
 });
+
+test("on a telephone what is drawn and how to stop it are in view", async (t) => {
+  const page = await opened(t, PHONE);
+  await page.click("#settings summary");
+  await page.locator("#steps").fill("60");
+  await page.fill("#prompt", "a red apple");
+  await page.click("#generate");
+  await until(page, /step [2-9] of/);
+  const seen = (selector) => page.$eval(selector, (element) => element.getBoundingClientRect().bottom <= innerHeight && element.getBoundingClientRect().top >= 0);
+  assert.deepEqual([await seen("#preview"), await seen("#stop")], [true, true]);
+  await page.tap("#stop");
+  await until(page, /^Cancelled$/);
+});

@@ -130,7 +130,7 @@ function failed(error) {
 /** @param {boolean} is */
 function working(is) {
   $("generate", HTMLButtonElement).disabled = is;
-  $("cancel").hidden = !is;
+  $("cancel").hidden = $("stop").hidden = !is;
   $("paper").ariaBusy = String(is);
   if (is) $("cancel").focus();
   else if (document.activeElement === document.body) $("generate").focus();
@@ -182,7 +182,7 @@ function listen() {
     event.preventDefault();
     $("form", HTMLFormElement).requestSubmit();
   });
-  $("cancel").onclick = () => running?.abort();
+  $("cancel").onclick = $("stop").onclick = () => running?.abort();
   addEventListener("keydown", ({ key }) => {
     if (key === "Escape" && !document.querySelector("dialog[open]")) running?.abort();
   });
