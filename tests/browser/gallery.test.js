@@ -77,3 +77,28 @@ test("what one tab draws and deletes, the other shows", async (t) => {
   await page.click("#viewer [data-action=delete]");
   await shows(1);
 });
+
+test("a large gallery is shown piece by piece", async (t) => {
+  const page = await withPictures(t, ["a red apple"]);
+  await page.evaluate(async () => {
+    const database = await new Promise((resolve) => {
+      const opening = indexedDB.open("easel", 1);
+      opening.onsuccess = () => resolve(opening.result);
+    });
+    const transaction = database.transaction("pictures", "readwrite");
+    const store = transaction.objectStore("pictures");
+    store.getAll().onsuccess = ({ target }) => {
+      const [{ id, ...picture }] = target.result;
+      for (let k = 0; k < 59; k++) store.add(picture);
+    };
+    await new Promise((resolve) => (transaction.oncomplete = resolve));
+    database.close();
+  });
+  await page.reload();
+  await page.waitForSelector("#more:not([hidden])");
+  assert.equal(await page.locator("#grid li").count(), 48);
+  assert.equal(await page.textContent("#gallery-count"), "60 kept in this browser");
+  await page.click("#more");
+  assert.equal(await page.locator("#grid li").count(), 60);
+  assert.ok(await page.isHidden("#more"));
+});
