@@ -73,6 +73,8 @@ test("an address: looked up, broken off, gone on with after a reload, drawn with
   assert.equal(ranges[0], undefined);
   assert.ok(Number(ranges[1].match(/^bytes=(\d+)-$/)[1]) >= 1_000_000, ranges[1]);
   assert.match(await draw(page, "a red apple"), /^Drawn/);
+  await page.reload();
+  await page.waitForFunction(() => /^borrowed on/.test(document.querySelector("#device-line").textContent));
 });
 
 test("a damaged copy is noticed and fetched again", async (t) => {

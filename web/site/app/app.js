@@ -99,6 +99,7 @@ async function choose(name) {
     return `${name} is ready`;
   });
   if (!chosen) models.options(before);
+  form.keep();
   return chosen;
 }
 
@@ -238,7 +239,7 @@ function examples() {
 
 async function main() {
   theme();
-  form.start();
+  const model = form.start();
   listen();
   examples();
   startPicture.start(form.shape);
@@ -247,6 +248,7 @@ async function main() {
   await gallery.start({ reuse: ({ settings }) => restore(settings), start: ({ image }) => startPicture.use(image) });
   await device.start(easel, models.list);
   await models.start(easel, choose);
+  models.options(model);
   await prepare();
 }
 

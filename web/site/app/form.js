@@ -14,7 +14,7 @@ const FOLLOWING = ["width", "height", "steps", "guidanceScale"];
 /** @type {Set<string>} */
 const chosen = new Set();
 
-/** Restores the last visit's fields and keeps what is typed from now on. */
+/** Restores the last visit's fields and keeps what is typed from now on. Returns the model of that visit, which is no choice yet. */
 export function start() {
   const kept = earlier();
   for (const [name, value] of Object.entries(kept.fields ?? {})) set(name, value);
@@ -34,6 +34,7 @@ export function start() {
   judgeSeed();
   place();
   outputs();
+  return String(kept.fields?.model ?? "");
 }
 
 /** What the last visit left. @returns {{ fields?: Record<string, unknown>, chosen?: string[] }} */
@@ -187,7 +188,8 @@ function outputs() {
   }
 }
 
-function keep() {
+/** Keeps the form for the next visit. */
+export function keep() {
   const fields = Object.fromEntries(
     [...form.elements]
       .map((element) => /** @type {HTMLInputElement} */ (element))

@@ -105,7 +105,7 @@ function row({ name, size, stored, complete, url }) {
 /** Fills the list of the form. @param {string} [choice] */
 export function options(choice) {
   const select = $("model", HTMLSelectElement);
-  const value = choice ?? (select.value || DEFAULT);
+  const value = choice || select.value || DEFAULT;
   select.replaceChildren(...[...known.keys()].map((name) => new Option(name, name)));
   select.value = known.has(value) ? value : DEFAULT;
 }
