@@ -160,3 +160,22 @@ test("the smallest page draws and stops", async (t) => {
   await page.click("#stop");
   await page.waitForFunction(() => document.querySelector("output").value === "cancelled", undefined, { timeout: 5000 });
 });
+
+test("a picture that is asked for while the page loads its model waits for that, and nothing is loaded twice", async (t) => {
+  const site = await serve(t, dist);
+  const context = await launch(t);
+  await context.addInitScript(() => {
+    window.loads = 0;
+    const post = Worker.prototype.postMessage;
+    Worker.prototype.postMessage = function (message, ...rest) {
+      if (message.method === "load") loads++;
+      return post.call(this, message, ...rest);
+    };
+  });
+  const page = await open(context, site.url);
+  await draw(page, "a red apple");
+  await page.reload();
+  await page.waitForFunction(() => loads === 1);
+  assert.match(await draw(page, "a green cactus"), /^Drawn/);
+  assert.equal(await page.evaluate(() => loads), 1);
+});

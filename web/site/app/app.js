@@ -14,6 +14,11 @@ import * as startPicture from "./start-picture.js";
 const easel = new Easel();
 /** The server that draws, where the visitor wants one to. @type {RemoteEasel | undefined} */
 let server;
+/**
+ * The loading that is going on. What is asked for meanwhile waits for it if it is of the same model, else it ends.
+ * @type {{ name: string, controller: AbortController, done: Promise<unknown> } | undefined}
+ */
+let loading;
 /** What stops the run that is going on. @type {AbortController | undefined} */
 let running;
 /** The picture on the stage. @type {{ image: Blob, settings: Settings } | undefined} */
@@ -25,14 +30,28 @@ async function load(signal) {
   server = undefined;
   easel.backend = form.backend();
   const name = form.model();
+  if (loading && loading.name !== name) loading.controller.abort();
+  await Promise.race([loading?.done.catch(() => {}), aborted(signal)]);
+  signal.throwIfAborted();
   if (easel.loaded?.name === name) return;
-  await easel.load(models.source(name), { signal, onProgress: stage.progress });
+  const controller = new AbortController();
+  const ended = AbortSignal.any([signal, controller.signal]);
+  const done = easel.load(models.source(name), { signal: ended, onProgress: stage.progress });
+  const own = (loading = { name, controller, done });
+  try {
+    await done;
+  } finally {
+    if (loading === own) loading = undefined;
+  }
   device.line(easel.loaded);
   $("cost").textContent = "";
   if (easel.loaded) form.defaults(easel.loaded.defaults);
   keepBuild();
   form.schedulers(await easel.schedulers());
 }
+
+/** @param {AbortSignal} signal */
+const aborted = (signal) => new Promise((resolve) => signal.addEventListener("abort", resolve));
 
 /** Has the service worker keep the build of the module that is used here, for visits without a network. */
 async function keepBuild() {
