@@ -135,3 +135,21 @@ test("starting from a picture keeps its composition, a mask keeps what is not pa
   const kept = difference({ ...before, data: corner(before) }, { ...painted, data: corner(painted) }, "mean");
   assert.ok(kept < 12, `mean difference outside the paint ${kept}`);
 });
+
+test("a tab in the background draws on, and its title says how far it is", async (t) => {
+  const site = await serve(t, dist);
+  const page = await open(await launch(t), site.url);
+  await draw(page, "a red apple");
+  const hide = (hidden) =>
+    page.evaluate((hidden) => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, hidden);
+  const titled = (pattern) => page.waitForFunction((pattern) => new RegExp(pattern).test(document.title), pattern, { polling: 20 });
+  await page.click("#generate");
+  await hide(true);
+  await titled("^[1-9][05] % · Easel$");
+  await titled("^Drawn in .* s · Easel$");
+  await hide(false);
+  await titled("^Easel$");
+});

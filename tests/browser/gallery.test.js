@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { dist, draw, launch, open } from "./support/browser.js";
+import { dist, draw, launch, open, says } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
 async function withPictures(t, prompts) {
@@ -50,4 +50,55 @@ test("what is deleted is gone, unless it is brought back", async (t) => {
   await page.reload();
   await page.waitForSelector("#grid li");
   assert.equal(await page.locator("#grid li").count(), 1);
+});
+
+test("a full storage costs no picture: it stays until the page closes, and that is said", async (t) => {
+  const page = await withPictures(t, ["a red apple"]);
+  await page.evaluate(() => {
+    IDBObjectStore.prototype.add = () => {
+      throw new DOMException("full", "QuotaExceededError");
+    };
+  });
+  await draw(page, "a green cactus");
+  await says(page, /storage is full: this picture is lost when the page closes/);
+  assert.equal(await page.locator("#grid li").count(), 2);
+  await page.locator("#grid button").first().click();
+  assert.equal(await page.textContent("#viewer-title"), "a green cactus");
+});
+
+test("what one tab draws and deletes, the other shows", async (t) => {
+  const page = await withPictures(t, ["a red apple"]);
+  const other = await open(page.context(), page.url());
+  const shows = (count) => other.waitForFunction((count) => document.querySelectorAll("#grid li").length === count, count, { polling: 100 });
+  await shows(1);
+  await draw(page, "a green cactus");
+  await shows(2);
+  await page.locator("#grid button").first().click();
+  await page.click("#viewer [data-action=delete]");
+  await shows(1);
+});
+
+test("a large gallery is shown piece by piece", async (t) => {
+  const page = await withPictures(t, ["a red apple"]);
+  await page.evaluate(async () => {
+    const database = await new Promise((resolve) => {
+      const opening = indexedDB.open("easel", 1);
+      opening.onsuccess = () => resolve(opening.result);
+    });
+    const transaction = database.transaction("pictures", "readwrite");
+    const store = transaction.objectStore("pictures");
+    store.getAll().onsuccess = ({ target }) => {
+      const [{ id, ...picture }] = target.result;
+      for (let k = 0; k < 59; k++) store.add(picture);
+    };
+    await new Promise((resolve) => (transaction.oncomplete = resolve));
+    database.close();
+  });
+  await page.reload();
+  await page.waitForSelector("#more:not([hidden])");
+  assert.equal(await page.locator("#grid li").count(), 48);
+  assert.equal(await page.textContent("#gallery-count"), "60 kept in this browser");
+  await page.click("#more");
+  assert.equal(await page.locator("#grid li").count(), 60);
+  assert.ok(await page.isHidden("#more"));
 });

@@ -65,3 +65,27 @@ test("what speaks to servers draws with the worker, with events and previews, an
   assert.equal(cancelled, "AbortError");
   assert.deepEqual(tasks, ["cancelled", "completed"]);
 });
+
+test("a call that waits for another is cancelled at once, and what is wrong in a call is named", async (t) => {
+  const { waited, first, errors } = await inPage(t, async ({ easel }) => {
+    const controller = new AbortController();
+    let done = false;
+    const first = easel.generate({ prompt: "a red apple", steps: 30 }).finally(() => (done = true));
+    const second = easel.generate({ prompt: "a cat", signal: controller.signal }).catch(({ name }) => [name, done]);
+    controller.abort();
+    const waited = await second;
+    const errors = [];
+    const text = new Blob(["no picture"], { type: "text/plain" });
+    for (const options of [{}, { prompt: "a", seed: -1 }, { prompt: "a", width: 100 }, { prompt: "a", initImage: text }]) {
+      errors.push(await easel.generate(options).catch(({ name, message }) => `${name}: ${message}`));
+    }
+    return { waited, first: (await first).width, errors };
+  });
+  assert.deepEqual([waited, first], [["AbortError", false], 128]);
+  assert.deepEqual(errors, [
+    "InvalidRequest: options: missing field `prompt`",
+    "InvalidRequest: options: seed: invalid type: floating point `-1.0`, expected u64",
+    "InvalidRequest: width: 100 is not a multiple of 8 from 16 to 4096",
+    "InvalidRequest: initImage: no picture that this browser can read",
+  ]);
+});

@@ -3,12 +3,11 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { dist, draw, launch, open } from "./support/browser.js";
+import { dist, draw, launch, open, PHONE } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const SCREENSHOTS = process.env.EASEL_SCREENSHOTS;
-const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
 
 /** What axe finds wrong with the page as it is now. */
 async function violations(page) {
@@ -160,4 +159,23 @@ test("the smallest page draws and stops", async (t) => {
   await page.click("button:has-text('Draw')");
   await page.click("#stop");
   await page.waitForFunction(() => document.querySelector("output").value === "cancelled", undefined, { timeout: 5000 });
+});
+
+test("a picture that is asked for while the page loads its model waits for that, and nothing is loaded twice", async (t) => {
+  const site = await serve(t, dist);
+  const context = await launch(t);
+  await context.addInitScript(() => {
+    window.loads = 0;
+    const post = Worker.prototype.postMessage;
+    Worker.prototype.postMessage = function (message, ...rest) {
+      if (message.method === "load") loads++;
+      return post.call(this, message, ...rest);
+    };
+  });
+  const page = await open(context, site.url);
+  await draw(page, "a red apple");
+  await page.reload();
+  await page.waitForFunction(() => loads === 1);
+  assert.match(await draw(page, "a green cactus"), /^Drawn/);
+  assert.equal(await page.evaluate(() => loads), 1);
 });

@@ -3,13 +3,16 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { test } from "node:test";
-import { dist, draw, drop, launch, open } from "./support/browser.js";
+import { dist, draw, drop, launch, open, says } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
 const PICTURE = (await readFile(new URL("reference/blue-star.png", import.meta.url))).toString("base64");
 
-/** A server of the HTTP interface that notes what it is asked; with `hold`, pictures never come. */
-async function studio(t, { hold = false } = {}) {
+/**
+ * A server of the HTTP interface that notes what it is asked; with `hold`, pictures never come; with
+ * `wrong`, that is the answer to what is asked for.
+ */
+async function studio(t, { hold = false, wrong = undefined } = {}) {
   const asked = [];
   const event = (data) => `id: 1\ndata: ${JSON.stringify({ task_id: "t", ...data })}\n\n`;
   const routes = {
@@ -25,6 +28,9 @@ async function studio(t, { hold = false } = {}) {
     for await (const chunk of request) chunks.push(chunk);
     const { pathname } = new URL(request.url, "http://x");
     if (request.method === "POST") asked.push([pathname, Buffer.concat(chunks).toString()]);
+    if (wrong && pathname === "/generate") {
+      return response.writeHead(422, { ...cors, "content-type": "application/json" }).end(JSON.stringify(wrong));
+    }
     if (pathname !== "/generate-stream/t") {
       return response.writeHead(200, { ...cors, "content-type": "application/json" }).end(JSON.stringify(routes[pathname]()));
     }
@@ -37,7 +43,7 @@ async function studio(t, { hold = false } = {}) {
     server.closeAllConnections();
     server.close();
   });
-  return { url: `http://localhost:${server.address().port}`, asked };
+  return { url: `http://localhost:${server.address().port}`, asked, die: () => server.closeAllConnections() };
 }
 
 async function choose(page, address) {
@@ -80,6 +86,21 @@ test("a server that is not there is named", async (t) => {
   await page.click("#generate");
   await page.waitForSelector("#toast div");
   assert.match(await page.textContent("#toast"), /^http:\/\/localhost:9\/health: no answer/);
+});
+
+test("a server that goes away or refuses is quoted in one line", async (t) => {
+  const wrong = { detail: [{ loc: ["body", "height"], msg: "expected a multiple of 8", type: "invalid_field" }] };
+  const [site, holds, refuses] = [await serve(t, dist), await studio(t, { hold: true }), await studio(t, { wrong })];
+  const page = await open(await launch(t), site.url);
+  await choose(page, holds.url);
+  await page.fill("#prompt", "a blue star");
+  await page.click("#generate");
+  await page.waitForFunction(() => document.querySelector("#phase").textContent === "Drawing, step 5 of 10");
+  holds.die();
+  await says(page, /^http:\/\/localhost:\d+: the connection broke \(/);
+  await choose(page, refuses.url);
+  await page.click("#generate");
+  await says(page, /^http:\/\/localhost:\d+\/generate: 422 height: expected a multiple of 8$/);
 });
 
 test("a picture to start from goes to the server too", async (t) => {

@@ -41,7 +41,8 @@ async function answer(request, path) {
   const cached = await cache.match(url);
   if (cached) return isolated(cached);
   const fetched = await fetch(request);
-  if (fetched.ok && BUILD.test(path)) await cache.put(url, fetched.clone());
+  // Where there is no room for it, it is fetched again the next time.
+  if (fetched.ok && BUILD.test(path)) await cache.put(url, fetched.clone()).catch(() => {});
   return isolated(fetched);
 }
 

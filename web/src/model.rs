@@ -9,6 +9,7 @@ use easel_inference::pipeline::{EncodeOptions, ImageFormat, LoadOptions, Pipelin
 use easel_inference::weights::{ModelFiles, OpenOptions};
 use easel_inference::{Device, Error, Result};
 use js_sys::Array;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
@@ -74,7 +75,7 @@ pub struct Model {
 impl Model {
     /// Loads the model in `pairs` of a path and a `Blob`: a diffusers folder, or one checkpoint.
     pub async fn load(pairs: Array, options: JsValue, mut events: Events, cancel: &Cancel) -> Result<Model, JsValue> {
-        let options: Load = serde_wasm_bindgen::from_value(options)?;
+        let options: Load = read(options).map_err(to_js)?;
         let token = cancel.0.clone();
         let loaded = async {
             let backend = Backend::parse(&options.backend)?;
@@ -92,8 +93,7 @@ impl Model {
 
     /// Draws one picture. `options` are those of the package's `generate`.
     pub async fn generate(&self, options: JsValue, mut events: Events, cancel: &Cancel) -> Result<Drawn, JsValue> {
-        let options: GenerateOptions = serde_wasm_bindgen::from_value(options)?;
-        let request = options.into_request().map_err(to_js)?;
+        let request = read::<GenerateOptions>(options).and_then(GenerateOptions::into_request).map_err(to_js)?;
         let drawn = async {
             let mut pictures = self.pipeline.generate(&request, &mut events, &cancel.0).await?;
             let picture = pictures.pop().ok_or_else(|| Error::invalid("count", "no picture was drawn"))?;
@@ -135,4 +135,16 @@ impl Model {
             _ => 0.0,
         }
     }
+}
+
+/// The options of a call. [`Error::Invalid`] names the one that is wrong.
+fn read<T: DeserializeOwned>(options: JsValue) -> Result<T> {
+    serde_path_to_error::deserialize(serde_wasm_bindgen::Deserializer::from(options)).map_err(|error| {
+        let reason = error.inner().to_string();
+        let reason = reason.strip_prefix("Error: ").unwrap_or(&reason);
+        match error.path().to_string().as_str() {
+            "." => Error::invalid("options", reason),
+            field => Error::invalid("options", format!("{field}: {reason}")),
+        }
+    })
 }

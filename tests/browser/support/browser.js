@@ -73,15 +73,27 @@ export function pixels(page, selector = "#picture") {
   });
 }
 
-/** Drops a file on the page. */
+/** Drops a file of pixels on the page. */
 export async function drop(page, file) {
-  const [name, base64] = [file.pathname.split("/").at(-1), (await readFile(file)).toString("base64")];
-  await page.evaluate(([name, text]) => {
+  await dropBytes(page, file.pathname.split("/").at(-1), await readFile(file), "image/png");
+}
+
+/** Drops a file with this content on the page, or pastes it. */
+export async function dropBytes(page, name, content, type = "", paste = false) {
+  await page.evaluate(([name, text, type, paste]) => {
     const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
     const data = new DataTransfer();
-    data.items.add(new File([bytes], name, { type: "image/png" }));
+    data.items.add(new File([bytes], name, { type }));
+    if (paste) return document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
     for (const kind of ["dragenter", "dragover", "drop"]) {
       document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
     }
-  }, [name, base64]);
+  }, [name, Buffer.from(content).toString("base64"), type, paste]);
 }
+
+/** Waits until the page tells the visitor this. */
+export const says = (page, pattern) =>
+  page.waitForFunction((pattern) => new RegExp(pattern).test(document.querySelector("#toast").textContent), pattern.source);
+
+/** A telephone. */
+export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };

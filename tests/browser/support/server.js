@@ -22,10 +22,11 @@ export const checks = process.env.EASEL_CHECKS ?? new URL("../../../target/brows
 
 /**
  * Serves `root` until the test ends. `faults` may be changed at any time: `cut` names a file whose connection breaks after
- * `after` bytes, once. `requests` lists what was asked for.
+ * `after` bytes, once; with `whole`, ranges are ignored; `modified` is the date that files bear. `requests` lists what was
+ * asked for.
  */
 export async function serve(test, root, { isolated = true } = {}) {
-  const faults = { cut: undefined, after: 0 };
+  const faults = { cut: undefined, after: 0, whole: false, modified: undefined };
   const requests = [];
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://x").pathname);
@@ -35,7 +36,8 @@ export async function serve(test, root, { isolated = true } = {}) {
     const headers = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin", ...(isolated ? ISOLATION : {}) };
     if (size < 0) return response.writeHead(404, headers).end();
     Object.assign(headers, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "accept-ranges": "bytes" });
-    const start = Number(request.headers.range?.match(/^bytes=(\d+)-$/)?.[1] ?? 0);
+    if (faults.modified) headers["last-modified"] = faults.modified;
+    const start = faults.whole ? 0 : Number(request.headers.range?.match(/^bytes=(\d+)-$/)?.[1] ?? 0);
     if (start >= size && start > 0) return response.writeHead(416, headers).end();
     headers["content-length"] = size - start;
     if (start > 0) headers["content-range"] = `bytes ${start}-${size - 1}/${size}`;

@@ -1,7 +1,7 @@
 // The page: from the form to pictures.
 import { Easel, RemoteEasel } from "../easel/easel.js";
 import * as device from "./device.js";
-import { $, bytes, download, fileName, say } from "./dom.js";
+import { $, bytes, download, fileName, recall, remember, say } from "./dom.js";
 import * as files from "./files.js";
 import * as form from "./form.js";
 import * as gallery from "./gallery.js";
@@ -14,6 +14,11 @@ import * as startPicture from "./start-picture.js";
 const easel = new Easel();
 /** The server that draws, where the visitor wants one to. @type {RemoteEasel | undefined} */
 let server;
+/**
+ * The loading that is going on. What is asked for meanwhile waits for it if it is of the same model, else it ends.
+ * @type {{ name: string, controller: AbortController, done: Promise<unknown> } | undefined}
+ */
+let loading;
 /** What stops the run that is going on. @type {AbortController | undefined} */
 let running;
 /** The picture on the stage. @type {{ image: Blob, settings: Settings } | undefined} */
@@ -25,14 +30,28 @@ async function load(signal) {
   server = undefined;
   easel.backend = form.backend();
   const name = form.model();
+  if (loading && loading.name !== name) loading.controller.abort();
+  await Promise.race([loading?.done.catch(() => {}), aborted(signal)]);
+  signal.throwIfAborted();
   if (easel.loaded?.name === name) return;
-  await easel.load(models.source(name), { signal, onProgress: stage.progress });
+  const controller = new AbortController();
+  const ended = AbortSignal.any([signal, controller.signal]);
+  const done = easel.load(models.source(name), { signal: ended, onProgress: stage.progress });
+  const own = (loading = { name, controller, done });
+  try {
+    await done;
+  } finally {
+    if (loading === own) loading = undefined;
+  }
   device.line(easel.loaded);
   $("cost").textContent = "";
   if (easel.loaded) form.defaults(easel.loaded.defaults);
   keepBuild();
   form.schedulers(await easel.schedulers());
 }
+
+/** @param {AbortSignal} signal */
+const aborted = (signal) => new Promise((resolve) => signal.addEventListener("abort", resolve));
 
 /** Has the service worker keep the build of the module that is used here, for visits without a network. */
 async function keepBuild() {
@@ -49,9 +68,14 @@ async function connect(address, signal) {
 /**
  * Runs what takes long: one thing at a time, with progress, and until it is cancelled.
  * @param {number} pictures @param {(signal: AbortSignal) => Promise<string>} task what is said at its end
+ * @returns {Promise<boolean>} whether it came to its end
  */
 async function work(pictures, task) {
-  if (running) return;
+  if (running) {
+    say("One thing at a time: wait for what is being done, or cancel it");
+    return false;
+  }
+  let done = true;
   running = new AbortController();
   working(true);
   stage.begin(pictures);
@@ -60,9 +84,11 @@ async function work(pictures, task) {
     stage.end(await task(running.signal));
   } catch (error) {
     failed(/** @type {Error} */ (error));
+    done = false;
   }
   running = undefined;
   working(false);
+  return done;
 }
 
 function draw() {
@@ -73,22 +99,27 @@ function draw() {
     const request = { ...form.read(), ...(await startPicture.read()) };
     for (let k = 0; k < count; k++) {
       stage.next(k);
-      const seed = typeof request.seed === "bigint" ? request.seed + BigInt(k) : request.seed + k;
-      await one({ ...request, seed }, signal);
+      await one({ ...request, seed: form.following(request.seed, k) }, signal);
     }
     return count === 1 ? `Drawn in ${lastSeconds.toFixed(1)} s` : `${count} pictures drawn`;
   });
 }
 
-/** Uses another model, which is fetched if it is not here. @param {string} name */
-function choose(name) {
-  models.options(name);
-  form.follow();
-  return work(1, async (signal) => {
+/** Uses another model, which is fetched if it is not here; `false` if that fails. @param {string} name */
+async function choose(name) {
+  const before = form.model();
+  const chosen = await work(1, async (signal) => {
+    models.options(name);
+    form.follow();
+    // Other files may have had the same name.
+    if (typeof models.source(name) !== "string") easel.unload();
     await load(signal);
     await models.list();
     return `${name} is ready`;
   });
+  if (!chosen) models.options(before);
+  form.keep();
+  return chosen;
 }
 
 let lastSeconds = 0;
@@ -119,7 +150,7 @@ function failed(error) {
 /** @param {boolean} is */
 function working(is) {
   $("generate", HTMLButtonElement).disabled = is;
-  $("cancel").hidden = !is;
+  $("cancel").hidden = $("stop").hidden = !is;
   $("paper").ariaBusy = String(is);
   if (is) $("cancel").focus();
   else if (document.activeElement === document.body) $("generate").focus();
@@ -147,17 +178,17 @@ async function prepare() {
 async function takePicture(file) {
   const settings = await easel.readSettings(file).catch(() => undefined);
   if (!settings) return startPicture.use(file);
-  restore(settings);
-  say("Settings restored", { label: "Start from this picture", run: () => startPicture.use(file) });
+  restore(settings, { label: "Start from this picture", run: () => startPicture.use(file) });
 }
 
-/** @param {Settings} settings */
-function restore(settings) {
+/** @param {Settings} settings @param {Parameters<typeof say>[1]} [action] what to offer besides */
+function restore(settings, action) {
   form.restore(settings);
   const select = $("model", HTMLSelectElement);
   const has = [...select.options].some(({ value }) => value === settings.model);
   if (settings.model && has) select.value = settings.model;
-  else if (settings.model) say(`Settings restored, but the model ${settings.model} is not in this browser`);
+  const missing = settings.model && !has ? `, but the model ${settings.model} is not in this browser` : "";
+  if (missing || action) say(`Settings restored${missing}`, action);
   $("prompt").focus();
 }
 
@@ -171,7 +202,7 @@ function listen() {
     event.preventDefault();
     $("form", HTMLFormElement).requestSubmit();
   });
-  $("cancel").onclick = () => running?.abort();
+  $("cancel").onclick = $("stop").onclick = () => running?.abort();
   addEventListener("keydown", ({ key }) => {
     if (key === "Escape" && !document.querySelector("dialog[open]")) running?.abort();
   });
@@ -208,10 +239,10 @@ function theme() {
     document.documentElement.style.colorScheme = mode;
     $("theme").ariaLabel = `Colours: ${modes[/** @type {keyof typeof modes} */ (mode)]}`;
   };
-  show(localStorage.getItem("easel-theme") ?? names[0]);
+  show(recall("easel-theme") ?? names[0]);
   $("theme").onclick = () => {
     const mode = names[(names.indexOf(document.documentElement.style.colorScheme) + 1) % names.length];
-    localStorage.setItem("easel-theme", mode);
+    remember("easel-theme", mode);
     show(mode);
   };
 }
@@ -227,15 +258,16 @@ function examples() {
 
 async function main() {
   theme();
-  form.start();
+  const model = form.start();
   listen();
   examples();
-  startPicture.start();
+  startPicture.start(form.shape);
   files.start({ picture: takePicture, model: (name, list) => models.use({ name, files: list }) });
   navigator.serviceWorker?.register("sw.js").catch(() => {});
   await gallery.start({ reuse: ({ settings }) => restore(settings), start: ({ image }) => startPicture.use(image) });
   await device.start(easel, models.list);
   await models.start(easel, choose);
+  models.options(model);
   await prepare();
 }
 

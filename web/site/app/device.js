@@ -56,7 +56,7 @@ async function show(easel) {
     ["WebGPU", adapter],
     ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
     ["WebAssembly", found.simd ? `with vector instructions, ${threads(found.threads)}` : "without vector instructions: nothing can be drawn"],
-    ["Device memory", found.deviceMemory === undefined ? undefined : `at least ${bytes(found.deviceMemory)}`],
+    ["Device memory", found.deviceMemory === undefined ? undefined : `at least ${found.deviceMemory / 2 ** 30} GB`],
     ["Memory taken", memory && bytes(memory.wasm) + (memory.gpu ? `, ${bytes(memory.gpu)} of the graphics device` : "")],
     ["Storage", storage.available ? `${bytes(storage.usage)} of ${bytes(storage.quota)} taken${storage.persisted ? ", kept until you delete it" : ""}` : "none: models are fetched anew on each visit"],
   ]);

@@ -46,6 +46,24 @@ export function say(text, action) {
   setTimeout(gone, action ? 12000 : 6000);
 }
 
+/** What an earlier visit left under this name; nothing where the browser keeps nothing. @param {string} name */
+export function recall(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+/** Leaves something for later visits, if the browser lets it. @param {string} name @param {string} value */
+export function remember(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // It is a convenience.
+  }
+}
+
 /** A number of bytes as people read it. @param {number} count */
 export function bytes(count) {
   if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;

@@ -49,8 +49,10 @@ export const modelName = (name) => name.replace(MODEL, "");
 /** @param {string} name @param {Files} files @param {Parameters<typeof start>[0]} handlers */
 function take(name, files, handlers) {
   const inside = files.map(([path, file]) => /** @type {Files[number]} */ ([path.split("/").slice(1).join("/") || path, file]));
-  if (files.length > 1 || MODEL.test(files[0]?.[0] ?? "")) handlers.model(modelName(name), inside);
-  else if (files[0]) handlers.picture(files[0][1]);
+  const [picture] = files.filter(([, { type }]) => type.startsWith("image/"));
+  const isModel = files.some(([path]) => MODEL.test(path) || path.endsWith("model_index.json"));
+  if (isModel || (files.length > 1 && !picture)) handlers.model(modelName(name), inside);
+  else if (files[0]) handlers.picture((picture ?? files[0])[1]);
 }
 
 /** The files below a dropped entry. @param {FileSystemEntry} entry @param {string} prefix @returns {Promise<Files>} */

@@ -1,10 +1,11 @@
 // The form: what is asked for, kept from visit to visit.
-import { $ } from "./dom.js";
+import { $, recall, remember } from "./dom.js";
 
 /** @typedef {import("../easel/easel.d.ts").Settings} Settings */
 /** @typedef {import("../easel/easel.d.ts").LoadedModel["defaults"]} Defaults */
 
 const KEPT = "easel-form";
+const LARGEST_SEED = 2n ** 64n - 1n;
 const form = $("form", HTMLFormElement);
 const input = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
 
@@ -13,9 +14,9 @@ const FOLLOWING = ["width", "height", "steps", "guidanceScale"];
 /** @type {Set<string>} */
 const chosen = new Set();
 
-/** Restores the last visit's fields and keeps what is typed from now on. */
+/** Restores the last visit's fields and keeps what is typed from now on. Returns the model of that visit, which is no choice yet. */
 export function start() {
-  const kept = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+  const kept = earlier();
   for (const [name, value] of Object.entries(kept.fields ?? {})) set(name, value);
   for (const name of kept.chosen ?? []) chosen.add(name);
   if (!kept.fields) defaults({ width: 128, height: 128, steps: 20, guidanceScale: 4 });
@@ -23,12 +24,38 @@ export function start() {
   form.addEventListener("input", ({ target }) => {
     const { name } = /** @type {HTMLInputElement} */ (target);
     if (FOLLOWING.includes(name)) chosen.add(name);
+    if (name === "seed") judgeSeed();
     outputs();
     keep();
   });
+  // Where the settings are closed, a field in them could not say what is wrong with it.
+  form.addEventListener("invalid", ({ target }) => open(/** @type {Element} */ (target)), true);
   $("settings", HTMLDetailsElement).open = matchMedia("(min-width: 56rem)").matches;
+  judgeSeed();
   place();
   outputs();
+  return String(kept.fields?.model ?? "");
+}
+
+/** What the last visit left. @returns {{ fields?: Record<string, unknown>, chosen?: string[] }} */
+function earlier() {
+  try {
+    return JSON.parse(recall(KEPT) ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
+/** Opens what the element is folded into. @param {Element} element */
+function open(element) {
+  const details = element.closest("details");
+  if (details) details.open = true;
+}
+
+function judgeSeed() {
+  const { value } = input("seed");
+  const tooLarge = /^[0-9]+$/.test(value) && BigInt(value) > LARGEST_SEED;
+  input("seed").setCustomValidity(tooLarge ? `The largest seed is ${LARGEST_SEED}` : "");
 }
 
 /** Sets a field. @param {string} name @param {unknown} value */
@@ -37,6 +64,11 @@ export function set(name, value) {
   if (!field) return;
   if (field.type === "checkbox") field.checked = Boolean(value);
   else field.value = String(value);
+  if (field.type !== "range" || Number(field.value) === Number(value)) return;
+  // A picture may have been drawn with what lies beyond the slider's end, or between its steps.
+  field.max = String(Math.max(Number(field.max), Number(value)));
+  field.step = "any";
+  field.value = String(value);
 }
 
 /** Shows what a model draws unless something else was chosen. @param {Pick<Defaults, "width" | "height" | "steps" | "guidanceScale">} values */
@@ -56,14 +88,32 @@ export function follow() {
 export function read() {
   const [prompt, negative, scheduler] = ["prompt", "negativePrompt", "scheduler"].map((name) => input(name).value.trim());
   const [width, height, steps, guidanceScale] = FOLLOWING.map((name) => Number(input(name).value));
-  const seed = BigInt(input("seed").value);
   return {
     prompt,
     negativePrompt: negative || undefined,
-    seed: seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : seed,
+    seed: seed(BigInt(input("seed").value)),
     ...{ width, height, steps, guidanceScale },
     scheduler: scheduler || undefined,
   };
+}
+
+/** The seed that comes `k` after another; the largest is followed by 0. @param {bigint | number} first @param {number} k */
+export const following = (first, k) => seed(BigInt.asUintN(64, BigInt(first) + BigInt(k)));
+
+/** A number where one can hold it. @param {bigint} value */
+const seed = (value) => (value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value);
+
+/** Makes the picture as wide and high as another, with about as many pixels as it has now. @param {number} width @param {number} height */
+export function shape(width, height) {
+  const pixels = Number(input("width").value) * Number(input("height").value);
+  const scale = Math.sqrt(pixels / (width * height));
+  for (const [name, side] of /** @type {[string, number][]} */ ([["width", width], ["height", height]])) {
+    const value = Math.max(64, 8 * Math.round((side * scale) / 8));
+    if (value === Number(input(name).value)) continue;
+    chosen.add(name);
+    set(name, Math.min(value, 4096));
+  }
+  keep();
 }
 
 export const model = () => input("model").value;
@@ -90,6 +140,7 @@ export function place() {
 /** Draws another seed. */
 export function reroll() {
   set("seed", crypto.getRandomValues(new Uint32Array(1))[0]);
+  judgeSeed();
   keep();
 }
 
@@ -108,6 +159,7 @@ export function restore(settings) {
   if (seed !== undefined && seed !== null) {
     set("seed", seed);
     set("keepSeed", true);
+    judgeSeed();
   }
   set("count", 1);
   outputs();
@@ -117,7 +169,7 @@ export function restore(settings) {
 /** Fills the list of schedulers, keeping the choice. @param {string[]} names */
 export function schedulers(names) {
   const select = $("scheduler", HTMLSelectElement);
-  const choice = select.value || JSON.parse(localStorage.getItem(KEPT) ?? "{}").fields?.scheduler;
+  const choice = select.value || String(earlier().fields?.scheduler);
   select.replaceChildren(select.options[0], ...names.map((name) => new Option(name, name)));
   select.value = names.includes(choice) ? choice : "";
 }
@@ -136,12 +188,13 @@ function outputs() {
   }
 }
 
-function keep() {
+/** Keeps the form for the next visit. */
+export function keep() {
   const fields = Object.fromEntries(
     [...form.elements]
       .map((element) => /** @type {HTMLInputElement} */ (element))
       .filter(({ name, type }) => name && type !== "file")
       .map(({ name, type, checked, value }) => [name, type === "checkbox" ? checked : value]),
   );
-  localStorage.setItem(KEPT, JSON.stringify({ fields, chosen: [...chosen] }));
+  remember(KEPT, JSON.stringify({ fields, chosen: [...chosen] }));
 }

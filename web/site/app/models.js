@@ -14,7 +14,7 @@ export const DEFAULT = "easel-emoji";
 const known = new Map([[DEFAULT, DEFAULT]]);
 /** @type {Easel} */
 let easel;
-/** @type {(name: string) => void} */
+/** @type {(name: string) => Promise<boolean>} */
 let choose;
 
 /** @param {Easel} worker @param {typeof choose} onChoose called when a model is to be used */
@@ -46,25 +46,29 @@ export async function start(worker, onChoose) {
 /** What stands behind a name in the list. @param {string} name */
 export const source = (name) => known.get(name) ?? name;
 
-/** Uses a local model, and keeps a copy if that is wanted. @param {LocalModel} model */
+/** Uses a local model, and keeps a copy of one that can be used if that is wanted. @param {LocalModel} model */
 export async function use(model) {
-  known.set(model.name, model);
-  options(model.name);
+  const { name } = model;
+  known.set(name, model);
   $("models", HTMLDialogElement).close();
-  if (!$("keep-model", HTMLInputElement).checked) {
-    choose(model.name);
-    return;
-  }
+  if (!(await choose(name))) return forget(name);
+  if (!$("keep-model", HTMLInputElement).checked) return;
   const size = model.files.reduce((sum, [, file]) => sum + file.size, 0);
   try {
-    say(`Copying ${model.name} (${bytes(size)}) into this browser…`);
+    say(`Copying ${name} (${bytes(size)}) into this browser…`);
     await easel.keep(model);
-    known.set(model.name, model.name);
-    say(`${model.name} is kept in this browser`);
+    known.set(name, name);
+    say(`${name} is kept in this browser`);
   } catch (error) {
-    say(`${model.name} is used from the disk: ${/** @type {Error} */ (error).message}`);
+    say(`${name} is used from the disk: ${/** @type {Error} */ (error).message}`);
   }
-  choose(model.name);
+}
+
+/** Takes a model off the list, unless something of it is in this browser. @param {string} name */
+async function forget(name) {
+  known.delete(name);
+  known.set(DEFAULT, DEFAULT);
+  await list();
 }
 
 /** Shows what is in this browser. */
@@ -77,7 +81,7 @@ export async function list() {
 }
 
 /** @param {import("../easel/easel.d.ts").StoredModel} model */
-function row({ name, size, stored, complete }) {
+function row({ name, size, stored, complete, url }) {
   const state = complete ? bytes(size) : `${bytes(stored)} of ${bytes(size)}`;
   const pick = () => {
     $("models", HTMLDialogElement).close();
@@ -85,15 +89,15 @@ function row({ name, size, stored, complete }) {
   };
   const drop = async () => {
     await easel.purge(name);
-    if (name !== DEFAULT) known.delete(name);
     say(`${name} deleted, ${bytes(stored)} freed`);
-    await list();
+    await forget(name);
   };
+  const usable = complete || url;
   return make(
     "li",
     {},
     make("div", {}, name, " ", make("span", { className: "hint" }, state)),
-    make("button", { type: "button", onclick: pick }, complete ? "Use" : "Go on"),
+    ...(usable ? [make("button", { type: "button", onclick: pick }, complete ? "Use" : "Go on")] : []),
     make("button", { type: "button", onclick: drop, ariaLabel: `Delete ${name}` }, "Delete"),
   );
 }
@@ -101,7 +105,7 @@ function row({ name, size, stored, complete }) {
 /** Fills the list of the form. @param {string} [choice] */
 export function options(choice) {
   const select = $("model", HTMLSelectElement);
-  const value = choice ?? (select.value || DEFAULT);
+  const value = choice || select.value || DEFAULT;
   select.replaceChildren(...[...known.keys()].map((name) => new Option(name, name)));
   select.value = known.has(value) ? value : DEFAULT;
 }
@@ -113,14 +117,15 @@ async function look(address) {
   place.replaceChildren("Looking it up…");
   try {
     const plan = await easel.plan(address);
-    const fetchIt = () => {
+    const fetchIt = async () => {
       known.set(plan.name, address);
       $("models", HTMLDialogElement).close();
-      choose(plan.name);
+      if (!(await choose(plan.name))) await forget(plan.name);
     };
     const { deviceMemory } = /** @type {{ deviceMemory?: number }} */ (navigator);
     const offer = deviceMemory ? `, of which this device offers at least ${deviceMemory} GB` : "";
-    const need = `${bytes(plan.size - plan.stored)} to fetch, about ${bytes(plan.memory)} of memory to run${offer}`;
+    const fetching = plan.complete ? "Already in this browser" : `${bytes(plan.size - plan.stored)} to fetch`;
+    const need = `${fetching}, about ${bytes(plan.memory)} of memory to run${offer}`;
     place.replaceChildren(
       make("strong", {}, plan.name),
       make("p", {}, need),

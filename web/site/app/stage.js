@@ -20,8 +20,15 @@ const bar = $("progress", HTMLProgressElement);
 /** The run that is shown: which picture of how many, and when its first step ended. */
 let run = { picture: 0, of: 1, first: { step: 0, at: 0 } };
 
+/** What a tab in the background shows: how far the work is, and its end until somebody looks. */
+const NAME = document.title;
+let finished = true;
+const title = (/** @type {string} */ news) => (document.title = news ? `${news} · ${NAME}` : NAME);
+document.addEventListener("visibilitychange", () => finished && !document.hidden && title(""));
+
 /** Shows that a run begins. @param {number} of the number of pictures */
 export function begin(of) {
+  finished = false;
   run = { picture: 0, of, first: { step: 0, at: 0 } };
   $("actions").inert = true;
   $("empty").hidden = true;
@@ -39,12 +46,14 @@ export function next(picture) {
 export function progress({ phase, step, of, seconds }) {
   if (phase !== "denoise") {
     if (["download", "verify", "load"].includes(phase)) bar.value = of ? step / of : 0;
+    if (phase === "download") title(`${Math.round(100 * bar.value)} % fetched`);
     const share = phase === "download" && of ? ` ${Math.floor((100 * step) / of)} %` : "";
     tell(PHASES[phase] + share, phase === "download" && step > 0 ? left(seconds / (step / of) - seconds) : "");
     return;
   }
   if (run.first.step === 0) run.first = { step, at: seconds };
   bar.value = (run.picture + step / of) / run.of;
+  title(`${Math.round(100 * bar.value)} %`);
   const which = run.of > 1 ? `picture ${run.picture + 1} of ${run.of}, ` : "";
   const pace = (seconds - run.first.at) / (step - run.first.step);
   const rest = of - step + (run.of - run.picture - 1) * of;
@@ -77,6 +86,8 @@ export async function show(file, alt) {
 /** Shows that a run is over. @param {string} text */
 export function end(text) {
   bar.value = 0;
+  finished = true;
+  title(document.hidden ? text : "");
   tell(text);
   $("announce").textContent = text;
   const nothing = image.hidden && !image.src;

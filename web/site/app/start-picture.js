@@ -17,7 +17,12 @@ let painted = false;
 /** Where the brush is, in pixels of the canvas. @type {{ x: number, y: number } | undefined} */
 let at;
 
-export function start() {
+/** Told how wide and high a picture is that is started from. @type {(width: number, height: number) => void} */
+let onPicture;
+
+/** @param {typeof onPicture} onUse */
+export function start(onUse) {
+  onPicture = onUse;
   $("start-file", HTMLInputElement).onchange = ({ target }) => {
     const input = /** @type {HTMLInputElement} */ (target);
     if (input.files?.[0]) use(input.files[0]);
@@ -68,6 +73,7 @@ export async function use(file) {
   }
   picture?.bitmap.close();
   picture = { file, bitmap };
+  onPicture(bitmap.width, bitmap.height);
   const scale = Math.min(1, LONGEST / Math.max(bitmap.width, bitmap.height));
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));

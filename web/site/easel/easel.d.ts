@@ -33,7 +33,7 @@ export interface LocalModel {
 
 /**
  * A model: the name of a bundled or cached one, a repository on the hub (`owner/name`), an address of a checkpoint or of a
- * `manifest.json`, or files at hand.
+ * `manifest.json`, or files at hand. The address of a checkpoint may end in `#sha256=` and the digest that it is to have.
  */
 export type ModelSource = string | LocalModel;
 
@@ -162,7 +162,8 @@ export function detect(): Promise<Capabilities>;
 
 /**
  * A worker that draws pictures. Errors have a `name`: `AbortError`, `InvalidRequest`, `ModelError`, `ReadError`,
- * `NetworkError`, `ChecksumError`, `QuotaExceededError`, `DeviceError`, `DeviceLost`, `ServerError`, `OutOfMemory`, `Unsupported`, `WorkerError`.
+ * `NetworkError`, `ChecksumError`, `QuotaExceededError`, `DeviceError`, `DeviceLost`,
+ * `BackendError`, `OutOfMemory`, `NotFinite`, `ServerError`, `Unsupported`, `WorkerError`.
  */
 export class Easel {
   /** `hub` is the hub's address; `base` the folder of bundled models (default: `../models/` beside this file). */

@@ -2,12 +2,14 @@
 export { detect } from "./detect.js";
 export { RemoteEasel } from "./remote.js";
 
+/** @typedef {import("./easel.d.ts").Easel} Declared */
 /** @typedef {import("./easel.d.ts").GenerateOptions} GenerateOptions */
 /** @typedef {import("./easel.d.ts").LoadOptions} LoadOptions */
 /** @typedef {import("./easel.d.ts").LocalModel} LocalModel */
 /** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
 /** @typedef {{ resolve(value: any): void, reject(error: Error): void, listeners: Record<string, Function | undefined> }} Call */
 
+/** @implements {Declared} */
 export class Easel {
   /** @type {import("./easel.d.ts").LoadedModel | undefined} */
   loaded;

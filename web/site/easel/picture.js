@@ -1,12 +1,18 @@
 // Pictures that come in: files that wasm reads stay as they are, all others are decoded by the browser.
+import { error } from "./error.js";
 
 const READABLE = ["image/png", "image/jpeg", "image/webp"];
 
-/** The bytes of a PNG, JPEG or WebP file. @param {Blob} [file] @returns {Promise<Uint8Array | undefined>} */
-export async function picture(file) {
+/**
+ * The bytes of a PNG, JPEG or WebP file.
+ * @param {string} field what the picture is for @param {Blob} [file] @returns {Promise<Uint8Array | undefined>}
+ */
+export async function picture(field, file) {
   if (!file) return undefined;
   if (READABLE.includes(file.type)) return new Uint8Array(await file.arrayBuffer());
-  const bitmap = await createImageBitmap(file);
+  const bitmap = await createImageBitmap(file).catch(() => {
+    throw error("InvalidRequest", `${field}: no picture that this browser can read`);
+  });
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
   bitmap.close();

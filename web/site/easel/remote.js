@@ -2,10 +2,12 @@
 // is a task whose events are followed; a picture from a picture is asked for at once. `fetch` may be anything of its shape.
 import { error } from "./error.js";
 
+/** @typedef {import("./easel.d.ts").RemoteEasel} Declared */
 /** @typedef {import("./easel.d.ts").GenerateOptions} GenerateOptions */
 /** @typedef {import("./easel.d.ts").LoadOptions} LoadOptions */
 /** @typedef {(url: string, options: RequestInit) => Promise<Response>} Fetch */
 
+/** @implements {Declared} */
 export class RemoteEasel {
   /** @type {import("./easel.d.ts").RemoteModel | undefined} */
   loaded;
@@ -56,7 +58,10 @@ export class RemoteEasel {
     const started = performance.now();
     try {
       const events = await this.#ask(`/generate-stream/${task_id}${onPreview ? "?preview=1" : ""}`, { signal });
-      for await (const event of serverSent(events)) {
+      const broken = (/** @type {Error} */ thrown) => {
+        throw signal?.aborted ? thrown : error("NetworkError", `${this.#base}: the connection broke (${thrown.message})`);
+      };
+      for await (const event of serverSent(events, broken)) {
         const { status, step, steps: of, preview, result, error: reason } = event;
         if (status === "completed") return result.image_url;
         if (status === "cancelled") throw error("AbortError", "cancelled");
@@ -79,9 +84,15 @@ export class RemoteEasel {
     });
     if (response.ok) return response;
     const answer = await response.json().catch(() => ({}));
-    const reason = answer.message ?? answer.detail ?? answer.error ?? response.statusText;
-    throw error("ServerError", `${url}: ${response.status} ${typeof reason === "string" ? reason : JSON.stringify(reason)}`);
+    throw error("ServerError", `${url}: ${response.status} ${reason(answer) ?? response.statusText}`);
   }
+}
+
+/** What a server finds wrong, in one line. @param {any} answer @returns {string | undefined} */
+function reason({ message, detail, error }) {
+  const said = message ?? detail ?? error;
+  if (Array.isArray(said)) return said.map(({ loc, msg }) => `${loc?.at(-1)}: ${msg}`).join("; ");
+  return typeof said === "object" ? JSON.stringify(said) : said;
 }
 
 /** A body of JSON. A seed has 64 bits, which JSON can spell and a JavaScript number cannot hold. @param {object} content @returns {RequestInit} */
@@ -91,13 +102,13 @@ function json(content) {
   return { method: "POST", headers, body: body.replace(/"seed":"bigint:(\d+)"/, '"seed":$1') };
 }
 
-/** The data of server-sent events. @param {Response} response */
-async function* serverSent(response) {
+/** The data of server-sent events. @param {Response} response @param {(thrown: Error) => never} broken */
+async function* serverSent(response, broken) {
   if (!response.body) return;
   let text = "";
   const decoder = new TextDecoder();
   for (const reader = response.body.getReader(); ; ) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch(broken);
     if (done) return;
     text += decoder.decode(value, { stream: true });
     const events = text.split(/\r?\n\r?\n/);

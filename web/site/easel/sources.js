@@ -23,7 +23,7 @@ export async function resolve(model, { base, hub }, signal) {
   const onHub = model.startsWith(`${hub}/`) ? model.slice(hub.length + 1).split("/").slice(0, 2).join("/") : model;
   const isFile = CHECKPOINT.test(new URL(model, base).pathname);
   if (REPOSITORY.test(onHub) && !isFile) return repository(onHub, hub, signal);
-  if (!model.includes("/")) return manifest(new URL(`${model}/manifest.json`, base), signal);
+  if (model && !model.includes("/")) return manifest(new URL(`${model}/manifest.json`, base), signal);
   const url = address(model);
   if (url.pathname.endsWith(".json")) return manifest(url, signal);
   if (isFile) return checkpoint(url, signal);
@@ -38,7 +38,7 @@ function address(text) {
   } catch {
     // Said below.
   }
-  throw error("InvalidRequest", `model: ${text} is not an address that begins with https://`);
+  throw error("InvalidRequest", `model: "${text}" is no address that begins with https://`);
 }
 
 /**
@@ -66,8 +66,8 @@ async function checkpoint(url, signal) {
   const size = Number(response.headers.get("content-length"));
   if (!size) throw error("NetworkError", `${url}: the server does not say how long the file is`);
   const path = decodeURIComponent(url.pathname.split("/").at(-1) ?? "");
-  const modified = sha256 ? undefined : (response.headers.get("last-modified") ?? undefined);
-  const file = { path, size, sha256, modified, url: String(url) };
+  const version = response.headers.get("last-modified") ?? response.headers.get("etag") ?? undefined;
+  const file = { path, size, sha256, modified: sha256 ? undefined : version, url: String(url) };
   return { name: path.replace(CHECKPOINT, ""), url: String(url), files: [file] };
 }
 

@@ -107,11 +107,18 @@ export class Store {
       /** @type {Entry} */
       const entry = { name, files: files.map(([path, file]) => ({ path, size: file.size })) };
       const report = reporter(watch, sum(entry.files.map((file) => file.size)), 0);
-      for (const [index, [, file]] of files.entries()) {
-        await append(folder, index, 0, file.stream(), watch.signal, report);
-        await this.#seal(folder, index, entry.files[index]);
+      try {
+        // A copy that ends here with its page is listed, too, and can be deleted.
+        await write(folder, entry);
+        for (const [index, [, file]] of files.entries()) {
+          await append(folder, index, 0, file.stream(), watch.signal, report);
+          await this.#seal(folder, index, entry.files[index]);
+        }
+        await write(folder, entry);
+      } catch (thrown) {
+        await this.#root.removeEntry(encodeURIComponent(name), { recursive: true }).catch(ignoreMissing);
+        throw thrown;
       }
-      await write(folder, entry);
     }, watch.signal);
   }
 
@@ -152,7 +159,9 @@ export class Store {
   async #fetch(folder, entry, watch) {
     const { size, stored } = await this.summary(entry);
     if (entry.files.every((file) => file.shards)) return;
-    await ensureSpace(entry.name, size - stored);
+    const full = await shortage(size - stored);
+    if (full) throw error("QuotaExceededError", `${entry.name}: ${full}`);
+    await navigator.storage.persist?.();
     const report = reporter(watch, size, stored);
     for (const [index, file] of entry.files.entries()) {
       if (file.shards) continue;
@@ -220,14 +229,12 @@ async function locked(name, onWait, work, signal) {
   return /** @type {Promise<T>} */ (/** @type {unknown} */ (navigator.locks.request(lock, signal ? { signal } : {}, work)));
 }
 
-/** @param {string} name @param {number} missing */
-async function ensureSpace(name, missing) {
+/** Why so many bytes more cannot be stored, if they cannot. @param {number} missing */
+export async function shortage(missing) {
   const { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
-  if (missing > quota - usage) {
-    const [needed, free] = [missing, Math.max(0, quota - usage)].map((bytes) => `${Math.ceil(bytes / 1e6)} MB`);
-    throw error("QuotaExceededError", `${name}: ${needed} to store, but the browser grants this site only ${free} more`);
-  }
-  await navigator.storage.persist?.();
+  if (missing <= quota - usage) return undefined;
+  const [needed, free] = [missing, Math.max(0, quota - usage)].map((bytes) => `${Math.ceil(bytes / 1e6)} MB`);
+  return `${needed} to store, but the browser grants this site only ${free} more`;
 }
 
 /**
@@ -237,7 +244,9 @@ async function ensureSpace(name, missing) {
  */
 async function download(folder, index, file, signal, report) {
   let start = sum(await shardSizes(folder, index));
-  if (start > file.size) {
+  // What may be the rest of another file is not put to the beginning of this one.
+  const sure = Boolean(file.sha256 || file.modified);
+  if (start > file.size || (start > 0 && start < file.size && !sure)) {
     await clear(folder, index);
     report(-start);
     start = 0;
@@ -255,7 +264,8 @@ async function download(folder, index, file, signal, report) {
   if (!response.body) throw error("NetworkError", `${file.url}: an answer without a body`);
   const end = await append(folder, index, start, response.body, signal, report).catch((thrown) => {
     if (signal.aborted || thrown.name === "QuotaExceededError") throw thrown;
-    throw error("NetworkError", `${file.url}: the connection broke (${thrown.message}); loading again goes on from here`);
+    const again = sure ? "goes on from here" : "begins anew";
+    throw error("NetworkError", `${file.url}: the connection broke (${thrown.message}); loading again ${again}`);
   });
   if (end !== file.size) {
     if (end > file.size) await clear(folder, index);

@@ -4,7 +4,7 @@ import { processor, take } from "./backend.js";
 import { error } from "./error.js";
 import { picture } from "./picture.js";
 import { resolve, select } from "./sources.js";
-import { Store } from "./store.js";
+import { Store, shortage } from "./store.js";
 
 /** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
 /** @typedef {import("./easel.d.ts").LocalModel} LocalModel */
@@ -13,6 +13,9 @@ import { Store } from "./store.js";
 /** Wasm memory ends here, and about this much of it is for the work beside the weights. */
 const WASM_MEMORY = 4 * 2 ** 30;
 const WORK = 512 * 2 ** 20;
+
+/** From here on, in gigabytes, the memory that a browser admits to may be any amount. */
+const MOST_ADMITTED = 8;
 
 /** @type {{ backend: import("./easel.d.ts").Backend, base: string, hub: string }} */
 let settings;
@@ -43,8 +46,10 @@ const methods = {
   /** @param {Context} context @param {ModelSource} model */
   async plan(context, model) {
     const entry = typeof model === "string" ? await find(model, context.signal) : local(model);
-    const here = await (await store())?.summary(entry);
-    return { ...entry, stored: 0, complete: false, ...here, ...(await need(entry)) };
+    const here = (await (await store())?.summary(entry)) ?? { stored: 0, complete: false };
+    const { size, memory, refusal } = await need(entry);
+    const full = typeof model === "string" && (await store()) ? await shortage(size - here.stored) : undefined;
+    return { ...entry, ...here, size, memory, refusal: refusal ?? full };
   },
 
   /** @param {Context} context @param {ModelSource} model */
@@ -73,7 +78,7 @@ const methods = {
   async generate(context, options) {
     const started = performance.now();
     const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
-    const [initImage, mask] = [await picture(options.initImage), await picture(options.mask)];
+    const [initImage, mask] = [await picture("initImage", options.initImage), await picture("mask", options.mask)];
     const { png, ...rest } = await draw(context, { ...options, seed, initImage, mask });
     return { ...rest, seed, image: new Blob([png], { type: "image/png" }), seconds: (performance.now() - started) / 1000 };
   },
@@ -85,7 +90,7 @@ const methods = {
   async fetch({ tell, signal }, { method, target, headers, body }) {
     const answer = await (await server()).fetch(method, target, headers, body);
     tell("head", { status: answer.status, headers: answer.headers });
-    const left = new Promise((resolve) => signal.addEventListener("abort", resolve));
+    const left = aborted(signal);
     for (;;) {
       const piece = await Promise.race([answer.next(), left]);
       if (!(piece instanceof Uint8Array)) return;
@@ -195,7 +200,8 @@ async function find(model, signal) {
 /** The files that the model needs, of all that were handed over. @param {LocalModel} model @returns {LocalModel} */
 function trimmed({ name, files }) {
   const needed = select(files.map(([path, file]) => ({ path, file })));
-  if (needed.length === 0) throw error("ModelError", `${name}: neither a diffusers folder nor one checkpoint`);
+  const gguf = files.some(([path]) => path.endsWith(".gguf"));
+  if (needed.length === 0) throw error("ModelError", `${name}: ${gguf ? "GGUF files are not supported" : "neither a diffusers folder nor one checkpoint"}`);
   return { name, files: needed.map(({ path, file }) => [path, file]) };
 }
 
@@ -217,11 +223,15 @@ async function fetched(entry, watch) {
 async function need({ files, refusal }) {
   const size = files.reduce((sum, file) => sum + file.size, 0);
   const memory = Math.ceil(size * 1.1) + WORK;
-  const gigabytes = (/** @type {number} */ bytes) => `${(bytes / 2 ** 30).toFixed(1)} GB`;
-  const tooMuch = `needs about ${gigabytes(memory)} of memory, and WebAssembly has ${gigabytes(WASM_MEMORY)} at most`;
-  // How much memory a graphics device has, no browser tells.
+  const gigabytes = (/** @type {number} */ bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
+  const tooMuch = (/** @type {string} */ offer) => refusal ?? `needs about ${gigabytes(memory)} of memory, and ${offer}`;
+  // How much memory a graphics device has, no browser tells; how much the whole device has, only roughly.
+  const { deviceMemory = Infinity } = /** @type {{ deviceMemory?: number }} */ (navigator);
+  if (deviceMemory < MOST_ADMITTED && memory > 1.5 * deviceMemory * 2 ** 30) {
+    return { size, memory, refusal: tooMuch(`this device has about ${deviceMemory} GB`) };
+  }
   const fits = memory <= WASM_MEMORY || (await seated()).backend === "webgpu";
-  return { size, memory, refusal: refusal ?? (fits ? undefined : tooMuch) };
+  return { size, memory, refusal: fits ? refusal : tooMuch(`WebAssembly has ${gigabytes(WASM_MEMORY)} at most`) };
 }
 
 function free() {
@@ -231,13 +241,16 @@ function free() {
 
 /** Waits for its turn with the model. @template T @param {Context} context @param {() => Promise<T>} work @returns {Promise<T>} */
 function exclusive({ signal }, work) {
-  const turn = busy.then(() => {
+  const turn = Promise.race([busy, aborted(signal)]).then(() => {
     signal.throwIfAborted();
     return work();
   });
-  busy = turn.catch(() => {});
+  busy = Promise.allSettled([busy, turn]);
   return turn;
 }
+
+/** @param {AbortSignal} signal */
+const aborted = (signal) => new Promise((resolve) => signal.addEventListener("abort", resolve));
 
 /** Runs wasm that the call's signal stops. @param {Context} context @param {(cancel: any) => Promise<any>} run */
 async function cancellable({ signal }, run) {

@@ -1,0 +1,46 @@
+// Every call of the package as a TypeScript program writes it. It is compiled, not run.
+import { detect, Easel, RemoteEasel } from "../../web/site/easel/easel.js";
+import type { Capabilities, LoadedModel, Memory, ModelPlan, Picture, Progress, Settings, StoredModel } from "../../web/site/easel/easel.js";
+
+export async function everything(file: File, show: (picture: ImageData) => void): Promise<string> {
+  const { webgpu, threads, storage }: Capabilities = await detect();
+  const easel = new Easel({ backend: webgpu.available ? "webgpu" : "auto", base: new URL("https://example.org/models/"), hub: "https://hub.example" });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const onProgress = ({ phase, step, of, seconds }: Progress) => console.log(phase, step / of, seconds.toFixed());
+  const plan: ModelPlan = await easel.plan("owner/name");
+  if (plan.refusal) throw new Error(plan.refusal);
+  const loaded: LoadedModel = await easel.load({ name: "mine", files: [["model.safetensors", file]] }, { onProgress, onWarning: console.warn, signal });
+  await easel.keep({ name: "mine", files: [["model.safetensors", file]] }, { onProgress, signal });
+  const { width, height, steps, guidanceScale, scheduler } = loaded.defaults;
+  const picture: Picture = await easel.generate({
+    prompt: "a red apple",
+    negativePrompt: "a face",
+    seed: 2n ** 64n - 1n,
+    ...{ width, height, steps, guidanceScale, scheduler },
+    initImage: file,
+    strength: 0.5,
+    mask: file,
+    signal,
+    onProgress,
+    onPreview: show,
+    previewEvery: "auto",
+  });
+  const settings: Settings | undefined = await easel.readSettings(picture.image);
+  const stored: StoredModel[] = await easel.models();
+  const answer: Response = await easel.fetch("/generate", { method: "POST", body: JSON.stringify({ prompt: "a cat" }), signal });
+  const { wasm, gpu, model }: Memory = await easel.memory();
+  await easel.purge("mine");
+  await easel.purge();
+  easel.backend = "wasm";
+  easel.unload();
+  const either: Easel | RemoteEasel = new RemoteEasel("https://example.org", (url, options) => easel.fetch(url, options));
+  const { seed }: Picture = await either.generate({ prompt: (await easel.schedulers()).join(), signal });
+  // @ts-expect-error: a prompt there has to be.
+  await easel.generate({});
+  // @ts-expect-error: nothing else computes.
+  easel.backend = "cuda";
+  // @ts-expect-error: it is what was loaded.
+  easel.loaded = undefined;
+  return [threads, storage.quota, settings?.seed, stored.length, answer.status, wasm + gpu + model, seed].join();
+}
