@@ -109,7 +109,11 @@ test("a finger paints the mask and does not scroll the page", async (t) => {
   await touch("touchEnd");
   assert.ok(await page.isEnabled("#mask-clear"));
   assert.equal(await page.evaluate(() => scrollY), before);
-  const red = (fy) => page.$eval("#start-canvas", (canvas, fy) => canvas.getContext("2d").getImageData(canvas.width * 0.07, canvas.height * fy, 1, 1).data[0], fy);
+  const red = (at) =>
+    page.$eval("#start-canvas", (canvas, at) => {
+      const [x, y] = [0.07 * canvas.width, at * canvas.height];
+      return canvas.getContext("2d").getImageData(x, y, 1, 1).data[0];
+    }, at);
   assert.ok((await red(0.5)) > 100 && (await red(0.9)) > 100, `${await red(0.5)} and ${await red(0.9)} where it was painted`);
 });
 
@@ -157,7 +161,11 @@ test("on a telephone what is drawn and how to stop it are in view", async (t) =>
   await page.fill("#prompt", "a red apple");
   await page.click("#generate");
   await until(page, /step [2-9] of/);
-  const seen = (selector) => page.$eval(selector, (element) => element.getBoundingClientRect().bottom <= innerHeight && element.getBoundingClientRect().top >= 0);
+  const seen = (selector) =>
+    page.$eval(selector, (element) => {
+      const { top, bottom } = element.getBoundingClientRect();
+      return top >= 0 && bottom <= innerHeight;
+    });
   assert.deepEqual([await seen("#preview"), await seen("#stop")], [true, true]);
   await page.tap("#stop");
   await until(page, /^Cancelled$/);

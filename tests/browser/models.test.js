@@ -5,7 +5,8 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { PATIENCE, dist, draw, launch, open, says } from "./support/browser.js";
+import { gunzipSync } from "node:zlib";
+import { PATIENCE, dist, draw, dropBytes, launch, open, says } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
 const EMOJI = new URL("../../models/easel-emoji/", import.meta.url).pathname;
@@ -46,6 +47,27 @@ test("a folder from the disk is drawn with, kept, and deleted", async (t) => {
   assert.match(await page.textContent("#model-list"), /easel-emoji 14 MB/);
   await page.click("#model-list button:has-text('Delete')");
   await page.waitForFunction(() => /None yet/.test(document.querySelector("#model-list").textContent));
+});
+
+test("a single checkpoint of either format is drawn with and kept", async (t) => {
+  const site = await serve(t, dist);
+  const page = await open(await launch(t), site.url);
+  const file = async (name) => gunzipSync(await readFile(new URL(`reference/${name}.gz`, import.meta.url)));
+  await page.click("#open-models");
+  await page.setInputFiles("#model-file", { name: "one.safetensors", mimeType: "", buffer: await file("checkpoint.safetensors") });
+  await says(page, /^one is kept in this browser$/);
+  await dropBytes(page, "two.ckpt", await file("checkpoint.ckpt"));
+  await says(page, /^two is kept in this browser$/);
+  await page.reload();
+  await page.waitForFunction(() => /^two on/.test(document.querySelector("#device-line").textContent));
+  for (const name of ["two", "one"]) {
+    await page.selectOption("#model", name);
+    await page.waitForFunction((name) => document.querySelector("#device-line").textContent.startsWith(`${name} on`), name);
+    assert.equal(await page.inputValue("#width"), "512");
+    for (const side of ["width", "height"]) await page.fill(`#${side}`, "64");
+    await page.locator("#steps").fill("2");
+    assert.match(await draw(page, "a red apple"), /^Drawn/);
+  }
 });
 
 test("an address: looked up, broken off, gone on with after a reload, drawn with", async (t) => {

@@ -1,17 +1,19 @@
 // Every call of the package as a TypeScript program writes it. It is compiled, not run.
 import { detect, Easel, RemoteEasel } from "../../web/site/easel/easel.js";
-import type { Capabilities, LoadedModel, Memory, ModelPlan, Picture, Progress, Settings, StoredModel } from "../../web/site/easel/easel.js";
+import type { Capabilities, LoadedModel, LocalModel, Memory, ModelPlan, Picture, Progress, Settings, StoredModel } from "../../web/site/easel/easel.js";
 
 export async function everything(file: File, show: (picture: ImageData) => void): Promise<string> {
   const { webgpu, threads, storage }: Capabilities = await detect();
-  const easel = new Easel({ backend: webgpu.available ? "webgpu" : "auto", base: new URL("https://example.org/models/"), hub: "https://hub.example" });
+  const backend = webgpu.available ? "webgpu" : "auto";
+  const easel = new Easel({ backend, base: new URL("https://example.org/models/"), hub: "https://hub.example" });
   const controller = new AbortController();
   const { signal } = controller;
   const onProgress = ({ phase, step, of, seconds }: Progress) => console.log(phase, step / of, seconds.toFixed());
   const plan: ModelPlan = await easel.plan("owner/name");
   if (plan.refusal) throw new Error(plan.refusal);
-  const loaded: LoadedModel = await easel.load({ name: "mine", files: [["model.safetensors", file]] }, { onProgress, onWarning: console.warn, signal });
-  await easel.keep({ name: "mine", files: [["model.safetensors", file]] }, { onProgress, signal });
+  const mine: LocalModel = { name: "mine", files: [["model.safetensors", file]] };
+  const loaded: LoadedModel = await easel.load(mine, { onProgress, onWarning: console.warn, signal });
+  await easel.keep(mine, { onProgress, signal });
   const { width, height, steps, guidanceScale, scheduler } = loaded.defaults;
   const picture: Picture = await easel.generate({
     prompt: "a red apple",

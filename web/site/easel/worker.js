@@ -200,8 +200,11 @@ async function find(model, signal) {
 /** The files that the model needs, of all that were handed over. @param {LocalModel} model @returns {LocalModel} */
 function trimmed({ name, files }) {
   const needed = select(files.map(([path, file]) => ({ path, file })));
-  const gguf = files.some(([path]) => path.endsWith(".gguf"));
-  if (needed.length === 0) throw error("ModelError", `${name}: ${gguf ? "GGUF files are not supported" : "neither a diffusers folder nor one checkpoint"}`);
+  if (needed.length === 0) {
+    const gguf = files.some(([path]) => path.endsWith(".gguf"));
+    const reason = gguf ? "GGUF files are not supported" : "neither a diffusers folder nor one checkpoint";
+    throw error("ModelError", `${name}: ${reason}`);
+  }
   return { name, files: needed.map(({ path, file }) => [path, file]) };
 }
 
