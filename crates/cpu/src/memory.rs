@@ -1,9 +1,10 @@
 //! Memory for activations and scratch that is used again: from the second step of a sampling loop on, nothing is taken
 //! from the system.
 //!
-//! What is given back waits under its length, so a computation that repeats finds exactly what it left; before more is taken
-//! from the system, what is up to four times too long will do. Idle memory stays until [`release_idle`]; callers do that
-//! where one phase of their work ends and another, of other sizes, begins.
+//! What is given back waits under its length, and serves whoever asks for as much or less: a computation that repeats finds
+//! exactly what it left. Where nothing is long enough, a longer buffer takes the place of one that is a little too short, so
+//! that steps of different sizes do not each leave their own. Idle memory stays until [`release_idle`]; callers do that where
+//! one phase of their work ends and another, of other sizes, begins.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -43,15 +44,36 @@ impl Lines {
 }
 
 /// Buffers that wait for their next use, by length.
-static IDLE: Mutex<BTreeMap<usize, Vec<Lines>>> = Mutex::new(BTreeMap::new());
+struct Idle(BTreeMap<usize, Vec<Lines>>);
 
-fn idle() -> MutexGuard<'static, BTreeMap<usize, Vec<Lines>>> {
+impl Idle {
+    /// How many times longer a buffer is at most than the one whose place it takes.
+    const GROWTH: usize = 2;
+
+    /// A buffer of at least `len` floats, the shortest that there is.
+    fn take(&mut self, len: usize) -> Lines {
+        if let Some(lines) = self.0.range_mut(len..).find_map(|(_, buffers)| buffers.pop()) {
+            return lines;
+        }
+        drop(self.0.range_mut(len / Self::GROWTH..len).rev().find_map(|(_, buffers)| buffers.pop()));
+        Lines::zeros(len)
+    }
+
+    fn give(&mut self, lines: Lines) {
+        self.0.entry(lines.data.len() - LINE).or_default().push(lines);
+    }
+}
+
+/// The idle buffers of all kernels.
+static IDLE: Mutex<Idle> = Mutex::new(Idle(BTreeMap::new()));
+
+fn idle() -> MutexGuard<'static, Idle> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives all idle memory back to the system.
 pub fn release_idle() {
-    let buffers = std::mem::take(&mut *idle());
+    let buffers = std::mem::take(&mut idle().0);
     drop(buffers);
 }
 
@@ -61,14 +83,10 @@ pub struct Floats {
     len: usize,
 }
 
-/// How many times longer than needed a buffer may be.
-const REACH: usize = 4;
-
 impl Floats {
     /// `len` floats of any value: a kernel is about to write all of them.
     pub fn take(len: usize) -> Self {
-        let waiting = idle().range_mut(len..=len.saturating_mul(REACH)).find_map(|(_, buffers)| buffers.pop());
-        Self { lines: waiting.unwrap_or_else(|| Lines::zeros(len)), len }
+        Self { lines: idle().take(len), len }
     }
 
     /// `len` times zero.
@@ -88,8 +106,7 @@ impl Floats {
 
 impl Drop for Floats {
     fn drop(&mut self) {
-        let lines = std::mem::take(&mut self.lines);
-        idle().entry(lines.data.len() - LINE).or_default().push(lines);
+        idle().give(std::mem::take(&mut self.lines));
     }
 }
 
@@ -112,20 +129,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_comes_back_and_starts_on_a_cache_line() {
-        // No other test takes that many.
-        const LEN: usize = 2_000_003;
-        let first = Floats::copy(&vec![1.5; LEN]);
-        let place = first.as_ptr();
-        assert!(place.starts_on_a_line() && first.iter().all(|x| *x == 1.5));
-        drop(first);
-        let second = Floats::zeros(LEN);
-        assert_eq!((second.as_ptr(), second.len(), second[LEN - 1]), (place, LEN, 0.0));
-        let third = Floats::take(LEN);
-        assert_ne!(third.as_ptr(), place);
-        drop(second);
-        let shorter = Floats::take(LEN - 5);
-        assert_eq!((shorter.as_ptr(), shorter.len()), (place, LEN - 5));
+    fn buffers_serve_whoever_asks_for_less_and_give_way_to_longer_ones() {
+        let mut idle = Idle(BTreeMap::new());
+        let (short, long) = (idle.take(100), idle.take(1000));
+        let (first, second) = (short.as_slice().as_ptr(), long.as_slice().as_ptr());
+        idle.give(long);
+        idle.give(short);
+        let [a, b] = [90, 90].map(|len| idle.take(len));
+        assert_eq!([a.as_slice().as_ptr(), b.as_slice().as_ptr()], [first, second]);
+        idle.give(a);
+        idle.give(b);
+        let lengths = |idle: &Idle| idle.0.iter().map(|(len, buffers)| (*len, buffers.len())).collect::<Vec<_>>();
+        // 1000 is more than half of 1500 and goes; 100 stays.
+        let longer = idle.take(1500);
+        assert!(longer.as_slice().len() >= 1500);
+        assert_eq!(lengths(&idle), [(100, 1), (1000, 0)]);
+        idle.give(longer);
+        assert_eq!(lengths(&idle), [(100, 1), (1000, 0), (1500, 1)]);
+    }
+
+    #[test]
+    fn floats_start_on_a_cache_line() {
+        let copy = Floats::copy(&[1.5; 1003]);
+        assert!(copy.as_ptr().starts_on_a_line() && copy[..] == [1.5; 1003]);
+        drop(copy);
+        let zeros = Floats::zeros(1000);
+        assert!(zeros.as_ptr().starts_on_a_line() && zeros[..] == [0.0; 1000]);
         assert_eq!(Floats::take(0).len(), 0);
     }
 

@@ -219,7 +219,8 @@ impl Host {
                 let packed = if pairs { PackedWeight::bf16(weight, size) } else { PackedWeight::new(weight, size) };
                 Numbers::Packed(packed, self.dtype())
             }
-            _ => Numbers::Pooled(Floats::copy(&self.widened(OP)?)),
+            // Not in the pool: it would keep a longer buffer from the activations for as long as the model is there.
+            _ => Numbers::Plain(Data::F32(self.widened(OP)?.into_owned())),
         };
         Ok(Self::new(numbers, &self.shape))
     }
