@@ -26,6 +26,8 @@ test("by keyboard alone: drawn, cancelled, looked at, deleted", async (t) => {
   await press("Enter");
   await until(page, /^Drawn in/);
   await focus("#generate");
+  // Long enough to be cancelled.
+  await page.$eval("#steps", (steps) => (steps.value = "60"));
   await press("Enter");
   await until(page, /step [2-9] of/);
   await press("Escape");
