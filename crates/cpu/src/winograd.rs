@@ -15,9 +15,9 @@ use crate::parallel::{Shared, for_each_task, threads};
 use crate::simd::{Kernel, Simd, load_some, store_some};
 
 /// Tiles of one task: a multiple of every level's tile rows.
-const TILES: usize = 48;
+const TILES: usize = 24;
 /// Input channels transformed at a time, so that a task's tiles stay in the second-level cache.
-const CHANNELS: usize = 160;
+const CHANNELS: usize = 320;
 /// Output channels of one task.
 const COLUMNS: usize = 128;
 /// Floats between the positions of transformed kernels: planes a multiple of a page apart would share cache sets.
