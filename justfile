@@ -16,6 +16,10 @@ lint:
 golden dir="tests/golden":
     cargo xtask golden {{dir}}
 
+# The processor's kernels in emulators: "arm" or "avx512".
+levels name="arm":
+    cargo xtask levels {{name}}
+
 # Build the edge component and compose it with its provider.
 edge:
     cargo xtask edge

@@ -2,19 +2,20 @@
 
 use crate::command::{Run, cargo};
 use crate::setup::{WASM, setup};
-use crate::{e2e, edge};
+use crate::{e2e, edge, levels};
 use anyhow::Result;
 
 /// The workspace with everything that it can do, so that nothing is built a second time with other features.
 const ALL: [&str; 3] = ["--workspace", "--features", "easel-host/component"];
 
-/// Everything: formatting, lints on both targets, the components, tests, the site in a browser. The golden cases are
-/// among the tests.
+/// Everything: formatting, lints on both targets, the components, tests, kernels in an emulator, the site in a browser. The
+/// golden cases are among the tests.
 pub(crate) fn test() -> Result<()> {
     setup()?;
     lint()?;
     edge::edge()?;
     cargo(["test"]).args(ALL).run()?;
+    levels::arm_if_possible()?;
     e2e::e2e_if_possible()
 }
 

@@ -1,13 +1,15 @@
 //! `cargo xtask <task>`: everything that cargo alone can't do, and the one command that passes every test.
 
+mod bochs;
 mod checks;
 mod command;
 mod e2e;
 mod edge;
+mod levels;
 mod setup;
 mod web;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use command::cargo;
 
 const HELP: &str = "\
@@ -18,6 +20,8 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   lint             only formatting and lints, native and wasm32
   golden [--device NAME] [--float f32|f16] [DIR]
                    compare every case of a reference folder (default: tests/golden) with Easel's own numbers
+  levels [arm|avx512]
+                   the processor's kernels in emulators: 64-bit Arm in QEMU, AVX-512 in Bochs 3
   edge             build the edge component, the provider for foreign hosts, and both composed into one file
   serve [OPTIONS]  build the page, the component and the program with both inside, and start it
   bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
@@ -45,6 +49,7 @@ fn run() -> Result<()> {
         Some("test" | "ci") => checks::test(),
         Some("lint") => checks::lint(),
         Some("golden") => checks::golden(rest),
+        Some("levels") => levels::levels(rest),
         Some("edge") => edge::edge(),
         Some("serve") => serve(rest),
         Some("bench") if rest.first().is_some_and(|name| name == "serve") => bench_service(&rest[1..]),
@@ -102,6 +107,7 @@ fn bench_service(parts: &[String]) -> Result<()> {
 /// Blocks of a UNet and a small denoiser, in Easel's build with threads and in onnxruntime-web's.
 fn bench_in_browser(names: &[String]) -> Result<()> {
     setup::setup()?;
+    ensure!(setup::rust_source(), "the build with threads needs the component rust-src: rustup component add rust-src");
     let folder = web::target().join("onnxruntime-web");
     let module = web::build_with_threads(&["--example", "network"])?.join("examples/network.wasm");
     web::bind(&module, &folder.join("wasm"))?;

@@ -53,34 +53,21 @@ impl Level {
         levels
     }
 
-    /// Whether the conformance tests have passed on a machine of this level. The others are tested wherever they are
-    /// available and can be forced, but are not chosen before that.
-    fn is_proven(self) -> bool {
-        match self {
-            Self::Plain => true,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => true,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Avx512Dot => false,
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => false,
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Self::Simd128 => true,
-        }
-    }
-
-    /// The level that kernels called from this thread use: the fastest proven one, unless another is forced.
+    /// The level that kernels called from this thread use: the fastest of this machine, unless another is forced.
     pub fn current() -> Self {
         static BEST: OnceLock<Level> = OnceLock::new();
-        let best = || Self::available().into_iter().rfind(|level| level.is_proven()).unwrap_or(Self::Plain);
-        FORCED.get().unwrap_or_else(|| *BEST.get_or_init(best))
+        FORCED.get().unwrap_or_else(|| *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::Plain)))
     }
 
-    /// Whether products of bfloat16 are faster at this level than those of `f32`.
+    /// Whether products of bfloat16 are faster at this level than those of `f32`, by as much as pays: measured when it is
+    /// first asked, where the level has such instructions.
     pub fn prefers_bf16(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Dot => true,
+            Self::Avx512Dot => {
+                static PAY: OnceLock<bool> = OnceLock::new();
+                *PAY.get_or_init(|| crate::gemm::pairs_pay(self))
+            }
             _ => false,
         }
     }

@@ -10,9 +10,13 @@
 mod few;
 mod panels;
 mod product;
+#[cfg(target_arch = "x86_64")]
+mod speed;
 mod tile;
 
 pub use panels::PackedWeight;
 pub(crate) use panels::{Panels, TileColumns, pack_panel, to_pairs};
 pub(crate) use product::{Epilogue, Product, Rows, Scratch, with_scratch};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use speed::pairs_pay;
 pub(crate) use tile::{Addend, Tile, multiply, multiply_part};

@@ -1,6 +1,7 @@
 //! Every kernel at every level of this machine against plain loops in `f64`.
 //!
 //! Tolerances are relative to the sum of the magnitudes that a result is made of, in units of `f32` rounding.
+//! `EASEL_LEVELS=Avx512,Avx512Dot` runs these levels alone: in an emulator the others would be a waste of time.
 
 mod elementwise;
 mod products;
@@ -23,9 +24,18 @@ fn values(len: usize, seed: u32, mean: f32) -> Vec<f32> {
     (0..len).map(|_| next() + next() + next() + mean).collect()
 }
 
+/// The levels to test: those that `EASEL_LEVELS` names, else all that this machine has.
+fn levels() -> Vec<Level> {
+    let available = Level::available();
+    let Ok(names) = std::env::var("EASEL_LEVELS") else { return available };
+    let named = |name: &str| available.iter().copied().find(|level| format!("{level:?}") == name);
+    let found = |name| named(name).unwrap_or_else(|| panic!("EASEL_LEVELS: {name:?} is not one of {available:?}"));
+    names.split(',').map(found).collect()
+}
+
 /// Runs `f` at every level, and says at which one it failed.
 fn at_every_level(f: impl Fn()) {
-    for level in Level::available() {
+    for level in levels() {
         println!("level {level:?}");
         level.with(&f);
     }

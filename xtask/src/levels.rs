@@ -1,0 +1,77 @@
+//! `cargo xtask levels`: the processor's kernels at levels that this machine may lack, in emulators.
+//!
+//! NEON, and whatever else 64-bit Arm asks for, runs in QEMU's user mode, which makes it a part of all tests. No user-mode
+//! emulator has AVX-512: for that a Linux kernel with nothing but the tests boots in Bochs, which takes minutes.
+
+use crate::bochs;
+use crate::command::{Run, cargo, root};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::PathBuf;
+
+/// 64-bit Arm, linked without a compiler of its own.
+const ARM: &str = "aarch64-unknown-linux-musl";
+/// Names of QEMU's emulator of its programs.
+const QEMU: [&str; 2] = ["qemu-aarch64", "qemu-aarch64-static"];
+/// Where it is promised that QEMU is there.
+const REQUIRE: &str = "EASEL_REQUIRE_ARM";
+
+/// All levels, or the ones named.
+pub(crate) fn levels(names: &[String]) -> Result<()> {
+    let all = ["arm".to_owned(), "avx512".to_owned()];
+    for name in if names.is_empty() { &all } else { names } {
+        match name.as_str() {
+            "arm" => arm(&qemu()?)?,
+            "avx512" => bochs::avx512()?,
+            _ => bail!("unknown level {name:?}, expected arm or avx512"),
+        }
+    }
+    Ok(())
+}
+
+/// 64-bit Arm as a part of all tests: left out, with the reason, where QEMU is missing and not promised.
+pub(crate) fn arm_if_possible() -> Result<()> {
+    match qemu() {
+        Err(reason) if std::env::var_os(REQUIRE).is_none() => {
+            eprintln!("skipped the kernels of 64-bit Arm: {reason}");
+            Ok(())
+        }
+        qemu => arm(&qemu?),
+    }
+}
+
+fn arm(qemu: &str) -> Result<()> {
+    for program in programs(ARM, "")? {
+        // Two threads, also where the tests are told to run one after the other.
+        Run::new(qemu).arg(program).env("RAYON_NUM_THREADS", "2").run()?;
+    }
+    Ok(())
+}
+
+fn qemu() -> Result<String> {
+    let found = QEMU.into_iter().find(|name| Run::new(name).arg("--version").succeeds());
+    found.map(str::to_owned).with_context(|| format!("neither of {} was found", QEMU.join(", ")))
+}
+
+/// Builds the tests of `easel-cpu` for another target, statically linked: unit tests, small tests and conformance.
+pub(crate) fn programs(target: &str, features: &str) -> Result<Vec<PathBuf>> {
+    if !Run::new("rustup").args(["target", "add", target]).succeeds() {
+        bail!("rustup could not add the target {target}");
+    }
+    let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
+    let tests = ["--package", "easel-cpu", "--lib", "--test", "small", "--test", "conformance"];
+    let messages = cargo(["test", "--release", "--no-run", "--message-format", "json", "--target", target])
+        .args(tests)
+        .env(&linker, "rust-lld")
+        .env("CARGO_TARGET_DIR", root().join("target/levels"))
+        .env("RUSTFLAGS", if features.is_empty() { String::new() } else { format!("-C target-feature={features}") })
+        .output()?;
+    let programs: Vec<PathBuf> = messages.lines().filter_map(executable).collect();
+    ensure!(programs.len() == 3, "expected three programs of tests for {target}, cargo made {}", programs.len());
+    Ok(programs)
+}
+
+/// The program that a message of cargo's announces.
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    message["executable"].as_str().map(PathBuf::from)
+}
