@@ -5,6 +5,7 @@ use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow};
 use easel_inference::pipeline::{CancelToken, LoadOptions, Pipeline, Probe, Request, Unwatched, Watcher};
+use easel_inference::tensor::Products;
 use easel_inference::weights::{ModelFiles, OpenOptions};
 use easel_inference::{DType, Tensor};
 use pollster::block_on;
@@ -17,7 +18,7 @@ const LATENTS_TOLERANCE: f64 = 2e-4;
 /// Runs every case of a folder like `tests/golden/easel-emoji` with the model in `models/easel-emoji`.
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
     let files = block_on(ModelFiles::open_path(&repository().join("models/easel-emoji"), &OpenOptions::default()))?;
-    let options = LoadOptions::new(target().device.clone());
+    let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(target().device.clone()) };
     let pipeline = block_on(Pipeline::load(&files, &options, &mut Unwatched, &CancelToken::default()))?;
     let arrays = read_arrays(&dir.join("cases.safetensors"))?;
     let cases = read_json(&dir.join("cases.json"))?;

@@ -10,6 +10,7 @@ use easel_inference::pipeline::{
     Watcher,
 };
 use easel_inference::sampling::SchedulerConfig;
+use easel_inference::tensor::Products;
 use easel_inference::weights::{ModelFiles, OpenOptions};
 use pollster::block_on;
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
         return Ok(Vec::new());
     }
     let files = block_on(ModelFiles::open_path(dir, &OpenOptions::default()))?;
-    let options = LoadOptions::new(target().device.clone());
+    let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(target().device.clone()) };
     let mut pipeline = block_on(Pipeline::load(&files, &options, &mut Recorder::default(), &CancelToken::default()))?;
     let mut checks = Vec::new();
     for case in cases {

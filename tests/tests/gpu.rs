@@ -4,7 +4,7 @@
 use easel_inference::pipeline::{
     CancelToken, LoadOptions, Phase, Picture, Pipeline, Progress, Request, Unwatched, Watcher,
 };
-use easel_inference::tensor::{DeviceKind, GpuDevice, GpuOptions};
+use easel_inference::tensor::{DeviceKind, GpuDevice, GpuOptions, Products};
 use easel_inference::weights::{ModelFiles, OpenOptions};
 use easel_inference::{DType, Device};
 use easel_tests::files::repository;
@@ -46,7 +46,8 @@ fn gpu(device: &Device) -> &GpuDevice {
 
 #[test]
 fn a_gpu_draws_what_the_processor_draws() {
-    let expected = draw(&load(&LoadOptions::new(Device::Cpu)), [128, 4], &mut Unwatched).image.rgb8;
+    let exact = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(Device::Cpu) };
+    let expected = draw(&load(&exact), [128, 4], &mut Unwatched).image.rgb8;
     for guaranteed_only in [false, true] {
         let Some(device) = open(guaranteed_only) else { return };
         let got = draw(&load(&LoadOptions::new(device)), [128, 4], &mut Unwatched).image.rgb8;

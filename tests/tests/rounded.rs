@@ -1,7 +1,9 @@
-//! What fewer bits cost: weights in bfloat16, half precision and blocks of eight bits on the processor, against `f32`.
+//! What fewer bits cost: weights in bfloat16, half precision and blocks of eight bits, and products in bfloat16, on the
+//! processor, against `f32`. Products in bfloat16 are computed here on every machine, by dot products where it has them.
 
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
 use easel_inference::pipeline::{CancelToken, LoadOptions, Pipeline, Request, Unwatched};
+use easel_inference::tensor::Products;
 use easel_inference::weights::{FileSource, ModelFiles, OpenOptions, TensorIndex};
 use easel_inference::{DType, Device};
 use easel_tests::files::{read_arrays, read_json, repository};
@@ -12,10 +14,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Pictures of the embedded model, all pixels in a row.
-fn pictures(dtype: DType) -> Vec<u8> {
+fn pictures(dtype: DType, products: Products) -> Vec<u8> {
     let path = repository().join("models/easel-emoji");
     let files = block_on(ModelFiles::open_path(&path, &OpenOptions::default())).unwrap();
-    let options = LoadOptions { dtype: Some(dtype), ..LoadOptions::new(Device::Cpu) };
+    let options = LoadOptions { dtype: Some(dtype), products: Some(products), ..LoadOptions::new(Device::Cpu) };
     let pipeline = block_on(Pipeline::load(&files, &options, &mut Unwatched, &CancelToken::default())).unwrap();
     let draw = |(seed, prompt): (u64, &str)| {
         let request = Request::new(prompt, None, seed, 1);
@@ -37,20 +39,28 @@ fn psnr(got: &[u8], expected: &[u8]) -> f64 {
 /// The model is stored in half precision: that changes nothing. The others are seen by nobody: 40 dB are 2.5 levels.
 #[test]
 fn pictures_stay_what_they_are() {
-    let expected = pictures(DType::F32);
-    for (dtype, least) in [(DType::F16, f64::INFINITY), (DType::Bf16, 40.0), (DType::Q8_0, 40.0)] {
-        let decibels = psnr(&pictures(dtype), &expected);
-        println!("{dtype:?}: {decibels:.1} dB, at least {least}");
-        assert!(decibels >= least, "{dtype:?}: {decibels:.1} dB, expected at least {least}");
+    let expected = pictures(DType::F32, Products::F32);
+    for (dtype, products, least) in [
+        (DType::F16, Products::F32, f64::INFINITY),
+        (DType::Bf16, Products::F32, 40.0),
+        (DType::F16, Products::Bf16, 40.0),
+        (DType::Bf16, Products::Bf16, 40.0),
+        (DType::Q8_0, Products::F32, 40.0),
+        (DType::Q8_0, Products::Bf16, 40.0),
+    ] {
+        let decibels = psnr(&pictures(dtype, products), &expected);
+        let what = format!("weights in {dtype:?}, products in {products:?}");
+        println!("{what}: {decibels:.1} dB, at least {least}");
+        assert!(decibels >= least, "{what}: {decibels:.1} dB, expected at least {least}");
     }
 }
 
 /// The output of a golden folder's UNet with its weights in this type, relative to what diffusers computes in `f32`.
-fn denoiser_error(folder: &Path, case: &Value, dtype: DType) -> f64 {
+fn denoiser_error(folder: &Path, case: &Value, dtype: DType, products: Products) -> f64 {
     let arrays = read_arrays(&folder.join("cases").join(case["file"].as_str().unwrap())).unwrap();
     let source = FileSource::open(folder.join("unet/diffusion_pytorch_model.safetensors")).unwrap();
     let index = block_on(TensorIndex::open(Arc::new(source))).unwrap();
-    let weights = block_on(index.load(&Device::Cpu, Some(dtype))).unwrap();
+    let weights = block_on(index.load(&Device::Cpu, Some(dtype))).unwrap().with_products(products);
     let json = read_json(&folder.join("unet/config.json")).unwrap();
     let unet = UNet::new(&weights, UNetConfig::from_json("config.json", &json).unwrap()).unwrap();
     let sample = arrays["sample"].channels_last(&Device::Cpu).unwrap();
@@ -70,9 +80,16 @@ fn denoisers_are_as_near_as_their_bits() {
         let cases = cases["cases"].as_array().unwrap();
         for case in cases.iter().filter(|case| case["kind"] == "denoiser") {
             let half = case["tol"]["f16"]["out"].as_f64().unwrap();
-            for (dtype, tolerance) in [(DType::F16, half), (DType::Bf16, 8.0 * half), (DType::Q8_0, 8.0 * half)] {
-                let error = denoiser_error(&folder, case, dtype);
-                let what = format!("{} of {} in {dtype:?}", case["name"], folder.display());
+            for (dtype, products, tolerance) in [
+                (DType::F16, Products::F32, half),
+                (DType::Bf16, Products::F32, 8.0 * half),
+                (DType::F32, Products::Bf16, 8.0 * half),
+                (DType::Bf16, Products::Bf16, 8.0 * half),
+                (DType::Q8_0, Products::F32, 8.0 * half),
+            ] {
+                let error = denoiser_error(&folder, case, dtype, products);
+                let name = format!("{} of {}", case["name"], folder.display());
+                let what = format!("{name}, weights in {dtype:?}, products in {products:?}");
                 println!("{what}: {error:.1e} (tolerance {tolerance:.1e})");
                 assert!(error <= tolerance, "{what}: {error:e}, expected at most {tolerance:e}");
             }

@@ -15,7 +15,8 @@ pub(crate) struct ModelArgs {
     /// Where to compute
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Auto)]
     pub(crate) device: DeviceArg,
-    /// Keep weights in this type, and compute in it on a GPU [default: as stored, and f16 on GPUs that have it]
+    /// Keep weights in this type, and compute in it on a GPU [default: as stored, f16 on GPUs that have it, and products in
+    /// bf16 on processors that are faster at those]
     #[arg(long, value_enum)]
     pub(crate) dtype: Option<DtypeArg>,
     /// Prefer the weight files of this variant, fp16 for example

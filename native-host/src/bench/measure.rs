@@ -10,7 +10,7 @@ use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
 use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
 use easel_inference::models::vae::Autoencoder;
 use easel_inference::pipeline::{CancelToken, Request, Unwatched};
-use easel_inference::tensor::{Epilogue, GpuOptions, Replay, multiply_adds};
+use easel_inference::tensor::{Epilogue, GpuOptions, Products, Replay, multiply_adds};
 use easel_inference::weights::Weights;
 use easel_inference::{Device, Tensor};
 use pollster::block_on;
@@ -122,7 +122,8 @@ fn prepare(
     size: usize,
     batch: usize,
 ) -> Result<Subject> {
-    let weights = Weights::random(args.dtype.into(), device);
+    let dtype = args.dtype.into();
+    let weights = Weights::random(dtype, device).with_products(Products::automatic(device, Some(dtype)));
     let latents = [batch, size / 8, size / 8];
     match architecture.kind {
         Kind::Unet => unet(architecture, &weights, device, latents),

@@ -131,6 +131,7 @@ impl Pipeline {
         let before = self.files.components().filter(|(other, _)| *other < component).count();
         run.progress(Phase::Load, before, self.files.components().count(), None);
         let files = self.files.component(component)?;
-        Ok((files, files.weights(&self.options.device, self.options.dtype).await?))
+        let weights = files.weights(&self.options.device, self.options.dtype).await?;
+        Ok((files, weights.with_products(self.products(component))))
     }
 }

@@ -7,6 +7,7 @@ use super::run::Run;
 use crate::models::unet::UNetConfig;
 use crate::models::vae::AutoencoderConfig;
 use crate::sampling::SchedulerConfig;
+use crate::tensor::Products;
 use crate::weights::{Component, ModelFiles};
 use crate::{DType, Device, Result, Tensor};
 use std::sync::Mutex;
@@ -18,6 +19,9 @@ pub struct LoadOptions {
     pub device: Device,
     /// The type its weights are kept in; `None` keeps the stored one.
     pub dtype: Option<DType>,
+    /// What the denoiser and the autoencoder multiply in on the processor; `None` is [`Products::automatic`]. Text encoders,
+    /// and autoencoders that ask for it, compute in `f32` in any case.
+    pub products: Option<Products>,
     /// The model's name, as the metadata of its pictures keeps it.
     pub name: String,
     /// Steps and guidance scale to use when none are asked for; `None` means the family's usual ones.
@@ -30,7 +34,7 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// Everything as it is stored, on this device.
     pub fn new(device: Device) -> Self {
-        Self { device, dtype: None, name: String::new(), usual: None, low_memory: false }
+        Self { device, dtype: None, products: None, name: String::new(), usual: None, low_memory: false }
     }
 }
 
@@ -99,6 +103,17 @@ impl Pipeline {
         let device = &self.options.device;
         let float = if self.vae.needs_f32() { DType::F32 } else { device.float() };
         x.cast(float)?.to_device(device)
+    }
+
+    /// What a component multiplies in on the processor.
+    pub(super) fn products(&self, component: Component) -> Products {
+        let LoadOptions { device, dtype, products, .. } = &self.options;
+        match component {
+            Component::UNet => {}
+            Component::Vae if !self.vae.needs_f32() => {}
+            _ => return Products::F32,
+        }
+        products.unwrap_or_else(|| Products::automatic(device, *dtype))
     }
 
     /// What is drawn when nothing else is asked for.

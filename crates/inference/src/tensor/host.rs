@@ -3,9 +3,9 @@
 //! Another shape, or some of the first axis' entries, is a view of the same numbers. What ops make lies in memory that
 //! goes back to be used again (`easel_cpu::Floats`): a sampling loop takes none from the system after its first step.
 
-use super::{BLOCK, DType, Data, Storage, Tensor};
+use super::{BLOCK, DType, Data, Products, Storage, Tensor};
 use crate::{Error, Result};
-use easel_cpu::{BlockQ8_0, Floats, Level, Matrix, PackedWeight, Weight};
+use easel_cpu::{BlockQ8_0, Floats, Matrix, PackedWeight, Weight};
 use half::slice::HalfFloatSliceExt;
 use half::vec::HalfFloatVecExt;
 use std::borrow::Cow;
@@ -204,9 +204,9 @@ impl Host {
         })
     }
 
-    /// The weight as its op reads it fastest: a matrix or kernel in panels, in the type that it has; a vector as `f32`.
-    /// Products of bfloat16 weights are in bfloat16 on machines that are faster at it.
-    pub(super) fn prepared(&self) -> Result<Self> {
+    /// The weight as its op reads it fastest: a matrix or kernel in panels, for products in bfloat16 or in the type that it
+    /// has; a vector as `f32`. Pairs of bfloat16 lie along the channels: an odd number of those is multiplied in `f32`.
+    pub(super) fn prepared(&self, products: Products) -> Result<Self> {
         const OP: &str = "prepared";
         if matches!(*self.numbers, Numbers::Packed(..)) {
             return Ok(self.clone());
@@ -215,7 +215,7 @@ impl Host {
             [n, rest @ ..] if !rest.is_empty() => {
                 let (weight, size) = (self.weight(OP)?, [*n, rest.iter().product()]);
                 let even = rest.last().is_some_and(|channels| channels % 2 == 0);
-                let pairs = self.dtype() == DType::Bf16 && even && Level::current().prefers_bf16();
+                let pairs = products == Products::Bf16 && even && self.dtype() != DType::Q8_0;
                 let packed = if pairs { PackedWeight::bf16(weight, size) } else { PackedWeight::new(weight, size) };
                 Numbers::Packed(packed, self.dtype())
             }
@@ -247,11 +247,11 @@ impl Tensor {
 
     /// A weight in the form in which the ops of its device read it fastest; it can then only be multiplied with.
     ///
-    /// On the CPU matrices and kernels become panels of the type that they have and vectors (biases, norm weights)
-    /// become `f32`. Elsewhere nothing changes.
-    pub fn prepared(&self) -> Result<Self> {
+    /// On the CPU matrices and kernels become panels of the type that they have, or of bfloat16 for such products, and
+    /// vectors (biases, norm weights) become `f32`. Elsewhere nothing changes.
+    pub fn prepared(&self, products: Products) -> Result<Self> {
         match &self.storage {
-            Storage::Cpu(host) => Ok(Self { storage: Storage::Cpu(host.prepared()?) }),
+            Storage::Cpu(host) => Ok(Self { storage: Storage::Cpu(host.prepared(products)?) }),
             Storage::Candle(_) | Storage::Gpu(_) => Ok(self.clone()),
         }
     }

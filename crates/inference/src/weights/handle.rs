@@ -1,6 +1,7 @@
 //! `Weights`: tensors by name, as a model's constructor takes them.
 
 use super::random::RandomTensors;
+use crate::tensor::Products;
 use crate::{DType, Device, Error, Result, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Weights {
     shared: Arc<Shared>,
     prefix: String,
+    products: Products,
 }
 
 struct Shared {
@@ -39,12 +41,17 @@ impl Weights {
     }
 
     fn over(shared: Shared) -> Self {
-        Self { shared: Arc::new(shared), prefix: String::new() }
+        Self { shared: Arc::new(shared), prefix: String::new(), products: Products::F32 }
+    }
+
+    /// The same tensors for products of this type.
+    pub fn with_products(self, products: Products) -> Self {
+        Self { products, ..self }
     }
 
     /// The view of everything under `name.` (a number works too: `weights.pp(0)`).
     pub fn pp(&self, name: impl ToString) -> Self {
-        Self { shared: self.shared.clone(), prefix: self.full_name(&name.to_string()) }
+        Self { prefix: self.full_name(&name.to_string()), ..self.clone() }
     }
 
     /// Whether there is a tensor of this name under the prefix.
@@ -93,7 +100,7 @@ impl Weights {
     fn prepare(&self, name: &str, shape: &[usize], file_shape: &[usize]) -> Result<Tensor> {
         let tensor = self.take(name, shape, file_shape)?;
         let name = self.full_name(name);
-        let prepared = tensor.prepared()?;
+        let prepared = tensor.prepared(self.products)?;
         if let Some(kept) = lock(&self.shared.tensors).get_mut(&name) {
             *kept = prepared.clone();
         }

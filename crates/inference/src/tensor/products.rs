@@ -1,0 +1,45 @@
+//! What the processor multiplies in: floats of 32 bits, or pairs of bfloat16 where it has dot products of them.
+
+use super::{DType, Device};
+use easel_cpu::Level;
+
+/// The type of both sides of a product with a weight on the processor; sums are `f32` always, and so is everything else.
+/// Other devices have a type for all they compute ([`Device::float`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Products {
+    /// `f32`: what diffusers computes, to rounding.
+    #[default]
+    F32,
+    /// Weights and inputs rounded to bfloat16. Blocks of eight bits stay what they are.
+    Bf16,
+}
+
+impl Products {
+    /// bfloat16 where the processor is faster at it (AVX512-BF16) and nobody asked for weights with more bits; else `f32`.
+    pub fn automatic(device: &Device, dtype: Option<DType>) -> Self {
+        let exact = matches!(dtype, Some(DType::F32 | DType::F16));
+        let fast = matches!(device, Device::Cpu) && Level::current().prefers_bf16();
+        if fast && !exact { Self::Bf16 } else { Self::F32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bfloat16_is_chosen_where_it_is_fast_and_nobody_asked_for_more() {
+        for level in Level::available() {
+            level.with(|| {
+                let fast = if level.prefers_bf16() { Products::Bf16 } else { Products::F32 };
+                for dtype in [None, Some(DType::Bf16), Some(DType::Q8_0)] {
+                    assert_eq!(Products::automatic(&Device::Cpu, dtype), fast, "{level:?}");
+                    assert_eq!(Products::automatic(&Device::candle_cpu(), dtype), Products::F32);
+                }
+                for dtype in [DType::F32, DType::F16] {
+                    assert_eq!(Products::automatic(&Device::Cpu, Some(dtype)), Products::F32, "{level:?}");
+                }
+            });
+        }
+    }
+}
