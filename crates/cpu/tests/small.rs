@@ -3,6 +3,7 @@
 //!     cargo +nightly miri test -p easel-cpu --no-default-features --lib --test small
 //!     MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-ignore-leaks" RAYON_NUM_THREADS=2 cargo +nightly miri test -p easel-cpu --test small
 //!     RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p easel-cpu --target x86_64-unknown-linux-gnu
+//!     RUSTFLAGS=-Zsanitizer=thread cargo +nightly test -Zbuild-std -p easel-cpu --target x86_64-unknown-linux-gnu
 //!
 //! With threads, rayon's own queues need tree borrows, and its pool never ends, which Miri would call a leak.
 

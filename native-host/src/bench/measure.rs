@@ -123,7 +123,11 @@ fn prepare(
     batch: usize,
 ) -> Result<Subject> {
     let dtype = args.dtype.into();
-    let weights = Weights::random(dtype, device).with_products(Products::automatic(device, Some(dtype)));
+    let weights = Weights::random(dtype, device);
+    // As a pipeline has it: text encoders compute in `f32`.
+    let products =
+        if architecture.kind == Kind::Text { Products::F32 } else { Products::automatic(device, Some(dtype)) };
+    let weights = weights.with_products(products);
     let latents = [batch, size / 8, size / 8];
     match architecture.kind {
         Kind::Unet => unet(architecture, &weights, device, latents),
