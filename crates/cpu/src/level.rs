@@ -60,13 +60,14 @@ impl Level {
     }
 
     /// Whether products of bfloat16 are faster at this level than those of `f32`, by as much as pays: measured when it is
-    /// first asked, where the level has such instructions.
-    pub fn prefers_bf16(self) -> bool {
+    /// first asked, where the level has such instructions, by a clock that tells seconds.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "other levels have no such instructions"))]
+    pub fn prefers_bf16(self, clock: impl Fn() -> f64) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Dot => {
                 static PAY: OnceLock<bool> = OnceLock::new();
-                *PAY.get_or_init(|| crate::gemm::pairs_pay(self))
+                *PAY.get_or_init(|| crate::gemm::pairs_pay(self, &clock))
             }
             _ => false,
         }

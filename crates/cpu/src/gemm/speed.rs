@@ -3,33 +3,34 @@
 use super::{Addend, Tile};
 use crate::Level;
 use crate::simd::{Kernel, Simd};
-use std::time::{Duration, Instant};
 
 /// Whether products of pairs take at most two thirds of the time of those of floats, on this machine and at this level.
-/// Less would not pay: convolutions of floats have Winograd's way, those of pairs have not. Takes about a millisecond.
-pub(crate) fn pairs_pay(level: Level) -> bool {
-    let mut least = [Duration::MAX; 2];
+/// Less would not pay: convolutions of floats have Winograd's way, those of pairs have not. Takes about a millisecond by
+/// `clock`, which tells seconds.
+pub(crate) fn pairs_pay(level: Level, clock: &dyn Fn() -> f64) -> bool {
+    let mut least = [f64::INFINITY; 2];
     // In turn and the least of several, so that an interruption or a clock that speeds up says nothing.
     for _ in 0..8 {
         for (least, pairs) in least.iter_mut().zip([false, true]) {
-            *least = level.run(Multiply { pairs }).min(*least);
+            *least = level.run(Multiply { pairs, clock }).min(*least);
         }
     }
     let [floats, pairs] = least;
     // A tile of pairs is worth two of floats.
-    3 * pairs <= 4 * floats
+    3.0 * pairs <= 4.0 * floats
 }
 
 /// The time of some tiles whose operands stay in the first-level cache.
-struct Multiply {
+struct Multiply<'a> {
     pairs: bool,
+    clock: &'a dyn Fn() -> f64,
 }
 
-impl Kernel for Multiply {
-    type Output = Duration;
+impl Kernel for Multiply<'_> {
+    type Output = f64;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Duration {
+    fn run<S: Simd>(self, s: S) -> f64 {
         // An interpreter is told nothing by repetition.
         const DEPTH: usize = if cfg!(miri) { 2 } else { 128 };
         const TILES: usize = if cfg!(miri) { 1 } else { 32 };
@@ -50,12 +51,12 @@ impl Kernel for Multiply {
             out: out.as_mut_ptr(),
             out_row: S::TILE_COLUMNS,
         };
-        let start = Instant::now();
+        let start = (self.clock)();
         for _ in 0..TILES {
             // SAFETY: there is a pointer for each row, which leads to `DEPTH` floats; weights and output are a tile's.
             unsafe { s.multiply_tile(&tile) };
         }
-        let time = start.elapsed();
+        let time = (self.clock)() - start;
         std::hint::black_box(&out);
         time
     }
@@ -64,12 +65,26 @@ impl Kernel for Multiply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
-    /// What it says is the machine's to decide; that it multiplies tiles as it may is for Miri and the sanitizers to see.
+    /// A clock that is read before and after floats, then before and after pairs, in turn.
+    fn verdict(level: Level, floats: f64, pairs: f64) -> bool {
+        let (readings, now) = (Cell::new(0), Cell::new(0.0));
+        let clock = || {
+            let reading = readings.replace(readings.get() + 1);
+            now.set(now.get() + [1.0, floats, 1.0, pairs][reading % 4]);
+            now.get()
+        };
+        pairs_pay(level, &clock)
+    }
+
     #[test]
-    fn every_level_can_be_timed() {
+    fn pairs_pay_when_they_take_at_most_two_thirds_of_the_time() {
         for level in Level::available() {
-            println!("{level:?}: {}", pairs_pay(level));
+            assert!(verdict(level, 3.0, 3.0), "{level:?}");
+            assert!(verdict(level, 3.0, 4.0), "{level:?}");
+            assert!(!verdict(level, 3.0, 4.1), "{level:?}");
+            assert!(!verdict(level, 3.0, 6.0), "{level:?}");
         }
     }
 }

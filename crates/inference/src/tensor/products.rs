@@ -2,6 +2,8 @@
 
 use super::{DType, Device};
 use easel_cpu::Level;
+use std::sync::LazyLock;
+use std::time::Instant;
 
 /// The type of both sides of a product with a weight on the processor; sums are `f32` always, and so is everything else.
 /// Other devices have a type for all they compute ([`Device::float`]).
@@ -18,7 +20,8 @@ impl Products {
     /// bfloat16 where the processor is faster at it (AVX512-BF16) and nobody asked for weights with more bits; else `f32`.
     pub fn automatic(device: &Device, dtype: Option<DType>) -> Self {
         let exact = matches!(dtype, Some(DType::F32 | DType::F16));
-        let fast = matches!(device, Device::Cpu) && Level::current().prefers_bf16();
+        let start = LazyLock::new(Instant::now);
+        let fast = matches!(device, Device::Cpu) && Level::current().prefers_bf16(|| start.elapsed().as_secs_f64());
         if fast && !exact { Self::Bf16 } else { Self::F32 }
     }
 }
@@ -31,7 +34,9 @@ mod tests {
     fn bfloat16_is_chosen_where_it_is_fast_and_nobody_asked_for_more() {
         for level in Level::available() {
             level.with(|| {
-                let fast = if level.prefers_bf16() { Products::Bf16 } else { Products::F32 };
+                let start = Instant::now();
+                let fast = level.prefers_bf16(|| start.elapsed().as_secs_f64());
+                let fast = if fast { Products::Bf16 } else { Products::F32 };
                 for dtype in [None, Some(DType::Bf16), Some(DType::Q8_0)] {
                     assert_eq!(Products::automatic(&Device::Cpu, dtype), fast, "{level:?}");
                     assert_eq!(Products::automatic(&Device::candle_cpu(), dtype), Products::F32);
