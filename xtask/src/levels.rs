@@ -30,7 +30,7 @@ pub(crate) fn levels(names: &[String]) -> Result<()> {
 
 /// 64-bit Arm as a part of all tests: left out, with the reason, where QEMU is missing and not promised.
 pub(crate) fn arm_if_possible() -> Result<()> {
-    match qemu() {
+    match qemu().and_then(|qemu| add_target(ARM).map(|()| qemu)) {
         Err(reason) if std::env::var_os(REQUIRE).is_none() => {
             eprintln!("skipped the kernels of 64-bit Arm: {reason}");
             Ok(())
@@ -52,11 +52,14 @@ fn qemu() -> Result<String> {
     found.map(str::to_owned).with_context(|| format!("neither of {} was found", QEMU.join(", ")))
 }
 
+fn add_target(target: &str) -> Result<()> {
+    ensure!(Run::new("rustup").args(["target", "add", target]).succeeds(), "rustup could not add the target {target}");
+    Ok(())
+}
+
 /// Builds the tests of `easel-cpu` for another target, statically linked: unit tests, small tests and conformance.
 pub(crate) fn programs(target: &str, features: &str) -> Result<Vec<PathBuf>> {
-    if !Run::new("rustup").args(["target", "add", target]).succeeds() {
-        bail!("rustup could not add the target {target}");
-    }
+    add_target(target)?;
     let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
     let tests = ["--package", "easel-cpu", "--lib", "--test", "small", "--test", "conformance"];
     let messages = cargo(["test", "--release", "--no-run", "--message-format", "json", "--target", target])
