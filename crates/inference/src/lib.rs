@@ -8,8 +8,10 @@
 //! Everything is synchronous but two things: reading bytes from a [`weights::Source`] and reading a tensor back.
 
 mod error;
+mod fields;
 pub mod models;
 pub mod pipeline;
+mod python_json;
 pub mod sampling;
 pub mod tensor;
 pub mod text;

@@ -2,8 +2,8 @@
 //! transformers, of OpenAI's and OpenCLIP's sizes.
 
 use super::attention::Attention;
-use super::config::Fields;
 use super::layers::{LayerNorm, Linear};
+use crate::fields::Fields;
 use crate::tensor::{Activation, Epilogue};
 use crate::weights::Weights;
 use crate::{Device, Error, Result, Tensor};

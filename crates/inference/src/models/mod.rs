@@ -4,8 +4,6 @@
 //! tensors from [`Weights`](crate::weights::Weights) by the names they have in those libraries, and `forward`. Activations
 //! are channels-last throughout.
 
-mod config;
-
 pub mod attention;
 pub mod clip_text;
 pub mod embeddings;

@@ -1,4 +1,4 @@
-//! Typed reading of a scheduler's JSON fields, and of the JSON that Python writes.
+//! Typed reading of a scheduler's JSON fields.
 
 use super::SchedulerClass;
 use crate::{Error, Result};
@@ -69,68 +69,5 @@ fn number(field: &str, value: &Value) -> Result<f64> {
         Some("inf" | "Infinity") => Ok(f64::INFINITY),
         Some("-inf" | "-Infinity") => Ok(f64::NEG_INFINITY),
         _ => value.as_f64().ok_or_else(|| bad(field, format!("{value} is not a number"))),
-    }
-}
-
-/// Parses the JSON that Python writes, in which infinities stand bare: `"lambda_min_clipped": -Infinity`.
-pub(super) fn parse_python_json(text: &str) -> Result<Value> {
-    let mut out = String::with_capacity(text.len());
-    let (mut rest, mut quoted) = (text, false);
-    while let Some(next) = rest.chars().next() {
-        let bare = ["-Infinity", "Infinity", "NaN"].into_iter().find(|word| !quoted && rest.starts_with(word));
-        let taken = match (bare, next) {
-            (Some("NaN"), _) => {
-                out.push_str("null");
-                3
-            }
-            (Some(word), _) => {
-                out.extend(["\"", word, "\""]);
-                word.len()
-            }
-            // An escape inside a string: its second character is never a closing quote.
-            (None, '\\') => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
-            (None, next) => {
-                quoted ^= next == '"';
-                next.len_utf8()
-            }
-        };
-        if bare.is_none() {
-            out.push_str(&rest[..taken]);
-        }
-        rest = &rest[taken..];
-    }
-    serde_json::from_str(&out).map_err(|error| Error::format(FILE, error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn python_infinities_are_read() {
-        let value = parse_python_json(r#"{"a": -Infinity, "b": Infinity, "c": NaN, "d\"Infinity": 1}"#).unwrap();
-        assert_eq!(value["a"], "-Infinity");
-        assert_eq!(value["b"], "Infinity");
-        assert!(value["c"].is_null());
-        assert_eq!(value["d\"Infinity"], 1);
-        assert!(parse_python_json("{").unwrap_err().to_string().starts_with(FILE));
-    }
-
-    proptest! {
-        /// Plain JSON comes through unchanged, whatever its strings hold.
-        #[test]
-        fn json_round_trips(keys in proptest::collection::vec(".*", 0..6), numbers in proptest::collection::vec(any::<i32>(), 6)) {
-            let map: Map<String, Value> =
-                keys.iter().zip(&numbers).map(|(key, number)| (key.clone(), Value::from(*number))).collect();
-            let text = serde_json::to_string(&map).unwrap();
-            prop_assert_eq!(parse_python_json(&text).unwrap(), Value::Object(map));
-        }
-
-        /// Any text gives a value or an error, never a panic.
-        #[test]
-        fn any_text_is_survived(text in ".*") {
-            let _ = parse_python_json(&text);
-        }
     }
 }

@@ -6,7 +6,7 @@ use super::index::TensorIndex;
 use super::names::modern_attention;
 use super::source::read_all;
 use crate::weights::Weights;
-use crate::{DType, Device, Error, Result};
+use crate::{DType, Device, Error, Result, python_json};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -168,7 +168,7 @@ async fn open_shards(files: &dyn Files, prefix: &str, path: &str) -> Result<Tens
 pub(super) async fn read_json(files: &dyn Files, path: &str) -> Result<Value> {
     let source = files.open(path).await?;
     let bytes = read_all(&*source, MAX_DOCUMENT).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::format(source.name(), format!("not valid JSON: {error}")))
+    python_json::parse(&bytes).map_err(|error| Error::format(source.name(), format!("not valid JSON: {error}")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `UNetConfig`: the fields of a UNet's `config.json`, as `UNet2DConditionModel` of diffusers reads them.
 
-use crate::models::config::Fields;
+use crate::fields::Fields;
 use crate::tensor::Activation;
 use crate::{Error, Result};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! The autoencoder of latent diffusion (<https://arxiv.org/abs/2112.10752>): `AutoencoderKL` of diffusers.
 
 use super::{Encoded, scale_and_shift};
+use crate::fields::Fields;
 use crate::models::attention::Attention;
-use crate::models::config::Fields;
 use crate::models::layers::{Conv2d, GroupNorm, Linear};
 use crate::models::resnet::{ResnetBlock, ResnetConfig, downsampler, upsampler};
 use crate::tensor::Activation;

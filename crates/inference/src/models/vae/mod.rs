@@ -8,7 +8,7 @@ pub use kl::{AutoencoderKl, AutoencoderKlConfig};
 pub use tiling::Tiling;
 pub use tiny::{AutoencoderTiny, AutoencoderTinyConfig};
 
-use super::config::Fields;
+use crate::fields::Fields;
 use crate::weights::Weights;
 use crate::{Result, Tensor};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! TAESD, the tiny distilled autoencoder (<https://github.com/madebyollin/taesd>): `AutoencoderTiny` of diffusers.
 
 use super::scale_and_shift;
-use crate::models::config::Fields;
+use crate::fields::Fields;
 use crate::models::layers::Conv2d;
 use crate::tensor::{Activation, Conv2d as Geometry, Epilogue};
 use crate::weights::Weights;
