@@ -2,6 +2,10 @@
 //!
 //!     cargo run --release -p easel-cpu --example bench -- --threads 2 [--runs 7] [--only conv] [--level plain]
 //!
+//! The rows must not depend on link-time optimisation, which an embedding application may have switched off. Without it:
+//!
+//!     CARGO_PROFILE_RELEASE_LTO=off cargo run --release -p easel-cpu --example bench -- --threads 1
+//!
 //! `benches/torch.py` prints the same rows for PyTorch. `cpu_ms` is the least processor time of a run, summed over the
 //! threads: on a busy machine it says more than the wall clock (with `--threads 1`, where nobody waits for work).
 

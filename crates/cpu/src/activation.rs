@@ -90,8 +90,14 @@ impl Activation {
             return;
         }
         for_activation!(self, |act| {
-            for chunk in xs.chunks_mut(S::LANES) {
-                store_some(s, act.of(s, load_some(s, chunk)), chunk);
+            let whole = xs.len() / S::LANES * S::LANES;
+            for at in (0..whole).step_by(S::LANES) {
+                // SAFETY: the slice holds a vector at `at`.
+                unsafe { s.store(xs.as_mut_ptr().add(at), act.of(s, s.load(xs.as_ptr().add(at)))) };
+            }
+            if whole < xs.len() {
+                let tail = &mut xs[whole..];
+                store_some(s, act.of(s, load_some(s, tail)), tail);
             }
         });
     }
@@ -146,8 +152,11 @@ impl Kernel for Geglu<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for (x, out) in self.x.chunks_exact(2 * self.width).zip(self.out.chunks_exact_mut(self.width)) {
-            let (left, right) = x.split_at(self.width);
+        let width = self.width;
+        for row in 0..self.out.len() / width {
+            let left = &self.x[2 * row * width..][..width];
+            let right = &self.x[(2 * row + 1) * width..][..width];
+            let out = &mut self.out[row * width..][..width];
             map!(s, left, right => out, |left, right| s.mul(left, gelu(s, right)));
         }
     }

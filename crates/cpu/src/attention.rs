@@ -5,7 +5,7 @@ use crate::gemm::{Addend, Scratch, Tile, TileColumns, pack_panel, with_scratch};
 use crate::math::exp2_of_negative;
 use crate::memory::Floats;
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
-use crate::simd::{Kernel, Simd, load_some, store_some};
+use crate::simd::{Kernel, Simd, fill, map};
 use crate::{Level, Weight};
 
 /// The geometry of an attention call.
@@ -108,7 +108,9 @@ impl Kernel for PackKeys<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let AttentionShape { keys, heads, width, .. } = *self.shape;
-        for (panel, out) in self.out.chunks_exact_mut(width * S::TILE_COLUMNS).enumerate() {
+        let len = width * S::TILE_COLUMNS;
+        for panel in 0..self.out.len() / len {
+            let out = &mut self.out[panel * len..][..len];
             pack_panel(s, Weight::F32(self.rows), [keys, heads * width], panel, [0, width], out);
         }
     }
@@ -157,9 +159,10 @@ impl Kernel for TaskKernel<'_> {
         // The rows missing in the last tile are computed from the last query, and thrown away.
         let pointers = &mut self.scratch.pointers;
         pointers.clear();
-        for row in 0..QUERIES {
-            let row = (task.head / heads) * queries + task.first + row.min(task.rows - 1);
-            pointers.push(task.q[row * heads * width + task.head % heads * width..][..width].as_ptr());
+        pointers.resize(QUERIES, std::ptr::null());
+        for i in 0..QUERIES {
+            let row = (task.head / heads) * queries + task.first + i.min(task.rows - 1);
+            pointers[i] = task.q[row * heads * width + task.head % heads * width..][..width].as_ptr();
         }
         let mut state = State { scores, sums, largest: [f32::NEG_INFINITY; QUERIES], total: [0.0; QUERIES] };
         let end = if causal { keys.min(task.first + task.rows) } else { keys };
@@ -185,7 +188,8 @@ impl Task<'_> {
         let panel = width * S::TILE_COLUMNS;
         let head = &self.packed.keys[self.head * self.packed.keys_per_head..][..self.packed.keys_per_head];
         let panels = &head[start / S::TILE_COLUMNS * panel..][..count.div_ceil(S::TILE_COLUMNS) * panel];
-        for (i, weights) in panels.chunks_exact(panel).enumerate() {
+        for i in 0..panels.len() / panel {
+            let weights = &panels[i * panel..][..panel];
             for row in (0..self.rows).step_by(S::TILE_ROWS) {
                 let tile = Tile {
                     rows: S::TILE_ROWS,
@@ -215,11 +219,11 @@ impl Task<'_> {
             let scores = &mut state.scores[row * SCORE_ROW..][..padded];
             let visible =
                 if self.shape.causal { (self.first + row + 1).saturating_sub(start).min(count) } else { count };
-            scores[visible..].fill(f32::NEG_INFINITY);
+            fill(&mut scores[visible..], f32::NEG_INFINITY);
             let before = state.largest[row];
             let largest = before.max(largest_of(s, scores) * scale);
             let total = exponentials(s, scores, scale, largest);
-            scores[visible..].fill(0.0);
+            fill(&mut scores[visible..], 0.0);
             state.largest[row] = largest;
             if start == 0 || largest == before {
                 state.total[row] += total;
@@ -227,9 +231,10 @@ impl Task<'_> {
             }
             let factor = exp2_of_negative(s, s.splat(before - largest));
             state.total[row] = state.total[row] * s.largest(factor) + total;
-            for sums in state.sums[row * width..][..width].chunks_exact_mut(S::LANES) {
-                // SAFETY: the chunk holds `LANES` elements.
-                unsafe { s.store(sums.as_mut_ptr(), s.mul(s.load(sums.as_ptr()), factor)) };
+            let sums = &mut state.sums[row * width..][..width];
+            for at in (0..width).step_by(S::LANES) {
+                // SAFETY: `width` is a multiple of `TILE_COLUMNS` and so of `LANES`.
+                unsafe { s.store(sums.as_mut_ptr().add(at), s.mul(s.load(sums.as_ptr().add(at)), factor)) };
             }
         }
     }
@@ -238,11 +243,16 @@ impl Task<'_> {
     #[inline(always)]
     fn multiply_values<S: Simd>(&self, s: S, start: usize, count: usize, state: &mut State<'_>) {
         // Made anew for every block: what was written in between has ended older pointers.
-        let p: [*const f32; QUERIES] = std::array::from_fn(|row| state.scores[row * SCORE_ROW..].as_ptr());
+        let mut p = [std::ptr::null(); QUERIES];
+        for row in 0..QUERIES {
+            p[row] = state.scores[row * SCORE_ROW..].as_ptr();
+        }
         let width = state.sums.len() / QUERIES;
         let head = self.head * self.packed.values_per_head;
         let head = &self.packed.values[head..][..self.packed.values_per_head];
-        for (i, panel) in head.chunks_exact(self.shape.keys * S::TILE_COLUMNS).enumerate() {
+        let len = self.shape.keys * S::TILE_COLUMNS;
+        for i in 0..head.len() / len {
+            let panel = &head[i * len..][..len];
             let weights = panel[start * S::TILE_COLUMNS..][..count * S::TILE_COLUMNS].as_ptr();
             for row in (0..self.rows).step_by(S::TILE_ROWS) {
                 let out = state.sums[row * width + i * S::TILE_COLUMNS..].as_mut_ptr();
@@ -276,9 +286,7 @@ impl Task<'_> {
             // SAFETY: these rows and columns belong to this task alone.
             let out = unsafe { self.out.slice(at, width) };
             let inverse = 1.0 / state.total[row];
-            for (sums, out) in sums.chunks(S::LANES).zip(out.chunks_mut(S::LANES)) {
-                store_some(s, s.mul(load_some(s, sums), s.splat(inverse)), out);
-            }
+            map!(s, sums => out, |sum| s.mul(sum, s.splat(inverse)));
         }
     }
 }
@@ -287,9 +295,10 @@ impl Task<'_> {
 #[inline(always)]
 fn largest_of<S: Simd>(s: S, row: &[f32]) -> f32 {
     let mut largest = s.splat(f32::NEG_INFINITY);
-    for chunk in row.chunks_exact(S::LANES) {
-        // SAFETY: the chunk holds `LANES` elements.
-        largest = s.max(largest, unsafe { s.load(chunk.as_ptr()) });
+    assert!(row.len().is_multiple_of(S::LANES));
+    for at in (0..row.len()).step_by(S::LANES) {
+        // SAFETY: the row holds a vector at `at`.
+        largest = s.max(largest, unsafe { s.load(row.as_ptr().add(at)) });
     }
     s.largest(largest)
 }
@@ -299,13 +308,14 @@ fn largest_of<S: Simd>(s: S, row: &[f32]) -> f32 {
 fn exponentials<S: Simd>(s: S, row: &mut [f32], scale: f32, largest: f32) -> f32 {
     let (scale, largest) = (s.splat(scale), s.splat(largest));
     let mut total = s.splat(0.0);
-    for chunk in row.chunks_exact_mut(S::LANES) {
-        // SAFETY: the chunk holds `LANES` elements. The product is rounded as it was for `largest`: the top is 2^0.
+    assert!(row.len().is_multiple_of(S::LANES));
+    for at in (0..row.len()).step_by(S::LANES) {
+        // SAFETY: the row holds a vector at `at`. The product is rounded as it was for `largest`: the top is 2^0.
         unsafe {
-            let x = s.sub(s.mul(s.load(chunk.as_ptr()), scale), largest);
+            let x = s.sub(s.mul(s.load(row.as_ptr().add(at)), scale), largest);
             let power = exp2_of_negative(s, x);
             total = s.add(total, power);
-            s.store(chunk.as_mut_ptr(), power);
+            s.store(row.as_mut_ptr().add(at), power);
         }
     }
     s.sum(total)

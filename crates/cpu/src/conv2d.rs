@@ -107,14 +107,18 @@ impl<'a> Patches<'a> {
     }
 
     /// The stored row or column under position `kernel` of the window of output `out`; `None` in the padding.
+    #[inline(always)]
     fn stored(&self, axis: usize, out: usize, kernel: usize) -> Option<usize> {
         let at = (out * self.shape.stride + kernel).checked_sub(self.shape.padding_before[axis])?;
         let (from, to) = (self.shape.input[axis], self.shape.stretched[axis]);
-        (at < to).then(|| if from == to { at } else { nearest(from, to, at) })
+        if at >= to {
+            return None;
+        }
+        Some(if from == to { at } else { nearest(from, to, at) })
     }
 
     /// The channels under kernel position `kernel` of the window of output `at`; `None` in the padding.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pixel(&self, picture: usize, at: [usize; 2], kernel: [usize; 2]) -> Option<&'a [f32]> {
         let row = self.stored(0, at[0], kernel[0])?;
         let column = self.stored(1, at[1], kernel[1])?;
@@ -124,14 +128,17 @@ impl<'a> Patches<'a> {
 }
 
 impl Rows for Patches<'_> {
+    #[inline(always)]
     fn taps(&self) -> usize {
         if self.whole_rows { self.shape.kernel[0] } else { self.shape.kernel[0] * self.shape.kernel[1] }
     }
 
+    #[inline(always)]
     fn channels(&self) -> usize {
         if self.whole_rows { self.shape.kernel[1] * self.shape.in_channels } else { self.shape.in_channels }
     }
 
+    #[inline(always)]
     fn piece(&self, pixel: usize, tap: usize) -> Option<&[f32]> {
         let [oh, ow] = self.shape.output;
         let columns = self.shape.kernel[1];
@@ -142,6 +149,7 @@ impl Rows for Patches<'_> {
 }
 
 /// The source of a stretched coordinate, as PyTorch's `nearest` rounds it.
+#[inline(always)]
 fn nearest(from: usize, to: usize, at: usize) -> usize {
     let scale = from as f32 / to as f32;
     ((at as f32 * scale) as usize).min(from - 1)

@@ -194,9 +194,19 @@ impl Kernel for AddScaled<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { factor, x, sum } = self;
         let factor = s.splat(factor);
-        for (sum, x) in sum.chunks_mut(S::LANES).zip(x.chunks(S::LANES)) {
-            let y = s.add(load_some(s, sum), s.mul(load_some(s, x), factor));
-            store_some(s, y, sum);
+        assert!(x.len() == sum.len());
+        let whole = x.len() / S::LANES * S::LANES;
+        for at in (0..whole).step_by(S::LANES) {
+            // SAFETY: both hold a vector at `at`.
+            unsafe {
+                let scaled = s.mul(s.load(x.as_ptr().add(at)), factor);
+                s.store(sum.as_mut_ptr().add(at), s.add(s.load(sum.as_ptr().add(at)), scaled));
+            }
+        }
+        if whole < x.len() {
+            let tail = &mut sum[whole..];
+            let scaled = s.mul(load_some(s, &x[whole..]), factor);
+            store_some(s, s.add(load_some(s, tail), scaled), tail);
         }
     }
 }

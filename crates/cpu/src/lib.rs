@@ -6,6 +6,8 @@
 //! Each kernel is written once over a small vector trait and compiled for every [`Level`] of the platform; the level is
 //! found at run time. No result depends on the number of threads or on the size of the batch.
 
+#![allow(clippy::needless_range_loop, reason = "kernels loop over indices: see `simd`")]
+
 pub mod activation;
 pub mod attention;
 pub mod conv2d;

@@ -65,14 +65,17 @@ struct Rectangle<'a> {
 }
 
 impl Rows for Rectangle<'_> {
+    #[inline(always)]
     fn taps(&self) -> usize {
         1
     }
 
+    #[inline(always)]
     fn channels(&self) -> usize {
         self.k
     }
 
+    #[inline(always)]
     fn piece(&self, row: usize, _tap: usize) -> Option<&[f32]> {
         self.x.get(row * self.k..(row + 1) * self.k)
     }

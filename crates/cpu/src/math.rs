@@ -37,8 +37,8 @@ pub(crate) fn exp2_of_negative<S: Simd>(s: S, x: S::F32) -> S::F32 {
 #[inline(always)]
 fn horner<S: Simd, const N: usize>(s: S, terms: [f32; N], x: S::F32) -> S::F32 {
     let mut sum = s.splat(terms[0]);
-    for term in &terms[1..] {
-        sum = s.mul_add(sum, x, s.splat(*term));
+    for i in 1..N {
+        sum = s.mul_add(sum, x, s.splat(terms[i]));
     }
     sum
 }

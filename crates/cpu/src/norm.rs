@@ -4,7 +4,7 @@ use crate::activation::for_activation;
 use crate::gemm::with_scratch;
 use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
-use crate::simd::{Kernel, Simd, map};
+use crate::simd::{Kernel, Simd, fill, map};
 use crate::{Activation, Level};
 use std::cell::Cell;
 
@@ -38,7 +38,9 @@ impl Kernel for LayerNorm<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { width, eps, weight, bias, .. } = self;
-        for (x, out) in self.x.chunks_exact(width).zip(self.out.chunks_exact_mut(width)) {
+        for row in 0..self.out.len() / width {
+            let x = &self.x[row * width..][..width];
+            let out = &mut self.out[row * width..][..width];
             let mean = sum_of(s, x, 0.0, false) / width as f64;
             let variance = sum_of(s, x, mean as f32, true) / width as f64;
             let inverse = (1.0 / (variance + f64::from(eps)).sqrt()) as f32;
@@ -60,18 +62,19 @@ impl Kernel for LayerNorm<'_> {
 fn sum_of<S: Simd>(s: S, xs: &[f32], pivot: f32, squared: bool) -> f64 {
     const RUN: usize = 1024;
     let mut total = 0.0;
-    for run in xs.chunks(RUN) {
+    for start in (0..xs.len()).step_by(RUN) {
+        let run = &xs[start..xs.len().min(start + RUN)];
+        let whole = run.len() / (4 * S::LANES) * (4 * S::LANES);
         let mut sums = [s.splat(0.0); 4];
-        let mut chunks = run.chunks_exact(4 * S::LANES);
-        for chunk in &mut chunks {
-            for (i, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the chunk holds four vectors.
-                let d = s.sub(unsafe { s.load(chunk.as_ptr().add(i * S::LANES)) }, s.splat(pivot));
-                *sum = if squared { s.mul_add(d, d, *sum) } else { s.add(*sum, d) };
+        for at in (0..whole).step_by(4 * S::LANES) {
+            for i in 0..4 {
+                // SAFETY: the run holds four vectors at `at`.
+                let d = s.sub(unsafe { s.load(run.as_ptr().add(at + i * S::LANES)) }, s.splat(pivot));
+                sums[i] = if squared { s.mul_add(d, d, sums[i]) } else { s.add(sums[i], d) };
             }
         }
         total += f64::from(s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))));
-        for x in chunks.remainder() {
+        for x in &run[whole..] {
             let d = f64::from(x - pivot);
             total += if squared { d * d } else { d };
         }
@@ -143,7 +146,9 @@ impl Kernel for Affine<'_> {
         let Self { mean, scale, bias, .. } = self;
         let channels = scale.len();
         for_activation!(self.activation, |act| {
-            for (x, out) in self.x.chunks_exact(channels).zip(self.out.chunks_exact_mut(channels)) {
+            for row in 0..self.out.len() / channels {
+                let x = &self.x[row * channels..][..channels];
+                let out = &mut self.out[row * channels..][..channels];
                 map!(s, x, mean, scale, bias => out, |x, mean, scale, bias| {
                     act.of(s, s.mul_add(s.sub(x, mean), scale, bias))
                 });
@@ -204,23 +209,29 @@ impl Kernel for BlockMoments<'_> {
         let channels = self.channels;
         let pivots = &self.x[..channels];
         let (sums, squares) = self.sums.at_least(2 * channels)[..2 * channels].split_at_mut(channels);
-        sums.fill(0.0);
-        squares.fill(0.0);
-        for pixels in self.x.chunks(RUN * channels) {
-            add_run(s, pixels, pivots, sums, squares);
+        fill(sums, 0.0);
+        fill(squares, 0.0);
+        for start in (0..self.x.len()).step_by(RUN * channels) {
+            let end = self.x.len().min(start + RUN * channels);
+            add_run(s, &self.x[start..end], pivots, sums, squares);
         }
         let count = (self.x.len() / channels) as f64;
         let width = channels / self.moments.len();
         let per_pixel = 1.0 / count;
-        for (group, moments) in self.moments.iter_mut().enumerate() {
-            let range = group * width..(group + 1) * width;
-            let mean_of = |c: usize| f64::from(pivots[c]) + f64::from(sums[c]) * per_pixel;
-            let mean = range.clone().map(mean_of).sum::<f64>() / width as f64;
-            let deviation = range.map(|c| {
-                let (sum, square) = (f64::from(sums[c]), f64::from(squares[c]));
-                (square - sum * sum * per_pixel).max(0.0) + count * (mean_of(c) - mean).powi(2)
-            });
-            *moments = Moments { count: count * width as f64, mean, deviation: deviation.sum() };
+        for group in 0..self.moments.len() {
+            let range = [group * width, (group + 1) * width];
+            let mut mean = -0.0;
+            for c in range[0]..range[1] {
+                mean += f64::from(pivots[c]) + f64::from(sums[c]) * per_pixel;
+            }
+            mean /= width as f64;
+            let mut deviation = 0.0;
+            for c in range[0]..range[1] {
+                let sum = f64::from(sums[c]);
+                let distance = f64::from(pivots[c]) + sum * per_pixel - mean;
+                deviation += (f64::from(squares[c]) - sum * sum * per_pixel).max(0.0) + count * (distance * distance);
+            }
+            self.moments[group] = Moments { count: count * width as f64, mean, deviation };
         }
     }
 }
@@ -230,14 +241,15 @@ impl Kernel for BlockMoments<'_> {
 fn add_run<S: Simd>(s: S, pixels: &[f32], pivots: &[f32], sums: &mut [f32], squares: &mut [f32]) {
     let channels = pivots.len();
     assert!(sums.len() == channels && squares.len() == channels);
+    let count = pixels.len() / channels;
     let whole = channels / S::LANES * S::LANES;
     for at in (0..whole).step_by(S::LANES) {
         // SAFETY: there are `channels` of everything, and a vector at `at` is below.
         unsafe {
             let pivot = s.load(pivots.as_ptr().add(at));
             let (mut sum, mut square) = (s.splat(0.0), s.splat(0.0));
-            for pixel in pixels.chunks_exact(channels) {
-                let d = s.sub(s.load(pixel.as_ptr().add(at)), pivot);
+            for pixel in 0..count {
+                let d = s.sub(s.load(pixels.as_ptr().add(pixel * channels + at)), pivot);
                 sum = s.add(sum, d);
                 square = s.mul_add(d, d, square);
             }
@@ -247,8 +259,8 @@ fn add_run<S: Simd>(s: S, pixels: &[f32], pivots: &[f32], sums: &mut [f32], squa
     }
     for c in whole..channels {
         let (mut sum, mut square) = (0.0, 0.0);
-        for pixel in pixels.chunks_exact(channels) {
-            let d = pixel[c] - pivots[c];
+        for pixel in 0..count {
+            let d = pixels[pixel * channels + c] - pivots[c];
             sum += d;
             square += d * d;
         }

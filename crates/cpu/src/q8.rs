@@ -118,8 +118,11 @@ impl Kernel for Round<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let pairs = bytemuck::cast_slice_mut::<f32, i16>(self.pairs);
-        let blocks = self.x.as_chunks::<BLOCK>().0.iter().zip(pairs.as_chunks_mut::<BLOCK>().0);
-        for ((x, pairs), scale) in blocks.zip(self.scales) {
+        let inputs = self.x.as_chunks::<BLOCK>().0;
+        let outputs = pairs.as_chunks_mut::<BLOCK>().0;
+        for block in 0..self.scales.len() {
+            let x = &inputs[block];
+            let pairs = &mut outputs[block];
             let mut largest = 0.0_f32;
             // Zero, unless there is a NaN or an infinity, which must not be hidden: the block becomes NaN.
             let mut check = 0.0;
@@ -128,12 +131,12 @@ impl Kernel for Round<'_> {
                 check += x * 0.0;
             }
             let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-            for (pair, x) in pairs.iter_mut().zip(x) {
+            for i in 0..BLOCK {
                 // To the nearest: the low bits of a float of this size are an integer.
                 const MAGIC: f32 = 12_582_912.0;
-                *pair = (x * inverse + MAGIC).to_bits() as i16;
+                pairs[i] = (x[i] * inverse + MAGIC).to_bits() as i16;
             }
-            *scale = largest / 127.0 + check;
+            self.scales[block] = largest / 127.0 + check;
         }
     }
 }
@@ -181,8 +184,8 @@ impl Kernel for Block<'_> {
         for column in (self.columns[0]..self.columns[1]).step_by(2 * S::LANES) {
             for row in (self.rows[0]..self.rows[1]).step_by(ROWS) {
                 let sums = self.multiply(s, row, column / (2 * S::LANES));
-                for (i, sums) in sums.iter().enumerate().take(self.rows[1] - row) {
-                    self.store(s, row + i, column, sums);
+                for i in 0..ROWS.min(self.rows[1] - row) {
+                    self.store(s, row + i, column, &sums[i]);
                 }
             }
         }
@@ -205,9 +208,13 @@ impl Block<'_> {
         let quants = &quants[panel * blocks * BLOCK * columns..][..blocks * BLOCK * columns];
         let scales = &scales[panel * blocks * columns..][..blocks * columns];
         let pairs = bytemuck::cast_slice::<f32, i32>(&self.x.pairs);
-        let rows: [usize; ROWS] = std::array::from_fn(|i| (row + i).min(self.rows[1] - 1));
-        let pairs: [&[i32]; ROWS] = rows.map(|row| &pairs[row * blocks * BLOCK / 2..][..blocks * BLOCK / 2]);
-        let x_scales: [&[f32]; ROWS] = rows.map(|row| &self.x.scales[row * blocks..][..*blocks]);
+        let mut row_pairs = [&pairs[..0]; ROWS];
+        let mut row_scales = [&self.x.scales[..0]; ROWS];
+        for i in 0..ROWS {
+            let row = (row + i).min(self.rows[1] - 1);
+            row_pairs[i] = &pairs[row * blocks * BLOCK / 2..][..blocks * BLOCK / 2];
+            row_scales[i] = &self.x.scales[row * blocks..][..*blocks];
+        }
         let mut sums = [[s.splat(0.0); 2]; ROWS];
         for b in 0..*blocks {
             let mut products = [[s.splat_pair(0); 2]; ROWS];
@@ -215,18 +222,20 @@ impl Block<'_> {
                 let weights = quants[i * 2 * columns..][..2 * columns].as_ptr();
                 // SAFETY: there are `2 * columns` of them, which are two times `2 * LANES`.
                 let weights = unsafe { [s.load_pairs(weights), s.load_pairs(weights.add(2 * S::LANES))] };
-                for (pairs, products) in pairs.iter().zip(&mut products) {
-                    let x = s.splat_pair(pairs[i]);
-                    products[0] = s.dot_i16(x, weights[0], products[0]);
-                    products[1] = s.dot_i16(x, weights[1], products[1]);
+                for r in 0..ROWS {
+                    let x = s.splat_pair(row_pairs[r][i]);
+                    for v in 0..2 {
+                        products[r][v] = s.dot_i16(x, weights[v], products[r][v]);
+                    }
                 }
             }
             let scales = &scales[b * columns..][..*columns];
             let scales = [load_some(s, &scales[..S::LANES]), load_some(s, &scales[S::LANES..])];
-            for ((x_scale, products), sums) in x_scales.iter().zip(&products).zip(&mut sums) {
-                let x_scale = s.splat(x_scale[b]);
+            for r in 0..ROWS {
+                let x_scale = s.splat(row_scales[r][b]);
                 for v in 0..2 {
-                    sums[v] = s.mul_add(s.to_f32(products[v]), s.mul(scales[v], x_scale), sums[v]);
+                    let scale = s.mul(scales[v], x_scale);
+                    sums[r][v] = s.mul_add(s.to_f32(products[r][v]), scale, sums[r][v]);
                 }
             }
         }
@@ -237,13 +246,13 @@ impl Block<'_> {
     #[inline(always)]
     fn store<S: Simd>(&self, s: S, row: usize, column: usize, sums: &[S::F32; 2]) {
         let n = self.product.size[1];
-        for (v, sum) in sums.iter().enumerate() {
+        for v in 0..2 {
             let column = column + v * S::LANES;
             let count = S::LANES.min(n.saturating_sub(column));
             if count == 0 {
                 return;
             }
-            let mut sum = *sum;
+            let mut sum = sums[v];
             if let Some(bias) = self.product.epilogue.bias {
                 sum = s.add(sum, load_some(s, &bias[column..column + count]));
             }

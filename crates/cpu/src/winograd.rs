@@ -5,8 +5,6 @@
 //! product over the channels, and the 4x4 products become 2x2 outputs. The transforms only add and halve: the result is
 //! as exact as the direct sum to about a factor of two (F(4x4, 3x3) would be faster, but loses a digit).
 
-#![allow(clippy::needless_range_loop, reason = "indices of small matrices, in both directions")]
-
 use crate::Level;
 use crate::conv2d::Patches;
 use crate::gemm::{Addend, Epilogue, Panels, Scratch, Tile, TileColumns, with_scratch};
@@ -111,19 +109,20 @@ impl Kernel for TransformPanel<'_> {
             let mut rows = [[s.splat(0.0); 3]; 4];
             for x in 0..3 {
                 let mut column = [s.splat(0.0); 3];
-                for (y, value) in column.iter_mut().enumerate() {
+                for y in 0..3 {
                     // SAFETY: there are nine planes.
-                    *value = unsafe { s.load(taps.as_ptr().add((y * 3 + x) * plane + at)) };
+                    column[y] = unsafe { s.load(taps.as_ptr().add((y * 3 + x) * plane + at)) };
                 }
                 let column = kernel_transform(s, column);
                 for y in 0..4 {
                     rows[y][x] = column[y];
                 }
             }
-            for (y, row) in rows.iter().enumerate() {
-                for (x, value) in kernel_transform(s, *row).iter().enumerate() {
+            for y in 0..4 {
+                let row = kernel_transform(s, rows[y]);
+                for x in 0..4 {
                     // SAFETY: there are sixteen planes.
-                    unsafe { s.store(self.out.as_mut_ptr().add((y * 4 + x) * (plane + GAP) + at), *value) };
+                    unsafe { s.store(self.out.as_mut_ptr().add((y * 4 + x) * (plane + GAP) + at), row[x]) };
                 }
             }
         }
@@ -207,11 +206,14 @@ impl Call<'_> {
     }
 
     /// Tiles of one picture.
+    #[inline(always)]
     fn tiles_of_one(&self) -> usize {
-        self.patches.shape.output.iter().map(|side| side.div_ceil(2)).product()
+        let [height, width] = self.patches.shape.output;
+        height.div_ceil(2) * width.div_ceil(2)
     }
 
     /// The picture and the upper left output of a tile.
+    #[inline(always)]
     fn place(&self, tile: usize) -> (usize, [usize; 2]) {
         let (picture, tile) = (tile / self.tiles_of_one(), tile % self.tiles_of_one());
         let across = self.patches.shape.output[1].div_ceil(2);
@@ -243,7 +245,10 @@ impl Kernel for TaskKernel<'_> {
             let range = [start, (start + step).min(c)];
             task.transform_inputs(s, range, row, inputs);
             pointers.clear();
-            pointers.extend(inputs.chunks_exact(row).map(|row| row.as_ptr()));
+            pointers.resize(16 * TILES, std::ptr::null());
+            for i in 0..16 * TILES {
+                pointers[i] = inputs[i * row..][..row].as_ptr();
+            }
             // SAFETY: the pointers lead to the rows of `inputs`, which hold the range.
             unsafe { task.multiply(s, range, pointers, width, products) };
         }
@@ -258,22 +263,22 @@ impl Task<'_> {
         for tile in 0..self.count {
             let (picture, [y, x]) = self.call.place(self.first + tile);
             let mut pixels = [self.call.zeros; 16];
-            for (i, pixel) in pixels.iter_mut().enumerate() {
+            for i in 0..16 {
                 if let Some(stored) = self.call.patches.pixel(picture, [y, x], [i / 4, i % 4]) {
-                    *pixel = stored;
+                    pixels[i] = stored;
                 }
             }
             for at in (start..end).step_by(S::LANES) {
                 let mut values = [s.splat(0.0); 16];
-                for (pixel, value) in pixels.iter().zip(&mut values) {
-                    *value = load_some(s, &pixel[at..end]);
+                for i in 0..16 {
+                    values[i] = load_some(s, &pixels[i][at..end]);
                 }
                 transform_twice(s, &mut values);
                 // The last vector may reach beyond the range: the rows are sixteen longer than needed.
                 let first = &mut inputs[tile * row + at - start..][..15 * TILES * row + S::LANES];
-                for (i, value) in values.iter().enumerate() {
+                for i in 0..16 {
                     // SAFETY: sixteen rows, `TILES` rows apart, from the first on.
-                    unsafe { s.store(first.as_mut_ptr().add(i * TILES * row), *value) };
+                    unsafe { s.store(first.as_mut_ptr().add(i * TILES * row), values[i]) };
                 }
             }
         }
@@ -331,9 +336,9 @@ impl Task<'_> {
                 let mut rows = [[s.splat(0.0); 4]; 2];
                 for x in 0..4 {
                     let mut values = [s.splat(0.0); 4];
-                    for (y, value) in values.iter_mut().enumerate() {
+                    for y in 0..4 {
                         // SAFETY: sixteen vectors, `TILES` rows apart, from the first on.
-                        *value = unsafe { s.load(first.as_ptr().add((y * 4 + x) * TILES * width)) };
+                        values[y] = unsafe { s.load(first.as_ptr().add((y * 4 + x) * TILES * width)) };
                     }
                     [rows[0][x], rows[1][x]] = output_transform(s, values);
                 }
@@ -350,8 +355,7 @@ impl Task<'_> {
         let Epilogue { bias, residual, activation } = self.call.epilogue;
         let count = S::LANES.min(self.columns[1] - column);
         let channel = self.call.first + column;
-        let bias = bias.map_or(&[][..], |bias| &bias[channel..channel + count]);
-        let bias = load_some(s, bias);
+        let bias = if let Some(bias) = bias { load_some(s, &bias[channel..channel + count]) } else { s.splat(0.0) };
         for dy in 0..2.min(shape.output[0] - y) {
             for dx in 0..2.min(shape.output[1] - x) {
                 let pixel = (picture * shape.output[0] + y + dy) * shape.output[1] + x + dx;

@@ -48,22 +48,29 @@ impl<R: Rows> Kernel for Task<'_, R> {
         let Self { rows, weights, zeros, n, first, epilogue, out } = self;
         let (taps, channels) = (rows.taps(), zeros.len());
         let k = taps * channels;
-        // Columns and rows that are missing repeat the last one, and are thrown away.
-        let columns = [0, 1, 2, 3].map(|column| &weights[column.min(n - 1) * k..][..k]);
-        let last = first + out.len() / n - 1;
-        for (i, out) in out.chunks_mut(ROWS * n).enumerate() {
-            let group = [0, 1, 2].map(|row| first + i * ROWS + row);
+        let end = first + out.len() / n;
+        // Missing rows and columns repeat the last one; their sums are not stored.
+        for group in (first..end).step_by(ROWS) {
             let mut sums = [[s.splat(0.0); FEW]; ROWS];
             for tap in 0..taps {
-                let pieces = group.map(|row| rows.piece(row.min(last), tap).unwrap_or(zeros));
-                let columns = columns.map(|column| &column[tap * channels..][..channels]);
+                let mut pieces = [zeros; ROWS];
+                for row in 0..ROWS {
+                    if let Some(piece) = rows.piece((group + row).min(end - 1), tap) {
+                        pieces[row] = piece;
+                    }
+                }
+                let mut columns = [zeros; FEW];
+                for column in 0..FEW {
+                    columns[column] = &weights[column.min(n - 1) * k + tap * channels..][..channels];
+                }
                 add_products(s, pieces, columns, &mut sums);
             }
-            for (row, (out, sums)) in out.chunks_exact_mut(n).zip(sums).enumerate() {
-                for (column, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
-                    let bias = epilogue.bias.map_or(0.0, |bias| bias[column]);
-                    let residual = epilogue.residual.map_or(0.0, |x| x[(first + i * ROWS + row) * n + column]);
-                    *out = s.sum(sum) + bias + residual;
+            for row in 0..ROWS.min(end - group) {
+                for column in 0..n {
+                    let mut sum = s.sum(sums[row][column]);
+                    sum += if let Some(bias) = epilogue.bias { bias[column] } else { 0.0 };
+                    sum += if let Some(x) = epilogue.residual { x[(group + row) * n + column] } else { 0.0 };
+                    out[(group + row - first) * n + column] = sum;
                 }
             }
         }
@@ -75,26 +82,31 @@ impl<R: Rows> Kernel for Task<'_, R> {
 #[inline(always)]
 fn add_products<S: Simd>(s: S, pieces: [&[f32]; ROWS], columns: [&[f32]; FEW], sums: &mut [[S::F32; FEW]; ROWS]) {
     let len = pieces[0].len();
-    assert!(pieces.iter().chain(&columns).all(|x| x.len() == len));
+    for piece in pieces {
+        assert!(piece.len() == len);
+    }
+    for column in columns {
+        assert!(column.len() == len);
+    }
     let whole = len / S::LANES * S::LANES;
     for at in (0..whole).step_by(S::LANES) {
         // SAFETY: all slices hold a vector at `at`.
         unsafe {
             let [a, b, c] = pieces;
             let x = [s.load(a.as_ptr().add(at)), s.load(b.as_ptr().add(at)), s.load(c.as_ptr().add(at))];
-            for (c, column) in columns.iter().enumerate() {
-                let w = s.load(column.as_ptr().add(at));
-                for (x, sums) in x.iter().zip(&mut *sums) {
-                    sums[c] = s.mul_add(*x, w, sums[c]);
+            for c in 0..FEW {
+                let w = s.load(columns[c].as_ptr().add(at));
+                for r in 0..ROWS {
+                    sums[r][c] = s.mul_add(x[r], w, sums[r][c]);
                 }
             }
         }
     }
     if whole < len {
-        for (c, column) in columns.iter().enumerate() {
-            let w = load_some(s, &column[whole..]);
-            for (piece, sums) in pieces.iter().zip(&mut *sums) {
-                sums[c] = s.mul_add(load_some(s, &piece[whole..]), w, sums[c]);
+        for c in 0..FEW {
+            let w = load_some(s, &columns[c][whole..]);
+            for r in 0..ROWS {
+                sums[r][c] = s.mul_add(load_some(s, &pieces[r][whole..]), w, sums[r][c]);
             }
         }
     }

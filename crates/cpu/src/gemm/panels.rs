@@ -4,7 +4,7 @@ use super::few::FEW;
 use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
 use crate::q8::{self, BLOCK, BlockQ8_0};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, copy, fill, store_some};
 use crate::weight::Operand;
 use crate::{Level, Weight};
 use half::slice::HalfFloatSliceExt;
@@ -205,36 +205,37 @@ impl Panels<'_> {
     }
 }
 
+/// Widens 16-bit floats in whole vectors, then the tail in a padded one.
+macro_rules! widen_16 {
+    ($s:expr, $w:expr => $out:ident, $load:ident) => {{
+        let w = $w;
+        let whole = w.len() / S::LANES * S::LANES;
+        for at in (0..whole).step_by(S::LANES) {
+            // SAFETY: both hold a vector at `at`.
+            unsafe { $s.store($out.as_mut_ptr().add(at), $s.$load(w.as_ptr().add(at))) };
+        }
+        if whole < w.len() {
+            let mut lanes = [Default::default(); 16];
+            copy(&w[whole..], &mut lanes[..w.len() - whole]);
+            // SAFETY: no vector is longer than 16.
+            store_some($s, unsafe { $s.$load(lanes.as_ptr()) }, &mut $out[whole..]);
+        }
+    }};
+}
+
 /// The elements from `start` on as floats.
 #[inline(always)]
 fn widen<S: Simd>(s: S, weight: Weight<'_>, start: usize, out: &mut [f32]) {
-    let whole = out.len() / S::LANES * S::LANES;
-    let (head, tail) = out.split_at_mut(whole);
+    let end = start + out.len();
     match weight {
-        Weight::F32(w) => head.copy_from_slice(&w[start..start + whole]),
-        Weight::F16(w) => {
-            for (w, out) in w[start..start + whole].chunks_exact(S::LANES).zip(head.chunks_exact_mut(S::LANES)) {
-                // SAFETY: both chunks hold `LANES` elements.
-                unsafe { s.store(out.as_mut_ptr(), s.load_f16(w.as_ptr())) };
-            }
-        }
-        Weight::Bf16(w) => {
-            for (w, out) in w[start..start + whole].chunks_exact(S::LANES).zip(head.chunks_exact_mut(S::LANES)) {
-                // SAFETY: both chunks hold `LANES` elements.
-                unsafe { s.store(out.as_mut_ptr(), s.load_bf16(w.as_ptr())) };
-            }
-        }
-        Weight::Q8_0(w) => widen_blocks(w, start, head),
-    }
-    let range = start + whole..start + whole + tail.len();
-    match weight {
-        Weight::F32(w) => tail.copy_from_slice(&w[range]),
-        Weight::F16(w) => w[range].convert_to_f32_slice(tail),
-        Weight::Bf16(w) => w[range].convert_to_f32_slice(tail),
-        Weight::Q8_0(w) => widen_blocks(w, range.start, tail),
+        Weight::F32(w) => copy(&w[start..end], out),
+        Weight::F16(w) => widen_16!(s, &w[start..end] => out, load_f16),
+        Weight::Bf16(w) => widen_16!(s, &w[start..end] => out, load_bf16),
+        Weight::Q8_0(w) => widen_blocks(w, start, out),
     }
 }
 
+/// Elements of blocks as floats: done when a model is loaded, or for a matrix that is multiplied once.
 fn widen_blocks(weight: &[BlockQ8_0], start: usize, out: &mut [f32]) {
     for (i, out) in out.iter_mut().enumerate() {
         let block = &weight[(start + i) / BLOCK];
@@ -266,11 +267,12 @@ pub(crate) fn pack_panel<S: Simd>(
                 transpose(s, &w[first * row + from..], row, count, out);
                 continue;
             }
-            for (i, wide) in wide.chunks_exact_mut(CHUNK).enumerate() {
+            for i in 0..8 {
+                let wide = &mut wide[i * CHUNK..][..count];
                 if i < rows {
-                    widen(s, weight, (first + i) * row + from, &mut wide[..count]);
+                    widen(s, weight, (first + i) * row + from, wide);
                 } else {
-                    wide.fill(0.0);
+                    fill(wide, 0.0);
                 }
             }
             transpose(s, &wide, CHUNK, count, out);

@@ -5,7 +5,7 @@ use super::panels::widened;
 use super::{Addend, Panels, Tile, multiply_part};
 use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_task, threads};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, copy};
 use crate::{Activation, Level, Weight};
 use std::cell::Cell;
 
@@ -191,31 +191,39 @@ impl<R: Rows> Block<'_, R> {
     /// Points to the pieces of the rows, each tap padded to whole tiles; short pieces are copied together first.
     #[inline(always)]
     fn fill<'t>(&self, pointers: &'t mut Vec<*const f32>, buffer: &'t mut Lines, tile_rows: usize) -> Table<'t> {
-        let rows = self.product.rows;
-        let (taps, channels) = (rows.taps(), self.zeros.len());
+        let taps = self.product.rows.taps();
+        let channels = self.zeros.len();
         let stride = (self.rows[1] - self.rows[0]).next_multiple_of(tile_rows);
-        let piece = |row: usize, tap: usize| {
-            let piece = if row < self.rows[1] { rows.piece(row, tap) } else { None };
-            let piece = piece.unwrap_or(self.zeros);
-            assert_eq!(piece.len(), channels);
-            piece
-        };
         pointers.clear();
         if taps > 1 && channels < SHORT {
-            for (i, gathered) in
-                buffer.at_least(stride * self.k)[..stride * self.k].chunks_exact_mut(self.k).enumerate()
-            {
-                for (tap, to) in gathered.chunks_exact_mut(channels).enumerate() {
-                    to.copy_from_slice(piece(self.rows[0] + i, tap));
+            let buffer = &mut buffer.at_least(stride * self.k)[..stride * self.k];
+            pointers.resize(stride, std::ptr::null());
+            for row in 0..stride {
+                let gathered = &mut buffer[row * self.k..][..self.k];
+                for tap in 0..taps {
+                    copy(self.piece(self.rows[0] + row, tap), &mut gathered[tap * channels..][..channels]);
                 }
-                pointers.push(gathered.as_ptr());
+                pointers[row] = gathered.as_ptr();
             }
             return Table { pointers, tap_stride: stride, channels: self.k };
         }
+        pointers.resize(taps * stride, std::ptr::null());
         for tap in 0..taps {
-            pointers.extend((self.rows[0]..self.rows[0] + stride).map(|row| piece(row, tap).as_ptr()));
+            let pointers = &mut pointers[tap * stride..][..stride];
+            for row in 0..stride {
+                pointers[row] = self.piece(self.rows[0] + row, tap).as_ptr();
+            }
         }
         Table { pointers, tap_stride: stride, channels }
+    }
+
+    /// One piece of a row; zeros in the padding, and below the last row of the block.
+    #[inline(always)]
+    fn piece(&self, row: usize, tap: usize) -> &[f32] {
+        let piece = if row < self.rows[1] { self.product.rows.piece(row, tap) } else { None };
+        let piece = if let Some(piece) = piece { piece } else { self.zeros };
+        assert!(piece.len() == self.zeros.len());
+        piece
     }
 
     /// One panel times all rows of the block.
@@ -254,9 +262,14 @@ impl<R: Rows> Block<'_, R> {
     #[inline(always)]
     fn added(&self, at: usize, column: usize) -> [Addend; 2] {
         let Epilogue { bias, residual, .. } = self.product.epilogue;
-        let bias = bias.map_or(Addend::NONE, |bias| Addend { data: bias[column..].as_ptr(), row: 0 });
-        let residual = residual.map_or(Addend::NONE, |x| Addend { data: x[at..].as_ptr(), row: self.product.n });
-        [bias, residual]
+        let mut added = [Addend::NONE; 2];
+        if let Some(bias) = bias {
+            added[0] = Addend { data: bias[column..].as_ptr(), row: 0 };
+        }
+        if let Some(residual) = residual {
+            added[1] = Addend { data: residual[at..].as_ptr(), row: self.product.n };
+        }
+        added
     }
 
     /// The activation, while the block is still in cache.

@@ -1,6 +1,6 @@
 //! The micro-kernel: a tile of the output held in registers while `k` goes by.
 
-use crate::simd::Simd;
+use crate::simd::{Simd, copy};
 
 /// A matrix that is added to the tile; null when there is none.
 #[derive(Clone, Copy)]
@@ -53,9 +53,9 @@ pub(crate) unsafe fn multiply<S: Simd, const R: usize, const V: usize, const PAI
             let channel = k - tap * tile.channels;
             let count = (tile.channels - channel).min(end - k);
             let mut rows = [std::ptr::null::<f32>(); R];
-            for (r, row) in rows.iter_mut().enumerate() {
+            for r in 0..R {
                 // SAFETY: `tap` is one that `k` touches and the row has `channels` floats.
-                *row = unsafe { (*tile.pointers.add(tap * tile.tap_stride + r)).add(channel) };
+                rows[r] = unsafe { (*tile.pointers.add(tap * tile.tap_stride + r)).add(channel) };
             }
             let mut c = 0;
             loop {
@@ -75,17 +75,33 @@ pub(crate) unsafe fn multiply<S: Simd, const R: usize, const V: usize, const PAI
             }
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
-        for (v, sum) in sums.iter().enumerate() {
-            let mut sum = *sum;
-            for added in tile.added {
-                if !added.data.is_null() {
-                    // SAFETY: an addend has `R` rows of `V * LANES` floats.
-                    sum = s.add(sum, unsafe { s.load(added.data.add(r * added.row + v * S::LANES)) });
-                }
+    let [first, second] = tile.added;
+    // SAFETY: an addend has `R` rows of `V * LANES` floats, and so has the output.
+    unsafe {
+        add(s, first, &mut sums);
+        add(s, second, &mut sums);
+        for r in 0..R {
+            for v in 0..V {
+                s.store(tile.out.add(r * tile.out_row + v * S::LANES), sums[r][v]);
             }
-            // SAFETY: so has the output.
-            unsafe { s.store(tile.out.add(r * tile.out_row + v * S::LANES), sum) };
+        }
+    }
+}
+
+/// Adds an addend to the sums, if there is one. The loops have no branches: such loops are unrolled while the sums can
+/// still be kept in registers.
+///
+/// # Safety
+/// The addend must be null or hold `R` rows of `V * LANES` floats.
+#[inline(always)]
+unsafe fn add<S: Simd, const R: usize, const V: usize>(s: S, added: Addend, sums: &mut [[S::F32; V]; R]) {
+    if added.data.is_null() {
+        return;
+    }
+    for r in 0..R {
+        for v in 0..V {
+            // SAFETY: vouched for by the caller.
+            sums[r][v] = s.add(sums[r][v], unsafe { s.load(added.data.add(r * added.row + v * S::LANES)) });
         }
     }
 }
@@ -103,15 +119,16 @@ unsafe fn multiply_one<S: Simd, const R: usize, const V: usize, const PAIRS: boo
     sums: &mut [[S::F32; V]; R],
 ) {
     let mut w = [s.splat(0.0); V];
-    for (v, w) in w.iter_mut().enumerate() {
+    for v in 0..V {
         // SAFETY: vouched for by the caller.
-        *w = unsafe { s.load(weights.add(v * S::LANES)) };
+        w[v] = unsafe { s.load(weights.add(v * S::LANES)) };
     }
-    for (row, sums) in rows.iter().zip(sums) {
+    for r in 0..R {
         // SAFETY: vouched for by the caller.
-        let x = s.splat(unsafe { *row.add(c) });
-        for (w, sum) in w.iter().zip(sums) {
-            *sum = if PAIRS { s.dot_bf16(x, *w, *sum) } else { s.mul_add(x, *w, *sum) };
+        let x = s.splat(unsafe { *rows[r].add(c) });
+        for v in 0..V {
+            let sum = sums[r][v];
+            sums[r][v] = if PAIRS { s.dot_bf16(x, w[v], sum) } else { s.mul_add(x, w[v], sum) };
         }
     }
 }
@@ -131,23 +148,25 @@ pub(crate) unsafe fn multiply_part<S: Simd>(s: S, tile: &Tile, rows: usize, colu
     }
     let mut buffers = [[0.0_f32; LARGEST]; 3];
     let mut aside = *tile;
-    for (buffer, added) in buffers[1..].iter_mut().zip(&mut aside.added) {
-        if !added.data.is_null() {
+    let [out, addends @ ..] = &mut buffers;
+    for i in 0..addends.len() {
+        let Addend { data, row } = tile.added[i];
+        if !data.is_null() {
             for r in 0..rows {
                 // SAFETY: the addend holds `rows` by `columns`, and the buffer a whole tile.
-                let row = unsafe { std::slice::from_raw_parts(added.data.add(r * added.row), columns) };
-                buffer[r * S::TILE_COLUMNS..][..columns].copy_from_slice(row);
+                let row = unsafe { std::slice::from_raw_parts(data.add(r * row), columns) };
+                copy(row, &mut addends[i][r * S::TILE_COLUMNS..][..columns]);
             }
-            *added = Addend { data: buffer.as_ptr(), row: S::TILE_COLUMNS };
+            aside.added[i] = Addend { data: addends[i].as_ptr(), row: S::TILE_COLUMNS };
         }
     }
-    aside.out = buffers[0].as_mut_ptr();
+    aside.out = out.as_mut_ptr();
     aside.out_row = S::TILE_COLUMNS;
     // SAFETY: output and addends now lie in buffers of a whole tile.
     unsafe { s.multiply_tile(&aside) };
     for r in 0..rows {
         // SAFETY: the output holds `rows` by `columns`, which nobody else writes.
         let row = unsafe { std::slice::from_raw_parts_mut(tile.out.add(r * tile.out_row), columns) };
-        row.copy_from_slice(&buffers[0][r * S::TILE_COLUMNS..][..columns]);
+        copy(&buffers[0][r * S::TILE_COLUMNS..][..columns], row);
     }
 }

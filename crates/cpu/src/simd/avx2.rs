@@ -154,7 +154,8 @@ impl Simd for Avx2 {
     fn largest(self, a: __m256) -> f32 {
         let mut lanes = [0.0; 8];
         call!(_mm256_storeu_ps(lanes.as_mut_ptr(), a));
-        lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+        let [a, b, c, d, e, f, g, h] = lanes;
+        a.max(b).max(c.max(d)).max(e.max(f).max(g.max(h)))
     }
 
     #[inline(always)]
@@ -211,8 +212,8 @@ pub(super) unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32,
                 _mm256_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
                 _mm256_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
             ];
-            for (j, column) in columns.into_iter().enumerate() {
-                _mm256_storeu_ps(to.add((half * 4 + j) * to_row), column);
+            for j in 0..4 {
+                _mm256_storeu_ps(to.add((half * 4 + j) * to_row), columns[j]);
             }
         }
     }

@@ -2,6 +2,12 @@
 //!
 //! Kernels are `#[inline(always)]` functions over `S: Simd`; [`Kernel::run`] is instantiated inside one
 //! `#[target_feature]` function per level, which is where the intrinsics become single instructions.
+//!
+//! All of a kernel must end up in that one function. A function that stays outside is compiled without the level's
+//! instructions, and what it is given travels through memory. The compiler inlines across its codegen units only during
+//! link-time optimisation, which an application may have switched off, and much of the standard library's generic code
+//! carries no `#[inline]`: `zip`, `map` of an array, `fill`, `copy_from_slice`. Kernels therefore loop over indices, use
+//! [`copy`] and [`fill`], and take no closures. `tests/inlining.rs` looks for calls in the loops of the machine code.
 
 mod plain;
 
@@ -153,7 +159,7 @@ pub(crate) fn load_some<S: Simd>(s: S, xs: &[f32]) -> S::F32 {
         return unsafe { s.load(xs.as_ptr()) };
     }
     let mut lanes = [0.0; 16];
-    lanes[..xs.len()].copy_from_slice(xs);
+    copy(xs, &mut lanes[..xs.len()]);
     // SAFETY: no vector is longer than 16.
     unsafe { s.load(lanes.as_ptr()) }
 }
@@ -168,14 +174,30 @@ pub(crate) fn store_some<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
     let mut lanes = [0.0; 16];
     // SAFETY: no vector is longer than 16.
     unsafe { s.store(lanes.as_mut_ptr(), v) };
-    out.copy_from_slice(&lanes[..out.len()]);
+    copy(&lanes[..out.len()], out);
+}
+
+/// `to.copy_from_slice(from)`, always inlined.
+#[inline(always)]
+pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    assert!(from.len() == to.len());
+    // SAFETY: both hold as many elements, and a mutable slice overlaps no other.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr(), from.len()) };
+}
+
+/// `out.fill(value)`, always inlined.
+#[inline(always)]
+pub(crate) fn fill(out: &mut [f32], value: f32) {
+    for out in out {
+        *out = value;
+    }
 }
 
 /// `map!(s, x, y => out, |a, b| f)`: `out = f(x, y)` element by element, in whole vectors and then the padded tail, inside
 /// a kernel over `S`.
 ///
-/// A macro and not a function over a closure: closures are not inlined before their instructions are, and would call
-/// each of them.
+/// A macro rather than a function that takes a closure: a closure is compiled by itself first, without the level's
+/// instructions, and would call each of them.
 macro_rules! map {
     ($s:expr, $($x:ident),+ => $out:ident, |$($v:ident),+| $f:expr) => {{
         let len = $out.len();

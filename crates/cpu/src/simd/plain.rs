@@ -9,6 +9,13 @@ pub(crate) struct Plain;
 
 type Lanes = [f32; 4];
 
+/// `f` of each lane.
+#[inline(always)]
+fn each(a: Lanes, f: impl Fn(f32) -> f32) -> Lanes {
+    [f(a[0]), f(a[1]), f(a[2]), f(a[3])]
+}
+
+/// `f` of each pair of lanes.
 #[inline(always)]
 fn zip(a: Lanes, b: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
     [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
@@ -35,13 +42,15 @@ impl Simd for Plain {
     #[inline(always)]
     unsafe fn load_f16(self, p: *const f16) -> Lanes {
         // SAFETY: the caller vouches for four readable elements.
-        unsafe { p.cast::<[f16; 4]>().read_unaligned() }.map(f16::to_f32)
+        let [a, b, c, d] = unsafe { p.cast::<[f16; 4]>().read_unaligned() };
+        [a.to_f32(), b.to_f32(), c.to_f32(), d.to_f32()]
     }
 
     #[inline(always)]
     unsafe fn load_bf16(self, p: *const bf16) -> Lanes {
         // SAFETY: the caller vouches for four readable elements.
-        unsafe { p.cast::<[bf16; 4]>().read_unaligned() }.map(bf16::to_f32)
+        let [a, b, c, d] = unsafe { p.cast::<[bf16; 4]>().read_unaligned() };
+        [a.to_f32(), b.to_f32(), c.to_f32(), d.to_f32()]
     }
 
     #[inline(always)]
@@ -88,7 +97,7 @@ impl Simd for Plain {
 
     #[inline(always)]
     fn abs(self, a: Lanes) -> Lanes {
-        a.map(f32::abs)
+        each(a, f32::abs)
     }
 
     #[inline(always)]
@@ -98,17 +107,23 @@ impl Simd for Plain {
 
     #[inline(always)]
     fn select_less(self, a: Lanes, b: Lanes, yes: Lanes, no: Lanes) -> Lanes {
-        std::array::from_fn(|i| if a[i] < b[i] { yes[i] } else { no[i] })
+        let mut lanes = no;
+        for i in 0..4 {
+            if a[i] < b[i] {
+                lanes[i] = yes[i];
+            }
+        }
+        lanes
     }
 
     #[inline(always)]
     fn shift_into_exponent(self, a: Lanes) -> Lanes {
-        a.map(|a| f32::from_bits(a.to_bits() << 23))
+        each(a, |a| f32::from_bits(a.to_bits() << 23))
     }
 
     #[inline(always)]
     fn bf16_pairs(self, a: Lanes) -> [Lanes; 2] {
-        [a.map(|a| f32::from_bits(a.to_bits() << 16)), a.map(|a| f32::from_bits(a.to_bits() & 0xffff_0000))]
+        [each(a, |a| f32::from_bits(a.to_bits() << 16)), each(a, |a| f32::from_bits(a.to_bits() & 0xffff_0000))]
     }
 
     #[inline(always)]
@@ -120,21 +135,28 @@ impl Simd for Plain {
     unsafe fn load_pairs(self, p: *const i8) -> [i32; 4] {
         // SAFETY: the caller vouches for eight readable elements.
         let pairs = unsafe { p.cast::<[[i8; 2]; 4]>().read_unaligned() };
-        pairs.map(|[low, high]| i32::from(low) & 0xffff | i32::from(high) << 16)
+        let mut lanes = [0; 4];
+        for i in 0..4 {
+            let [low, high] = pairs[i];
+            lanes[i] = i32::from(low) & 0xffff | i32::from(high) << 16;
+        }
+        lanes
     }
 
     #[inline(always)]
     fn dot_i16(self, a: [i32; 4], b: [i32; 4], sum: [i32; 4]) -> [i32; 4] {
-        let halves = |pair: i32| [i32::from(pair as i16), pair >> 16];
-        std::array::from_fn(|i| {
-            let ([a0, a1], [b0, b1]) = (halves(a[i]), halves(b[i]));
-            sum[i] + a0 * b0 + a1 * b1
-        })
+        let mut lanes = sum;
+        for i in 0..4 {
+            let low = i32::from(a[i] as i16) * i32::from(b[i] as i16);
+            let high = (a[i] >> 16) * (b[i] >> 16);
+            lanes[i] += low + high;
+        }
+        lanes
     }
 
     #[inline(always)]
     fn to_f32(self, a: [i32; 4]) -> Lanes {
-        a.map(|a| a as f32)
+        [a[0] as f32, a[1] as f32, a[2] as f32, a[3] as f32]
     }
 
     #[inline(always)]
