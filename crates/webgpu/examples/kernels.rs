@@ -50,7 +50,8 @@ fn array(context: &Context, shape: &[usize], format: Format) -> Result<Array> {
 }
 
 fn linear(context: &Context, [m, n, k]: [usize; 3], format: Format, weight: Format) -> Result<()> {
-    let (x, w) = (array(context, &[m, k], format)?, [array(context, &[n, k], weight)?]);
+    let x = array(context, &[m, k], format)?;
+    let w = [array(context, &[n, k], weight)?];
     let what = format!("linear {m} x {n} x {k}, {format:?}, weight {weight:?}");
     report(context, &what, m * n * k, || ops::linear(context, &x, &w, None, Epilogue::default()))
 }

@@ -26,12 +26,14 @@ mod native {
         let options = Options { adapter: adapter.map_or(Choice::Best, Choice::Name), ..Options::default() };
         let context = Context::open(&options).await?;
         println!("{}", context.capabilities().adapter.name);
-        let (x, y) = (context.upload(&[0; 4096])?, context.upload(&[0; 4096])?);
+        let x = context.upload(&[0; 4096])?;
+        let y = context.upload(&[0; 4096])?;
         let record = || (0..DISPATCHES).try_for_each(|_| add(&context, &x, &y));
         record()?;
         context.finish().await?;
 
-        let (mut recorded, mut replayed) = (Best::new(), Best::new());
+        let mut recorded = Best::new();
+        let mut replayed = Best::new();
         let (plan, ()) = context.capture(record)?;
         for _ in 0..RUNS {
             let start = Instant::now();
@@ -79,7 +81,8 @@ fn add(@builtin(global_invocation_id) id: vec3<u32>) {
             constants: Vec::new(),
         };
         let uniforms = &64_u32.to_le_bytes();
-        let (inputs, outputs) = (&[x][..], &[y][..]);
+        let inputs = &[x][..];
+        let outputs = &[y][..];
         context.dispatch(Dispatch { kernel: &kernel, inputs, outputs, uniforms, workgroups: [1, 1, 1], work: 64 })
     }
 

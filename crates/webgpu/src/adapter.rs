@@ -32,12 +32,12 @@ pub struct Options {
     pub memory: Option<u64>,
 }
 
-/// The adapters of this machine with what they offer. In a browser the one that the browser would give.
+/// The adapters of this machine with their capabilities. In a browser, the one adapter that the browser chooses.
 pub async fn adapters() -> Vec<Capabilities> {
     enumerate().await.iter().enumerate().map(|(index, adapter)| Capabilities::of_adapter(adapter, index)).collect()
 }
 
-/// An open device and what it grants.
+/// An open device and its capabilities.
 pub(crate) struct Opened {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
@@ -56,7 +56,7 @@ pub(crate) async fn open(options: &Options) -> Result<Opened> {
         required_features: wanted,
         required_limits: limits,
         experimental_features: experimental(wanted),
-        // The pool already keeps what it frees; large blocks inside wgpu would only hold more.
+        // The pool already keeps freed memory; large blocks inside wgpu would only hold more.
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         trace: wgpu::Trace::Off,
     };

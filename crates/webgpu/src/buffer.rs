@@ -18,7 +18,7 @@ pub struct Buffer {
     bytes: u64,
 }
 
-/// One wgpu buffer and what the pool has to know of it.
+/// One wgpu buffer with the facts that the pool needs.
 pub(crate) struct Raw {
     pub(crate) id: u64,
     pub(crate) buffer: wgpu::Buffer,

@@ -17,7 +17,7 @@ use crate::{Buffer, Capabilities, Error, Options, Result};
 /// One open device, cheap to clone.
 ///
 /// Threads may share it, but commands keep the order in which they were recorded, so one thread at a time should
-/// compute with it; what another thread records during a [capture](Context::capture) becomes part of the plan.
+/// compute with it; commands that another thread records during a [capture](Context::capture) become part of the plan.
 #[derive(Clone)]
 pub struct Context(pub(crate) Arc<Shared>);
 
@@ -94,7 +94,7 @@ impl Context {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Gives the device and all its memory back now, whoever still holds handles.
+    /// Gives the device and all its memory back now, even if handles to it still exist.
     pub fn destroy(&self) {
         self.0.faults.lose("destroyed");
         self.0.device.destroy();
@@ -130,7 +130,8 @@ impl Context {
     pub fn write(&self, buffer: &Buffer, offset: u64, content: &[u8]) -> Result<()> {
         self.prepare_write(buffer, offset, content.len() as u64)?;
         let queue = &self.0.queue;
-        let (start, whole) = (buffer.offset() + offset, content.len() / 4 * 4);
+        let start = buffer.offset() + offset;
+        let whole = content.len() / 4 * 4;
         queue.write_buffer(&buffer.raw().buffer, start, &content[..whole]);
         if whole < content.len() {
             let mut tail = [0; 4];
@@ -140,7 +141,7 @@ impl Context {
         Ok(())
     }
 
-    /// Checks a write and puts it after what is recorded.
+    /// Checks a write and queues it after the recorded commands.
     pub(crate) fn prepare_write(&self, buffer: &Buffer, offset: u64, bytes: u64) -> Result<()> {
         buffer.check("a write", offset, bytes, 4)?;
         self.0.faults.check()?;
@@ -171,7 +172,8 @@ impl Context {
         destination.check("a copy", destination_offset, bytes, 4)?;
         let to_the_end = destination_offset + bytes == destination.bytes();
         if !bytes.is_multiple_of(4) && !to_the_end {
-            let (start, end) = (destination_offset, destination_offset + bytes);
+            let start = destination_offset;
+            let end = destination_offset + bytes;
             return Err(Error::Range { what: "a copy", start, end, size: destination.bytes(), align: 4 });
         }
         if Arc::ptr_eq(source.raw(), destination.raw()) {
@@ -185,7 +187,8 @@ impl Context {
             |buffer: &Buffer, offset| Binding { raw: Arc::clone(buffer.raw()), offset: buffer.offset() + offset, size };
         self.0.faults.check()?;
         let mut recorder = self.recorder();
-        let (from, to) = (range(source, source_offset), range(destination, destination_offset));
+        let from = range(source, source_offset);
+        let to = range(destination, destination_offset);
         if let Some(capture) = &mut recorder.capture {
             capture.copy(source, destination, from, to);
             return Ok(());
@@ -251,7 +254,7 @@ impl Context {
         Reading::start(self, buffer, range)
     }
 
-    /// Submits what is recorded without waiting for it.
+    /// Submits the recorded commands without waiting for them.
     ///
     /// # Errors
     /// If the device is lost, or reported an error since the last call.
@@ -268,7 +271,7 @@ impl Context {
         self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Submits what is recorded, and destroys what was waiting for that.
+    /// Submits the recorded commands, and destroys the buffers that were waiting for them.
     pub(crate) fn submit(&self, recorder: &mut Recorder) -> Option<wgpu::SubmissionIndex> {
         let index = recorder.submit(&self.0.device, &self.0.queue);
         let dead = self.pool().take_dead();
@@ -277,7 +280,7 @@ impl Context {
         index
     }
 
-    /// Runs the callbacks of what is done. In a browser that happens by itself.
+    /// Runs the callbacks of finished work. In a browser that happens by itself.
     pub(crate) fn poll(&self) {
         // A failure here is a lost device, which the callback reports.
         let _ = self.0.device.poll(wgpu::PollType::Poll);

@@ -22,7 +22,7 @@ struct Inner {
     waited: u64,
 }
 
-/// Resolves when the device is lost: what it owes then may never come. Leaves nothing behind when it is dropped before.
+/// Resolves when the device is lost: pending results may then never come. Dropped earlier, it leaves nothing behind.
 pub(crate) struct Loss {
     faults: Faults,
     number: Option<u64>,
@@ -58,7 +58,7 @@ impl Drop for Loss {
     }
 }
 
-/// How long a browser may take to tell of a loss after it has failed what waited for the device.
+/// How long a browser may take to report a loss after it has failed the calls that waited for the device.
 #[cfg(target_arch = "wasm32")]
 const LATE_MILLISECONDS: u32 = 2000;
 
@@ -109,7 +109,8 @@ impl Faults {
     /// Waits for `done`, or for the loss of the device.
     #[cfg(target_arch = "wasm32")]
     pub(crate) async fn unless_lost(&self, done: impl Future) {
-        let (mut done, mut loss) = (std::pin::pin!(done), self.loss());
+        let mut done = std::pin::pin!(done);
+        let mut loss = self.loss();
         std::future::poll_fn(|task| match done.as_mut().poll(task) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => Pin::new(&mut loss).poll(task),

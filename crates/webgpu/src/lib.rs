@@ -3,7 +3,7 @@
 //! This crate knows buffers and shapes. It knows no model and no file.
 //!
 //! A [`Context`] is one open device. Work is recorded: [`Context::dispatch`] and [`Context::copy`] return at once, and
-//! what they recorded is submitted in pieces short enough for every watchdog. Only opening a device and
+//! their commands are submitted in pieces short enough for every watchdog. Only opening a device and
 //! reading a buffer back wait for anything. A part that runs many times is captured into a [`Plan`] and replayed.
 //!
 //! An [`Array`] is a buffer with a shape and a format, and [`ops`] computes with arrays; [`shader`] holds what their

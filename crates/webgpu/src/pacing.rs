@@ -31,7 +31,8 @@ impl Pacing {
 
     /// Measures the submit that was just made.
     pub(crate) fn submitted(&self, queue: &wgpu::Queue, cost: u64) {
-        let (pacing, start) = (self.clone(), Instant::now());
+        let pacing = self.clone();
+        let start = Instant::now();
         queue.on_submitted_work_done(move || pacing.done(cost, start, Instant::now()));
     }
 
@@ -89,7 +90,8 @@ mod tests {
 
     #[test]
     fn time_spent_behind_another_submit_is_not_counted() {
-        let (pacing, start) = (Pacing::default(), Instant::now());
+        let pacing = Pacing::default();
+        let start = Instant::now();
         let ms = Duration::from_millis;
         pacing.done(FIRST, start, start + ms(100));
         pacing.done(FIRST, start, start + ms(200));

@@ -50,7 +50,7 @@ enum Step {
 struct Capturing<'a>(&'a Context);
 
 impl Context {
-    /// Runs `ops` for the first time and keeps what it recorded.
+    /// Runs `ops` for the first time and keeps the recorded commands.
     ///
     /// What `ops` uploads or writes becomes part of the plan; a replay finds it as the commands before left it. Reading
     /// back, and writing to a buffer after a captured command used it, fail.
@@ -117,7 +117,8 @@ impl Capture {
         buffers.for_each(|buffer| self.uses(buffer));
         let offset = self.uniforms.len() as u32;
         push_slot(&mut self.uniforms, dispatch.uniforms);
-        let (workgroups, work) = (dispatch.workgroups, dispatch.work);
+        let workgroups = dispatch.workgroups;
+        let work = dispatch.work;
         self.steps.push(Step::Dispatch { pipeline, bindings, offset, workgroups, work });
     }
 
@@ -164,7 +165,7 @@ impl Plan {
         Self { context, commands, owned, _kept: kept.into_values().collect() }
     }
 
-    /// Submits the commands again, with what the buffers hold now.
+    /// Submits the commands again, on the present contents of the buffers.
     ///
     /// # Errors
     /// If the device is lost or reported an error, or while another capture runs.

@@ -1,7 +1,7 @@
 //! GPU memory that is kept for the next tensor of about the same size.
 //!
 //! Commands run in the order in which they were recorded, so memory can be handed out again as soon as its handle is
-//! gone, even while the GPU still works with it. While a plan is captured, what its ops free is reused only inside the
+//! gone, even while the GPU still works with it. While a plan is captured, memory that its ops free is reused only inside the
 //! plan, and belongs to it afterwards.
 
 use std::collections::BTreeMap;

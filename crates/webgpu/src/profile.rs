@@ -161,7 +161,8 @@ impl fmt::Display for Profile {
         for Row { kernel, count, time, work } in &self.rows {
             let seconds = time.as_secs_f64();
             let rate = 2.0 * *work as f64 / seconds.max(1e-12) / 1e9;
-            let (ms, share) = (seconds * 1e3, seconds / total * 100.0);
+            let ms = seconds * 1e3;
+            let share = seconds / total * 100.0;
             writeln!(f, "{kernel:<24} {count:>7} {ms:>10.3} {share:>6.1} {rate:>9.1}")?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Reading GPU memory back while the GPU goes on.
+//! Reading GPU memory back while the GPU keeps working.
 
 use std::ops::{Bound, Range as StdRange, RangeBounds};
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::{Buffer, Context, Error, Result};
 /// Mapped memory kept for the next reading.
 const KEPT_BYTES: u64 = 64 << 20;
 
-/// A reading on its way. Several may be; dropping one gives it up.
+/// A pending read. There may be several at a time; dropping one abandons it.
 ///
 /// Awaiting it natively waits for the GPU on the calling thread; in a browser it yields to the event loop.
 #[must_use = "a reading does nothing for you until it is awaited"]

@@ -124,7 +124,8 @@ impl Recorder {
             binding.raw.last_use.store(self.serial, Ordering::Relaxed);
         }
         self.cost += cost(dispatch.work);
-        let (workgroups, work) = (dispatch.workgroups, dispatch.work);
+        let workgroups = dispatch.workgroups;
+        let work = dispatch.work;
         self.pending.push(Command::Dispatch { pipeline, group, offset, workgroups, work });
     }
 
@@ -140,7 +141,7 @@ impl Recorder {
         self.pending.push(Command::Copy { source, destination });
     }
 
-    /// Submits what is recorded, with its uniforms in one write.
+    /// Submits the recorded commands, with their uniforms in one write.
     pub(crate) fn submit(&mut self, device: &wgpu::Device, queue: &wgpu::Queue) -> Option<wgpu::SubmissionIndex> {
         if self.pending.is_empty() {
             return None;
@@ -243,7 +244,8 @@ pub(crate) fn bind_group(
 pub(crate) fn encode(encoder: &mut wgpu::CommandEncoder, commands: &[Command]) {
     for run in commands.chunk_by(|a, b| a.is_dispatch() && b.is_dispatch()) {
         if let [Command::Copy { source, destination }] = run {
-            let (from, to) = (source, destination);
+            let from = source;
+            let to = destination;
             encoder.copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, from.bytes);
         } else {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

@@ -1,4 +1,4 @@
-//! Weights on their way to the GPU: in pieces, with little memory in between.
+//! Uploading weights to the GPU: in pieces, with little host memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,7 +43,7 @@ impl Context {
         self.throttle(bytes).await
     }
 
-    /// Submits what is recorded and waits until the GPU has done all of it.
+    /// Submits the recorded commands and waits until the GPU has run all of them.
     ///
     /// # Errors
     /// If the device is lost, or reported an error.

@@ -85,7 +85,8 @@ fn patch_adapter(adapter: &JsValue) -> Result<(), JsValue> {
     if !adapter.unchecked_ref::<GpuAdapter>().features().has("subgroups") {
         return Ok(());
     }
-    let (this, own) = (adapter.clone(), name.clone());
+    let this = adapter.clone();
+    let own = name.clone();
     let patched = Closure::once_into_js(move |descriptor: JsValue| {
         Reflect::delete_property(this.unchecked_ref::<Object>(), &own)?;
         let key = JsValue::from_str("requiredFeatures");

@@ -1,4 +1,4 @@
-//! Arrays that are larger than a kernel can bind give what they give on a device that can bind them.
+//! Arrays that are larger than a kernel can bind give the same results as on a device that can bind them.
 
 mod common;
 
@@ -32,7 +32,8 @@ fn check(what: &str, op: impl Fn(&Context) -> Result<Array>) {
 #[test]
 fn linear_in_pieces() {
     check("linear", |context| {
-        let (x, w) = (array(context, &[1001, 20]), [array(context, &[30, 20]), array(context, &[3, 20])]);
+        let x = array(context, &[1001, 20]);
+        let w = [array(context, &[30, 20]), array(context, &[3, 20])];
         let residual = array(context, &[1001, 33]);
         let epilogue = Epilogue { residual: Some(&residual), activation: Activation::Silu };
         ops::linear(context, &x, &w, Some(&array(context, &[33])), epilogue)
@@ -49,7 +50,8 @@ fn conv2d_in_pieces() {
         ([2, 150, 9, 8], 16, Conv2d { padding_before: 0, padding_after: 2, ..same }),
     ] {
         check(&format!("conv2d {x:?} {conv:?}"), |context| {
-            let (array_x, w) = (array(context, &x), [array(context, &[out, 3, 3, x[3]])]);
+            let array_x = array(context, &x);
+            let w = [array(context, &[out, 3, 3, x[3]])];
             let epilogue = Epilogue { residual: None, activation: Activation::None };
             let y = ops::conv2d(context, &array_x, &w, None, conv, epilogue)?;
             ops::conv2d(context, &array_x, &w, None, conv, Epilogue { residual: Some(&y), ..epilogue })
@@ -61,7 +63,8 @@ fn conv2d_in_pieces() {
 fn group_norm_in_pieces() {
     for (shape, groups) in [([2, 60, 50, 8], 4), ([3, 41, 43, 5], 1)] {
         check(&format!("group_norm {shape:?}"), |context| {
-            let (weight, bias) = (array(context, &shape[3..]), array(context, &shape[3..]));
+            let weight = array(context, &shape[3..]);
+            let bias = array(context, &shape[3..]);
             ops::group_norm(context, &array(context, &shape), groups, 1e-5, &weight, &bias, Activation::Silu)
         });
     }
@@ -81,7 +84,8 @@ fn elementwise_in_pieces() {
 fn attention_in_pieces() {
     for (batch, queries, keys, causal) in [(2, 1500, 77, false), (3, 333, 333, true), (1, 1001, 400, false)] {
         check(&format!("attention {batch} x {queries} x {keys}"), |context| {
-            let (q, k) = (array(context, &[batch, queries, 24]), array(context, &[batch, keys, 24]));
+            let q = array(context, &[batch, queries, 24]);
+            let k = array(context, &[batch, keys, 24]);
             ops::attention(context, &q, &k, &ops::affine(context, &k, -1.0, 0.5)?, 3, causal)
         });
     }
@@ -91,9 +95,11 @@ fn attention_in_pieces() {
 fn rows_in_pieces() {
     let shape = [3, 700, 12];
     check("layer_norm", |context| {
-        let (weight, bias) = (array(context, &shape[2..]), array(context, &shape[2..]));
+        let weight = array(context, &shape[2..]);
+        let bias = array(context, &shape[2..]);
         let [scale, shift] = [0.5, 2.0].map(|factor| ops::affine(context, &array(context, &[3, 12]), factor, 0.0));
-        let (scale, shift) = (scale?, shift?);
+        let scale = scale?;
+        let shift = shift?;
         let norm = ops::LayerNorm { weight: Some(&weight), bias: Some(&bias), modulation: Some((&scale, &shift)) };
         ops::layer_norm(context, &array(context, &shape), 1e-5, norm)
     });
@@ -101,7 +107,8 @@ fn rows_in_pieces() {
     check("rope", |context| ops::rope(context, &array(context, &shape), &array(context, &[700, 3, 2])));
     check("combine", |context| {
         let [a, b] = [1.0, -0.5].map(|factor| ops::affine(context, &array(context, &[50_001]), factor, 0.0));
-        let (a, b) = (a?, b?);
+        let a = a?;
+        let b = b?;
         ops::combine(context, &array(context, &[50_001]), 0.5, &[(2.0, &a), (1.0, &b), (3.0, &a), (-1.0, &b)])
     });
 }

@@ -15,7 +15,8 @@ fn a_kernel_that_does_not_compile_says_where() {
     let Error::Kernel { kernel: "broken", reason } = &error else { panic!("{error}") };
     assert!(reason.contains("u32") && !reason.contains('\n'), "{reason}");
     assert_eq!(context.stats().pipelines, 1);
-    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let x = upload(&context, &[1.0]);
+    let y = upload(&context, &[0.0]);
     run_axpy(&context, 2.0, 0.0, &x, &y).unwrap();
     assert_eq!(floats(&context, &y).unwrap(), [2.0]);
     assert_eq!(context.stats().pipelines, 1, "warmed");
@@ -24,7 +25,8 @@ fn a_kernel_that_does_not_compile_says_where() {
 #[test]
 fn after_a_loss_every_call_says_so_and_a_new_context_works() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let x = upload(&context, &[1.0]);
+    let y = upload(&context, &[0.0]);
     let (plan, ()) = context.capture(|| run_axpy(&context, 1.0, 0.0, &x, &y)).unwrap();
     let on_its_way = context.read(&y, ..);
     run_axpy(&context, 1.0, 0.0, &x, &y).unwrap();
@@ -44,7 +46,8 @@ fn after_a_loss_every_call_says_so_and_a_new_context_works() {
 
     let fresh = pollster::block_on(context.reopen()).unwrap();
     assert_eq!(fresh.capabilities(), context.capabilities());
-    let (x, y) = (upload(&fresh, &[1.0]), upload(&fresh, &[0.0]));
+    let x = upload(&fresh, &[1.0]);
+    let y = upload(&fresh, &[0.0]);
     run_axpy(&fresh, 4.0, 0.0, &x, &y).unwrap();
     assert_eq!(floats(&fresh, &y).unwrap(), [4.0]);
 }
@@ -52,7 +55,8 @@ fn after_a_loss_every_call_says_so_and_a_new_context_works() {
 #[test]
 fn readings_overlap_and_may_be_given_up() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0; 1000]), upload(&context, &[0.0; 1000]));
+    let x = upload(&context, &[1.0; 1000]);
+    let y = upload(&context, &[0.0; 1000]);
     let readings: Vec<_> = (0..8)
         .map(|_| {
             run_axpy(&context, 1.0, 0.0, &x, &y).unwrap();
@@ -81,7 +85,8 @@ fn with_only_what_is_guaranteed_there_is_no_option_and_it_works() {
     let limits = capabilities.limits;
     assert_eq!((limits.storage_binding, limits.buffer, limits.storage_buffers), (128 << 20, 256 << 20, 8));
     assert_eq!((limits.workgroup_storage, limits.invocations), (16_384, 256));
-    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let x = upload(&context, &[1.0]);
+    let y = upload(&context, &[0.0]);
     run_axpy(&context, 4.0, 0.0, &x, &y).unwrap();
     assert_eq!(floats(&context, &y).unwrap(), [4.0]);
 }

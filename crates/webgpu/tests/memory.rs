@@ -81,7 +81,7 @@ fn a_buffer_over_the_limit_is_refused_before_the_driver_sees_it() {
     let limit = context.capabilities().limits.buffer;
     assert_eq!(context.alloc(limit + 1).unwrap_err(), Error::BufferTooLarge { bytes: limit + 1, limit });
     assert_eq!(context.resident(u64::MAX).unwrap_err(), Error::BufferTooLarge { bytes: u64::MAX, limit });
-    // The driver may have less than the limit; then it says so and goes on.
+    // The driver may have less than the limit; then the test says so and continues.
     match context.resident(limit) {
         Ok(_) | Err(Error::OutOfMemory { .. }) => {}
         Err(error) => panic!("{error}"),
@@ -92,7 +92,8 @@ fn a_buffer_over_the_limit_is_refused_before_the_driver_sees_it() {
 #[test]
 fn ranges_outside_a_buffer_or_between_words_are_refused() {
     let Some(context) = open(&Options::default()) else { return };
-    let (a, b) = (context.alloc(1000).unwrap(), context.alloc(999).unwrap());
+    let a = context.alloc(1000).unwrap();
+    let b = context.alloc(999).unwrap();
     let refused = |result: easel_webgpu::Result<()>, what| match result {
         Err(Error::Range { what: found, .. }) => assert_eq!(found, what),
         other => panic!("{other:?}"),

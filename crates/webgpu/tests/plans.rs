@@ -8,7 +8,8 @@ use easel_webgpu::{Buffer, Context, Error, Options, Result};
 /// `3 * (2 * x + 1) + 10` through two temporaries and two uploads.
 fn ops(context: &Context, x: &Buffer) -> Result<Buffer> {
     let constant = |value| upload(context, &vec![value; (x.bytes() / 4) as usize]);
-    let (zero, ten) = (constant(0.0), constant(10.0));
+    let zero = constant(0.0);
+    let ten = constant(10.0);
     let doubled = context.alloc(x.bytes())?;
     context.copy(&zero, 0, &doubled, 0, x.bytes())?;
     run_axpy(context, 2.0, 1.0, x, &doubled)?;
@@ -80,7 +81,8 @@ fn temporaries_are_reused_inside_a_plan() {
 #[test]
 fn a_long_plan_is_cut_into_submits() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let x = upload(&context, &[1.0]);
+    let y = upload(&context, &[0.0]);
     let run = || (0..600).try_for_each(|_| run_axpy(&context, 1.0, 0.0, &x, &y));
     let before = context.stats().submits;
     let (plan, ()) = context.capture(run).unwrap();
@@ -92,7 +94,8 @@ fn a_long_plan_is_cut_into_submits() {
 #[test]
 fn what_cannot_be_replayed_is_refused() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let x = upload(&context, &[1.0]);
+    let y = upload(&context, &[0.0]);
     let refused = |ops: &dyn Fn() -> Result<()>, name: &str| match context.capture(ops) {
         Err(Error::Capture { what }) => assert_eq!(what, name),
         other => panic!("{other:?}"),
@@ -114,7 +117,8 @@ fn what_cannot_be_replayed_is_refused() {
 #[test]
 fn a_failed_capture_runs_nothing_and_keeps_nothing() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let x = upload(&context, &[1.0]);
+    let y = upload(&context, &[0.0]);
     let before = context.stats().memory.in_use;
     let failing = || {
         let z = ops(&context, &x)?;
@@ -129,7 +133,8 @@ fn a_failed_capture_runs_nothing_and_keeps_nothing() {
 #[test]
 fn a_profile_counts_every_dispatch() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0; 100]), upload(&context, &[0.0; 100]));
+    let x = upload(&context, &[1.0; 100]);
+    let y = upload(&context, &[0.0; 100]);
     let run = || (0..300).try_for_each(|_| run_axpy(&context, 1.0, 0.0, &x, &y));
     if !context.capabilities().timestamps {
         let error = pollster::block_on(context.profile(run)).unwrap_err();

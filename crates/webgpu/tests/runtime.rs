@@ -36,7 +36,8 @@ fn what_is_written_is_read_back() {
 #[test]
 fn commands_keep_their_order() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0, 2.0, 3.0]), upload(&context, &[0.0; 3]));
+    let x = upload(&context, &[1.0, 2.0, 3.0]);
+    let y = upload(&context, &[0.0; 3]);
     run_axpy(&context, 2.0, 0.0, &x, &y).unwrap();
     // The write comes after the dispatch that reads the old values.
     context.write(&x, 4, bytemuck::bytes_of(&10.0_f32)).unwrap();
@@ -51,7 +52,8 @@ fn commands_keep_their_order() {
 #[test]
 fn many_dispatches_are_cut_into_submits() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let x = upload(&context, &[1.0]);
+    let y = upload(&context, &[0.0]);
     for _ in 0..1000 {
         run_axpy(&context, 1.0, 0.0, &x, &y).unwrap();
     }
@@ -64,7 +66,8 @@ fn many_dispatches_are_cut_into_submits() {
 #[test]
 fn heavy_dispatches_go_alone() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let x = upload(&context, &[1.0]);
+    let y = upload(&context, &[0.0]);
     let heavy = || (0..6).try_for_each(|_| run_axpy_as(&context, 1.0, 0.0, &x, &y, 1 << 50));
     heavy().unwrap();
     assert_eq!(context.stats().submits, 6);
@@ -78,7 +81,8 @@ fn heavy_dispatches_go_alone() {
 #[test]
 fn a_dispatch_over_a_limit_says_which() {
     let Some(context) = open(&Options::default()) else { return };
-    let (x, y) = (upload(&context, &[1.0]), upload(&context, &[0.0]));
+    let x = upload(&context, &[1.0]);
+    let y = upload(&context, &[0.0]);
     let kernel = axpy(1.0);
     let good =
         Dispatch { kernel: &kernel, inputs: &[&x], outputs: &[&y], uniforms: &[], workgroups: [1, 1, 1], work: 1 };

@@ -17,7 +17,7 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 extern "C" {
-    /// Where the message of a panic goes, which is what a failed row of the table ends in.
+    /// Receives the message of a panic. A failed row of the table ends in one.
     #[wasm_bindgen(js_namespace = console)]
     fn error(text: &str);
 }

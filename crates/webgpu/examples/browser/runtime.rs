@@ -10,7 +10,8 @@ const STREAMED: u32 = 256 << 20;
 pub(crate) async fn run() -> Result<String> {
     let context = Context::open(&Options::default()).await?;
     let mut report = vec![format!("{:?}", context.capabilities())];
-    let (x, y) = (floats(&context, &[1.0; 1000])?, floats(&context, &[0.0; 1000])?);
+    let x = floats(&context, &[1.0; 1000])?;
+    let y = floats(&context, &[0.0; 1000])?;
     for _ in 0..300 {
         axpy(&context, &x, &y)?;
     }
@@ -79,7 +80,8 @@ async fn loss(context: Context, x: &Buffer, y: &Buffer) -> Result<()> {
     ensure("a reading fails with the device", matches!(on_its_way.await, Err(Error::DeviceLost { .. })))?;
     ensure("a dispatch fails without it", matches!(axpy(&context, x, y), Err(Error::DeviceLost { .. })))?;
     let context = context.reopen().await?;
-    let (x, y) = (floats(&context, &[1.0; 10])?, floats(&context, &[1.0; 10])?);
+    let x = floats(&context, &[1.0; 10])?;
+    let y = floats(&context, &[1.0; 10])?;
     axpy(&context, &x, &y)?;
     expect("a fresh context", read(&context, &y).await?, 3.0)
 }

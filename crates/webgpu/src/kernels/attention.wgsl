@@ -1,7 +1,7 @@
 // softmax(q k^T / sqrt(width)) v for each head, a tile of queries per workgroup, with a running softmax over tiles of keys
 // (FlashAttention, https://arxiv.org/abs/2205.14135). The scores exist only tile by tile, in workgroup memory.
 //
-// Of what is bound, queries start at row `query_row` and keys at `key_row`; the first query has this `position` in its
+// Within the bound arrays, queries start at row `query_row` and keys at `key_row`; the first query has this `position` in its
 // entry of the batch.
 // LANES invocations share a query row: in the scores each has four neighbouring keys, in the result every LANES-th vector.
 
@@ -160,7 +160,7 @@ fn main(
             max(max(score$i.x, score$i.y), max(score$i.z, score$i.w));
 #end
         workgroupBarrier();
-        // The maximum so far moves up, and what was summed under the old one is scaled down.
+        // The maximum so far moves up, and the sums under the old one are scaled down.
 #for i in 0..ROWS
         {
             let row = y_row + $iu * GROUPS;

@@ -1,4 +1,4 @@
-// Arithmetic between two arrays, of which the right one repeats along the axes where its stride is 0. Axes come innermost
+// Arithmetic between two arrays. The right one repeats along the axes where its stride is 0. Axes come innermost
 // first and are counted in vectors. `first` says where the left one begins in the whole array.
 
 #uniforms sizes: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>, count: u32, first: u32
@@ -10,7 +10,6 @@
 #end
 #output y: Y by WIDTH
 
-#use vector
 #use each
 
 fn each(i: u32) {

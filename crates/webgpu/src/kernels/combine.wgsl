@@ -1,4 +1,4 @@
-// A weighted sum of arrays of one shape, which is what a sampler's step comes down to.
+// A weighted sum of arrays of one shape: the step of a sampler.
 
 #uniforms scales: vec4<f32>, count: u32
 #for i in 0..TERMS

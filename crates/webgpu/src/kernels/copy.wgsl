@@ -9,16 +9,6 @@
 #else
 #input x: X by WIDTH
 #output y: Y by WIDTH
-#if Y == u32
-alias E = u32;
-#else
-alias E = f32;
-#end
-#if WIDTH == 4
-alias V = vec4<E>;
-#else
-alias V = E;
-#end
 #end
 
 struct Place {

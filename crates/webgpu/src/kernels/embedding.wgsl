@@ -8,7 +8,6 @@
 #output y: Y by WIDTH
 // (ids, width)
 
-#use vector
 #use each
 
 fn each(i: u32) {

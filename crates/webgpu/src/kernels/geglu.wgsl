@@ -6,7 +6,6 @@
 #output y: Y by WIDTH
 // (rows, vectors)
 
-#use vector
 #use activation
 #use each
 

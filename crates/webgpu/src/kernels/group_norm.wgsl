@@ -10,7 +10,6 @@
 #output y: Y by WIDTH
 // (batch, pixels, channels)
 
-#use vector
 #use activation
 #use each
 

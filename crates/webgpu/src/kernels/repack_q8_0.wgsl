@@ -3,7 +3,7 @@
 
 #uniforms count: u32, words: u32
 #input blocks: u32 by 1
-// (pairs, 17), of which the last may be half
+// (pairs, 17); the last pair may be half full
 #output quants: u32 by 1
 // (pairs, 16)
 #output scales: u32 by 1

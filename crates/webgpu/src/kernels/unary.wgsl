@@ -4,7 +4,6 @@
 #input x: X by WIDTH
 #output y: Y by WIDTH
 
-#use vector
 #use activation
 
 fn function(x: V) -> V {

@@ -38,8 +38,10 @@ pub fn attention(
     let scale = std::f32::consts::LOG2_E / (head_width as f32).sqrt();
     for run in cut(context, [batch, queries, keys], [query, &y, key].map(|array| array.bytes_of(hidden))) {
         let part = |array: &Array, rows: &Range<usize>| array.part(rows.start * hidden, rows.len() * hidden);
-        let (q, y) = (part(query, &run.queries)?, part(&y, &run.queries)?);
-        let (k, v) = (part(key, &run.keys)?, part(value, &run.keys)?);
+        let q = part(query, &run.queries)?;
+        let y = part(&y, &run.queries)?;
+        let k = part(key, &run.keys)?;
+        let v = part(value, &run.keys)?;
         let tiles = run.count.div_ceil(shape.queries());
         let all = run.batch * heads * tiles;
         for first in (0..all).step_by(most) {
@@ -62,7 +64,7 @@ struct Run {
     /// Entries of the batch, and queries in each.
     batch: usize,
     count: usize,
-    /// Where queries and keys start in what is bound, and the position of the first query among those of its entry.
+    /// Where queries and keys start in the bound arrays, and the position of the first query within its batch entry.
     offsets: [usize; 3],
 }
 
@@ -72,7 +74,8 @@ fn cut(context: &Context, [batch, queries, keys]: [usize; 3], row_bytes: [u64; 3
     let limit = context.capabilities().limits.storage_binding;
     let [q, y, k] = row_bytes;
     if q.max(y) * (batch * queries) as u64 <= limit && k * (batch * keys) as u64 <= limit {
-        let (all_queries, all_keys) = (0..batch * queries, 0..batch * keys);
+        let all_queries = 0..batch * queries;
+        let all_keys = 0..batch * keys;
         return vec![Run { queries: all_queries, keys: all_keys, batch, count: queries, offsets: [0; 3] }];
     }
     // A binding may start at every 128th row.
@@ -80,9 +83,12 @@ fn cut(context: &Context, [batch, queries, keys]: [usize; 3], row_bytes: [u64; 3
     let most = (limit / q.max(y).max(1)).saturating_sub(128).max(1) as usize;
     let of_entry = |entry: usize| {
         runs(queries, most).into_iter().map(move |run| {
-            let (from, to) = (entry * queries + run.start, entry * queries + run.end);
-            let (first_key, last_key) = (entry * keys, (entry + 1) * keys);
-            let (queries, keys) = (bound(from..to), bound(first_key..last_key));
+            let from = entry * queries + run.start;
+            let to = entry * queries + run.end;
+            let first_key = entry * keys;
+            let last_key = (entry + 1) * keys;
+            let queries = bound(from..to);
+            let keys = bound(first_key..last_key);
             let offsets = [from - queries.start, first_key - keys.start, run.start];
             Run { queries, keys, batch: 1, count: run.len(), offsets }
         })
@@ -90,7 +96,7 @@ fn cut(context: &Context, [batch, queries, keys]: [usize; 3], row_bytes: [u64; 3
     (0..batch).flat_map(of_entry).collect()
 }
 
-/// How a workgroup's invocations share its queries. `kernels/attention.wgsl` says what the numbers mean.
+/// How a workgroup's invocations share its queries. `kernels/attention.wgsl` explains the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     threads: usize,
@@ -151,7 +157,8 @@ pub fn rope(context: &Context, x: &Array, angles: &Array) -> Result<Array> {
     let y = Array::alloc(context, x.shape(), writable(context, activation_format(OP, x)?)?)?;
     for run in pieces(context, x.elements() / hidden, &[x.bytes_of(hidden), y.bytes_of(hidden)]) {
         let [x, y] = [x, &y].map(|array| array.part(run.start * hidden, run.len() * hidden));
-        let (x, y) = (x?, y?);
+        let x = x?;
+        let y = y?;
         let count = x.elements() / 2;
         let uniforms = words([pairs, hidden / (2 * pairs), tokens, count, run.start]);
         let kernel = rope_kernel([x.format(), y.format()]);
@@ -173,7 +180,8 @@ mod tests {
     fn every_shape_fits_the_smallest_device() {
         for head_width in [1, 8, 40, 64, 80, 128, 160, 161, 256, 512] {
             let shape = Shape::choose(head_width);
-            let (queries, keys) = (shape.queries(), shape.lanes * 4);
+            let queries = shape.queries();
+            let keys = shape.lanes * 4;
             let memory = (queries + keys) * 16 * 4 + queries * keys * 4 + queries * shape.lanes * 4;
             assert!(memory <= 16384 && shape.threads <= 256 && queries >= 32, "{head_width}: {shape:?}");
             assert!((keys * 4).is_multiple_of(shape.threads), "{head_width}: {shape:?}");

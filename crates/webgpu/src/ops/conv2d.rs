@@ -106,7 +106,8 @@ impl Geometry {
         let fits = |piece: &Range<usize>| {
             piece.len() as u64 * line <= limit && self.source(product.x, piece).len() as u64 * row <= limit
         };
-        let (mut pieces, mut start) = (Vec::new(), 0);
+        let mut pieces = Vec::new();
+        let mut start = 0;
         while start < lines {
             let mut end = lines;
             // Halving ends at a single binding's worth of lines; if that doesn't fit, the dispatch refuses it.
@@ -124,7 +125,8 @@ impl Geometry {
 
     /// The stored rows that these output lines read, counted over the whole batch, from where a binding may start.
     fn source(&self, x: &Array, lines: &Range<usize>) -> Range<usize> {
-        let ([height, width], [out_height, _]) = (self.input, self.output);
+        let [height, width] = self.input;
+        let [out_height, _] = self.output;
         let row = |line: usize, tap: usize| {
             let place = (line % out_height * self.conv.stride + tap).saturating_sub(self.conv.padding_before);
             line / out_height * height + (place * height / self.stretched[0]).min(height - 1)
@@ -142,7 +144,9 @@ impl Geometry {
         let tile = Tile::choose(product.context.capabilities(), product.formats(weight), m, n);
         let [tiles_m, tiles_n] = tile.count(m, n);
         let scale = |axis: usize| (self.input[axis] as f32 / self.stretched[axis] as f32).to_bits();
-        let ([h, w], [stretched_h, stretched_w], [out_h, out_w]) = (self.input, self.stretched, self.output);
+        let [h, w] = self.input;
+        let [stretched_h, stretched_w] = self.stretched;
+        let [out_h, out_w] = self.output;
         let [kernel_h, kernel_w, channels] = self.kernel;
         let Conv2d { stride, padding_before, .. } = self.conv;
         tile.cover(product.context, [m, n, k], |first_tile, count, work| {

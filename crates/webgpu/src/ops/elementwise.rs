@@ -62,7 +62,8 @@ pub fn binary(context: &Context, operation: Binary, a: &Array, b: &Array) -> Res
     let cut = b.elements() == a.elements();
     for run in pieces(context, a.elements(), &[a.bytes_of(1), b.bytes_of(usize::from(cut))]) {
         let [a, y] = [a, &y].map(|array| array.part(run.start, run.len()));
-        let (a, y) = (a?, y?);
+        let a = a?;
+        let y = y?;
         let (b, first) = if cut { (b.part(run.start, run.len())?, 0) } else { (b.clone(), run.start / width) };
         let count = run.len() / width;
         let uniforms = axes.uniforms(&[0], &[count, first]);
@@ -116,7 +117,8 @@ pub fn exp(context: &Context, x: &Array) -> Result<Array> {
 fn unary(context: &Context, op: &'static str, x: &Array, activation: Activation, [a, b]: [f32; 2]) -> Result<Array> {
     let y = Array::alloc(context, x.shape(), writable(context, activation_format(op, x)?)?)?;
     for run in pieces(context, x.elements(), &[x.bytes_of(1), y.bytes_of(1)]) {
-        let (x, y) = (x.part(run.start, run.len())?, y.part(run.start, run.len())?);
+        let x = x.part(run.start, run.len())?;
+        let y = y.part(run.start, run.len())?;
         let width = width(&[run.len()]);
         let count = run.len() / width;
         let uniforms = [count as u32, a.to_bits(), b.to_bits()];
@@ -133,7 +135,7 @@ pub(super) fn unary_kernel(op: &'static str, activation: Activation, formats: [F
     Kernel { name: op, source: include_str!("../kernels/unary.wgsl"), constants }
 }
 
-/// `x * scale + sum(factor * term)`: what a sampler's step comes down to. All shapes are equal.
+/// `x * scale + sum(factor * term)`: the step of a sampler. All shapes are equal.
 ///
 /// # Errors
 /// If a shape or format does not fit.
@@ -142,7 +144,9 @@ pub fn combine(context: &Context, x: &Array, scale: f32, terms: &[(f32, &Array)]
     if let Some((_, other)) = terms.iter().find(|(_, other)| other.shape() != x.shape()) {
         return Err(other.shape_error(OP, format!("shape {:?}", x.shape())));
     }
-    let (mut sum, mut scale, mut rest) = (x.clone(), scale, terms);
+    let mut sum = x.clone();
+    let mut scale = scale;
+    let mut rest = terms;
     loop {
         let (now, later) = rest.split_at(rest.len().min(3));
         let arrays: Vec<&Array> = std::iter::once(&sum).chain(now.iter().map(|(_, array)| *array)).collect();
@@ -157,7 +161,8 @@ pub fn combine(context: &Context, x: &Array, scale: f32, terms: &[(f32, &Array)]
             uniforms.iter_mut().zip(scales).for_each(|(word, scale)| *word = scale.to_bits());
             uniforms[4] = count as u32;
             let kernel = combine_kernel(&formats, y.format(), width);
-            let (inputs, y) = (parts.iter().collect::<Vec<_>>(), y.part(run.start, run.len())?);
+            let inputs = parts.iter().collect::<Vec<_>>();
+            let y = y.part(run.start, run.len())?;
             Launch { kernel, inputs: &inputs, outputs: &[&y], uniforms: &uniforms }.run_each(context, count)?;
         }
         (sum, scale, rest) = (y, 1.0, later);
@@ -221,7 +226,8 @@ pub fn mean_and_std(context: &Context, x: &Array) -> Result<(Array, Array)> {
     let mut shape = vec![1; x.shape().len()];
     shape[0] = batch;
     let format = writable(context, activation_format(OP, x)?)?;
-    let (mean, std) = (Array::alloc(context, &shape, format)?, Array::alloc(context, &shape, format)?);
+    let mean = Array::alloc(context, &shape, format)?;
+    let std = Array::alloc(context, &shape, format)?;
     let kernel = moments_kernel([x.format(), format], context.capabilities());
     let uniforms = words([batch, x.elements() / batch]);
     let launch = Launch { kernel, inputs: &[x], outputs: &[&mean, &std], uniforms: &uniforms };

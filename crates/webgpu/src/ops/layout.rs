@@ -203,7 +203,8 @@ pub fn permute(context: &Context, x: &Array, order: &[usize]) -> Result<Array> {
     }
     let shape: Vec<usize> = order.iter().map(|&axis| x.shape()[axis]).collect();
     let y = Array::alloc(context, &shape, copied_format(OP, x)?)?;
-    let (from, to) = (dense(x.shape()), dense(&shape));
+    let from = dense(x.shape());
+    let to = dense(&shape);
     let axes = (0..shape.len()).rev().map(|axis| (shape[axis], [from[order[axis]], to[axis]]));
     Copy { op: OP, x, y: &y, offsets: [0, 0] }.run(context, axes)?;
     Ok(y)
@@ -222,7 +223,8 @@ pub fn narrow(context: &Context, x: &Array, axis: usize, start: usize, length: u
     let mut shape = x.shape().to_vec();
     shape[axis] = length;
     let y = Array::alloc(context, &shape, copied_format(OP, x)?)?;
-    let (from, to) = (dense(x.shape()), dense(&shape));
+    let from = dense(x.shape());
+    let to = dense(&shape);
     let axes = (0..shape.len()).rev().map(|axis| (shape[axis], [from[axis], to[axis]]));
     Copy { op: OP, x, y: &y, offsets: [start * from[axis], 0] }.run(context, axes)?;
     Ok(y)

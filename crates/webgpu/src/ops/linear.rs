@@ -99,7 +99,8 @@ impl<'a> Product<'a> {
     ) -> Result<()> {
         let stride = self.stride();
         let of_rows = |array: &Array| array.part(rows.start * stride, rows.len() * stride);
-        let (y, residual) = (of_rows(&self.y)?, self.epilogue.residual.map(of_rows).transpose()?);
+        let y = of_rows(&self.y)?;
+        let residual = self.epilogue.residual.map(of_rows).transpose()?;
         let mut column = 0;
         for part in weight {
             if part.format() == Format::U32 || part.format() == Format::U16 {

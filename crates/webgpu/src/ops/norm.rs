@@ -23,7 +23,8 @@ pub fn group_norm(
     activation: Activation,
 ) -> Result<Array> {
     const OP: &str = "group_norm";
-    let (channels, batch) = (*x.shape().last().unwrap_or(&0), *x.shape().first().unwrap_or(&0));
+    let channels = *x.shape().last().unwrap_or(&0);
+    let batch = *x.shape().first().unwrap_or(&0);
     let fits = groups > 0 && channels.is_multiple_of(groups) && x.elements() > 0;
     if !fits || weight.shape() != [channels] || bias.shape() != [channels] {
         let expected = format!("channels divisible by {groups} and weights of shape {:?}", weight.shape());
@@ -62,7 +63,8 @@ pub fn group_norm(
 
     for run in pieces(context, batch * pixels, &[pixel_bytes, y.bytes_of(channels)]) {
         let [x, y] = [x, &y].map(|array| array.part(run.start * channels, run.len() * channels));
-        let (x, y) = (x?, y?);
+        let x = x?;
+        let y = y?;
         let count = x.elements() / width;
         let uniforms = words([channels / width, pixels, count, run.start * channels / width]);
         let kernel = apply_kernel([x.format(), bias.format(), y.format()], activation, width);
@@ -154,7 +156,8 @@ fn rows(op: &'static str, context: &Context, x: &Array, eps: f32, norm: LayerNor
     let kernel = variant.kernel(context.capabilities());
     for run in pieces(context, rows, &[x.bytes_of(last), y.bytes_of(last)]) {
         let [x, y] = [x, &y].map(|array| array.part(run.start * last, run.len() * last));
-        let (x, y) = (x?, y?);
+        let x = x?;
+        let y = y?;
         let mut uniforms = words([run.len(), last, 0, rows_per_batch, run.start]);
         uniforms[2] = eps.to_bits();
         let inputs = [&[&x], &weights[..]].concat();

@@ -24,7 +24,8 @@ pub(super) fn runs(rows: usize, most: usize) -> Vec<Range<usize>> {
 
 /// The last multiple of as many rows as start a binding, at or before `row`.
 pub(super) fn aligned(row: usize, row_bytes: u64) -> usize {
-    let (mut a, mut b) = (ALIGNMENT, row_bytes.max(1));
+    let mut a = ALIGNMENT;
+    let mut b = row_bytes.max(1);
     while b > 0 {
         (a, b) = (b, a % b);
     }

@@ -19,7 +19,7 @@ pub fn repack_q8_0(context: &Context, raw: &Buffer, shape: &[usize]) -> Result<A
     Ok(y)
 }
 
-/// The same for some rows of a `Q8_0` weight, of which the first is a multiple of 128.
+/// The same for some rows of a `Q8_0` weight. The first row is a multiple of 128.
 ///
 /// # Errors
 /// If `y` is no `Q8_0` weight with these rows, or `raw` is too small.
@@ -30,10 +30,11 @@ pub fn repack_q8_0_rows(context: &Context, raw: &Buffer, y: &Array, rows: Range<
     let blocks = (rows.len() * blocks_per_row) as u64;
     let scales = y.scales().filter(|_| rows.end <= height && raw.bytes() >= blocks * BLOCK);
     let Some(scales) = scales else {
-        let expected = format!("rows {rows:?} of Q8_0, of which {} bytes hold {}", raw.bytes(), raw.bytes() / BLOCK);
+        let expected = format!("rows {rows:?} of Q8_0, but {} bytes hold {} blocks", raw.bytes(), raw.bytes() / BLOCK);
         return Err(y.shape_error(OP, expected));
     };
-    let (pairs, first) = (blocks.div_ceil(2), (rows.start * blocks_per_row) as u64);
+    let pairs = blocks.div_ceil(2);
+    let first = (rows.start * blocks_per_row) as u64;
     let words_of = |buffer: &Buffer, offset, words: u64| {
         Array::new(buffer.slice(offset, words * 4)?, &[words as usize], Format::U32)
     };

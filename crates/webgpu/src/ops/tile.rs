@@ -1,4 +1,4 @@
-//! Which tile a product is cut into. `prelude/tile.wgsl` and `prelude/tile_cooperative.wgsl` say what the numbers mean.
+//! The tile that a product is cut into. `prelude/tile.wgsl` and `prelude/tile_cooperative.wgsl` explain the numbers.
 
 use super::linear::Formats;
 use crate::capabilities::{Cooperative, Kind, Scalar};

@@ -1,4 +1,4 @@
-//! Expands the directives of a template. See the head of [`super`] for what there is.
+//! Expands the directives of a template. The head of [`super`] lists them.
 
 use super::storage::{Access, Decoder, binding};
 
@@ -129,7 +129,8 @@ impl Expansion<'_> {
 
 /// Where the block that `lines` begin in has its `#else` (or its end, if it has none) and its `#end`.
 fn block_end(lines: &[String]) -> Option<(usize, usize)> {
-    let (mut depth, mut middle) = (0, None);
+    let mut depth = 0;
+    let mut middle = None;
     for (i, line) in lines.iter().enumerate() {
         let line = line.trim();
         match line {

@@ -37,10 +37,12 @@ async fn check(context: &Context, case: &Case, format: Format) {
     let y = ops::attention(context, &q.array, &k.array, &v.array, heads, causal).unwrap();
     let mut want = vec![(0.0, 0.0); q.values.len()];
     for head in 0..batch * heads {
-        let (n, start) = (head / heads, head % heads * width);
+        let n = head / heads;
+        let start = head % heads * width;
         let part = |values: &'_ [f32], row: usize| values[row * hidden + start..][..width].to_vec();
         let rows = |values: &[f32]| (0..keys).map(|key| part(values, n * keys + key)).collect::<Vec<_>>();
-        let (k, v) = (rows(&k.values), rows(&v.values));
+        let k = rows(&k.values);
+        let v = rows(&v.values);
         let (k, v): (Vec<&[f32]>, Vec<&[f32]>) =
             (k.iter().map(|k| &k[..]).collect(), v.iter().map(|v| &v[..]).collect());
         for query in 0..queries {
@@ -87,13 +89,15 @@ pub(crate) async fn large_scores_do_not_overflow(context: &Context) {
     assert_near(context, &y, &[1, 1, 8], &[(19.0, 19.0); 8], 1e-6, "the largest score takes all").await;
 }
 
-/// More work than one dispatch may do: tiles of queries go on where the last dispatch stopped.
+/// More work than one dispatch may do: tiles of queries continue where the last dispatch stopped.
 pub(crate) async fn a_long_attention_is_cut(context: &Context) {
     if !context.capabilities().is_software() {
         println!("skipped: only a software rasteriser cuts at this size");
         return;
     }
-    let (queries, keys, width) = (2700, 3000, 64);
+    let queries = 2700;
+    let keys = 3000;
+    let width = 64;
     let q = random(context, &[1, queries, width], 1, Format::F32).array;
     let k = random(context, &[1, keys, width], 2, Format::F32).array;
     let row: Vec<f32> = (0..width).map(|c| c as f32).collect();
@@ -104,7 +108,10 @@ pub(crate) async fn a_long_attention_is_cut(context: &Context) {
 }
 
 pub(crate) async fn rope_turns_pairs(context: &Context) {
-    let (batch, tokens, heads, pairs) = (2, 5, 3, 4);
+    let batch = 2;
+    let tokens = 5;
+    let heads = 3;
+    let pairs = 4;
     let turns: Vec<f32> = (0..tokens * pairs).map(|i| (i / pairs) as f32 / (1 + i % pairs) as f32).collect();
     let table: Vec<f32> = turns.iter().flat_map(|turn| [turn.cos(), turn.sin()]).collect();
     let angles = super::store(context, &table, &[tokens, pairs, 2], Format::F32);

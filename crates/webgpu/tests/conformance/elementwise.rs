@@ -7,7 +7,8 @@ use easel_webgpu::shader::Format;
 
 /// Index into an array of shape `small` of element `i` of an array of shape `large`.
 fn broadcast(mut i: usize, large: &[usize], small: &[usize]) -> usize {
-    let (mut at, mut stride) = (0, 1);
+    let mut at = 0;
+    let mut stride = 1;
     for (axis, size) in large.iter().rev().enumerate() {
         let own = small.len().checked_sub(axis + 1).map_or(1, |axis| small[axis]);
         at += (i % size % own) * stride;
@@ -40,7 +41,8 @@ pub(crate) async fn binary_with_every_broadcast(context: &Context) {
             for operation in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
                 let y = ops::binary(context, operation, &a.array, &b.array).unwrap();
                 let element = |(i, a): (usize, &f32)| -> Expected {
-                    let (a, b) = (f64::from(*a), f64::from(b.values[broadcast(i, large, small)]));
+                    let a = f64::from(*a);
+                    let b = f64::from(b.values[broadcast(i, large, small)]);
                     match operation {
                         Binary::Add => (a + b, a.abs() + b.abs()),
                         Binary::Sub => (a - b, a.abs() + b.abs()),

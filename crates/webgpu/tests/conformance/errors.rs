@@ -30,7 +30,8 @@ pub(crate) async fn shapes_that_do_not_fit(context: &Context) {
     refused(ops::conv2d(context, &image, &[array(&[4, 3, 3, 2])], None, Conv2d::padded(1), plain), "conv2d");
     refused(ops::conv2d(context, &image, &[array(&[4, 3, 3, 3])], None, Conv2d::padded(0), plain), "conv2d");
     refused(ops::conv2d(context, &image, &[], None, Conv2d::padded(0), plain), "conv2d");
-    let (q, k) = (array(&[1, 2, 8]), array(&[1, 2, 4]));
+    let q = array(&[1, 2, 8]);
+    let k = array(&[1, 2, 4]);
     refused(ops::attention(context, &q, &k, &k, 1, false), "attention");
     refused(ops::attention(context, &q, &q, &q, 3, false), "attention");
     refused(ops::rope(context, &q, &array(&[2, 3, 2])), "rope");

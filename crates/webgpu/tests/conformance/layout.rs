@@ -119,7 +119,9 @@ pub(crate) async fn concat_along_every_axis(context: &Context) {
                 let mut whole = shape;
                 whole[axis] = sizes.iter().sum();
                 let source = |index: &Vec<usize>| {
-                    let (mut from, mut start, mut part) = (index.clone(), 0, 0);
+                    let mut from = index.clone();
+                    let mut start = 0;
+                    let mut part = 0;
                     while from[axis] >= sizes[part] {
                         from[axis] -= sizes[part];
                         start += parts[part].elements() as u32;

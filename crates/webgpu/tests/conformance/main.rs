@@ -87,7 +87,7 @@ fn values(len: usize, seed: u32, mean: f32) -> Vec<f32> {
     (0..len).map(|_| next() + next() + next() + mean).collect()
 }
 
-/// An array on the device, and what its format made of the numbers.
+/// An array on the device, and the numbers as its format rounds them.
 struct Stored {
     array: Array,
     values: Vec<f32>,
@@ -145,7 +145,7 @@ async fn assert_near(context: &Context, got: &Array, shape: &[usize], want: &[Ex
     }
 }
 
-/// Results that are what they are made of.
+/// Results that are copies of their inputs.
 fn exactly(values: impl IntoIterator<Item = f64>) -> Vec<Expected> {
     values.into_iter().map(|value| (value, value.abs())).collect()
 }

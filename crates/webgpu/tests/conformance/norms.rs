@@ -34,7 +34,8 @@ async fn check_group_norm(
             for (i, value) in all.iter().enumerate() {
                 let channel = group * width + i % width;
                 let normal = (f64::from(*value) - mean) / (variance + f64::from(eps)).sqrt();
-                let (w, b) = (f64::from(weight.values[channel]), f64::from(bias.values[channel]));
+                let w = f64::from(weight.values[channel]);
+                let b = f64::from(bias.values[channel]);
                 let at = (n * pixels + i / width) * channels + channel;
                 want[at] = (activate(Activation::Silu, normal * w + b), (normal * w).abs() + b.abs() + w.abs());
             }
@@ -66,7 +67,7 @@ pub(crate) async fn group_norm_of_every_shape(context: &Context) {
     check_group_norm(context, [1, 40_000, 4], 1, 0.0, Format::F32).await;
 }
 
-/// Optional arrays of a row norm, and what they do to a normal number.
+/// Optional arrays of a row norm, and their effect on a normalised number.
 #[derive(Clone, Copy)]
 struct Parts {
     weight: bool,
@@ -78,7 +79,8 @@ struct Parts {
 async fn check_row_norm(context: &Context, [rows, width]: [usize; 2], format: Format, vectors: Format, parts: Parts) {
     let x = store(context, &values(rows * width, 1, 0.5), &[rows, width], format);
     let vector = |seed, present: bool| present.then(|| random(context, &[width], seed, vectors));
-    let (weight, bias) = (vector(2, parts.weight), vector(3, parts.bias));
+    let weight = vector(2, parts.weight);
+    let bias = vector(3, parts.bias);
     let modulation = parts.modulated.then(|| [4, 5].map(|seed| random(context, &[rows / 2, width], seed, format)));
     let eps = 1e-5_f32;
     let y = if parts.rms {

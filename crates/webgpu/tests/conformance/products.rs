@@ -16,7 +16,8 @@ fn weights(k: usize) -> &'static [Format] {
 
 /// One row of a product: the terms, then `activation(sum + bias + residual)`.
 fn finish(terms: impl Iterator<Item = (f32, f32)>, added: [f32; 2], activation: Activation) -> Expected {
-    let (mut sum, mut magnitude) = (0.0, 0.0);
+    let mut sum = 0.0;
+    let mut magnitude = 0.0;
     for (a, b) in terms {
         let product = f64::from(a) * f64::from(b);
         sum += product;
@@ -124,7 +125,8 @@ pub(crate) async fn a_weight_in_parts_is_one_weight(context: &Context) {
             assert_eq!(y.shape(), [m, 1, 46]);
             super::read(context, &y).await
         };
-        let (together, apart) = (run(&[whole]).await, run(&parts).await);
+        let together = run(&[whole]).await;
+        let apart = run(&parts).await;
         assert!(together.iter().zip(&apart).all(|(a, b)| (a - b).abs() < 1e-5), "{m} rows");
     }
 }
@@ -152,7 +154,8 @@ impl Case {
 
     /// Pairs of numbers that are multiplied for one element of the result.
     fn terms<'a>(&'a self, x: &'a [f32], w: &'a [f32], at: [usize; 4]) -> impl Iterator<Item = (f32, f32)> + 'a {
-        let ([_, h, width, channels], [_, kh, kw]) = (self.x, self.kernel);
+        let [_, h, width, channels] = self.x;
+        let [_, kh, kw] = self.kernel;
         let [image, row, column, out] = at;
         let stretched = self.conv.stretch_to.unwrap_or([h, width]);
         let source = move |at: usize, tap: usize, axis: usize| {
@@ -171,7 +174,8 @@ impl Case {
 }
 
 async fn check_conv(context: &Context, case: &Case, format: Format, weight: Format, activation: Activation) {
-    let ([batch, .., channels], [out, kh, kw]) = (case.x, case.kernel);
+    let [batch, .., channels] = case.x;
+    let [out, kh, kw] = case.kernel;
     let [oh, ow] = case.output();
     let x = random(context, &case.x, 1, format);
     let w = random(context, &[out, kh, kw, channels], 2, weight);
@@ -231,7 +235,7 @@ pub(crate) async fn conv2d_in_every_geometry(context: &Context) {
     }
 }
 
-/// A product of more work than one dispatch may do: tiles go on where the last dispatch stopped.
+/// A product of more work than one dispatch may do: tiles continue where the last dispatch stopped.
 pub(crate) async fn a_long_product_is_cut(context: &Context) {
     if !context.capabilities().is_software() {
         println!("skipped: only a software rasteriser cuts at this size");

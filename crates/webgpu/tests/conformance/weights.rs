@@ -7,7 +7,8 @@ use half::f16;
 
 /// A GGUF file's Q8_0 blocks of these numbers, and the numbers that they stand for.
 pub(crate) fn quantise(values: &[f32]) -> (Vec<u8>, Vec<f32>) {
-    let (mut file, mut read) = (Vec::new(), Vec::new());
+    let mut file = Vec::new();
+    let mut read = Vec::new();
     for block in values.chunks(32) {
         let largest = block.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
         let scale = f16::from_f32(largest / 127.0);

@@ -1,4 +1,6 @@
-// One invocation for each of `u.count` results: the kernel's `each(i)`.
+// One invocation for each of `u.count` results, which are V: the kernel's `each(i)`.
+
+#use vector
 
 @compute @workgroup_size(256)
 fn main(

@@ -1,7 +1,12 @@
-// V is what `x_get` of an array by WIDTH gives.
+// V is what an array by WIDTH holds: vectors, or single numbers, of f32 (of u32 where a kernel moves words).
 
-#if WIDTH == 4
-alias V = vec4<f32>;
+#if Y == u32
+alias E = u32;
 #else
-alias V = f32;
+alias E = f32;
+#end
+#if WIDTH == 4
+alias V = vec4<E>;
+#else
+alias V = E;
 #end
