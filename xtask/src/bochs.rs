@@ -1,7 +1,7 @@
 //! AVX-512 in Bochs (<https://bochs.sourceforge.io>): Linux and the tests of `easel-cpu` on a CD, and nothing else.
 //!
-//! The processor is a Skylake-X. Bochs adds the dot products of later ones to what it executes, but not to what it says of
-//! itself, so the tests are built to count on them.
+//! The processor is a Skylake-X. Bochs also executes the dot products of later ones, but its CPUID does not
+//! report them, so the tests are built to take them for granted.
 
 use crate::command::{Run, root};
 use crate::levels::programs;
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 const TARGET: &str = "x86_64-unknown-linux-musl";
 /// Bochs 3.0 forgets to scale the short offset of VDPBF16PS' memory operand; only the kernel for single rows has one.
 const BROKEN: &str = "single_rows_in_bfloat16";
-/// What the guest's console ends with if all tests have passed.
+/// The last words of the guest's console if all tests have passed.
 const PASSED: &str = "all levels passed";
 
-/// What the machine is made of.
+/// The files that the machine boots from.
 struct Parts {
     kernel: PathBuf,
     busybox: PathBuf,
@@ -48,7 +48,7 @@ fn part(variable: &str, usual: &str, what: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Boots the tests and prints what they say.
+/// Boots the tests and prints their output.
 pub(crate) fn avx512() -> Result<()> {
     let bochs = std::env::var("EASEL_BOCHS").unwrap_or_else(|_| "bochs".into());
     for (program, flag) in [(bochs.as_str(), "--help"), ("xorriso", "--version"), ("cpio", "--version")] {
@@ -90,7 +90,8 @@ fn pack_guest(guest: &Path, busybox: &Path, packed: &Path) -> Result<()> {
     let init = guest.join("init");
     fs::write(&init, &script)?;
     Run::new("chmod").arg("755").arg(init).run()?;
-    let (guest, packed) = (guest.display(), packed.display());
+    let guest = guest.display();
+    let packed = packed.display();
     let pack = format!("cd '{guest}' && find . | cpio --quiet -o -H newc | gzip -1 > '{packed}'");
     Run::new("sh").args(["-c", &pack]).run()
 }
@@ -123,7 +124,8 @@ label tests
 ";
 
 fn machine(folder: &Path, bios: &Path) -> String {
-    let (folder, bios) = (folder.display(), bios.display());
+    let folder = folder.display();
+    let bios = bios.display();
     format!(
         "config_interface: textconfig
 display_library: rfb, options=\"timeout=0\"

@@ -59,7 +59,7 @@ impl Run {
         Ok(())
     }
 
-    /// Runs it and returns what it printed.
+    /// Runs it and returns its output.
     pub(crate) fn output(mut self) -> Result<String> {
         let shown = self.shown();
         let output =
@@ -67,7 +67,7 @@ impl Run {
         if !output.status.success() {
             bail!("`{shown}` failed ({})", output.status);
         }
-        String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed something that is not text"))
+        String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed something other than text"))
     }
 
     /// Whether it runs and succeeds; prints nothing.

@@ -12,16 +12,47 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "g
 /// Fails in a Node that is older than 20.
 const NEW_ENOUGH: &str = "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)";
 
-/// Where it is promised that the browser tests can run.
+/// Set where the browser tests must run: then a missing browser is a failure.
 const REQUIRE: &str = "EASEL_REQUIRE_BROWSER";
 
-/// Builds the site and the kernels' checks, checks the types of the scripts and runs the tests of `tests/browser`;
-/// arguments name test files.
+/// Builds the site and the kernels' checks, and runs the browser tests; arguments name test files.
 pub(crate) fn e2e(args: &[String]) -> Result<()> {
     let browser = browser()?;
+    build()?;
+    run(&browser, args)
+}
+
+/// The build for the browser tests as a part of all tests: left out, with the reason, where they cannot run.
+pub(crate) fn build_if_possible() -> Result<()> {
+    match browser() {
+        Err(reason) if std::env::var_os(REQUIRE).is_none() => {
+            eprintln!("skipped the site, for the browser tests cannot run: {reason}");
+            Ok(())
+        }
+        _ => build(),
+    }
+}
+
+/// The browser tests on what has been built, as a part of all tests: left out, with the reason, where Node or Chromium is
+/// missing and not promised.
+pub(crate) fn run_if_possible() -> Result<()> {
+    match browser() {
+        Err(reason) if std::env::var_os(REQUIRE).is_none() => {
+            eprintln!("skipped the browser tests: {reason}");
+            Ok(())
+        }
+        browser => run(&browser?, &[]),
+    }
+}
+
+/// Builds the site and the kernels' checks: at once, so that no dependency is built twice.
+fn build() -> Result<()> {
+    web::web(&["--package", "easel-webgpu", "--example", "browser"])
+}
+
+/// Checks the types of the scripts and runs the tests of `tests/browser`.
+fn run(browser: &Path, args: &[String]) -> Result<()> {
     let tests = root().join("tests/browser");
-    // Built at once, so that no dependency is built twice.
-    web::web(&["--package", "easel-webgpu", "--example", "browser"])?;
     let checks = checks()?;
     if !tests.join("node_modules").is_dir() {
         npm(&tests).arg("ci").run()?;
@@ -29,17 +60,6 @@ pub(crate) fn e2e(args: &[String]) -> Result<()> {
     npm(&tests).args(["run", "--silent", "types"]).run()?;
     let run = npm(&tests).args(["test", "--silent", "--"]).args(args);
     run.env("CHROMIUM", browser).env("EASEL_DIST", web::dist()).env("EASEL_CHECKS", checks).run()
-}
-
-/// The same as a part of all tests: left out, with the reason, where Node or Chromium is missing and not promised.
-pub(crate) fn e2e_if_possible() -> Result<()> {
-    match browser() {
-        Err(reason) if std::env::var_os(REQUIRE).is_none() => {
-            eprintln!("skipped the browser tests: {reason}");
-            Ok(())
-        }
-        _ => e2e(&[]),
-    }
 }
 
 /// The kernels' checks, which were built with the site, as a module for the browser.

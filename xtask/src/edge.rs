@@ -5,18 +5,17 @@ use crate::setup::WASI;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// The packages that are components.
+/// The packages that become components.
 const COMPONENTS: [&str; 6] = ["--package", "easel-edge", "--package", "easel-faulty", "--package", "easel-remote"];
 
 /// Builds `easel_edge.wasm` and `easel_remote.wasm`, composes them into `easel_edge_remote.wasm` and prints the sizes; and
 /// builds the component that misbehaves in tests.
 pub(crate) fn edge() -> Result<()> {
-    let manifest = root().join("edge").join("Cargo.toml");
-    cargo(["build", "--release", "--target", WASI]).args(COMPONENTS).arg("--manifest-path").arg(&manifest).run()?;
+    cargo(["build", "--release", "--target", WASI]).args(COMPONENTS).arg("--manifest-path").arg(manifest()).run()?;
     let [component, provider, composed] = ["easel_edge.wasm", "easel_remote.wasm", "easel_edge_remote.wasm"].map(built);
     cargo(["run", "--quiet", "--package", "easel-compose"])
         .arg("--manifest-path")
-        .arg(&manifest)
+        .arg(manifest())
         .arg("--")
         .args([&component, &provider, &composed])
         .run()?;
@@ -27,19 +26,27 @@ pub(crate) fn edge() -> Result<()> {
     Ok(())
 }
 
-/// Where a component is once it has been built.
+/// The path of a built component.
 pub(crate) fn built(name: &str) -> PathBuf {
     root().join("edge/target").join(WASI).join("release").join(name)
 }
 
-/// Formatting and lints of the edge workspace, which is for WASI alone.
+fn manifest() -> PathBuf {
+    root().join("edge/Cargo.toml")
+}
+
+/// Formatting of the edge workspace.
+pub(crate) fn formatting() -> Result<()> {
+    cargo(["fmt", "--all", "--check", "--manifest-path"]).arg(manifest()).run()
+}
+
+/// Lints of the edge workspace, which is for WASI alone. In the profile in which it is built, so that macros and build
+/// scripts are built once.
 pub(crate) fn lint() -> Result<()> {
-    let manifest = root().join("edge").join("Cargo.toml");
-    cargo(["fmt", "--all", "--check", "--manifest-path"]).arg(&manifest).run()?;
-    cargo(["clippy", "--target", WASI])
+    cargo(["clippy", "--release", "--target", WASI])
         .args(COMPONENTS)
         .arg("--manifest-path")
-        .arg(&manifest)
+        .arg(manifest())
         .args(["--", "-D", "warnings"])
         .run()
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask levels`: the processor's kernels at levels that this machine may lack, in emulators.
 //!
-//! NEON, and whatever else 64-bit Arm asks for, runs in QEMU's user mode, which makes it a part of all tests. No user-mode
-//! emulator has AVX-512: for that a Linux kernel with nothing but the tests boots in Bochs, which takes minutes.
+//! 64-bit Arm with NEON runs in QEMU's user mode, as a part of all tests. No user-mode emulator has AVX-512: for that level
+//! a Linux kernel with nothing but the tests boots in Bochs, which takes minutes.
 
 use crate::bochs;
 use crate::command::{Run, cargo, root};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 const ARM: &str = "aarch64-unknown-linux-musl";
 /// Names of QEMU's emulator of its programs.
 const QEMU: [&str; 2] = ["qemu-aarch64", "qemu-aarch64-static"];
-/// Where it is promised that QEMU is there.
+/// Set where these tests must run: then a missing QEMU is a failure.
 const REQUIRE: &str = "EASEL_REQUIRE_ARM";
 
 /// All levels, or the ones named.
@@ -28,7 +28,7 @@ pub(crate) fn levels(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// 64-bit Arm as a part of all tests: left out, with the reason, where QEMU is missing and not promised.
+/// 64-bit Arm as a part of all tests: skipped, with the reason, where QEMU is missing and not required.
 pub(crate) fn arm_if_possible() -> Result<()> {
     match qemu().and_then(|qemu| add_target(ARM).map(|()| qemu)) {
         Err(reason) if std::env::var_os(REQUIRE).is_none() => {
@@ -73,7 +73,7 @@ pub(crate) fn programs(target: &str, features: &str) -> Result<Vec<PathBuf>> {
     Ok(programs)
 }
 
-/// The program that a message of cargo's announces.
+/// The path of the program that a message of cargo announces.
 fn executable(message: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     message["executable"].as_str().map(PathBuf::from)

@@ -6,6 +6,8 @@ mod command;
 mod e2e;
 mod edge;
 mod levels;
+mod phases;
+mod quick;
 mod setup;
 mod web;
 
@@ -16,7 +18,10 @@ const HELP: &str = "\
 Developer tasks of Easel. Usage: cargo xtask <task>
 
   setup            install what the other tasks need (wasm target, rustfmt, clippy) and say what is missing
-  test             pass every test: formatting, lints, wasm build, unit tests, integration tests, golden cases, browser tests
+  test             pass every test: formatting, lints, wasm build, unit tests, integration tests, golden cases, browser tests;
+                   ends with a table of what each phase took
+  test --quick     for the edit loop: formatting, lints of libraries, unit tests of the packages with uncommitted changes,
+                   tidy and a few golden cases
   lint             only formatting and lints, native and wasm32
   golden [--device NAME] [--float f32|f16] [DIR]
                    compare every case of a reference folder (default: tests/golden) with Easel's own numbers
@@ -46,7 +51,7 @@ fn run() -> Result<()> {
     let rest = args.get(1..).unwrap_or_default();
     match args.first().map(String::as_str) {
         Some("setup") => setup::setup(),
-        Some("test" | "ci") => checks::test(),
+        Some("test" | "ci") => checks::test(rest),
         Some("lint") => checks::lint(),
         Some("golden") => checks::golden(rest),
         Some("levels") => levels::levels(rest),

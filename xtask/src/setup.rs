@@ -1,4 +1,4 @@
-//! What the other tasks need beyond cargo: installed where that is possible, named where it is not.
+//! The programs and targets that other tasks need: installed where that is possible, named where it is not.
 
 use crate::command::Run;
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 /// The target of the edge component.
 pub(crate) const WASI: &str = "wasm32-wasip2";
 
-/// Installs targets and components with rustup; without rustup, says what has to be there.
+/// Installs targets and components with rustup; without rustup, names them.
 pub(crate) fn setup() -> Result<()> {
     let installed = match Run::new("rustup").args(["target", "list", "--installed"]).output() {
         Ok(installed) => installed,
@@ -35,7 +35,7 @@ pub(crate) fn setup() -> Result<()> {
     Ok(())
 }
 
-/// Whether the source of Rust's own libraries is there, which the build with threads needs; rustup fetches it.
+/// Whether the source of Rust's standard library is there, for the build with threads; rustup fetches it.
 pub(crate) fn rust_source() -> bool {
     let sysroot = Run::new("rustc").args(["--print", "sysroot"]).output().unwrap_or_default();
     let library = std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock");

@@ -1,7 +1,7 @@
 //! `cargo xtask web`: the static site, from wasm to service worker, in `web/dist`.
 //!
-//! The site is `web/site` as it is, with what has to be made: the wasm module behind `easel/`, the bundled model with the
-//! list of its files and digests, and the list of files that the service worker keeps for visits without a network.
+//! The site is `web/site` with generated files beside it: the wasm modules behind `easel/`, the bundled model with the list
+//! of its files and digests, and the list of files that the service worker keeps for visits without a network.
 
 use crate::command::{Run, cargo, root};
 use crate::setup::{self, WASM};
@@ -30,11 +30,11 @@ const THREADS: [&str; 11] = [
     "-Clink-arg=--export=__tls_base",
 ];
 
-/// What the service worker's source has in the place of its version and of its list of files.
+/// Placeholders for the version and the list of files in the source of the service worker.
 const VERSION_MARK: &str = "/*version*/";
 const FILES_MARK: &str = "/*files*/";
 
-/// Builds the site and says how large it is; `beside` are arguments for what is built along with it.
+/// Builds the site and prints its size; `beside` are cargo's arguments for further targets of the same build.
 pub(crate) fn web(beside: &[&str]) -> Result<()> {
     setup::setup()?;
     let module = build(beside)?;
@@ -48,7 +48,7 @@ pub(crate) fn web(beside: &[&str]) -> Result<()> {
     bind(&module, &dist.join("easel/wasm"))?;
     match with_threads {
         Some(module) => bind(&module, &dist.join("easel/threads"))?,
-        None => eprintln!("without the component rust-src there is no build with threads: pages will compute with one"),
+        None => eprintln!("without the component rust-src there is no build with threads: pages will compute on one"),
     }
     bundle_model(&dist)?;
     finish_service_worker(&dist)?;
@@ -67,8 +67,9 @@ fn build(beside: &[&str]) -> Result<PathBuf> {
     Ok(target().join(WASM).join("web/easel_web.wasm"))
 }
 
-/// Builds the part of `easel-web` that `what` names for threads that share memory, and returns the folder it is in. Rust's
-/// own libraries come without atomics, so they are built here, as a compiler allows that is told to be its own bootstrap.
+/// Builds a target of `easel-web`, which `what` names, for threads that share memory, and returns the folder of the result.
+/// Rust's standard library comes without atomics, so it is built here too; stable compilers allow that under
+/// `RUSTC_BOOTSTRAP`.
 pub(crate) fn build_with_threads(what: &[&str]) -> Result<PathBuf> {
     let folder = target().join("web-threads");
     cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM, "--features", "threads"])
@@ -106,7 +107,8 @@ fn optimise(wasm: &Path) {
 
 /// Copies the model and lists its files with their sizes and digests.
 fn bundle_model(dist: &Path) -> Result<()> {
-    let (from, to) = (root().join("models").join(MODEL), dist.join("models").join(MODEL));
+    let from = root().join("models").join(MODEL);
+    let to = dist.join("models").join(MODEL);
     copy(&from, &to)?;
     let mut listed = Vec::new();
     for path in files(&to)?.into_iter().filter(|path| !path.ends_with(".md")) {
@@ -118,7 +120,7 @@ fn bundle_model(dist: &Path) -> Result<()> {
     fs::write(to.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?).context("cannot write the manifest")
 }
 
-/// Tells the service worker what the site consists of. Models are kept elsewhere.
+/// Writes the site's list of files and its version into the service worker. Models are stored elsewhere.
 fn finish_service_worker(dist: &Path) -> Result<()> {
     let mut listed = files(dist)?;
     listed.retain(|path| path != "sw.js" && (!path.starts_with("models/") || path.ends_with("manifest.json")));
@@ -134,10 +136,10 @@ fn finish_service_worker(dist: &Path) -> Result<()> {
     fs::write(&file, source).context("cannot write sw.js")
 }
 
-/// Prints the size of what a first visit fetches, as it is and as a server would compress it: the page, one of the two
-/// builds, the model.
+/// Prints the size of a first visit's downloads, raw and compressed: the page, one of the two modules, the model.
 fn report(dist: &Path) -> Result<()> {
-    let (mut page, mut model) = ([0, 0], 0);
+    let mut page = [0, 0];
+    let mut model = 0;
     for path in files(dist)? {
         let bytes = fs::read(dist.join(&path))?;
         if path.starts_with("models/") {
