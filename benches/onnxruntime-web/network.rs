@@ -36,7 +36,7 @@ enum Kind {
 
 #[wasm_bindgen]
 impl Network {
-    /// A block with so many channels, from the bytes of a safetensors file.
+    /// A block with this number of channels, from the bytes of a safetensors file.
     pub async fn block(channels: usize, attention: bool, bytes: Vec<u8>) -> std::result::Result<Self, JsError> {
         let weights = read(bytes).await.map_err(said)?;
         Ok(Self(block(channels, attention, &weights).map_err(said)?))

@@ -20,7 +20,7 @@ export async function denoise(work, sample, time, step) {
   return [x, performance.now() - started];
 }
 
-/** Answers the page: `load` once, then what it returned for every message. */
+/** Answers the page: `load` once, then the function it returned for every message. */
 export function answer({ load }) {
   let run;
   addEventListener("message", async ({ data }) => {

@@ -101,7 +101,7 @@ def load():
 
 
 def cost():
-    """One client: what the component adds to a request. Both servers are up and take turns, seven times."""
+    """One client: the time that the component adds to a request. Both servers are up and take turns, seven times."""
     from contextlib import ExitStack
 
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-//! Headers of safetensors files: what one says of its tensors must cover the file exactly.
+//! Headers of safetensors files: the tensors of an accepted header cover the file exactly.
 
 #![no_main]
 

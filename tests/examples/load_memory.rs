@@ -29,7 +29,9 @@ fn main() -> Result<()> {
     let start = Instant::now();
     let index = block_on(TensorIndex::open(Arc::new(FileSource::open(&path)?)))?;
     let weights = block_on(index.load(&device, None))?;
-    let (seconds, after, size) = (start.elapsed().as_secs_f64(), peak()?, index.bytes() >> 10);
+    let seconds = start.elapsed().as_secs_f64();
+    let after = peak()?;
+    let size = index.bytes() >> 10;
     println!("model {size} kB, peak before {before} kB, peak after {after} kB, {seconds:.2} s");
     let Device::Gpu(gpu) = &device else {
         println!(
@@ -47,7 +49,8 @@ fn main() -> Result<()> {
 
 /// Random numbers between 1 and 2, written a little at a time.
 fn write(path: &Path, bytes: usize) -> Result<()> {
-    let (mut entries, mut end) = (Vec::new(), 0);
+    let mut entries = Vec::new();
+    let mut end = 0;
     while end < bytes {
         let kind = entries.len() % SHAPES.len();
         let next = end + ELEMENTS[kind] * 2;

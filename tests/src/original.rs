@@ -246,7 +246,9 @@ fn fuse(encoder: &Tensors, layer: &str, end: &str) -> Result<Stored> {
         let name = format!("text_model.{layer}.self_attn.{name}_proj.{end}");
         encoder.get(&name).ok_or_else(|| anyhow!("{name} is missing"))
     };
-    let (mut fused, key, value) = (part("q")?.clone(), part("k")?, part("v")?);
+    let mut fused = part("q")?.clone();
+    let key = part("k")?;
+    let value = part("v")?;
     fused.shape[0] *= 3;
     fused.bytes.extend(key.bytes.iter().chain(&value.bytes));
     Ok(fused)

@@ -79,7 +79,7 @@ fn scheduler(json: &Value) -> Result<SchedulerConfig> {
     Ok(SchedulerConfig::from_json(&config)?)
 }
 
-/// Compares what was recorded with what is expected.
+/// Compares the recorded tensors with the expected ones.
 struct Judge<'a> {
     case: String,
     tolerances: &'a Value,

@@ -21,7 +21,7 @@ struct Bank {
     noise: Tensor,
 }
 
-/// One case, with what it is compared to.
+/// One case with its reference.
 struct Case<'a> {
     name: String,
     id: &'a str,
@@ -139,7 +139,8 @@ impl Case<'_> {
 
     fn check_steps(&mut self, mut sampler: Sampler, bank: &Bank) -> Result<()> {
         let mut noise = self.noise(bank)?;
-        let (mut samples, mut inputs) = (Vec::new(), Vec::new());
+        let mut samples = Vec::new();
+        let mut inputs = Vec::new();
         let mut sample = bank.sample.scale(sampler.init_noise_sigma())?;
         for index in 0..sampler.timesteps().len() {
             inputs.extend(channels_first(&sampler.scale_model_input(index, &sample)?)?);
@@ -167,7 +168,8 @@ impl Case<'_> {
         let seed = self.fields["noise_seed"].as_u64().unwrap_or(0);
         let mut generator = Noise::batch(seed);
         let Some(reference) = self.tensor("noise") else { return Ok(generator) };
-        let (mut draws, mut drawn) = (Vec::new(), Vec::new());
+        let mut draws = Vec::new();
+        let mut drawn = Vec::new();
         for draw in reference.data.chunks_exact(bank.noise.elements()) {
             drawn.extend(channels_first(&generator.draw_like(&bank.noise)?)?);
             draws.push(from_channels_first(draw, bank.noise.shape())?);

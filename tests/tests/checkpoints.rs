@@ -31,7 +31,8 @@ fn the_tensors_are_those_of_the_safetensors_file() {
                 [o, i, kh, kw] => weights.conv(tensor, [o, i, kh, kw]).unwrap(),
                 ref shape => weights.get(tensor, shape).unwrap(),
             };
-            let (got, expected) = (take(&weights), take(&expected_weights));
+            let got = take(&weights);
+            let expected = take(&expected_weights);
             assert_eq!(got.dtype(), expected.dtype());
             let bits = |tensor: &easel_inference::Tensor| -> Vec<u32> {
                 block_on(tensor.to_vec()).unwrap().into_iter().map(f32::to_bits).collect()

@@ -42,12 +42,13 @@ fn has_gpu(float: DType) -> bool {
     false
 }
 
-/// Runs the program on these folders of the reference; the number of cases, all of which passed.
+/// Runs the program on these folders of the reference and returns the number of cases. All of them passed.
 fn golden(options: &[&str], folders: &[&str]) -> usize {
     let root = repository().join("tests/golden");
     let folders = folders.iter().map(|folder| root.join(folder));
     let output = Command::new(env!("CARGO_BIN_EXE_golden")).args(options).args(folders).output().unwrap();
-    let (lines, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{lines}{errors}");
     lines.lines().count()
 }

@@ -73,7 +73,7 @@ fn one_component_at_a_time_needs_less_memory() {
     assert!(one_peak < all_peak - loaded / 5, "{one_peak} bytes, {all_peak} with all {loaded} of the model loaded");
 }
 
-/// Destroys the device at the first event of a phase and step, and counts what was said about it.
+/// Destroys the device at the first event of a phase and step, and keeps the warnings about it.
 struct Saboteur<'a> {
     device: &'a GpuDevice,
     at: (Phase, usize),
@@ -104,6 +104,6 @@ fn a_run_survives_the_loss_of_its_device() {
         let [warning] = &saboteur.warnings[..] else { panic!("lost at {at:?}: {:?}", saboteur.warnings) };
         assert_eq!(warning, "the GPU was lost (destroyed); going on from the last step on a fresh one");
     }
-    // The device is whole again for everybody who has a handle.
+    // Every handle to the device works again.
     assert!(!gpu(&device).context().is_lost());
 }

@@ -55,13 +55,15 @@ fn a_step_is_its_fused_ops_and_takes_nothing() -> Result<()> {
             let data = (0..shape.iter().product::<usize>()).map(|i| (i as f32 * 0.37).sin()).collect();
             Tensor::from_vec(data, shape, &device)
         };
-        let (sample, states) = (wave(&[2, 16, 16, 4])?, wave(&[2, 77, text_width])?);
+        let sample = wave(&[2, 16, 16, 4])?;
+        let states = wave(&[2, 77, text_width])?;
         let conditioning = UNetConditioning::default();
         let step = |inputs: &[Tensor]| unet.forward_features(&inputs[0], &inputs[1], &states, &conditioning);
 
         let time = unet.timestep_features(500.0, &device)?;
         let (plan, _) = gpu.context().capture(|| step(&[sample.clone(), time.clone()]))?;
-        let (dispatches, counted) = (plan.dispatches(), counted(component));
+        let dispatches = plan.dispatches();
+        let counted = counted(component);
         println!("{model}: {dispatches} dispatches, {counted} counted");
         assert!(dispatches * 10 <= counted * 11, "{model}: {dispatches} dispatches for {counted} that are counted");
         drop(plan);
@@ -79,7 +81,7 @@ fn a_step_is_its_fused_ops_and_takes_nothing() -> Result<()> {
         };
         let before = made();
         assert_ne!(run(100.0)?, second, "{model}: the timestep is an input");
-        assert_eq!(run(500.0)?, second, "{model}: a replay is what it was");
+        assert_eq!(run(500.0)?, second, "{model}: a replay costs the same");
         assert_eq!(made(), before, "{model}: memory, bind groups or kernels made in later steps");
     }
     Ok(())

@@ -51,7 +51,8 @@ fn weights(component: &ComponentFiles) -> BTreeMap<String, (String, Vec<usize>, 
 
 /// Every field that was detected and that the folder has too is the same.
 fn compare_documents(what: &str, folder: &Value, detected: &Value) {
-    let (folder, detected) = (folder.as_object().unwrap(), detected.as_object().unwrap());
+    let folder = folder.as_object().unwrap();
+    let detected = detected.as_object().unwrap();
     let common: Vec<_> = detected.iter().filter(|(field, _)| folder.contains_key(*field)).collect();
     assert!(common.len() >= 5, "{what}: only {} fields in common", common.len());
     for (field, value) in common {
@@ -65,7 +66,8 @@ fn compare_documents(what: &str, folder: &Value, detected: &Value) {
 fn build(model: &ModelFiles) {
     for (component, files) in model.components() {
         let weights = block_on(files.weights(&Device::Cpu, None)).unwrap();
-        let (file, json) = (&files.config_file, &files.config);
+        let file = &files.config_file;
+        let json = &files.config;
         match component {
             Component::UNet => drop(UNet::new(&weights, UNetConfig::from_json(file, json).unwrap()).unwrap()),
             Component::Vae => drop(Autoencoder::new(&weights, file, json).unwrap()),
@@ -197,7 +199,8 @@ fn shard(source: &Path, folder: &Path, index: &str, variant: &str) {
 #[test]
 fn shards_and_variants_of_a_folder() {
     let model = tempfile::tempdir().unwrap();
-    let (unet, source) = (model.path().join("unet"), golden("sd15").join("unet"));
+    let unet = model.path().join("unet");
+    let source = golden("sd15").join("unet");
     std::fs::create_dir(&unet).unwrap();
     std::fs::copy(source.join("config.json"), unet.join("config.json")).unwrap();
     let weights_file = source.join("diffusion_pytorch_model.safetensors");

@@ -1,4 +1,5 @@
-//! What holds for every source file: a head, a size, no left-overs, and who may name whom.
+//! Rules for every source file: a head, a size, plain statements and plain English, no left-overs, and the borders between
+//! rooms.
 
 use std::path::{Path, PathBuf};
 

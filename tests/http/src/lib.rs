@@ -1,4 +1,4 @@
-//! Transcripts of the HTTP interface: what is asked and what is answered, played against any server.
+//! Transcripts of the HTTP interface: requests and expected answers, played against any server.
 //!
 //! README.md beside this crate describes the format of the files in `transcripts/`.
 

@@ -14,12 +14,12 @@ enum Part<'a> {
     Placeholder { name: Option<&'a str>, kind: &'a str },
 }
 
-/// The text with every `{{name}}` replaced by what it remembers.
+/// The text with every `{{name}}` replaced by its remembered value.
 pub(crate) fn filled(text: &str, names: &Names) -> String {
     names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
 }
 
-/// Whether `text` is what `pattern` says; what its placeholders remember is added to `names`.
+/// Whether `text` matches `pattern`; the values of its placeholders are added to `names`.
 pub(crate) fn matches(pattern: &str, text: &str, names: &mut Names) -> bool {
     let pattern = filled(pattern, names);
     let mut found = Vec::new();

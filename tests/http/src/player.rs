@@ -17,14 +17,14 @@ pub trait Client {
     /// Sends a request, whose URI is only a path, and reads the whole answer.
     ///
     /// # Errors
-    /// Only what is no HTTP answer.
+    /// Only for failures without an HTTP answer.
     fn send(&self, request: Request<Bytes>) -> impl Future<Output = Result<Response<Bytes>>>;
 }
 
 /// Sends every request of a transcript and compares the answers.
 ///
 /// # Errors
-/// The first answer that differs, with the step's name, what was expected and what came.
+/// The first answer that differs, with the step's name, the expected answer and the actual one.
 pub async fn play(transcript: &Transcript, client: &impl Client) -> Result<()> {
     let played = rest(&transcript.steps, Names::new(), client).await;
     played.with_context(|| format!("transcript {:?}", transcript.name))

@@ -26,7 +26,7 @@ const FIELDS: [&str; 14] = [
     "init_image",
 ];
 
-/// A value of any type, often one at the edge of what is accepted.
+/// A value of any type, often at the edge of the accepted range.
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),

@@ -20,7 +20,9 @@ fn main() -> ExitCode {
 
 /// Runs all folders; whether every case passed.
 fn run() -> Result<bool> {
-    let (mut dirs, mut device, mut float) = (Vec::new(), "cpu".to_owned(), None);
+    let mut dirs = Vec::new();
+    let mut device = "cpu".to_owned();
+    let mut float = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -33,7 +35,8 @@ fn run() -> Result<bool> {
         bail!("usage: golden [--device NAME] [--float f32|f16] DIR...");
     }
     target::choose(&device, float.as_deref())?;
-    let (mut passed, mut failed) = (0, 0);
+    let mut passed = 0;
+    let mut failed = 0;
     for dir in &dirs {
         for folder in folders::find(dir)? {
             let name = folder.path.display().to_string();

@@ -1,4 +1,4 @@
-//! A service in memory: what the transcripts expect of a server, in its simplest form.
+//! A service in memory: the simplest server that passes the transcripts.
 
 mod state;
 mod worker;
@@ -53,7 +53,7 @@ impl MemoryService {
         self.changes.send_replace(());
     }
 
-    /// Refuses what no task should be made of.
+    /// Refuses requests that must not become a task.
     fn check(&self, state: &State, request: &ImageRequest) -> Result<()> {
         if self.setup.stopping {
             return Err(Error::ShuttingDown { retry_after: RETRY_AFTER });

@@ -34,7 +34,7 @@ pub(crate) struct Entry {
 #[derive(Default)]
 pub(crate) struct History(Vec<Report>);
 
-/// A report; previews are only made for who wants them.
+/// A report; previews are only made for watchers that ask for them.
 #[derive(Clone)]
 pub(crate) struct Report(Progress);
 
@@ -46,7 +46,7 @@ impl Report {
 }
 
 impl History {
-    /// Where a watcher begins who has seen the report `after`; the last report is always sent again.
+    /// The first report for a watcher that has seen the report `after`; the last report is always sent again.
     pub(crate) fn start(&self, after: Option<u64>) -> usize {
         let last = self.0.len().saturating_sub(1);
         after.map_or(last, |after| usize::try_from(after + 1).unwrap_or(last).min(last))

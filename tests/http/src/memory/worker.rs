@@ -50,7 +50,8 @@ async fn draw(service: &Weak<MemoryService>, id: &str, request: &ImageRequest) {
 fn finish(service: &MemoryService, id: &str, request: &ImageRequest) {
     let mut state = service.state();
     let Ok(task) = state.find(id).map(|entry| entry.task.clone()) else { return };
-    let (width, height) = (request.width.unwrap_or(512), request.height.unwrap_or(512));
+    let width = request.width.unwrap_or(512);
+    let height = request.height.unwrap_or(512);
     let pictures: Result<Vec<Vec<u8>>, _> =
         (0..request.count).map(|_| picture::stub(width, height, &request.prompt)).collect();
     let pictures = match pictures {
