@@ -1,22 +1,31 @@
-//! Reading the `config.json` files of diffusers and transformers: typed fields, the library's default where one is
-//! missing, and an error that names the field where a value is of no use.
+//! Reading the configuration files of diffusers and transformers (`config.json`, `scheduler_config.json`): typed fields,
+//! the library's default where one is missing, and an error that names the field where a value is of no use.
 
 use crate::tensor::Activation;
 use crate::{Error, Result};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
 
 /// The fields of one configuration file. A field that is `null` counts as missing.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a> {
     file: &'a str,
-    json: &'a Value,
+    map: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of `json`; `file` is what errors call it.
     pub(crate) fn new(file: &'a str, json: &'a Value) -> Result<Self> {
-        let fields = Self { file, json };
-        if json.is_object() { Ok(fields) } else { Err(fields.error("(root)", "expected an object of fields")) }
+        json.as_object().map(|map| Self::of(file, map)).ok_or_else(|| Error::Config {
+            file: file.to_owned(),
+            field: "(root)".to_owned(),
+            reason: "expected an object of fields".to_owned(),
+        })
+    }
+
+    /// The fields of an object.
+    pub(crate) fn of(file: &'a str, map: &'a Map<String, Value>) -> Self {
+        Self { file, map }
     }
 
     /// An error about `field`.
@@ -26,17 +35,49 @@ impl<'a> Fields<'a> {
 
     /// The value of `field`, unless it is missing or `null`.
     pub(crate) fn value(&self, field: &str) -> Option<&'a Value> {
-        self.json.get(field).filter(|value| !value.is_null())
+        self.map.get(field).filter(|value| !value.is_null())
     }
 
     /// Whether `field` stands in the file as `null`.
     pub(crate) fn is_null(&self, field: &str) -> bool {
-        self.json.get(field).is_some_and(Value::is_null)
+        self.map.get(field).is_some_and(Value::is_null)
     }
 
     /// A number.
     pub(crate) fn number(&self, field: &str, default: f64) -> Result<f64> {
-        self.typed(field, "a number", Value::as_f64).map(|value| value.unwrap_or(default))
+        self.optional_number(field).map(|value| value.unwrap_or(default))
+    }
+
+    /// A number, or nothing.
+    pub(crate) fn optional_number(&self, field: &str) -> Result<Option<f64>> {
+        self.typed(field, "a number", Value::as_f64)
+    }
+
+    /// A number or an infinity, which stands in JSON as a text.
+    pub(crate) fn extended_number(&self, field: &str, default: f64) -> Result<f64> {
+        self.typed(field, "a number or an infinity", as_extended).map(|value| value.unwrap_or(default))
+    }
+
+    /// A list of numbers, or nothing.
+    pub(crate) fn numbers(&self, field: &str) -> Result<Option<Vec<f64>>> {
+        self.typed(field, "a list of numbers", |value| list(value, Value::as_f64))
+    }
+
+    /// A whole number within `range`.
+    pub(crate) fn count(&self, field: &str, default: usize, range: RangeInclusive<usize>) -> Result<usize> {
+        let wanted = format!("a whole number from {} to {}", range.start(), range.end());
+        let within = |value: &Value| as_usize(value).filter(|count| range.contains(count));
+        self.typed(field, &wanted, within).map(|value| value.unwrap_or(default))
+    }
+
+    /// One of a few words, each with its meaning.
+    pub(crate) fn word<T: Copy>(&self, field: &str, default: T, accepted: &[(&str, T)]) -> Result<T> {
+        let Some(value) = self.value(field) else { return Ok(default) };
+        let found = accepted.iter().find(|(word, _)| value.as_str() == Some(word));
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let words: Vec<_> = accepted.iter().map(|(word, _)| *word).collect();
+            self.error(field, format!("expected one of {}, got {}", words.join(", "), shorten(value)))
+        })
     }
 
     /// A whole number, possibly 0.
@@ -105,7 +146,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// For a field of which one value is supported: missing, `null` or exactly that value.
+    /// For a field with a single supported value: missing, `null` or exactly that value.
     pub(crate) fn only(&self, field: &str, supported: Value) -> Result<()> {
         match self.value(field) {
             None => Ok(()),
@@ -141,6 +182,14 @@ fn as_usize(value: &Value) -> Option<usize> {
     // Some files spell whole numbers as floats.
     let whole = value.as_u64().or_else(|| value.as_f64().filter(|x| *x >= 0.0 && x.fract() == 0.0).map(|x| x as u64));
     whole.filter(|number| *number <= u64::from(u32::MAX)).and_then(|number| usize::try_from(number).ok())
+}
+
+fn as_extended(value: &Value) -> Option<f64> {
+    match value.as_str() {
+        Some("inf" | "Infinity") => Some(f64::INFINITY),
+        Some("-inf" | "-Infinity") => Some(f64::NEG_INFINITY),
+        _ => value.as_f64(),
+    }
 }
 
 fn as_size(value: &Value) -> Option<usize> {
@@ -191,6 +240,18 @@ mod tests {
         assert!(message(fields.activation("d", Activation::Silu)).contains("\"mish\" is not one of"));
         assert!(message(fields.only("e", json!("positional"))).contains("only \"positional\""));
         assert!(Fields::new("config.json", &json!([1])).is_err());
+        assert!(message(fields.count("b", 1, 1..=9)).contains("a whole number from 1 to 9, got 0"));
+        assert!(message(fields.word("d", 0, &[("relu", 1), ("silu", 2)])).contains("one of relu, silu, got \"mish\""));
+        assert!(message(fields.numbers("a")).contains("a list of numbers"));
+    }
+
+    #[test]
+    fn infinities_stand_as_texts() {
+        let json = json!({"a": "-Infinity", "b": "inf", "c": 2.5});
+        let fields = Fields::new("scheduler_config.json", &json).unwrap();
+        let read = |field: &str| fields.extended_number(field, 7.0).unwrap();
+        assert_eq!(["a", "b", "c", "d"].map(read), [f64::NEG_INFINITY, f64::INFINITY, 2.5, 7.0]);
+        assert!(fields.number("a", 0.0).is_err());
     }
 
     proptest! {

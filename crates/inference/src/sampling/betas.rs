@@ -5,6 +5,7 @@
 //! are torch's, one by one.
 
 use super::config::{BetaSchedule, Betas, SchedulerConfig};
+use super::definition::ZeroSnr;
 use std::f64::consts::FRAC_PI_2;
 
 /// How much of the image is left (squared) after every training timestep.
@@ -16,9 +17,7 @@ pub(super) struct Training {
 impl Training {
     pub(super) fn new(config: &SchedulerConfig) -> Self {
         let mut alphas_cumprod = cumulative_alphas(&betas(&config.betas, config.train_timesteps));
-        // Classes that divide by alpha keep a hair of signal where the rescaled schedule has none.
-        let divides = config.class().is_variance_exploding() || config.class().is_log_snr();
-        if let (true, true, Some(last)) = (config.betas.zero_terminal_snr, divides, alphas_cumprod.last_mut()) {
+        if let (Some(ZeroSnr::Divisible), Some(last)) = (config.betas.zero_snr, alphas_cumprod.last_mut()) {
             *last = 2.0_f32.powi(-24);
         }
         Self { alphas_cumprod }
@@ -40,7 +39,7 @@ fn cumulative_alphas(betas: &[f32]) -> Vec<f32> {
 }
 
 fn betas(config: &Betas, count: usize) -> Vec<f32> {
-    let (start, end) = (config.start, config.end);
+    let Betas { start, end, .. } = *config;
     let betas: Vec<f32> = match (&config.trained, config.schedule) {
         (Some(trained), _) => trained.iter().map(|beta| *beta as f32).collect(),
         (None, BetaSchedule::Linear) => linspace(start, end, count),
@@ -57,12 +56,13 @@ fn betas(config: &Betas, count: usize) -> Vec<f32> {
         (None, BetaSchedule::Exp) => from_alpha_bar(count, |t| (t * -12.0).exp()),
         (None, BetaSchedule::Laplace) => from_alpha_bar(count, laplace),
     };
-    if config.zero_terminal_snr { rescale_zero_terminal_snr(&betas) } else { betas }
+    if config.zero_snr.is_some() { rescale_zero_terminal_snr(&betas) } else { betas }
 }
 
 /// `torch.linspace` in `f32`: from the start up to the middle, from the end down to it, each with one rounding.
 fn linspace(start: f64, end: f64, count: usize) -> Vec<f32> {
-    let (start, end) = (start as f32, end as f32);
+    let start = start as f32;
+    let end = end as f32;
     let step = f64::from((end - start) / (count - 1) as f32);
     let at = |i: usize| match i < count / 2 {
         true => f64::from(start) + step * i as f64,
@@ -87,7 +87,7 @@ fn laplace(t: f64) -> f64 {
 /// Shifts and scales the square roots of `alphas_cumprod` so that the last one is zero and the first one stays.
 fn rescale_zero_terminal_snr(betas: &[f32]) -> Vec<f32> {
     let roots: Vec<f32> = cumulative_alphas(betas).iter().map(|alpha| alpha.sqrt()).collect();
-    let (Some(first), Some(last)) = (roots.first(), roots.last()) else { return Vec::new() };
+    let [first, .., last] = roots[..] else { return Vec::new() };
     let scale = first / (first - last);
     let bars: Vec<f32> = roots.iter().map(|root| (root - last) * scale).map(|root| root * root).collect();
     let ratios = bars.windows(2).map(|pair| 1.0 - pair[1] / pair[0]);

@@ -1,19 +1,22 @@
 //! A scheduler's configuration: diffusers' `scheduler_config.json` with the defaults of each class.
 
+use super::SchedulerClass;
 use super::betas::Training;
-use super::fields::{Fields, bad};
+use super::definition::{Flows, ZeroSnr};
 use super::prediction::{Clipping, PredictionType};
-use super::read::{read_betas, read_clipping, read_flow, read_prediction, read_sigmas, read_solver, read_spacing};
-use super::{SchedulerClass, fields};
+use crate::fields::Fields;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 
-/// How noise is scheduled and removed: what a model's `scheduler_config.json` says, read as one class reads it.
+/// The file that a scheduler's configuration comes from, for messages.
+pub(super) const FILE: &str = "scheduler_config.json";
+
+/// How noise is scheduled and removed: what a model's `scheduler_config.json` says, read as one sampler reads it.
 #[derive(Clone, Debug)]
 pub struct SchedulerConfig {
     class: SchedulerClass,
-    /// As they stood in the file: another class may read others of them.
-    fields: Map<String, Value>,
+    /// As they stood in the file: another sampler may read others of them.
+    json: Map<String, Value>,
     pub(super) train_timesteps: usize,
     pub(super) betas: Betas,
     pub(super) prediction: PredictionType,
@@ -34,7 +37,8 @@ pub(super) struct Betas {
     pub(super) start: f64,
     pub(super) end: f64,
     pub(super) trained: Option<Vec<f64>>,
-    pub(super) zero_terminal_snr: bool,
+    /// Whether no signal is left at the end.
+    pub(super) zero_snr: Option<ZeroSnr>,
 }
 
 /// How beta grows.
@@ -74,8 +78,7 @@ pub(super) struct SigmaConfig {
     pub(super) max: Option<f64>,
     /// Ends at the smallest training sigma and not at zero.
     pub(super) end_at_min: bool,
-    pub(super) log_linear: bool,
-    pub(super) continuous_timesteps: bool,
+    /// Levels with less signal than this are left out.
     pub(super) lambda_min_clipped: f64,
 }
 
@@ -87,26 +90,29 @@ pub(super) struct FlowConfig {
     pub(super) dynamic: bool,
     pub(super) linear_time_shift: bool,
     pub(super) terminal: Option<f64>,
-    pub(super) invert: bool,
-    pub(super) stochastic: bool,
     /// `(image tokens, shift)` at the two ends of the line that gives the dynamic shift.
     pub(super) line: [(f64, f64); 2],
 }
 
-/// What only single families of solvers know.
-#[derive(Clone, Debug)]
+impl FlowConfig {
+    /// No flow matching, with diffusers' defaults for what would shift it.
+    pub(super) const OFF: Self = Self {
+        enabled: false,
+        shift: 1.0,
+        dynamic: false,
+        linear_time_shift: false,
+        terminal: None,
+        line: [(256.0, 0.5), (4096.0, 1.15)],
+    };
+}
+
+/// The order and variant of a higher-order solver.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct SolverConfig {
     pub(super) order: usize,
     pub(super) algorithm: Algorithm,
     pub(super) kind: SolverKind,
     pub(super) lower_order_final: bool,
-    pub(super) euler_at_final: bool,
-    pub(super) predict_x0: bool,
-    pub(super) disable_corrector: Vec<f64>,
-    pub(super) skip_prk: bool,
-    pub(super) variance: Variance,
-    pub(super) original_steps: usize,
-    pub(super) timestep_scaling: f64,
 }
 
 /// What the DPM solvers integrate.
@@ -138,34 +144,33 @@ pub(super) enum SolverKind {
     Bh2,
 }
 
-/// The variance of DDPM's noise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variance {
-    Small,
-    SmallLog,
-    Large,
-}
-
 impl SchedulerConfig {
-    /// Reads a parsed `scheduler_config.json`. Fields of other classes are kept for [`super::Scheduler::apply`].
+    /// Reads a parsed `scheduler_config.json`. Fields of other samplers are kept for [`super::Scheduler::apply`].
     ///
-    /// Errors: [`Error::Config`] for an unknown class, and for a value that the class does not support.
+    /// Errors: [`Error::Config`] for an unknown class, and for a value that the sampler does not support.
     pub fn from_json(value: &Value) -> Result<Self> {
-        let Some(fields) = value.as_object() else {
-            return Err(Error::format(fields::FILE, "expected a JSON object"));
+        let Some(json) = value.as_object() else {
+            return Err(Error::format(FILE, "expected a JSON object"));
         };
-        let class = fields.get("_class_name").and_then(Value::as_str);
-        let class = class.ok_or_else(|| bad("_class_name", "missing; expected the name of a scheduler class"))?;
-        Self::read(SchedulerClass::from_name(class)?, fields.clone())
+        let fields = Fields::of(FILE, json);
+        let class = fields.text("_class_name")?;
+        let class =
+            class.ok_or_else(|| fields.error("_class_name", "missing; expected the name of a scheduler class"))?;
+        Self::read(SchedulerClass::from_name(class)?, json.clone())
     }
 
     /// The same model with another scheduler class, as diffusers' `from_config` does it: what the file says carries
     /// over as far as the class reads it, and the class' own defaults fill the rest.
     pub(super) fn with_class(&self, class: SchedulerClass, overrides: &[(&str, Value)]) -> Result<Self> {
-        let mut fields = self.fields.clone();
-        fields.extend(overrides.iter().map(|(field, value)| ((*field).to_owned(), value.clone())));
-        fields.insert("_class_name".into(), class.name().into());
-        Self::read(class, fields)
+        let mut json = self.json.clone();
+        json.extend(overrides.iter().map(|(field, value)| ((*field).to_owned(), value.clone())));
+        json.insert("_class_name".into(), class.name().into());
+        Self::read(class, json)
+    }
+
+    /// The fields of the file, for what a single sampler reads.
+    pub(super) fn fields(&self) -> Fields<'_> {
+        Fields::of(FILE, &self.json)
     }
 
     /// The scheduler class.
@@ -188,64 +193,47 @@ impl SchedulerConfig {
         Training::new(self).alphas_cumprod
     }
 
-    /// Whether the model was trained by flow matching (SD3, FLUX).
+    /// Whether the model was trained by flow matching (SD 3, FLUX).
     pub fn is_flow(&self) -> bool {
-        self.class == SchedulerClass::FlowMatchEuler || self.flow.enabled
+        self.flow.enabled
     }
 
-    /// `mu`, the dynamic time shift for a picture of so many image tokens; `None` if the shift is static.
+    /// `mu`, the dynamic time shift for a picture of `image_tokens` tokens; `None` if the shift is static.
     pub fn dynamic_shift(&self, image_tokens: usize) -> Option<f64> {
         let [(tokens0, shift0), (tokens1, shift1)] = self.flow.line;
         let slope = (shift1 - shift0) / (tokens1 - tokens0);
         self.flow.dynamic.then_some(image_tokens as f64 * slope + (shift0 - slope * tokens0))
     }
 
-    fn read(class: SchedulerClass, map: Map<String, Value>) -> Result<Self> {
-        let fields = Fields { class, map: &map };
+    /// Whether this class samples flows and nothing else.
+    pub(super) fn is_flow_only(&self) -> bool {
+        self.class.definition().flows == Flows::Only
+    }
+
+    fn read(class: SchedulerClass, json: Map<String, Value>) -> Result<Self> {
+        let fields = Fields::of(FILE, &json);
+        let definition = class.definition();
+        let reads = &definition.reads;
         let config = Self {
             class,
             train_timesteps: fields.count("num_train_timesteps", 1000, 2..=1_000_000)?,
-            betas: read_betas(&fields)?,
-            prediction: read_prediction(&fields)?,
-            clipping: read_clipping(&fields)?,
-            spacing: read_spacing(&fields)?,
-            steps_offset: fields.count("steps_offset", 0, 0..=1_000_000)? as f64,
-            final_alpha_one: fields.flag("set_alpha_to_one", class != SchedulerClass::Pndm)?,
-            sigmas: read_sigmas(&fields)?,
-            flow: read_flow(&fields)?,
-            solver: read_solver(&fields)?,
-            fields: map.clone(),
+            betas: reads.betas(&fields)?,
+            prediction: reads.prediction(&fields)?,
+            clipping: reads.clipping(&fields)?,
+            spacing: reads.spacing(&fields)?,
+            steps_offset: reads.steps_offset(&fields)?,
+            final_alpha_one: reads.final_alpha_one(&fields)?,
+            sigmas: reads.sigmas(&fields)?,
+            flow: reads.flow(&fields)?,
+            solver: reads.solver(&fields)?,
+            json: json.clone(),
         };
-        config.check()?;
+        let trained = config.betas.trained.as_ref().map(Vec::len);
+        if trained.is_some_and(|trained| trained != config.train_timesteps) {
+            return Err(fields.error("trained_betas", format!("expected {} numbers", config.train_timesteps)));
+        }
+        (definition.check)(&config)?;
         Ok(config)
-    }
-
-    /// Combinations that no class supports.
-    fn check(&self) -> Result<()> {
-        let (solver, sigmas) = (&self.solver, &self.sigmas);
-        let dpm = matches!(self.class, SchedulerClass::DpmMultistep | SchedulerClass::DpmSinglestep);
-        if dpm && !solver.algorithm.predicts_image() && !sigmas.end_at_min {
-            return Err(bad("final_sigmas_type", "\"zero\" needs algorithm_type dpmsolver++ or sde-dpmsolver++"));
-        }
-        if dpm && solver.algorithm == Algorithm::SdeDpm && solver.order == 3 {
-            return Err(bad("solver_order", "sde-dpmsolver has no third order, expected 1 or 2"));
-        }
-        let uni_pc = self.class == SchedulerClass::UniPc;
-        if uni_pc && !solver.predict_x0 && !sigmas.end_at_min {
-            return Err(bad("final_sigmas_type", "\"zero\" needs predict_x0: noise has no scale there"));
-        }
-        let noise_based = (dpm && !solver.algorithm.predicts_image()) || !solver.predict_x0;
-        let flow_prediction = self.prediction == PredictionType::Flow && self.class != SchedulerClass::FlowMatchEuler;
-        if flow_prediction && (noise_based || !self.flow.enabled) {
-            return Err(bad("prediction_type", "flow_prediction needs use_flow_sigmas and an image-predicting solver"));
-        }
-        if uni_pc && self.flow.terminal.is_some() && !self.flow.enabled {
-            return Err(bad("shift_terminal", "needs use_flow_sigmas"));
-        }
-        if self.betas.trained.as_ref().is_some_and(|betas| betas.len() != self.train_timesteps) {
-            return Err(bad("trained_betas", format!("expected {} numbers", self.train_timesteps)));
-        }
-        Ok(())
     }
 }
 

@@ -27,15 +27,16 @@ impl Guidance {
             let expected = "an even first axis, the halves without and with the prompt".to_owned();
             return Err(Error::Shape { op: "guidance", expected, got: output.shape().to_vec() });
         }
-        let [without, with] = [0, both / 2].map(|start| output.narrow(0, start, both / 2));
-        let (without, with) = (without?, with?);
+        let without = output.narrow(0, 0, both / 2)?;
+        let with = output.narrow(0, both / 2, both / 2)?;
         let guided = without.combine(1.0, &[(self.scale, &with.sub(&without)?)])?;
         if self.rescale == 0.0 { Ok(guided) } else { self.draw_back(&guided, &with) }
     }
 
     fn draw_back(&self, guided: &Tensor, with: &Tensor) -> Result<Tensor> {
-        let ((_, wanted), (_, got)) = (with.mean_and_std()?, guided.mean_and_std()?);
-        let rescaled = guided.mul(&wanted.div(&got)?)?;
+        let (_, wanted_std) = with.mean_and_std()?;
+        let (_, guided_std) = guided.mean_and_std()?;
+        let rescaled = guided.mul(&wanted_std.div(&guided_std)?)?;
         rescaled.combine(self.rescale, &[(1.0 - self.rescale, guided)])
     }
 }

@@ -1,12 +1,12 @@
-//! Schedulers as the metadata of pictures names them: AUTOMATIC1111's sampler names and schedule types.
+//! Samplers as the metadata of pictures names them: AUTOMATIC1111's sampler names and schedule types.
 
-use super::SchedulerClass;
 use super::SchedulerConfig;
-use super::config::{Algorithm, Respacing};
+use super::config::Respacing;
 
 impl SchedulerConfig {
     /// The sampler's name and, where its sigmas are respaced, the schedule type. [`Scheduler`](super::Scheduler) reads
-    /// both, joined by a space, back as this scheduler.
+    /// both, joined by a space, back as this scheduler. Algorithms without a name there have that of the class, which
+    /// carries the model's own algorithm over.
     pub fn label(&self) -> (&'static str, Option<&'static str>) {
         let schedule = match self.sigmas.respacing {
             Respacing::Karras => Some("Karras"),
@@ -15,39 +15,18 @@ impl SchedulerConfig {
             // These have no name there.
             Respacing::None | Respacing::Lu => None,
         };
-        (self.sampler_label(), schedule)
-    }
-
-    fn sampler_label(&self) -> &'static str {
-        let algorithm = self.solver.algorithm;
-        match self.class() {
-            SchedulerClass::Ddim => "DDIM",
-            SchedulerClass::Ddpm => "DDPM",
-            SchedulerClass::Pndm => "PLMS",
-            SchedulerClass::Lms => "LMS",
-            SchedulerClass::Euler => "Euler",
-            SchedulerClass::EulerAncestral => "Euler a",
-            SchedulerClass::Heun => "Heun",
-            SchedulerClass::Dpm2 => "DPM2",
-            SchedulerClass::Dpm2Ancestral => "DPM2 a",
-            SchedulerClass::DpmMultistep if algorithm == Algorithm::DpmPlusPlus => "DPM++ 2M",
-            SchedulerClass::DpmMultistep if algorithm == Algorithm::SdeDpmPlusPlus => "DPM++ 2M SDE",
-            SchedulerClass::DpmSinglestep if algorithm == Algorithm::DpmPlusPlus => "DPM++ 2S",
-            SchedulerClass::DpmSinglestep if algorithm == Algorithm::SdeDpmPlusPlus => "DPM++ SDE",
-            SchedulerClass::UniPc => "UniPC",
-            SchedulerClass::Deis => "DEIS",
-            SchedulerClass::Lcm => "LCM",
-            SchedulerClass::Tcd => "TCD",
-            // Algorithms without a name of their own: the class carries the model's own one over.
-            class => class.name(),
-        }
+        let definition = self.class().definition();
+        let algorithm = |word: &str| definition.reads.algorithms.iter().find(|(known, _)| *known == word);
+        let fits = |word: &str| algorithm(word).is_some_and(|(_, algorithm)| *algorithm == self.solver.algorithm);
+        let name = definition.names.iter().find(|name| name.algorithm.is_none_or(fits));
+        (name.map_or(definition.class_name, |name| name.label), schedule)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampling::Scheduler;
+    use crate::sampling::{Scheduler, SchedulerClass};
     use serde_json::json;
 
     #[test]
@@ -60,5 +39,22 @@ mod tests {
             let again = label.parse::<Scheduler>().unwrap().apply(&model).unwrap();
             assert_eq!((again.class(), again.label()), (config.class(), config.label()), "{name}: {label}");
         }
+    }
+
+    #[test]
+    fn every_class_has_a_label_that_is_read_back() {
+        for class in SchedulerClass::ALL {
+            let config = SchedulerConfig::from_json(&json!({ "_class_name": class.name() })).unwrap();
+            assert_eq!(config.label().0.parse::<Scheduler>().unwrap().class(), class);
+        }
+    }
+
+    #[test]
+    fn algorithms_without_a_name_have_that_of_the_class() {
+        let json = json!({
+            "_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min",
+        });
+        let config = SchedulerConfig::from_json(&json).unwrap();
+        assert_eq!(config.label(), ("DPMSolverMultistepScheduler", None));
     }
 }

@@ -3,12 +3,14 @@
 //! A model's `scheduler_config.json` becomes a [`SchedulerConfig`], over which a user's [`Scheduler`] may be laid. A
 //! [`Sampler`] is set up from it for one run; the pipeline then calls the model and [`Sampler::step`] in turn, with
 //! [`Guidance`] between them and [`Noise`] to draw from. Every number follows Hugging Face diffusers 0.42.
+//!
+//! All that is particular to one sampler stands in `sampler/<name>.rs`: see `definition.rs` for what it has to say.
 
 mod beta_distribution;
 mod betas;
 mod class;
 mod config;
-mod fields;
+mod definition;
 mod flow;
 mod guidance;
 mod label;
@@ -22,11 +24,10 @@ mod scheduler;
 mod sigmas;
 mod spacing;
 
-pub use class::SchedulerClass;
 pub use config::SchedulerConfig;
 pub use guidance::Guidance;
 pub use noise::{Generator, Noise};
 pub use options::{StepOptions, TimestepOptions};
 pub use prediction::PredictionType;
-pub use sampler::Sampler;
+pub use sampler::{Sampler, SchedulerClass};
 pub use scheduler::Scheduler;

@@ -31,7 +31,7 @@ impl Generator {
         (0..count).map(|_| self.uniform24() as f32).collect()
     }
 
-    /// `torch.randn` of so many values in row-major order.
+    /// `torch.randn(count)`: normal numbers.
     pub fn randn(&mut self, count: usize) -> Vec<f32> {
         if count < BLOCK {
             return (0..count).map(|_| self.normal() as f32).collect();
@@ -64,8 +64,8 @@ impl Generator {
         if let Some(cached) = self.cached.take() {
             return cached;
         }
-        let (angle, radius) = (TAU * self.uniform53(), self.uniform53());
-        let radius = libm::sqrt(-2.0 * libm::log1p(-radius));
+        let angle = TAU * self.uniform53();
+        let radius = libm::sqrt(-2.0 * libm::log1p(-self.uniform53()));
         self.cached = Some(radius * libm::sin(angle));
         radius * libm::cos(angle)
     }
@@ -77,7 +77,8 @@ fn box_muller(block: &mut [f64]) {
     for (radius, angle) in radii.iter_mut().zip(angles) {
         let r = libm::sqrt(-2.0 * libm::log(1.0 - *radius));
         let turn = TAU * *angle;
-        (*radius, *angle) = (r * libm::cos(turn), r * libm::sin(turn));
+        *radius = r * libm::cos(turn);
+        *angle = r * libm::sin(turn);
     }
 }
 

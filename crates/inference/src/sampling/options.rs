@@ -1,6 +1,7 @@
 //! What a run asks of its sampler: how many steps and which, and the options of single samplers.
 
-use super::{SchedulerClass, SchedulerConfig};
+use super::SchedulerConfig;
+use super::definition::{TakesMu, TakesSigmas};
 use crate::{Error, Result};
 
 /// The timesteps of a run: diffusers' `set_timesteps` arguments. Usually just a number of steps.
@@ -62,20 +63,21 @@ impl Default for StepOptions {
 impl StepOptions {
     pub(super) fn check(&self) -> Result<()> {
         if !(0.0..=1.0).contains(&self.eta.unwrap_or(0.0)) {
-            return Err(Error::invalid("eta", "expected a number from 0 to 1"));
+            let eta = self.eta.unwrap_or_default();
+            return Err(Error::invalid("eta", format!("must be between 0 and 1, got {eta}")));
         }
         if !(1..=4).contains(&self.lms_order) {
-            return Err(Error::invalid("lms_order", format!("{} is not within 1 to 4", self.lms_order)));
+            return Err(Error::invalid("lms_order", format!("must be between 1 and 4, got {}", self.lms_order)));
         }
         if !(self.s_churn.is_finite() && self.s_noise.is_finite()) {
-            return Err(Error::invalid("s_churn", "s_churn and s_noise must be finite numbers"));
+            return Err(Error::invalid("s_churn", "s_churn and s_noise must be finite"));
         }
         Ok(())
     }
 }
 
 impl TimestepOptions {
-    /// The number of steps, after checking that the scheduler takes what was given.
+    /// The number of steps, after checking that the sampler takes what was given.
     pub(super) fn count(&self, config: &SchedulerConfig) -> Result<usize> {
         self.check_accepted(config)?;
         let lists = [("timesteps", &self.timesteps), ("sigmas", &self.sigmas)];
@@ -85,45 +87,51 @@ impl TimestepOptions {
                 return Err(Error::invalid(field, "expected at least one number, all finite and not negative"));
             }
         }
+        let has_final = config.class().definition().takes.sigmas == TakesSigmas::WithFinal;
         let listed = match (&self.timesteps, &self.sigmas) {
             (Some(list), _) => Some(list.len()),
-            // Euler's list ends with the sigma after the last step.
-            (None, Some(list)) if config.class() == SchedulerClass::Euler => Some(list.len() - 1),
-            (None, list) => list.as_ref().map(Vec::len),
+            (None, Some(list)) => Some(list.len() - usize::from(has_final)),
+            (None, None) => None,
         };
-        let steps = self.steps.or(listed).ok_or_else(|| Error::invalid("steps", "missing"))?;
-        if listed.is_some_and(|listed| listed != steps) {
-            return Err(Error::invalid("steps", format!("{steps} is not the number of given timesteps or sigmas")));
+        let missing = || Error::invalid("steps", "missing; give a number of steps, or lists of timesteps or sigmas");
+        let steps = self.steps.or(listed).ok_or_else(missing)?;
+        if let Some(listed) = listed.filter(|listed| *listed != steps) {
+            return Err(Error::invalid("steps", format!("must be {listed}, as many as are listed, got {steps}")));
         }
         if !(1..=config.train_timesteps).contains(&steps) {
-            return Err(Error::invalid("steps", format!("{steps} is not within 1 to {}", config.train_timesteps)));
+            let reason = format!("must be between 1 and {}, got {steps}", config.train_timesteps);
+            return Err(Error::invalid("steps", reason));
         }
         Ok(steps)
     }
 
     fn check_accepted(&self, config: &SchedulerConfig) -> Result<()> {
-        use SchedulerClass::{Ddpm, DpmMultistep, DpmSinglestep, Euler, FlowMatchEuler, Heun, Lcm, Tcd, UniPc};
         let class = config.class();
-        let distilled = matches!(class, Lcm | Tcd);
-        let flow = matches!(class, FlowMatchEuler | UniPc);
-        let lists_timesteps =
-            distilled || matches!(class, Ddpm | Euler | Heun | DpmMultistep | DpmSinglestep | FlowMatchEuler);
-        let lists_sigmas = class == Euler || class == FlowMatchEuler || (class == UniPc && config.flow.enabled);
-        let shifts = flow || (class.is_log_snr() && config.flow.dynamic && !config.flow.linear_time_shift);
+        let takes = &class.definition().takes;
+        let takes_sigmas = match takes.sigmas {
+            TakesSigmas::No => false,
+            TakesSigmas::WithFinal | TakesSigmas::WithoutFinal => true,
+            TakesSigmas::OnFlows => config.flow.enabled,
+        };
+        let takes_mu = match takes.mu {
+            TakesMu::No => false,
+            TakesMu::IfDynamic => config.flow.dynamic,
+            TakesMu::Needed => true,
+        };
         let given = [
-            ("timesteps", self.timesteps.is_some(), lists_timesteps),
-            ("sigmas", self.sigmas.is_some(), lists_sigmas),
-            ("mu", self.mu.is_some(), shifts),
-            ("strength", self.strength.is_some(), distilled),
-            ("original_inference_steps", self.original_inference_steps.is_some(), distilled),
+            ("timesteps", self.timesteps.is_some(), takes.timesteps),
+            ("sigmas", self.sigmas.is_some(), takes_sigmas),
+            ("mu", self.mu.is_some(), takes_mu),
+            ("strength", self.strength.is_some(), takes.distilled),
+            ("original_inference_steps", self.original_inference_steps.is_some(), takes.distilled),
         ];
         if let Some((field, ..)) = given.into_iter().find(|(_, given, accepted)| *given && !accepted) {
             return Err(Error::invalid(field, format!("{} does not take it", class.name())));
         }
-        if config.flow.dynamic && flow && self.mu.is_none() {
+        if config.flow.dynamic && takes.mu == TakesMu::Needed && self.mu.is_none() {
             return Err(Error::invalid("mu", "missing; this scheduler shifts dynamically"));
         }
-        if self.timesteps.is_some() && self.sigmas.is_some() && class == Euler {
+        if self.timesteps.is_some() && self.sigmas.is_some() && takes.sigmas == TakesSigmas::WithFinal {
             return Err(Error::invalid("sigmas", "only one of timesteps and sigmas may be given"));
         }
         Ok(())

@@ -2,9 +2,10 @@
 
 use super::betas::Training;
 use super::config::{BetaSchedule, Respacing, SchedulerConfig};
-use super::sigmas::{logarithms, timestep_of};
+use super::definition::Setup;
+use super::sigmas::{karras, logarithms, timestep_of};
 use super::spacing::{interpolate, linspace, timesteps, timesteps_to_end};
-use super::{PredictionType, SchedulerClass, TimestepOptions, flow};
+use super::{PredictionType, TimestepOptions};
 use crate::{Error, Result};
 
 /// Where a run passes, from noise to image.
@@ -28,136 +29,169 @@ fn round_to_f32(sigmas: impl IntoIterator<Item = f64>) -> Vec<f32> {
     sigmas.into_iter().map(|sigma| sigma as f32).collect()
 }
 
+/// What single k-diffusion solvers do in their own way. By default they do not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ExplodingRules {
+    /// The timesteps of Karras sigmas are rounded.
+    pub(super) whole_karras_timesteps: bool,
+    /// Karras sigmas keep the ends of the schedule, even where the configuration sets others.
+    pub(super) karras_keeps_ends: bool,
+    /// Sigmas are spaced evenly in their logarithm.
+    pub(super) log_linear: bool,
+    /// Models of velocity that were trained on continuous noise levels are told the level and not a timestep.
+    pub(super) continuous_timesteps: bool,
+}
+
 /// The schedule of the k-diffusion solvers (Euler, Heun, LMS, DPM2), one sigma per step and the final one.
-pub(super) fn exploding(config: &SchedulerConfig, options: &TimestepOptions, training: &Training) -> Result<Schedule> {
-    let steps = options.count(config)?;
+pub(super) fn exploding(setup: &Setup<'_>, rules: &ExplodingRules, training: &Training) -> Result<Schedule> {
+    let Setup { config, timesteps: options, steps, .. } = *setup;
     let table = training.sigmas();
     let log_sigmas = logarithms(&table);
+    let continuous = rules.continuous_timesteps && config.prediction == PredictionType::V;
     if let Some(sigmas) = &options.sigmas {
         let timesteps = sigmas.iter().take(steps).map(|sigma| timestep_of(f64::from(*sigma as f32), &log_sigmas));
-        let timesteps = timesteps.collect();
-        return Ok(continuous(config, Schedule { timesteps, sigmas: round_to_f32(sigmas.iter().copied()) }));
+        let schedule = Schedule { timesteps: timesteps.collect(), sigmas: round_to_f32(sigmas.iter().copied()) };
+        return Ok(if continuous { tell_levels(schedule) } else { schedule });
     }
-    check_custom_timesteps(config, options)?;
+    if continuous || config.sigmas.respacing != Respacing::None {
+        refuse_timesteps(options)?;
+    }
     let mut visited = options.timesteps.clone().unwrap_or_else(|| timesteps(config, steps, false));
     let mut sigmas: Vec<f64> = visited.iter().map(|t| interpolate(*t, &table)).collect();
-    if let (true, [first, .., last]) = (config.sigmas.log_linear, &table[..]) {
+    if let (true, [first, .., last]) = (rules.log_linear, &table[..]) {
         // One sigma more than steps, and the final one still follows: so it is in the original.
         let logs = linspace(f64::from(last.ln()), f64::from(first.ln()), steps + 1);
         sigmas = logs.into_iter().map(f64::exp).collect();
     }
     let [first, last] = [sigmas.first(), sigmas.last()].map(|sigma| sigma.copied().unwrap_or(f64::NAN));
-    if let Some(respaced) = respaced_for(config, first, last, steps) {
+    let is_karras = config.sigmas.respacing == Respacing::Karras;
+    let respaced = match is_karras && rules.karras_keeps_ends {
+        true => Some(karras(first, last, steps)),
+        false => config.respaced(first, last, steps),
+    };
+    if let Some(respaced) = respaced {
         visited = respaced.iter().map(|sigma| timestep_of(*sigma, &log_sigmas)).collect();
         sigmas = respaced;
-        let dpm2 = matches!(config.class(), SchedulerClass::Dpm2 | SchedulerClass::Dpm2Ancestral);
-        if dpm2 && config.sigmas.respacing == Respacing::Karras {
+        if is_karras && rules.whole_karras_timesteps {
             visited.iter_mut().for_each(|t| *t = t.round_ties_even());
         }
     }
     let end = if config.sigmas.end_at_min { table.first().copied().unwrap_or(0.0) } else { 0.0 };
     sigmas.push(f64::from(end));
-    Ok(continuous(config, Schedule { timesteps: visited, sigmas: round_to_f32(sigmas) }))
+    let schedule = Schedule { timesteps: visited, sigmas: round_to_f32(sigmas) };
+    Ok(if continuous { tell_levels(schedule) } else { schedule })
 }
 
-/// LMS takes the ends of its Karras sigmas from the schedule even where the configuration sets others.
-fn respaced_for(config: &SchedulerConfig, first: f64, last: f64, steps: usize) -> Option<Vec<f64>> {
-    if config.class() == SchedulerClass::Lms && config.sigmas.respacing == Respacing::Karras {
-        return Some(super::sigmas::karras(first, last, steps));
-    }
-    config.respaced(first, last, steps)
-}
-
-/// Models trained on continuous noise levels are told the level and not a timestep.
-fn continuous(config: &SchedulerConfig, mut schedule: Schedule) -> Schedule {
-    if config.sigmas.continuous_timesteps && config.prediction == PredictionType::V {
-        let steps = schedule.timesteps.len();
-        schedule.timesteps = schedule.sigmas.iter().take(steps).map(|sigma| f64::from(0.25 * sigma.ln())).collect();
-    }
+/// The noise level in place of every timestep, as a quarter of its logarithm.
+fn tell_levels(mut schedule: Schedule) -> Schedule {
+    let steps = schedule.timesteps.len();
+    schedule.timesteps = schedule.sigmas.iter().take(steps).map(|sigma| f64::from(0.25 * sigma.ln())).collect();
     schedule
 }
 
-fn check_custom_timesteps(config: &SchedulerConfig, options: &TimestepOptions) -> Result<()> {
-    let own = config.sigmas.respacing != Respacing::None
-        || (config.sigmas.continuous_timesteps && config.prediction == PredictionType::V)
-        || (config.flow.enabled && config.class().is_log_snr());
+fn refuse_timesteps(options: &TimestepOptions) -> Result<()> {
     match options.timesteps {
-        Some(_) if own => Err(Error::invalid("timesteps", "this scheduler's sigmas determine its timesteps")),
-        _ => Ok(()),
+        Some(_) => {
+            Err(Error::invalid("timesteps", "this scheduler's sigmas determine its timesteps; give a number of steps"))
+        }
+        None => Ok(()),
     }
+}
+
+/// What single solvers of the DPM-Solver family do in their own way.
+#[derive(Clone, Copy)]
+pub(super) struct LogSnrRules {
+    /// The sigmas of a flow, without the final one.
+    pub(super) flow_sigmas: fn(&Setup<'_>) -> Vec<f64>,
+    /// Karras sigmas on a flow are noise per unit of image, to be turned into shares of noise.
+    pub(super) karras_on_flows: bool,
+    /// With the cosine training schedule, the timesteps of Karras and Lu sigmas are cut off instead of rounded.
+    pub(super) cuts_cosine_timesteps: bool,
+    /// The sigma that the last step leads to.
+    pub(super) end: fn(&End) -> f64,
+}
+
+/// What the sigma after the last step may be made from.
+pub(super) struct End {
+    /// The smallest sigma of the training.
+    pub(super) smallest: f64,
+    /// The sigma of the last call.
+    pub(super) last: f64,
+    /// Whether the sigmas follow from the timesteps.
+    pub(super) from_timesteps: bool,
+    /// Whether the configuration asks for an end at the smallest sigma and not at zero.
+    pub(super) at_min: bool,
+}
+
+impl End {
+    /// The smallest sigma or zero, as the configuration says.
+    pub(super) fn configured(&self) -> f64 {
+        if self.at_min { self.smallest } else { 0.0 }
+    }
+}
+
+/// The calls of a solver before they become a schedule.
+struct Nodes {
+    timesteps: Vec<f64>,
+    sigmas: Vec<f64>,
+    /// Whether the sigmas follow from the timesteps.
+    from_timesteps: bool,
 }
 
 /// The schedule of the DPM-Solver family: whole timesteps, one sigma per step and the final one.
-pub(super) fn log_snr(config: &SchedulerConfig, options: &TimestepOptions, training: &Training) -> Result<Schedule> {
-    let steps = options.count(config)?;
-    check_custom_timesteps(config, options)?;
+pub(super) fn log_snr(setup: &Setup<'_>, rules: &LogSnrRules, training: &Training) -> Result<Schedule> {
+    let config = setup.config;
+    if config.flow.enabled || config.sigmas.respacing != Respacing::None {
+        refuse_timesteps(setup.timesteps)?;
+    }
     let table = training.sigmas();
-    let smallest = f64::from(table.first().copied().unwrap_or(0.0));
-    let (mut visited, mut sigmas, follows) = log_snr_nodes(config, options, &table, steps)?;
-    visited.iter_mut().for_each(|t| *t = t.trunc());
-    let last = sigmas.last().copied().unwrap_or(0.0);
-    sigmas.push(match config.class() {
-        SchedulerClass::Deis => {
-            if follows {
-                smallest
-            } else {
-                last
-            }
-        }
-        SchedulerClass::UniPc if config.sigmas.end_at_min && !follows => last,
-        _ => {
-            if config.sigmas.end_at_min {
-                smallest
-            } else {
-                0.0
-            }
-        }
-    });
-    Ok(Schedule { timesteps: visited, sigmas: round_to_f32(sigmas) })
+    let Nodes { mut timesteps, mut sigmas, from_timesteps } = nodes(setup, rules, &table)?;
+    timesteps.iter_mut().for_each(|t| *t = t.trunc());
+    sigmas.push((rules.end)(&End {
+        smallest: f64::from(table.first().copied().unwrap_or(0.0)),
+        last: sigmas.last().copied().unwrap_or(0.0),
+        from_timesteps,
+        at_min: config.sigmas.end_at_min,
+    }));
+    Ok(Schedule { timesteps, sigmas: round_to_f32(sigmas) })
 }
 
-/// Timesteps, sigmas, and whether the sigmas follow from the timesteps.
-fn log_snr_nodes(
-    config: &SchedulerConfig,
-    options: &TimestepOptions,
-    table: &[f32],
-    steps: usize,
-) -> Result<(Vec<f64>, Vec<f64>, bool)> {
-    let given = options.sigmas.clone();
-    let base = given.clone().unwrap_or_else(|| table.iter().map(|sigma| f64::from(*sigma)).collect());
-    let (Some(smallest), Some(largest)) = (base.first().copied(), base.last().copied()) else {
+fn nodes(setup: &Setup<'_>, rules: &LogSnrRules, table: &[f32]) -> Result<Nodes> {
+    let Setup { config, timesteps: options, steps, .. } = *setup;
+    let base = options.sigmas.clone().unwrap_or_else(|| table.iter().map(|sigma| f64::from(*sigma)).collect());
+    let (Some(&smallest), Some(&largest)) = (base.first(), base.last()) else {
         return Err(Error::invalid("sigmas", "expected at least one number"));
     };
-    let uni_pc = config.class() == SchedulerClass::UniPc;
+    let train = config.train_timesteps as f64;
     if let Some(mut sigmas) = config.respaced(largest, smallest, steps) {
-        if uni_pc && config.flow.enabled && config.sigmas.respacing == Respacing::Karras {
+        if config.flow.enabled && rules.karras_on_flows && config.sigmas.respacing == Respacing::Karras {
             sigmas.iter_mut().for_each(|sigma| *sigma /= *sigma + 1.0);
-            let visited = sigmas.iter().map(|sigma| sigma * config.train_timesteps as f64).collect();
-            return Ok((visited, sigmas, false));
+            let timesteps = sigmas.iter().map(|sigma| sigma * train).collect();
+            return Ok(Nodes { timesteps, sigmas, from_timesteps: false });
         }
         let log_sigmas = logarithms(&round_to_f32(base));
-        let round = rounds_timesteps(config);
+        let round = rounds_timesteps(config, rules);
         let timestep = |sigma: &f64| timestep_of(*sigma, &log_sigmas);
-        let visited = sigmas.iter().map(timestep).map(|t| if round { t.round_ties_even() } else { t }).collect();
-        return Ok((visited, sigmas, false));
+        let timesteps = sigmas.iter().map(timestep).map(|t| if round { t.round_ties_even() } else { t }).collect();
+        return Ok(Nodes { timesteps, sigmas, from_timesteps: false });
     }
     if config.flow.enabled {
-        let sigmas = if uni_pc { flow::uni_pc(config, options, steps) } else { flow::log_snr(config, options, steps) };
-        let visited = sigmas.iter().map(|sigma| sigma * config.train_timesteps as f64).collect();
-        return Ok((visited, sigmas, false));
+        let sigmas = (rules.flow_sigmas)(setup);
+        let timesteps = sigmas.iter().map(|sigma| sigma * train).collect();
+        return Ok(Nodes { timesteps, sigmas, from_timesteps: false });
     }
-    let visited = match &options.timesteps {
+    let timesteps: Vec<f64> = match &options.timesteps {
         Some(timesteps) => timesteps.iter().map(|t| t.trunc()).collect(),
         None => timesteps_to_end(config, last_timestep(config, table), steps),
     };
-    let sigmas = visited.iter().map(|t| interpolate(*t, table)).collect();
-    Ok((visited, sigmas, true))
+    let sigmas = timesteps.iter().map(|t| interpolate(*t, table)).collect();
+    Ok(Nodes { timesteps, sigmas, from_timesteps: true })
 }
 
-fn rounds_timesteps(config: &SchedulerConfig) -> bool {
+fn rounds_timesteps(config: &SchedulerConfig, rules: &LogSnrRules) -> bool {
     match config.sigmas.respacing {
         Respacing::Karras | Respacing::Lu => {
-            config.class() != SchedulerClass::DpmMultistep || config.betas.schedule != BetaSchedule::SquaredCosine
+            !rules.cuts_cosine_timesteps || config.betas.schedule != BetaSchedule::SquaredCosine
         }
         _ => false,
     }

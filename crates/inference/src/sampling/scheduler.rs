@@ -1,5 +1,6 @@
-//! Schedulers as users name them: ours, diffusers' class names, and the names of AUTOMATIC1111.
+//! Schedulers as users name them: by our names, diffusers' class names, and the names of AUTOMATIC1111.
 
+use super::definition::{Flows, Name, RESPACINGS};
 use super::{SchedulerClass, SchedulerConfig};
 use crate::{Error, Result};
 use serde_json::{Value, json};
@@ -9,45 +10,21 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scheduler {
     class: SchedulerClass,
+    /// The field `algorithm_type`, where the name implies it.
     algorithm: Option<&'static str>,
-    sigmas: Option<&'static str>,
+    /// The switch of the respacing that the name ends with.
+    respacing: Option<&'static str>,
 }
 
-/// Name, class, and the algorithm that the name implies.
-type Entry = (&'static str, SchedulerClass, Option<&'static str>);
-
-const ENTRIES: [Entry; 19] = [
-    ("ddim", SchedulerClass::Ddim, None),
-    ("ddpm", SchedulerClass::Ddpm, None),
-    ("pndm", SchedulerClass::Pndm, None),
-    ("lms", SchedulerClass::Lms, None),
-    ("euler", SchedulerClass::Euler, None),
-    ("euler-a", SchedulerClass::EulerAncestral, None),
-    ("heun", SchedulerClass::Heun, None),
-    ("dpm2", SchedulerClass::Dpm2, None),
-    ("dpm2-a", SchedulerClass::Dpm2Ancestral, None),
-    ("dpm++2m", SchedulerClass::DpmMultistep, Some("dpmsolver++")),
-    ("dpm++2m-sde", SchedulerClass::DpmMultistep, Some("sde-dpmsolver++")),
-    ("dpm++2s", SchedulerClass::DpmSinglestep, Some("dpmsolver++")),
-    ("dpm++sde", SchedulerClass::DpmSinglestep, Some("sde-dpmsolver++")),
-    ("unipc", SchedulerClass::UniPc, None),
-    ("deis", SchedulerClass::Deis, Some("deis")),
-    ("lcm", SchedulerClass::Lcm, None),
-    ("tcd", SchedulerClass::Tcd, None),
-    ("flow-match-euler", SchedulerClass::FlowMatchEuler, None),
-    ("plms", SchedulerClass::Pndm, None),
-];
-
-/// Endings that choose the sigmas.
-const SIGMAS: [(&str, &str); 3] =
-    [("karras", "use_karras_sigmas"), ("exponential", "use_exponential_sigmas"), ("beta", "use_beta_sigmas")];
+/// The ending of a name that turns a respacing on, in the order of [`RESPACINGS`].
+const ENDINGS: [&str; RESPACINGS.len()] = ["karras", "exponential", "beta"];
 
 impl Scheduler {
     /// The names to offer. Those whose sigmas can be chosen also take the endings `-exponential` and `-beta`.
     pub fn names() -> Vec<String> {
-        let plain = ENTRIES.iter().map(|(name, ..)| (*name).to_owned());
-        let respaced = ENTRIES.iter().filter(|(_, class, _)| class.reads(SIGMAS[0].1));
-        let mut names: Vec<String> = plain.chain(respaced.map(|(name, ..)| format!("{name}-karras"))).collect();
+        let plain = entries().map(|(_, entry)| entry.name.to_owned());
+        let respaced = entries().filter(|(class, _)| respaces(*class));
+        let mut names: Vec<String> = plain.chain(respaced.map(|(_, entry)| format!("{}-karras", entry.name))).collect();
         names.sort();
         names
     }
@@ -66,11 +43,11 @@ impl Scheduler {
     pub fn apply(&self, model: &SchedulerConfig) -> Result<SchedulerConfig> {
         let mut overrides: Vec<(&str, Value)> = Vec::new();
         overrides.extend(self.algorithm.map(|algorithm| ("algorithm_type", json!(algorithm))));
-        if let Some(chosen) = self.sigmas {
-            overrides.extend(SIGMAS.iter().map(|(_, field)| (*field, json!(*field == chosen))));
+        if let Some(chosen) = self.respacing {
+            overrides.extend(RESPACINGS.iter().map(|(field, _)| (*field, json!(*field == chosen))));
         }
         let class = self.class_for(model)?;
-        if model.class() == SchedulerClass::FlowMatchEuler && class.is_log_snr() {
+        if model.is_flow_only() && class.definition().flows == Flows::Solves {
             overrides.push(("use_flow_sigmas", json!(true)));
             overrides.push(("prediction_type", json!("flow_prediction")));
             overrides.push(("flow_shift", json!(model.flow.shift)));
@@ -78,17 +55,32 @@ impl Scheduler {
         model.with_class(class, &overrides)
     }
 
+    /// The class that stands for this one with a model of that kind.
     fn class_for(&self, model: &SchedulerConfig) -> Result<SchedulerClass> {
-        let refuse = |why: &str| Err(Error::invalid("scheduler", format!("{} {why}", self.class.name())));
-        match (model.is_flow(), self.class) {
-            (true, SchedulerClass::Euler) => Ok(SchedulerClass::FlowMatchEuler),
-            (true, class) if !class.is_log_snr() && class != SchedulerClass::FlowMatchEuler => {
-                refuse("cannot sample a flow-matching model; use euler, dpm++2m, dpm++2s, unipc or deis")
+        let refuse = |why: String| Err(Error::invalid("scheduler", format!("{} {why}", self.class.name())));
+        match (model.is_flow(), self.class.definition().flows) {
+            (true, Flows::As(class)) => Ok(class),
+            (true, Flows::Refuses) => {
+                let names: Vec<_> = entries()
+                    .filter(|(class, _)| class.definition().flows != Flows::Refuses)
+                    .map(|(_, entry)| entry.name)
+                    .collect();
+                refuse(format!("cannot sample a flow-matching model; use one of {}", names.join(", ")))
             }
-            (false, SchedulerClass::FlowMatchEuler) => refuse("samples flow-matching models only"),
-            (_, class) => Ok(class),
+            (false, Flows::Only) => refuse("samples flow-matching models only".to_owned()),
+            _ => Ok(self.class),
         }
     }
+}
+
+/// All names of all samplers, each with its class.
+fn entries() -> impl Iterator<Item = (SchedulerClass, &'static Name)> {
+    SchedulerClass::ALL.into_iter().flat_map(|class| class.definition().names.iter().map(move |name| (class, name)))
+}
+
+/// Whether the class reads the switches of [`RESPACINGS`].
+fn respaces(class: SchedulerClass) -> bool {
+    !class.definition().reads.respacings.is_empty()
 }
 
 impl FromStr for Scheduler {
@@ -97,14 +89,18 @@ impl FromStr for Scheduler {
     fn from_str(name: &str) -> Result<Self> {
         let wanted = plain(name);
         if let Some(class) = SchedulerClass::ALL.into_iter().find(|class| plain(class.name()) == wanted) {
-            return Ok(Self { class, algorithm: None, sigmas: None });
+            return Ok(Self { class, algorithm: None, respacing: None });
         }
-        let ending = SIGMAS.iter().find_map(|(word, field)| Some((wanted.strip_suffix(word)?, Some(*field))));
-        let (base, sigmas) = ending.unwrap_or((&wanted, None));
-        let entry = ENTRIES.iter().find(|(name, ..)| plain(name) == base);
-        match entry.filter(|(_, class, _)| sigmas.is_none_or(|field| class.reads(field))) {
-            Some(&(_, class, algorithm)) => Ok(Self { class, algorithm, sigmas }),
-            None => Err(Error::invalid("scheduler", format!("{name:?} is not one of {}", Self::names().join(", ")))),
+        let endings = ENDINGS.iter().zip(RESPACINGS);
+        let ending = endings.filter_map(|(word, (field, _))| Some((wanted.strip_suffix(word)?, Some(*field)))).next();
+        let (base, respacing) = ending.unwrap_or((&wanted, None));
+        let entry = entries().find(|(_, entry)| [entry.name, entry.label].iter().any(|known| plain(known) == base));
+        match entry.filter(|(class, _)| respacing.is_none() || respaces(*class)) {
+            Some((class, entry)) => Ok(Self { class, algorithm: entry.algorithm, respacing }),
+            None => {
+                let reason = format!("expected one of {}, got {name:?}", Self::names().join(", "));
+                Err(Error::invalid("scheduler", reason))
+            }
         }
     }
 }
@@ -149,6 +145,20 @@ mod tests {
         assert_eq!("DPM2 a Karras".parse::<Scheduler>().unwrap().class(), SchedulerClass::Dpm2Ancestral);
     }
 
+    /// Two samplers of one name would hide each other.
+    #[test]
+    fn names_are_of_one_sampler_each() {
+        let mut known: Vec<(String, SchedulerClass)> = Vec::new();
+        for (class, entry) in entries() {
+            for name in [entry.name, entry.label, class.name()].map(plain) {
+                assert!(known.iter().all(|(other, owner)| *other != name || *owner == class), "{name}");
+                known.push((name, class));
+            }
+            let chosen = entry.name.parse::<Scheduler>().unwrap();
+            assert_eq!((chosen.class(), chosen.algorithm), (class, entry.algorithm), "{}", entry.name);
+        }
+    }
+
     #[test]
     fn an_unknown_name_is_refused_with_the_known_ones() {
         for name in ["eulr", "", "ddim-karras", "karras"] {
@@ -169,7 +179,7 @@ mod tests {
         let karras = "dpm++2m-karras".parse::<Scheduler>().unwrap().apply(&config).unwrap();
         assert_eq!(karras.sigmas.respacing, super::super::config::Respacing::Karras);
         let back = "pndm".parse::<Scheduler>().unwrap().apply(&karras).unwrap();
-        assert!(back.solver.skip_prk && !back.final_alpha_one);
+        assert!(back.fields().flag("skip_prk_steps", false).unwrap() && !back.final_alpha_one);
     }
 
     #[test]

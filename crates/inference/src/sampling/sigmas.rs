@@ -26,7 +26,8 @@ impl SchedulerConfig {
 /// Evenly spaced seventh roots.
 pub(super) fn karras(max: f64, min: f64, steps: usize) -> Vec<f64> {
     const RHO: f64 = 7.0;
-    let (max, min) = (max.powf(1.0 / RHO), min.powf(1.0 / RHO));
+    let max = max.powf(1.0 / RHO);
+    let min = min.powf(1.0 / RHO);
     linspace(0.0, 1.0, steps).iter().map(|ramp| (max + ramp * (min - max)).powf(RHO)).collect()
 }
 

@@ -1,13 +1,35 @@
 //! DDIM. Song et al., <https://arxiv.org/abs/2010.02502>.
 
+use super::super::config::Spacing;
+use super::super::definition::{
+    BetaFields, Definition, EPSILON_V_OR_SAMPLE, Flows, Name, Prediction, Reads, Setup, Takes, ZeroSnr,
+};
 use super::super::prediction::{Level, mix};
 use super::super::spacing::timesteps;
-use super::super::{SchedulerConfig, StepOptions, TimestepOptions};
 use super::discrete::Discrete;
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
-pub(super) struct Ddim {
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "DDIMScheduler",
+    names: &[Name::new("ddim", "DDIM")],
+    calls_per_step: 1,
+    flows: Flows::Refuses,
+    reads: Reads {
+        betas: Some(BetaFields::PIXELS.with_zero_snr(ZeroSnr::Exact)),
+        prediction: Prediction::Named(EPSILON_V_OR_SAMPLE),
+        clip_sample: Some(true),
+        thresholding: true,
+        spacing: Some(Spacing::Leading),
+        set_alpha_to_one: Some(true),
+        ..Reads::NOTHING
+    },
+    takes: Takes::STEPS,
+    check: |_| Ok(()),
+    build: |setup| Ok(Box::new(Ddim::new(setup)?)),
+};
+
+struct Ddim {
     discrete: Discrete,
     /// Training timesteps per step.
     stride: i64,
@@ -16,8 +38,8 @@ pub(super) struct Ddim {
 }
 
 impl Ddim {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions, step: &StepOptions) -> Result<Self> {
-        let steps = options.count(config)?;
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        let Setup { config, step, steps, .. } = *setup;
         Ok(Self {
             discrete: Discrete::new(config, timesteps(config, steps, true))?,
             stride: (config.train_timesteps / steps) as i64,
@@ -35,7 +57,7 @@ impl Solver for Ddim {
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
         let timestep = self.discrete.timestep(index);
         let [now, next] = [timestep, timestep - self.stride].map(|t| self.discrete.alpha_cumprod(t));
-        let image = self.image(index, output, sample)?;
+        let image = self.discrete.image(index, output, sample)?;
         let epsilon = if self.noise_from_image {
             let Level { alpha, sigma } = self.discrete.level(index);
             mix(sample, 1.0 / sigma, &[(-alpha / sigma, &image)])?

@@ -22,7 +22,7 @@ impl Discrete {
     pub(super) fn new(config: &SchedulerConfig, timesteps: Vec<f64>) -> Result<Self> {
         let train = config.train_timesteps as f64;
         if let Some(outside) = timesteps.iter().find(|t| !(0.0..train).contains(*t)) {
-            return Err(Error::invalid("timesteps", format!("{outside} is not within 0 to {}", train - 1.0)));
+            return Err(Error::invalid("timesteps", format!("must be between 0 and {}, got {outside}", train - 1.0)));
         }
         let Training { alphas_cumprod } = Training::new(config);
         let first = alphas_cumprod.first().copied().unwrap_or(1.0);
@@ -52,6 +52,11 @@ impl Discrete {
         Level { alpha: alpha.sqrt(), sigma: (1.0 - alpha).sqrt() }
     }
 
+    /// The image that the model sees in the sample of call `index`, within its bounds.
+    pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
+    }
+
     /// The predicted noise, as the model meant it.
     pub(super) fn noise(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         self.prediction.noise(output, sample, self.level(index))
@@ -65,10 +70,5 @@ impl Walk for Discrete {
 
     fn level(&self, index: usize) -> Level {
         self.level_at(self.timestep(index))
-    }
-
-    /// The predicted image, within its bounds.
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
     }
 }

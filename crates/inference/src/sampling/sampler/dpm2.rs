@@ -1,12 +1,38 @@
 //! DPM2: the midpoint method, with the middle taken in log sigma. Karras et al., <https://arxiv.org/abs/2206.00364>,
 //! appendix D, as k-diffusion has it.
 
-use super::super::schedule::Schedule;
+use super::super::config::Spacing;
+use super::super::definition::{BetaFields, Definition, Flows, Name, RESPACINGS, Reads, Setup, Takes};
+use super::super::schedule::{ExplodingRules, Schedule};
 use super::super::sigmas::timestep_of;
-use super::super::{SchedulerConfig, TimestepOptions};
 use super::exploding::{Exploding, advance, derivative, unit_scale};
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
+
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "KDPM2DiscreteScheduler",
+    names: &[Name::new("dpm2", "DPM2")],
+    calls_per_step: 2,
+    flows: Flows::Refuses,
+    reads: READS,
+    takes: Takes::STEPS,
+    check: |_| Ok(()),
+    build: |setup| Ok(Box::new(Dpm2::new(setup)?)),
+};
+
+pub(super) const READS: Reads = Reads {
+    betas: Some(BetaFields::LATENTS),
+    spacing: Some(Spacing::Linspace),
+    respacings: RESPACINGS,
+    ..Reads::NOTHING
+};
+
+pub(super) const RULES: ExplodingRules = ExplodingRules {
+    whole_karras_timesteps: true,
+    karras_keeps_ends: false,
+    log_linear: false,
+    continuous_timesteps: false,
+};
 
 /// The sigmas of a method with a middle in every step: each is the end of one step and the start of the next.
 pub(super) fn doubled(sigmas: &[f32]) -> Vec<f32> {
@@ -23,11 +49,12 @@ pub(super) fn with_middles(timesteps: &[f64], middles: &[f32], log_sigmas: &[f32
 
 /// The sigma half-way between two, in the logarithm; zero if one of them is.
 pub(super) fn middle(a: f32, b: f32) -> f32 {
-    let (a, b) = (a.ln(), b.ln());
+    let a = a.ln();
+    let b = b.ln();
     if b.is_finite() { (b - (b - a) * 0.5).exp() } else { 0.0 }
 }
 
-pub(super) struct Dpm2 {
+struct Dpm2 {
     exploding: Exploding,
     /// The middle of every step.
     middles: Vec<f32>,
@@ -36,8 +63,8 @@ pub(super) struct Dpm2 {
 }
 
 impl Dpm2 {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
-        let mut exploding = Exploding::new(config, options)?;
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        let mut exploding = Exploding::new(setup, &RULES)?;
         let Schedule { timesteps, sigmas } = &mut exploding.schedule;
         let middles: Vec<f32> = sigmas.windows(2).map(|pair| middle(pair[1], pair[0])).collect();
         *timesteps = with_middles(timesteps, &middles, &exploding.log_sigmas);
@@ -64,13 +91,9 @@ impl Solver for Dpm2 {
         unit_scale(self.sigma(index))
     }
 
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.exploding.image_at(self.sigma(index), output, sample)
-    }
-
     fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
         let sigma = self.sigma(index);
-        let slope = derivative(sample, &self.image(index, output, sample)?, sigma)?;
+        let slope = derivative(sample, &self.exploding.image_at(sigma, output, sample)?, sigma)?;
         match self.start.take() {
             None => {
                 self.start = Some(sample.clone());

@@ -1,12 +1,23 @@
 //! DPM2 with ancestral noise. From k-diffusion, <https://github.com/crowsonkb/k-diffusion>.
 
+use super::super::definition::{Definition, Flows, Name, Setup, Takes};
 use super::super::prediction::mix;
 use super::super::schedule::Schedule;
-use super::super::{SchedulerConfig, TimestepOptions};
-use super::dpm2::{doubled, middle, with_middles};
+use super::dpm2::{self, doubled, middle, with_middles};
 use super::exploding::{Exploding, advance, ancestral, derivative, unit_scale};
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
+
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "KDPM2AncestralDiscreteScheduler",
+    names: &[Name::new("dpm2-a", "DPM2 a")],
+    calls_per_step: 2,
+    flows: Flows::Refuses,
+    reads: dpm2::READS,
+    takes: Takes::STEPS,
+    check: |_| Ok(()),
+    build: |setup| Ok(Box::new(Dpm2Ancestral::new(setup)?)),
+};
 
 /// The nodes of one step besides its start.
 #[derive(Clone, Copy, Default)]
@@ -16,7 +27,7 @@ struct Nodes {
     up: f32,
 }
 
-pub(super) struct Dpm2Ancestral {
+struct Dpm2Ancestral {
     exploding: Exploding,
     nodes: Vec<Nodes>,
     /// The sample at the start of a step, between its two calls.
@@ -24,8 +35,8 @@ pub(super) struct Dpm2Ancestral {
 }
 
 impl Dpm2Ancestral {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
-        let mut exploding = Exploding::new(config, options)?;
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        let mut exploding = Exploding::new(setup, &dpm2::RULES)?;
         let Schedule { timesteps, sigmas } = &mut exploding.schedule;
         let nodes: Vec<Nodes> = sigmas.windows(2).map(|pair| nodes(pair[0], pair[1])).collect();
         let middles: Vec<f32> = nodes.iter().map(|nodes| nodes.middle).collect();
@@ -60,13 +71,9 @@ impl Solver for Dpm2Ancestral {
         unit_scale(self.sigma(index))
     }
 
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.exploding.image_at(self.sigma(index), output, sample)
-    }
-
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
         let sigma = self.sigma(index);
-        let slope = derivative(sample, &self.image(index, output, sample)?, sigma)?;
+        let slope = derivative(sample, &self.exploding.image_at(sigma, output, sample)?, sigma)?;
         match self.start.take() {
             None => {
                 self.start = Some(sample.clone());

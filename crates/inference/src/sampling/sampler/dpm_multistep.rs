@@ -1,32 +1,92 @@
 //! DPM-Solver++ as a multistep method: DPM++ 2M, 3M and their SDE variants. Lu et al.,
 //! <https://arxiv.org/abs/2211.01095>, algorithm 2.
 
-use super::super::config::SolverConfig;
+use super::super::SchedulerConfig;
+use super::super::config::{Algorithm, Respacing, SolverConfig, Spacing};
+use super::super::definition::{
+    BetaFields, Definition, Flows, Name, Reads, Setup, SolverFields, Takes, TakesMu, ZeroSnr,
+};
+use super::super::flow;
 use super::super::prediction::mix;
-use super::super::{SchedulerConfig, TimestepOptions};
-use super::dpm_update::Update;
-use super::log_snr::LogSnr;
+use super::super::schedule::{End, LogSnrRules};
+use super::dpm_update::{self, Update};
+use super::log_snr::{FLOW, KINDS, LogSnr, PREDICTION};
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 use std::collections::VecDeque;
 
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "DPMSolverMultistepScheduler",
+    names: &[
+        Name::with_algorithm("dpm++2m", "DPM++ 2M", "dpmsolver++"),
+        Name::with_algorithm("dpm++2m-sde", "DPM++ 2M SDE", "sde-dpmsolver++"),
+    ],
+    calls_per_step: 1,
+    flows: Flows::Solves,
+    reads: Reads {
+        betas: Some(BetaFields::PIXELS.with_zero_snr(ZeroSnr::Divisible)),
+        prediction: PREDICTION,
+        thresholding: true,
+        spacing: Some(Spacing::Linspace),
+        respacings: &[
+            ("use_karras_sigmas", Respacing::Karras),
+            ("use_exponential_sigmas", Respacing::Exponential),
+            ("use_beta_sigmas", Respacing::Beta),
+            ("use_lu_lambdas", Respacing::Lu),
+        ],
+        final_sigmas: true,
+        lambda_min_clipped: true,
+        flow: Some(FLOW),
+        solver: Some(SolverFields { max_order: 3, kinds: KINDS, lower_order_final: true }),
+        algorithms: &[
+            ("dpmsolver++", Algorithm::DpmPlusPlus),
+            ("dpmsolver", Algorithm::Dpm),
+            // Of DEIS, carried over from its file.
+            ("deis", Algorithm::DpmPlusPlus),
+            ("sde-dpmsolver", Algorithm::SdeDpm),
+            ("sde-dpmsolver++", Algorithm::SdeDpmPlusPlus),
+        ],
+        ..Reads::NOTHING
+    },
+    takes: Takes { mu: TakesMu::IfDynamic, ..Takes::TIMESTEPS },
+    check: |config| {
+        euler_at_final(config)?;
+        dpm_update::check(config)
+    },
+    build: |setup| Ok(Box::new(DpmMultistep::new(setup)?)),
+};
+
+const RULES: LogSnrRules = LogSnrRules {
+    flow_sigmas: flow::solver_sigmas,
+    karras_on_flows: false,
+    cuts_cosine_timesteps: true,
+    end: End::configured,
+};
+
+/// Whether the last step is of first order, whatever came before.
+fn euler_at_final(config: &SchedulerConfig) -> Result<bool> {
+    config.fields().flag("euler_at_final", false)
+}
+
 /// Runs shorter than this end with lower orders.
 pub(super) const SHORT_RUN: usize = 15;
 
-pub(super) struct DpmMultistep {
+struct DpmMultistep {
     log_snr: LogSnr,
     solver: SolverConfig,
+    euler_at_final: bool,
     ends_at_zero: bool,
     /// What the solver integrates, image or noise, at the last few calls; the newest first.
     values: VecDeque<Tensor>,
 }
 
 impl DpmMultistep {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+    fn new(setup: &Setup<'_>) -> Result<Self> {
         Ok(Self {
-            log_snr: LogSnr::new(config, options)?,
-            solver: config.solver.clone(),
-            ends_at_zero: !config.sigmas.end_at_min,
+            log_snr: LogSnr::new(setup, &RULES)?,
+            solver: setup.config.solver,
+            euler_at_final: euler_at_final(setup.config)?,
+            ends_at_zero: !setup.config.sigmas.end_at_min,
             values: VecDeque::new(),
         })
     }
@@ -35,7 +95,7 @@ impl DpmMultistep {
     fn order(&self, index: usize) -> usize {
         let short = self.solver.lower_order_final && self.log_snr.schedule.timesteps.len() < SHORT_RUN;
         let most = match self.log_snr.left(index) {
-            1 if self.solver.euler_at_final || short || self.ends_at_zero => 1,
+            1 if self.euler_at_final || short || self.ends_at_zero => 1,
             2 if short => 2,
             _ => self.solver.order,
         };

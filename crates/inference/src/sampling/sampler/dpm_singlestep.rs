@@ -1,16 +1,58 @@
 //! DPM-Solver++ as a singlestep method: DPM++ 2S. Calls come in groups of one, two or three, and the last call of a
 //! group steps from the group's start. Lu et al., <https://arxiv.org/abs/2211.01095>, algorithm 1.
 
-use super::super::config::{SolverConfig, SolverKind};
+use super::super::config::{Algorithm, SolverConfig, SolverKind};
+use super::super::definition::{
+    BetaFields, Definition, Flows, Name, RESPACINGS, Reads, Setup, SolverFields, Takes, TakesMu,
+};
+use super::super::flow;
 use super::super::prediction::mix;
-use super::super::{SchedulerConfig, TimestepOptions};
-use super::dpm_update::Update;
-use super::log_snr::LogSnr;
+use super::super::schedule::{End, LogSnrRules};
+use super::dpm_update::{self, Update};
+use super::log_snr::{FLOW, KINDS, LogSnr, PREDICTION};
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 use std::collections::VecDeque;
 
-pub(super) struct DpmSinglestep {
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "DPMSolverSinglestepScheduler",
+    names: &[
+        Name::with_algorithm("dpm++2s", "DPM++ 2S", "dpmsolver++"),
+        Name::with_algorithm("dpm++sde", "DPM++ SDE", "sde-dpmsolver++"),
+    ],
+    calls_per_step: 1,
+    flows: Flows::Solves,
+    reads: Reads {
+        betas: Some(BetaFields::PIXELS),
+        prediction: PREDICTION,
+        thresholding: true,
+        respacings: RESPACINGS,
+        final_sigmas: true,
+        lambda_min_clipped: true,
+        flow: Some(FLOW),
+        solver: Some(SolverFields { max_order: 3, kinds: KINDS, lower_order_final: false }),
+        algorithms: &[
+            ("dpmsolver++", Algorithm::DpmPlusPlus),
+            ("dpmsolver", Algorithm::Dpm),
+            // Of DEIS, carried over from its file.
+            ("deis", Algorithm::DpmPlusPlus),
+            ("sde-dpmsolver++", Algorithm::SdeDpmPlusPlus),
+        ],
+        ..Reads::NOTHING
+    },
+    takes: Takes { mu: TakesMu::IfDynamic, ..Takes::TIMESTEPS },
+    check: dpm_update::check,
+    build: |setup| Ok(Box::new(DpmSinglestep::new(setup)?)),
+};
+
+const RULES: LogSnrRules = LogSnrRules {
+    flow_sigmas: flow::solver_sigmas,
+    karras_on_flows: false,
+    cuts_cosine_timesteps: false,
+    end: End::configured,
+};
+
+struct DpmSinglestep {
     log_snr: LogSnr,
     solver: SolverConfig,
     /// The order of every call: its place in its group.
@@ -22,10 +64,11 @@ pub(super) struct DpmSinglestep {
 }
 
 impl DpmSinglestep {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
-        let log_snr = LogSnr::new(config, options)?;
-        let orders = orders(log_snr.schedule.timesteps.len(), &config.solver, !config.sigmas.end_at_min);
-        Ok(Self { log_snr, solver: config.solver.clone(), orders, values: VecDeque::new(), start: None })
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        let log_snr = LogSnr::new(setup, &RULES)?;
+        let solver = setup.config.solver;
+        let orders = orders(log_snr.schedule.timesteps.len(), &solver, !setup.config.sigmas.end_at_min);
+        Ok(Self { log_snr, solver, orders, values: VecDeque::new(), start: None })
     }
 
     /// The terms of second and third order, added to the first, for a group that started at call `from`.
@@ -41,8 +84,10 @@ impl DpmSinglestep {
                 mix(&first, 1.0, &[(update.slope(self.solver.kind), &slope)])
             }
             (3, Some(v0), Some(v1), Some(v2)) => {
-                let (r0, r1) = (share(index), share(index - 1));
-                let (near, far) = (slope_to(v1, v2, r1)?, slope_to(v0, v2, r0)?);
+                let r0 = share(index);
+                let r1 = share(index - 1);
+                let near = slope_to(v1, v2, r1)?;
+                let far = slope_to(v0, v2, r0)?;
                 if self.solver.kind == SolverKind::Midpoint {
                     return mix(&first, 1.0, &[(update.slope_third(), &far)]);
                 }

@@ -1,10 +1,31 @@
 //! The updates of DPM-Solver and DPM-Solver++, as equations and as SDEs. Lu et al.,
 //! <https://arxiv.org/abs/2211.01095>, with the SDE variants of appendix D.
 
+use super::super::SchedulerConfig;
 use super::super::config::{Algorithm, SolverKind};
 use super::super::prediction::mix;
-use super::log_snr::Node;
+use super::log_snr::{Node, check_flow};
 use crate::{Result, Tensor};
+use serde_json::Value;
+
+/// Refuses what neither of the two DPM-Solvers supports.
+pub(super) fn check(config: &SchedulerConfig) -> Result<()> {
+    let fields = config.fields();
+    let algorithm = config.solver.algorithm;
+    // The fixed variances, carried over from a DDPM file, mean nothing here; a learned one would change the model's output.
+    let variance = fields.value("variance_type").and_then(Value::as_str);
+    if let Some(learned) = variance.filter(|variance| variance.starts_with("learned")) {
+        return Err(fields.error("variance_type", format!("expected null or a fixed variance, got {learned:?}")));
+    }
+    if !algorithm.predicts_image() && !config.sigmas.end_at_min {
+        let reason = "\"zero\" needs algorithm_type dpmsolver++ or sde-dpmsolver++";
+        return Err(fields.error("final_sigmas_type", reason));
+    }
+    if algorithm == Algorithm::SdeDpm && config.solver.order == 3 {
+        return Err(fields.error("solver_order", "expected 1 or 2, as sde-dpmsolver has no third order"));
+    }
+    check_flow(config, algorithm.predicts_image())
+}
 
 /// What a step from one node to another multiplies its terms with.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +41,8 @@ pub(super) struct Update {
 impl Update {
     pub(super) fn new(algorithm: Algorithm, from: Node, to: Node) -> Self {
         let h = to.lambda - from.lambda;
-        let (grow, shrink) = (h.exp(), (-h).exp());
+        let grow = h.exp();
+        let shrink = (-h).exp();
         match algorithm {
             Algorithm::DpmPlusPlus => Self {
                 sample: to.sigma / from.sigma,

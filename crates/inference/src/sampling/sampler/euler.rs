@@ -1,21 +1,62 @@
 //! Euler's method, with optional churn. Karras et al., <https://arxiv.org/abs/2206.00364>, algorithm 2.
 
+use super::super::config::Spacing;
+use super::super::definition::{
+    BetaFields, Definition, Flows, Name, Prediction, RESPACINGS, Reads, Setup, Takes, TakesSigmas, ZeroSnr,
+};
 use super::super::prediction::{PredictionType, mix};
-use super::super::{SchedulerConfig, StepOptions, TimestepOptions};
+use super::super::schedule::ExplodingRules;
+use super::super::{SchedulerClass, SchedulerConfig, StepOptions};
 use super::exploding::{Exploding, advance, derivative};
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
-pub(super) struct Euler {
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "EulerDiscreteScheduler",
+    names: &[Name::new("euler", "Euler")],
+    calls_per_step: 1,
+    flows: Flows::As(SchedulerClass::FlowMatchEuler),
+    reads: Reads {
+        betas: Some(BetaFields::PIXELS.with_zero_snr(ZeroSnr::Divisible)),
+        prediction: Prediction::Named(&[
+            ("epsilon", PredictionType::Epsilon),
+            ("v_prediction", PredictionType::V),
+            ("sample", PredictionType::Sample),
+            ("original_sample", PredictionType::Sample),
+        ]),
+        spacing: Some(Spacing::Linspace),
+        respacings: RESPACINGS,
+        final_sigmas: true,
+        ..Reads::NOTHING
+    },
+    takes: Takes { sigmas: TakesSigmas::WithFinal, ..Takes::TIMESTEPS },
+    check: |config| rules(config).map(drop),
+    build: |setup| Ok(Box::new(Euler::new(setup)?)),
+};
+
+/// What the fields `interpolation_type` and `timestep_type` say.
+fn rules(config: &SchedulerConfig) -> Result<ExplodingRules> {
+    let fields = config.fields();
+    Ok(ExplodingRules {
+        log_linear: fields.word("interpolation_type", false, &[("linear", false), ("log_linear", true)])?,
+        continuous_timesteps: fields.word("timestep_type", false, &[("discrete", false), ("continuous", true)])?,
+        ..ExplodingRules::default()
+    })
+}
+
+struct Euler {
     exploding: Exploding,
     options: StepOptions,
     velocity: bool,
 }
 
 impl Euler {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions, step: &StepOptions) -> Result<Self> {
-        let velocity = config.prediction == PredictionType::V;
-        Ok(Self { exploding: Exploding::new(config, options)?, options: step.clone(), velocity })
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        Ok(Self {
+            exploding: Exploding::new(setup, &rules(setup.config)?)?,
+            options: setup.step.clone(),
+            velocity: setup.config.prediction == PredictionType::V,
+        })
     }
 
     /// How much sigma grows before the step, as a share.

@@ -2,19 +2,36 @@
 //!
 //! From k-diffusion, <https://github.com/crowsonkb/k-diffusion>.
 
+use super::super::config::Spacing;
+use super::super::definition::{BetaFields, Definition, Flows, Name, Reads, Setup, Takes, ZeroSnr};
 use super::super::prediction::mix;
-use super::super::{SchedulerConfig, TimestepOptions};
+use super::super::schedule::ExplodingRules;
 use super::exploding::{Exploding, advance, ancestral, derivative};
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
-pub(super) struct EulerAncestral {
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "EulerAncestralDiscreteScheduler",
+    names: &[Name::new("euler-a", "Euler a")],
+    calls_per_step: 1,
+    flows: Flows::Refuses,
+    reads: Reads {
+        betas: Some(BetaFields::PIXELS.with_zero_snr(ZeroSnr::Divisible)),
+        spacing: Some(Spacing::Linspace),
+        ..Reads::NOTHING
+    },
+    takes: Takes::STEPS,
+    check: |_| Ok(()),
+    build: |setup| Ok(Box::new(EulerAncestral::new(setup)?)),
+};
+
+struct EulerAncestral {
     exploding: Exploding,
 }
 
 impl EulerAncestral {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
-        Ok(Self { exploding: Exploding::new(config, options)? })
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        Ok(Self { exploding: Exploding::new(setup, &ExplodingRules::default())? })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::super::betas::Training;
 use super::super::config::Spacing;
+use super::super::definition::Setup;
 use super::super::prediction::{Clipping, Level, PredictionType, mix};
-use super::super::schedule::{self, Schedule};
-use super::super::{SchedulerConfig, TimestepOptions};
+use super::super::schedule::{self, ExplodingRules, Schedule};
 use super::Walk;
 use crate::{Result, Tensor};
 
@@ -19,10 +19,11 @@ pub(super) struct Exploding {
 }
 
 impl Exploding {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+    pub(super) fn new(setup: &Setup<'_>, rules: &ExplodingRules) -> Result<Self> {
+        let config = setup.config;
         let training = Training::new(config);
         Ok(Self {
-            schedule: schedule::exploding(config, options, &training)?,
+            schedule: schedule::exploding(setup, rules, &training)?,
             log_sigmas: super::super::sigmas::logarithms(&training.sigmas()),
             prediction: config.prediction,
             clipping: config.clipping,
@@ -34,7 +35,12 @@ impl Exploding {
         self.schedule.sigmas.get(index).copied().unwrap_or(0.0)
     }
 
-    /// The predicted image, within its bounds.
+    /// The image that the model sees in the sample of call `index`, within its bounds.
+    pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.image_at(self.sigma(index), output, sample)
+    }
+
+    /// The image that the model sees in a sample with this sigma, within its bounds.
     pub(super) fn image_at(&self, sigma: f32, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         self.clipping.apply(self.prediction.image_exploding(output, sample, sigma)?)
     }
@@ -47,10 +53,6 @@ impl Walk for Exploding {
 
     fn level(&self, index: usize) -> Level {
         Level { alpha: 1.0, sigma: self.sigma(index) }
-    }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.image_at(self.sigma(index), output, sample)
     }
 
     fn init_noise_sigma(&self) -> f32 {
@@ -83,7 +85,8 @@ pub(super) fn advance(sample: &Tensor, derivative: &Tensor, by: f32) -> Result<T
 /// Coming from very large sigmas the difference under the second root cancels; where rounding makes it less than zero
 /// (and diffusers' result is not a number), the same is computed without it.
 pub(super) fn ancestral(from: f32, to: f32) -> (f32, f32) {
-    let (from2, to2) = (from * from, to * to);
+    let from2 = from * from;
+    let to2 = to * to;
     let up = (to2 * (from2 - to2) / from2).sqrt();
     let rest = to2 - up * up;
     (up, if rest < 0.0 { to2 / from } else { rest.sqrt() })

@@ -1,24 +1,84 @@
 //! Euler's method on a flow. Esser et al., <https://arxiv.org/abs/2403.03206>.
 
+use super::super::SchedulerConfig;
+use super::super::definition::{
+    Definition, FlowFields, Flows, Name, Prediction, RESPACINGS, Reads, Setup, Takes, TakesMu, TakesSigmas,
+};
+use super::super::flow::shift;
 use super::super::prediction::{Level, PredictionType, mix};
 use super::super::schedule::Schedule;
-use super::super::{SchedulerConfig, TimestepOptions, flow};
+use super::super::spacing::linspace;
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
-pub(super) struct FlowEuler {
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "FlowMatchEulerDiscreteScheduler",
+    names: &[Name::new("flow-match-euler", "FlowMatchEulerDiscreteScheduler")],
+    calls_per_step: 1,
+    flows: Flows::Only,
+    reads: Reads {
+        prediction: Prediction::Always(PredictionType::Flow),
+        respacings: RESPACINGS,
+        flow: Some(FlowFields { switch: None, shift: "shift", linear: true, terminal: true, line: true }),
+        ..Reads::NOTHING
+    },
+    takes: Takes { sigmas: TakesSigmas::WithoutFinal, mu: TakesMu::Needed, ..Takes::TIMESTEPS },
+    check: |config| {
+        inverts(config)?;
+        is_stochastic(config).map(drop)
+    },
+    build: |setup| Ok(Box::new(FlowEuler::new(setup)?)),
+};
+
+/// Whether sigma counts the image's share and not the noise's.
+fn inverts(config: &SchedulerConfig) -> Result<bool> {
+    config.fields().flag("invert_sigmas", false)
+}
+
+/// Whether every step goes to the image and comes back with new noise.
+fn is_stochastic(config: &SchedulerConfig) -> Result<bool> {
+    config.fields().flag("stochastic_sampling", false)
+}
+
+struct FlowEuler {
     schedule: Schedule,
     stochastic: bool,
 }
 
 impl FlowEuler {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
-        Ok(Self { schedule: flow::euler(config, options)?, stochastic: config.flow.stochastic })
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        Ok(Self { schedule: schedule(setup)?, stochastic: is_stochastic(setup.config)? })
     }
 
     fn sigma(&self, index: usize) -> f32 {
         self.schedule.sigmas.get(index).copied().unwrap_or(0.0)
     }
+}
+
+fn schedule(setup: &Setup<'_>) -> Result<Schedule> {
+    let Setup { config, timesteps: options, steps, .. } = *setup;
+    let train = config.train_timesteps as f64;
+    // The ends of the training sigmas carry the static shift already; it then applies once more.
+    let end = |t: f64| match config.flow.dynamic {
+        true => t,
+        false => f64::from(shift(t / train, config.flow.shift) as f32) * train,
+    };
+    let mut sigmas = options.sigmas.clone().unwrap_or_else(|| {
+        let timesteps = options.timesteps.clone().unwrap_or_else(|| linspace(end(train), end(1.0), steps));
+        timesteps.iter().map(|t| t / train).collect()
+    });
+    config.shift_sigmas(&mut sigmas, options.mu);
+    let [first, last] = [sigmas.first(), sigmas.last()].map(|sigma| sigma.copied().unwrap_or(1.0));
+    let sigmas = config.respaced(first, last, steps).unwrap_or(sigmas);
+    let mut sigmas: Vec<f32> = sigmas.into_iter().map(|sigma| sigma as f32).collect();
+    let invert = inverts(config)?;
+    if invert {
+        sigmas.iter_mut().for_each(|sigma| *sigma = 1.0 - *sigma);
+    }
+    let follow = || sigmas.iter().map(|sigma| f64::from(sigma * train as f32)).collect();
+    let timesteps = options.timesteps.clone().filter(|_| !invert).unwrap_or_else(follow);
+    sigmas.push(if invert { 1.0 } else { 0.0 });
+    Ok(Schedule { timesteps, sigmas })
 }
 
 impl Walk for FlowEuler {
@@ -30,10 +90,6 @@ impl Walk for FlowEuler {
         let sigma = self.sigma(index);
         Level { alpha: 1.0 - sigma, sigma }
     }
-
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        PredictionType::Flow.image(output, sample, self.level(index))
-    }
 }
 
 impl Solver for FlowEuler {
@@ -44,7 +100,7 @@ impl Solver for FlowEuler {
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
         let [sigma, next] = [index, index + 1].map(|index| self.sigma(index));
         if self.stochastic {
-            let image = Walk::image(self, index, output, sample)?;
+            let image = PredictionType::Flow.image(output, sample, self.level(index))?;
             return mix(&image, 1.0 - next, &[(next, &noise.draw_like(sample)?)]);
         }
         mix(sample, 1.0, &[(next - sigma, output)])

@@ -1,14 +1,35 @@
 //! Heun's method: an Euler step, then again with the mean of the slopes at both its ends. Karras et al.,
 //! <https://arxiv.org/abs/2206.00364>, algorithm 1.
 
+use super::super::config::{BetaSchedule, Spacing};
+use super::super::definition::{
+    BetaFields, Definition, EPSILON_V_OR_SAMPLE, Flows, Name, Prediction, RESPACINGS, Reads, Setup, Takes,
+};
 use super::super::prediction::mix;
-use super::super::schedule::Schedule;
-use super::super::{SchedulerConfig, TimestepOptions};
+use super::super::schedule::{ExplodingRules, Schedule};
 use super::exploding::{Exploding, advance, derivative};
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
-pub(super) struct Heun {
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "HeunDiscreteScheduler",
+    names: &[Name::new("heun", "Heun")],
+    calls_per_step: 2,
+    flows: Flows::Refuses,
+    reads: Reads {
+        betas: Some(BetaFields { more: &[("exp", BetaSchedule::Exp)], ..BetaFields::LATENTS }),
+        prediction: Prediction::Named(EPSILON_V_OR_SAMPLE),
+        clip_sample: Some(false),
+        spacing: Some(Spacing::Linspace),
+        respacings: RESPACINGS,
+        ..Reads::NOTHING
+    },
+    takes: Takes::TIMESTEPS,
+    check: |_| Ok(()),
+    build: |setup| Ok(Box::new(Heun::new(setup)?)),
+};
+
+struct Heun {
     /// With every sigma between the first and the last twice: as the end of one step and the start of the next.
     exploding: Exploding,
     /// The sample and slope at the start of a step, between its two calls.
@@ -16,8 +37,8 @@ pub(super) struct Heun {
 }
 
 impl Heun {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
-        let mut exploding = Exploding::new(config, options)?;
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        let mut exploding = Exploding::new(setup, &ExplodingRules::default())?;
         let Schedule { timesteps, sigmas } = &mut exploding.schedule;
         let inner = 1..sigmas.len().saturating_sub(1);
         *sigmas = sigmas.iter().enumerate().flat_map(|(i, s)| vec![*s; 1 + usize::from(inner.contains(&i))]).collect();

@@ -1,49 +1,102 @@
 //! LCM: latent consistency models. Luo et al., <https://arxiv.org/abs/2310.04378>.
 
+use super::super::SchedulerConfig;
+use super::super::config::BetaSchedule;
+use super::super::definition::{
+    BetaFields, Definition, EPSILON_V_OR_SAMPLE, Flows, Name, Prediction, Reads, Setup, Takes, ZeroSnr,
+};
 use super::super::prediction::{Level, mix};
-use super::super::{SchedulerClass, SchedulerConfig, TimestepOptions};
 use super::ddpm::descending;
 use super::discrete::Discrete;
 use super::{Call, Solver, Walk};
 use crate::{Error, Result, Tensor};
 
-pub(super) struct Lcm {
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "LCMScheduler",
+    names: &[Name::new("lcm", "LCM")],
+    calls_per_step: 1,
+    flows: Flows::Refuses,
+    reads: Reads {
+        betas: Some(DISTILLED_BETAS),
+        prediction: Prediction::Named(EPSILON_V_OR_SAMPLE),
+        clip_sample: Some(false),
+        thresholding: true,
+        set_alpha_to_one: Some(true),
+        ..Reads::NOTHING
+    },
+    takes: Takes::DISTILLED,
+    check: |config| {
+        timestep_scaling(config)?;
+        original_steps(config).map(drop)
+    },
+    build: |setup| Ok(Box::new(Lcm::new(setup)?)),
+};
+
+/// The training schedule of LCM and TCD.
+pub(super) const DISTILLED_BETAS: BetaFields =
+    BetaFields { schedule: BetaSchedule::ScaledLinear, ..BetaFields::LATENTS.with_zero_snr(ZeroSnr::Exact) };
+
+/// What timesteps are multiplied with in the boundary condition.
+fn timestep_scaling(config: &SchedulerConfig) -> Result<f64> {
+    config.fields().number("timestep_scaling", 10.0)
+}
+
+/// The length of the schedule that a model was distilled on.
+pub(super) fn original_steps(config: &SchedulerConfig) -> Result<usize> {
+    config.fields().count("original_inference_steps", 50, 1..=1_000_000)
+}
+
+struct Lcm {
     discrete: Discrete,
     steps: usize,
     timestep_scaling: f64,
 }
 
 impl Lcm {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+    fn new(setup: &Setup<'_>) -> Result<Self> {
         Ok(Self {
-            discrete: Discrete::new(config, distilled_timesteps(config, options)?)?,
-            steps: options.count(config)?,
-            timestep_scaling: config.solver.timestep_scaling,
+            discrete: Discrete::new(setup.config, distilled_timesteps(setup, OriginalSteps::AreStrided)?)?,
+            steps: setup.steps,
+            timestep_scaling: timestep_scaling(setup.config)?,
         })
     }
 }
 
+/// What it means that a run gives `original_inference_steps`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OriginalSteps {
+    /// The distilled schedule has that length.
+    AreStrided,
+    /// The whole training schedule is walked, and that many steps are the most.
+    AreTheMost,
+}
+
 /// Timesteps chosen evenly from the schedule that a model was distilled on: LCM's and TCD's.
-pub(super) fn distilled_timesteps(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Vec<f64>> {
-    let (steps, train) = (options.count(config)?, config.train_timesteps);
+pub(super) fn distilled_timesteps(setup: &Setup<'_>, given: OriginalSteps) -> Result<Vec<f64>> {
+    let Setup { config, timesteps: options, steps, .. } = *setup;
+    let train = config.train_timesteps;
     let strength = options.strength.unwrap_or(1.0);
     if !(0.0..=1.0).contains(&strength) {
-        return Err(Error::invalid("strength", format!("{strength} is not within 0 to 1")));
+        return Err(Error::invalid("strength", format!("must be between 0 and 1, got {strength}")));
     }
-    if let Some(given) = &options.timesteps {
+    if let Some(list) = &options.timesteps {
         let kept = (steps as f64 * strength) as usize;
-        return Ok(descending(given)?.split_off(steps - kept.min(steps)));
+        return Ok(descending(list)?.split_off(steps - kept.min(steps)));
     }
-    let original = options.original_inference_steps.unwrap_or(config.solver.original_steps);
+    let original = options.original_inference_steps.map_or_else(|| original_steps(config), Ok)?;
     if !(1..=train).contains(&original) {
-        return Err(Error::invalid("original_inference_steps", format!("{original} is not within 1 to {train}")));
+        let reason = format!("must be between 1 and {train}, got {original}");
+        return Err(Error::invalid("original_inference_steps", reason));
     }
-    // TCD, told a length, walks the whole training schedule.
-    let whole = config.class() == SchedulerClass::Tcd && options.original_inference_steps.is_some();
+    let whole = given == OriginalSteps::AreTheMost && options.original_inference_steps.is_some();
     let (length, stride) = if whole { (train, 1) } else { (original, train / original) };
     let length = (length as f64 * strength) as usize;
     if steps > length.min(original) {
-        return Err(Error::invalid("steps", format!("{steps} is more than the {length} of the distilled schedule")));
+        let most = length.min(original);
+        return Err(Error::invalid(
+            "steps",
+            format!("must be at most {most}, the length of the distilled schedule, got {steps}"),
+        ));
     }
     let chosen = (0..steps).map(|i| length - 1 - (i as f64 * (length as f64 / steps as f64)).floor() as usize);
     Ok(chosen.map(|i| ((i + 1) * stride - 1) as f64).collect())
@@ -61,7 +114,7 @@ impl Solver for Lcm {
         let scaled = timestep as f64 * self.timestep_scaling;
         let norm = scaled * scaled + SIGMA_DATA * SIGMA_DATA;
         let (skip, out) = (SIGMA_DATA * SIGMA_DATA / norm, scaled / norm.sqrt());
-        let image = self.image(index, output, sample)?;
+        let image = self.discrete.image(index, output, sample)?;
         let denoised = mix(&image, out as f32, &[(skip as f32, sample)])?;
         if index + 1 == self.steps {
             return Ok(denoised);

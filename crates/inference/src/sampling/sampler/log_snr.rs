@@ -1,9 +1,11 @@
 //! What the DPM-Solver family shares: nodes in log-SNR. Lu et al., <https://arxiv.org/abs/2206.00927>.
 
+use super::super::SchedulerConfig;
 use super::super::betas::Training;
+use super::super::config::SolverKind;
+use super::super::definition::{FlowFields, Prediction, Setup};
 use super::super::prediction::{Clipping, Level, PredictionType, mix};
-use super::super::schedule::{self, Schedule};
-use super::super::{SchedulerConfig, TimestepOptions};
+use super::super::schedule::{self, LogSnrRules, Schedule};
 use super::Walk;
 use crate::{Result, Tensor};
 
@@ -26,9 +28,10 @@ pub(super) struct LogSnr {
 }
 
 impl LogSnr {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
+    pub(super) fn new(setup: &Setup<'_>, rules: &LogSnrRules) -> Result<Self> {
+        let config = setup.config;
         Ok(Self {
-            schedule: schedule::log_snr(config, options, &Training::new(config))?,
+            schedule: schedule::log_snr(setup, rules, &Training::new(config))?,
             prediction: config.prediction,
             clipping: config.clipping,
             flow: config.flow.enabled,
@@ -43,6 +46,11 @@ impl LogSnr {
     pub(super) fn node(&self, index: usize) -> Node {
         let Level { alpha, sigma } = self.level(index);
         Node { alpha, sigma, lambda: alpha.ln() - sigma.ln() }
+    }
+
+    /// The image that the model sees in the sample of call `index`, within its bounds.
+    pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
+        self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
     }
 
     /// The predicted noise; where the image has bounds, the noise that leads to it within them.
@@ -73,9 +81,35 @@ impl Walk for LogSnr {
         let alpha = 1.0 / (sigma * sigma + 1.0).sqrt();
         Level { alpha, sigma: sigma * alpha }
     }
+}
 
-    /// The predicted image, within its bounds.
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
+/// Noise, velocity, the image or the flow.
+pub(super) const PREDICTION: Prediction = Prediction::Named(&[
+    ("epsilon", PredictionType::Epsilon),
+    ("v_prediction", PredictionType::V),
+    ("sample", PredictionType::Sample),
+    ("flow_prediction", PredictionType::Flow),
+]);
+
+/// Flow matching is an option of these solvers, with an exponential shift.
+pub(super) const FLOW: FlowFields =
+    FlowFields { switch: Some("use_flow_sigmas"), shift: "flow_shift", linear: false, terminal: false, line: false };
+
+/// The variants of an update. Values that belong to another solver of the family, carried over from its file, mean the
+/// default.
+pub(super) const KINDS: &[(&str, SolverKind)] = &[
+    ("midpoint", SolverKind::Midpoint),
+    ("heun", SolverKind::Heun),
+    ("logrho", SolverKind::Midpoint),
+    ("bh1", SolverKind::Midpoint),
+    ("bh2", SolverKind::Midpoint),
+];
+
+/// Refuses models of flows unless the solver walks a flow and integrates the predicted image.
+pub(super) fn check_flow(config: &SchedulerConfig, integrates_image: bool) -> Result<()> {
+    if config.prediction == PredictionType::Flow && !(integrates_image && config.flow.enabled) {
+        let reason = "flow_prediction needs use_flow_sigmas and a solver that integrates the image";
+        return Err(config.fields().error("prediction_type", reason));
     }
+    Ok(())
 }

@@ -1,6 +1,8 @@
-//! Samplers: one file per solver, one step function each, behind [`Sampler`]. The loop belongs to the pipeline.
+//! Samplers: one file for each, with all that is particular to it: its [`Definition`] and its step. The loop belongs to the
+//! pipeline.
 //!
-//! Coefficients are computed on the host in `f32` and in diffusers' order of operations: with large sigmas their
+//! A new sampler is a file here, its `mod` line and its line in the table; everything that lists samplers is made from the
+//! table. Coefficients are computed on the host in `f32` and in diffusers' order of operations: with large sigmas their
 //! differences cancel, and then the rounding is part of the result.
 
 mod ddim;
@@ -24,30 +26,71 @@ mod pndm;
 mod tcd;
 mod uni_pc;
 
+use super::definition::{Definition, Setup};
 use super::noise::Noise;
 use super::prediction::{Level, mix};
 use super::schedule::Schedule;
-use super::{SchedulerClass, SchedulerConfig, StepOptions, TimestepOptions};
+use super::{SchedulerConfig, StepOptions, TimestepOptions};
 use crate::{DType, Error, Result, Tensor};
 
+/// Makes [`SchedulerClass`] of the table: a variant and the file that defines its sampler, one line for each.
+macro_rules! samplers {
+    ($($variant:ident: $file:ident,)*) => {
+        /// A scheduler class of diffusers, as `_class_name` in a model's `scheduler_config.json` names it. Every sampler
+        /// has one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum SchedulerClass {
+            $(#[doc = concat!("The sampler of `sampler/", stringify!($file), ".rs`.")] $variant,)*
+        }
+
+        impl SchedulerClass {
+            /// All of them.
+            pub const ALL: [Self; [$(stringify!($variant)),*].len()] = [$(Self::$variant),*];
+
+            /// What its file says about its sampler.
+            pub(super) fn definition(self) -> &'static Definition {
+                match self {
+                    $(Self::$variant => &$file::DEFINITION,)*
+                }
+            }
+        }
+    };
+}
+
+samplers! {
+    Ddim: ddim,
+    Ddpm: ddpm,
+    Pndm: pndm,
+    Lms: lms,
+    Euler: euler,
+    EulerAncestral: euler_ancestral,
+    Heun: heun,
+    Dpm2: dpm2,
+    Dpm2Ancestral: dpm2_ancestral,
+    DpmMultistep: dpm_multistep,
+    DpmSinglestep: dpm_singlestep,
+    UniPc: uni_pc,
+    Deis: deis,
+    Lcm: lcm,
+    Tcd: tcd,
+    FlowMatchEuler: flow_euler,
+}
+
 /// One call of a solver: the model has just seen `sample` and said `output`.
-struct Call<'a> {
-    /// Which call of the run this is, counted from the start of the whole schedule.
+pub(super) struct Call<'a> {
+    /// The number of the call, counted from 0 at the start of the whole schedule.
     index: usize,
     output: &'a Tensor,
     sample: &'a Tensor,
     noise: &'a mut Noise,
 }
 
-/// The noise levels that a solver passes, and what the model's answer means at each of them.
-trait Walk {
+/// The noise levels that a solver passes.
+pub(super) trait Walk {
     fn schedule(&self) -> &Schedule;
 
     /// What is in the sample that goes into call `index`.
     fn level(&self, index: usize) -> Level;
-
-    /// The image that the model sees in the sample of call `index`.
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor>;
 
     /// The standard deviation of the noise that a run starts from.
     fn init_noise_sigma(&self) -> f32 {
@@ -61,13 +104,8 @@ trait Walk {
 }
 
 /// A step function with its memory of earlier steps. `index` is always within the walk's timesteps.
-trait Solver: Send {
+pub(super) trait Solver: Send {
     fn walk(&self) -> &dyn Walk;
-
-    /// The walk's own, but for solvers whose sample is between two of its levels.
-    fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.walk().image(index, output, sample)
-    }
 
     /// The walk's own, but for solvers whose sample is between two of its levels.
     fn input_scale(&self, index: usize) -> f32 {
@@ -94,29 +132,13 @@ pub struct Sampler {
 impl Sampler {
     /// Sets up a run.
     ///
-    /// Errors: [`Error::Invalid`] for options that the scheduler does not take, [`Error::NotFinite`] if the
-    /// configuration leads to a schedule that is not one.
+    /// Errors: [`Error::Invalid`] for options that the sampler does not take, [`Error::NotFinite`] if the configuration
+    /// leads to a schedule with infinite or undefined entries.
     pub fn new(config: &SchedulerConfig, timesteps: &TimestepOptions, step: &StepOptions) -> Result<Self> {
         step.check()?;
         let steps = timesteps.count(config)?;
-        let solver: Box<dyn Solver> = match config.class() {
-            SchedulerClass::Ddim => Box::new(ddim::Ddim::new(config, timesteps, step)?),
-            SchedulerClass::Ddpm => Box::new(ddpm::Ddpm::new(config, timesteps)?),
-            SchedulerClass::Pndm => Box::new(pndm::Pndm::new(config, timesteps)?),
-            SchedulerClass::Lms => Box::new(lms::Lms::new(config, timesteps, step)?),
-            SchedulerClass::Euler => Box::new(euler::Euler::new(config, timesteps, step)?),
-            SchedulerClass::EulerAncestral => Box::new(euler_ancestral::EulerAncestral::new(config, timesteps)?),
-            SchedulerClass::Heun => Box::new(heun::Heun::new(config, timesteps)?),
-            SchedulerClass::Dpm2 => Box::new(dpm2::Dpm2::new(config, timesteps)?),
-            SchedulerClass::Dpm2Ancestral => Box::new(dpm2_ancestral::Dpm2Ancestral::new(config, timesteps)?),
-            SchedulerClass::DpmMultistep => Box::new(dpm_multistep::DpmMultistep::new(config, timesteps)?),
-            SchedulerClass::DpmSinglestep => Box::new(dpm_singlestep::DpmSinglestep::new(config, timesteps)?),
-            SchedulerClass::UniPc => Box::new(uni_pc::UniPc::new(config, timesteps)?),
-            SchedulerClass::Deis => Box::new(deis::Deis::new(config, timesteps)?),
-            SchedulerClass::Lcm => Box::new(lcm::Lcm::new(config, timesteps)?),
-            SchedulerClass::Tcd => Box::new(tcd::Tcd::new(config, timesteps, step)?),
-            SchedulerClass::FlowMatchEuler => Box::new(flow_euler::FlowEuler::new(config, timesteps)?),
-        };
+        let build = config.class().definition().build;
+        let solver = build(&Setup { config, timesteps, step, steps })?;
         solver.walk().schedule().check()?;
         Ok(Self { solver, class: config.class(), flow: config.is_flow(), steps, next: None })
     }
@@ -160,18 +182,11 @@ impl Sampler {
     pub fn step(&mut self, index: usize, output: &Tensor, sample: &Tensor, noise: &mut Noise) -> Result<Tensor> {
         self.check(index)?;
         if let Some(next) = self.next.filter(|next| *next != index) {
-            return Err(Error::invalid("index", format!("call {index} where call {next} has to follow")));
+            return Err(Error::invalid("index", format!("must be {next}, the next call, got {index}")));
         }
         self.next = Some(index + 1);
         let (output, sample) = (wide(output)?, wide(sample)?);
         self.solver.step(Call { index, output: &output, sample: &sample, noise })
-    }
-
-    /// The clean image (`f32`) that the model sees in the sample of call `index`: for previews. Best asked before
-    /// [`Sampler::step`], as solvers with half steps read it by the half they are in.
-    pub fn denoised(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
-        self.check(index)?;
-        self.solver.image(index, &wide(output)?, &wide(sample)?)
     }
 
     /// An image with as much noise as the sample of call `index` has: where image-to-image starts.
@@ -186,7 +201,7 @@ impl Sampler {
         if index < calls {
             return Ok(());
         }
-        Err(Error::invalid("index", format!("call {index} of a schedule of {calls} calls")))
+        Err(Error::invalid("index", format!("must be below {calls}, the number of calls, got {index}")))
     }
 }
 

@@ -1,17 +1,39 @@
 //! PNDM: linear multistep (PLMS), after a Runge-Kutta start (PRK) unless that is skipped. Liu et al.,
 //! <https://arxiv.org/abs/2202.09778>.
 
+use super::super::SchedulerConfig;
+use super::super::config::Spacing;
+use super::super::definition::{BetaFields, Definition, Flows, Name, Reads, Setup, Takes};
 use super::super::prediction::{PredictionType, mix};
 use super::super::spacing::timesteps;
-use super::super::{SchedulerConfig, TimestepOptions};
 use super::discrete::Discrete;
 use super::{Call, Solver, Walk};
 use crate::{Error, Result, Tensor};
 
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "PNDMScheduler",
+    names: &[Name::new("pndm", "PLMS"), Name::new("plms", "PLMS")],
+    calls_per_step: 1,
+    flows: Flows::Refuses,
+    reads: Reads {
+        betas: Some(BetaFields::PIXELS),
+        spacing: Some(Spacing::Leading),
+        set_alpha_to_one: Some(false),
+        ..Reads::NOTHING
+    },
+    takes: Takes::STEPS,
+    check: |config| skips_runge_kutta(config).map(drop),
+    build: |setup| Ok(Box::new(Pndm::new(setup)?)),
+};
+
+fn skips_runge_kutta(config: &SchedulerConfig) -> Result<bool> {
+    config.fields().flag("skip_prk_steps", false)
+}
+
 /// Steps that start with Runge-Kutta.
 const PRK_STEPS: usize = 4;
 
-pub(super) struct Pndm {
+struct Pndm {
     discrete: Discrete,
     /// Training timesteps per step.
     stride: i64,
@@ -27,11 +49,11 @@ pub(super) struct Pndm {
 }
 
 impl Pndm {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
-        let steps = options.count(config)?;
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        let Setup { config, steps, .. } = *setup;
         let stride = config.train_timesteps / steps;
         let spaced = timesteps(config, steps, true);
-        let (visited, prk_calls) = if config.solver.skip_prk {
+        let (visited, prk_calls) = if skips_runge_kutta(config)? {
             // The second timestep is visited twice: the first call is Euler's step, the second corrects it.
             let repeated = spaced.get(1).copied();
             let mut visited = spaced;
@@ -118,7 +140,7 @@ impl Pndm {
 /// The four noisiest steps take four calls each (less the two at the ends), the others one.
 fn with_runge_kutta(spaced: &[f64], half: f64) -> Result<(Vec<f64>, usize)> {
     if spaced.len() < PRK_STEPS {
-        let reason = format!("{} is too few for a Runge-Kutta start, expected at least {PRK_STEPS}", spaced.len());
+        let reason = format!("must be at least {PRK_STEPS} for a Runge-Kutta start, got {}", spaced.len());
         return Err(Error::invalid("steps", reason));
     }
     let noisiest = &spaced[..PRK_STEPS];

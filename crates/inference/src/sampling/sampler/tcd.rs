@@ -1,24 +1,40 @@
 //! TCD: trajectory consistency distillation. Zheng et al., <https://arxiv.org/abs/2402.19159>.
 
+use super::super::definition::{Definition, EPSILON_V_OR_SAMPLE, Flows, Name, Prediction, Reads, Setup, Takes};
 use super::super::prediction::mix;
-use super::super::{SchedulerConfig, StepOptions, TimestepOptions};
 use super::discrete::Discrete;
-use super::lcm::distilled_timesteps;
+use super::lcm::{DISTILLED_BETAS, OriginalSteps, distilled_timesteps, original_steps};
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 
-pub(super) struct Tcd {
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "TCDScheduler",
+    names: &[Name::new("tcd", "TCD")],
+    calls_per_step: 1,
+    flows: Flows::Refuses,
+    reads: Reads {
+        betas: Some(DISTILLED_BETAS),
+        prediction: Prediction::Named(EPSILON_V_OR_SAMPLE),
+        set_alpha_to_one: Some(true),
+        ..Reads::NOTHING
+    },
+    takes: Takes::DISTILLED,
+    check: |config| original_steps(config).map(drop),
+    build: |setup| Ok(Box::new(Tcd::new(setup)?)),
+};
+
+struct Tcd {
     discrete: Discrete,
     steps: usize,
     eta: f64,
 }
 
 impl Tcd {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions, step: &StepOptions) -> Result<Self> {
+    fn new(setup: &Setup<'_>) -> Result<Self> {
         Ok(Self {
-            discrete: Discrete::new(config, distilled_timesteps(config, options)?)?,
-            steps: options.count(config)?,
-            eta: step.eta.unwrap_or(0.3),
+            discrete: Discrete::new(setup.config, distilled_timesteps(setup, OriginalSteps::AreTheMost)?)?,
+            steps: setup.steps,
+            eta: setup.step.eta.unwrap_or(0.3),
         })
     }
 }
@@ -33,7 +49,7 @@ impl Solver for Tcd {
         // The step overshoots to timestep s and comes back with new noise.
         let overshoot = ((1.0 - self.eta) as f32 * next_timestep as f32).floor() as i64;
         let level = self.discrete.level_at(overshoot);
-        let image = self.image(index, output, sample)?;
+        let image = self.discrete.image(index, output, sample)?;
         let epsilon = self.discrete.noise(index, output, sample)?;
         let noised = mix(&image, level.alpha, &[(level.sigma, &epsilon)])?;
         if self.eta == 0.0 || index + 1 == self.steps {

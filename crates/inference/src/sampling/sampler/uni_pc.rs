@@ -1,17 +1,111 @@
 //! UniPC: a predictor of any order, and a corrector that reuses the next model call. Zhao et al.,
 //! <https://arxiv.org/abs/2302.04867>.
 
-use super::super::config::{SolverConfig, SolverKind};
+use super::super::SchedulerConfig;
+use super::super::config::{SolverConfig, SolverKind, Spacing};
+use super::super::definition::{
+    BetaFields, Definition, FlowFields, Flows, Name, RESPACINGS, Reads, Setup, SolverFields, Takes, TakesMu,
+    TakesSigmas, ZeroSnr,
+};
 use super::super::prediction::{Clipping, mix};
-use super::super::{SchedulerConfig, TimestepOptions};
-use super::log_snr::LogSnr;
+use super::super::schedule::{End, LogSnrRules};
+use super::super::spacing::linspace;
+use super::log_snr::{FLOW, LogSnr, PREDICTION, check_flow};
 use super::{Call, Solver, Walk};
 use crate::{Result, Tensor};
 use std::collections::VecDeque;
 
-pub(super) struct UniPc {
+pub(super) static DEFINITION: Definition = Definition {
+    class_name: "UniPCMultistepScheduler",
+    names: &[Name::new("unipc", "UniPC")],
+    calls_per_step: 1,
+    flows: Flows::Solves,
+    reads: Reads {
+        betas: Some(BetaFields::PIXELS.with_zero_snr(ZeroSnr::Divisible)),
+        prediction: PREDICTION,
+        thresholding: true,
+        spacing: Some(Spacing::Linspace),
+        respacings: RESPACINGS,
+        final_sigmas: true,
+        flow: Some(FlowFields { linear: true, terminal: true, ..FLOW }),
+        solver: Some(SolverFields { max_order: 5, kinds: KINDS, lower_order_final: true }),
+        ..Reads::NOTHING
+    },
+    takes: Takes { sigmas: TakesSigmas::OnFlows, mu: TakesMu::Needed, ..Takes::STEPS },
+    check,
+    build: |setup| Ok(Box::new(UniPc::new(setup)?)),
+};
+
+/// The variants of B(h). Values that belong to another solver, carried over from its file, mean the default.
+const KINDS: &[(&str, SolverKind)] = &[
+    ("bh2", SolverKind::Bh2),
+    ("bh1", SolverKind::Bh1),
+    ("midpoint", SolverKind::Bh2),
+    ("heun", SolverKind::Bh2),
+    ("logrho", SolverKind::Bh2),
+];
+
+const RULES: LogSnrRules = LogSnrRules {
+    flow_sigmas,
+    karras_on_flows: true,
+    cuts_cosine_timesteps: false,
+    end: |end: &End| if end.at_min && !end.from_timesteps { end.last } else { end.configured() },
+};
+
+/// The fields that only UniPC reads.
+struct OwnFields {
+    /// Integrates the predicted image and not the predicted noise.
+    predict_x0: bool,
+    /// After which calls nothing is corrected.
+    disable_corrector: Vec<f64>,
+}
+
+impl OwnFields {
+    fn read(config: &SchedulerConfig) -> Result<Self> {
+        let fields = config.fields();
+        if fields.value("solver_p").is_some() {
+            return Err(fields.error("solver_p", "expected null, as a separate predictor is not supported"));
+        }
+        Ok(Self {
+            predict_x0: fields.flag("predict_x0", true)?,
+            disable_corrector: fields.numbers("disable_corrector")?.unwrap_or_default(),
+        })
+    }
+}
+
+fn check(config: &SchedulerConfig) -> Result<()> {
+    let own = OwnFields::read(config)?;
+    let fields = config.fields();
+    if !own.predict_x0 && !config.sigmas.end_at_min {
+        return Err(fields.error("final_sigmas_type", "\"zero\" needs predict_x0, as noise has no scale there"));
+    }
+    if config.flow.terminal.is_some() && !config.flow.enabled {
+        return Err(fields.error("shift_terminal", "needs use_flow_sigmas"));
+    }
+    check_flow(config, own.predict_x0)
+}
+
+/// The sigmas on a flow, without the final one.
+fn flow_sigmas(setup: &Setup<'_>) -> Vec<f64> {
+    const EPSILON: f64 = 1e-6;
+    let Setup { config, timesteps, steps, .. } = *setup;
+    let mut sigmas = timesteps.sigmas.clone().unwrap_or_else(|| {
+        let mut spaced = linspace(1.0, 1.0 / config.train_timesteps as f64, steps + 1);
+        spaced.truncate(steps);
+        spaced
+    });
+    config.shift_sigmas(&mut sigmas, timesteps.mu);
+    // At pure noise the solver would divide by the image's share, zero.
+    if let Some(first) = sigmas.first_mut().filter(|first| (**first - 1.0).abs() < EPSILON) {
+        *first -= EPSILON;
+    }
+    sigmas
+}
+
+struct UniPc {
     log_snr: LogSnr,
     solver: SolverConfig,
+    own: OwnFields,
     /// What the solver integrates, image or noise, at the last few calls; the newest first.
     values: VecDeque<Tensor>,
     /// The sample and the order that the last step was made with.
@@ -31,19 +125,21 @@ struct Update {
 }
 
 impl UniPc {
-    pub(super) fn new(config: &SchedulerConfig, options: &TimestepOptions) -> Result<Self> {
-        let mut log_snr = LogSnr::new(config, options)?;
-        if !config.solver.predict_x0 {
+    fn new(setup: &Setup<'_>) -> Result<Self> {
+        let mut log_snr = LogSnr::new(setup, &RULES)?;
+        let own = OwnFields::read(setup.config)?;
+        if !own.predict_x0 {
             // diffusers bounds the predicted image only where that is what the solver integrates.
             log_snr.clipping = Clipping::None;
         }
-        Ok(Self { log_snr, solver: config.solver.clone(), values: VecDeque::new(), last: None })
+        Ok(Self { log_snr, solver: setup.config.solver, own, values: VecDeque::new(), last: None })
     }
 
     fn update(&self, from: usize, order: usize) -> Update {
-        let (s, t) = (self.log_snr.node(from), self.log_snr.node(from + 1));
+        let s = self.log_snr.node(from);
+        let t = self.log_snr.node(from + 1);
         let h = t.lambda - s.lambda;
-        let x0 = self.solver.predict_x0;
+        let x0 = self.own.predict_x0;
         let hh = if x0 { -h } else { h };
         let growth = hh.exp_m1();
         let weight = if self.solver.kind == SolverKind::Bh1 { hh } else { growth };
@@ -135,11 +231,11 @@ impl Solver for UniPc {
     }
 
     fn step(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
-        let value = match self.solver.predict_x0 {
+        let value = match self.own.predict_x0 {
             true => self.log_snr.image(index, output, sample)?,
             false => self.log_snr.noise(index, output, sample)?,
         };
-        let disabled = self.solver.disable_corrector.iter().any(|call| *call + 1.0 == index as f64);
+        let disabled = self.own.disable_corrector.iter().any(|call| *call + 1.0 == index as f64);
         let sample = match self.last.take() {
             Some((last, order)) if !disabled => self.correct(index, order, &last, &value)?,
             _ => sample.clone(),
