@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use easel_inference::pipeline::{EncodeOptions, Image, ImageFormat, Limits, Parameters, read_metadata};
+use easel_picture::{EncodeOptions, Image, ImageFormat, Limits, Parameters, read_metadata};
 use libfuzzer_sys::fuzz_target;
 
 /// Small, so that a run spends its time on parsing.

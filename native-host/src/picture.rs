@@ -2,7 +2,7 @@
 
 use crate::args::Format;
 use anyhow::{Context, Result, bail};
-use easel_inference::pipeline::{EncodeOptions, Image, ImageFormat, Limits, read_metadata};
+use easel_picture::{EncodeOptions, Image, ImageFormat, Limits, read_metadata};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Image> {
 /// The generation settings in a picture file and the file's format; an error if it has none.
 pub(crate) fn read_settings(path: &Path) -> Result<(String, Format)> {
     let bytes = read_file(path)?;
-    let found = || Ok::<_, easel_inference::Error>((read_metadata(&bytes)?, ImageFormat::detect(&bytes)?));
+    let found = || Ok::<_, easel_picture::Error>((read_metadata(&bytes)?, ImageFormat::detect(&bytes)?));
     match found().with_context(|| path.display().to_string())? {
         (Some(text), format) => Ok((text, Format::from(format))),
         (None, _) => bail!("{}: no generation settings in this picture", path.display()),

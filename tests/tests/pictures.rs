@@ -1,6 +1,6 @@
 //! Picture files, resizing and the way into and out of the models, against PIL and diffusers (`pictures/generate.py`).
 
-use easel_inference::pipeline::{Image, Limits, Mask, read_metadata};
+use easel_picture::{Image, Limits, Mask, read_metadata};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::PathBuf;

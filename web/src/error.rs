@@ -7,12 +7,12 @@ use wasm_bindgen::JsValue;
 fn name(error: &Error) -> &'static str {
     match error {
         Error::Cancelled => "AbortError",
-        Error::Invalid { .. } => "InvalidRequest",
+        Error::Invalid { .. } | Error::Picture(easel_picture::Error::Invalid { .. }) => "InvalidRequest",
         Error::Device { .. } => "DeviceError",
         Error::DeviceLost { .. } => "DeviceLost",
         Error::OutOfMemory { .. } => "OutOfMemory",
         Error::Backend { .. } => "BackendError",
-        Error::NotFinite { .. } => "NotFinite",
+        Error::NotFinite { .. } | Error::Picture(easel_picture::Error::NotFinite) => "NotFinite",
         Error::Io { .. } | Error::Network { .. } | Error::Checksum { .. } => "ReadError",
         _ => "ModelError",
     }

@@ -1,7 +1,8 @@
 //! What a page asks for, and the request that it becomes.
 
-use easel_inference::pipeline::{Image, InitImage, Limits, PromptOptions, Request};
+use easel_inference::pipeline::{InitImage, PromptOptions, Request};
 use easel_inference::{Error, Result};
+use easel_picture::{Image, Limits};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
@@ -82,7 +83,7 @@ fn init(image: Option<ByteBuf>, mask: Option<ByteBuf>, strength: Option<f64>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use easel_inference::pipeline::{EncodeOptions, ImageFormat};
+    use easel_picture::{EncodeOptions, ImageFormat};
 
     fn picture() -> ByteBuf {
         let image = Image::stub(16, 8).unwrap();

@@ -1,7 +1,7 @@
 //! The settings that a picture file carries, for a page to show and to use again.
 
 use crate::error::to_js;
-use easel_inference::pipeline::{Parameters, read_metadata};
+use easel_picture::{Parameters, read_metadata};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -46,7 +46,7 @@ impl From<Parameters> for Settings {
 /// The settings inside a PNG, JPEG or WebP file as Easel and AUTOMATIC1111 write them; `undefined` if it has none.
 #[wasm_bindgen(js_name = readSettings)]
 pub fn read_settings(file: &[u8]) -> Result<JsValue, JsValue> {
-    let Some(text) = read_metadata(file).map_err(to_js)? else { return Ok(JsValue::UNDEFINED) };
+    let Some(text) = read_metadata(file).map_err(|error| to_js(error.into()))? else { return Ok(JsValue::UNDEFINED) };
     let Ok(parameters) = text.parse::<Parameters>();
     serde_wasm_bindgen::to_value(&Settings::from(parameters)).map_err(Into::into)
 }

@@ -147,6 +147,9 @@ pub enum Error {
         /// What was given and what is accepted.
         reason: String,
     },
+    /// A picture that cannot be read, resized or written.
+    #[error(transparent)]
+    Picture(#[from] easel_picture::Error),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,

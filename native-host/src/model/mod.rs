@@ -44,6 +44,9 @@ pub enum Error {
     /// Loading or drawing failed.
     #[error(transparent)]
     Inference(#[from] easel_inference::Error),
+    /// A picture that cannot be made.
+    #[error(transparent)]
+    Picture(#[from] easel_picture::Error),
 }
 
 /// A result with this module's error.

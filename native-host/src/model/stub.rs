@@ -2,9 +2,8 @@
 
 use super::{Draw, Result};
 use crate::names;
-use easel_inference::pipeline::{
-    CancelToken, Defaults, Image, Parameters, Phase, Picture, Progress, Prompt, Request, Watcher,
-};
+use easel_inference::pipeline::{CancelToken, Defaults, Phase, Picture, Progress, Prompt, Request, Watcher};
+use easel_picture::{Image, Parameters};
 
 /// The width and height of its pictures, if the request says nothing.
 const SIZE: usize = 512;

@@ -3,7 +3,7 @@
 use crate::output;
 use crate::picture;
 use anyhow::Result;
-use easel_inference::pipeline::Image;
+use easel_picture::Image;
 use std::path::PathBuf;
 
 /// The preview file, removed with this value.

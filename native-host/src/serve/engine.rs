@@ -4,10 +4,9 @@ use super::{Metrics, Parts};
 use crate::model::{self, Engine as Model};
 use bytes::Bytes;
 use easel_contract::service::ImageRequest;
-use easel_inference::pipeline::{
-    CancelToken, EncodeOptions, Image, ImageFormat, InitImage, Limits, Phase, Picture, Progress, Request, Watcher,
-};
+use easel_inference::pipeline::{CancelToken, InitImage, Phase, Picture, Progress, Request, Watcher};
 use easel_jobs::{Engine, EngineError, Job, NewPicture};
+use easel_picture::{EncodeOptions, Image, ImageFormat, Limits};
 use std::time::Instant;
 
 /// The quality of previews, which are JPEGs.

@@ -7,12 +7,12 @@ use easel_contract::service::{
     ProgressStream, Result, Run, Status, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::{Error, Service};
-use easel_inference::pipeline::{Image as Pixels, Limits};
 use easel_inference::sampling::Scheduler;
 use easel_inference::text::MAX_PROMPT_BYTES;
 use easel_jobs::{
     Engine, Event, Jobs, NewTask, Options, Picture, PictureId, PictureQuery, Selection, SqliteStore, TaskId, TaskQuery,
 };
+use easel_picture::{Image as Pixels, Limits};
 use futures_util::stream::{self, StreamExt};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

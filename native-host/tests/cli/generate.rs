@@ -22,7 +22,7 @@ fn the_stub_is_blue() {
     let folder = Folder::new();
     let args = ["generate", "anything", "--model", "stub", "--width", "24", "--height", "16", "--seed", "3"];
     assert_eq!(folder.easel(args).text().split(", ").next(), Some("anything-3.png: 24x16"));
-    let image = easel_inference::pipeline::Image::decode(&folder.read("anything-3.png"), &Default::default()).unwrap();
+    let image = easel_picture::Image::decode(&folder.read("anything-3.png"), &Default::default()).unwrap();
     assert_eq!((image.width, image.height), (24, 16));
     assert!(image.rgb8.chunks(3).all(|pixel| pixel == [0, 100, 200]));
 }

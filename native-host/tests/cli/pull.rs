@@ -94,7 +94,7 @@ fn a_model_is_pulled_and_then_used_without_the_hub() {
                 file,
             ])
             .text();
-        easel_inference::pipeline::Image::decode(&folder.read(file), &Default::default()).unwrap()
+        easel_picture::Image::decode(&folder.read(file), &Default::default()).unwrap()
     };
     assert_eq!(draw("owner/model", "cached.png"), draw("easel-emoji", "embedded.png"));
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use easel_contract::service::ImageRequest;
-use easel_inference::pipeline::{EncodeOptions, Image, ImageFormat};
 use easel_jobs::{Engine, EngineError, Job, NewPicture, Progress};
+use easel_picture::{EncodeOptions, Image, ImageFormat};
 use std::time::Duration;
 
 /// Draws the stub picture in steps of 10 ms, or of a second, and fails when the prompt asks for that.

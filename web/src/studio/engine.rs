@@ -3,7 +3,7 @@
 use super::desk::Desk;
 use bytes::Bytes;
 use easel_contract::service::ImageRequest;
-use easel_inference::pipeline::{EncodeOptions, Image, ImageFormat};
+use easel_picture::{EncodeOptions, Image, ImageFormat};
 use js_sys::Promise;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

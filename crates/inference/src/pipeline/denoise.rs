@@ -3,7 +3,6 @@
 //! The denoiser runs on its device, everything else in host memory: latents are small, the sampler's numbers are the same
 //! everywhere, and what a lost device had is not needed again: the step that it was lost in is repeated on a fresh one.
 
-use super::Image;
 use super::conditioning::Conditioning;
 use super::load::Pipeline;
 use super::preview::preview;
@@ -16,6 +15,7 @@ use crate::models::unet::UNet;
 use crate::sampling::{Guidance, Noise, Sampler};
 use crate::tensor::Replay;
 use crate::{Device, Error, Result, Tensor};
+use easel_picture::Image;
 use std::sync::Arc;
 
 /// Where this batch stands among all calls of the request.

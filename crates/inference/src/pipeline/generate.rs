@@ -1,10 +1,8 @@
 //! One request from its first check to the finished pictures.
 
-use super::Image;
 use super::conditioning::{Conditioning, added_conditioning};
 use super::denoise::Share;
 use super::load::Pipeline;
-use super::metadata::Parameters;
 use super::progress::{CancelToken, Phase, Probe, Watcher};
 use super::request::{Prompt, Request};
 use super::run::Run;
@@ -13,6 +11,7 @@ use super::start::Start;
 use crate::models::unet::UNetConditioning;
 use crate::sampling::{Noise, Sampler, StepOptions, TimestepOptions};
 use crate::{Error, Result, Tensor};
+use easel_picture::{Image, Parameters};
 
 /// A finished picture and what it was made from.
 #[derive(Clone, Debug)]

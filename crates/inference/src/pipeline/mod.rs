@@ -19,15 +19,12 @@
 //! # Ok(()) }
 //! ```
 
-mod codec;
 mod components;
 mod conditioning;
 mod defaults;
 mod denoise;
 mod generate;
-mod image;
 mod load;
-mod metadata;
 mod preview;
 mod progress;
 pub mod request;
@@ -35,11 +32,8 @@ mod run;
 mod settings;
 mod start;
 
-pub use codec::{EncodeOptions, ImageFormat, Limits, read_metadata};
 pub use defaults::Defaults;
 pub use generate::Picture;
-pub use image::{Image, Mask};
 pub use load::{LoadOptions, Pipeline};
-pub use metadata::Parameters;
 pub use progress::{CancelToken, Phase, Probe, Progress, Unwatched, Watcher};
 pub use request::{InitImage, Prompt, PromptOptions, Request, SizeConditioning};

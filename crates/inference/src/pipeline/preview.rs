@@ -1,10 +1,10 @@
 //! What latents look like, cheaply: the tiny autoencoder where there is one, else a linear map to colours.
 
-use super::Image;
 use super::load::Pipeline;
 use super::run::Run;
 use crate::models::vae::AutoencoderConfig;
 use crate::{Result, Tensor};
+use easel_picture::Image;
 
 /// The longer side of a preview is at most this many pixels when an autoencoder decodes it.
 const LONGEST_SIDE: usize = 256;
@@ -51,7 +51,7 @@ pub(super) async fn preview(latents: &Tensor, pipeline: &Pipeline, run: &mut Run
     let colours = if pipeline.is_xl() { STABLE_DIFFUSION_XL } else { STABLE_DIFFUSION };
     let values = first.to_vec().await?;
     let pixels: Vec<f32> = values.chunks_exact(channels).flat_map(|latent| colours.of(latent)).collect();
-    Image::from_unit(w, h, &pixels)
+    Ok(Image::from_unit(w, h, &pixels)?)
 }
 
 /// The picture with sides of at most [`LONGEST_SIDE`].
@@ -61,7 +61,7 @@ fn shrink(image: &Image) -> Result<Image> {
         return Ok(image.clone());
     }
     let scaled = |side: usize| (side * LONGEST_SIDE / longest).max(1);
-    image.resized(scaled(image.width), scaled(image.height))
+    Ok(image.resized(scaled(image.width), scaled(image.height))?)
 }
 
 impl Colours {

@@ -1,8 +1,8 @@
 //! What a run tells its caller while it works, and how the caller stops it.
 
-use super::Image;
 use crate::weights::BoxFuture;
 use crate::{Error, Result, Tensor};
+use easel_picture::Image;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,7 +1,7 @@
 //! What a caller asks for. Fields that are not given are filled in from the model's own defaults.
 
-use super::Image;
 use crate::{Error, Result};
+use easel_picture::Image;
 
 /// Width and height are multiples of this many pixels: one latent.
 pub const SIZE_STEP: usize = 8;

@@ -1,7 +1,8 @@
 //! A run in progress: the caller's watcher, its clock, and the flag that stops the run.
 
-use super::{CancelToken, Image, Phase, Progress, Watcher};
+use super::{CancelToken, Phase, Progress, Watcher};
 use crate::Result;
+use easel_picture::Image;
 
 /// What every stage of a run carries along.
 pub(super) struct Run<'a> {

@@ -3,7 +3,6 @@
 //! The order of the random draws is that of diffusers' pipelines: the autoencoder's sample first, then the noise, then the
 //! sample of the masked picture.
 
-use super::image::Mask;
 use super::load::Pipeline;
 use super::request::{InitImage, Request};
 use super::run::Run;
@@ -12,6 +11,7 @@ use crate::models::vae::Autoencoder;
 use crate::models::vae::Tiling;
 use crate::sampling::{Noise, Sampler};
 use crate::{Device, Error, Result, Tensor};
+use easel_picture::Mask;
 
 /// The state before the first step.
 pub(super) struct Start {

@@ -4,7 +4,7 @@ use super::plan::Plan;
 use crate::args::{Format, Vae};
 use crate::picture;
 use anyhow::Result;
-use easel_inference::pipeline::Parameters;
+use easel_picture::Parameters;
 use std::path::Path;
 
 /// Settings of the file or of the run that the pipeline does not note itself.

@@ -2,8 +2,8 @@
 //!
 //! Two passes, one along rows and one along columns, each with weights in fixed point and the result rounded to bytes.
 
-use super::{CHANNELS, Image};
-use crate::Result;
+use crate::pixels::{CHANNELS, check_size};
+use crate::{Image, Result};
 
 /// Half the width of the window, in source pixels when enlarging.
 const SUPPORT: f64 = 3.0;
@@ -25,8 +25,8 @@ impl Image {
     pub fn resized(&self, width: usize, height: usize) -> Result<Image> {
         self.check()?;
         // The picture between the passes has one old side and one new one.
-        super::check_size(width, height, CHANNELS)?;
-        super::check_size(width.max(self.width), height.max(self.height), CHANNELS)?;
+        check_size(width, height, CHANNELS)?;
+        check_size(width.max(self.width), height.max(self.height), CHANNELS)?;
         if width == self.width && height == self.height {
             return Ok(self.clone());
         }

@@ -1,7 +1,7 @@
 //! Turns a picture as its Exif orientation says (Exif 2.32, tag 0x0112): cameras store pictures as the sensor lies.
 
-use crate::pipeline::Image;
-use crate::pipeline::image::CHANNELS;
+use crate::Image;
+use crate::pixels::CHANNELS;
 
 /// The picture upright. An orientation that is not from 2 to 8 leaves it as it is.
 pub(super) fn upright(image: Image, orientation: u16) -> Image {

@@ -3,8 +3,7 @@
 
 use super::exif::latin1;
 use super::{ImageFormat, Limits, TEXT_MAX, dimension};
-use crate::Result;
-use crate::pipeline::Image;
+use crate::{Error, Image, Result};
 use std::io::{Cursor, Read};
 
 const FORMAT: ImageFormat = ImageFormat::Png;
@@ -144,7 +143,7 @@ impl Chunk<'_> {
         Err(self.error(&format!("a text of more than {TEXT_MAX} bytes")))
     }
 
-    fn error(&self, reason: &str) -> crate::Error {
+    fn error(&self, reason: &str) -> Error {
         FORMAT.error(format!("chunk {}: {reason}", self.name()))
     }
 }

@@ -3,11 +3,6 @@
 //! The arithmetic is that of diffusers' `VaeImageProcessor`, rounding included: a picture that goes through here and
 //! one that goes through diffusers are the same bytes.
 
-mod mask;
-mod resize;
-
-pub use mask::Mask;
-
 use crate::{Error, Result};
 
 /// Samples per pixel: red, green, blue.
@@ -66,7 +61,7 @@ impl Image {
     fn from_floats(width: usize, height: usize, values: &[f32], to_unit: impl Fn(f32) -> f32) -> Result<Self> {
         check_samples(width, height, CHANNELS, values.len())?;
         if values.iter().any(|x| !x.is_finite()) {
-            return Err(Error::NotFinite { what: "the picture".into(), hint: "" });
+            return Err(Error::NotFinite);
         }
         // The cast saturates, and the value is within 0..=255 anyway.
         let byte = |&x: &f32| (to_unit(x).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
@@ -111,7 +106,7 @@ fn unit(byte: u8) -> f32 {
 }
 
 /// The number of samples of a picture of this size.
-fn check_size(width: usize, height: usize, channels: usize) -> Result<usize> {
+pub(crate) fn check_size(width: usize, height: usize, channels: usize) -> Result<usize> {
     let samples = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(channels));
     match samples {
         Some(samples @ 1..) if isize::try_from(samples).is_ok() => Ok(samples),
@@ -181,7 +176,7 @@ mod tests {
         assert_eq!(message(Image::from_samples(1, 1, 5, vec![0; 5])), "image: 5 channels, expected 1 to 4");
         assert_eq!(message(Image::stub(0, 9)), "image: 0x9 pixels are none, or more than fit in memory");
         assert!(matches!(Image::stub(usize::MAX, 2), Err(Error::Invalid { field: "image", .. })));
-        assert!(matches!(Image::from_unit(1, 1, &[0.0, f32::NAN, 0.0]), Err(Error::NotFinite { .. })));
+        assert!(matches!(Image::from_unit(1, 1, &[0.0, f32::NAN, 0.0]), Err(Error::NotFinite)));
         assert!(matches!(Image::from_normalized(1, 1, &[0.0]), Err(Error::Invalid { .. })));
     }
 }

@@ -3,8 +3,7 @@
 
 use super::exif::{self, PREFIX};
 use super::{ImageFormat, Limits, dimension};
-use crate::pipeline::Image;
-use crate::{Error, Result};
+use crate::{Error, Image, Result};
 use jpeg_encoder::ChromaSubsamplingMethod;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;

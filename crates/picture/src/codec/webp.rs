@@ -2,8 +2,7 @@
 //! lossless one, which is the only one that exists in Rust alone.
 
 use super::{ImageFormat, Limits, dimension, exif};
-use crate::pipeline::Image;
-use crate::{Error, Result};
+use crate::{Error, Image, Result};
 use std::io::Cursor;
 
 const FORMAT: ImageFormat = ImageFormat::WebP;

@@ -1,7 +1,7 @@
 //! Where an inpainting draws: a black-and-white mask, made as diffusers' `mask_processor` makes it.
 
-use super::Image;
-use crate::{Error, Result};
+use crate::pixels::check_size;
+use crate::{Error, Image, Result};
 
 /// The smallest grey that counts as white: the first byte that is at least 0.5 on a scale of 0..=1.
 const THRESHOLD: u8 = 128;
@@ -29,7 +29,7 @@ impl Mask {
     /// The mask in the size of the latents, each taking its nearest value as `torch.nn.functional.interpolate` picks it.
     /// [`Error::Invalid`] if a size is zero or the fields do not agree.
     pub fn resized(&self, width: usize, height: usize) -> Result<Self> {
-        super::check_size(width, height, 1)?;
+        check_size(width, height, 1)?;
         if self.values.is_empty() || self.values.len() != self.width * self.height {
             let got = self.values.len();
             return Err(Error::invalid("mask", format!("{got} values, expected {}x{}", self.width, self.height)));

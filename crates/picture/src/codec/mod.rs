@@ -10,8 +10,7 @@ mod orientation;
 mod png;
 mod webp;
 
-use super::Image;
-use crate::{Error, Result};
+use crate::{Error, Image, Result};
 
 /// The longest parameters text that is read, in bytes: what a compressed chunk may grow to.
 const TEXT_MAX: usize = 1 << 20;
@@ -46,22 +45,20 @@ impl ImageFormat {
         }
     }
 
-    /// The format of a file by its first bytes. [`Error::Format`] if they are those of none.
+    /// The format of a file by its first bytes. [`Error::UnknownFormat`] if they belong to no format that
+    /// is read here.
     pub fn detect(bytes: &[u8]) -> Result<Self> {
         match bytes {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Self::Png),
             [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
-            _ => {
-                let start = &bytes[..bytes.len().min(4)];
-                Err(Error::format("picture", format!("begins with {start:02x?}, expected a PNG, JPEG or WebP file")))
-            }
+            _ => Err(Error::UnknownFormat { start: bytes[..bytes.len().min(4)].to_vec() }),
         }
     }
 
-    /// The error of a file of this format that is broken or too large.
+    /// The error of a file of this format that is broken.
     fn error(self, reason: impl std::fmt::Display) -> Error {
-        Error::format(self.name(), reason.to_string().replace('\n', " "))
+        Error::File { format: self, reason: reason.to_string().replace('\n', " ") }
     }
 
     /// Checks what a file's header announces before anything is allocated for it.
@@ -71,11 +68,11 @@ impl ImageFormat {
             return Err(self.error(format!("{width}x{height} pixels, expected at least one")));
         }
         if pixels > limits.pixels {
-            return Err(self.error(format!("{width}x{height} pixels, expected at most {}", limits.pixels)));
+            return Err(Error::Pixels { format: self, width, height, max: limits.pixels });
         }
         let bytes = pixels.saturating_mul(bytes_per_pixel);
         if bytes > limits.bytes {
-            return Err(self.error(format!("{bytes} bytes when decoded, expected at most {}", limits.bytes)));
+            return Err(Error::Memory { format: self, bytes, max: limits.bytes });
         }
         Ok(())
     }
@@ -128,8 +125,10 @@ impl Default for EncodeOptions<'_> {
 
 impl Image {
     /// The picture in a PNG, JPEG or WebP file: alpha painted over white, 16 bits cut to 8, turned upright as its Exif
-    /// says. Colour profiles are not applied, as in PIL. [`Error::Format`] for a file that is broken, cut short, of
-    /// another format, animated WebP or larger than the limits.
+    /// says. Colour profiles are not applied, as in PIL.
+    ///
+    /// Errors: [`Error::UnknownFormat`] for another format, [`Error::File`] for a file that is broken, cut short or an
+    /// animated WebP, [`Error::Pixels`] and [`Error::Memory`] for one that is larger than the limits.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
         let format = ImageFormat::detect(bytes)?;
         let image = match format {
@@ -152,8 +151,8 @@ impl Image {
     }
 }
 
-/// The generation parameters that a picture file carries, if any; see [`super::Parameters`] for what they say.
-/// [`Error::Format`] for a file that is broken before or where they are, and for a text of more than a megabyte.
+/// The generation parameters that a picture file carries, if any; see [`crate::Parameters`] for what they say.
+/// [`Error::File`] for a file that is broken before or where they are, and for a text of more than a megabyte.
 pub fn read_metadata(bytes: &[u8]) -> Result<Option<String>> {
     let format = ImageFormat::detect(bytes)?;
     if format == ImageFormat::Png
