@@ -2,6 +2,8 @@
 
 use crate::error::one_line;
 use crate::{Capabilities, Error, Result};
+#[cfg(all(unix, not(target_vendor = "apple")))]
+use std::ffi::CStr;
 
 /// Which adapter to open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -104,7 +106,7 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
         },
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     };
-    let instance = wgpu::Instance::new(descriptor);
+    let instance = instance(descriptor);
     #[cfg(target_arch = "wasm32")]
     {
         let options = wgpu::RequestAdapterOptions {
@@ -115,6 +117,40 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
     }
     #[cfg(not(target_arch = "wasm32"))]
     instance.enumerate_adapters(wgpu::Backends::PRIMARY).await
+}
+
+/// An instance of wgpu. On Linux and the like one of Vulkan without the extensions for windows: with
+/// `VK_KHR_wayland_surface` on, Mesa's layer `device_select` asks libwayland for a display, which prints "error:
+/// XDG_RUNTIME_DIR is invalid or not set in the environment" where there is no session (ssh, services, containers).
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn instance(descriptor: wgpu::InstanceDescriptor) -> wgpu::Instance {
+    use wgpu::hal::vulkan;
+    let plain = wgpu::hal::InstanceDescriptor {
+        name: "easel",
+        flags: descriptor.flags,
+        memory_budget_thresholds: descriptor.memory_budget_thresholds,
+        backend_options: descriptor.backend_options.clone(),
+        telemetry: None,
+        display: None,
+    };
+    const WINDOWS: [&CStr; 3] = [c"VK_KHR_wayland_surface", c"VK_KHR_xcb_surface", c"VK_KHR_xlib_surface"];
+    let without_windows: Box<vulkan::CreateInstanceCallback<'_>> =
+        Box::new(|arguments| arguments.extensions.retain(|name| !WINDOWS.contains(name)));
+    // SAFETY: wgpu-hal asks not to remove extensions because it relies on some. These three it uses in the functions that
+    // make a surface of a window alone, and each first looks whether its extension is in the list; nothing here makes a
+    // surface. What the callback leaves is what wgpu-hal has found the loader to support.
+    let opened = unsafe { vulkan::Instance::init_with_callback(&plain, Some(without_windows)) };
+    match opened {
+        // SAFETY: the instance is fresh, valid, and given away.
+        Ok(vulkan) => unsafe { wgpu::Instance::from_hal::<wgpu::hal::api::Vulkan>(vulkan) },
+        // No Vulkan on this machine: an instance without adapters.
+        Err(_) => wgpu::Instance::new(descriptor),
+    }
+}
+
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+fn instance(descriptor: wgpu::InstanceDescriptor) -> wgpu::Instance {
+    wgpu::Instance::new(descriptor)
 }
 
 fn choose<'a>(found: &'a [wgpu::Adapter], choice: &Choice) -> Result<(usize, &'a wgpu::Adapter)> {
