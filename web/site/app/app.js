@@ -12,19 +12,19 @@ import * as startPicture from "./start-picture.js";
 /** @typedef {import("../easel/easel.d.ts").Settings} Settings */
 
 const easel = new Easel();
-/** The server that draws, where the visitor wants one to. @type {RemoteEasel | undefined} */
+/** The server that draws, if the visitor chose one. @type {RemoteEasel | undefined} */
 let server;
 /**
- * The loading that is going on. What is asked for meanwhile waits for it if it is of the same model, else it ends.
+ * The model that is being loaded. A request for the same model waits for it; a request for another one ends it.
  * @type {{ name: string, controller: AbortController, done: Promise<unknown> } | undefined}
  */
 let loading;
-/** What stops the run that is going on. @type {AbortController | undefined} */
+/** Stops the run in progress. @type {AbortController | undefined} */
 let running;
 /** The picture on the stage. @type {{ image: Blob, settings: Settings } | undefined} */
 let current;
 
-/** The model of the form, loaded; what was loaded before stays if it is the same. @param {AbortSignal} signal */
+/** Loads the model of the form, unless it is loaded already. @param {AbortSignal} signal */
 async function load(signal) {
   if (form.server()) return connect(form.server(), signal);
   server = undefined;
@@ -53,7 +53,7 @@ async function load(signal) {
 /** @param {AbortSignal} signal */
 const aborted = (signal) => new Promise((resolve) => signal.addEventListener("abort", resolve));
 
-/** Has the service worker keep the build of the module that is used here, for visits without a network. */
+/** Asks the service worker to keep the module's build that is used here, for visits without a network. */
 async function keepBuild() {
   const build = (easel.loaded?.threads ?? 1) > 1 ? "threads" : "wasm";
   (await navigator.serviceWorker?.ready)?.active?.postMessage({ build });
@@ -66,13 +66,13 @@ async function connect(address, signal) {
 }
 
 /**
- * Runs what takes long: one thing at a time, with progress, and until it is cancelled.
- * @param {number} pictures @param {(signal: AbortSignal) => Promise<string>} task what is said at its end
- * @returns {Promise<boolean>} whether it came to its end
+ * Runs a long task, one at a time, with progress and until it is cancelled.
+ * @param {number} pictures @param {(signal: AbortSignal) => Promise<string>} task returns the text for its end
+ * @returns {Promise<boolean>} whether it finished
  */
 async function work(pictures, task) {
   if (running) {
-    say("One thing at a time: wait for what is being done, or cancel it");
+    say("One thing at a time: wait for the task in progress, or cancel it");
     return false;
   }
   let done = true;
@@ -105,7 +105,7 @@ function draw() {
   });
 }
 
-/** Uses another model, which is fetched if it is not here; `false` if that fails. @param {string} name */
+/** Switches to another model, and fetches it if necessary; `false` if that fails. @param {string} name */
 async function choose(name) {
   const before = form.model();
   const chosen = await work(1, async (signal) => {
@@ -135,7 +135,7 @@ async function one(request, signal) {
   await gallery.add({ image, width, height, seconds, settings });
 }
 
-/** Says what went wrong and what may help. @param {Error} error */
+/** Says what went wrong and what to try. @param {Error} error */
 function failed(error) {
   device.line(easel.loaded);
   if (error.name === "AbortError") return stage.end("Cancelled");
@@ -156,7 +156,7 @@ function working(is) {
   else if (document.activeElement === document.body) $("generate").focus();
 }
 
-/** Says what the first picture will cost; loads what costs nothing. */
+/** Says how much the first picture will fetch; loads a model that needs no fetching. */
 async function prepare() {
   const name = form.model();
   if (form.server() || running) return;
@@ -168,20 +168,20 @@ async function prepare() {
     $("cost").textContent = plan.refusal ?? (plan.complete || !plan.url ? "" : `${bytes(missing)} to fetch once`);
     if (plan.complete && !plan.refusal) await load(new AbortController().signal);
   } catch {
-    // Drawing says what is wrong.
+    // Drawing will report the error.
   }
   device.line(easel.loaded);
   if (!running) stage.end("");
 }
 
-/** A picture that was dropped or pasted: its settings are restored if it has any, else it is where to start. @param {Blob} file */
+/** A picture that was dropped or pasted: restores its settings if it has any, else starts from it. @param {Blob} file */
 async function takePicture(file) {
   const settings = await easel.readSettings(file).catch(() => undefined);
   if (!settings) return startPicture.use(file);
   restore(settings, { label: "Start from this picture", run: () => startPicture.use(file) });
 }
 
-/** @param {Settings} settings @param {Parameters<typeof say>[1]} [action] what to offer besides */
+/** @param {Settings} settings @param {Parameters<typeof say>[1]} [action] a button beside the message */
 function restore(settings, action) {
   form.restore(settings);
   const select = $("model", HTMLSelectElement);
@@ -247,7 +247,7 @@ function theme() {
   };
 }
 
-/** Prompts to begin with. */
+/** Example prompts. */
 function examples() {
   $("examples").onclick = ({ target }) => {
     if (!(target instanceof HTMLButtonElement)) return;

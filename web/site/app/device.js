@@ -36,7 +36,7 @@ export function line(loaded) {
   $("device-dot").classList.toggle("ready", Boolean(loaded));
 }
 
-/** What draws: the model, which is left out where there is little room, and the place. @param {NonNullable<Parameters<typeof line>[0]>} loaded */
+/** The model, which narrow screens leave out, and where it runs. @param {NonNullable<Parameters<typeof line>[0]>} loaded */
 function describe(loaded) {
   if (loaded.backend === "server") return ["The server ", loaded.name];
   return [`${loaded.name} on `, loaded.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads(loaded.threads)}`];

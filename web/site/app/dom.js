@@ -22,7 +22,7 @@ export function make(tag, properties = {}, ...children) {
 }
 
 /**
- * Shows a message for a while, above everything, with a thing to do about it if there is one.
+ * Shows a message for a while, above everything, with a button if there is an action.
  * @param {string} text @param {{ label: string, run(): void }} [action]
  */
 export function say(text, action) {
@@ -40,13 +40,13 @@ export function say(text, action) {
     message.append(make("button", { type: "button", textContent: action.label, onclick }));
   }
   toast.replaceChildren(message);
-  // Shown anew, it is above a dialog that was opened since.
+  // Shown again, it is above a dialog that was opened since.
   toast.hidePopover();
   toast.showPopover();
   setTimeout(gone, action ? 12000 : 6000);
 }
 
-/** What an earlier visit left under this name; nothing where the browser keeps nothing. @param {string} name */
+/** The value that an earlier visit stored under this name, if the browser stores any. @param {string} name */
 export function recall(name) {
   try {
     return localStorage.getItem(name);
@@ -55,22 +55,22 @@ export function recall(name) {
   }
 }
 
-/** Leaves something for later visits, if the browser lets it. @param {string} name @param {string} value */
+/** Stores a value for later visits, if the browser allows it. @param {string} name @param {string} value */
 export function remember(name, value) {
   try {
     localStorage.setItem(name, value);
   } catch {
-    // It is a convenience.
+    // Only a convenience.
   }
 }
 
-/** A number of bytes as people read it. @param {number} count */
+/** A number of bytes in decimal units. @param {number} count */
 export function bytes(count) {
   if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
   return count >= 1e6 ? `${Math.round(count / 1e6)} MB` : `${Math.ceil(count / 1e3)} kB`;
 }
 
-/** A number of seconds as people read it. @param {number} seconds */
+/** A number of seconds in words. @param {number} seconds */
 export function duration(seconds) {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
@@ -83,7 +83,7 @@ export function download(file, name) {
   setTimeout(() => URL.revokeObjectURL(href), 10000);
 }
 
-/** A file name made of a prompt. @param {string} prompt @param {string | number | bigint} seed */
+/** A file name made from a prompt. @param {string} prompt @param {string | number | bigint} seed */
 export function fileName(prompt, seed) {
   const words = prompt.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? ["picture"];
   return `${words.slice(0, 8).join("-")}-${seed}.png`;

@@ -43,7 +43,7 @@ export function folder(list) {
 /** @param {File} file @returns {Files[number]} */
 const pair = (file) => [file.name, file];
 
-/** What a checkpoint is called. @param {string} name */
+/** The name of a checkpoint. @param {string} name */
 export const modelName = (name) => name.replace(MODEL, "");
 
 /** @param {string} name @param {Files} files @param {Parameters<typeof start>[0]} handlers */

@@ -1,4 +1,4 @@
-// The form: what is asked for, kept from visit to visit.
+// The form: the visitor's request, kept from visit to visit.
 import { $, recall, remember } from "./dom.js";
 
 /** @typedef {import("../easel/easel.d.ts").Settings} Settings */
@@ -14,7 +14,7 @@ const FOLLOWING = ["width", "height", "steps", "guidanceScale"];
 /** @type {Set<string>} */
 const chosen = new Set();
 
-/** Restores the last visit's fields and keeps what is typed from now on. Returns the model of that visit, which is no choice yet. */
+/** Restores the last visit's fields and keeps what is typed from now on. Returns the model of that visit, which does not count as a choice. */
 export function start() {
   const kept = earlier();
   for (const [name, value] of Object.entries(kept.fields ?? {})) set(name, value);
@@ -28,7 +28,7 @@ export function start() {
     outputs();
     keep();
   });
-  // Where the settings are closed, a field in them could not say what is wrong with it.
+  // A field inside closed settings could not show its error.
   form.addEventListener("invalid", ({ target }) => open(/** @type {Element} */ (target)), true);
   $("settings", HTMLDetailsElement).open = matchMedia("(min-width: 56rem)").matches;
   judgeSeed();
@@ -37,7 +37,7 @@ export function start() {
   return String(kept.fields?.model ?? "");
 }
 
-/** What the last visit left. @returns {{ fields?: Record<string, unknown>, chosen?: string[] }} */
+/** The fields of the last visit. @returns {{ fields?: Record<string, unknown>, chosen?: string[] }} */
 function earlier() {
   try {
     return JSON.parse(recall(KEPT) ?? "{}");
@@ -46,7 +46,7 @@ function earlier() {
   }
 }
 
-/** Opens what the element is folded into. @param {Element} element */
+/** Opens the section that the element is in. @param {Element} element */
 function open(element) {
   const details = element.closest("details");
   if (details) details.open = true;
@@ -79,12 +79,12 @@ export function defaults(values) {
   outputs();
 }
 
-/** Forgets what was chosen for another model. */
+/** Forgets the choices made for another model. */
 export function follow() {
   chosen.clear();
 }
 
-/** What is asked for, under the names of the package. */
+/** The request, under the names of the package. */
 export function read() {
   const [prompt, negative, scheduler] = ["prompt", "negativePrompt", "scheduler"].map((name) => input(name).value.trim());
   const [width, height, steps, guidanceScale] = FOLLOWING.map((name) => Number(input(name).value));
@@ -97,7 +97,7 @@ export function read() {
   };
 }
 
-/** The seed that comes `k` after another; the largest is followed by 0. @param {bigint | number} first @param {number} k */
+/** The seed `k` places after another; 0 follows the largest. @param {bigint | number} first @param {number} k */
 export const following = (first, k) => seed(BigInt.asUintN(64, BigInt(first) + BigInt(k)));
 
 /** A number where one can hold it. @param {bigint} value */
@@ -118,17 +118,17 @@ export function shape(width, height) {
 
 export const model = () => input("model").value;
 export const count = () => Number(input("count").value);
-/** What in the browser shall compute. @returns {import("../easel/easel.d.ts").Backend} */
+/** The backend to compute with in the browser. @returns {import("../easel/easel.d.ts").Backend} */
 export function backend() {
   const { value } = input("place");
   return value === "webgpu" || value === "wasm" ? value : "auto";
 }
 
-/** The server that shall draw, if one shall. */
+/** The address of the server, if a server draws. */
 export const server = () => (input("place").value === "server" ? input("server").value.trim() : "");
 export const keepsSeed = () => input("keepSeed").checked;
 
-/** Shows what belongs to the place that draws. */
+/** Shows the fields of the place that draws. */
 export function place() {
   const isServer = input("place").value === "server";
   input("server").hidden = !isServer;
@@ -144,7 +144,7 @@ export function reroll() {
   keep();
 }
 
-/** Shows the settings of a picture; what they leave out is the model's to choose. @param {Settings} settings */
+/** Shows the settings of a picture; those that are missing are the model's own choice. @param {Settings} settings */
 export function restore(settings) {
   const { width, height, steps, guidanceScale, prompt, negativePrompt, scheduler, seed, strength } = settings;
   set("prompt", prompt);

@@ -6,7 +6,7 @@ import { $, define, download, fileName, make, say } from "./dom.js";
  * @typedef {{ id: number, created: number, image: Blob, width: number, height: number, seconds: number, settings: Settings }} Item
  */
 
-/** Pictures that are shown at first, and with each press of the button. */
+/** How many pictures are shown at first, and how many more with each press of the button. */
 const PAGE = 48;
 
 /** @type {Promise<IDBDatabase>} */
@@ -40,7 +40,7 @@ export async function start(handlers) {
   await refresh();
 }
 
-/** Adds a picture; `false` if the browser keeps none. @param {Omit<Item, "id" | "created">} picture */
+/** Adds a picture; `false` if the browser cannot keep it. @param {Omit<Item, "id" | "created">} picture */
 export async function add(picture) {
   const item = { ...picture, created: Date.now() };
   try {

@@ -1,4 +1,4 @@
-// The dialog of models: what is in this browser, what is on the disk, what is on the web.
+// The dialog of models: those in this browser, on the disk and on the web.
 import { $, bytes, make, say } from "./dom.js";
 import { folder, modelName } from "./files.js";
 
@@ -43,10 +43,10 @@ export async function start(worker, onChoose) {
   await list();
 }
 
-/** What stands behind a name in the list. @param {string} name */
+/** The source of a model in the list. @param {string} name */
 export const source = (name) => known.get(name) ?? name;
 
-/** Uses a local model, and keeps a copy of one that can be used if that is wanted. @param {LocalModel} model */
+/** Uses a local model, and keeps a copy if the visitor wants one and the model runs. @param {LocalModel} model */
 export async function use(model) {
   const { name } = model;
   known.set(name, model);
@@ -64,14 +64,14 @@ export async function use(model) {
   }
 }
 
-/** Takes a model off the list, unless something of it is in this browser. @param {string} name */
+/** Removes a model from the list, unless some of it is in this browser. @param {string} name */
 async function forget(name) {
   known.delete(name);
   known.set(DEFAULT, DEFAULT);
   await list();
 }
 
-/** Shows what is in this browser. */
+/** Shows the models in this browser. */
 export async function list() {
   const stored = await easel.models().catch(() => []);
   for (const { name } of stored) if (!known.has(name)) known.set(name, name);
@@ -110,7 +110,7 @@ export function options(choice) {
   select.value = known.has(value) ? value : DEFAULT;
 }
 
-/** Says what a model on the web would take. @param {string} address */
+/** Says how much memory and fetching a model on the web would take. @param {string} address */
 async function look(address) {
   const place = $("model-plan");
   place.hidden = false;

@@ -20,7 +20,7 @@ const bar = $("progress", HTMLProgressElement);
 /** The run that is shown: which picture of how many, and when its first step ended. */
 let run = { picture: 0, of: 1, first: { step: 0, at: 0 } };
 
-/** What a tab in the background shows: how far the work is, and its end until somebody looks. */
+/** What a tab in the background shows: how far the work is, and its end until the visitor looks. */
 const NAME = document.title;
 let finished = true;
 const title = (/** @type {string} */ news) => (document.title = news ? `${news} · ${NAME}` : NAME);

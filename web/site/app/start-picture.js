@@ -1,4 +1,4 @@
-// The picture to start from, and the brush that says where to draw anew.
+// The picture to start from, and the brush that marks where to redraw it.
 import { $, say } from "./dom.js";
 
 /** The longest side of the editor's canvas: finer than any latent of a picture that fits a browser. */
@@ -11,13 +11,13 @@ const painting = $("paint", HTMLInputElement);
 
 /** @type {{ file: Blob, bitmap: ImageBitmap } | undefined} */
 let picture;
-/** White where it shall be drawn anew, else transparent. @type {OffscreenCanvas | undefined} */
+/** White where the picture is to be redrawn, else transparent. @type {OffscreenCanvas | undefined} */
 let mask;
 let painted = false;
 /** Where the brush is, in pixels of the canvas. @type {{ x: number, y: number } | undefined} */
 let at;
 
-/** Told how wide and high a picture is that is started from. @type {(width: number, height: number) => void} */
+/** Called with the width and height of the picture to start from. @type {(width: number, height: number) => void} */
 let onPicture;
 
 /** @param {typeof onPicture} onUse */
@@ -50,7 +50,7 @@ export function start(onUse) {
   canvas.onkeydown = steer;
 }
 
-/** What `generate` is asked for: nothing, a picture, or a picture and a mask. */
+/** The part of the request: nothing, a picture, or a picture and a mask. */
 export async function read() {
   if (!picture) return {};
   const strength = Number($("strength", HTMLInputElement).value);

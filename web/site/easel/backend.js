@@ -1,4 +1,4 @@
-// Who computes, and the wasm module for it: one for the graphics device, which also computes on one thread, and one for all
+// What computes, and the wasm module for it: one for the graphics device, which also computes on one thread, and one for all
 // of the processor's threads.
 import { threads as cores, webgpu } from "./detect.js";
 import { error } from "./error.js";
@@ -8,7 +8,7 @@ import { error } from "./error.js";
  * @typedef {{ module: any, backend: "webgpu" | "wasm", threads: number, reason?: string }} Seat
  */
 
-/** Takes what was asked for, or the best that there is. @param {import("./easel.d.ts").Backend} asked @returns {Promise<Seat>} */
+/** Takes the backend that was asked for, or the best one. @param {import("./easel.d.ts").Backend} asked @returns {Promise<Seat>} */
 export async function take(asked) {
   if (asked === "wasm") return processor();
   const { available, software, adapter, reason = `${adapter} is software and slower than WebAssembly` } = await webgpu();

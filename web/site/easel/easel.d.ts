@@ -1,28 +1,28 @@
 /** What this browser and this device can do. */
 export interface Capabilities {
-  /** WebGPU: the adapter, or why there is none. */
+  /** WebGPU: the adapter, or the reason why it is missing. */
   webgpu: {
     available: boolean;
     adapter?: string;
-    /** Whether the adapter is a program on the processor, which `auto` leaves alone. */
+    /** Whether the adapter is a program on the processor, which `auto` does not take. */
     software?: boolean;
     f16?: boolean;
     maxBufferSize?: number;
     reason?: string;
   };
-  /** WebAssembly with vector instructions, without which nothing runs. */
+  /** WebAssembly with vector instructions, which everything needs. */
   simd: boolean;
   /** Whether the page may share memory between threads (COOP and COEP headers). */
   crossOriginIsolated: boolean;
   /** Threads that would compute. */
   threads: number;
-  /** Bytes of memory that the browser admits to, a coarse figure, if it does. */
+  /** Bytes of memory, a coarse figure, in browsers that tell. */
   deviceMemory?: number;
   /** Where models are kept: bytes taken and bytes allowed. */
   storage: { available: boolean; usage: number; quota: number; persisted: boolean };
 }
 
-/** Who computes: `auto` is WebGPU on a real graphics device, else WebAssembly. */
+/** What computes: `auto` is WebGPU on a real graphics device, else WebAssembly. */
 export type Backend = "auto" | "webgpu" | "wasm";
 
 /** Files of a model at hand: a diffusers folder with paths relative to it, or one checkpoint. */
@@ -33,7 +33,7 @@ export interface LocalModel {
 
 /**
  * A model: the name of a bundled or cached one, a repository on the hub (`owner/name`), an address of a checkpoint or of a
- * `manifest.json`, or files at hand. The address of a checkpoint may end in `#sha256=` and the digest that it is to have.
+ * `manifest.json`, or files at hand. The address of a checkpoint may end in `#sha256=` and the expected digest.
  */
 export type ModelSource = string | LocalModel;
 
@@ -49,9 +49,9 @@ export interface StoredModel {
   url?: string;
 }
 
-/** What loading a model takes. */
+/** The cost of loading a model. */
 export interface ModelPlan extends StoredModel {
-  /** Bytes of memory that it needs about, with room for the work. */
+  /** About how many bytes of memory it needs, with room to compute. */
   memory: number;
   /** Why it cannot be loaded here, if it cannot. */
   refusal?: string;
@@ -90,7 +90,7 @@ export interface LoadOptions {
   signal?: AbortSignal;
 }
 
-/** One picture to draw. What is left out is the model's to choose. */
+/** One picture to draw. Options that are left out are the model's own choice. */
 export interface GenerateOptions extends LoadOptions {
   prompt: string;
   negativePrompt?: string;
@@ -108,13 +108,13 @@ export interface GenerateOptions extends LoadOptions {
   weighting?: boolean;
   /** Read prompts of more than one window. */
   longPrompts?: boolean;
-  /** A picture to start from, and how far to go from it, 0 to 1. */
+  /** A picture to start from, and how much to change it, 0 to 1. */
   initImage?: Blob;
   strength?: number;
-  /** Where to draw: white is drawn anew, black is kept. */
+  /** Where to draw: white is redrawn, black is kept. */
   mask?: Blob;
   /**
-   * Called with what the picture looks like so far, every `previewEvery` steps, or as often as it takes a fifth of the time
+   * Called with the unfinished picture, every `previewEvery` steps, or as often as it takes a fifth of the time
    * at most (`auto`, the default).
    */
   onPreview?(preview: ImageData): void;
@@ -128,7 +128,7 @@ export interface Picture {
   width: number;
   height: number;
   seed: number | bigint;
-  /** The settings as AUTOMATIC1111 writes them; a server leaves them in the file alone. */
+  /** The settings as AUTOMATIC1111 writes them; a server writes them only into the file. */
   parameters?: string;
   seconds: number;
 }
@@ -157,7 +157,7 @@ export interface Memory {
   model: number;
 }
 
-/** What the browser and the device can do. Costs nothing and starts nothing. */
+/** What the browser and the device can do. Cheap; starts no worker. */
 export function detect(): Promise<Capabilities>;
 
 /**
@@ -170,22 +170,22 @@ export class Easel {
   constructor(options?: { backend?: Backend; base?: string | URL; hub?: string });
   /** The model that is loaded. */
   readonly loaded: LoadedModel | undefined;
-  /** Who computes. Another one begins with a worker of its own: the next picture loads the model again. */
+  /** What computes. Changing it starts another worker, and the next picture loads the model again. */
   backend: Backend;
-  /** What loading would take. Asks the network, fetches no weights. */
+  /** The cost of loading. Asks the network, fetches no weights. */
   plan(model: ModelSource): Promise<ModelPlan>;
-  /** Fetches what is missing, checks it and loads it. A broken download goes on where it stopped. */
+  /** Fetches what is missing, checks it and loads it. A broken download resumes where it stopped. */
   load(model: ModelSource, options?: LoadOptions): Promise<LoadedModel>;
   /** Copies local files into the browser's storage, so that `load(name)` finds them after a reload. */
   keep(model: LocalModel, options?: LoadOptions): Promise<void>;
   /**
-   * Draws one picture. After a crash the model is loaded again first. A lost graphics device is opened anew, with a warning,
-   * and the picture goes on from its last step.
+   * Draws one picture. After a crash the model is loaded again first. A lost graphics device is opened again, with a warning,
+   * and the picture continues from its last step.
    */
   generate(options: GenerateOptions): Promise<Picture>;
   /**
-   * Answers a request of Easel's HTTP interface, the same routes as a server's, with the model that is loaded. Of the address
-   * only path and query matter. Tasks and the last 64 pictures live as long as the worker.
+   * Answers a request of Easel's HTTP interface, the same routes as a server's, with the model that is loaded. Only path and
+   * query of the address matter. Tasks and the last 64 pictures live as long as the worker.
    */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Models in the browser's storage. */
@@ -196,17 +196,17 @@ export class Easel {
   readSettings(file: Blob): Promise<Settings | undefined>;
   /** Deletes a model, or all of them, from the browser's storage. */
   purge(name?: string): Promise<void>;
-  /** What is taken now. */
+  /** The memory in use. */
   memory(): Promise<Memory>;
   /** Frees the model and all wasm memory. */
   unload(): void;
 }
 
-/** An Easel server with the methods of {@link Easel} that draw. `fetch` is what asks it. */
+/** An Easel server with the methods of {@link Easel} that draw. It is asked with `fetch`. */
 export class RemoteEasel {
   constructor(address: string | URL, fetch?: (url: string, options: RequestInit) => Promise<Response>);
   readonly loaded: RemoteModel | undefined;
-  /** Asks whether the server is well. */
+  /** Asks for the server's health. */
   load(options?: LoadOptions): Promise<RemoteModel>;
   /** Draws one picture with the server's model and scheduler. */
   generate(options: GenerateOptions): Promise<Picture>;

@@ -59,7 +59,7 @@ export class Easel {
   /** @param {GenerateOptions} options @returns {Promise<import("./easel.d.ts").Picture>} */
   async generate(options) {
     if (!this.loaded) {
-      if (!this.#model) throw named("InvalidRequest", "model: none is loaded");
+      if (!this.#model) throw named("InvalidRequest", "model: no model is loaded");
       await this.load(this.#model, options);
     }
     const { signal, onProgress, onPreview, onWarning, ...request } = options;

@@ -1,4 +1,4 @@
-// Pictures that come in: files that wasm reads stay as they are, all others are decoded by the browser.
+// Pictures to start from: files that wasm reads stay as they are, and the browser decodes all others.
 import { error } from "./error.js";
 
 const READABLE = ["image/png", "image/jpeg", "image/webp"];

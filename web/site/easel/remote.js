@@ -1,5 +1,5 @@
 // An Easel server in the place of the worker: the same methods, spoken over the HTTP interface. A picture from words alone
-// is a task whose events are followed; a picture from a picture is asked for at once. `fetch` may be anything of its shape.
+// is a task whose events are followed; a picture from a picture is one request. `fetch` may be anything of its shape.
 import { error } from "./error.js";
 
 /** @typedef {import("./easel.d.ts").RemoteEasel} Declared */
@@ -20,7 +20,7 @@ export class RemoteEasel {
     this.#fetch = ask;
   }
 
-  /** Asks whether the server is well. @param {LoadOptions} [options] */
+  /** Asks for the server's health. @param {LoadOptions} [options] */
   async load({ signal } = {}) {
     await this.#ask("/health", { signal });
     this.loaded = { name: this.#base.replace(/^https?:\/\//, ""), backend: "server" };
@@ -88,7 +88,7 @@ export class RemoteEasel {
   }
 }
 
-/** What a server finds wrong, in one line. @param {any} answer @returns {string | undefined} */
+/** A server's error in one line. @param {any} answer @returns {string | undefined} */
 function reason({ message, detail, error }) {
   const said = message ?? detail ?? error;
   if (Array.isArray(said)) return said.map(({ loc, msg }) => `${loc?.at(-1)}: ${msg}`).join("; ");

@@ -2,7 +2,7 @@
 import { error } from "./error.js";
 
 /**
- * A file to fetch. `sha256` is what its owner says; `modified` stands in for it where there is none; `url` is missing for
+ * A file to fetch. `sha256` is its owner's digest; `modified` stands in for it where there is none; `url` is missing for
  * files that came from the visitor's disk.
  * @typedef {{ path: string, size: number, url?: string, sha256?: string, modified?: string }} RemoteFile
  * @typedef {{ steps: number, guidanceScale: number }} Usual
@@ -15,7 +15,7 @@ const FAMILIES = /^(StableDiffusion(XL)?(Img2Img|Inpaint)?|LatentConsistencyMode
 const REPOSITORY = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 
 /**
- * What a name or an address stands for.
+ * Finds the model of a name or an address.
  * @param {string} model @param {{ base: string, hub: string }} settings @param {AbortSignal} [signal]
  * @returns {Promise<RemoteModel>}
  */
@@ -36,7 +36,7 @@ function address(text) {
     const url = new URL(text);
     if (/^https?:$/.test(url.protocol)) return url;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw error("InvalidRequest", `model: "${text}" is no address that begins with https://`);
 }
@@ -95,7 +95,7 @@ async function repository(id, hub, signal) {
 }
 
 /**
- * The files of a folder that a model needs; none if it holds no model.
+ * The files of a folder that a model needs; an empty list if it holds no model.
  * @template {{ path: string }} T @param {T[]} all @returns {T[]}
  */
 export function select(all) {

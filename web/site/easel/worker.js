@@ -26,7 +26,7 @@ let busy = Promise.resolve();
 /** @type {Map<number, AbortController>} */
 const running = new Map();
 
-/** Who computes, when something needs it first; asked for again if it did not come. @type {Promise<import("./backend.js").Seat> | undefined} */
+/** What computes, found out at the first call that needs it, and again if that failed. @type {Promise<import("./backend.js").Seat> | undefined} */
 let seat;
 const seated = () => (seat ??= take(settings.backend).catch((thrown) => {
   seat = undefined;
@@ -138,7 +138,7 @@ async function open(context, { name, files, usual }) {
  * @param {Context} context @param {Record<string, any>} request
  */
 const draw = (context, request) => exclusive(context, async () => {
-  if (!current) throw error("InvalidRequest", "model: none is loaded");
+  if (!current) throw error("InvalidRequest", "model: no model is loaded");
   const { model } = current;
   const sparing = request.previewEvery === "auto";
   const asked = sparing ? { ...request, previewEvery: 1 } : request;
