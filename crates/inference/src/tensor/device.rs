@@ -79,25 +79,15 @@ pub struct DeviceInfo {
 }
 
 impl Device {
-    /// Opens the device of this kind. `Auto` takes CUDA, then Metal, then the CPU: a GPU through WebGPU is not chosen by
-    /// itself before it has been measured on hardware.
+    /// Opens the device of this kind; `Auto` as [`Device::select`] chooses.
     pub async fn open(kind: DeviceKind, options: &GpuOptions) -> Result<Self> {
         match kind {
             DeviceKind::Cpu => Ok(Self::Cpu),
             DeviceKind::Gpu => Ok(Self::Gpu(GpuDevice::open(options).await?)),
             DeviceKind::Cuda => candle_core::Device::new_cuda(0).map(Self::Candle).map_err(unavailable("cuda")),
             DeviceKind::Metal => candle_core::Device::new_metal(0).map(Self::Candle).map_err(unavailable("metal")),
-            DeviceKind::Auto => Ok(Self::best()),
+            DeviceKind::Auto => Ok(Box::pin(Self::select(kind, options)).await?.device),
         }
-    }
-
-    fn best() -> Self {
-        for new in [candle_core::Device::new_cuda, candle_core::Device::new_metal] {
-            if let Ok(device) = new(0) {
-                return Self::Candle(device);
-            }
-        }
-        Self::Cpu
     }
 
     /// The type that models compute in here.

@@ -9,6 +9,7 @@
 
 mod activation;
 mod attention;
+mod choice;
 mod conv2d;
 mod data;
 mod device;
@@ -29,6 +30,7 @@ mod threshold;
 mod upload;
 mod work;
 
+pub use choice::Selection;
 pub use conv2d::Conv2d;
 pub use data::Data;
 pub use device::{Device, DeviceInfo, DeviceKind, GpuOptions};

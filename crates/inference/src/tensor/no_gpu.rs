@@ -29,6 +29,11 @@ impl GpuDevice {
     }
 
     /// Never called.
+    pub fn name(&self) -> String {
+        match *self {}
+    }
+
+    /// Never called.
     pub fn is_software(&self) -> bool {
         match *self {}
     }

@@ -54,6 +54,11 @@ impl GpuDevice {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What it is, for people.
+    pub fn name(&self) -> String {
+        info(self.context().capabilities()).name
+    }
+
     /// Whether it is a software rasteriser: right, but slower than the kernels for the CPU.
     pub fn is_software(&self) -> bool {
         self.context().capabilities().is_software()

@@ -2,6 +2,11 @@
 //! when they are opened, into the cache that `huggingface_hub` uses, under the same environment variables.
 //!
 //! Requests block, so that these futures are ready when they are first polled.
+//!
+//! Why not the crate `hf-hub` (1.0.0): it shares the cache's layout, but `stream_response_to_file_with_progress` truncates
+//! the `.incomplete` file, so a download that broke off starts again from nothing; it compares no digest with the file's
+//! ETag; its progress handler cannot end a download, only dropping the future can, which a blocking caller has not; and it
+//! brings an asynchronous HTTP client and Xet along, 284 crates where `ureq` needs 24.
 
 mod cache;
 mod download;
