@@ -1,33 +1,33 @@
 //! Easel's HTTP interface as a WebAssembly component: `easel-contract`'s router over the imported `easel:image/studio`.
 //!
-//! Who makes the pictures is the deployment's choice: a host that links the interface, or a component composed with
-//! this one.
+//! The deployment chooses what makes the pictures: a host that links the interface, or a component composed with this
+//! one.
 
-mod studio;
+mod imported;
 
 use axum::body::Body;
 use axum::extract::Request;
 use easel_contract::{Settings, router};
 use futures_util::TryStreamExt;
+use imported::Imported;
 use send_wrapper::SendWrapper;
 use spin_sdk::http::IntoResponse;
 use spin_sdk::http::body::IncomingBodyExt;
 use spin_sdk::http_service;
 use std::sync::{Arc, OnceLock};
-use studio::Studio;
 use tower::ServiceExt;
 
 #[http_service]
 async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
     // An instance serves many requests one after the other: the routes are built once.
     static ROUTER: OnceLock<axum::Router> = OnceLock::new();
-    let router = ROUTER.get_or_init(|| router(Arc::new(Studio), settings())).clone();
+    let router = ROUTER.get_or_init(|| router(Arc::new(Imported), settings())).clone();
     let (parts, body) = request.into_parts();
     let body = Body::from_stream(SendWrapper::new(body.stream().map_err(|error| error.to_string())));
     router.oneshot(Request::from_parts(parts, body)).await
 }
 
-/// `EASEL_ORIGINS` and `EASEL_BODY_LIMIT` of the environment, where they are given.
+/// `EASEL_ORIGINS` and `EASEL_BODY_LIMIT` of the environment, where they are set.
 fn settings() -> Settings {
     let mut settings = Settings::default();
     if let Ok(origins) = std::env::var("EASEL_ORIGINS") {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use easel_host::component::{Limits, Program};
-use easel_host::serve::{Config, Studio};
+use easel_host::serve::{Config, QueueService};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +26,8 @@ pub(crate) async fn draw(component: &Path, file: &Path) -> Result<()> {
 
     // What draws: the engine with its queue, in a folder of its own. Any `easel_contract::Service` would do.
     let folder = tempfile::tempdir()?;
-    let studio = Studio::open(&Config { data: folder.path().to_owned(), ..Config::default() })?;
-    let plugin = Program::compile(&component, Limits::default())?.host(Arc::new(studio.clone()), Vec::new());
+    let service = QueueService::open(&Config { data: folder.path().to_owned(), ..Config::default() })?;
+    let plugin = Program::compile(&component, Limits::default())?.host(Arc::new(service.clone()), Vec::new());
 
     let order = r#"{"prompt":"a red apple","W":128,"H":128,"ddim_steps":8,"seed":7}"#;
     let request = Request::post("/imagine").header(header::CONTENT_TYPE, "application/json");
@@ -37,6 +37,6 @@ pub(crate) async fn draw(component: &Path, file: &Path) -> Result<()> {
     ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&picture));
     std::fs::write(file, picture)?;
 
-    tokio::task::spawn_blocking(move || studio.shutdown(Duration::ZERO)).await?;
+    tokio::task::spawn_blocking(move || service.shutdown(Duration::ZERO)).await?;
     Ok(())
 }

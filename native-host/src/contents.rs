@@ -1,4 +1,4 @@
-//! What is inside a model, a component or a file of tensors, without reading a single weight.
+//! The contents of a model, a component or a file of tensors, without reading a single weight.
 
 use anyhow::{Result, bail};
 use easel_host::model::open;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A model, or as much of one as there is.
 pub(crate) struct Contents {
     pub(crate) name: String,
-    /// The class of the pipeline that diffusers would build, or why it is no model.
+    /// The class of the pipeline that diffusers would build, or why this is not a model.
     pub(crate) family: String,
     pub(crate) components: Vec<Component>,
     pub(crate) scheduler: Value,
@@ -82,7 +82,7 @@ fn is_component(folder: &Path) -> bool {
     folder.join("config.json").is_file() && !folder.join("model_index.json").is_file()
 }
 
-/// A checkpoint of a whole model, or a file of tensors that is none.
+/// A checkpoint of a whole model, or any other file of tensors.
 fn file(path: &Path) -> Result<Contents> {
     let index = block_on(TensorIndex::open(Arc::new(FileSource::open(path)?)))?;
     let why = match block_on(ModelFiles::open_path(path, &Default::default())) {

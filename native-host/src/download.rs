@@ -15,7 +15,7 @@ pub(crate) struct Download<'a> {
     pub(crate) of: u64,
 }
 
-/// Downloads what a model of the hub needs and the cache has not; the folder that it is in. Opening a model fetches its
+/// Downloads what a model of the hub needs and the cache lacks, and returns the model's folder. Opening a model fetches its
 /// configurations, its tokenizers and the weights that it is loaded from, and nothing else.
 pub(crate) fn pull(
     repository: &str,
@@ -23,7 +23,9 @@ pub(crate) fn pull(
     mut watch: impl FnMut(Download<'_>) + Send + 'static,
     cancel: &CancelToken,
 ) -> Result<PathBuf> {
-    let (hub, revision, cancel) = (Hub::from_env()?, Some(args.revision.as_str()), cancel.clone());
+    let hub = Hub::from_env()?;
+    let revision = Some(args.revision.as_str());
+    let cancel = cancel.clone();
     let files = hub.repository(repository, revision)?.watched(move |progress: &DownloadProgress<'_>| {
         watch(Download { file: progress.path, done: progress.received, of: progress.total });
         if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     Success = 0,
     /// Something failed; standard error says what.
     Failure = 1,
-    /// The command line makes no sense.
+    /// The command line is wrong.
     Usage = 2,
     /// Ctrl-C: 128 and the number of SIGINT, as shells count.
     Cancelled = 130,
@@ -30,7 +30,7 @@ impl fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 impl Exit {
-    /// The code for an error. A reader that closed our output has what it wanted: no error.
+    /// The code for an error. A reader that closed our output has all that it wanted, which is no error.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         if error.downcast_ref::<Usage>().is_some() {
             return Self::Usage;
@@ -53,7 +53,7 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
     join_lines(&format!("{error:#}"))
 }
 
-/// What clap has to say about a wrong command line, without its hints, on one line.
+/// clap's message about a wrong command line, without its hints, on one line.
 pub(crate) fn clap_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let said = text.split("\n\n").next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks the run to stop between two steps, the second ends the process at once.
+//! Ctrl-C: the first asks the run to stop between two steps, the second ends the process immediately.
 
 use crate::exit::Exit;
 use crate::terminal::note;

@@ -1,6 +1,6 @@
 //! What an application that embeds Easel shares with the `easel` command: models by name, and Easel as a service.
 
-// Whether a device may be shared between threads hangs on many types of wgpu, inside each other.
+// To see that a device may be shared between threads, the compiler walks through many nested types of wgpu.
 #![recursion_limit = "256"]
 
 #[cfg(feature = "component")]

@@ -1,6 +1,6 @@
 //! The `easel` command: the arguments as typed, then one match, then an exit code.
 
-// Whether a device may be shared between threads hangs on many types of wgpu, inside each other.
+// To see that a device may be shared between threads, the compiler walks through many nested types of wgpu.
 #![recursion_limit = "256"]
 
 mod args;
@@ -43,13 +43,15 @@ fn run(command: Command) -> Exit {
         Command::Devices(args) => commands::devices(&args),
         Command::Metadata(args) => commands::metadata(&args),
         Command::Bench(args) => commands::bench(&args),
+        Command::Completions(args) => commands::completions(&args),
+        Command::Man(args) => commands::man(&args),
     };
     let Err(error) = result else { return Exit::Success };
     let exit = Exit::of(&error);
     if exit != Exit::Success {
         let message = exit::one_line(&error);
         if as_events {
-            // If nobody listens there is still standard error.
+            // If standard output is closed there is still standard error.
             let _ = progress::error_event(&message);
         }
         terminal::note(format_args!("easel: {message}"));

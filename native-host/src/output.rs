@@ -26,8 +26,8 @@ enum Place {
 
 impl Output {
     /// Decides where `count` pictures of `prompt` go and checks that they can: nothing is written yet. Without a format
-    /// and an extension, `usual` it is.
-    pub(crate) fn plan(args: &OutputArgs, prompt: &str, count: usize, usual: Format) -> Result<Self> {
+    /// and an extension, `default` it is.
+    pub(crate) fn plan(args: &OutputArgs, prompt: &str, count: usize, default: Format) -> Result<Self> {
         let place = match args.output.as_deref() {
             None => Place::Folder(PathBuf::new(), slug(prompt)),
             Some(path) if path == Path::new("-") => Place::Stdout,
@@ -38,7 +38,7 @@ impl Output {
             Place::File(path) => format_of(path, args.format)?,
             _ => args.format,
         };
-        let format = by_name.unwrap_or(usual);
+        let format = by_name.unwrap_or(default);
         if args.quality.is_some() && format != Format::Jpeg {
             bail!(Usage(format!("--quality is for jpeg, the format is {}", format.name())));
         }
@@ -199,7 +199,7 @@ fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(or_here(folder)).map_err(|error| {
-        // tempfile adds its own random path, which tells nobody anything.
+        // tempfile adds its own random path, which means nothing to the user.
         error.raw_os_error().map_or(error, io::Error::from_raw_os_error)
     })
 }
@@ -313,7 +313,8 @@ mod tests {
     fn links_are_followed_and_files_are_readable_by_others() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        let (target, link) = (folder.path().join("target.png"), folder.path().join("link.png"));
+        let target = folder.path().join("target.png");
+        let link = folder.path().join("link.png");
         std::fs::write(&target, b"old").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
         replace(&link, b"new").unwrap();

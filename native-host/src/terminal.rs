@@ -4,19 +4,19 @@ use anyhow::Result;
 use serde::Serialize;
 use std::io::Write;
 
-/// A result, on standard output. That nobody reads it any more is an error.
+/// A result, on standard output; an error if that is closed.
 pub(crate) fn say(line: impl std::fmt::Display) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
-/// The same as one line of JSON, written at once.
+/// The same as one line of JSON, flushed.
 pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serde_json::to_string(value)?)?;
     Ok(out.flush()?)
 }
 
-/// A remark, on standard error; a run goes on when nobody reads it.
+/// A remark, on standard error; a run continues when that is closed.
 pub(crate) fn note(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -34,7 +34,7 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]], numbers: &[usize]) -> 
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A number of bytes as people say it.
+/// A number of bytes in decimal units.
 pub(crate) fn bytes(n: u64) -> String {
     let n = n as f64;
     match n {

@@ -1,9 +1,9 @@
-//! Who computes: the name that the worker chose, and the device behind it.
+//! What computes: the name that the worker chose, and the device behind it.
 
 use easel_inference::tensor::{DeviceKind, GpuOptions};
 use easel_inference::{Device, Error, Result};
 
-/// Who computes in a page.
+/// What computes in a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     /// The processor, through WebAssembly.
@@ -13,7 +13,7 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    /// The backend of this name. What is best here is known before a module is loaded, by the worker.
+    /// The backend of this name. The worker chooses the best one before it loads a module.
     pub(crate) fn parse(name: &str) -> Result<Self> {
         match name {
             "wasm" => Ok(Self::Wasm),
@@ -30,7 +30,7 @@ impl Backend {
         }
     }
 
-    /// Opens it. [`Error::Device`] says why there is none.
+    /// Opens it. [`Error::Device`] says why it cannot be opened.
     pub(crate) async fn open(self) -> Result<Device> {
         let kind = match self {
             Self::Wasm => DeviceKind::Cpu,

@@ -1,4 +1,4 @@
-//! SHA-256 of bytes that come in pieces; the browser's own digest wants them all at once.
+//! SHA-256 of bytes that come in pieces; the browser's own digest needs all of them together.
 
 use sha2::{Digest as _, Sha256};
 use wasm_bindgen::prelude::*;
@@ -23,7 +23,7 @@ impl Digest {
 
     /// The digest of all bytes so far in lower-case hexadecimal digits.
     pub fn hex(&self) -> String {
-        self.0.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(self.0.clone().finalize())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a run tells the worker while it goes on, and how the worker stops it.
+//! What a run reports to the worker, and how the worker stops it.
 
 use easel_inference::pipeline::{CancelToken, Progress, Watcher};
 use easel_inference::weights::BoxFuture;

@@ -62,7 +62,8 @@ pub(crate) fn files(name: &str, pairs: &Array) -> Result<MemoryFiles> {
     let mut files = MemoryFiles::new(name);
     for pair in pairs.iter() {
         let pair = Array::from(&pair);
-        let (path, blob) = (pair.get(0).as_string(), pair.get(1).dyn_into::<Blob>());
+        let path = pair.get(0).as_string();
+        let blob = pair.get(1).dyn_into::<Blob>();
         let (Some(path), Ok(blob)) = (path, blob) else {
             return Err(Error::invalid("files", "expected pairs of a path and a Blob"));
         };

@@ -1,7 +1,7 @@
 //! Easel in a web page: the inference crate behind wasm-bindgen, for a dedicated worker to call.
 //!
-//! The crate is thin. It turns what a worker hands over (blobs, options, callbacks) into what the inference crate knows
-//! and back; caching, downloads and messages are the worker's. A model's bytes come from [`Blob`](web_sys::Blob)s, which
+//! The crate is thin. It turns a worker's blobs, options and callbacks into the inference crate's types and
+//! back; caching, downloads and messages are the worker's. A model's bytes come from [`Blob`](web_sys::Blob)s, which
 //! are local files, downloads and files of the origin private file system alike, and are read by range: no file is ever
 //! whole in wasm memory.
 
@@ -18,18 +18,18 @@ mod files;
 #[cfg(target_arch = "wasm32")]
 mod model;
 mod options;
+mod service;
 mod settings;
-mod studio;
 
 pub use digest::Digest;
 #[cfg(target_arch = "wasm32")]
 pub use events::{Cancel, Events};
 #[cfg(target_arch = "wasm32")]
 pub use model::{Drawn, Model};
-pub use settings::read_settings;
 #[cfg(target_arch = "wasm32")]
-pub use studio::{Answer, Engine, Report, Server};
-/// Starts as many workers as it is told to; resolved when all of them wait for work.
+pub use service::{Answer, Engine, Report, Server};
+pub use settings::read_settings;
+/// Starts this many workers; resolved when all of them wait for work.
 #[cfg(all(feature = "threads", target_arch = "wasm32"))]
 pub use wasm_bindgen_rayon::init_thread_pool;
 
@@ -37,10 +37,10 @@ use easel_inference::sampling::Scheduler;
 use std::sync::Mutex;
 use wasm_bindgen::prelude::*;
 
-/// What the last panic said.
+/// The message of the last panic.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Keeps what panics say: nothing else of them reaches JavaScript than that the instance stopped.
+/// Keeps the messages of panics: all that reaches JavaScript otherwise is that the instance stopped.
 #[wasm_bindgen(start)]
 pub fn start() {
     std::panic::set_hook(Box::new(|info| {
@@ -50,7 +50,7 @@ pub fn start() {
     }));
 }
 
-/// What the panic said that stopped this instance. An instance that stopped without one was out of memory.
+/// The message of the panic that stopped this instance. An instance that stopped without one was out of memory.
 #[wasm_bindgen]
 pub fn panicked() -> Option<String> {
     PANIC.lock().ok().and_then(|last| last.clone())
@@ -62,7 +62,7 @@ pub fn schedulers() -> Vec<String> {
     Scheduler::names()
 }
 
-/// The bytes of wasm memory that are taken. They only grow: a new worker begins anew.
+/// The bytes of wasm memory in use. They only grow; a new worker starts from nothing.
 #[wasm_bindgen(js_name = memoryBytes)]
 pub fn memory_bytes() -> f64 {
     #[cfg(target_arch = "wasm32")]

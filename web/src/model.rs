@@ -27,7 +27,7 @@ struct Load {
     guidance_scale: Option<f64>,
 }
 
-/// What is drawn when nothing else is asked for.
+/// What is drawn by default.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Defaults {
@@ -122,7 +122,7 @@ impl Model {
         serde_wasm_bindgen::to_value(&defaults).map_err(Into::into)
     }
 
-    /// Who computes: wasm or webgpu.
+    /// What computes: wasm or webgpu.
     pub fn backend(&self) -> String {
         self.backend.name().to_owned()
     }

@@ -14,7 +14,7 @@ struct Settings {
     steps: Option<usize>,
     guidance_scale: Option<f64>,
     scheduler: Option<String>,
-    /// In decimal digits: it has 64 bits, of which a JavaScript number holds 53.
+    /// In decimal digits: it has 64 bits, and a JavaScript number holds only 53.
     seed: Option<String>,
     width: Option<usize>,
     height: Option<usize>,

@@ -1,4 +1,9 @@
-//! Static documents: with ETag, and gzipped for who accepts it.
+//! Static documents: with ETag, and gzipped for clients that accept it.
+//!
+//! Gzip stands here rather than in `tower-http`'s `CompressionLayer`: that compresses every answer anew, and a page's module
+//! takes about a second of a processor for every 10 MB at the level used here. A document is compressed once, when it is
+//! first asked for, and goes out with its `content-length`. The layer would also need an asynchronous runtime's types in the
+//! component.
 
 use crate::accept;
 use axum::body::Bytes;
@@ -6,7 +11,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 
@@ -33,18 +37,18 @@ impl Asset {
         Self::with_policy(media_type, body.into(), None)
     }
 
-    /// A page that uses nothing from elsewhere; browsers are told so.
+    /// A page that uses nothing from elsewhere, with a policy that holds browsers to it.
     pub(crate) fn page(body: &'static str) -> Self {
         Self::with_policy("text/html; charset=utf-8", Bytes::from_static(body.as_bytes()), Some(POLICY))
     }
 
     fn with_policy(media_type: &'static str, body: Bytes, policy: Option<&'static str>) -> Self {
-        let etag = etag(&hex(&Sha256::digest(&body)[..16]));
+        let etag = etag(&hex::encode(&Sha256::digest(&body)[..16]));
         let media_type = HeaderValue::from_static(media_type);
         Self(Arc::new(Inner { media_type, body, etag, policy, gzip: OnceLock::new() }))
     }
 
-    /// The document, or 304 if the client has it. Gzips it when it is first asked for, which takes as long as that takes.
+    /// The document, or 304 if the client has it. The first request for a long document takes as long as compressing it.
     pub fn respond(&self, request: &HeaderMap) -> Response {
         let asset = &*self.0;
         let fixed = [
@@ -55,7 +59,7 @@ impl Asset {
         if is_known(request, &asset.etag) {
             return (StatusCode::NOT_MODIFIED, fixed).into_response();
         }
-        // What has no type of its own, a model say, is dense already.
+        // Files without a type of their own, such as models, are dense already.
         let may_gzip = accept::gzip(request) && asset.media_type != "application/octet-stream";
         let gzipped = if may_gzip { asset.gzip.get_or_init(|| compress(&asset.body)).clone() } else { None };
         let is_gzipped = gzipped.is_some();
@@ -73,7 +77,7 @@ impl Asset {
     }
 }
 
-/// The gzipped bytes, if that is worth it.
+/// The gzipped bytes, if they are fewer.
 fn compress(body: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(body).ok()?;
@@ -84,13 +88,6 @@ fn compress(body: &[u8]) -> Option<Bytes> {
 /// A weak ETag, since the same document also goes out compressed.
 fn etag(digest: &str) -> HeaderValue {
     HeaderValue::try_from(format!("W/\"{digest}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Whether `if-none-match` names this ETag; the comparison is the weak one.
@@ -120,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn who_accepts_gzip_gets_it_where_it_helps() {
+    fn clients_that_accept_gzip_get_it_where_it_helps() {
         let long = Asset::new("text/plain", "a".repeat(1000)).respond(&request(header::ACCEPT_ENCODING, "gzip"));
         assert_eq!(long.headers()[header::CONTENT_ENCODING], "gzip");
         let short = Asset::new("text/plain", "a").respond(&request(header::ACCEPT_ENCODING, "gzip"));

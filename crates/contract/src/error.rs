@@ -20,7 +20,7 @@ pub enum Error {
         place: Place,
         /// The field as the client wrote it.
         field: String,
-        /// What was found and what is accepted.
+        /// What is accepted, and what was found.
         message: String,
     },
     /// The body is not JSON.
@@ -124,7 +124,7 @@ pub enum Error {
     /// Something is broken; the message is for the client, details belong in the log.
     #[error("internal error: {message}")]
     Internal {
-        /// What is broken.
+        /// The fault.
         message: String,
     },
 }
@@ -223,7 +223,7 @@ impl IntoResponse for Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     /// `{"status":"error","message","detail"}`.
-    Pipeline,
+    Run,
     /// FastAPI's `{"detail"}`.
     Task,
     /// Flask's `{"error"}`.
@@ -239,7 +239,7 @@ pub(crate) fn shape(family: Family, mut response: Response) -> Response {
     };
     let message = error.to_string();
     let body = match family {
-        Family::Pipeline => json!({ "status": "error", "message": message, "detail": message }),
+        Family::Run => json!({ "status": "error", "message": message, "detail": message }),
         Family::Task => json!({ "detail": error.detail() }),
         Family::Imagine => json!({ "error": message }),
     };

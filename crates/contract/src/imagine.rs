@@ -135,9 +135,9 @@ fn init_image(text: &str, strength: f64) -> Result<InitImage> {
 
 /// Waits until a task has its pictures.
 async fn ended(app: &App, id: &str) -> Result<Task> {
-    let mut reports = app.service.watch(id, WatchOptions::default()).await?;
+    let mut reports = app.service.watch(id.to_owned(), WatchOptions::default()).await?;
     while reports.next().await.is_some() {}
-    let task = app.service.task(id).await?;
+    let task = app.service.task(id.to_owned()).await?;
     match task.status {
         Status::Completed => Ok(task),
         Status::Cancelled => Err(Error::TaskCancelled),

@@ -1,20 +1,20 @@
 //! The HTTP interface of Easel, written once: wire types, errors, OpenAPI and [`router`].
 //!
 //! The router runs natively, in the edge component and in the browser. It has no clock, no threads and no storage of
-//! its own: what it needs of the world is [`Service`].
+//! its own: all of that is behind [`Service`].
 
 mod accept;
 mod assets;
+pub mod calls;
 mod error;
 mod extract;
 pub mod field;
 mod imagine;
-mod pipeline;
 mod range;
+mod run;
 pub mod service;
 mod settings;
 mod site;
-pub mod studio;
 mod task;
 mod wire;
 pub mod wit;
@@ -36,7 +36,7 @@ use std::future::ready;
 use std::sync::Arc;
 use utoipa::OpenApi;
 
-/// What every handler sees.
+/// The state of every handler.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) service: Arc<dyn Service>,
@@ -46,9 +46,10 @@ pub(crate) struct App {
 /// Every route, answered by `service`.
 pub fn router(service: Arc<dyn Service>, settings: Settings) -> Router {
     let app = App { service, settings: Arc::new(settings) };
-    let (limit, cors) = (app.settings.body_limit, app.settings.origins.layer());
+    let limit = app.settings.body_limit;
+    let cors = app.settings.origins.layer();
     Router::new()
-        .merge(family(pipeline::routes(), Family::Pipeline))
+        .merge(family(run::routes(), Family::Run))
         .merge(family(task::routes(), Family::Task))
         .merge(family(imagine::routes(), Family::Imagine))
         .merge(family(site::routes(), Family::Task))
@@ -67,7 +68,7 @@ fn family(routes: Router<App>, family: Family) -> Router<App> {
 /// The description of every route, from the types that they read and write.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut all = Description::openapi();
-    all.merge(pipeline::Description::openapi());
+    all.merge(run::Description::openapi());
     all.merge(task::Description::openapi());
     all.merge(imagine::Description::openapi());
     all.merge(site::Description::openapi());

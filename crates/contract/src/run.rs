@@ -1,8 +1,8 @@
-//! The pipeline family: one run at a time, polled. Errors are `{"status":"error","message","detail"}`.
+//! The run family, under `/pipeline`: one run at a time, polled. Errors are `{"status":"error","message","detail"}`.
 
 use crate::extract::JsonBody;
 use crate::field::{GuidanceScale, Name, NegativePrompt, Prompt, Seed, Size, Steps};
-use crate::service::{Device, DeviceChoice, DeviceKind, ImageRequest, Result, Status};
+use crate::service::{Device, DeviceKind, ImageRequest, Result, Status};
 use crate::{App, Error, range, wire};
 use axum::extract::State;
 use axum::http::Method;
@@ -40,10 +40,11 @@ impl Success {
     }
 }
 
-/// An error of the pipeline family; both texts are the same.
+/// An error of the run family; both texts are the same.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the body that `error::shape` writes")]
-pub(crate) struct PipelineError {
+#[schema(as = PipelineError)]
+pub(crate) struct RunError {
     #[schema(example = "error")]
     status: &'static str,
     message: String,
@@ -60,20 +61,20 @@ pub(crate) struct SelectDevice {
 
 /// Compute on another device.
 #[utoipa::path(post, path = "/pipeline/select-device", tag = "pipeline", request_body = SelectDevice,
-    responses((status = 200, body = Success), (status = 400, body = PipelineError, description = "not available"),
-              (status = 422, body = PipelineError)))]
+    responses((status = 200, body = Success), (status = 400, body = RunError, description = "not available"),
+              (status = 422, body = RunError)))]
 async fn select_device(State(app): State<App>, JsonBody(body): JsonBody<SelectDevice>) -> Result<Json<Success>> {
     let wanted = body.device.to_uppercase();
-    let choice = match wanted.as_str() {
-        "AUTO" => DeviceChoice::Auto,
-        "CPU" => DeviceChoice::Kind(DeviceKind::Cpu),
-        "GPU" => DeviceChoice::Kind(DeviceKind::Gpu),
-        "CUDA" => DeviceChoice::Kind(DeviceKind::Cuda),
-        "METAL" => DeviceChoice::Kind(DeviceKind::Metal),
+    let kind = match wanted.as_str() {
+        "AUTO" => None,
+        "CPU" => Some(DeviceKind::Cpu),
+        "GPU" => Some(DeviceKind::Gpu),
+        "CUDA" => Some(DeviceKind::Cuda),
+        "METAL" => Some(DeviceKind::Metal),
         _ => return Err(Error::DeviceUnavailable { device: body.device.into_inner() }),
     };
-    let device = app.service.select_device(choice).await?;
-    let name = if choice == DeviceChoice::Auto { device.kind.name().to_uppercase() } else { wanted };
+    let device = app.service.select_device(kind).await?;
+    let name = if kind.is_none() { device.kind.name().to_uppercase() } else { wanted };
     Ok(Json(Success::new(format!("Pipeline prepared on {name}."))))
 }
 
@@ -103,10 +104,10 @@ pub(crate) struct RunRequest {
 /// Start a run in the background.
 #[utoipa::path(post, path = "/pipeline/run", tag = "pipeline", request_body = RunRequest,
     responses((status = 200, body = Success),
-              (status = 400, body = PipelineError, description = "a run is in progress"),
-              (status = 404, body = PipelineError, description = "no such model"), (status = 422, body = PipelineError),
-              (status = 429, body = PipelineError, description = "the queue is full"),
-              (status = 503, body = PipelineError, description = "shutting down")))]
+              (status = 400, body = RunError, description = "a run is in progress"),
+              (status = 404, body = RunError, description = "no such model"), (status = 422, body = RunError),
+              (status = 429, body = RunError, description = "the queue is full"),
+              (status = 503, body = RunError, description = "shutting down")))]
 async fn run(
     State(app): State<App>,
     JsonBody(body): JsonBody<RunRequest>,
@@ -169,7 +170,7 @@ async fn status(State(app): State<App>) -> Result<Json<RunStatus>> {
 #[utoipa::path(get, path = "/pipeline/image", tag = "pipeline",
     responses((status = 200, content_type = "image/png", body = Vec<u8>,
                headers(("x-easel-seed" = u64, description = "the seed of the noise"))),
-              (status = 400, body = PipelineError, description = "not complete, or taken before")))]
+              (status = 400, body = RunError, description = "not complete, or taken before")))]
 async fn image(State(app): State<App>, method: Method) -> Result<Response> {
     // Asking for the headers must not take the picture away from the request that follows.
     if method == Method::HEAD {

@@ -1,6 +1,6 @@
-//! What the interface needs of the world: the `Service` trait and the plain types it speaks in.
+//! What the interface needs of its host: the `Service` trait, made from the table of its calls, and its plain types.
 //!
-//! Nothing here is the wire format of a public route ([`crate::studio`] carries these types as they are). A host
+//! Nothing here is the wire format of a public route ([`crate::calls`] carries these types as they are). A host
 //! implements the trait over its queue, the edge component over an imported WIT interface, the browser over its worker.
 
 use crate::Error;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-/// What a service answers.
+/// The answer of a service.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The bytes of a picture, in pieces.
@@ -20,65 +20,124 @@ pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 /// The reports of one task, in order; it ends after the first report whose status is final.
 pub type ProgressStream = BoxStream<'static, Progress>;
 
-/// Everything that the routes ask for.
+/// A page of tasks.
+pub type TaskPage = Page<Task>;
+
+/// A page of pictures.
+pub type ImagePage = Page<Image>;
+
+/// The table of the service's calls, each spelled once: its name in [`Call`](crate::calls::Call), in [`Service`] and in
+/// `wit/studio.wit`, what it takes, and what it answers. `service_calls!(then { tokens })` expands to
+/// `then! { { tokens } rows }`, and the macro `then` makes of the rows what its place needs: the trait, the route for
+/// components on other hosts, the bridge to an import or from an export. The types are those that are in scope there.
 ///
-/// Futures and streams are `Send`, as axum wants them. On a single-threaded target whose own futures are not, wrap them
-/// (`send_wrapper::SendWrapper`).
-#[async_trait]
-pub trait Service: Send + Sync + 'static {
-    /// Takes a task into the queue; the answer is `pending` and has its id and seed.
-    ///
-    /// # Errors
-    /// [`Error::InvalidField`], [`Error::ModelNotFound`], [`Error::QueueFull`], [`Error::ShuttingDown`].
-    async fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task>;
+/// Calls whose answer is a stream, is not a result, or never leaves the process are not rows: each place writes
+/// [`Service::watch`], [`Service::read_image`], [`Service::health`] and [`Service::sleep`] out, as the `tokens`.
+#[macro_export]
+macro_rules! service_calls {
+    ($then:ident { $($tokens:tt)* }) => {
+        $then! {
+            { $($tokens)* }
 
-    /// One task.
+            /// Takes a task into the queue; the answer is `pending` and has its id and seed.
+            ///
+            /// # Errors
+            /// [`Error::InvalidField`], [`Error::ModelNotFound`], [`Error::QueueFull`], [`Error::ShuttingDown`].
+            Submit: submit as submit(request: ImageRequest, priority: Priority) -> Task;
+
+            /// One task.
+            ///
+            /// # Errors
+            /// [`Error::TaskNotFound`].
+            Task: task as get_task(id: String) -> Task;
+
+            /// A page of tasks, newest first.
+            Tasks: tasks as list_tasks(filter: TaskFilter) -> TaskPage;
+
+            /// Cancels a task that has not ended.
+            ///
+            /// # Errors
+            /// [`Error::TaskNotFound`], [`Error::TaskEnded`].
+            Cancel: cancel as cancel(id: String) -> ();
+
+            /// Deletes the tasks that `selection` names, except those in progress, and says how many.
+            DeleteTasks: delete_tasks as delete_tasks(selection: TaskSelection) -> u64;
+
+            /// Starts a run: a task, but only one run is in progress at a time.
+            ///
+            /// # Errors
+            /// [`Error::RunInProgress`] and those of `submit`.
+            Run: run as start_run(request: ImageRequest) -> Task;
+
+            /// The latest run since the service started.
+            LatestRun: latest_run as latest_run() -> Option<Run>;
+
+            /// The picture of the latest run, which is taken from then on.
+            ///
+            /// # Errors
+            /// [`Error::RunNotComplete`] if it has not completed or was taken before.
+            TakeRun: take_run as take_run() -> Image;
+
+            /// A page of pictures, newest first.
+            Images: images as list_images(filter: ImageFilter) -> ImagePage;
+
+            /// One picture's record.
+            ///
+            /// # Errors
+            /// [`Error::ImageNotFound`].
+            Image: image as get_image(id: u64) -> Image;
+
+            /// Deletes a picture.
+            ///
+            /// # Errors
+            /// [`Error::ImageNotFound`].
+            DeleteImage: delete_image as delete_image(id: u64) -> ();
+
+            /// Every device that this host can compute on.
+            Devices: devices as list_devices() -> Vec<Device>;
+
+            /// Computes on another device from now on: the first of a kind, or the best there is.
+            ///
+            /// # Errors
+            /// [`Error::DeviceUnavailable`], [`Error::RunInProgress`].
+            SelectDevice: select_device as select_device(kind: Option<DeviceKind>) -> Device;
+
+            /// The metrics in Prometheus' text format.
+            Metrics: metrics as metrics() -> String;
+        }
+    };
+}
+
+/// Makes the trait of the table.
+macro_rules! declare_service {
+    (
+        { $($written_out:tt)* }
+        $(
+            $(#[$doc:meta])*
+            $call:ident: $method:ident as $wit:ident($($argument:ident: $type:ty),*) -> $answer:ty;
+        )*
+    ) => {
+        /// Everything that the routes ask for.
+        ///
+        /// Futures and streams are `Send`, as axum wants them. On a single-threaded target whose own futures are not,
+        /// wrap them (`send_wrapper::SendWrapper`).
+        #[async_trait]
+        pub trait Service: Send + Sync + 'static {
+            $(
+                $(#[$doc])*
+                async fn $method(&self, $($argument: $type),*) -> Result<$answer>;
+            )*
+            $($written_out)*
+        }
+    };
+}
+
+service_calls!(declare_service {
+    /// Reports of a task: its current state right away, then every change. Dropping the stream leaves the task alone.
     ///
     /// # Errors
     /// [`Error::TaskNotFound`].
-    async fn task(&self, id: &str) -> Result<Task>;
-
-    /// A page of tasks, newest first.
-    async fn tasks(&self, filter: TaskFilter) -> Result<Page<Task>>;
-
-    /// Reports of a task: its current state at once, then every change. Dropping the stream leaves the task alone.
-    ///
-    /// # Errors
-    /// [`Error::TaskNotFound`].
-    async fn watch(&self, id: &str, options: WatchOptions) -> Result<ProgressStream>;
-
-    /// Cancels a task that has not ended.
-    ///
-    /// # Errors
-    /// [`Error::TaskNotFound`], [`Error::TaskEnded`].
-    async fn cancel(&self, id: &str) -> Result<()>;
-
-    /// Deletes the tasks that `selection` names, except those in progress, and says how many.
-    async fn delete_tasks(&self, selection: TaskSelection) -> Result<u64>;
-
-    /// Starts a run: a task of which only one is in progress at a time.
-    ///
-    /// # Errors
-    /// [`Error::RunInProgress`] and those of [`Service::submit`].
-    async fn run(&self, request: ImageRequest) -> Result<Task>;
-
-    /// The latest run since the service started.
-    async fn latest_run(&self) -> Result<Option<Run>>;
-
-    /// The picture of the latest run, which is taken from then on.
-    ///
-    /// # Errors
-    /// [`Error::RunNotComplete`] if it has not completed or was taken before.
-    async fn take_run(&self) -> Result<Image>;
-
-    /// A page of pictures, newest first.
-    async fn images(&self, filter: ImageFilter) -> Result<Page<Image>>;
-
-    /// What is known about a picture.
-    ///
-    /// # Errors
-    /// [`Error::ImageNotFound`].
-    async fn image(&self, id: u64) -> Result<Image>;
+    async fn watch(&self, id: String, options: WatchOptions) -> Result<ProgressStream>;
 
     /// The bytes `range` of a picture, which lie within its size.
     ///
@@ -86,32 +145,14 @@ pub trait Service: Send + Sync + 'static {
     /// [`Error::ImageNotFound`].
     async fn read_image(&self, id: u64, range: Range<u64>) -> Result<ByteStream>;
 
-    /// Deletes a picture.
-    ///
-    /// # Errors
-    /// [`Error::ImageNotFound`].
-    async fn delete_image(&self, id: u64) -> Result<()>;
-
-    /// Every device that this host can compute on.
-    async fn devices(&self) -> Result<Vec<Device>>;
-
-    /// Computes on another device from now on.
-    ///
-    /// # Errors
-    /// [`Error::DeviceUnavailable`], [`Error::RunInProgress`].
-    async fn select_device(&self, choice: DeviceChoice) -> Result<Device>;
-
     /// Whether every part works.
     async fn health(&self) -> Health;
 
-    /// The metrics in Prometheus' text format.
-    async fn metrics(&self) -> Result<String>;
-
     /// Waits.
     async fn sleep(&self, duration: Duration);
-}
+});
 
-/// A request for pictures. What is `None` is the model's own choice.
+/// A request for pictures. Fields that are `None` are the model's own choice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImageRequest {
     /// What to draw.
@@ -144,7 +185,7 @@ pub struct InitImage {
     /// An encoded PNG, JPEG or WebP.
     #[serde(with = "crate::wire::base64_bytes")]
     pub bytes: Bytes,
-    /// How far to go from it, 0 (not at all) to 1 (all the way).
+    /// How much to change it, 0 (not at all) to 1 (completely).
     pub strength: f64,
 }
 
@@ -160,12 +201,12 @@ pub enum Priority {
     High,
 }
 
-/// Where a task stands.
+/// The status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// In the queue.
     Pending,
-    /// At work.
+    /// In progress.
     Processing,
     /// Has its pictures.
     Completed,
@@ -196,12 +237,12 @@ impl Status {
     }
 }
 
-/// One request in the queue, at work or done.
+/// One request: queued, in progress or done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// A UUID.
     pub id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// Denoising steps done, over all of its pictures.
     pub step: u32,
@@ -211,7 +252,7 @@ pub struct Task {
     pub created_at: SystemTime,
     /// When work on it began.
     pub started_at: Option<SystemTime>,
-    /// When it ended, in whatever way.
+    /// When it ended: completed, cancelled or failed.
     pub completed_at: Option<SystemTime>,
     /// What it draws.
     pub prompt: String,
@@ -239,7 +280,7 @@ pub struct Run {
 pub struct Progress {
     /// Its number within the task, growing.
     pub sequence: u64,
-    /// Where the task stands.
+    /// The task's status.
     pub status: Status,
     /// Denoising steps done.
     pub step: u32,
@@ -282,18 +323,18 @@ pub struct Paging {
 /// Which tasks to list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFilter {
-    /// Only those that stand so.
+    /// Only those with this status.
     pub status: Option<Status>,
     /// Which page.
     pub paging: Paging,
 }
 
-/// Which tasks to delete: those that fit everything that is given.
+/// Which tasks to delete: those that fit every field that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSelection {
     /// Only these.
     pub ids: Option<Vec<String>>,
-    /// Only those that stand so.
+    /// Only those with this status.
     pub status: Option<Status>,
 }
 
@@ -306,7 +347,7 @@ pub struct ImageFilter {
     pub paging: Paging,
 }
 
-/// What is known about a stored PNG.
+/// The record of a stored PNG.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     /// Its number, growing.
@@ -360,25 +401,10 @@ impl DeviceKind {
     }
 }
 
-/// Which device a client wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DeviceChoice {
-    /// The best there is.
-    Auto,
-    /// The first of a kind.
-    Kind(DeviceKind),
-}
-
-impl From<Option<DeviceKind>> for DeviceChoice {
-    fn from(kind: Option<DeviceKind>) -> Self {
-        kind.map_or(Self::Auto, Self::Kind)
-    }
-}
-
 /// Whether every part works.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// Each part with what is wrong with it; `None` if nothing is.
+    /// Each part with its problem, if it has one.
     pub checks: Vec<(String, Option<String>)>,
 }
 

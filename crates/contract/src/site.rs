@@ -44,7 +44,7 @@ pub(crate) struct HealthReport {
     /// `healthy` or `unhealthy`.
     #[schema(example = "healthy")]
     status: &'static str,
-    /// Each part with `ok` or what is wrong with it.
+    /// Each part with `ok` or its problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<BTreeMap<String, String>>,
 }

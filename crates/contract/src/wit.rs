@@ -1,7 +1,7 @@
 //! Between the types of [`crate::service`] and those that a bindings generator makes of `wit/studio.wit`.
 //!
 //! Guests and hosts have generators of their own, which agree in names and fields, so
-//! [`studio_conversions`](crate::studio_conversions) serves all.
+//! [`wit_conversions`](crate::wit_conversions) serves all.
 
 use bytes::Bytes;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -47,7 +47,7 @@ impl Convert<Vec<u8>> for Bytes {
 }
 
 impl Convert<SystemTime> for u64 {
-    /// The time so many milliseconds after 1970; what no clock can show is 1970.
+    /// The time this many milliseconds after 1970; 1970 if a `SystemTime` cannot hold it.
     fn convert(self) -> SystemTime {
         UNIX_EPOCH.checked_add(Duration::from_millis(self)).unwrap_or(UNIX_EPOCH)
     }
@@ -63,33 +63,33 @@ impl Convert<u64> for SystemTime {
 /// Implements [`Convert`](crate::wit::Convert), in both directions, for the types of the module `$wit`, which a bindings
 /// generator has made of the interface `easel:image/studio`.
 #[macro_export]
-macro_rules! studio_conversions {
+macro_rules! wit_conversions {
     ($wit:ident) => {
-        $crate::studio_conversions!(@enum $wit Priority { Low, Normal, High });
-        $crate::studio_conversions!(@enum $wit Status { Pending, Processing, Completed, Cancelled, Error });
-        $crate::studio_conversions!(@enum $wit DeviceKind { Cpu, Gpu, Cuda, Metal });
-        $crate::studio_conversions!(@record $wit InitImage = (InitImage) { bytes, strength });
-        $crate::studio_conversions!(@record $wit ImageRequest = (ImageRequest) {
+        $crate::wit_conversions!(@enum $wit Priority { Low, Normal, High });
+        $crate::wit_conversions!(@enum $wit Status { Pending, Processing, Completed, Cancelled, Error });
+        $crate::wit_conversions!(@enum $wit DeviceKind { Cpu, Gpu, Cuda, Metal });
+        $crate::wit_conversions!(@record $wit InitImage = (InitImage) { bytes, strength });
+        $crate::wit_conversions!(@record $wit ImageRequest = (ImageRequest) {
             prompt, negative_prompt, width, height, steps, guidance_scale, seed, scheduler, model, count, init
         });
-        $crate::studio_conversions!(@record $wit Task = (Task) {
+        $crate::wit_conversions!(@record $wit Task = (Task) {
             id, status, step, steps, created_at, started_at, completed_at, prompt, seed, queue_position, error, images
         });
-        $crate::studio_conversions!(@record $wit Run = (Run) { task, taken });
-        $crate::studio_conversions!(@record $wit Progress = (Progress) {
+        $crate::wit_conversions!(@record $wit Run = (Run) { task, taken });
+        $crate::wit_conversions!(@record $wit Progress = (Progress) {
             sequence, status, step, steps, preview, error
         });
-        $crate::studio_conversions!(@record $wit WatchOptions = (WatchOptions) { after, preview });
-        $crate::studio_conversions!(@record $wit Paging = (Paging) { page, limit });
-        $crate::studio_conversions!(@record $wit TaskFilter = (TaskFilter) { status, paging });
-        $crate::studio_conversions!(@record $wit TaskPage = (Page<$crate::service::Task>) { total, items });
-        $crate::studio_conversions!(@record $wit TaskSelection = (TaskSelection) { ids, status });
-        $crate::studio_conversions!(@record $wit ImageFilter = (ImageFilter) { task_id, paging });
-        $crate::studio_conversions!(@record $wit Image = (Image) {
+        $crate::wit_conversions!(@record $wit WatchOptions = (WatchOptions) { after, preview });
+        $crate::wit_conversions!(@record $wit Paging = (Paging) { page, limit });
+        $crate::wit_conversions!(@record $wit TaskFilter = (TaskFilter) { status, paging });
+        $crate::wit_conversions!(@record $wit TaskPage = (Page<$crate::service::Task>) { total, items });
+        $crate::wit_conversions!(@record $wit TaskSelection = (TaskSelection) { ids, status });
+        $crate::wit_conversions!(@record $wit ImageFilter = (ImageFilter) { task_id, paging });
+        $crate::wit_conversions!(@record $wit Image = (Image) {
             id, task_id, prompt, seed, created_at, size, digest
         });
-        $crate::studio_conversions!(@record $wit ImagePage = (Page<$crate::service::Image>) { total, items });
-        $crate::studio_conversions!(@record $wit Device = (Device) { id, name, kind, memory_bytes, selected });
+        $crate::wit_conversions!(@record $wit ImagePage = (Page<$crate::service::Image>) { total, items });
+        $crate::wit_conversions!(@record $wit Device = (Device) { id, name, kind, memory_bytes, selected });
 
         impl $crate::wit::Convert<(String, Option<String>)> for $wit::Check {
             fn convert(self) -> (String, Option<String>) {

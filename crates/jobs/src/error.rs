@@ -91,9 +91,9 @@ pub enum Error {
     Cron {
         /// `tasks` or `pictures`.
         field: &'static str,
-        /// The expression as given.
+        /// The expression as it was written.
         expression: String,
-        /// What is wrong with it.
+        /// Its fault.
         reason: String,
     },
 }

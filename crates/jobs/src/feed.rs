@@ -31,7 +31,8 @@ pub struct Event {
 impl Event {
     /// What the store says of a task, as its first event.
     fn of(task: &Task) -> Self {
-        let (id, error) = (task.last_event, task.error.clone());
+        let id = task.last_event;
+        let error = task.error.clone();
         Self { id, status: task.status, progress: task.progress, preview: None, error }
     }
 }
@@ -141,7 +142,7 @@ impl Feed {
             let log = log.borrow();
             (log.next - 1, log.last().is_some_and(|last| last.status.is_end()))
         };
-        // Who has seen the end, too, sees it again: there is nothing else to come.
+        // A watcher that has seen the end sees it again: nothing else will come.
         let newest = if ended { current } else { current + 1 };
         let next = options.after.filter(|after| *after <= current).map_or(current, |after| newest.min(after + 1));
         Watcher { log, next, ended: false, previews: options.previews.then(|| Arc::clone(&self.previews)) }
@@ -153,7 +154,7 @@ impl Feed {
 pub struct WatchOptions {
     /// Start after this event, if it is still known; else from the current state.
     pub after: Option<u64>,
-    /// See previews. While nobody does, engines need not make any.
+    /// See previews. Engines make none while no watcher wants them.
     pub previews: bool,
 }
 

@@ -4,16 +4,17 @@ use crate::feed::Feed;
 use crate::retention::{self, Schedule};
 use crate::{
     Counts, Engine, Error, NewTask, Page, Picture, PictureId, PictureQuery, Progress, Result, Retention, Selection,
-    Status, Store, Task, TaskId, TaskQuery, WatchOptions, Watcher, lock, worker,
+    Status, Store, Task, TaskId, TaskQuery, WatchOptions, Watcher, worker,
 };
 use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long engines that were told to stop have to do so.
+/// How long engines have to stop once they are asked to.
 const STOP: Duration = Duration::from_secs(10);
 
 /// How a queue is run.
@@ -74,7 +75,7 @@ impl Jobs {
     fn spawn(&self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name(name.into()).spawn(move || run(&shared));
-        lock(&self.threads).push(thread.map_err(|reason| Error::Thread { reason })?);
+        self.threads.lock().push(thread.map_err(|reason| Error::Thread { reason })?);
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl Jobs {
     /// Watches a task to its end. [`Error::UnknownTask`].
     pub fn watch(&self, id: TaskId, options: WatchOptions) -> Result<Watcher> {
         // Held while the store is asked, so that the task cannot end between the answer and the subscription.
-        let mut feeds = lock(&self.shared.feeds);
+        let mut feeds = self.shared.feeds.lock();
         if let Some(feed) = feeds.get(&id) {
             return Ok(feed.watch(options));
         }
@@ -110,7 +111,7 @@ impl Jobs {
     pub fn cancel(&self, id: TaskId) -> Result<()> {
         // Held until the engine is told: a worker that finds the task cancelled then forgets this feed, not an earlier
         // one.
-        let mut feeds = lock(&self.shared.feeds);
+        let mut feeds = self.shared.feeds.lock();
         let last = feeds.get(&id).map(|feed| feed.end());
         let before = self.shared.store.cancel(id, last)?;
         if before.status == Status::Processing {
@@ -159,7 +160,7 @@ impl Jobs {
         self.shared.store.picture(id)
     }
 
-    /// The encoded picture. [`Error::UnknownPicture`] if it has been deleted meanwhile.
+    /// The encoded picture. [`Error::UnknownPicture`] if it has been deleted.
     pub fn read(&self, picture: &Picture) -> Result<Bytes> {
         self.shared.store.read(picture)
     }
@@ -176,7 +177,7 @@ impl Jobs {
 
     /// Fails if an engine's thread has ended. [`Error::EngineEnded`].
     pub fn check_engines(&self) -> Result<()> {
-        let is_alive = !self.shared.gate.is_closed() && !lock(&self.threads).iter().any(JoinHandle::is_finished);
+        let is_alive = !self.shared.gate.is_closed() && !self.threads.lock().iter().any(JoinHandle::is_finished);
         if is_alive { Ok(()) } else { Err(Error::EngineEnded) }
     }
 
@@ -191,14 +192,14 @@ impl Jobs {
                 tracing::error!("an engine did not stop; its task will be started again");
             }
         }
-        lock(&self.threads).clear();
-        lock(&self.shared.feeds).clear();
+        self.threads.lock().clear();
+        self.shared.feeds.lock().clear();
     }
 
     /// Waits for all threads to end.
     fn join(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
-        let mut threads = lock(&self.threads);
+        let mut threads = self.threads.lock();
         loop {
             threads.retain(|thread| !thread.is_finished());
             if threads.is_empty() || Instant::now() >= until {
@@ -210,7 +211,7 @@ impl Jobs {
 }
 
 impl Drop for Jobs {
-    /// Without a grace: whoever wants one asks for it.
+    /// Without a grace; [`Jobs::shutdown`] has one.
     fn drop(&mut self) {
         self.shutdown(Duration::ZERO);
     }
@@ -219,16 +220,16 @@ impl Drop for Jobs {
 impl Shared {
     /// The feed of a task that runs now.
     pub(crate) fn feed(&self, task: &Task) -> Arc<Feed> {
-        Arc::clone(lock(&self.feeds).entry(task.id).or_insert_with(|| Arc::new(Feed::new(task))))
+        Arc::clone(self.feeds.lock().entry(task.id).or_insert_with(|| Arc::new(Feed::new(task))))
     }
 
     /// The task has left its engine.
     pub(crate) fn forget(&self, id: TaskId) {
-        lock(&self.feeds).remove(&id);
+        self.feeds.lock().remove(&id);
     }
 
     fn progress(&self, id: TaskId) -> Option<Progress> {
-        lock(&self.feeds).get(&id).map(|feed| feed.latest())
+        self.feeds.lock().get(&id).map(|feed| feed.latest())
     }
 
     fn with_progress(&self, task: Task) -> Task {
@@ -252,21 +253,21 @@ struct GateState {
 
 impl Gate {
     pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.state).is_closed
+        self.state.lock().is_closed
     }
 
     pub(crate) fn signals(&self) -> u64 {
-        lock(&self.state).signals
+        self.state.lock().signals
     }
 
     /// There is a task.
     fn signal(&self) {
-        lock(&self.state).signals += 1;
+        self.state.lock().signals += 1;
         self.changed.notify_all();
     }
 
     fn close(&self) {
-        lock(&self.state).is_closed = true;
+        self.state.lock().is_closed = true;
         self.changed.notify_all();
     }
 
@@ -280,9 +281,10 @@ impl Gate {
         self.wait_while(patience, |_| true).is_closed
     }
 
-    fn wait_while(&self, patience: Duration, goes_on: impl Fn(&GateState) -> bool) -> GateState {
-        let waits = |state: &mut GateState| !state.is_closed && goes_on(state);
-        let waited = self.changed.wait_timeout_while(lock(&self.state), patience, waits);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+    fn wait_while(&self, patience: Duration, keeps_waiting: impl Fn(&GateState) -> bool) -> GateState {
+        let waits = |state: &mut GateState| !state.is_closed && keeps_waiting(state);
+        let mut state = self.state.lock();
+        self.changed.wait_while_for(&mut state, waits, patience);
+        *state
     }
 }

@@ -1,7 +1,7 @@
 //! Tasks: a bounded queue with priorities, the workers that run them on engines, progress for any number of watchers,
 //! and a store that keeps tasks and pictures through a kill.
 //!
-//! A task is `pending`, then `processing`, and ends once as `completed`, `cancelled` or `error`. Who ends it is decided
+//! A task is `pending`, then `processing`, and ends once as `completed`, `cancelled` or `error`. What ends it is decided
 //! by one conditional update in the [`Store`], so a cancellation and a completion that race have one winner. [`Jobs`]
 //! joins the store, one thread for each [`Engine`], and the [`Watcher`]s.
 //!
@@ -26,10 +26,3 @@ pub use task::{
     Counts, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Priority, Progress, Selection, Status,
     Task, TaskId, TaskQuery,
 };
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks a mutex whose value is whole between any two statements, so a panic elsewhere does not matter.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

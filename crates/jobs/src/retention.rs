@@ -27,13 +27,13 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// Fails on an expression that is none. [`Error::Cron`].
+    /// Fails on a malformed expression: [`Error::Cron`].
     pub fn check(&self) -> Result<()> {
         Schedule::parse(self).map(|_| ())
     }
 }
 
-/// What is cleared by one schedule.
+/// What one schedule clears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Tasks,
@@ -46,8 +46,8 @@ pub(crate) struct Schedule(Vec<(What, Cron)>);
 impl Schedule {
     pub(crate) fn parse(retention: &Retention) -> Result<Self> {
         let fields = [(What::Tasks, "tasks", &retention.tasks), (What::Pictures, "pictures", &retention.pictures)];
-        let given = fields.into_iter().filter_map(|(what, field, cron)| Some((what, field, cron.as_deref()?)));
-        given.map(|(what, field, expression)| Ok((what, parse(field, expression)?))).collect::<Result<_>>().map(Self)
+        let set = fields.into_iter().filter_map(|(what, field, cron)| Some((what, field, cron.as_deref()?)));
+        set.map(|(what, field, expression)| Ok((what, parse(field, expression)?))).collect::<Result<_>>().map(Self)
     }
 
     /// What is due in the time after `from`, up to `to`.
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_schedules_clear_tasks_at_midnight_and_pictures_on_sunday() {
+    fn the_default_schedules_clear_tasks_at_midnight_and_pictures_on_sunday() {
         assert_eq!(due([21, 12, 0], [21, 23, 59]), []);
         assert_eq!(due([21, 23, 59], [22, 0, 0]), [What::Tasks]);
         assert_eq!(due([22, 23, 58], [22, 23, 59]), [What::Pictures]);

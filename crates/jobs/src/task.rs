@@ -62,7 +62,7 @@ impl fmt::Display for Status {
 pub enum Priority {
     /// After all others.
     Low,
-    /// The usual one.
+    /// In turn.
     #[default]
     Normal,
     /// Before all others.
@@ -132,7 +132,7 @@ pub struct Task {
     pub progress: Progress,
     /// The number of its last event, once it has ended.
     pub last_event: u64,
-    /// How often an engine has taken it up: more than once if a process was killed meanwhile.
+    /// How often an engine has started it: more than once if a process was killed.
     pub attempts: u32,
     /// Why it failed, if its status is [`Status::Error`].
     pub error: Option<String>,
@@ -183,9 +183,9 @@ pub struct Picture {
 pub struct TaskQuery {
     /// Only those in this status.
     pub status: Option<Status>,
-    /// At most so many.
+    /// The most entries to return.
     pub limit: usize,
-    /// After leaving out so many.
+    /// The number of entries to skip.
     pub offset: usize,
 }
 
@@ -200,9 +200,9 @@ impl Default for TaskQuery {
 pub struct PictureQuery {
     /// Only those of this task.
     pub task: Option<TaskId>,
-    /// At most so many.
+    /// The most entries to return.
     pub limit: usize,
-    /// After leaving out so many.
+    /// The number of entries to skip.
     pub offset: usize,
 }
 
@@ -221,7 +221,7 @@ pub struct Page<T> {
     pub items: Vec<T>,
 }
 
-/// Which of the tasks that have ended to delete: all that fit everything that is given. The others are always kept.
+/// Which of the tasks that have ended to delete: all that fit every field that is set. The others are always kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Only those of these names; unknown ones are passed over.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How long an idle worker sleeps if nobody wakes it: the store may be back, or another host may have queued a task.
+/// How long an idle worker sleeps before it looks again: the store may be back, or another host may have queued a task.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// How long to wait before a task's end is written again, after the store has refused it.
@@ -74,7 +74,7 @@ fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
     }
 }
 
-/// Someone else has ended the task: usually a cancellation, of which the watchers know already.
+/// The task has ended already: usually by a cancellation, which its watchers have seen.
 fn ended_elsewhere(shared: &Shared, feed: &Feed, claimed: &Claimed) {
     match shared.store.task(claimed.task.id) {
         Ok(task) => feed.enter(task.status, task.error),

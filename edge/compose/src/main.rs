@@ -12,7 +12,8 @@ fn main() -> Result<()> {
         let package = Package::from_file(name, None, file, graph.types_mut()).with_context(|| file.to_owned())?;
         anyhow::Ok(graph.register_package(package)?)
     };
-    let (socket_id, plug_id) = (register("easel:edge", socket_file)?, register("easel:plug", plug_file)?);
+    let socket_id = register("easel:edge", socket_file)?;
+    let plug_id = register("easel:plug", plug_file)?;
     plug(&mut graph, vec![plug_id], socket_id)
         .with_context(|| format!("{plug_file} exports nothing that {socket_file} imports"))?;
     std::fs::write(out, graph.encode(EncodeOptions::default())?).with_context(|| format!("cannot write {out}"))

@@ -1,9 +1,9 @@
-//! Calls of an Easel host: one request each, to the route of `easel_contract::studio`.
+//! Calls of an Easel host: one request each, to the route of `easel_contract::calls`.
 
 use crate::wit;
 use bytes::Bytes;
 use easel_contract::Error;
-use easel_contract::studio::{Call, PATH};
+use easel_contract::calls::{Ask, Call, PATH};
 use easel_contract::wit::Convert;
 use serde::de::DeserializeOwned;
 use spin_sdk::http::body::IncomingBodyExt;
@@ -16,8 +16,8 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8100";
 pub(crate) type Answer = Response;
 
 /// Calls, and reads the answer.
-pub(crate) async fn call<T: DeserializeOwned + Convert<U>, U>(call: Call) -> Result<U, wit::Failure> {
-    ask::<T>(call).await.map(T::convert).map_err(Error::convert)
+pub(crate) async fn call<T: DeserializeOwned + Convert<U>, U>(call: Ask<T>) -> Result<U, wit::Failure> {
+    ask(call).await.map(T::convert).map_err(Error::convert)
 }
 
 /// Calls, and leaves the body to be read.
@@ -25,8 +25,9 @@ pub(crate) async fn open(call: Call) -> Result<Answer, wit::Failure> {
     send(call).await.map_err(Error::convert)
 }
 
-pub(crate) async fn ask<T: DeserializeOwned>(call: Call) -> Result<T, Error> {
-    let body = send(call).await?.into_body().bytes().await.map_err(unreachable)?;
+/// The same in the types of the contract.
+pub(crate) async fn ask<T: DeserializeOwned>(call: Ask<T>) -> Result<T, Error> {
+    let body = send(call.call).await?.into_body().bytes().await.map_err(unreachable)?;
     serde_json::from_slice(&body).map_err(|error| Error::internal(format!("the host's answer is not ours: {error}")))
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct BenchArgs {
     /// Width and height of the picture in pixels [default: the architecture's own]
     #[arg(long, value_name = "PIXELS")]
     pub(crate) size: Option<usize>,
-    /// Samples at once [default: 2 for UNets and text encoders, else 1]
+    /// Samples in a batch [default: 2 for UNets and text encoders, else 1]
     #[arg(long, value_name = "N")]
     pub(crate) batch: Option<usize>,
     /// Type of the weights; with bf16, products are in it where the processor is faster at that
@@ -28,7 +28,7 @@ pub(crate) struct BenchArgs {
     /// Where to compute
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Cpu)]
     pub(crate) device: DeviceArg,
-    /// Use the tensor cores of a GPU that has them, for products in f16
+    /// Use a GPU's tensor cores, where it has them, for products in f16
     #[arg(long)]
     pub(crate) cooperative: bool,
     /// Timed runs, after one that is not timed
@@ -40,7 +40,7 @@ pub(crate) struct BenchArgs {
     /// Print JSON, one object per line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Time the one name in this very process
+    /// Time the one name in this process
     #[arg(long, hide = true)]
     pub(crate) in_process: bool,
 }

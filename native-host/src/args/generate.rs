@@ -35,7 +35,7 @@ Examples:
 
 Pictures carry their settings: see `easel metadata`. Ctrl-C stops between two steps and leaves no file.";
 
-/// What the picture is like. Everything that is not given is the model's own default.
+/// What the picture is like. Every option that is missing is the model's own default.
 #[derive(Args)]
 #[command(next_help_heading = "Picture")]
 pub(crate) struct PictureArgs {
@@ -79,7 +79,7 @@ pub(crate) struct PictureArgs {
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=COUNT_MAX as i64))]
     pub(crate) count: u16,
-    /// Pictures computed at once
+    /// Pictures computed together
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) batch_size: usize,
     /// Decode in overlapping tiles, which needs less memory [default: for large pictures]
@@ -97,7 +97,7 @@ pub(crate) struct InitArgs {
     /// The picture to start from
     #[arg(long, value_name = "FILE")]
     pub(crate) init_image: Option<PathBuf>,
-    /// How far to go from it, 0 (not at all) to 1 (all the way) [default: 0.8, with a mask 1]
+    /// How much to change it, 0 (not at all) to 1 (completely) [default: 0.8, with a mask 1]
     #[arg(long, value_name = "S", requires = "init_image", allow_negative_numbers = true)]
     pub(crate) strength: Option<f64>,
     /// Draw only where this picture is white
@@ -105,11 +105,11 @@ pub(crate) struct InitArgs {
     pub(crate) mask: Option<PathBuf>,
 }
 
-/// Where pictures go, and what is told on the way.
+/// Where pictures go, and what is reported on the way.
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// The file or folder to write to; `-` is standard output [default: a name made of prompt and seed]
+    /// The file or folder to write to; `-` is standard output [default: a name made from prompt and seed]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Replace the file if it exists

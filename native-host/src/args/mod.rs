@@ -1,4 +1,4 @@
-//! The command line as it is typed. What it means is decided by the commands.
+//! The command line as it is typed. The commands decide what it means.
 
 mod bench;
 mod generate;
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     /// Download a model into the Hugging Face cache
     Pull(PullArgs),
-    /// Show what is inside a model file or folder
+    /// Show the contents of a model file or folder
     Inspect(InspectArgs),
     /// List the devices that can compute
     Devices(DevicesArgs),
@@ -48,6 +48,10 @@ pub(crate) enum Command {
     Metadata(MetadataArgs),
     /// Time whole architectures with random weights
     Bench(BenchArgs),
+    /// Print a script that completes commands and options in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
 }
 
 #[derive(Args)]
@@ -123,6 +127,29 @@ pub(crate) struct MetadataArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  easel completions bash > ~/.local/share/bash-completion/completions/easel
+  easel completions zsh > ~/.zfunc/_easel
+  easel completions fish > ~/.config/fish/completions/easel.fish")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  easel man | man -l -
+  easel man ~/.local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// A folder for the pages of all commands, easel.1, easel-generate.1 and so on [default: print easel.1]
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 #[cfg(test)]

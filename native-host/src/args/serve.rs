@@ -39,7 +39,7 @@ pub(crate) struct ServeArgs {
     /// The folder of the page at /, as `cargo xtask web` builds it [default: the one in this program, or a small page]
     #[arg(long, value_name = "DIR", env = "EASEL_SITE", hide_env_values = true)]
     pub(crate) site: Option<PathBuf>,
-    /// The most tasks that may wait [default: 1000]
+    /// How many tasks may wait [default: 1000]
     #[arg(long, value_name = "N")]
     pub(crate) capacity: Option<usize>,
     /// How many tasks run at once [default: 1]
@@ -51,13 +51,13 @@ pub(crate) struct ServeArgs {
     /// When pictures are cleared: a cron expression, or never [default: 59 59 23 * * SUN]
     #[arg(long, value_name = "CRON")]
     pub(crate) clear_pictures: Option<String>,
-    /// Whose pages may call: localhost, *, or origins between commas [default: localhost]
+    /// Origins whose pages may call, separated by commas; also localhost, or * for all [default: localhost]
     #[arg(long, value_name = "ORIGINS", env = "EASEL_ORIGINS", hide_env_values = true)]
     pub(crate) origins: Option<String>,
     /// The longest request body in bytes [default: 33554432]
     #[arg(long, value_name = "BYTES")]
     pub(crate) body_limit: Option<usize>,
-    /// How long running tasks have to finish when the service is told to stop, in seconds [default: 30]
+    /// How long running tasks have to finish when the service stops, in seconds [default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) grace: Option<u64>,
     /// How log lines are written to standard error; RUST_LOG says which

@@ -4,7 +4,7 @@ use super::{Architecture, KernelTime, Kind, Measurement, median, peak_bytes};
 use crate::args::BenchArgs;
 use anyhow::{Result, ensure};
 use easel_host::embedded;
-use easel_host::model::{Engine, LoadOptions, gpu_options};
+use easel_host::model::{LoadOptions, LoadedModel, gpu_options};
 use easel_host::names::Place;
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
 use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
@@ -25,7 +25,7 @@ enum Subject {
     /// A network, recorded once and replayed where the pipeline does so.
     Network { inputs: Vec<Tensor>, forward: Forward, replay: Option<Box<RefCell<Replay>>> },
     /// From the prompt to the picture.
-    Pipeline { engine: Box<Engine>, request: Box<Request> },
+    Pipeline { model: Box<LoadedModel>, request: Box<Request> },
 }
 
 type Forward = Box<dyn Fn(&[Tensor]) -> easel_inference::Result<Tensor> + Send + Sync>;
@@ -39,8 +39,8 @@ impl Subject {
                 let inputs: Vec<&Tensor> = inputs.iter().collect();
                 Ok(block_on(replay.borrow_mut().run(&inputs, forward)?.to_vec())?)
             }
-            Self::Pipeline { engine, request } => {
-                let pictures = engine.generate(request, &mut Unwatched, &CancelToken::default())?;
+            Self::Pipeline { model, request } => {
+                let pictures = model.generate(request, &mut Unwatched, &CancelToken::default())?;
                 Ok(pictures.iter().flat_map(|picture| &picture.image.rgb8).map(|byte| f32::from(*byte)).collect())
             }
         }
@@ -134,7 +134,7 @@ fn prepare(
         Kind::Decoder => decoder(architecture, &weights, device, latents),
         Kind::Text => text(architecture, &weights, batch),
         Kind::Product => product(&weights, device, size),
-        Kind::Pipeline => pipeline(args, size, batch),
+        Kind::Pipeline => pipeline(args, device, size, batch),
     }
 }
 
@@ -146,7 +146,8 @@ fn unet(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, 
     let states = wave(&[n, TOKENS, width("cross_attention_dim")], device)?;
     let mut conditioning = UNetConditioning::default();
     if json["addition_embed_type"] == "text_time" {
-        let (ids, id_width) = (6, width("addition_time_embed_dim"));
+        let ids = 6;
+        let id_width = width("addition_time_embed_dim");
         let text_width = width("projection_class_embeddings_input_dim") - ids * id_width;
         let time_ids = vec![vec![h as f64 * 8.0, w as f64 * 8.0, 0.0, 0.0, h as f64 * 8.0, w as f64 * 8.0]; n];
         conditioning.added = Some(AddedConditioning { text_embeds: wave(&[n, text_width], device)?, time_ids });
@@ -173,20 +174,22 @@ fn text(architecture: &Architecture, weights: &Weights, batch: usize) -> Result<
     Ok(Subject::Network { inputs: Vec::new(), forward: Box::new(forward), replay: None })
 }
 
-/// A product of two square matrices, of which the first row is read: commands run in order.
+/// A product of two square matrices. Reading its first row waits for all of it, since commands run in order.
 fn product(weights: &Weights, device: &Device, size: usize) -> Result<Subject> {
     let weight = weights.prepared("weight", &[size, size])?;
     let forward = move |inputs: &[Tensor]| inputs[0].linear(&weight, None, Epilogue::default())?.narrow(0, 0, 1);
     Ok(Subject::Network { inputs: vec![wave(&[size, size], device)?], forward: Box::new(forward), replay: None })
 }
 
-fn pipeline(args: &BenchArgs, size: usize, batch: usize) -> Result<Subject> {
-    let (device, dtype) = (args.device.into(), Some(args.dtype.into()));
-    let options = LoadOptions { device, dtype, ..LoadOptions::default() };
-    let engine = Engine::load((embedded::NAME, &Place::Embedded), &options, &mut Unwatched, &CancelToken::default())?;
+fn pipeline(args: &BenchArgs, device: &Device, size: usize, batch: usize) -> Result<Subject> {
+    let options = LoadOptions { dtype: Some(args.dtype.into()), ..LoadOptions::new(device.clone()) };
+    let model = LoadedModel::load(embedded::NAME, &Place::Embedded, &options, &mut Unwatched, &CancelToken::default())?;
     let mut request = Request::new("a red apple", None, 1, batch);
-    (request.width, request.height, request.steps, request.batch_size) = (Some(size), Some(size), Some(20), batch);
-    Ok(Subject::Pipeline { engine: Box::new(engine), request: Box::new(request) })
+    request.width = Some(size);
+    request.height = Some(size);
+    request.steps = Some(20);
+    request.batch_size = batch;
+    Ok(Subject::Pipeline { model: Box::new(model), request: Box::new(request) })
 }
 
 /// Smooth made-up input between -1 and 1.

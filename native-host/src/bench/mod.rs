@@ -18,10 +18,10 @@ pub(crate) struct Architecture {
     pub(crate) name: String,
     pub(crate) about: String,
     pub(crate) kind: Kind,
-    /// Width and height of the picture in pixels, for what has one.
+    /// Width and height of the picture in pixels, where there is one.
     #[serde(default)]
     pub(crate) size: usize,
-    /// Samples at once.
+    /// Samples in a batch.
     pub(crate) batch: usize,
     #[serde(default)]
     config: Value,
@@ -43,7 +43,7 @@ pub(crate) fn architectures() -> Result<Vec<Architecture>> {
     serde_json::from_str(ARCHITECTURES).context("the list of architectures")
 }
 
-/// What was measured; `bench.py` prints the same fields.
+/// A measurement; `bench.py` prints the same fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measurement {
     pub(crate) name: String,
@@ -64,12 +64,12 @@ pub(crate) struct Measurement {
     /// attention, which are counted as they are executed.
     pub(crate) gflop: f64,
     pub(crate) gflop_per_second: f64,
-    /// The process's largest resident size, where the system tells it.
+    /// The process's largest resident size, where the system reports it.
     pub(crate) peak_bytes: Option<u64>,
-    /// The most memory that was in use on the GPU at once.
+    /// The most memory that was in use on the GPU.
     #[serde(default)]
     pub(crate) gpu_peak_bytes: Option<u64>,
-    /// One run kernel by kernel, the longest first, where a GPU tells.
+    /// One run kernel by kernel, the longest first, where the GPU has timestamps.
     #[serde(default)]
     pub(crate) kernels: Vec<KernelTime>,
 }

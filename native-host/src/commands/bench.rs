@@ -17,7 +17,8 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     if args.in_process {
         return chosen.iter().try_for_each(|architecture| say_json(&measure(architecture, args)?));
     }
-    let (mut rows, mut measured) = (vec![HEADING.map(str::to_owned)], Vec::new());
+    let mut rows = vec![HEADING.map(str::to_owned)];
+    let mut measured = Vec::new();
     for architecture in &chosen {
         if !args.json {
             note(format_args!("timing {}: {}", architecture.name, architecture.about));

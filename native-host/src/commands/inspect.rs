@@ -1,4 +1,4 @@
-//! `easel inspect`: what is inside a model, without loading it.
+//! `easel inspect`: the contents of a model, without loading it.
 
 use crate::args::InspectArgs;
 use crate::contents::{self, Component, Contents, TensorInfo};

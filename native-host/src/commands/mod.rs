@@ -8,6 +8,7 @@ mod metadata;
 mod models;
 mod pull;
 mod serve;
+mod shell;
 
 pub(crate) use bench::bench;
 pub(crate) use devices::devices;
@@ -17,3 +18,4 @@ pub(crate) use metadata::metadata;
 pub(crate) use models::models;
 pub(crate) use pull::pull;
 pub(crate) use serve::serve;
+pub(crate) use shell::{completions, man};

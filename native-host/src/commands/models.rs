@@ -1,4 +1,4 @@
-//! `easel models`: the short names, and which of them can be used at once.
+//! `easel models`: the short names, and which of them can be used right away.
 
 use crate::args::ModelsArgs;
 use crate::terminal::{say, say_json, table};
@@ -11,9 +11,10 @@ use serde_json::json;
 pub(crate) fn models(args: &ModelsArgs) -> Result<()> {
     if args.json {
         let list = KNOWN.iter().map(|known| {
-            let KnownModel { name, repository, about, size, licence } = known;
+            let KnownModel { name, repository, about, size, licence, .. } = known;
             json!({
                 "name": name, "repository": repository, "about": about, "size": size, "licence": licence,
+                "family": known.family.map(|family| family.name), "supported": known.is_supported(),
                 "state": state(known),
             })
         });
@@ -21,14 +22,17 @@ pub(crate) fn models(args: &ModelsArgs) -> Result<()> {
     }
     let heading = ["NAME", "STATE", "SIZE", "LICENCE", "WHAT", "REPOSITORY"].map(str::to_owned);
     let rows = KNOWN.iter().map(|known| {
-        let KnownModel { name, repository, about, size, licence } = *known;
+        let KnownModel { name, repository, about, size, licence, .. } = *known;
         [name, state(known), size, licence, about, repository.unwrap_or("-")].map(str::to_owned)
     });
     say(table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>(), &[2]))
 }
 
-/// Where the model is: `built in`, `cached` or `not here`.
+/// Whether the model can be used: `built in`, `cached`, `not here` (`easel pull` fetches it) or `not supported yet`.
 fn state(known: &KnownModel) -> &'static str {
+    if !known.is_supported() {
+        return "not supported yet";
+    }
     match known.repository {
         None => "built in",
         Some(repository) if model::is_cached(repository) => "cached",

@@ -1,4 +1,4 @@
-//! `easel pull`: a model from the Hugging Face hub into its cache.
+//! `easel pull`: downloads a model from the Hugging Face hub into its cache.
 
 use crate::args::PullArgs;
 use crate::download::{self, Download};
@@ -14,7 +14,7 @@ use std::io::IsTerminal;
 pub(crate) fn pull(args: &PullArgs) -> Result<()> {
     let repository = match names::resolve(&args.name)? {
         Place::Hub(repository) => repository,
-        Place::Path(path) => bail!("{}: is a file or folder already", path.display()),
+        Place::Path(path) => bail!("{}: exists on this machine as a file or folder", path.display()),
         Place::Stub | Place::Embedded => bail!("{} is built in: there is nothing to download", args.name),
     };
     let cancel = interrupt::cancel_token()?;
@@ -31,7 +31,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<()> {
 /// How a download is shown.
 enum Display {
     Bar(ProgressBar),
-    /// The file that was told of last.
+    /// The file that was reported last.
     Lines(String),
     Json,
     Quiet,
@@ -69,7 +69,7 @@ impl Display {
             }
             Self::Json => {
                 let event = json!({ "event": "progress", "phase": "download", "file": file, "step": done, "of": of });
-                // A download goes on when nobody listens.
+                // A download continues when its output is closed.
                 let _ = say_json(&event);
             }
             Self::Lines(_) | Self::Quiet => {}

@@ -5,24 +5,25 @@ use crate::terminal::note;
 use anyhow::{Context, Result};
 use axum::Router;
 use easel_host::names;
-use easel_host::serve::{Config, Server, Site, Studio, Unset, router};
+use easel_host::serve::{Config, Overrides, QueueService, Server, Site, router};
 use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
-/// Serves until the process is told to stop.
+/// Serves until a signal stops the process.
 pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
-    let (component, site) = (component(args)?, site(args)?);
+    let component = component(args)?;
+    let site = site(args)?;
     let config = configuration(args)?;
     log(args.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     runtime.block_on(async {
         let server = Server::bind(&config).await?;
-        let studio = Studio::open(&config)?;
+        let service = QueueService::open(&config)?;
         let router = match &component {
-            Some(component) => component_routes(component, &studio, &config)?,
-            None => router(Arc::new(studio.clone()), studio.metrics(), &config),
+            Some(component) => component_routes(component, &service, &config)?,
+            None => router(Arc::new(service.clone()), service.metrics(), &config),
         };
         let router = match site {
             Some(site) => site.before(router),
@@ -33,13 +34,13 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
         tracing::info!(%address, by, model = config.model, data = %config.data.display(), "listening");
         // For people and for scripts that asked for port 0.
         note(format_args!("easel: listening on http://{address}"));
-        server.run(router, studio, config.grace, told_to_stop()?).await;
+        server.run(router, service, config.grace, stop_signal()?).await;
         tracing::info!("stopped");
         Ok(())
     })
 }
 
-/// The component that serves: the one that was named, else the one that is built in, else none.
+/// The component that serves: the one named, else the one built in, else none.
 fn component(args: &ServeArgs) -> Result<Option<Cow<'static, [u8]>>> {
     match &args.component {
         Some(path) => Ok(Some(std::fs::read(path).with_context(|| path.display().to_string())?.into())),
@@ -54,7 +55,7 @@ const COMPONENT: Option<&[u8]> =
 #[cfg(not(feature = "bundled"))]
 const COMPONENT: Option<&[u8]> = None;
 
-/// The page: from the folder that was named, else what is built in, else none.
+/// The page: from the folder named, else the one built in, else none.
 fn site(args: &ServeArgs) -> Result<Option<Site>> {
     match &args.site {
         Some(folder) => Ok(Some(Site::read(folder)?)),
@@ -65,25 +66,25 @@ fn site(args: &ServeArgs) -> Result<Option<Site>> {
     }
 }
 
-/// The routes, answered by a component that asks the studio.
+/// The routes, answered by a component that asks the service.
 #[cfg(feature = "component")]
-fn component_routes(component: &[u8], studio: &Studio, config: &Config) -> Result<Router> {
+fn component_routes(component: &[u8], service: &QueueService, config: &Config) -> Result<Router> {
     use easel_host::component::{Limits, Program};
     use easel_host::serve::{component_router, environment};
-    let host = Program::compile(component, Limits::default())?.host(Arc::new(studio.clone()), environment(config));
-    Ok(component_router(host, Arc::new(studio.clone()), studio.metrics(), config))
+    let host = Program::compile(component, Limits::default())?.host(Arc::new(service.clone()), environment(config));
+    Ok(component_router(host, Arc::new(service.clone()), service.metrics(), config))
 }
 
 /// This binary cannot run components.
 #[cfg(not(feature = "component"))]
-fn component_routes(_component: &[u8], _studio: &Studio, _config: &Config) -> Result<Router> {
+fn component_routes(_component: &[u8], _service: &QueueService, _config: &Config) -> Result<Router> {
     Err(anyhow::anyhow!("this build cannot run components: build it with the cargo feature `component`"))
 }
 
 /// The file's settings, and over them those of options and environment.
 fn configuration(args: &ServeArgs) -> Result<Config> {
-    let file = args.config.as_deref().map(Unset::read).transpose()?.unwrap_or_default();
-    let options = Unset {
+    let file = args.config.as_deref().map(Overrides::read).transpose()?.unwrap_or_default();
+    let options = Overrides {
         listen: args.listen,
         model: args.model.clone().or_else(names::from_environment),
         device: args.device.map(|device| device.name().to_owned()),
@@ -95,7 +96,7 @@ fn configuration(args: &ServeArgs) -> Result<Config> {
         origins: args.origins.clone(),
         body_limit: args.body_limit,
         grace: args.grace,
-        ..Unset::default()
+        ..Overrides::default()
     };
     Ok(Config::resolve([file, options])?)
 }
@@ -112,10 +113,11 @@ fn log(format: LogFormat) {
 
 /// Resolves at Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C ends the process as it always does.
 #[cfg(unix)]
-fn told_to_stop() -> Result<impl Future<Output = ()>> {
+fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).context("cannot listen for signals");
-    let (mut int, mut term) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut int = listen(SignalKind::interrupt())?;
+    let mut term = listen(SignalKind::terminate())?;
     let mut hangup = listen(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
@@ -132,7 +134,7 @@ fn told_to_stop() -> Result<impl Future<Output = ()>> {
 
 /// Resolves at Ctrl-C.
 #[cfg(not(unix))]
-fn told_to_stop() -> Result<impl Future<Output = ()>> {
+fn stop_signal() -> Result<impl Future<Output = ()>> {
     Ok(async {
         // Without a handler there is nothing to wait for, and the process ends as the system ends it.
         if tokio::signal::ctrl_c().await.is_err() {

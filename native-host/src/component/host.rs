@@ -36,7 +36,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles a component. Fails if it is none, imports anything but WASI and the studio, or
+    /// Compiles a component. Fails if the bytes are not a component, or if it imports anything but WASI and `easel:image/studio` or
     /// answers no HTTP requests.
     pub fn compile(component: &[u8], limits: Limits) -> Result<Self, Error> {
         // wasmtime's errors have causes, which belong on the line.
@@ -59,9 +59,10 @@ impl Program {
         Ok(Self { engine, instance, limits })
     }
 
-    /// A host whose instances ask this service. `environment` is all that they see of this process.
+    /// A host whose instances ask this service. `environment` is all they see of this process.
     pub fn host(&self, service: Arc<dyn Service>, environment: Vec<(String, String)>) -> Host {
-        let (engine, limits) = (self.engine.clone(), self.limits);
+        let engine = self.engine.clone();
+        let limits = self.limits;
         let instance = ProxyPre::P3(self.instance.clone());
         Host(ProxyHandler::new(Pool { engine, instance, service, environment, limits }))
     }
@@ -72,7 +73,7 @@ impl Program {
 pub struct Host(ProxyHandler<Pool>);
 
 impl Host {
-    /// Asks the component. What is its fault is answered with a status from 500 on and goes to the log.
+    /// Asks the component. Its faults are answered with a status of 500 or more and logged.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let request = request.map(|body| body.map_err(unreadable).boxed_unsync());
         match self.0.handle((), request).await {
@@ -131,7 +132,8 @@ impl HandlerState for Pool {
     async fn instantiate(&self) -> Result<Instance<State, Expiration, Worker>> {
         let mut store = State::store(&self.engine, &self.limits, Arc::clone(&self.service), &self.environment);
         let proxy = self.instance.instantiate_async(&mut store).await?;
-        let (expiration, state) = (Expiration::new(self.limits), Worker(self.limits));
+        let expiration = Expiration::new(self.limits);
+        let state = Worker(self.limits);
         Ok(Instance { store, proxy, view: WasiHttpView::http, expiration, state })
     }
 }

@@ -1,7 +1,7 @@
 //! The edge component in wasmtime: the interface that it imports, and a host for it.
 //!
 //! For an application with a wasmtime of its own, [`add_to_linker`] gives any component the interface
-//! `easel:image/studio`, answered by any [`Service`](easel_contract::Service): a [`Studio`](crate::serve::Studio), or
+//! `easel:image/studio`, answered by any [`Service`](easel_contract::Service): a [`QueueService`](crate::serve::QueueService), or
 //! an implementation of the application's. The version of wasmtime is part of this interface, so it is exported.
 //!
 //! [`Program`] and [`Host`] are the whole of it: a component with limits, asked by HTTP requests. `examples/plugin.rs`

@@ -1,4 +1,4 @@
-//! What one instance of the component owns: no files, no sockets, no clock but WASI's own, and the studio.
+//! What one instance of the component owns: no files, no sockets, no clock but WASI's own, and the service that answers it.
 
 use super::limits::{Limits, Turn};
 use super::studio::StudioView;
@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{
     Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
-/// The most things that a guest may have open at once: requests, bodies, header lists.
+/// The most resources that a guest may hold: requests, bodies, header lists.
 const RESOURCES: usize = 10_000;
 
 pub(super) struct State {
@@ -21,7 +21,7 @@ pub(super) struct State {
     hooks: NoCalls,
     table: ResourceTable,
     limits: StoreLimits,
-    studio: Arc<dyn Service>,
+    service: Arc<dyn Service>,
     turn: Turn,
 }
 
@@ -30,7 +30,7 @@ impl State {
     pub(super) fn store(
         engine: &Engine,
         limits: &Limits,
-        studio: Arc<dyn Service>,
+        service: Arc<dyn Service>,
         environment: &[(String, String)],
     ) -> Store<Self> {
         let mut table = ResourceTable::new();
@@ -41,14 +41,14 @@ impl State {
             hooks: NoCalls,
             table,
             limits: limits.store(),
-            studio,
+            service,
             turn: Turn::new(Instant::now()),
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(1);
         let most = limits.computing;
-        // At every tick the guest lets others go on; one that never pauses is stopped.
+        // At every tick the guest yields to others; one that never pauses is stopped.
         store.epoch_deadline_callback(move |mut store| {
             let took = store.data_mut().turn.seen(Instant::now());
             wasmtime::ensure!(took <= most, "the component has computed for {} s without a pause", took.as_secs());
@@ -72,7 +72,7 @@ impl WasiHttpView for State {
 
 impl StudioView for State {
     fn studio(&mut self) -> Arc<dyn Service> {
-        Arc::clone(&self.studio)
+        Arc::clone(&self.service)
     }
 }
 

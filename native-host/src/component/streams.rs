@@ -33,7 +33,7 @@ impl<D: 'static> StreamProducer<D> for Reports {
     }
 }
 
-/// The bytes of a picture, as many at once as the service has.
+/// The bytes of a picture, in the service's pieces.
 pub(super) struct Pieces(pub(super) ByteStream);
 
 impl<D: 'static> StreamProducer<D> for Pieces {

@@ -2,9 +2,13 @@
 
 use super::streams::{Pieces, Reports};
 use bindings::easel::image::studio as wit;
-use easel_contract::service::{DeviceChoice, Result as Answer};
+use bindings::easel::image::studio::{
+    Device, DeviceKind, Image, ImageFilter, ImagePage, ImageRequest, Priority, Run, Task, TaskFilter, TaskPage,
+    TaskSelection,
+};
+use easel_contract::service::Result as Answer;
 use easel_contract::wit::Convert;
-use easel_contract::{Service, studio_conversions};
+use easel_contract::{Service, service_calls, wit_conversions};
 use std::sync::Arc;
 use wasmtime::Result;
 use wasmtime::component::{Accessor, HasData, Linker, StreamReader};
@@ -14,7 +18,7 @@ pub(super) mod bindings {
     wasmtime::component::bindgen!({ path: "../wit", world: "edge", imports: { default: trappable } });
 }
 
-studio_conversions!(wit);
+wit_conversions!(wit);
 
 /// What the data of a store has to offer.
 pub trait StudioView: Send {
@@ -49,60 +53,36 @@ fn service<T>(accessor: &Accessor<T, Link>) -> Arc<dyn Service> {
 
 impl wit::Host for Linked {}
 
-impl<T> wit::HostWithStore<T> for Link {
-    async fn submit(
-        store: &Accessor<T, Self>,
-        request: wit::ImageRequest,
-        priority: wit::Priority,
-    ) -> Answered<wit::Task> {
-        answer(service(store).submit(request.convert(), priority.convert()).await)
-    }
+/// Answers the table's calls, in the generated types.
+macro_rules! answer_calls {
+    (
+        { $($written_out:tt)* }
+        $(
+            $(#[$doc:meta])*
+            $call:ident: $method:ident as $wit:ident($($argument:ident: $type:ty),*) -> $answer:ty;
+        )*
+    ) => {
+        impl<T> wit::HostWithStore<T> for Link {
+            $(
+                async fn $wit(store: &Accessor<T, Self>, $($argument: $type),*) -> Answered<$answer> {
+                    answer(service(store).$method($($argument.convert()),*).await)
+                }
+            )*
+            $($written_out)*
+        }
+    };
+}
 
-    async fn get_task(store: &Accessor<T, Self>, id: String) -> Answered<wit::Task> {
-        answer(service(store).task(&id).await)
-    }
-
-    async fn list_tasks(store: &Accessor<T, Self>, filter: wit::TaskFilter) -> Answered<wit::TaskPage> {
-        answer(service(store).tasks(filter.convert()).await)
-    }
-
+service_calls!(answer_calls {
     async fn watch(
         store: &Accessor<T, Self>,
         id: String,
         options: wit::WatchOptions,
     ) -> Answered<StreamReader<wit::Progress>> {
-        match service(store).watch(&id, options.convert()).await {
+        match service(store).watch(id, options.convert()).await {
             Ok(reports) => store.with(|access| StreamReader::new(access, Reports(reports))).map(Ok),
             Err(error) => Ok(Err(error.convert())),
         }
-    }
-
-    async fn cancel(store: &Accessor<T, Self>, id: String) -> Answered<()> {
-        answer(service(store).cancel(&id).await)
-    }
-
-    async fn delete_tasks(store: &Accessor<T, Self>, selection: wit::TaskSelection) -> Answered<u64> {
-        answer(service(store).delete_tasks(selection.convert()).await)
-    }
-
-    async fn start_run(store: &Accessor<T, Self>, request: wit::ImageRequest) -> Answered<wit::Task> {
-        answer(service(store).run(request.convert()).await)
-    }
-
-    async fn latest_run(store: &Accessor<T, Self>) -> Answered<Option<wit::Run>> {
-        answer(service(store).latest_run().await)
-    }
-
-    async fn take_run(store: &Accessor<T, Self>) -> Answered<wit::Image> {
-        answer(service(store).take_run().await)
-    }
-
-    async fn list_images(store: &Accessor<T, Self>, filter: wit::ImageFilter) -> Answered<wit::ImagePage> {
-        answer(service(store).images(filter.convert()).await)
-    }
-
-    async fn get_image(store: &Accessor<T, Self>, id: u64) -> Answered<wit::Image> {
-        answer(service(store).image(id).await)
     }
 
     async fn read_image(store: &Accessor<T, Self>, id: u64, start: u64, end: u64) -> Answered<StreamReader<u8>> {
@@ -112,24 +92,7 @@ impl<T> wit::HostWithStore<T> for Link {
         }
     }
 
-    async fn delete_image(store: &Accessor<T, Self>, id: u64) -> Answered<()> {
-        answer(service(store).delete_image(id).await)
-    }
-
-    async fn list_devices(store: &Accessor<T, Self>) -> Answered<Vec<wit::Device>> {
-        answer(service(store).devices().await)
-    }
-
-    async fn select_device(store: &Accessor<T, Self>, kind: Option<wit::DeviceKind>) -> Answered<wit::Device> {
-        let choice = kind.map_or(DeviceChoice::Auto, |kind| DeviceChoice::Kind(kind.convert()));
-        answer(service(store).select_device(choice).await)
-    }
-
     async fn health(store: &Accessor<T, Self>) -> Result<Vec<wit::Check>> {
         Ok(service(store).health().await.checks.convert())
     }
-
-    async fn metrics(store: &Accessor<T, Self>) -> Answered<String> {
-        answer(service(store).metrics().await)
-    }
-}
+});

@@ -8,7 +8,7 @@ pub use hub::is_cached;
 use crate::embedded;
 use crate::names::Place;
 use easel_inference::pipeline::{self, CancelToken, Defaults, Picture, Pipeline, Request, Watcher};
-use easel_inference::tensor::{DeviceKind, GpuOptions};
+use easel_inference::tensor::{DeviceKind, GpuOptions, Selection};
 use easel_inference::weights::{self, ComponentFiles, Directory, MemoryFiles, ModelFiles, OpenOptions};
 use easel_inference::{DType, Device};
 use pollster::block_on;
@@ -35,7 +35,7 @@ pub enum Error {
         /// What is wrong.
         reason: easel_inference::Error,
     },
-    /// The model's latents are none that a tiny autoencoder knows.
+    /// There is no tiny autoencoder for the model's latents.
     #[error("vae: there is no tiny autoencoder for latents of {channels} channels")]
     NoTinyAutoencoder {
         /// The channels of its latents.
@@ -53,10 +53,10 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// How a model is loaded.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Where it computes.
-    pub device: DeviceKind,
+    pub device: Device,
     /// The type of the weights; `None` keeps them as they are stored.
     pub dtype: Option<DType>,
     /// The variant of the weight files that is preferred.
@@ -67,6 +67,13 @@ pub struct LoadOptions {
     pub low_memory: bool,
 }
 
+impl LoadOptions {
+    /// Everything as the model has it, on this device.
+    pub fn new(device: Device) -> Self {
+        Self { device, dtype: None, variant: None, tiny_vae: false, low_memory: false }
+    }
+}
+
 /// How a GPU is opened: models compute in the type that weights are asked for in; `EASEL_GPU` names the adapter.
 pub fn gpu_options(dtype: Option<DType>) -> GpuOptions {
     let adapter = std::env::var("EASEL_GPU").unwrap_or_default();
@@ -74,16 +81,16 @@ pub fn gpu_options(dtype: Option<DType>) -> GpuOptions {
     GpuOptions { adapter, float, ..GpuOptions::default() }
 }
 
-/// Opens a device; see [`gpu_options`].
-pub fn open_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference::Result<Device> {
-    block_on(Device::open(kind, &gpu_options(dtype)))
+/// Opens a device and says which it is; see [`gpu_options`] and [`Device::select`].
+pub fn select_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference::Result<Selection> {
+    block_on(Device::select(kind, &gpu_options(dtype)))
 }
 
-/// Something that makes pictures.
+/// A model that is ready to draw.
 ///
-/// Behind a trait object: the types of a GPU are so deep inside each other that whoever sends one to a thread would
-/// have to raise the compiler's recursion limit.
-pub struct Engine(Box<dyn Draw>);
+/// Behind a trait object: the types of a GPU are nested so deeply that a crate that sends one to a thread would have to
+/// raise the compiler's recursion limit.
+pub struct LoadedModel(Box<dyn Draw>);
 
 trait Draw: Send + Sync {
     fn generate(&self, request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>>;
@@ -101,7 +108,7 @@ impl Draw for Pipeline {
     }
 }
 
-impl Engine {
+impl LoadedModel {
     /// One that makes blue pictures.
     pub fn stub() -> Self {
         Self(Box::new(stub::Stub))
@@ -109,7 +116,8 @@ impl Engine {
 
     /// Loads the model that is called `name` from where it is.
     pub fn load(
-        (name, place): (&str, &Place),
+        name: &str,
+        place: &Place,
         options: &LoadOptions,
         watcher: &mut dyn Watcher,
         cancel: &CancelToken,
@@ -126,7 +134,7 @@ impl Engine {
             name: public_name(name, place),
             usual: (*place == Place::Embedded).then_some(embedded::USUAL),
             low_memory: options.low_memory,
-            ..pipeline::LoadOptions::new(open_device(options.device, options.dtype)?)
+            ..pipeline::LoadOptions::new(options.device.clone())
         };
         Ok(Self(Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?)))
     }

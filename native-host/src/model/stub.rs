@@ -16,7 +16,8 @@ impl Draw for Stub {
         request.validate()?;
         cancel.check()?;
         let pictures = request.prompts.iter().map(|prompt| picture(prompt, request)).collect::<Result<Vec<_>>>()?;
-        let (of, seconds) = (pictures.len(), watcher.clock());
+        let of = pictures.len();
+        let seconds = watcher.clock();
         watcher.progress(&Progress { phase: Phase::Decode, step: of, of, seconds, preview: None });
         Ok(pictures)
     }
@@ -27,7 +28,8 @@ impl Draw for Stub {
 }
 
 fn picture(prompt: &Prompt, request: &Request) -> Result<Picture> {
-    let (width, height) = (request.width.unwrap_or(SIZE), request.height.unwrap_or(SIZE));
+    let width = request.width.unwrap_or(SIZE);
+    let height = request.height.unwrap_or(SIZE);
     let parameters = Parameters {
         prompt: prompt.text.clone(),
         negative_prompt: prompt.negative.clone(),

@@ -49,6 +49,14 @@ impl Display for Bar {
         });
     }
 
+    fn device(&mut self, name: &str) {
+        // Nothing in the closure fails.
+        let _ = self.line(|| {
+            note(format_args!("easel: computing on {name}"));
+            Ok(())
+        });
+    }
+
     fn picture(&mut self, picture: &Saved<'_>) -> Result<()> {
         let text = describe(picture);
         let on_stdout = picture.path.is_some();

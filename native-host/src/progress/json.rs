@@ -7,7 +7,7 @@ use base64::Engine as _;
 use easel_inference::pipeline::Progress;
 use serde::Serialize;
 
-/// Everything that a program can hear; `event` tells which it is.
+/// Everything that is reported to programs; `event` says which it is.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event<'a> {
@@ -29,6 +29,9 @@ enum Event<'a> {
     },
     Warning {
         message: &'a str,
+    },
+    Device {
+        name: &'a str,
     },
     Picture {
         path: String,
@@ -55,7 +58,7 @@ pub(crate) fn error_event(message: &str) -> Result<()> {
     Event::Error { message }.tell()
 }
 
-/// Tells everything as events.
+/// Reports everything as events.
 pub(super) struct Json;
 
 impl Display for Json {
@@ -71,12 +74,16 @@ impl Display for Json {
             pictures: pace.pictures,
             preview: preview.map(|png| base64::engine::general_purpose::STANDARD.encode(png)),
         };
-        // A run goes on when nobody listens; that the picture cannot be announced is an error.
+        // A run continues when its output is closed; only a picture that cannot be announced is an error.
         let _ = event.tell();
     }
 
     fn warning(&mut self, message: &str) {
         let _ = Event::Warning { message }.tell();
+    }
+
+    fn device(&mut self, name: &str) {
+        let _ = Event::Device { name }.tell();
     }
 
     fn picture(&mut self, picture: &Saved<'_>) -> Result<()> {

@@ -22,6 +22,10 @@ impl Display for Lines {
         note(format_args!("easel: warning: {message}"));
     }
 
+    fn device(&mut self, name: &str) {
+        note(format_args!("easel: computing on {name}"));
+    }
+
     fn picture(&mut self, picture: &Saved<'_>) -> Result<()> {
         tell(&describe(picture), picture.path.is_some())
     }

@@ -18,13 +18,16 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// One way to show a run. Nothing here fails: a run goes on when nobody reads what it says.
+/// One way to show a run. Only announcing a picture can fail: a run continues when its output is closed.
 pub(crate) trait Display {
     /// Something was done; `preview` is an encoded PNG.
     fn progress(&mut self, _progress: &Progress, _pace: &Pace, _preview: Option<&[u8]>) {}
 
     /// Something that the user should know, but that stops nothing.
     fn warning(&mut self, message: &str);
+
+    /// Which device was chosen.
+    fn device(&mut self, name: &str);
 
     /// A picture was written.
     fn picture(&mut self, picture: &Saved<'_>) -> Result<()>;
@@ -52,6 +55,8 @@ struct Quiet;
 
 impl Display for Quiet {
     fn warning(&mut self, _message: &str) {}
+
+    fn device(&mut self, _name: &str) {}
 
     fn picture(&mut self, _picture: &Saved<'_>) -> Result<()> {
         Ok(())
@@ -81,13 +86,20 @@ impl Report {
             Box::new(lines::Lines)
         };
         let preview = args.preview.then(|| output.preview_path()).flatten().map(Preview::new);
-        let (began, last_picture, last_warning) = (Instant::now(), 0.0, String::new());
+        let began = Instant::now();
+        let last_picture = 0.0;
+        let last_warning = String::new();
         Self { display, preview, pace: Pace::default(), began, last_picture, last_warning }
     }
 
     /// Says which of how many pictures comes next.
     pub(crate) fn next(&mut self, first: usize, of: usize) {
         self.pace.next_picture(first, of);
+    }
+
+    /// Says which device was chosen.
+    pub(crate) fn device(&mut self, name: &str) {
+        self.display.device(name);
     }
 
     /// Seconds since the picture before, or since the beginning.

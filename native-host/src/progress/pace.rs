@@ -25,9 +25,12 @@ impl Pace {
     /// Takes in one progress event.
     pub(crate) fn update(&mut self, phase: Phase, step: usize, of: usize, seconds: f64) {
         if self.phase != Some(phase) {
-            (self.phase, self.since) = (Some(phase), self.now);
+            self.phase = Some(phase);
+            self.since = self.now;
         }
-        (self.now, self.step, self.of) = (seconds, step, of);
+        self.now = seconds;
+        self.step = step;
+        self.of = of;
     }
 
     /// The time of the last event, in seconds since the run began.

@@ -29,7 +29,7 @@ impl Preview {
 impl Drop for Preview {
     fn drop(&mut self) {
         if self.written {
-            // A preview that someone else removed is gone as it should be.
+            // A preview that another program removed needs no removing.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,4 +1,4 @@
-//! What a deployment decides: read from a TOML file, then from whoever overrides it, then checked as a whole.
+//! What a deployment decides: a TOML file, overridden by environment and options, then checked as a whole.
 
 use super::{Error, Result};
 use crate::{embedded, names};
@@ -43,7 +43,7 @@ pub struct Config {
     pub body_limit: usize,
     /// How long clients may take.
     pub timeouts: Timeouts,
-    /// How long running tasks have to finish when the service is told to stop.
+    /// How long running tasks have to finish when the service stops.
     pub grace: Duration,
 }
 
@@ -78,10 +78,10 @@ impl Default for Config {
     }
 }
 
-/// Settings of which each may be missing: a configuration file, or the options of a command line.
+/// Settings that override others where they are present: a configuration file, or the options of a command line.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Unset {
+pub struct Overrides {
     /// See [`Config::listen`].
     pub listen: Option<SocketAddr>,
     /// See [`Config::model`].
@@ -114,7 +114,7 @@ pub struct Unset {
     pub grace: Option<u64>,
 }
 
-impl Unset {
+impl Overrides {
     /// Reads a configuration file.
     pub fn read(path: &Path) -> Result<Self> {
         let failed = |reason| Error::ReadConfig { path: path.to_owned(), reason };
@@ -132,7 +132,7 @@ impl Unset {
 
 impl Config {
     /// The configuration in which `later` settings override earlier ones, and all override the defaults; checked.
-    pub fn resolve(settings: impl IntoIterator<Item = Unset>) -> Result<Self> {
+    pub fn resolve(settings: impl IntoIterator<Item = Overrides>) -> Result<Self> {
         let mut config = Self::default();
         for layer in settings {
             config.apply(layer)?;
@@ -141,10 +141,10 @@ impl Config {
         Ok(config)
     }
 
-    fn apply(&mut self, set: Unset) -> Result<()> {
+    fn apply(&mut self, set: Overrides) -> Result<()> {
         let device = set.device.map(|name| name.parse()).transpose()?;
         let never = |cron: String| (cron != NEVER).then_some(cron);
-        // Origins are read without fail: what is no origin matches none.
+        // Reading origins cannot fail: text that is not an origin matches none.
         let origins =
             set.origins.map(|text| text.parse().unwrap_or_else(|never: std::convert::Infallible| match never {}));
         put(&mut self.listen, set.listen);
@@ -165,7 +165,7 @@ impl Config {
         Ok(())
     }
 
-    /// Fails on the first setting that makes no sense, before anything is opened.
+    /// Fails on the first invalid setting, before anything is opened.
     pub fn check(&self) -> Result<()> {
         for name in self.models.iter().chain([&self.model]) {
             names::resolve(name)?;
@@ -191,17 +191,17 @@ fn within<T: PartialOrd + std::fmt::Display>(field: &'static str, value: T, low:
     if value >= low && value <= high {
         return Ok(());
     }
-    Err(Error::Setting { field, reason: format!("{value} is not from {low} to {high}") })
+    Err(Error::Setting { field, reason: format!("must be between {low} and {high}, got {value}") })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn file(text: &str) -> Result<Unset> {
+    fn file(text: &str) -> Result<Overrides> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Unset::read(file.path())
+        Overrides::read(file.path())
     }
 
     fn refused(text: &str) -> String {
@@ -209,9 +209,9 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_later_wins_and_what_nobody_sets_stays() {
+    fn later_settings_win_and_defaults_stay() {
         let from_file = file("listen = '0.0.0.0:80'\nmodel = 'stub'\nclear_tasks = 'never'\ngrace = 5").unwrap();
-        let flags = Unset { listen: Some(([127, 0, 0, 1], 9).into()), ..Unset::default() };
+        let flags = Overrides { listen: Some(([127, 0, 0, 1], 9).into()), ..Overrides::default() };
         let config = Config::resolve([from_file, flags]).unwrap();
         assert_eq!((config.listen.port(), config.model.as_str()), (9, "stub"));
         assert_eq!((config.grace.as_secs(), &config.retention.tasks), (5, &None));
@@ -220,13 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_that_makes_no_sense_is_named() {
-        assert_eq!(refused("engines = 0"), "engines: 0 is not from 1 to 64");
-        assert_eq!(refused("capacity = 0"), "capacity: 0 is not from 1 to 1000000");
-        assert_eq!(refused("body_limit = 1"), "body_limit: 1 is not from 1024 to 1073741824");
-        assert_eq!(refused("header_timeout = 0"), "header_timeout: 0 is not from 1 to 3600");
+    fn a_setting_out_of_range_is_named() {
+        assert_eq!(refused("engines = 0"), "engines must be between 1 and 64, got 0");
+        assert_eq!(refused("capacity = 0"), "capacity must be between 1 and 1000000, got 0");
+        assert_eq!(refused("body_limit = 1"), "body_limit must be between 1024 and 1073741824, got 1");
+        assert_eq!(refused("header_timeout = 0"), "header_timeout must be between 1 and 3600, got 0");
         assert!(refused("device = 'abacus'").contains("\"abacus\" is not one of"));
-        assert!(refused("models = ['no-such-model']").starts_with("model \"no-such-model\" is no file"));
+        assert!(refused("models = ['no-such-model']").starts_with("no such file, folder, "));
         assert!(refused("clear_pictures = 'on Sundays'").starts_with("retention.pictures: `on Sundays`"));
     }
 
@@ -236,7 +236,7 @@ mod tests {
         assert!(unknown.contains(": line 2: unknown field `colour`"), "{unknown}");
         assert!(refused("listen = 'here'").contains(": line 1: "));
         assert!(refused("= =").contains(": line 1: "));
-        let gone = Unset::read("/no/such/easel.toml".as_ref()).unwrap_err().to_string();
+        let gone = Overrides::read("/no/such/easel.toml".as_ref()).unwrap_err().to_string();
         assert!(gone.starts_with("/no/such/easel.toml: "), "{gone}");
     }
 }

@@ -1,21 +1,24 @@
 //! The devices of this host, and which one is computed on.
 
 use easel_contract::Error;
-use easel_contract::service::{Device, DeviceChoice, DeviceKind, Result};
+use easel_contract::service::{Device, DeviceKind, Result};
 use easel_inference::tensor::DeviceKind as Kind;
+use parking_lot::Mutex;
 use pollster::block_on;
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 
 /// The devices of this host. They are looked for once, when the service starts.
 pub struct Devices {
     available: Vec<(Kind, Device)>,
     selected: Mutex<Kind>,
+    /// What `auto` stands for here, once somebody has asked for it.
+    automatic: OnceLock<Kind>,
 }
 
 impl Devices {
     /// Looks for devices, and selects one.
     pub fn find(wanted: Kind) -> easel_inference::Result<Self> {
-        let selected = kind_of(&crate::model::open_device(wanted, None)?);
+        let selected = select(wanted)?;
         let infos = block_on(easel_inference::Device::list());
         let mut available: Vec<(Kind, Device)> = Vec::new();
         // A GPU in software is slower than the processor itself, and of several the best one is used.
@@ -26,12 +29,16 @@ impl Devices {
                 available.push((own, Device { id, name: info.name, kind, memory_bytes: None, selected: false }));
             }
         }
-        Ok(Self { available, selected: selected.into() })
+        let automatic = OnceLock::new();
+        if wanted == Kind::Auto {
+            automatic.get_or_init(|| selected);
+        }
+        Ok(Self { available, selected: selected.into(), automatic })
     }
 
     /// The device that is computed on.
     pub fn selected(&self) -> Kind {
-        *self.selected.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.selected.lock()
     }
 
     /// All devices.
@@ -41,21 +48,34 @@ impl Devices {
         self.available.iter().map(mark).collect()
     }
 
+    /// What `auto` stands for; the first call tries the devices.
+    fn automatic(&self) -> Kind {
+        *self.automatic.get_or_init(|| select(Kind::Auto).unwrap_or(Kind::Cpu))
+    }
+
     /// Computes on another device from now on.
-    pub fn select(&self, choice: DeviceChoice) -> Result<Device> {
+    pub fn select(&self, kind: Option<DeviceKind>) -> Result<Device> {
         // The GPUs come after the processor, the best one first.
-        let fits = |device: &Device| match choice {
-            DeviceChoice::Auto => true,
-            DeviceChoice::Kind(DeviceKind::Gpu) => device.kind != DeviceKind::Cpu,
-            DeviceChoice::Kind(kind) => device.kind == kind,
+        let fits = |(own, device): &&(Kind, Device)| match kind {
+            None => *own == self.automatic(),
+            Some(DeviceKind::Gpu) => device.kind != DeviceKind::Cpu,
+            Some(kind) => device.kind == kind,
         };
-        let mut fitting = self.available.iter().filter(|(_, device)| fits(device));
-        let first = fitting.next();
-        let found = if choice == DeviceChoice::Auto { fitting.next().or(first) } else { first };
-        let (kind, device) = found.ok_or_else(|| Error::DeviceUnavailable { device: name(choice) })?;
-        *self.selected.lock().unwrap_or_else(PoisonError::into_inner) = *kind;
+        let found = self.available.iter().find(fits);
+        let (own, device) = found.ok_or_else(|| Error::DeviceUnavailable { device: name(kind) })?;
+        *self.selected.lock() = *own;
         Ok(Device { selected: true, ..device.clone() })
     }
+}
+
+/// Opens a device to see that it works, and logs which it is.
+fn select(wanted: Kind) -> easel_inference::Result<Kind> {
+    let selection = crate::model::select_device(wanted, None)?;
+    if let Some(warning) = &selection.warning {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(device = %selection.device, name = selection.name, "computing");
+    Ok(kind_of(&selection.device))
 }
 
 /// What a device is called in the list, in the inference crate and in the contract.
@@ -83,11 +103,8 @@ fn kind_of(device: &easel_inference::Device) -> Kind {
     kinds(&device.to_string()).map_or(Kind::Cpu, |(kind, _)| kind)
 }
 
-fn name(choice: DeviceChoice) -> String {
-    match choice {
-        DeviceChoice::Auto => "AUTO".into(),
-        DeviceChoice::Kind(kind) => kind.name().to_uppercase(),
-    }
+fn name(kind: Option<DeviceKind>) -> String {
+    kind.map_or("auto", DeviceKind::name).to_uppercase()
 }
 
 #[cfg(test)]
@@ -99,11 +116,11 @@ mod tests {
         let devices = Devices::find(Kind::Cpu).unwrap();
         let selected: Vec<_> = devices.list().into_iter().filter(|device| device.selected).collect();
         assert_eq!((selected.len(), selected[0].id.as_str()), (1, "cpu"));
-        assert_eq!(devices.select(DeviceChoice::Kind(DeviceKind::Cpu)).unwrap().id, "cpu");
+        assert_eq!(devices.select(Some(DeviceKind::Cpu)).unwrap().id, "cpu");
         if devices.list().len() == 1 {
-            let refused = devices.select(DeviceChoice::Kind(DeviceKind::Gpu)).unwrap_err();
+            let refused = devices.select(Some(DeviceKind::Gpu)).unwrap_err();
             assert_eq!(refused, Error::DeviceUnavailable { device: "GPU".into() });
-            assert_eq!(devices.select(DeviceChoice::Auto).unwrap().id, "cpu");
+            assert_eq!(devices.select(None).unwrap().id, "cpu");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The queue's engine over the inference pipeline: a request in, encoded pictures out.
 
 use super::{Metrics, Parts};
-use crate::model::{self, Engine as Model};
+use crate::model::{self, LoadedModel};
 use bytes::Bytes;
 use easel_contract::service::ImageRequest;
 use easel_inference::pipeline::{CancelToken, InitImage, Phase, Picture, Progress, Request, Watcher};
@@ -12,11 +12,11 @@ use std::time::Instant;
 /// The quality of previews, which are JPEGs.
 const PREVIEW_QUALITY: u8 = 75;
 
-/// Draws what the queue asks for.
-pub struct Painter(Parts);
+/// Draws the queue's tasks with the models that they name.
+pub struct ModelEngine(Parts);
 
-impl Painter {
-    /// A painter that shares loaded models with its colleagues.
+impl ModelEngine {
+    /// An engine that shares loaded models with the others.
     pub fn new(parts: Parts) -> Self {
         Self(parts)
     }
@@ -34,7 +34,7 @@ impl Painter {
     }
 }
 
-impl Engine for Painter {
+impl Engine for ModelEngine {
     fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError> {
         self.draw(job).map_err(|failure| match failure {
             Failure::Model(model::Error::Inference(easel_inference::Error::Cancelled)) => EngineError::Stopped,
@@ -58,12 +58,13 @@ impl From<easel_inference::Error> for Failure {
     }
 }
 
-/// What the pipeline is asked for.
-fn request(asked: ImageRequest, model: &Model) -> easel_inference::Result<Request> {
+/// The request in the pipeline's terms.
+fn request(asked: ImageRequest, model: &LoadedModel) -> easel_inference::Result<Request> {
     let seed = asked.seed.unwrap_or_default();
     let mut request = Request::new(&asked.prompt, asked.negative_prompt.as_deref(), seed, asked.count as usize);
     let size = |size: Option<u32>| size.map(|size| size as usize);
-    (request.width, request.height) = (size(asked.width), size(asked.height));
+    request.width = size(asked.width);
+    request.height = size(asked.height);
     request.steps = size(asked.steps);
     request.guidance_scale = asked.guidance_scale;
     request.scheduler = asked.scheduler;
@@ -122,7 +123,7 @@ impl Watcher for Report<'_, '_> {
     }
 }
 
-/// A preview that cannot be encoded is none.
+/// The preview as a JPEG; `None` if it cannot be encoded.
 fn preview(image: &Image) -> Option<Bytes> {
     let options = EncodeOptions { quality: PREVIEW_QUALITY, ..EncodeOptions::default() };
     image.encode(ImageFormat::Jpeg, &options).ok().map(Bytes::from)

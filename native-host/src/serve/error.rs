@@ -14,7 +14,7 @@ pub enum Error {
         /// Why not.
         reason: std::io::Error,
     },
-    /// The configuration file is not what it should be.
+    /// The configuration file is malformed.
     #[error("{}: {reason}", path.display())]
     ParseConfig {
         /// The file.
@@ -30,27 +30,27 @@ pub enum Error {
         /// Why not.
         reason: std::io::Error,
     },
-    /// A setting makes no sense.
-    #[error("{field}: {reason}")]
+    /// A setting is out of range.
+    #[error("{field} {reason}")]
     Setting {
         /// The setting as the configuration file spells it.
         field: &'static str,
-        /// What was found and what is expected.
+        /// The limits, and the value found.
         reason: String,
     },
-    /// A model is not known.
+    /// A model is not known, or cannot run.
     #[error(transparent)]
-    Model(#[from] crate::names::UnknownModel),
+    Model(#[from] crate::names::NameError),
     /// The device is not there.
     #[error(transparent)]
     Device(#[from] easel_inference::Error),
     /// The queue or its store cannot be opened.
     #[error(transparent)]
     Jobs(#[from] easel_jobs::Error),
-    /// The component is none, or asks for what it is not given.
+    /// The file is not a component, or imports an interface that the host does not offer.
     #[error("the component cannot be used: {reason}")]
     Component {
-        /// What wasmtime says.
+        /// wasmtime's message.
         reason: String,
     },
     /// The address cannot be listened on.

@@ -3,10 +3,11 @@
 //!
 //! ```no_run
 //! # fn example() -> Result<(), easel_host::serve::Error> {
-//! use easel_host::serve::{Config, Studio};
+//! use easel_host::serve::{Config, QueueService};
 //!
 //! let config = Config { data: "pictures".into(), ..Config::default() };
-//! let studio = Studio::open(&config)?; // an `easel_contract::Service`: give it to a router, or to a component
+//! // An `easel_contract::Service`: give it to a router, or to a component.
+//! let service = QueueService::open(&config)?;
 //! # Ok(()) }
 //! ```
 
@@ -17,17 +18,17 @@ mod error;
 mod metrics;
 mod models;
 mod server;
+mod service;
 mod site;
-mod studio;
 
-pub use config::{Config, Timeouts, Unset};
+pub use config::{Config, Overrides, Timeouts};
 pub use devices::Devices;
-pub use engine::Painter;
+pub use engine::ModelEngine;
 pub use error::{Error, Result};
 pub use metrics::Metrics;
 pub use models::Models;
 pub use server::{Server, router};
 #[cfg(feature = "component")]
 pub use server::{component_router, environment};
+pub use service::{Parts, QueueService};
 pub use site::Site;
-pub use studio::{Parts, Studio};

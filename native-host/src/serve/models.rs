@@ -1,10 +1,11 @@
 //! The models that requests may name, and those that are loaded.
 
-use crate::model::{self, Engine, LoadOptions};
+use crate::model::{self, LoadOptions, LoadedModel};
 use crate::names::{self, Place};
 use easel_inference::pipeline::{CancelToken, Watcher};
 use easel_inference::tensor::DeviceKind;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// The models that requests may name. A request from outside must not name files, so these are all there are.
 pub struct Models {
@@ -17,14 +18,14 @@ pub struct Models {
 struct Loaded {
     name: String,
     device: DeviceKind,
-    engine: Arc<Engine>,
+    model: Arc<LoadedModel>,
 }
 
 impl Models {
-    /// These models, the first of which is the default, and what is built in. At most `most` stay loaded.
-    pub fn new<'a>(names: impl IntoIterator<Item = &'a String>, most: usize) -> Result<Self, names::UnknownModel> {
-        let given = names.into_iter().map(|name| Ok((name.clone(), names::resolve(name)?)));
-        let mut known = given.collect::<Result<Vec<_>, _>>()?;
+    /// These models and the built-in ones; the first is the default. At most `most` stay loaded.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a String>, most: usize) -> Result<Self, names::NameError> {
+        let configured = names.into_iter().map(|name| Ok((name.clone(), names::resolve(name)?)));
+        let mut known = configured.collect::<Result<Vec<_>, _>>()?;
         for (name, place) in [(crate::embedded::NAME, Place::Embedded), (names::STUB, Place::Stub)] {
             if !known.iter().any(|(known, _)| known == name) {
                 known.push((name.into(), place));
@@ -33,40 +34,40 @@ impl Models {
         Ok(Self { known, loaded: Mutex::default(), most })
     }
 
-    /// The name of a model, of the default one if none is asked for; `None` if it is not known.
+    /// The name of a model, the default one if `asked` is `None`; `None` if it is not known.
     pub fn name(&self, asked: Option<&str>) -> Option<&str> {
         let fits = |(name, _): &&(String, Place)| asked.is_none_or(|asked| asked == name);
         self.known.iter().find(fits).map(|(name, _)| name.as_str())
     }
 
-    /// A model, loaded on a device if it is not there yet. Others that load wait meanwhile: two models that are read at
-    /// once come no sooner and need twice the memory.
+    /// A model, loaded on a device if it is not there yet. Only one model loads at a time: two that load together are
+    /// ready no sooner and need twice the memory.
     pub fn get(
         &self,
         name: &str,
         device: DeviceKind,
         watcher: &mut dyn Watcher,
         cancel: &CancelToken,
-    ) -> Result<Arc<Engine>, model::Error> {
+    ) -> Result<Arc<LoadedModel>, model::Error> {
         let (name, place) = self.known.iter().find(|(known, _)| known == name).ok_or(model::Error::NoFiles)?;
         if *place == Place::Stub {
-            return Ok(Arc::new(Engine::stub()));
+            return Ok(Arc::new(LoadedModel::stub()));
         }
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.lock();
         if let Some(found) = loaded.iter().position(|model| model.name == *name && model.device == device) {
             let model = loaded.remove(found);
-            let engine = Arc::clone(&model.engine);
+            let found = Arc::clone(&model.model);
             loaded.push(model);
-            return Ok(engine);
+            return Ok(found);
         }
-        // Room is made first, so that there are never more models in memory than may be.
+        // Room is made first, so that there are never more models in memory than allowed.
         loaded.retain(|model| model.device == device);
         let surplus = (loaded.len() + 1).saturating_sub(self.most).min(loaded.len());
         loaded.drain(..surplus);
-        let options = LoadOptions { device, ..LoadOptions::default() };
-        let engine = Arc::new(Engine::load((name, place), &options, watcher, cancel)?);
-        loaded.push(Loaded { name: name.clone(), device, engine: Arc::clone(&engine) });
-        Ok(engine)
+        let options = LoadOptions::new(model::select_device(device, None)?.device);
+        let model = Arc::new(LoadedModel::load(name, place, &options, watcher, cancel)?);
+        loaded.push(Loaded { name: name.clone(), device, model: Arc::clone(&model) });
+        Ok(model)
     }
 }
 

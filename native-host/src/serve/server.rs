@@ -1,6 +1,6 @@
 //! The HTTP server: connections, time limits, one log line per request, and an end in good order.
 
-use super::{Config, Error, Metrics, Result, Studio, Timeouts};
+use super::{Config, Error, Metrics, QueueService, Result, Timeouts};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -25,7 +25,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How long to wait when the system has no more sockets.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
-/// The contract's router over a service, with what every deployment adds.
+/// The contract's router over a service, with the layers that every deployment adds.
 pub fn router(service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
     let settings = Settings { origins: config.origins.clone(), body_limit: config.body_limit };
     finished(easel_contract::router(Arc::clone(&service), settings), service, metrics, config)
@@ -49,7 +49,7 @@ pub fn component_router(
     finished(routes, service, metrics, config)
 }
 
-/// What the edge component is told of a configuration.
+/// The configuration as the edge component's environment.
 #[cfg(feature = "component")]
 pub fn environment(config: &Config) -> Vec<(String, String)> {
     let set = |name: &str, value: String| (name.to_owned(), value);
@@ -66,10 +66,10 @@ fn origins(origins: &easel_contract::Origins) -> String {
     }
 }
 
-/// Adds the route for components on other hosts, and what every request is subject to.
+/// Adds the route for components on other hosts, and the layers that apply to every request.
 fn finished(routes: Router, service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
     routes
-        .merge(easel_contract::studio::router(service))
+        .merge(easel_contract::calls::router(service))
         .layer(RequestBodyTimeoutLayer::new(config.timeouts.body))
         .layer(CatchPanicLayer::new())
         .layer(from_fn_with_state(metrics, observe))
@@ -77,10 +77,13 @@ fn finished(routes: Router, service: Arc<dyn Service>, metrics: Arc<Metrics>, co
 
 /// Counts and logs a request.
 async fn observe(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
-    let (began, method, path) = (Instant::now(), request.method().clone(), request.uri().path().to_owned());
+    let began = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
-    let (status, took) = (response.status(), began.elapsed());
+    let status = response.status();
+    let took = began.elapsed();
     let method_name = if is_standard(&method) { method.as_str() } else { "other" };
     metrics.answered(method_name, route.as_ref().map_or("", MatchedPath::as_str), status.as_u16(), took);
     let milliseconds = took.as_secs_f64() * 1e3;
@@ -118,7 +121,7 @@ impl Server {
 
     /// Answers requests until `stop` resolves. Then no connection is accepted any more, tasks that run have `grace` to
     /// finish while their watchers watch, the queue closes, and connections end.
-    pub async fn run(self, router: Router, studio: Studio, grace: Duration, stop: impl Future<Output = ()>) {
+    pub async fn run(self, router: Router, service: QueueService, grace: Duration, stop: impl Future<Output = ()>) {
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -135,7 +138,7 @@ impl Server {
         }
         drop(self.listener);
         tracing::info!("stopping: running tasks have {} s to finish", grace.as_secs());
-        let closed = tokio::task::spawn_blocking(move || studio.shutdown(grace)).await;
+        let closed = tokio::task::spawn_blocking(move || service.shutdown(grace)).await;
         if let Err(error) = closed {
             tracing::error!(%error, "the queue did not close");
         }

@@ -1,9 +1,9 @@
-//! The contract's service over the queue.
+//! The contract's service over the queue of `easel-jobs`.
 
-use super::{Config, Devices, Metrics, Models, Painter, error};
+use super::{Config, Devices, Metrics, ModelEngine, Models, error};
 use async_trait::async_trait;
 use easel_contract::service::{
-    ByteStream, Device, DeviceChoice, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, Progress,
+    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, Progress,
     ProgressStream, Result, Run, Status, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::{Error, Service};
@@ -14,19 +14,20 @@ use easel_jobs::{
 };
 use easel_picture::{Image as Pixels, Limits};
 use futures_util::stream::{self, StreamExt};
+use parking_lot::Mutex;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a client that was refused is told to wait, in seconds.
+/// How long a refused client should wait before it tries again, in seconds.
 const RETRY_AFTER: u32 = 5;
 
-/// How long good health is taken for granted, so that many probes cost no more than one.
+/// How long a good check counts, so that many probes cost no more than one.
 const HEALTHY: Duration = Duration::from_millis(100);
 
 /// The contract's service over the queue: a handle, cheaply cloned.
 #[derive(Clone)]
-pub struct Studio(Arc<Inner>);
+pub struct QueueService(Arc<Inner>);
 
 struct Inner {
     jobs: Jobs,
@@ -36,31 +37,31 @@ struct Inner {
     healthy: Mutex<Option<Instant>>,
 }
 
-/// What a studio shares with its engines.
+/// What a service shares with its engines.
 #[derive(Clone)]
 pub struct Parts {
     /// The models that may be asked for.
     pub models: Arc<Models>,
     /// Where to compute.
     pub devices: Arc<Devices>,
-    /// What is counted.
+    /// The counters.
     pub metrics: Arc<Metrics>,
 }
 
-/// The latest run of the pipeline family.
+/// The latest run, as the routes under `/pipeline` see it.
 #[derive(Clone, Copy)]
 struct Latest {
     task: TaskId,
     taken: bool,
 }
 
-impl Studio {
+impl QueueService {
     /// Opens the data folder and starts the engines. Models are loaded when they are first asked for.
     pub fn open(config: &Config) -> error::Result<Self> {
-        Self::with_engines(config, |parts| Box::new(Painter::new(parts.clone())))
+        Self::with_engines(config, |parts| Box::new(ModelEngine::new(parts.clone())))
     }
 
-    /// The same with engines of another make. What a task asks them for is an [`ImageRequest`] as JSON.
+    /// The same with engines of your own. A task's request is an [`ImageRequest`] as JSON.
     pub fn with_engines(config: &Config, engine: impl Fn(&Parts) -> Box<dyn Engine>) -> error::Result<Self> {
         let names = [&config.model].into_iter().chain(&config.models);
         let parts = Parts {
@@ -79,7 +80,7 @@ impl Studio {
         Arc::clone(&self.0.parts.metrics)
     }
 
-    /// Stops as [`Jobs::shutdown`] does; blocks meanwhile.
+    /// Stops as [`Jobs::shutdown`] does, and blocks until then.
     pub fn shutdown(&self, grace: Duration) {
         self.0.jobs.shutdown(grace);
     }
@@ -92,13 +93,13 @@ impl Studio {
 }
 
 #[async_trait]
-impl Service for Studio {
+impl Service for QueueService {
     async fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task> {
         self.blocking(move |inner| inner.submit(request, priority)).await
     }
 
-    async fn task(&self, id: &str) -> Result<Task> {
-        let id = task_id(id)?;
+    async fn task(&self, id: String) -> Result<Task> {
+        let id = task_id(&id)?;
         self.0.jobs.task(id).map_err(refused).and_then(|task| self.0.task(task))
     }
 
@@ -113,20 +114,20 @@ impl Service for Studio {
         .await
     }
 
-    async fn watch(&self, id: &str, options: WatchOptions) -> Result<ProgressStream> {
+    async fn watch(&self, id: String, options: WatchOptions) -> Result<ProgressStream> {
         let options = easel_jobs::WatchOptions { after: options.after, previews: options.preview };
-        let watcher = self.0.jobs.watch(task_id(id)?, options).map_err(refused)?;
+        let watcher = self.0.jobs.watch(task_id(&id)?, options).map_err(refused)?;
         let next = |mut watcher: easel_jobs::Watcher| async { Some((progress(watcher.next().await?), watcher)) };
         Ok(stream::unfold(watcher, next).boxed())
     }
 
-    async fn cancel(&self, id: &str) -> Result<()> {
-        let id = task_id(id)?;
+    async fn cancel(&self, id: String) -> Result<()> {
+        let id = task_id(&id)?;
         self.blocking(move |inner| inner.jobs.cancel(id).map_err(refused)).await
     }
 
     async fn delete_tasks(&self, selection: TaskSelection) -> Result<u64> {
-        // What is no id names no task.
+        // Text that is not an id names no task.
         let ids = selection.ids.map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect());
         let selection = Selection { ids, status: selection.status.map(status_to_jobs) };
         self.blocking(move |inner| inner.jobs.delete_tasks(&selection).map(|n| n as u64).map_err(refused)).await
@@ -134,8 +135,8 @@ impl Service for Studio {
 
     async fn run(&self, request: ImageRequest) -> Result<Task> {
         self.blocking(move |inner| {
-            // Held until the new run is known, so that of two that come at once one is refused.
-            let mut latest = lock(&inner.latest);
+            // Held until the new run is known: of two requests at the same time one is refused.
+            let mut latest = inner.latest.lock();
             if inner.in_progress(*latest)? {
                 return Err(Error::RunInProgress);
             }
@@ -147,17 +148,17 @@ impl Service for Studio {
     }
 
     async fn latest_run(&self) -> Result<Option<Run>> {
-        let Some(Latest { task, taken }) = *lock(&self.0.latest) else { return Ok(None) };
+        let Some(Latest { task, taken }) = *self.0.latest.lock() else { return Ok(None) };
         match self.0.jobs.task(task) {
             Ok(task) => Ok(Some(Run { task: self.0.task(task)?, taken })),
-            // It was deleted: there is nothing to tell any more.
+            // It was deleted.
             Err(easel_jobs::Error::UnknownTask { .. }) => Ok(None),
             Err(error) => Err(refused(error)),
         }
     }
 
     async fn take_run(&self) -> Result<Image> {
-        let mut latest = lock(&self.0.latest);
+        let mut latest = self.0.latest.lock();
         let run = latest.as_mut().filter(|run| !run.taken).ok_or(Error::RunNotComplete)?;
         let first = PictureQuery { task: Some(run.task), limit: 1, offset: 0 };
         let picture = self.0.jobs.pictures(&first).map_err(refused)?.items.pop().ok_or(Error::RunNotComplete)?;
@@ -189,7 +190,9 @@ impl Service for Studio {
             let picture = inner.jobs.picture(number).map_err(refused)?;
             inner.jobs.read(&picture).map_err(refused)
         });
-        let (bytes, start, end) = (bytes.await?, range.start as usize, range.end as usize);
+        let bytes = bytes.await?;
+        let start = range.start as usize;
+        let end = range.end as usize;
         if start > end || end > bytes.len() {
             return Err(Error::internal(format_args!("picture {id} is shorter than the database says")));
         }
@@ -205,12 +208,12 @@ impl Service for Studio {
         Ok(self.0.parts.devices.list())
     }
 
-    async fn select_device(&self, choice: DeviceChoice) -> Result<Device> {
-        let latest = lock(&self.0.latest);
+    async fn select_device(&self, kind: Option<DeviceKind>) -> Result<Device> {
+        let latest = self.0.latest.lock();
         if self.0.in_progress(*latest)? {
             return Err(Error::RunInProgress);
         }
-        self.0.parts.devices.select(choice)
+        self.0.parts.devices.select(kind)
     }
 
     async fn health(&self) -> Health {
@@ -235,25 +238,21 @@ impl Service for Studio {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Inner {
     fn was_healthy(&self) -> bool {
-        lock(&self.healthy).is_some_and(|then| then.elapsed() < HEALTHY)
+        self.healthy.lock().is_some_and(|then| then.elapsed() < HEALTHY)
     }
 
-    /// What is wrong with the database and with the engines.
+    /// Problems of the database and of the engines.
     fn check(&self) -> [Option<String>; 2] {
         let began = Instant::now();
         let problem = |checked: easel_jobs::Result<()>| checked.err().map(|error| error.to_string());
         let problems = [problem(self.jobs.check_store()), problem(self.jobs.check_engines())];
-        *lock(&self.healthy) = problems.iter().all(Option::is_none).then_some(began);
+        *self.healthy.lock() = problems.iter().all(Option::is_none).then_some(began);
         problems
     }
 
-    /// Checks what the contract cannot know, and queues.
+    /// Checks what only this host knows, and queues.
     fn submit(&self, mut request: ImageRequest, priority: Priority) -> Result<Task> {
         let model = self.parts.models.name(request.model.as_deref());
         let unknown = || Error::ModelNotFound { model: request.model.clone().unwrap_or_default() };
@@ -272,7 +271,7 @@ impl Inner {
         self.task(self.jobs.submit(&task).map_err(refused)?)
     }
 
-    /// A task with what the queue keeps apart from it.
+    /// A task with its place in the queue and its pictures.
     fn task(&self, task: easel_jobs::Task) -> Result<Task> {
         let queue_position = match task.status {
             easel_jobs::Status::Pending => self.jobs.queue_position(task.id).map_err(refused)?,
@@ -311,7 +310,7 @@ impl Inner {
     }
 }
 
-/// Refuses now what the engine would refuse later.
+/// Refuses a request that the engine would refuse later.
 fn check(request: &ImageRequest) -> Result<()> {
     for (field, text) in [("prompt", Some(&request.prompt)), ("negative_prompt", request.negative_prompt.as_ref())] {
         if let Some(text) = text.filter(|text| text.len() > MAX_PROMPT_BYTES) {
@@ -345,7 +344,7 @@ fn refused(error: easel_jobs::Error) -> Error {
         Jobs::AlreadyEnded { id, status: ended } => Error::TaskEnded { task_id: id.to_string(), status: status(ended) },
         Jobs::UnknownPicture { id } => Error::ImageNotFound { id: id.cast_unsigned() },
         other => {
-            // Paths and what the system says are for the operator.
+            // Paths and the system's messages are for the operator.
             tracing::error!(error = %other, "the store failed");
             Error::internal("the store failed")
         }

@@ -92,7 +92,7 @@ async fn answer(State(site): State<Arc<Site>>, request: Request, next: Next) -> 
     response
 }
 
-/// By the end of a file's name. What is not known here is bytes.
+/// The media type by the file's extension; anything unknown is plain bytes.
 fn media_type(name: &str) -> &'static str {
     match name.rsplit('.').next().unwrap_or_default() {
         "html" => "text/html; charset=utf-8",

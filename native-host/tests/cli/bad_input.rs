@@ -37,7 +37,7 @@ fn numbers() {
 fn names() {
     let message = refused(1, &["--scheduler", "best"]);
     assert!(message.starts_with("scheduler: ") && message.contains("best") && message.contains("ddim"), "{message}");
-    assert!(refused(1, &["--model", "no-such-model"]).starts_with("model \"no-such-model\" is no file"));
+    assert!(refused(1, &["--model", "no-such-model"]).starts_with("no such file, folder, "));
     assert!(refused(2, &["--device", "abacus"]).starts_with("invalid value 'abacus' for '--device"));
     assert!(refused(2, &["--colour"]).starts_with("unexpected argument '--colour' found"));
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 #[test]
 fn help_reads_well_and_fits() {
     let folder = Folder::new();
-    for command in ["generate", "models", "pull", "inspect", "devices", "metadata", "bench"] {
+    for command in ["generate", "models", "pull", "inspect", "devices", "metadata", "bench", "completions", "man"] {
         let help = folder.easel([command, "--help"]);
         assert!(help.text().contains(&format!("Usage: easel {command}")), "{}", help.text());
         assert!(help.text().lines().all(|line| line.chars().count() <= 130), "{}", help.text());
@@ -18,12 +18,29 @@ fn help_reads_well_and_fits() {
 }
 
 #[test]
+fn shells_and_man_know_the_commands() {
+    let folder = Folder::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = folder.easel(["completions", shell]);
+        assert!(script.text().contains("init-image"), "{shell}: {}", script.text());
+    }
+    let page = folder.easel(["man"]);
+    assert!(page.text().contains(".TH easel 1") && page.text().contains("easel\\-generate(1)"), "{}", page.text());
+    folder.easel(["man", "pages"]).text();
+    let generate = String::from_utf8(folder.read("pages/easel-generate.1")).unwrap();
+    assert!(generate.contains("init\\-image"), "{generate}");
+}
+
+#[test]
 fn models_are_listed() {
     let folder = Folder::new();
     let text = folder.easel(["models"]).text().to_owned();
     assert!(text.lines().any(|line| line.starts_with("easel-emoji ") && line.contains("built in")), "{text}");
     assert!(text.lines().any(|line| line.starts_with("sd-turbo ") && line.contains("not here")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("flux-dev ") && line.contains("not supported yet")), "{text}");
     let json = folder.easel(["models", "--json"]).json();
+    let flux = json[0].as_array().unwrap().iter().find(|model| model["name"] == "flux-dev").unwrap();
+    assert_eq!((&flux["supported"], &flux["family"]), (&Value::Bool(false), &"FLUX".into()));
     let names: Vec<_> = json[0].as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"stub") && names.contains(&"stable-diffusion-xl"), "{names:?}");
 }
@@ -35,6 +52,18 @@ fn devices_are_listed() {
     let json = folder.easel(["devices", "--json"]).json();
     let cpu = json[0].as_array().unwrap().iter().find(|device| device["id"] == "cpu").unwrap();
     assert_eq!((&cpu["available"], &cpu["reason"]), (&Value::Bool(true), &Value::Null));
+    let automatic = json[0].as_array().unwrap().iter().filter(|device| device["auto"] == true);
+    assert_eq!(automatic.count(), 1, "{json:?}");
+}
+
+/// Where Mesa is installed and there is no session, libwayland would complain on standard error.
+#[test]
+fn looking_for_devices_writes_nothing_but_the_list() {
+    let folder = Folder::new();
+    let mut command = folder.command(["devices"]);
+    command.env_remove("XDG_RUNTIME_DIR").env_remove("WAYLAND_DISPLAY").env_remove("DISPLAY");
+    let listed = super::Outcome::new(command.output().unwrap());
+    assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]

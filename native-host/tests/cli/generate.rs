@@ -183,3 +183,22 @@ fn a_folder_is_a_model_and_only_its_name_is_told() {
     // Picture and settings are those of the embedded model, which this is.
     assert!(folder.read("folder.png") == folder.read("embedded.png"));
 }
+
+#[test]
+fn a_gpu_that_cannot_be_opened_is_replaced_by_the_processor() {
+    let folder = Folder::new();
+    let draw = |args: &[&str]| {
+        let arguments = ["generate", "a star", "--steps", "1", "--seed", "1", "--device", "auto"];
+        let mut command = folder.command(arguments.iter().chain(args));
+        super::Outcome::new(command.env("EASEL_GPU", "no such adapter").output().unwrap())
+    };
+    let plain = draw(&["-o", "plain.png"]);
+    assert_eq!(plain.code, Some(0), "{}", plain.stderr);
+    let warning = "easel: warning: device gpu is not available: ";
+    assert!(plain.stderr.lines().any(|line| line.starts_with(warning)), "{}", plain.stderr);
+    assert!(plain.stderr.contains("easel: computing on the processor\n"), "{}", plain.stderr);
+    let all = draw(&["--json", "-o", "events.png"]).json();
+    assert_eq!((events(&all, "warning").len(), events(&all, "device").len()), (1, 1), "{all:?}");
+    assert_eq!(events(&all, "device")[0]["name"], "the processor");
+    assert_eq!(folder.read("plain.png"), folder.read("events.png"));
+}

@@ -65,7 +65,7 @@ impl Folder {
     fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_easel"));
         command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
-        for name in ["EASEL_MODEL", "MODEL", "EASEL_DEVICE", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_CACHE"] {
+        for name in ["EASEL_MODEL", "MODEL", "EASEL_DEVICE", "EASEL_GPU", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_CACHE"] {
             command.env_remove(name);
         }
         command.env("HF_HOME", self.path("hf"));

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
 use easel_host::component::{self, Limits, Program};
-use easel_host::serve::{Config, Studio, component_router, environment};
+use easel_host::serve::{Config, QueueService, component_router, environment};
 use easel_transcripts::Setup;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,9 +42,9 @@ fn edge(limits: Limits) -> Option<Program> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_transcript_holds_through_the_component() {
     let Some(program) = edge(Limits::default()) else { return };
-    let routes = |studio: Studio, config: &Config| {
-        let host = program.host(Arc::new(studio.clone()), environment(config));
-        component_router(host, Arc::new(studio.clone()), studio.metrics(), config)
+    let routes = |service: QueueService, config: &Config| {
+        let host = program.host(Arc::new(service.clone()), environment(config));
+        component_router(host, Arc::new(service.clone()), service.metrics(), config)
     };
     play_all(async |setup| Host::start(setup, routes)).await;
 }
@@ -64,9 +64,9 @@ async fn get(host: &component::Host, path: &str) -> StatusCode {
     host.answer(request).await.status()
 }
 
-fn studio(folder: &TempDir) -> Arc<Studio> {
+fn service(folder: &TempDir) -> Arc<QueueService> {
     let config = Config { data: folder.path().to_owned(), model: "stub".into(), ..Config::default() };
-    Arc::new(Studio::open(&config).unwrap())
+    Arc::new(QueueService::open(&config).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +74,7 @@ async fn a_component_that_misbehaves_is_stopped_while_others_go_on() {
     let limits = Limits { memory: 64 << 20, computing: Duration::from_secs(1), ..Limits::default() };
     let Some(program) = program("easel_faulty.wasm", limits) else { return };
     let folder = TempDir::new().unwrap();
-    let host = program.host(studio(&folder), Vec::new());
+    let host = program.host(service(&folder), Vec::new());
     let faults = [
         ("/loop", StatusCode::INTERNAL_SERVER_ERROR),
         ("/allocate", StatusCode::INTERNAL_SERVER_ERROR),
@@ -97,7 +97,7 @@ async fn an_instance_that_needs_more_memory_than_it_may_have_ends_alone() {
     let small = Limits { memory: 8 << 20, ..Limits::default() };
     let Some(program) = edge(small) else { return };
     let folder = TempDir::new().unwrap();
-    let host = program.host(studio(&folder), Vec::new());
+    let host = program.host(service(&folder), Vec::new());
     assert_eq!(get(&host, "/health").await, StatusCode::OK);
     let long = format!("{{\"prompt\":\"{}\"}}", "a".repeat(16 << 20));
     assert_eq!(post(&host, "/generate", &long).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -109,7 +109,7 @@ async fn instances_return_when_their_requests_are_answered() {
     let few = Limits { instances: 2, requests: 1, ..Limits::default() };
     let Some(program) = edge(few) else { return };
     let folder = TempDir::new().unwrap();
-    let host = program.host(studio(&folder), Vec::new());
+    let host = program.host(service(&folder), Vec::new());
     let began = Instant::now();
     let mut answered = 0;
     while answered < 50 {
@@ -156,8 +156,8 @@ async fn a_request_that_takes_too_long_ends_alone() {
 /// A component over the slow engine, and what keeps that alive.
 fn slow(program: &Program) -> (component::Host, Host) {
     let mut component = None;
-    let host = Host::start(&Setup::default(), |studio, config| {
-        component = Some(program.host(Arc::new(studio), environment(config)));
+    let host = Host::start(&Setup::default(), |service, config| {
+        component = Some(program.host(Arc::new(service), environment(config)));
         Router::new()
     });
     (component.unwrap(), host)

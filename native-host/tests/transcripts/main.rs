@@ -10,7 +10,7 @@ mod engine;
 use anyhow::Result;
 use axum::Router;
 use bytes::Bytes;
-use easel_host::serve::{Config, Studio, router};
+use easel_host::serve::{Config, QueueService, router};
 use easel_inference::tensor::DeviceKind;
 use easel_transcripts::{Client, Setup, Transcript, all, play};
 use engine::Slow;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-/// A studio and its routes, in a data folder of their own.
+/// A service and its routes, in a data folder of their own.
 struct Host {
     router: Router,
     /// Keeps the database from being written to, if the transcript wants that.
@@ -30,7 +30,7 @@ struct Host {
 }
 
 impl Host {
-    fn start(setup: &Setup, routes: impl FnOnce(Studio, &Config) -> Router) -> Self {
+    fn start(setup: &Setup, routes: impl FnOnce(QueueService, &Config) -> Router) -> Self {
         let folder = TempDir::new().unwrap();
         let config = Config {
             model: "stub".into(),
@@ -41,16 +41,16 @@ impl Host {
             origins: setup.origins.parse().unwrap(),
             ..Config::default()
         };
-        let studio = Studio::with_engines(&config, |_| Box::new(Slow)).unwrap();
+        let service = QueueService::with_engines(&config, |_| Box::new(Slow)).unwrap();
         if setup.stopping {
-            studio.shutdown(Duration::ZERO);
+            service.shutdown(Duration::ZERO);
         }
         let lock = setup.unhealthy.then(|| {
             let other = rusqlite::Connection::open(folder.path().join("easel.db")).unwrap();
             other.execute_batch("BEGIN IMMEDIATE").unwrap();
             other
         });
-        Self { router: routes(studio, &config), _lock: lock, _folder: folder }
+        Self { router: routes(service, &config), _lock: lock, _folder: folder }
     }
 }
 
@@ -63,8 +63,8 @@ impl Client for Host {
 }
 
 /// The routes, answered by this program itself.
-fn native(studio: Studio, config: &Config) -> Router {
-    router(Arc::new(studio.clone()), studio.metrics(), config)
+fn native(service: QueueService, config: &Config) -> Router {
+    router(Arc::new(service.clone()), service.metrics(), config)
 }
 
 /// Plays every transcript, each against a host of its own. All are started first: that takes a while, and the ones that

@@ -1,8 +1,8 @@
 //! The route that carries the service itself: every call comes through as it is.
 
 use axum::body::Body;
+use easel_contract::calls::{Call, PATH, router};
 use easel_contract::service::{Image, ImageRequest, InitImage, Priority, Progress, Status, Task, WatchOptions};
-use easel_contract::studio::{Call, PATH, router};
 use easel_contract::{Error, Service};
 use easel_transcripts::{MemoryService, Setup};
 use http::{Request, StatusCode};
@@ -41,7 +41,7 @@ async fn calls_and_answers_are_whole() {
     assert_eq!(serde_json::from_slice::<Call>(&serde_json::to_vec(&call).unwrap()).unwrap(), call);
 
     let task: Task = serde_json::from_slice(&ask(&service, &call).await.1).unwrap();
-    assert_eq!(task, service.task(&task.id).await.unwrap());
+    assert_eq!(task, service.task(task.id.clone()).await.unwrap());
     assert_eq!(task.seed, u64::MAX);
 
     let options = WatchOptions { after: Some(0), preview: true };
@@ -51,7 +51,7 @@ async fn calls_and_answers_are_whole() {
     assert!(reports[reports.len() - 2].preview.is_some());
     assert_eq!(reports.last().unwrap().status, Status::Completed);
 
-    let id = service.task(&task.id).await.unwrap().images[0];
+    let id = service.task(task.id.clone()).await.unwrap().images[0];
     let image: Image = serde_json::from_slice(&ask(&service, &Call::Image { id }).await.1).unwrap();
     let (status, bytes) = ask(&service, &Call::ReadImage { id, start: 1, end: image.size }).await;
     assert_eq!((status, &bytes[..3], bytes.len() as u64), (StatusCode::OK, &b"PNG"[..], image.size - 1));
@@ -71,6 +71,6 @@ async fn errors_are_whole() {
         refused(Call::Watch { id: id.clone(), options: WatchOptions::default() }).await,
         Error::TaskNotFound { task_id: id }
     );
-    assert_eq!(refused(Call::TakeRun).await, Error::RunNotComplete);
+    assert_eq!(refused(Call::take_run().call).await, Error::RunNotComplete);
     assert_eq!(refused(Call::ReadImage { id: 1, start: 2, end: 1 }).await, Error::invalid("end", "before start"));
 }

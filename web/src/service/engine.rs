@@ -1,12 +1,13 @@
-//! What draws: the worker, behind an object that it hands in.
+//! The engine that draws: the worker, behind an object that it hands in.
 
-use super::desk::Desk;
+use super::store::{Steps, TaskStore};
 use bytes::Bytes;
 use easel_contract::service::ImageRequest;
 use easel_picture::{EncodeOptions, Image, ImageFormat};
 use js_sys::Promise;
+use parking_lot::Mutex;
 use serde::Serialize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use wasm_bindgen::prelude::*;
 
@@ -15,7 +16,7 @@ extern "C" {
     /// The object that the worker hands in.
     pub type Engine;
 
-    /// Draws one picture when its turn has come, and tells `report` of its steps; a promise of a PNG file's bytes.
+    /// Draws one picture when its turn has come, and reports its steps to `report`; a promise of a PNG file's bytes.
     #[wasm_bindgen(method)]
     pub(super) fn draw(this: &Engine, task: &str, request: JsValue, report: Report) -> Promise;
 
@@ -27,7 +28,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(super) fn model(this: &Engine) -> Option<String>;
 
-    /// Who computes: wasm or webgpu.
+    /// What computes: wasm or webgpu.
     #[wasm_bindgen(method)]
     pub(super) fn backend(this: &Engine) -> String;
 
@@ -35,19 +36,14 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(super) fn uuid(this: &Engine) -> String;
 
-    /// A promise that is resolved after so many milliseconds.
+    /// A promise that is resolved after this many milliseconds.
     #[wasm_bindgen(method)]
     pub(super) fn sleep(this: &Engine, milliseconds: f64) -> Promise;
 }
 
-/// The time, of which wasm has none of its own.
+/// The time; wasm has no clock of its own.
 pub(super) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(js_sys::Date::now() as u64)
-}
-
-/// The desk, which has one thread and hence no one to wait for.
-pub(super) fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
-    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One picture of a request, under the names of the package's `generate`.
@@ -97,29 +93,32 @@ pub(super) fn drawing(request: &ImageRequest, seed: u64) -> Result<JsValue, JsVa
 /// Where the engine reports on one picture of a task.
 #[wasm_bindgen]
 pub struct Report {
-    pub(super) desk: Arc<Mutex<Desk>>,
+    pub(super) store: Arc<Mutex<TaskStore>>,
     pub(super) task: String,
-    /// Which picture of how many.
-    pub(super) picture: (u32, u32),
-    pub(super) steps: (u32, u32),
+    /// Its place among the pictures of the task, from 0.
+    pub(super) picture: u32,
+    /// The number of pictures of the task.
+    pub(super) pictures: u32,
+    /// Over all pictures.
+    pub(super) steps: Steps,
 }
 
 #[wasm_bindgen]
 impl Report {
     /// `step` of `of` denoising steps are done.
     pub fn progress(&mut self, step: u32, of: u32) {
-        let (picture, pictures) = self.picture;
-        self.steps = (picture * of + step, pictures * of);
-        lock(&self.desk).progress(&self.task, self.steps, None);
+        let Self { picture, pictures, .. } = *self;
+        self.steps = Steps { done: picture * of + step, of: pictures * of };
+        self.store.lock().progress(&self.task, self.steps, None);
     }
 
     /// What the picture looks like so far, four bytes per pixel.
     pub fn preview(&mut self, width: u32, height: u32, rgba: Vec<u8>) {
         let image = Image::from_samples(width as usize, height as usize, 4, rgba);
         let options = EncodeOptions { quality: 80, ..EncodeOptions::default() };
-        // A preview that cannot be made is one that nobody misses.
+        // The page does without a preview that cannot be made.
         if let Ok(jpeg) = image.and_then(|image| image.encode(ImageFormat::Jpeg, &options)) {
-            lock(&self.desk).progress(&self.task, self.steps, Some(Bytes::from(jpeg)));
+            self.store.lock().progress(&self.task, self.steps, Some(Bytes::from(jpeg)));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The HTTP interface inside the page: the contract's router over a service whose tasks and pictures live as long as the
 //! worker. A page that speaks to a host or to an edge function can speak to its own worker in the same words.
 
-mod desk;
 #[cfg(target_arch = "wasm32")]
 mod engine;
 #[cfg(target_arch = "wasm32")]
 mod server;
+mod store;
 #[cfg(target_arch = "wasm32")]
-mod service;
+mod worker;
 
 #[cfg(target_arch = "wasm32")]
 pub use engine::{Engine, Report};

@@ -1,7 +1,7 @@
 //! Requests and answers of the `fetch` kind around the contract's router.
 
 use super::engine::Engine;
-use super::service::Studio;
+use super::worker::WorkerService;
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
@@ -32,7 +32,7 @@ impl Server {
     /// The interface over what the worker hands in.
     #[wasm_bindgen(constructor)]
     pub fn new(engine: Engine) -> Self {
-        Self(easel_contract::router(Arc::new(Studio::new(engine)), Settings::default()))
+        Self(easel_contract::router(Arc::new(WorkerService::new(engine)), Settings::default()))
     }
 
     /// Answers a request; `target` is path and query, `headers` are pairs.

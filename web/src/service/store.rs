@@ -1,4 +1,4 @@
-//! Tasks in their order and the pictures that were drawn. No clock and no engine: both are the caller's.
+//! Tasks in their order and the pictures that were drawn. The clock and the engine are the caller's.
 
 use bytes::Bytes;
 use easel_contract::Error;
@@ -9,21 +9,34 @@ use easel_contract::service::{
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use std::time::SystemTime;
 
-/// The most tasks that wait, and how long clients are told to wait then.
+/// The most tasks that wait, and how many seconds a refused client should wait.
 const QUEUE: usize = 64;
 const RETRY_AFTER: u32 = 5;
 
-/// The most pictures that are kept; the oldest go first, for they take memory.
+/// The most pictures that are kept, since they take memory; the oldest go first.
 const PICTURES: usize = 64;
 
-/// Everything that the worker keeps of the interface's doings.
+/// The tasks and pictures of a worker.
 #[derive(Default)]
-pub(crate) struct Desk {
+pub(crate) struct TaskStore {
     entries: Vec<Entry>,
     pictures: Vec<(Image, Bytes)>,
     /// The latest run, and whether its picture was taken.
     run: Option<(String, bool)>,
     drawn: u64,
+}
+
+/// What a new task is known by, and the seed that it gets if it asks for none.
+pub(crate) struct Identity {
+    pub(crate) id: String,
+    pub(crate) seed: u64,
+}
+
+/// Denoising steps of a task.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Steps {
+    pub(crate) done: u32,
+    pub(crate) of: u32,
 }
 
 struct Entry {
@@ -40,7 +53,7 @@ impl Entry {
         Progress { sequence: self.reports, status, step, steps, preview, error: error.clone() }
     }
 
-    /// Changes the task and tells who watches; those who left are forgotten.
+    /// Changes the task and reports it to the watchers; those that left are dropped.
     fn change(&mut self, preview: Option<Bytes>, change: impl FnOnce(&mut Task)) {
         change(&mut self.task);
         self.reports += 1;
@@ -52,20 +65,20 @@ impl Entry {
     }
 }
 
-impl Desk {
-    /// Takes a task in. `id` and `seed` are those that it gets.
+impl TaskStore {
+    /// Takes a task in.
     pub(crate) fn submit(
         &mut self,
         request: ImageRequest,
         priority: Priority,
-        (id, seed): (String, u64),
+        identity: Identity,
         now: SystemTime,
     ) -> Result<Task> {
         if self.waiting() >= QUEUE {
             return Err(Error::QueueFull { retry_after: RETRY_AFTER });
         }
         let task = Task {
-            id,
+            id: identity.id,
             status: Status::Pending,
             step: 0,
             steps: request.steps.unwrap_or(0) * request.count,
@@ -73,7 +86,7 @@ impl Desk {
             started_at: None,
             completed_at: None,
             prompt: request.prompt.clone(),
-            seed: request.seed.unwrap_or(seed),
+            seed: request.seed.unwrap_or(identity.seed),
             queue_position: None,
             error: None,
             images: Vec::new(),
@@ -82,10 +95,10 @@ impl Desk {
         self.task(&task.id)
     }
 
-    /// Takes a run in, of which there is one at a time.
-    pub(crate) fn run(&mut self, request: ImageRequest, given: (String, u64), now: SystemTime) -> Result<Task> {
+    /// Takes a run in; only one is in progress at a time.
+    pub(crate) fn run(&mut self, request: ImageRequest, identity: Identity, now: SystemTime) -> Result<Task> {
         self.check_no_run()?;
-        let task = self.submit(request, Priority::Normal, given, now)?;
+        let task = self.submit(request, Priority::Normal, identity, now)?;
         self.run = Some((task.id.clone(), false));
         Ok(task)
     }
@@ -98,30 +111,37 @@ impl Desk {
         }
     }
 
-    /// The task to begin with now: the first of the highest priority, unless one is at work.
+    /// The task to start now: the first of the highest priority, unless one is in progress.
     pub(crate) fn begin(&mut self, now: SystemTime) -> Option<(Task, ImageRequest)> {
         if self.entries.iter().any(|entry| entry.task.status == Status::Processing) {
             return None;
         }
         let pending = self.entries.iter_mut().rev().filter(|entry| entry.task.status == Status::Pending);
         let next = pending.max_by_key(|entry| entry.priority as u8)?;
-        next.change(None, |task| (task.status, task.started_at) = (Status::Processing, Some(now)));
+        next.change(None, |task| {
+            task.status = Status::Processing;
+            task.started_at = Some(now);
+        });
         Some((next.task.clone(), next.request.clone()))
     }
 
-    /// Notes progress of a task that is at work.
-    pub(crate) fn progress(&mut self, id: &str, (step, steps): (u32, u32), preview: Option<Bytes>) {
-        if let Some(entry) = self.at_work(id) {
-            entry.change(preview, |task| (task.step, task.steps) = (step, steps));
+    /// Notes progress of a task in progress.
+    pub(crate) fn progress(&mut self, id: &str, steps: Steps, preview: Option<Bytes>) {
+        if let Some(entry) = self.processing(id) {
+            entry.change(preview, |task| {
+                task.step = steps.done;
+                task.steps = steps.of;
+            });
         }
     }
 
-    /// Stores a picture of a task that is at work.
+    /// Stores a picture of a task in progress.
     pub(crate) fn picture(&mut self, id: &str, seed: u64, png: Bytes, digest: String, now: SystemTime) {
         let number = self.drawn + 1;
-        let Some(entry) = self.at_work(id) else { return };
+        let Some(entry) = self.processing(id) else { return };
         entry.task.images.push(number);
-        let (task_id, prompt) = (id.to_owned(), entry.task.prompt.clone());
+        let task_id = id.to_owned();
+        let prompt = entry.task.prompt.clone();
         let size = png.len() as u64;
         self.drawn = number;
         self.pictures.push((Image { id: number, task_id, prompt, seed, created_at: now, size, digest }, png));
@@ -130,12 +150,13 @@ impl Desk {
         }
     }
 
-    /// Ends a task that is at work: completed, or failed for a reason.
+    /// Ends a task in progress: completed, or failed for a reason.
     pub(crate) fn end(&mut self, id: &str, failure: Option<String>, now: SystemTime) {
-        if let Some(entry) = self.at_work(id) {
+        if let Some(entry) = self.processing(id) {
             entry.change(None, |task| {
                 task.status = if failure.is_none() { Status::Completed } else { Status::Error };
-                (task.error, task.completed_at) = (failure, Some(now));
+                task.error = failure;
+                task.completed_at = Some(now);
             });
         }
     }
@@ -146,7 +167,10 @@ impl Desk {
         if entry.task.status.is_final() {
             return Err(Error::TaskEnded { task_id: id.to_owned(), status: entry.task.status });
         }
-        entry.change(None, |task| (task.status, task.completed_at) = (Status::Cancelled, Some(now)));
+        entry.change(None, |task| {
+            task.status = Status::Cancelled;
+            task.completed_at = Some(now);
+        });
         Ok(())
     }
 
@@ -166,7 +190,7 @@ impl Desk {
         page(self.entries.iter().rev().filter(fits).filter_map(|entry| self.task(&entry.task.id).ok()), filter.paging)
     }
 
-    /// What is to be told of a task: its state now, if the watcher has not seen it, and what follows.
+    /// Reports of a task: its state now, if the watcher has not seen it, and every change.
     pub(crate) fn watch(&mut self, id: &str, after: Option<u64>) -> Result<UnboundedReceiver<Progress>> {
         let entry = self.find_mut(id)?;
         let (sender, receiver) = unbounded();
@@ -180,7 +204,7 @@ impl Desk {
         Ok(receiver)
     }
 
-    /// Deletes the tasks that a selection names, but none at work or waiting.
+    /// Deletes the tasks that a selection names, except those that wait or are in progress.
     pub(crate) fn delete(&mut self, selection: &TaskSelection) -> u64 {
         let before = self.entries.len();
         self.entries.retain(|Entry { task, .. }| {
@@ -243,8 +267,8 @@ impl Desk {
         found.ok_or_else(|| Error::TaskNotFound { task_id: id.to_owned() })
     }
 
-    /// The task, unless it was cancelled or deleted meanwhile.
-    fn at_work(&mut self, id: &str) -> Option<&mut Entry> {
+    /// The task, unless it was cancelled or deleted.
+    fn processing(&mut self, id: &str) -> Option<&mut Entry> {
         self.find_mut(id).ok().filter(|entry| entry.task.status == Status::Processing)
     }
 }

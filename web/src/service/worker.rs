@@ -1,41 +1,42 @@
-//! The contract's `Service` over the desk and the engine.
+//! The contract's `Service` over the worker's store and engine.
 
-use super::desk::Desk;
-use super::engine::{Engine, Report, drawing, lock, now};
+use super::engine::{Engine, Report, drawing, now};
+use super::store::{Identity, Steps, TaskStore};
 use crate::digest::Digest;
 use crate::error::reason;
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::Error;
 use easel_contract::service::{
-    ByteStream, Device, DeviceChoice, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Priority,
-    ProgressStream, Result, Run, Service, Task, TaskFilter, TaskSelection, WatchOptions,
+    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Priority, ProgressStream, Result,
+    Run, Service, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use futures_util::stream::{self, StreamExt};
 use js_sys::Uint8Array;
+use parking_lot::Mutex;
 use send_wrapper::SendWrapper;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 /// The worker as a service. Clones share everything.
 #[derive(Clone)]
-pub(super) struct Studio {
-    desk: Arc<Mutex<Desk>>,
-    // JavaScript's objects stay on the worker's own thread, and so does all that is called here.
+pub(super) struct WorkerService {
+    store: Arc<Mutex<TaskStore>>,
+    // JavaScript's objects stay on the worker's own thread, where every call here is made.
     engine: Arc<SendWrapper<Engine>>,
 }
 
-impl Studio {
+impl WorkerService {
     pub(super) fn new(engine: Engine) -> Self {
-        Self { desk: Arc::default(), engine: Arc::new(SendWrapper::new(engine)) }
+        Self { store: Arc::default(), engine: Arc::new(SendWrapper::new(engine)) }
     }
 
-    /// What a new task gets: an id, and a seed of 32 bits, short enough to be typed again.
-    fn given(&self) -> (String, u64) {
-        (self.engine.uuid(), (js_sys::Math::random() * f64::from(u32::MAX)) as u64)
+    /// An id for a new task, and a seed of 32 bits, short enough to be typed again.
+    fn identity(&self) -> Identity {
+        Identity { id: self.engine.uuid(), seed: (js_sys::Math::random() * f64::from(u32::MAX)) as u64 }
     }
 
     fn check(&self, request: &ImageRequest) -> Result<()> {
@@ -47,32 +48,33 @@ impl Studio {
         }
     }
 
-    /// Begins with the next task, if none is at work.
-    fn go_on(&self) {
-        let Some((task, request)) = lock(&self.desk).begin(now()) else { return };
-        let studio = self.clone();
+    /// Starts the next task, unless one is in progress.
+    fn start_next(&self) {
+        let Some((task, request)) = self.store.lock().begin(now()) else { return };
+        let service = self.clone();
         spawn_local(async move {
-            let failure = studio.work(&task, &request).await.err();
-            lock(&studio.desk).end(&task.id, failure.map(|thrown| reason(&thrown)), now());
-            studio.go_on();
+            let failure = service.draw(&task, &request).await.err();
+            service.store.lock().end(&task.id, failure.map(|thrown| reason(&thrown)), now());
+            service.start_next();
         });
     }
 
     /// Draws the pictures of a task.
-    async fn work(&self, task: &Task, request: &ImageRequest) -> Result<(), JsValue> {
+    async fn draw(&self, task: &Task, request: &ImageRequest) -> Result<(), JsValue> {
         for picture in 0..request.count {
             let seed = task.seed.wrapping_add(u64::from(picture));
             let report = Report {
-                desk: self.desk.clone(),
+                store: self.store.clone(),
                 task: task.id.clone(),
-                picture: (picture, request.count),
-                steps: (0, 0),
+                picture,
+                pictures: request.count,
+                steps: Steps::default(),
             };
             let drawn = self.engine.draw(&task.id, drawing(request, seed)?, report);
             let png = Uint8Array::new(&JsFuture::from(drawn).await?).to_vec();
             let mut digest = Digest::new();
             digest.update(&png);
-            lock(&self.desk).picture(&task.id, seed, png.into(), digest.hex(), now());
+            self.store.lock().picture(&task.id, seed, png.into(), digest.hex(), now());
         }
         Ok(())
     }
@@ -86,24 +88,24 @@ impl Studio {
 }
 
 #[async_trait]
-impl Service for Studio {
+impl Service for WorkerService {
     async fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task> {
         self.check(&request)?;
-        let task = lock(&self.desk).submit(request, priority, self.given(), now())?;
-        self.go_on();
+        let task = self.store.lock().submit(request, priority, self.identity(), now())?;
+        self.start_next();
         Ok(task)
     }
 
-    async fn task(&self, id: &str) -> Result<Task> {
-        lock(&self.desk).task(id)
+    async fn task(&self, id: String) -> Result<Task> {
+        self.store.lock().task(&id)
     }
 
     async fn tasks(&self, filter: TaskFilter) -> Result<Page<Task>> {
-        Ok(lock(&self.desk).tasks(&filter))
+        Ok(self.store.lock().tasks(&filter))
     }
 
-    async fn watch(&self, id: &str, options: WatchOptions) -> Result<ProgressStream> {
-        let reports = lock(&self.desk).watch(id, options.after)?;
+    async fn watch(&self, id: String, options: WatchOptions) -> Result<ProgressStream> {
+        let reports = self.store.lock().watch(&id, options.after)?;
         Ok(reports
             .map(move |mut report| {
                 report.preview = report.preview.filter(|_| options.preview);
@@ -112,65 +114,63 @@ impl Service for Studio {
             .boxed())
     }
 
-    async fn cancel(&self, id: &str) -> Result<()> {
-        lock(&self.desk).cancel(id, now())?;
-        self.engine.cancel(id);
+    async fn cancel(&self, id: String) -> Result<()> {
+        self.store.lock().cancel(&id, now())?;
+        self.engine.cancel(&id);
         Ok(())
     }
 
     async fn delete_tasks(&self, selection: TaskSelection) -> Result<u64> {
-        Ok(lock(&self.desk).delete(&selection))
+        Ok(self.store.lock().delete(&selection))
     }
 
     async fn run(&self, request: ImageRequest) -> Result<Task> {
         self.check(&request)?;
-        let task = lock(&self.desk).run(request, self.given(), now())?;
-        self.go_on();
+        let task = self.store.lock().run(request, self.identity(), now())?;
+        self.start_next();
         Ok(task)
     }
 
     async fn latest_run(&self) -> Result<Option<Run>> {
-        Ok(lock(&self.desk).latest_run())
+        Ok(self.store.lock().latest_run())
     }
 
     async fn take_run(&self) -> Result<Image> {
-        lock(&self.desk).take_run()
+        self.store.lock().take_run()
     }
 
     async fn images(&self, filter: ImageFilter) -> Result<Page<Image>> {
-        Ok(lock(&self.desk).images(&filter))
+        Ok(self.store.lock().images(&filter))
     }
 
     async fn image(&self, id: u64) -> Result<Image> {
-        lock(&self.desk).image(id).map(|(image, _)| image.clone())
+        self.store.lock().image(id).map(|(image, _)| image.clone())
     }
 
     async fn read_image(&self, id: u64, range: Range<u64>) -> Result<ByteStream> {
-        let bytes: Bytes = lock(&self.desk).image(id)?.1.clone();
+        let bytes: Bytes = self.store.lock().image(id)?.1.clone();
         let size = bytes.len() as u64;
         if range.start > range.end || range.end > size {
             return Err(Error::RangeNotSatisfiable { size });
         }
-        // Within the picture, hence within `usize`.
+        // Within the picture, so within `usize`.
         let part = bytes.slice(range.start as usize..range.end as usize);
         Ok(stream::iter([Ok(part)]).boxed())
     }
 
     async fn delete_image(&self, id: u64) -> Result<()> {
-        lock(&self.desk).delete_image(id)
+        self.store.lock().delete_image(id)
     }
 
     async fn devices(&self) -> Result<Vec<Device>> {
         Ok(vec![self.device()])
     }
 
-    async fn select_device(&self, choice: DeviceChoice) -> Result<Device> {
-        lock(&self.desk).check_no_run()?;
+    async fn select_device(&self, kind: Option<DeviceKind>) -> Result<Device> {
+        self.store.lock().check_no_run()?;
         let device = self.device();
-        match choice {
-            DeviceChoice::Kind(kind) if kind != device.kind => {
-                Err(Error::DeviceUnavailable { device: kind.name().to_uppercase() })
-            }
+        match kind {
+            Some(kind) if kind != device.kind => Err(Error::DeviceUnavailable { device: kind.name().to_uppercase() }),
             _ => Ok(device),
         }
     }
@@ -181,7 +181,7 @@ impl Service for Studio {
     }
 
     async fn metrics(&self) -> Result<String> {
-        let (waiting, drawn) = lock(&self.desk).counts();
+        let (waiting, drawn) = self.store.lock().counts();
         let metric = |name: &str, kind: &str, help: &str, value: String| {
             format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
         };

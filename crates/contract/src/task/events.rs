@@ -76,7 +76,7 @@ struct Unknown {
     status: &'static str,
 }
 
-/// Watch a task: its state at once, then every step.
+/// Watch a task: its state right away, then every step.
 ///
 /// The last event has the status `completed`, `cancelled` or `error`. `last-event-id` resumes.
 #[utoipa::path(get, path = "/generate-stream/{task_id}", tag = "task",
@@ -89,7 +89,7 @@ pub(crate) async fn generate_stream(
     headers: HeaderMap,
 ) -> Result<Response> {
     let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let events = match app.service.watch(&task_id, WatchOptions { after, preview: query.preview }).await {
+    let events = match app.service.watch(task_id.clone(), WatchOptions { after, preview: query.preview }).await {
         Ok(reports) => events(app.service, task_id, reports),
         Err(error @ Error::TaskNotFound { .. }) => {
             let unknown = Unknown { error: error.to_string(), status: "error" };
@@ -97,7 +97,7 @@ pub(crate) async fn generate_stream(
         }
         Err(error) => return Err(error),
     };
-    // Proxies that buffer (nginx) are told not to.
+    // Asks proxies that buffer (nginx) not to.
     Ok(([(header::HeaderName::from_static("x-accel-buffering"), "no")], Sse::new(events)).into_response())
 }
 
@@ -107,7 +107,8 @@ type Events = BoxStream<'static, Result<Event, axum::Error>>;
 fn events(service: Arc<dyn Service>, task_id: String, reports: BoxStream<'static, Progress>) -> Events {
     let first = beat(service.clone());
     let next = move |(mut reports, mut pending): (BoxStream<'static, Progress>, BoxFuture<'static, ()>)| {
-        let (service, task_id) = (service.clone(), task_id.clone());
+        let service = service.clone();
+        let task_id = task_id.clone();
         async move {
             let report = match select(reports.next(), &mut pending).await {
                 Either::Left((report, _)) => report?,
@@ -151,7 +152,7 @@ async fn event(service: &dyn Service, task_id: &str, report: Progress) -> Result
 }
 
 async fn result(service: &dyn Service, task_id: &str) -> Result<EventResult> {
-    let task = service.task(task_id).await?;
+    let task = service.task(task_id.to_owned()).await?;
     let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;
     let image_url = wire::image_base64(service, &service.image(id).await?).await?;
     Ok(EventResult { task_id: task_id.to_owned(), image_url, prompt: task.prompt })

@@ -41,7 +41,7 @@ pub(crate) struct TaskReport {
 #[utoipa::path(get, path = "/status/{task_id}", tag = "task", params(("task_id" = String, Path)),
     responses((status = 200, body = TaskReport), (status = 404, body = TaskError)))]
 pub(crate) async fn status(State(app): State<App>, TaskId(task_id): TaskId) -> Result<Json<TaskReport>> {
-    let task = app.service.task(&task_id).await?;
+    let task = app.service.task(task_id).await?;
     Ok(Json(TaskReport {
         progress: wire::percent(task.status, task.step, task.steps),
         status: StatusName(task.status),
@@ -147,7 +147,7 @@ pub(crate) async fn cancel_generation(
     JsonBody(body): JsonBody<CancelRequest>,
 ) -> Result<Json<Cancelled>> {
     let task_id = body.task_id.into_inner();
-    app.service.cancel(&task_id).await.map_err(|error| match error {
+    app.service.cancel(task_id.clone()).await.map_err(|error| match error {
         Error::TaskNotFound { task_id } => Error::NothingToCancel { task_id },
         error => error,
     })?;

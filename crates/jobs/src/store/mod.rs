@@ -71,7 +71,7 @@ pub trait Store: Send + Sync {
     /// One picture. [`crate::Error::UnknownPicture`].
     fn picture(&self, id: PictureId) -> Result<Picture>;
 
-    /// The encoded picture. [`crate::Error::UnknownPicture`] if it has been deleted meanwhile.
+    /// The encoded picture. [`crate::Error::UnknownPicture`] if it has been deleted.
     fn read(&self, picture: &Picture) -> Result<Bytes>;
 
     /// Deletes one picture. [`crate::Error::UnknownPicture`].

@@ -69,7 +69,7 @@ pub(super) fn check_sound(connection: &Connection, path: &Path) -> Result<()> {
     }
 }
 
-/// An error of SQLite's, told apart as the caller needs it.
+/// An error of SQLite's, classified as the caller needs it.
 pub(super) fn database_error(path: &Path, reason: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match reason.sqlite_error_code() {

@@ -5,13 +5,13 @@ use super::rows::{self, Id, PICTURE, TASK, Time};
 use super::{Claimed, Ending, Store, schema};
 use crate::{
     Counts, Error, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Result, Selection, Status, Task,
-    TaskId, TaskQuery, lock,
+    TaskId, TaskQuery,
 };
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// How often an engine takes up one task before it counts as what kills the process.
@@ -52,17 +52,17 @@ impl SqliteStore {
 
     /// Reads without a transaction: for single statements.
     fn read<T>(&self, ask: impl FnOnce(&Connection) -> Sql<T>) -> Result<T> {
-        ask(&lock(&self.reader)).map_err(|reason| self.error(reason))
+        ask(&self.reader.lock()).map_err(|reason| self.error(reason))
     }
 
     /// Reads several things of one moment.
     fn snapshot<T>(&self, ask: impl FnOnce(&Connection) -> Sql<T>) -> Result<T> {
-        self.transact(lock(&self.reader), TransactionBehavior::Deferred, |transaction| ask(transaction))
+        self.transact(self.reader.lock(), TransactionBehavior::Deferred, |transaction| ask(transaction))
     }
 
     /// Does one atomic step.
     fn write<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T> {
-        self.transact(lock(&self.writer), TransactionBehavior::Immediate, step)
+        self.transact(self.writer.lock(), TransactionBehavior::Immediate, step)
     }
 
     fn transact<T>(
@@ -108,7 +108,8 @@ impl Store for SqliteStore {
              SELECT ?1, 'pending', ?2, ?3, ?4, ?5, ?6, ?7
              WHERE (SELECT count(*) FROM task WHERE status = 'pending') < ?8 RETURNING {TASK}"
         );
-        let (seed, most) = (new.seed.cast_signed(), number(capacity));
+        let seed = new.seed.cast_signed();
+        let most = number(capacity);
         let row = params![Id(id), new.priority, new.prompt, seed, new.steps, new.request, Time::now(), most];
         self.write(|transaction| one(transaction, &sql, row, rows::task))?.ok_or(Error::QueueFull { capacity })
     }
@@ -273,7 +274,8 @@ fn insert_pictures(transaction: &Transaction<'_>, id: TaskId, pictures: &[NewPic
     let sql = "INSERT INTO picture (task, number, prompt, seed, media_type, length, digest, created_at)
                SELECT id, ?2, prompt, ?3, ?4, ?5, ?6, ?7 FROM task WHERE id = ?1";
     for (place, picture) in (0u32..).zip(pictures) {
-        let (seed, length) = (picture.seed.cast_signed(), number(picture.bytes.len()));
+        let seed = picture.seed.cast_signed();
+        let length = number(picture.bytes.len());
         let digest = digest(&picture.bytes);
         execute(transaction, sql, params![Id(id), place, seed, picture.media_type, length, digest, Time::now()])?;
     }
@@ -282,7 +284,7 @@ fn insert_pictures(transaction: &Transaction<'_>, id: TaskId, pictures: &[NewPic
 
 /// SHA-256 in hexadecimal digits.
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn find(connection: &Connection, id: TaskId) -> Sql<Option<Task>> {

@@ -3,13 +3,14 @@
 mod plan;
 mod reuse;
 
-use crate::args::GenerateArgs;
+use crate::args::{DeviceArg, GenerateArgs};
 use crate::interrupt;
 use crate::picture;
 use crate::progress::{Report, Saved};
 use anyhow::Result;
-use easel_host::model::Engine;
-use easel_inference::pipeline::Picture;
+use easel_host::model::LoadedModel;
+use easel_host::names::Place;
+use easel_inference::pipeline::{CancelToken, Picture, Watcher};
 use plan::Plan;
 
 /// Makes the pictures that the arguments ask for. Each file is written as soon as its batch is done.
@@ -17,14 +18,14 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     let cancel = interrupt::cancel_token()?;
     let plan = Plan::resolve(args)?;
     let mut report = Report::new(&args.output, &plan.output);
-    let engine = Engine::load((&plan.name, &plan.place), &plan.load, &mut report, &cancel)?;
+    let model = load(args, &plan, &mut report, &cancel)?;
     let count = plan.request.prompts.len();
     let mut request = plan.request.clone();
     for (batch, prompts) in plan.request.prompts.chunks(plan.request.batch_size).enumerate() {
         let first = batch * plan.request.batch_size;
         report.next(first + 1, count);
         request.prompts = prompts.to_vec();
-        let pictures = engine.generate(&request, &mut report, &cancel)?;
+        let pictures = model.generate(&request, &mut report, &cancel)?;
         for (index, picture) in pictures.into_iter().enumerate() {
             save(picture, first + index, &plan, &mut report)?;
         }
@@ -32,7 +33,24 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Writes picture `index` and tells of it.
+/// Opens the device and loads the model on it; says which device it is where the choice was ours.
+fn load(args: &GenerateArgs, plan: &Plan, report: &mut Report, cancel: &CancelToken) -> Result<LoadedModel> {
+    if plan.place == Place::Stub {
+        return Ok(LoadedModel::stub());
+    }
+    let selection = plan.select_device(args)?;
+    if let Some(warning) = &selection.warning {
+        report.warning(warning);
+    }
+    let options = plan.load_options(args, selection.device);
+    let model = LoadedModel::load(&plan.name, &plan.place, &options, report, cancel)?;
+    if args.model.device == DeviceArg::Auto {
+        report.device(&selection.name);
+    }
+    Ok(model)
+}
+
+/// Writes picture `index` and reports it.
 fn save(mut picture: Picture, index: usize, plan: &Plan, report: &mut Report) -> Result<()> {
     reuse::complete(&mut picture.parameters, plan);
     let parameters = picture.parameters.to_string();

@@ -6,12 +6,13 @@ use crate::args::{Format, GenerateArgs, InitArgs, OnOff, PictureArgs, Vae};
 use crate::output::Output;
 use crate::picture;
 use anyhow::{Context, Result, bail};
-use easel_host::model::LoadOptions;
+use easel_host::model::{LoadOptions, select_device};
 use easel_host::names::{self, Place};
-use easel_inference::Error;
 use easel_inference::pipeline::{InitImage, PromptOptions, Request};
 use easel_inference::sampling::Scheduler;
+use easel_inference::tensor::Selection;
 use easel_inference::text::MAX_PROMPT_BYTES;
+use easel_inference::{DType, Device, Error};
 use std::io::Read;
 
 /// How far to go from a picture when nothing is said: diffusers' values without and with a mask.
@@ -23,7 +24,8 @@ pub(super) struct Plan {
     /// The model as it is called, and where it is.
     pub(super) name: String,
     pub(super) place: Place,
-    pub(super) load: LoadOptions,
+    /// The type that weights are kept in.
+    pub(super) dtype: Option<DType>,
     pub(super) vae: Option<Vae>,
     pub(super) request: Request,
     pub(super) output: Output,
@@ -58,23 +60,30 @@ impl Plan {
         let place = names::resolve(&name)?;
         let vae = args.model.vae.or(reused.vae());
         let quality = args.output.quality.or(reused.quality()).filter(|_| output.format() == Format::Jpeg);
-        Ok(Self { name, place, load: load_options(args, vae), vae, request, output, quality })
+        let dtype = args.model.dtype.map(Into::into);
+        Ok(Self { name, place, dtype, vae, request, output, quality })
+    }
+
+    /// How the model is loaded on a device.
+    pub(super) fn load_options(&self, args: &GenerateArgs, device: Device) -> LoadOptions {
+        LoadOptions {
+            device,
+            dtype: self.dtype,
+            variant: args.model.variant.clone(),
+            tiny_vae: self.vae == Some(Vae::Tiny),
+            low_memory: args.low_memory,
+        }
+    }
+
+    /// Opens the device that the arguments ask for.
+    pub(super) fn select_device(&self, args: &GenerateArgs) -> Result<Selection> {
+        Ok(select_device(args.model.device.into(), self.dtype)?)
     }
 }
 
 /// The model asked for, else that of the picture whose settings are reused, else the environment's, else the embedded one.
 fn model_name(args: &GenerateArgs, reused: &Reused) -> String {
     args.model.model.clone().or_else(|| reused.model()).unwrap_or_else(names::default_name)
-}
-
-fn load_options(args: &GenerateArgs, vae: Option<Vae>) -> LoadOptions {
-    LoadOptions {
-        device: args.model.device.into(),
-        dtype: args.model.dtype.map(Into::into),
-        variant: args.model.variant.clone(),
-        tiny_vae: vae == Some(Vae::Tiny),
-        low_memory: args.low_memory,
-    }
 }
 
 fn request(args: &PictureArgs, reused: &Reused, prompt: &str) -> Result<Request> {
@@ -119,8 +128,8 @@ fn check_lengths(request: &Request) -> Result<(), Error> {
 fn init(args: &InitArgs, reused: &Reused) -> Result<Option<InitImage>> {
     let Some(path) = &args.init_image else { return Ok(None) };
     let mask = args.mask.as_deref().map(picture::read).transpose()?;
-    let usual = if mask.is_some() { STRENGTH_WITH_MASK } else { STRENGTH };
-    let strength = args.strength.or(reused.strength()).unwrap_or(usual);
+    let default = if mask.is_some() { STRENGTH_WITH_MASK } else { STRENGTH };
+    let strength = args.strength.or(reused.strength()).unwrap_or(default);
     Ok(Some(InitImage { image: picture::read(path)?, strength, mask, all_steps: false }))
 }
 

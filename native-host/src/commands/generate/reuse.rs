@@ -13,7 +13,7 @@ const WEIGHTING: &str = "Prompt weighting";
 const LONG_PROMPTS: &str = "Long prompts";
 const TILING: &str = "Tiling";
 
-/// What is known of an earlier picture; nothing by default.
+/// The settings of an earlier picture; empty by default.
 #[derive(Default)]
 pub(super) struct Reused {
     parameters: Parameters,

@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{ByteStream, Service};
 use easel_contract::service::{
-    Device, DeviceChoice, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, ProgressStream,
-    Result, Run, Status, Task, TaskFilter, TaskSelection, WatchOptions,
+    Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, ProgressStream, Result, Run,
+    Status, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::{Error, Origins, Settings};
 use futures_util::stream::{self, StreamExt};
+use parking_lot::{Mutex, MutexGuard};
 use state::{Entry, State};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -45,7 +46,7 @@ impl MemoryService {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Lets watchers and the engine look again.
@@ -90,8 +91,8 @@ impl Service for MemoryService {
         Ok(task)
     }
 
-    async fn task(&self, id: &str) -> Result<Task> {
-        self.state().find(id).map(|entry| entry.task.clone())
+    async fn task(&self, id: String) -> Result<Task> {
+        self.state().find(&id).map(|entry| entry.task.clone())
     }
 
     async fn tasks(&self, filter: TaskFilter) -> Result<Page<Task>> {
@@ -100,16 +101,16 @@ impl Service for MemoryService {
         Ok(part(state.entries.iter().rev().filter(fits).map(|entry| entry.task.clone()), filter.paging))
     }
 
-    async fn watch(&self, id: &str, options: WatchOptions) -> Result<ProgressStream> {
+    async fn watch(&self, id: String, options: WatchOptions) -> Result<ProgressStream> {
         let mut changed = self.changes.subscribe();
         changed.mark_unchanged();
-        let history = self.state().find(id)?.history.clone();
-        let first = history.lock().unwrap_or_else(PoisonError::into_inner).start(options.after);
+        let history = self.state().find(&id)?.history.clone();
+        let first = history.lock().start(options.after);
         let next = move |(mut changed, next): (watch::Receiver<()>, usize)| {
             let history = history.clone();
             async move {
                 loop {
-                    let report = history.lock().unwrap_or_else(PoisonError::into_inner).get(next)?;
+                    let report = history.lock().get(next)?;
                     match report {
                         Some(report) => return Some((report, (changed, next + 1))),
                         None => changed.changed().await.ok()?,
@@ -121,8 +122,8 @@ impl Service for MemoryService {
         Ok(reports.map(move |report| report.with_preview(options.preview)).boxed())
     }
 
-    async fn cancel(&self, id: &str) -> Result<()> {
-        let result = self.state().cancel(id);
+    async fn cancel(&self, id: String) -> Result<()> {
+        let result = self.state().cancel(&id);
         self.announce();
         result
     }
@@ -185,13 +186,13 @@ impl Service for MemoryService {
         Ok(vec![cpu()])
     }
 
-    async fn select_device(&self, choice: DeviceChoice) -> Result<Device> {
+    async fn select_device(&self, kind: Option<DeviceKind>) -> Result<Device> {
         if self.state().latest_run().is_some_and(|run| !run.task.status.is_final()) {
             return Err(Error::RunInProgress);
         }
-        match choice {
-            DeviceChoice::Auto | DeviceChoice::Kind(DeviceKind::Cpu) => Ok(cpu()),
-            DeviceChoice::Kind(kind) => Err(Error::DeviceUnavailable { device: kind.name().to_uppercase() }),
+        match kind {
+            None | Some(DeviceKind::Cpu) => Ok(cpu()),
+            Some(kind) => Err(Error::DeviceUnavailable { device: kind.name().to_uppercase() }),
         }
     }
 

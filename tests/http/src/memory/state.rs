@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use easel_contract::Error;
 use easel_contract::service::{Image, ImageRequest, Priority, Progress, Result, Run, Status, Task, TaskSelection};
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// A preview: the head of any JPEG.
@@ -69,7 +70,7 @@ impl Entry {
         if self.task.status.is_final() {
             self.task.completed_at = Some(SystemTime::now());
         }
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut history = self.history.lock();
         let sequence = history.0.len() as u64;
         let Task { status, step, steps, error, .. } = self.task.clone();
         history.0.push(Report(Progress { sequence, status, step, steps, preview: None, error }));

@@ -1,4 +1,4 @@
-//! The desk without engine and clock.
+//! The store without engine and clock.
 
 use super::*;
 use futures_util::stream::StreamExt;
@@ -8,9 +8,13 @@ fn at(second: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(second)
 }
 
-fn submit(desk: &mut Desk, id: &str, priority: Priority, second: u64) -> Task {
+fn submit(store: &mut TaskStore, id: &str, priority: Priority, second: u64) -> Task {
     let request = ImageRequest { prompt: id.into(), steps: Some(4), count: 2, ..ImageRequest::default() };
-    desk.submit(request, priority, (id.into(), 7), at(second)).unwrap()
+    store.submit(request, priority, identity(id, 7), at(second)).unwrap()
+}
+
+fn identity(id: &str, seed: u64) -> Identity {
+    Identity { id: id.into(), seed }
 }
 
 fn all() -> Paging {
@@ -25,85 +29,85 @@ fn drain(receiver: UnboundedReceiver<Progress>) -> Vec<(Status, u32)> {
 
 #[test]
 fn the_most_urgent_goes_first_and_one_at_a_time() {
-    let mut desk = Desk::default();
+    let mut store = TaskStore::default();
     for (id, priority, second) in
         [("a", Priority::Normal, 1), ("b", Priority::Low, 2), ("c", Priority::High, 3), ("d", Priority::Normal, 4)]
     {
-        submit(&mut desk, id, priority, second);
+        submit(&mut store, id, priority, second);
     }
-    let positions = ["a", "b", "c", "d"].map(|id| desk.task(id).unwrap().queue_position.unwrap());
+    let positions = ["a", "b", "c", "d"].map(|id| store.task(id).unwrap().queue_position.unwrap());
     assert_eq!(positions, [1, 3, 0, 2]);
     for expected in ["c", "a", "d", "b"] {
-        let (task, request) = desk.begin(at(9)).unwrap();
+        let (task, request) = store.begin(at(9)).unwrap();
         assert_eq!((&*task.id, &*request.prompt, task.seed), (expected, expected, 7));
-        assert!(desk.begin(at(9)).is_none());
-        desk.end(expected, None, at(10));
+        assert!(store.begin(at(9)).is_none());
+        store.end(expected, None, at(10));
     }
-    assert!(desk.begin(at(11)).is_none());
+    assert!(store.begin(at(11)).is_none());
 }
 
 #[test]
 fn watchers_hear_everything_until_the_end() {
-    let mut desk = Desk::default();
-    submit(&mut desk, "a", Priority::Normal, 1);
-    let watcher = desk.watch("a", None).unwrap();
-    desk.begin(at(2));
-    desk.progress("a", (3, 8), None);
-    desk.picture("a", 7, Bytes::from_static(b"png"), "d1".into(), at(3));
-    desk.end("a", None, at(4));
+    let mut store = TaskStore::default();
+    submit(&mut store, "a", Priority::Normal, 1);
+    let watcher = store.watch("a", None).unwrap();
+    store.begin(at(2));
+    store.progress("a", Steps { done: 3, of: 8 }, None);
+    store.picture("a", 7, Bytes::from_static(b"png"), "d1".into(), at(3));
+    store.end("a", None, at(4));
     let heard = [(Status::Pending, 0), (Status::Processing, 0), (Status::Processing, 3), (Status::Completed, 3)];
     assert_eq!(drain(watcher), heard);
-    assert_eq!(drain(desk.watch("a", Some(99)).unwrap()), heard[3..]);
-    let page = desk.images(&ImageFilter { task_id: Some("a".into()), paging: all() });
+    assert_eq!(drain(store.watch("a", Some(99)).unwrap()), heard[3..]);
+    let page = store.images(&ImageFilter { task_id: Some("a".into()), paging: all() });
     assert_eq!((page.total, page.items[0].size, page.items[0].seed), (1, 3, 7));
 }
 
 #[test]
 fn what_is_cancelled_takes_no_more() {
-    let mut desk = Desk::default();
-    submit(&mut desk, "a", Priority::Normal, 1);
-    desk.begin(at(2));
-    desk.cancel("a", at(3)).unwrap();
-    desk.picture("a", 7, Bytes::new(), String::new(), at(4));
-    desk.end("a", Some("too late".into()), at(4));
-    let task = desk.task("a").unwrap();
+    let mut store = TaskStore::default();
+    submit(&mut store, "a", Priority::Normal, 1);
+    store.begin(at(2));
+    store.cancel("a", at(3)).unwrap();
+    store.picture("a", 7, Bytes::new(), String::new(), at(4));
+    store.end("a", Some("too late".into()), at(4));
+    let task = store.task("a").unwrap();
     assert_eq!((task.status, task.error, task.images.len()), (Status::Cancelled, None, 0));
-    let again = desk.cancel("a", at(5)).unwrap_err();
+    let again = store.cancel("a", at(5)).unwrap_err();
     assert_eq!(again, Error::TaskEnded { task_id: "a".into(), status: Status::Cancelled });
-    assert_eq!(desk.cancel("b", at(5)).unwrap_err(), Error::TaskNotFound { task_id: "b".into() });
-    assert_eq!(desk.delete(&TaskSelection::default()), 1);
-    assert_eq!(desk.tasks(&TaskFilter { status: None, paging: all() }).total, 0);
+    assert_eq!(store.cancel("b", at(5)).unwrap_err(), Error::TaskNotFound { task_id: "b".into() });
+    assert_eq!(store.delete(&TaskSelection::default()), 1);
+    assert_eq!(store.tasks(&TaskFilter { status: None, paging: all() }).total, 0);
 }
 
 #[test]
 fn a_run_is_one_at_a_time_and_its_picture_is_taken_once() {
-    let mut desk = Desk::default();
+    let mut store = TaskStore::default();
     let request = || ImageRequest { prompt: "a".into(), count: 1, ..ImageRequest::default() };
-    desk.run(request(), ("a".into(), 1), at(1)).unwrap();
-    assert_eq!(desk.run(request(), ("b".into(), 1), at(1)).unwrap_err(), Error::RunInProgress);
-    assert_eq!(desk.take_run().unwrap_err(), Error::RunNotComplete);
-    desk.begin(at(2));
-    desk.picture("a", 1, Bytes::from_static(b"x"), "d".into(), at(3));
-    desk.end("a", None, at(3));
-    assert_eq!(desk.take_run().unwrap().id, 1);
-    assert_eq!(desk.take_run().unwrap_err(), Error::RunNotComplete);
-    desk.delete_image(1).unwrap();
-    assert_eq!(desk.delete_image(1).unwrap_err(), Error::ImageNotFound { id: 1 });
+    store.run(request(), identity("a", 1), at(1)).unwrap();
+    assert_eq!(store.run(request(), identity("b", 1), at(1)).unwrap_err(), Error::RunInProgress);
+    assert_eq!(store.take_run().unwrap_err(), Error::RunNotComplete);
+    store.begin(at(2));
+    store.picture("a", 1, Bytes::from_static(b"x"), "d".into(), at(3));
+    store.end("a", None, at(3));
+    assert_eq!(store.take_run().unwrap().id, 1);
+    assert_eq!(store.take_run().unwrap_err(), Error::RunNotComplete);
+    store.delete_image(1).unwrap();
+    assert_eq!(store.delete_image(1).unwrap_err(), Error::ImageNotFound { id: 1 });
 }
 
 #[test]
 fn a_full_queue_says_when_to_come_again_and_old_pictures_go() {
-    let mut desk = Desk::default();
+    let mut store = TaskStore::default();
     for k in 0..QUEUE {
-        submit(&mut desk, &k.to_string(), Priority::Normal, k as u64);
+        submit(&mut store, &k.to_string(), Priority::Normal, k as u64);
     }
     let request = ImageRequest { count: 1, ..ImageRequest::default() };
-    let full = desk.submit(request, Priority::High, ("z".into(), 1), at(99)).unwrap_err();
+    let full = store.submit(request, Priority::High, identity("z", 1), at(99)).unwrap_err();
     assert_eq!(full, Error::QueueFull { retry_after: RETRY_AFTER });
-    desk.begin(at(100));
+    store.begin(at(100));
     for k in 0..=PICTURES as u64 {
-        desk.picture("0", k, Bytes::new(), String::new(), at(101));
+        store.picture("0", k, Bytes::new(), String::new(), at(101));
     }
-    assert!(desk.image(1).is_err() && desk.image(2).is_ok());
-    assert_eq!(desk.counts(), (QUEUE - 1, PICTURES as u64 + 1));
+    assert!(store.image(1).is_err() && store.image(2).is_ok());
+    assert_eq!(store.counts(), (QUEUE - 1, PICTURES as u64 + 1));
 }
