@@ -64,10 +64,8 @@ fn recognise(path: &Path) -> Result<Option<Folder>> {
         folder(Kind::Rng, None)
     } else if path.join("cases.safetensors").is_file() {
         folder(Kind::Emoji, None)
-    } else if path.join("merges.txt.gz").is_file() || path.join("merges.txt").is_file() {
-        folder(Kind::Tokenizer, None)
     } else {
-        folder(Kind::Tokenizer, Some("this kind of tokenizer is not supported".into()))
+        folder(Kind::Tokenizer, None)
     }
 }
 

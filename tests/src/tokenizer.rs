@@ -2,9 +2,9 @@
 
 use crate::Check;
 use anyhow::{Context, Result, ensure};
-use easel_inference::text::{ClipTokenizer, Tokenizer, TokenizerFiles};
+use easel_inference::text::{Tokenizer, TokenizerFiles};
 use flate2::read::GzDecoder;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::path::Path;
 
@@ -12,22 +12,25 @@ use std::path::Path;
 const UNCUT: usize = 1 << 20;
 
 /// The files of a tokenizer folder in memory.
+#[derive(Clone)]
 pub struct Folder {
-    merges: Vec<u8>,
+    tokenizer_json: Option<Vec<u8>>,
+    merges: Option<Vec<u8>>,
     vocab: Option<Vec<u8>>,
     special_tokens_map: Value,
     tokenizer_config: Value,
 }
 
 impl Folder {
-    /// Reads `merges.txt`, `vocab.json` (either may be packed as `.gz`) and the two configuration files.
+    /// Reads `tokenizer.json`, `merges.txt`, `vocab.json` (each may be packed as `.gz`) and the two configuration files.
     pub fn read(dir: &Path) -> Result<Self> {
         let json = |name: &str| -> Result<Value> {
-            let bytes = read(dir, name)?.with_context(|| format!("{}: no {name}", dir.display()))?;
+            let bytes = read(dir, name)?.unwrap_or_else(|| b"{}".to_vec());
             serde_json::from_slice(&bytes).with_context(|| name.to_owned())
         };
         Ok(Self {
-            merges: read(dir, "merges.txt")?.with_context(|| format!("{}: no merges.txt", dir.display()))?,
+            tokenizer_json: read(dir, "tokenizer.json")?,
+            merges: read(dir, "merges.txt")?,
             vocab: read(dir, "vocab.json")?,
             special_tokens_map: json("special_tokens_map.json")?,
             tokenizer_config: json("tokenizer_config.json")?,
@@ -47,18 +50,69 @@ impl Folder {
         self
     }
 
+    /// The same folder with its `tokenizer.json` changed.
+    pub fn with_tokenizer_json(mut self, change: impl FnOnce(&mut Value)) -> Result<Self> {
+        let mut document = match &self.tokenizer_json {
+            Some(bytes) => serde_json::from_slice(bytes)?,
+            None => Value::Null,
+        };
+        change(&mut document);
+        self.tokenizer_json = Some(serde_json::to_vec(&document)?);
+        Ok(self)
+    }
+
+    /// CLIP's folder with its vocabulary in a `tokenizer.json`, as transformers writes it.
+    pub fn clip_as_tokenizer_json(self) -> Result<Self> {
+        let vocab: Value = serde_json::from_slice(self.vocab.as_deref().context("no vocab.json")?)?;
+        let merges = String::from_utf8(self.merges.clone().context("no merges.txt")?)?;
+        let merges: Vec<&str> = merges.lines().filter(|line| !line.starts_with("#version")).collect();
+        let pattern = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+        let white_space = json!({"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "});
+        let split = json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Removed", "invert": true});
+        let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+        let document = json!({
+            "version": "1.0",
+            "added_tokens": [],
+            "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, white_space, {"type": "Lowercase"}]},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, bytes]},
+            "post_processor": {
+                "type": "RobertaProcessing",
+                "sep": ["<|endoftext|>", vocab["<|endoftext|>"]],
+                "cls": ["<|startoftext|>", vocab["<|startoftext|>"]],
+                "trim_offsets": false,
+                "add_prefix_space": false,
+            },
+            "decoder": bytes,
+            "model": {
+                "type": "BPE",
+                "dropout": null,
+                "unk_token": "<|endoftext|>",
+                "continuing_subword_prefix": "",
+                "end_of_word_suffix": "</w>",
+                "fuse_unk": false,
+                "vocab": vocab,
+                "merges": merges,
+            },
+        });
+        let mut folder = self.with_tokenizer_json(|value| *value = document)?;
+        folder.merges = None;
+        folder.vocab = None;
+        Ok(folder)
+    }
+
     /// The tokenizer, in windows of `model_max_length` tokens.
-    pub fn tokenizer(&self) -> Result<ClipTokenizer> {
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
         let map = serde_json::to_vec(&self.special_tokens_map)?;
         let config = serde_json::to_vec(&self.tokenizer_config)?;
         let files = TokenizerFiles {
             folder: "tokenizer",
-            merges: &self.merges,
+            tokenizer_json: self.tokenizer_json.as_deref(),
+            merges: self.merges.as_deref(),
             vocab: self.vocab.as_deref(),
             special_tokens_map: Some(&map),
             tokenizer_config: Some(&config),
         };
-        Ok(ClipTokenizer::from_files(&files, UNCUT)?)
+        Ok(Tokenizer::from_files(&files, UNCUT)?)
     }
 }
 
@@ -77,52 +131,121 @@ fn read(dir: &Path, name: &str) -> Result<Option<Vec<u8>>> {
 
 /// Runs every case of the folder. The error is the number of ids that differ; none may.
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
-    let cases = dir.join("cases.json");
-    let cases: Value = serde_json::from_slice(&std::fs::read(&cases).with_context(|| cases.display().to_string())?)?;
-    let cases = cases["cases"].as_array().context("cases.json has no cases")?;
-    let [plain, bang] = [Folder::read(dir)?.tokenizer()?, Folder::read(dir)?.with_pad_token("!").tokenizer()?];
-    let folder = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
+    let folder = Folder::read(dir)?;
+    if folder.tokenizer_json.is_some() && folder.merges.is_none() {
+        return run_t5(&folder, &Cases::read(dir)?);
+    }
+    run_clip(&folder, &Cases::read(dir)?)
+}
+
+/// Runs CLIP's cases with another form of their folder.
+pub fn run_clip(folder: &Folder, cases: &Cases) -> Result<Vec<Check>> {
+    let plain = folder.tokenizer()?;
+    let bang = folder.clone().with_pad_token("!").tokenizer()?;
     let mut checks = Vec::new();
-    for (index, case) in cases.iter().enumerate() {
-        let prompt = case["prompt"].as_str().with_context(|| format!("case {index} has no prompt"))?;
-        let mut compare = |field: &str, got: Vec<u32>, reference: &[u32]| {
-            let case = format!("{folder}/{index} {}", excerpt(prompt));
-            checks.push(Check { case, tensor: field.into(), error: differing(&got, reference), tolerance: 0.0 });
-        };
-        let ids = ids(&case["ids"]).with_context(|| format!("case {index} has no ids"))?;
-        compare("ids", framed(&plain, prompt)?, &ids);
-        compare("ids_pad_bang", framed(&bang, prompt)?, &self::ids(&case["ids_pad_bang"]).unwrap_or(ids.clone()));
-        for (field, tokenizer) in [("padded", &plain), ("padded with !", &bang)] {
-            let framed = framed(tokenizer, prompt)?;
-            compare(field, tokenizer.encode(prompt)?.ids, &padded(tokenizer, framed));
-        }
-        if let Some(cut) = self::ids(&case["ids_77"]) {
-            compare("ids_77", plain.encode(prompt)?.ids, &cut);
+    for case in &cases.0 {
+        checks.push(case.compare("ids", framed(&plain, &case.prompt)?)?);
+        let field = if case.ids("ids_pad_bang").is_ok() { "ids_pad_bang" } else { "ids" };
+        checks.push(case.compare(field, framed(&bang, &case.prompt)?)?);
+        checks.push(case.compare_padded("padded", &plain)?);
+        checks.push(case.compare_padded("padded with !", &bang)?);
+        if case.ids("ids_77").is_ok() {
+            checks.push(case.compare("ids_77", plain.encode(&case.prompt)?.ids)?);
         }
     }
-    ensure!(!checks.is_empty(), "{}: no cases", dir.display());
     Ok(checks)
 }
 
+/// Runs T5's cases, also with the stages as transformers writes them since 4.39.
+fn run_t5(folder: &Folder, cases: &Cases) -> Result<Vec<Check>> {
+    let folder = folder.clone().with_pad_token("<pad>");
+    let plain = folder.tokenizer()?;
+    let mut short = folder.clone();
+    short.tokenizer_config["model_max_length"] = 16.into();
+    let short = short.tokenizer()?;
+    let newer = folder.with_tokenizer_json(|document| {
+        let table = document["normalizer"].take();
+        let strip = json!({"type": "Strip", "strip_left": false, "strip_right": true});
+        let blanks = json!({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"});
+        document["normalizer"] = json!({"type": "Sequence", "normalizers": [table, strip, blanks]});
+        document["pre_tokenizer"] =
+            json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
+    })?;
+    let newer = newer.tokenizer()?;
+    let mut checks = Vec::new();
+    for case in &cases.0 {
+        checks.push(case.compare("ids", framed(&plain, &case.prompt)?)?);
+        let field = if case.ids("ids_new_form").is_ok() { "ids_new_form" } else { "ids" };
+        checks.push(case.compare(field, framed(&newer, &case.prompt)?)?);
+        checks.push(case.compare_padded("padded", &short)?);
+    }
+    Ok(checks)
+}
+
+/// The cases of a folder.
+pub struct Cases(Vec<Case>);
+
+struct Case {
+    name: String,
+    prompt: String,
+    fields: Value,
+}
+
+impl Cases {
+    /// Reads `cases.json`.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join("cases.json");
+        let file: Value = serde_json::from_slice(&std::fs::read(&path).with_context(|| path.display().to_string())?)?;
+        let list = file["cases"].as_array().context("cases.json has no cases")?;
+        ensure!(!list.is_empty(), "{}: no cases", dir.display());
+        let folder = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
+        let cases = list.iter().enumerate().map(|(index, case)| {
+            let prompt = case["prompt"].as_str().with_context(|| format!("case {index} has no prompt"))?.to_owned();
+            let name = format!("{folder}/{index} {}", excerpt(&prompt));
+            Ok(Case { name, prompt, fields: case.clone() })
+        });
+        Ok(Self(cases.collect::<Result<_>>()?))
+    }
+}
+
+impl Case {
+    fn ids(&self, field: &str) -> Result<Vec<u32>> {
+        let ids = self.fields[field].as_array().with_context(|| format!("{}: no {field}", self.name))?;
+        let ids = ids.iter().map(|id| u32::try_from(id.as_u64()?).ok());
+        ids.collect::<Option<_>>().with_context(|| format!("{}: {field} holds what is no id", self.name))
+    }
+
+    fn compare(&self, field: &str, got: Vec<u32>) -> Result<Check> {
+        Ok(self.check(field, differing(&got, &self.ids(field)?)))
+    }
+
+    /// The window of the prompt against what it must be by its ids.
+    fn compare_padded(&self, field: &str, tokenizer: &Tokenizer) -> Result<Check> {
+        let expected = padded(tokenizer, framed(tokenizer, &self.prompt)?);
+        Ok(self.check(field, differing(&tokenizer.encode(&self.prompt)?.ids, &expected)))
+    }
+
+    fn check(&self, field: &str, error: f64) -> Check {
+        Check { case: self.name.clone(), tensor: field.into(), error, tolerance: 0.0 }
+    }
+}
+
 /// All ids of a prompt between start and end.
-fn framed(tokenizer: &ClipTokenizer, prompt: &str) -> Result<Vec<u32>> {
+fn framed(tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<u32>> {
     let frame = tokenizer.frame();
-    Ok([frame.start.into_iter().collect(), tokenizer.tokenize(prompt)?, vec![frame.end]].concat())
+    let ids = tokenizer.tokenize(prompt)?;
+    Ok(frame.start.into_iter().chain(ids).chain(frame.end).collect())
 }
 
 /// What a window must be, worked out from the framed ids: cut before the end token, or padded after it.
-fn padded(tokenizer: &ClipTokenizer, mut ids: Vec<u32>) -> Vec<u32> {
+fn padded(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Vec<u32> {
     let frame = tokenizer.frame();
     if ids.len() > frame.length {
-        ids.truncate(frame.length - 1);
-        ids.push(frame.end);
+        ids.truncate(frame.length - usize::from(frame.end.is_some()));
+        ids.extend(frame.end);
     }
     ids.resize(frame.length, frame.pad);
     ids
-}
-
-fn ids(value: &Value) -> Option<Vec<u32>> {
-    value.as_array()?.iter().map(|id| u32::try_from(id.as_u64()?).ok()).collect()
 }
 
 /// How many ids differ, those that only one of the two has included.

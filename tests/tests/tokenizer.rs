@@ -1,23 +1,39 @@
-//! The CLIP tokenizer against transformers, and the built-in vocabulary against the reference one.
+//! The tokenizers against transformers, and the built-in vocabulary of CLIP against the reference one.
 
-use easel_inference::text::{ClipTokenizer, PadToken, Tokenizer};
-use easel_tests::tokenizer::{Folder, run};
+use easel_inference::text::{PadToken, Tokenizer};
+use easel_tests::Check;
+use easel_tests::tokenizer::{Cases, Folder, run, run_clip};
 use std::path::PathBuf;
 
 fn golden() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/tokenizer-clip")
 }
 
-#[test]
-fn every_golden_prompt_has_the_ids_of_transformers() {
-    let checks = run(&golden()).unwrap();
-    assert!(checks.len() > 300, "only {} checks", checks.len());
+fn all_pass(checks: &[Check], at_least: usize) {
+    assert!(checks.len() > at_least, "only {} checks", checks.len());
     let failed: Vec<_> = checks.iter().filter(|check| !check.passed()).collect();
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
+#[test]
+fn every_golden_prompt_has_the_ids_of_transformers() {
+    all_pass(&run(&golden()).unwrap(), 300);
+}
+
+#[test]
+fn every_golden_prompt_of_t5_has_the_ids_of_transformers() {
+    all_pass(&run(&golden().with_file_name("tokenizer-t5")).unwrap(), 250);
+}
+
+#[test]
+fn clip_has_the_same_ids_from_a_tokenizer_json() {
+    let folder = Folder::read(&golden()).unwrap().clip_as_tokenizer_json().unwrap();
+    all_pass(&run_clip(&folder, &Cases::read(&golden()).unwrap()).unwrap(), 300);
+    assert_same(&folder.tokenizer().unwrap(), &Tokenizer::clip(PadToken::EndOfText).unwrap());
+}
+
 /// Both know the same tokens and split the same text alike.
-fn assert_same(left: &ClipTokenizer, right: &ClipTokenizer) {
+fn assert_same(left: &Tokenizer, right: &Tokenizer) {
     assert_eq!(left.vocab_size(), right.vocab_size());
     assert_eq!(left.frame(), right.frame());
     let mut text = String::new();
@@ -36,9 +52,9 @@ fn assert_same(left: &ClipTokenizer, right: &ClipTokenizer) {
 #[test]
 fn the_built_in_vocabulary_is_the_reference_one() {
     let folder = || Folder::read(&golden()).unwrap();
-    assert_same(&ClipTokenizer::builtin(PadToken::EndOfText).unwrap(), &folder().tokenizer().unwrap());
+    assert_same(&Tokenizer::clip(PadToken::EndOfText).unwrap(), &folder().tokenizer().unwrap());
     let bang = folder().with_pad_token("!").tokenizer().unwrap();
-    assert_same(&ClipTokenizer::builtin(PadToken::Exclamation).unwrap(), &bang);
+    assert_same(&Tokenizer::clip(PadToken::Exclamation).unwrap(), &bang);
 }
 
 #[test]

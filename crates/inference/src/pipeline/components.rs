@@ -8,7 +8,7 @@ use crate::models::clip_text::{ClipText, ClipTextConfig};
 use crate::models::unet::UNet;
 use crate::models::vae::{Autoencoder, AutoencoderConfig};
 use crate::tensor::Activation;
-use crate::text::{ClipTokenizer, PadToken, TokenizerFiles};
+use crate::text::{PadToken, Tokenizer, TokenizerFiles};
 use crate::weights::{Component, ComponentFiles, Weights};
 use crate::{Error, Result};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -105,24 +105,15 @@ impl Pipeline {
         Ok(TextEncoder { tokenizer, model: ClipText::new(&weights, config)? })
     }
 
-    fn tokenizer(&self, component: Component, config: &ClipTextConfig) -> Result<ClipTokenizer> {
+    fn tokenizer(&self, component: Component, config: &ClipTextConfig) -> Result<Tokenizer> {
         let Some(files) = self.files.tokenizer(usize::from(component == Component::TextEncoder2)) else {
             // Checkpoints in one file bring no vocabulary. It is CLIP's; OpenCLIP's encoders, which are those with the
             // exact GELU, are padded with token 0.
             let open_clip = config.hidden_act == Activation::Gelu;
-            return ClipTokenizer::builtin(if open_clip { PadToken::Exclamation } else { PadToken::EndOfText });
+            return Tokenizer::clip(if open_clip { PadToken::Exclamation } else { PadToken::EndOfText });
         };
-        let merges = files.get("merges.txt").ok_or_else(|| {
-            Error::format(&*files.folder, "no merges.txt, expected CLIP's tokenizer (merges.txt and vocab.json)")
-        })?;
-        let files = TokenizerFiles {
-            folder: &files.folder,
-            merges,
-            vocab: files.get("vocab.json"),
-            special_tokens_map: files.get("special_tokens_map.json"),
-            tokenizer_config: files.get("tokenizer_config.json"),
-        };
-        ClipTokenizer::from_files(&files, config.max_position_embeddings)
+        let files = TokenizerFiles::find(&files.folder, |name| files.get(name));
+        Tokenizer::from_files(&files, config.max_position_embeddings)
     }
 
     /// The files of one component and its weights; progress is reported before they are read.

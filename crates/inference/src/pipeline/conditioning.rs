@@ -4,12 +4,12 @@ use super::request::{Prompt, PromptOptions, SizeConditioning};
 use super::run::Run;
 use crate::models::clip_text::{ClipText, ClipTextOutput};
 use crate::models::unet::{AddedConditioning, UNetConditioning};
-use crate::text::{ClipTokenizer, PromptWindows, Reading, apply_weights, equalize_windows, read_prompt};
+use crate::text::{PromptWindows, Reading, Tokenizer, apply_weights, equalize_windows, read_prompt};
 use crate::{Device, Error, Result, Tensor};
 
 /// A text encoder and the tokenizer that belongs to it.
 pub(super) struct TextEncoder {
-    pub(super) tokenizer: ClipTokenizer,
+    pub(super) tokenizer: Tokenizer,
     pub(super) model: ClipText,
 }
 

@@ -1,17 +1,21 @@
 //! The full CLIP vocabulary inside the binary, for single-file checkpoints, which bring no tokenizer.
 //! `assets/README.md` describes the file and names its licence.
 
-use super::bpe::{Bpe, ByteTokens, Merge, Texts};
-use super::vocabulary::{CLIP_MERGES, END_OF_TEXT, START_OF_TEXT, byte_order};
+use super::clip;
+use super::configuration::Configuration;
+use super::tokenizer::Tokenizer;
+use super::vocabulary::{CLIP_MERGES, END_OF_TEXT, START_OF_TEXT, byte_tokens, clip_builder};
 use crate::{Error, Result};
 use flate2::read::ZlibDecoder;
-use std::collections::HashMap;
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
+use tokenizers::models::bpe::{BPE, Vocab};
 
 /// The merges as pairs of ids, packed.
 static PACKED: &[u8] = include_bytes!("../../assets/clip-merges.zlib");
 const FILE: &str = "the built-in CLIP vocabulary";
+/// How many tokens a window of CLIP has.
+const WINDOW: usize = 77;
 
 /// What a text encoder was trained to see after the end of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +27,7 @@ pub enum PadToken {
 }
 
 impl PadToken {
-    pub(super) fn text(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
             Self::EndOfText => END_OF_TEXT,
             Self::Exclamation => "!",
@@ -31,50 +35,52 @@ impl PadToken {
     }
 }
 
-/// The vocabulary, unpacked when it is asked for first.
-pub(super) fn clip_bpe() -> Result<Arc<Bpe>> {
-    static CLIP: OnceLock<Arc<Bpe>> = OnceLock::new();
-    if let Some(bpe) = CLIP.get() {
-        return Ok(bpe.clone());
-    }
-    let bpe = Arc::new(unpack()?);
-    Ok(CLIP.get_or_init(|| bpe).clone())
+/// CLIP's tokenizer with this padding token. Both share one vocabulary, which is unpacked when it is first used.
+pub(super) fn tokenizer(pad: PadToken) -> Result<Tokenizer> {
+    static BPE: OnceLock<Arc<BPE>> = OnceLock::new();
+    static END_OF_TEXT: OnceLock<Tokenizer> = OnceLock::new();
+    static EXCLAMATION: OnceLock<Tokenizer> = OnceLock::new();
+    let kept = match pad {
+        PadToken::EndOfText => &END_OF_TEXT,
+        PadToken::Exclamation => &EXCLAMATION,
+    };
+    get_or_try_init(kept, || {
+        let bpe = get_or_try_init(&BPE, || Ok(Arc::new(unpack()?)))?;
+        Tokenizer::new(clip::parts(bpe)?, &Configuration::clip(pad.text()), WINDOW)
+    })
 }
 
-fn unpack() -> Result<Bpe> {
+fn get_or_try_init<T: Clone>(kept: &OnceLock<T>, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    if let Some(kept) = kept.get() {
+        return Ok(kept.clone());
+    }
+    let made = make()?;
+    Ok(kept.get_or_init(|| made).clone())
+}
+
+/// Builds the vocabulary from its merges: token `512 + k` is the two tokens of merge `k` joined.
+fn unpack() -> Result<BPE> {
     let mut planes = Vec::with_capacity(4 * CLIP_MERGES);
     ZlibDecoder::new(PACKED).read_to_end(&mut planes).map_err(|error| Error::format(FILE, error.to_string()))?;
     if planes.len() != 4 * CLIP_MERGES {
         return Err(Error::format(FILE, format!("{} bytes, expected {}", planes.len(), 4 * CLIP_MERGES)));
     }
-    let (bytes, mut texts) = byte_tokens();
-    let mut merges = HashMap::with_capacity(CLIP_MERGES);
-    for rank in 0..CLIP_MERGES {
-        let id = |plane: usize| {
-            let [low, high] = [plane, plane + 1].map(|plane| planes[plane * CLIP_MERGES + rank]);
-            u32::from(u16::from_le_bytes([low, high]))
+    let mut tokens: Vec<String> = byte_tokens().collect();
+    tokens.reserve(CLIP_MERGES + 2);
+    let mut merges = Vec::with_capacity(CLIP_MERGES);
+    for merge in 0..CLIP_MERGES {
+        let token = |plane: usize| {
+            let [low, high] = [plane, plane + 1].map(|plane| planes[plane * CLIP_MERGES + merge]);
+            let token = tokens.get(usize::from(u16::from_le_bytes([low, high])));
+            token.ok_or_else(|| Error::format(FILE, format!("merge {merge} names a later token")))
         };
-        let pair = (id(0), id(2));
-        merges.insert(pair, Merge { rank: rank as u32, token: texts.len() as u32 });
-        texts.push_joined(pair);
+        let left = token(0)?.clone();
+        let right = token(2)?.clone();
+        tokens.push([&*left, &*right].concat());
+        merges.push((left, right));
     }
-    for special in [START_OF_TEXT, END_OF_TEXT] {
-        texts.push(special.as_bytes());
-    }
-    Ok(Bpe::new(bytes, merges, texts))
-}
-
-/// The 512 tokens of single bytes: inside a word, then at its end.
-fn byte_tokens() -> (ByteTokens, Texts) {
-    let mut tokens = ByteTokens { inside: [0; 256], last: [0; 256] };
-    let mut texts = Texts::default();
-    for (id, byte) in (0..).zip(byte_order()) {
-        tokens.inside[usize::from(byte)] = id;
-        tokens.last[usize::from(byte)] = 256 + id;
-        texts.push(&[byte]);
-    }
-    for byte in byte_order() {
-        texts.push(&[byte, b' ']);
-    }
-    (tokens, texts)
+    tokens.extend([START_OF_TEXT, END_OF_TEXT].map(String::from));
+    let ids: Vocab = tokens.into_iter().zip(0..).collect();
+    let builder = clip_builder(END_OF_TEXT).cache_capacity(0).vocab_and_merges(ids, merges);
+    builder.build().map_err(|error| Error::format(FILE, error.to_string()))
 }

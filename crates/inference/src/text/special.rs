@@ -1,221 +1,173 @@
-//! CLIP's special tokens: reading `special_tokens_map.json` and `tokenizer_config.json`, and finding them in a prompt.
+//! Special and other added tokens: those that a tokenizer's files list, and those that they name (start, end, padding).
+//! All are recognised inside a prompt.
 
-use super::bpe::Bpe;
-use super::clip::TokenizerFiles;
-use super::vocabulary::{END_OF_TEXT, START_OF_TEXT};
-use super::words::normalize;
-use crate::{Error, Result};
-use serde_json::{Map, Value};
+use super::configuration::{Configuration, Section};
+use super::encoder::Vocabulary;
+use super::steps::Normalizers;
+use crate::Result;
+use serde_json::Value;
+use tokenizers::{AddedToken, AddedVocabulary};
 
-/// The special tokens of one tokenizer.
-#[derive(Debug)]
+/// The largest number of added tokens.
+pub(super) const ADDED_MAX: usize = 1024;
+
+/// An added token and the id that its file gives it.
+pub(super) struct Listed {
+    pub(super) id: u32,
+    pub(super) token: AddedToken,
+}
+
+/// The named tokens of a family, where its files don't name them.
+pub(super) struct Names {
+    pub(super) start: Option<&'static str>,
+    pub(super) end: Option<&'static str>,
+    pub(super) unknown: Option<&'static str>,
+    pub(super) pad: Option<&'static str>,
+}
+
+/// The added tokens of one tokenizer.
 pub(super) struct SpecialTokens {
-    pub(super) start: u32,
-    pub(super) end: u32,
-    pub(super) pad: u32,
-    /// What is recognised inside a prompt, before anything else.
-    added: Vec<AddedToken>,
-}
-
-/// The largest number of added tokens: each is looked for at every place of a prompt.
-const ADDED_MAX: usize = 1024;
-
-/// A token that is matched as text, wherever it stands, even inside a word.
-#[derive(Debug)]
-struct AddedToken {
-    content: String,
-    id: u32,
-    /// Matched after normalisation (so in capitals too) instead of before.
-    normalized: bool,
-}
-
-/// A part of a prompt.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
-    Text(&'a str),
-    Token(u32),
-}
-
-/// The two configuration files, either of which may be absent.
-pub(super) struct Configuration {
-    config: Section,
-    map: Section,
-}
-
-/// One file, for lookups with errors that name it.
-struct Section {
-    file: String,
-    fields: Map<String, Value>,
-}
-
-impl Section {
-    fn read((file, bytes): (String, Option<&[u8]>)) -> Result<Self> {
-        let fields = bytes.map_or(Ok(Map::new()), |bytes| {
-            let reason = |error| Error::format(&file, format!("expected an object of settings: {error}"));
-            serde_json::from_slice(bytes).map_err(reason)
-        })?;
-        Ok(Self { file, fields })
-    }
-
-    fn get(&self, field: &str) -> Option<&Value> {
-        self.fields.get(field).filter(|value| !value.is_null())
-    }
-
-    fn error(&self, field: &str, reason: impl Into<String>) -> Error {
-        Error::Config { file: self.file.clone(), field: field.to_owned(), reason: reason.into() }
-    }
-
-    /// A token, written as a string or as an object with `content` and `normalized`.
-    fn token(&self, field: &str, value: &Value) -> Result<(String, bool)> {
-        let content = value.as_str().or_else(|| value.get("content")?.as_str());
-        let Some(content) = content.filter(|content| !content.is_empty()) else {
-            return Err(self.error(field, format!("expected the text of a token, got {value}")));
-        };
-        if value.get("single_word").and_then(Value::as_bool) == Some(true) {
-            return Err(self.error(field, "single_word true is not supported"));
-        }
-        Ok((content.to_owned(), value.get("normalized").and_then(Value::as_bool).unwrap_or(false)))
-    }
-}
-
-impl Configuration {
-    pub(super) fn read(files: &TokenizerFiles<'_>) -> Result<Self> {
-        let config = Section::read((files.path("tokenizer_config.json"), files.tokenizer_config))?;
-        let map = Section::read((files.path("special_tokens_map.json"), files.special_tokens_map))?;
-        Ok(Self { config, map })
-    }
-
-    /// The configuration of CLIP with this padding token, as the repositories of the families have it.
-    pub(super) fn clip(pad: &str) -> Self {
-        let token = |content: &str| serde_json::json!({ "content": content, "normalized": true });
-        let mut fields = Map::new();
-        fields.insert("bos_token".into(), token(START_OF_TEXT));
-        fields.insert("eos_token".into(), token(END_OF_TEXT));
-        fields.insert("pad_token".into(), pad.into());
-        let section = |fields| Section { file: "the built-in vocabulary".into(), fields };
-        Self { config: section(Map::new()), map: section(fields) }
-    }
-
-    /// How many tokens a prompt may have, start and end included, if the configuration says so.
-    pub(super) fn max_length(&self) -> Result<Option<usize>> {
-        const FIELD: &str = "model_max_length";
-        let Some(value) = self.config.get(FIELD) else { return Ok(None) };
-        // "No limit" is written as a huge number.
-        match value.as_f64() {
-            Some(length) if length >= 3.0 => Ok(Some(length as usize)),
-            _ => Err(self.config.error(FIELD, format!("expected a number of tokens from 3, got {value}"))),
-        }
-    }
-
-    /// The text of the token for unknown bytes.
-    pub(super) fn unknown(&self) -> Result<String> {
-        Ok(self.named("unk_token", END_OF_TEXT)?.0)
-    }
-
-    /// A named token, with the file that it comes from. The map wins, but files with `added_tokens_decoder` are of the
-    /// newer kind that makes the map redundant: there it is not read.
-    fn named(&self, field: &str, default: &str) -> Result<(String, bool, &Section)> {
-        let newer = self.config.get("added_tokens_decoder").is_some();
-        let sections = [Some(&self.map).filter(|_| !newer), Some(&self.config)].into_iter().flatten();
-        let mut found = sections.filter_map(|section| Some((section, section.get(field)?)));
-        let Some((section, value)) = found.next() else { return Ok((default.to_owned(), false, &self.config)) };
-        let (content, normalized) = section.token(field, value)?;
-        Ok((content, normalized, section))
-    }
+    pub(super) added: AddedVocabulary,
+    pub(super) start: Option<u32>,
+    pub(super) end: Option<u32>,
+    pub(super) pad: Option<u32>,
 }
 
 impl SpecialTokens {
-    /// Looks the tokens of a configuration up in the vocabulary.
-    pub(super) fn new(configuration: &Configuration, bpe: &Bpe) -> Result<Self> {
-        let mut added = added_tokens(&configuration.config, bpe)?;
-        let declared = added.len();
-        let mut named = |field: &str, default: &str| -> Result<u32> {
-            let (content, normalized, section) = configuration.named(field, default)?;
-            let known = added.iter_mut().enumerate().find(|(_, token)| token.content == content);
-            if let Some((at, token)) = known {
-                // The last one named decides how a token is matched, unless `added_tokens_decoder` does.
-                if at >= declared {
-                    token.normalized = normalized;
-                }
-                return Ok(token.id);
-            }
-            let missing = || section.error(field, format!("token {content:?} is not in the vocabulary"));
-            let id = bpe.find(&content).ok_or_else(missing)?;
-            added.push(AddedToken { content, id, normalized });
-            Ok(id)
+    /// The tokens that `tokenizer.json` lists (`listed`), those that `tokenizer_config.json` lists besides, and the named
+    /// ones. A named token has to be in the vocabulary or in a list.
+    pub(super) fn read(
+        configuration: &Configuration,
+        mut listed: Vec<Listed>,
+        names: &Names,
+        vocabulary: &Vocabulary,
+        normalizers: &Normalizers,
+    ) -> Result<Self> {
+        let more = added_tokens_decoder(&configuration.config, vocabulary.len() + listed.len())?;
+        let is_new = |more: &Listed| listed.iter().all(|listed| listed.token.content != more.token.content);
+        let more: Vec<_> = more.into_iter().filter(is_new).collect();
+        listed.extend(more);
+        // Those that the vocabulary lacks get the ids that follow it, in this order.
+        listed.sort_by_key(|listed| listed.id);
+
+        let mut tokens = Tokens { configuration, vocabulary, listed: listed.len(), tokens: Vec::new() };
+        tokens.tokens.extend(listed.into_iter().map(|listed| listed.token));
+        let start = tokens.name("bos_token", names.start)?;
+        let end = tokens.name("eos_token", names.end)?;
+        tokens.name("unk_token", names.unknown)?;
+        let pad = tokens.name("pad_token", names.pad)?;
+
+        let added = add(tokens.tokens, vocabulary, normalizers);
+        let added = added.map_err(|error| configuration.config.error("added_tokens_decoder", error.to_string()))?;
+        let id = |content: Option<String>| {
+            let content = content?;
+            added.get_vocab().get(&content).copied().or_else(|| vocabulary.id(&content))
         };
-        let start = named("bos_token", START_OF_TEXT)?;
-        let end = named("eos_token", END_OF_TEXT)?;
-        named("unk_token", END_OF_TEXT)?;
-        let pad = named("pad_token", END_OF_TEXT)?;
-        for token in added.iter_mut().filter(|token| token.normalized) {
-            token.content = normalize(&token.content);
-        }
-        Ok(Self { start, end, pad, added })
-    }
-
-    /// Cuts text at the special tokens that are matched before normalisation, or at those matched after it.
-    /// Of several that start at one place the longest counts.
-    pub(super) fn split<'a>(&self, text: &'a str, normalized: bool) -> Vec<Piece<'a>> {
-        let (mut pieces, mut start, mut at) = (Vec::new(), 0, 0);
-        while let Some(c) = text[at..].chars().next() {
-            let here = |token: &&AddedToken| token.normalized == normalized && text[at..].starts_with(&token.content);
-            let Some(token) = self.added.iter().filter(here).max_by_key(|token| token.content.len()) else {
-                at += c.len_utf8();
-                continue;
-            };
-            pieces.push(Piece::Text(&text[start..at]));
-            pieces.push(Piece::Token(token.id));
-            at += token.content.len();
-            start = at;
-        }
-        pieces.push(Piece::Text(&text[start..]));
-        pieces.retain(|piece| *piece != Piece::Text(""));
-        pieces
-    }
-
-    /// The text of an added token.
-    pub(super) fn text(&self, id: u32) -> Option<&str> {
-        self.added.iter().find(|token| token.id == id).map(|token| token.content.as_str())
+        let start = id(start);
+        let end = id(end);
+        let pad = id(pad);
+        Ok(Self { added, start, end, pad })
     }
 }
 
-/// `added_tokens_decoder`: ids and tokens. Ids after the vocabulary must follow it without much of a gap.
-fn added_tokens(config: &Section, bpe: &Bpe) -> Result<Vec<AddedToken>> {
+/// Added tokens while they are collected.
+struct Tokens<'a> {
+    configuration: &'a Configuration,
+    vocabulary: &'a Vocabulary,
+    tokens: Vec<AddedToken>,
+    /// How many of them, at the beginning, come from lists.
+    listed: usize,
+}
+
+impl Tokens<'_> {
+    /// Adds a named token, and returns its text.
+    fn name(&mut self, field: &str, default: Option<&str>) -> Result<Option<String>> {
+        let (section, token) = match (self.configuration.named(field), default) {
+            (Some((section, value)), _) => (section, section.token(field, value)?),
+            (None, Some(default)) => {
+                let section = &self.configuration.config;
+                (section, section.token(field, &Value::from(default))?)
+            }
+            (None, None) => return Ok(None),
+        };
+        let content = token.content.clone();
+        let known = self.tokens.iter().position(|known| known.content == content);
+        match known {
+            Some(at) if at < self.listed => {}
+            // The last one named decides how a token is matched, unless a list does.
+            Some(at) => self.tokens[at] = token,
+            None if self.vocabulary.id(&content).is_some() => self.tokens.push(token),
+            None => return Err(section.error(field, format!("token {content:?} is not in the vocabulary"))),
+        }
+        Ok(Some(content))
+    }
+}
+
+fn add(
+    tokens: Vec<AddedToken>,
+    vocabulary: &Vocabulary,
+    normalizers: &Normalizers,
+) -> tokenizers::Result<AddedVocabulary> {
+    let mut added = AddedVocabulary::new();
+    match vocabulary {
+        Vocabulary::Bpe(bpe) => added.add_tokens(tokens, &**bpe, Some(normalizers))?,
+        Vocabulary::Unigram(unigram) => added.add_tokens(tokens, &**unigram, Some(normalizers))?,
+    };
+    Ok(added)
+}
+
+/// `added_tokens_decoder`: ids and tokens. Ids must follow the `known` ones without much of a gap.
+fn added_tokens_decoder(config: &Section, known: usize) -> Result<Vec<Listed>> {
     const FIELD: &str = "added_tokens_decoder";
     let Some(value) = config.get(FIELD) else { return Ok(Vec::new()) };
     let tokens = value.as_object().ok_or_else(|| config.error(FIELD, "expected an object of ids and tokens"))?;
-    if tokens.len() > ADDED_MAX {
-        return Err(config.error(FIELD, format!("expected at most {ADDED_MAX} tokens, got {}", tokens.len())));
-    }
-    let limit = bpe.len() + tokens.len();
-    let added = tokens.iter().map(|(key, value)| {
-        let (content, normalized) = config.token(FIELD, value)?;
+    check_count(tokens.len()).map_err(|reason| config.error(FIELD, reason))?;
+    let limit = known + tokens.len();
+    let listed = tokens.iter().map(|(key, value)| {
+        let token = config.token(FIELD, value)?;
         let id = key.parse().ok().filter(|&id: &u32| (id as usize) < limit);
         let id = id.ok_or_else(|| config.error(FIELD, format!("expected an id below {limit}, got {key:?}")))?;
-        Ok(AddedToken { id: bpe.find(&content).unwrap_or(id), content, normalized })
+        Ok(Listed { id, token })
     });
-    added.collect()
+    listed.collect()
 }
 
+/// `added_tokens` of `tokenizer.json`.
+pub(super) fn added_tokens(file: &Section, tokens: &[Value], known: usize) -> Result<Vec<Listed>> {
+    const FIELD: &str = "added_tokens";
+    check_count(tokens.len()).map_err(|reason| file.error(FIELD, reason))?;
+    let limit = known + tokens.len();
+    let listed = tokens.iter().map(|value| {
+        let token = file.token(FIELD, value)?;
+        let id = value.get("id").and_then(Value::as_u64).filter(|&id| id < limit as u64);
+        let id =
+            id.ok_or_else(|| file.error(FIELD, format!("expected an id below {limit} for {:?}", token.content)))?;
+        Ok(Listed { id: id as u32, token })
+    });
+    listed.collect()
+}
+
+fn check_count(count: usize) -> Result<(), String> {
+    if count > ADDED_MAX { Err(format!("expected at most {ADDED_MAX} tokens, got {count}")) } else { Ok(()) }
+}
 #[cfg(test)]
 mod tests {
-    use crate::text::{ClipTokenizer, Tokenizer, TokenizerFiles};
+    use crate::text::{Tokenizer, TokenizerFiles};
     use serde_json::{Value, json};
 
     const END: u32 = 513;
 
     /// A vocabulary of 512 bytes and the two special tokens.
-    fn tokenizer(map: Value, config: Value) -> crate::Result<ClipTokenizer> {
+    fn tokenizer(map: Value, config: Value) -> crate::Result<Tokenizer> {
         let [map, config] = [map, config].map(|value| value.to_string().into_bytes());
         let files = TokenizerFiles {
             folder: "t",
-            merges: b"#version: 0.2\n",
-            vocab: None,
+            merges: Some(b"#version: 0.2\n"),
             special_tokens_map: Some(&map),
             tokenizer_config: Some(&config),
+            ..TokenizerFiles::default()
         };
-        ClipTokenizer::from_files(&files, 77)
+        Tokenizer::from_files(&files, 77)
     }
 
     fn refused(map: Value, config: Value) -> String {
@@ -265,6 +217,19 @@ mod tests {
     }
 
     #[test]
+    fn tokens_may_stand_alone_and_swallow_blanks() {
+        let rules = |rule: &str| json!({"514": {"content": "x", rule: true}});
+        let ids = |rule: &str, text: &str| {
+            let config = json!({ "added_tokens_decoder": rules(rule) });
+            tokenizer(json!({}), config).unwrap().tokenize(text).unwrap()
+        };
+        let x = 87;
+        assert_eq!(ids("lstrip", "a x x"), [256 + 64, x, x]);
+        assert_eq!(ids("single_word", "x x"), [x, x]);
+        assert_eq!(ids("single_word", "xx"), [x, 256 + x]);
+    }
+
+    #[test]
     fn windows_are_as_long_as_the_configuration_and_the_positions_allow() {
         let length = |config| tokenizer(json!({}), config).unwrap().frame().length;
         assert_eq!(length(json!({})), 77);
@@ -279,8 +244,6 @@ mod tests {
         assert_eq!(token(json!(7)), format!("{prefix}expected the text of a token, got 7"));
         assert_eq!(token(json!("")), format!("{prefix}expected the text of a token, got \"\""));
         assert_eq!(token(json!("<pad>")), format!("{prefix}token \"<pad>\" is not in the vocabulary"));
-        let single = json!({"content": "!", "single_word": true});
-        assert_eq!(token(single), format!("{prefix}single_word true is not supported"));
 
         let config = |value: Value| refused(json!({}), value);
         let prefix = "t/tokenizer_config.json: field ";

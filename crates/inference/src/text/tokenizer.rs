@@ -1,46 +1,157 @@
-//! What every tokenizer can do: the seam between the kinds of tokenizers and what is built on token ids.
+//! A tokenizer: from text to token ids and back, and what stands around the ids of a prompt.
 
+use super::builtin::{self, PadToken};
+use super::clip;
+use super::configuration::Configuration;
+use super::encoder::{Encoder, Vocabulary};
+use super::json::{self, Around};
+use super::special::{Listed, Names, SpecialTokens};
+use super::steps::{Normalizers, PreTokenizers};
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// The longest prompt, in bytes of UTF-8. A window holds a few hundred bytes; this is far above any prompt that a person
 /// writes and low enough that every prompt takes milliseconds.
 pub const MAX_PROMPT_BYTES: usize = 64 * 1024;
 
-/// A vocabulary with its rules. Implementations say how text becomes ids; what stands around them is the same for all.
-pub trait Tokenizer: Send + Sync {
+/// The bytes of a tokenizer folder. A folder needs `tokenizer.json` or `merges.txt`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokenizerFiles<'a> {
+    /// Where the files are, for error messages: `tokenizer_2`, for example.
+    pub folder: &'a str,
+    /// `tokenizer.json`. Where it exists, it is read instead of the vocabulary and the merges.
+    pub tokenizer_json: Option<&'a [u8]>,
+    /// `merges.txt`, CLIP's.
+    pub merges: Option<&'a [u8]>,
+    /// `vocab.json`, CLIP's. Without it the vocabulary is built from the merges, as OpenAI does.
+    pub vocab: Option<&'a [u8]>,
+    /// `special_tokens_map.json`.
+    pub special_tokens_map: Option<&'a [u8]>,
+    /// `tokenizer_config.json`.
+    pub tokenizer_config: Option<&'a [u8]>,
+}
+
+impl<'a> TokenizerFiles<'a> {
+    /// The names of all files that a tokenizer may have.
+    pub const NAMES: [&'static str; 5] =
+        ["tokenizer.json", "merges.txt", "vocab.json", "special_tokens_map.json", "tokenizer_config.json"];
+
+    /// The files of a folder, which `get` finds by name.
+    pub fn find(folder: &'a str, get: impl Fn(&str) -> Option<&'a [u8]>) -> Self {
+        let [tokenizer_json, merges, vocab, special_tokens_map, tokenizer_config] = Self::NAMES.map(get);
+        Self { folder, tokenizer_json, merges, vocab, special_tokens_map, tokenizer_config }
+    }
+
+    pub(super) fn path(&self, name: &str) -> String {
+        if self.folder.is_empty() { name.to_owned() } else { format!("{}/{name}", self.folder) }
+    }
+}
+
+/// What a file says of a tokenizer, before its configuration is added.
+pub(super) struct Parts {
+    pub(super) vocabulary: Vocabulary,
+    pub(super) normalizers: Normalizers,
+    pub(super) pre_tokenizers: PreTokenizers,
+    /// The added tokens that the file lists.
+    pub(super) added: Vec<Listed>,
+    /// The named tokens where the configuration does not name them.
+    pub(super) names: Names,
+    /// What stands around a prompt. `None`: the tokens named start and end.
+    pub(super) around: Option<Around>,
+    /// The padding token where none is named.
+    pub(super) pad: Option<u32>,
+}
+
+/// A vocabulary with its rules and the special tokens of one model. Cheap to clone.
+#[derive(Clone)]
+pub struct Tokenizer {
+    encoder: Arc<Encoder>,
+    frame: Frame,
+}
+
+impl Tokenizer {
+    /// Reads a tokenizer folder. Windows have `model_max_length` tokens, but never more than the text encoder has
+    /// `positions` (`max_position_embeddings`).
+    ///
+    /// Fails with [`Error::Format`] for files that are missing, or damaged vocabularies or merges, naming file and line,
+    /// and with [`Error::Config`] for a configuration that does not fit.
+    pub fn from_files(files: &TokenizerFiles<'_>, positions: usize) -> Result<Self> {
+        let configuration = Configuration::read(files)?;
+        let parts = match (files.tokenizer_json, files.merges) {
+            (Some(bytes), _) => json::read(&files.path("tokenizer.json"), bytes)?,
+            (None, Some(merges)) => clip::read(files, merges, &configuration)?,
+            (None, None) => {
+                let reason = "no tokenizer.json and no merges.txt, expected one of them";
+                return Err(Error::format(files.folder, reason));
+            }
+        };
+        Self::new(parts, &configuration, positions)
+    }
+
+    /// CLIP's tokenizer, which is built in, in windows of 77 tokens. The first call unpacks the vocabulary.
+    pub fn clip(pad: PadToken) -> Result<Self> {
+        builtin::tokenizer(pad)
+    }
+
+    pub(super) fn new(parts: Parts, configuration: &Configuration, positions: usize) -> Result<Self> {
+        let Parts { vocabulary, normalizers, pre_tokenizers, added, names, around, pad } = parts;
+        let special = SpecialTokens::read(configuration, added, &names, &vocabulary, &normalizers)?;
+        let Around { start, end } = around.unwrap_or(Around { start: special.start, end: special.end });
+        let pad = special.pad.or(pad).or(end).ok_or_else(|| {
+            configuration
+                .config
+                .error("pad_token", "expected the text of a token, because nothing else says how to pad")
+        })?;
+        let length = configuration.max_length()?.map_or(positions, |length| length.min(positions));
+        let encoder = Encoder { vocabulary, normalizers, pre_tokenizers, added: special.added };
+        Ok(Self { encoder: Arc::new(encoder), frame: Frame { start, end, pad, length } })
+    }
+
+    /// How many tokens the vocabulary has, added ones not counted.
+    pub fn vocab_size(&self) -> usize {
+        self.encoder.vocabulary.len()
+    }
+
     /// The ids of a text, without start, end or padding, and not cut.
     ///
     /// Fails with [`Error::Invalid`] if the text is longer than [`MAX_PROMPT_BYTES`].
-    fn tokenize(&self, text: &str) -> Result<Vec<u32>>;
-
-    /// The text of ids, as far as they tell: normalisation is not undone. Ids that are none are left out.
-    fn decode(&self, ids: &[u32]) -> String;
-
-    /// What stands around the ids of a prompt.
-    fn frame(&self) -> Frame;
-
-    /// The ids of one window: start, as much of the prompt as there is room for, end, padding.
-    fn encode(&self, prompt: &str) -> Result<Encoded> {
-        let ids = self.tokenize(prompt)?;
-        let frame = self.frame();
-        let (kept, cut) = ids.split_at(ids.len().min(frame.content()));
-        let truncated = (!cut.is_empty()).then(|| Truncation { tokens: cut.len(), text: self.decode(cut) });
-        Ok(Encoded { ids: frame.wrap(kept), truncated })
+    pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
+        check_length(text)?;
+        self.encoder.encode(text).map_err(|error| Error::invalid("prompt", error.to_string()))
     }
 
-    /// [`encode`](Self::encode) for several prompts; all come out equally long.
-    fn encode_batch(&self, prompts: &[&str]) -> Result<Vec<Encoded>> {
-        prompts.iter().map(|prompt| self.encode(prompt)).collect()
+    /// The text of ids, as far as they tell: normalisation is not undone. Ids that no token has are left out.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.encoder.decode(ids)
+    }
+
+    /// What stands around the ids of a prompt.
+    pub fn frame(&self) -> Frame {
+        self.frame
+    }
+
+    /// The ids of one window: start, as much of the prompt as there is room for, end, padding.
+    pub fn encode(&self, prompt: &str) -> Result<Encoded> {
+        let ids = self.tokenize(prompt)?;
+        let (kept, cut) = ids.split_at(ids.len().min(self.frame.content()));
+        let truncated = (!cut.is_empty()).then(|| Truncation { tokens: cut.len(), text: self.decode(cut) });
+        Ok(Encoded { ids: self.frame.wrap(kept), truncated })
+    }
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer").field("vocab_size", &self.vocab_size()).field("frame", &self.frame).finish()
     }
 }
 
 /// The tokens around a prompt's own, and the length that they fill up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The first token, for vocabularies that have one (CLIP has, T5 has not).
+    /// The token before the first one of the prompt, if the model has one: CLIP has, T5 and Qwen have not.
     pub start: Option<u32>,
-    /// The token after the last one of the prompt.
-    pub end: u32,
+    /// The token after the last one of the prompt, if the model has one: CLIP and T5 have.
+    pub end: Option<u32>,
     /// What fills the rest.
     pub pad: u32,
     /// How many tokens there are in all.
@@ -50,13 +161,14 @@ pub struct Frame {
 impl Frame {
     /// How many tokens of a prompt there is room for.
     pub fn content(&self) -> usize {
-        self.length.saturating_sub(1 + usize::from(self.start.is_some()))
+        let around = usize::from(self.start.is_some()) + usize::from(self.end.is_some());
+        self.length.saturating_sub(around)
     }
 
     /// `length` ids: start, `content`, end, padding. What is too much of `content` is left out.
     pub fn wrap(&self, content: &[u32]) -> Vec<u32> {
         let content = content.iter().copied().take(self.content());
-        let mut ids: Vec<u32> = self.start.into_iter().chain(content).chain([self.end]).collect();
+        let mut ids: Vec<u32> = self.start.into_iter().chain(content).chain(self.end).collect();
         ids.resize(self.length, self.pad);
         ids
     }
@@ -99,20 +211,107 @@ pub(super) fn check_length(prompt: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use tokenizers::{NormalizedString, Normalizer};
+
+    fn clip() -> Tokenizer {
+        Tokenizer::clip(PadToken::EndOfText).unwrap()
+    }
 
     #[test]
     fn a_frame_may_lack_a_start() {
-        let frame = Frame { start: None, end: 1, pad: 0, length: 5 };
+        let frame = Frame { start: None, end: Some(1), pad: 0, length: 5 };
         assert_eq!(frame.wrap(&[7, 8]), [7, 8, 1, 0, 0]);
         assert_eq!(frame.wrap(&[7, 8, 9, 10, 11]), [7, 8, 9, 10, 1]);
         let frame = Frame { start: Some(2), ..frame };
         assert_eq!(frame.wrap(&[7, 8, 9, 10, 11]), [2, 7, 8, 9, 1]);
         assert_eq!(Frame { length: 1, ..frame }.wrap(&[7]), [2]);
+        let frame = Frame { start: None, end: None, ..frame };
+        assert_eq!((frame.content(), frame.wrap(&[7])), (5, vec![7, 0, 0, 0, 0]));
     }
 
     #[test]
     fn a_truncation_is_one_readable_line() {
         let one = Truncation { tokens: 1, text: "cat".into() };
         assert_eq!(one.to_string(), "the prompt is 1 token too long; this part was cut off: cat");
+    }
+
+    #[test]
+    fn a_prompt_is_framed_and_padded_as_its_family_wants() {
+        let encoded = clip().encode("A photo  of a cat!").unwrap();
+        assert_eq!(encoded.ids[..8], [49406, 320, 1125, 539, 320, 2368, 256, 49407]);
+        assert_eq!(encoded.ids[8..], [49407; 69]);
+        assert_eq!(encoded.truncated, None);
+        let encoded = Tokenizer::clip(PadToken::Exclamation).unwrap().encode("a cat!").unwrap();
+        assert_eq!(encoded.ids[..5], [49406, 320, 2368, 0, 49407]);
+        assert_eq!(encoded.ids[5..], [0; 72]);
+    }
+
+    #[test]
+    fn what_has_no_room_is_cut_before_the_end_token_and_reported() {
+        let encoded = clip().encode(&format!("{}Dog house", "cat ".repeat(75))).unwrap();
+        assert_eq!((encoded.ids.len(), encoded.ids[75], encoded.ids[76]), (77, 2368, 49407));
+        let truncation = encoded.truncated.unwrap();
+        assert_eq!((truncation.tokens, truncation.text.as_str()), (2, "dog house"));
+        assert_eq!(clip().encode(&"cat ".repeat(75)).unwrap().truncated, None);
+    }
+
+    #[test]
+    fn a_megabyte_is_refused_and_the_longest_word_is_quick() {
+        let error = clip().encode(&"a".repeat(1 << 20)).unwrap_err().to_string();
+        assert_eq!(error, "prompt: 1048576 bytes long, expected at most 65536");
+        // Thirty milliseconds where merging is n log n, minutes where it is quadratic.
+        for word in ["a", "ab", "!", "\u{301}", "😀"] {
+            clip().encode(&word.repeat(MAX_PROMPT_BYTES / word.len())).unwrap();
+        }
+    }
+
+    /// Text that reaches every rule: any character, and pieces of special tokens and contractions.
+    fn text() -> impl Strategy<Value = String> {
+        let piece =
+            prop_oneof!["\\PC{0,8}", ".{0,8}", "(<\\|)?(startoftext|ENDOFTEXT)(\\|>)?", "'(s|T|re|LL)|!|  |</w>"];
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    fn normalize(text: &str) -> String {
+        let mut text = NormalizedString::from(text);
+        clip().encoder.normalizers.normalize(&mut text).unwrap();
+        text.get().to_owned()
+    }
+
+    fn without_space(text: &str) -> String {
+        text.chars().filter(|c| !c.is_whitespace()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_becomes_ids_of_the_vocabulary(text in text()) {
+            for pad in [PadToken::EndOfText, PadToken::Exclamation] {
+                let tokenizer = Tokenizer::clip(pad).unwrap();
+                let encoded = tokenizer.encode(&text).unwrap();
+                prop_assert_eq!(encoded.ids.len(), 77);
+                prop_assert!(encoded.ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
+            }
+        }
+
+        #[test]
+        fn decoding_gives_the_normalised_text_back(text in text()) {
+            let ids = clip().tokenize(&text).unwrap();
+            // In text with special tokens, what lies between them is normalised by itself.
+            prop_assume!(!text.to_lowercase().contains("oftext"));
+            prop_assert_eq!(without_space(&clip().decode(&ids)), without_space(&normalize(&text)));
+        }
+
+        #[test]
+        fn any_files_are_read_or_refused(merges in "(.{0,3} ?.{0,3}\n){0,4}", vocab in ".{0,20}", config in ".{0,20}") {
+            let files = TokenizerFiles {
+                merges: Some(merges.as_bytes()),
+                ..TokenizerFiles::default()
+            };
+            let [vocab, config] = [Some(vocab.as_bytes()), Some(config.as_bytes())];
+            _ = Tokenizer::from_files(&files, 77);
+            _ = Tokenizer::from_files(&TokenizerFiles { vocab, ..files }, 77);
+            _ = Tokenizer::from_files(&TokenizerFiles { tokenizer_config: config, ..files }, 77);
+        }
     }
 }

@@ -1,108 +1,145 @@
-//! Reading CLIP's `vocab.json` and `merges.txt`, or the vocabulary from `merges.txt` alone as OpenAI builds it
-//! (<https://github.com/openai/CLIP>, `simple_tokenizer.py`).
+//! Vocabularies of byte-pair encoding: CLIP's `vocab.json` and `merges.txt`, the vocabulary from `merges.txt` alone as
+//! OpenAI builds it (<https://github.com/openai/CLIP>, `simple_tokenizer.py`), and the checks of both and of
+//! `tokenizer.json`.
 
-use super::bpe::{Bpe, ByteTokens, Merge, Texts};
 use crate::{Error, Result};
-use std::collections::HashMap;
+use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 
-/// What ends a word in the files.
-const END_OF_WORD: &str = "</w>";
-/// The first token of every prompt.
+/// What ends a word in CLIP's files.
+pub(super) const END_OF_WORD: &str = "</w>";
+/// The first token of every prompt of CLIP.
 pub(super) const START_OF_TEXT: &str = "<|startoftext|>";
-/// The last token of every prompt.
+/// The last token of every prompt of CLIP.
 pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
 /// How many merges of `bpe_simple_vocab_16e6.txt` OpenAI uses: 49,152 tokens less 256 bytes and two special tokens.
 pub(super) const CLIP_MERGES: usize = 49_152 - 256 - 2;
 
-/// Builds the encoder from the bytes of `merges.txt` and, if there is one, `vocab.json`; the names are for errors.
+/// Two tokens that become one, and where that is written.
+pub(super) struct Merge<'a> {
+    /// The line of `merges.txt`, or the place in the list of `tokenizer.json`.
+    pub(super) place: usize,
+    pub(super) left: &'a str,
+    pub(super) right: &'a str,
+}
+
+/// Merges in the order of their ranks, and what errors call them.
+pub(super) struct Merges<'a> {
+    pub(super) file: &'a str,
+    /// What a place is: `line`, for example.
+    pub(super) unit: &'static str,
+    pub(super) list: Vec<Merge<'a>>,
+}
+
+/// Reads CLIP's vocabulary from the bytes of `merges.txt` and, if there is one, `vocab.json`; the names are for errors.
 /// Bytes that the vocabulary lacks become `unknown`.
-pub(super) fn read(vocab: Option<(&str, &[u8])>, merges: (&str, &[u8]), unknown: &str) -> Result<Bpe> {
-    let (file, bytes) = merges;
-    let mut merges = read_merges(file, bytes)?;
+pub(super) fn read_clip(vocab: Option<(&str, &[u8])>, merges: (&str, &[u8]), unknown: &str) -> Result<BPE> {
+    let mut merges = read_merges(merges.0, merges.1)?;
+    let file = vocab.map_or(merges.file, |(file, _)| file);
     let ids = match vocab {
         Some((file, bytes)) => read_vocab(file, bytes)?,
         None => {
-            merges.truncate(CLIP_MERGES);
-            vocab_from_merges(file, &merges)?
+            merges.list.truncate(CLIP_MERGES);
+            vocab_from_merges(&merges)?
         }
     };
-    let alphabet = byte_alphabet();
-    let texts = texts(vocab.map_or(file, |(file, _)| file), &ids, &alphabet)?;
-    let unknown = ids.get(unknown).copied();
-    let byte = |suffix: &str| -> Result<[u32; 256]> {
-        let mut tokens = [0; 256];
-        for (token, character) in tokens.iter_mut().zip(alphabet) {
-            let name = format!("{character}{suffix}");
-            let id = ids.get(&name).copied().or(unknown);
-            let file = vocab.map_or(file, |(file, _)| file);
-            *token = id.ok_or_else(|| Error::format(file, format!("token {name} is missing")))?;
+    if !ids.contains_key(unknown) {
+        let missing = byte_tokens().find(|token| !ids.contains_key(token));
+        if let Some(token) = missing {
+            return Err(Error::format(file, format!("token {token} is missing")));
         }
-        Ok(tokens)
-    };
-    let bytes = ByteTokens { inside: byte("")?, last: byte(END_OF_WORD)? };
-    Ok(Bpe::new(bytes, merge_table(file, &merges, &ids)?, texts))
+    }
+    build(clip_builder(unknown), file, ids, &merges)
 }
 
-/// The printable character that stands for each byte: itself where it is printable, else one from U+0100 on.
-fn byte_alphabet() -> [char; 256] {
-    let mut next = 0x100;
-    std::array::from_fn(|byte| {
-        let character = byte as u8 as char;
-        if is_printable(byte as u8) {
-            return character;
+/// The rules of CLIP's vocabulary, without its tokens.
+pub(super) fn clip_builder(unknown: &str) -> BpeBuilder {
+    BpeBuilder::new().unk_token(unknown.to_owned()).end_of_word_suffix(END_OF_WORD.to_owned())
+}
+
+/// Checks a vocabulary and its merges, and builds the model: ids are 0, 1, 2 and so on, and whatever a merge names or
+/// makes is a token.
+pub(super) fn build(builder: BpeBuilder, file: &str, ids: Vocab, merges: &Merges<'_>) -> Result<BPE> {
+    check_ids(file, &ids)?;
+    for Merge { place, left, right } in &merges.list {
+        let joined = [*left, *right].concat();
+        let missing = [*left, *right, &joined].into_iter().find(|token| !ids.contains_key(*token));
+        if let Some(token) = missing {
+            let reason = format!("{} {place}: token {token:?} is not in the vocabulary", merges.unit);
+            return Err(Error::format(merges.file, reason));
         }
-        next += 1;
-        char::from_u32(next - 1).unwrap_or(character)
-    })
+    }
+    let merges = merges.list.iter().map(|merge| (merge.left.to_owned(), merge.right.to_owned())).collect();
+    // Prompts are short and never the same: a cache of words would only grow.
+    let builder = builder.cache_capacity(0).vocab_and_merges(ids, merges);
+    builder.build().map_err(|error| Error::format(file, error.to_string()))
 }
 
-fn is_printable(byte: u8) -> bool {
-    matches!(byte, 33..=126 | 161..=172 | 174..=255)
+fn check_ids(file: &str, ids: &Vocab) -> Result<()> {
+    let mut taken = vec![false; ids.len()];
+    for (token, &id) in ids {
+        let Some(place) = taken.get_mut(id as usize) else {
+            let reason = format!("token {token:?} has id {id}, expected one below {}", ids.len());
+            return Err(Error::format(file, reason));
+        };
+        *place = true;
+    }
+    match taken.iter().position(|taken| !taken) {
+        Some(id) => Err(Error::format(file, format!("no token has id {id}"))),
+        None => Ok(()),
+    }
 }
 
-/// All bytes in the order of their ids: the printable ones first.
-pub(super) fn byte_order() -> impl Iterator<Item = u8> {
-    let printable = (0..=255).filter(|&byte| is_printable(byte));
-    printable.chain((0..=255).filter(|&byte| !is_printable(byte)))
+/// CLIP's tokens of single bytes in the order of their ids: inside a word, then at its end.
+pub(super) fn byte_tokens() -> impl Iterator<Item = String> {
+    let inside = byte_alphabet().map(String::from);
+    let last = byte_alphabet().map(|byte| format!("{byte}{END_OF_WORD}"));
+    inside.chain(last)
 }
 
-/// One line of `merges.txt`.
-struct Line<'a> {
-    number: usize,
-    left: &'a str,
-    right: &'a str,
+/// The printable characters that stand for bytes, in OpenAI's order: first those bytes that are printable themselves, then
+/// the others, as characters from U+0100 on.
+fn byte_alphabet() -> impl Iterator<Item = char> {
+    let printable = (33..=126).chain(161..=172).chain(174..=255);
+    printable.chain(0x100..0x144).filter_map(char::from_u32)
 }
 
-/// The merges in the order of their ranks. A line with `#version` and empty lines are left out.
-fn read_merges<'a>(file: &str, bytes: &'a [u8]) -> Result<Vec<Line<'a>>> {
+/// Reads `merges.txt`. A first line with `#version` and empty lines are left out.
+fn read_merges<'a>(file: &'a str, bytes: &'a [u8]) -> Result<Merges<'a>> {
     let text = utf8(file, bytes)?;
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
-    let skipped = |number: usize, line: &str| line.is_empty() || (number == 1 && line.contains("#version"));
-    let lines = lines.filter(|(number, line)| !skipped(*number, line));
-    let merges = lines.map(|(number, line)| match line.split_once(' ') {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => {
-            Ok(Line { number, left, right })
+    let mut list = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let place = index + 1;
+        if line.is_empty() || (place == 1 && line.contains("#version")) {
+            continue;
         }
-        _ => Err(Error::format(file, format!("line {number}: expected two tokens, got {:?}", excerpt(line)))),
-    });
-    merges.collect()
+        let Some((left, right)) = split_merge(line) else {
+            let reason = format!("line {place}: expected two tokens, got {:?}", excerpt(line));
+            return Err(Error::format(file, reason));
+        };
+        list.push(Merge { place, left, right });
+    }
+    Ok(Merges { file, unit: "line", list })
 }
 
-fn read_vocab(file: &str, bytes: &[u8]) -> Result<HashMap<String, u32>> {
+/// The two tokens of a merge that is written with a blank between them.
+pub(super) fn split_merge(merge: &str) -> Option<(&str, &str)> {
+    let (left, right) = merge.split_once(' ')?;
+    (!left.is_empty() && !right.is_empty() && !right.contains(' ')).then_some((left, right))
+}
+
+fn read_vocab(file: &str, bytes: &[u8]) -> Result<Vocab> {
     let expected = "expected an object of tokens and ids";
     serde_json::from_slice(bytes).map_err(|error| Error::format(file, format!("{expected}: {error}")))
 }
 
 /// OpenAI's construction: the bytes, the bytes at the end of a word, one token per merge, and the two special tokens.
-fn vocab_from_merges(file: &str, merges: &[Line<'_>]) -> Result<HashMap<String, u32>> {
-    let alphabet = byte_alphabet();
-    let bytes = || byte_order().map(|byte| alphabet[usize::from(byte)].to_string());
-    let words = bytes().map(|byte| byte + END_OF_WORD);
-    let mut ids: HashMap<String, u32> = bytes().chain(words).zip(0..).collect();
-    for Line { number, left, right } in merges {
+fn vocab_from_merges(merges: &Merges<'_>) -> Result<Vocab> {
+    let mut ids: Vocab = byte_tokens().zip(0..).collect();
+    for Merge { place, left, right } in &merges.list {
         let id = ids.len() as u32;
-        if ids.insert(format!("{left}{right}"), id).is_some() {
-            return Err(Error::format(file, format!("line {number}: token {left}{right} is there already")));
+        if ids.insert([*left, *right].concat(), id).is_some() {
+            let reason = format!("line {place}: token {left}{right} is there already");
+            return Err(Error::format(merges.file, reason));
         }
     }
     for special in [START_OF_TEXT, END_OF_TEXT] {
@@ -110,47 +147,6 @@ fn vocab_from_merges(file: &str, merges: &[Line<'_>]) -> Result<HashMap<String, 
         ids.entry(special.to_owned()).or_insert(id);
     }
     Ok(ids)
-}
-
-/// The text of every token, with a blank for the end of a word. The ids must be 0, 1, 2 and so on.
-fn texts(file: &str, ids: &HashMap<String, u32>, alphabet: &[char; 256]) -> Result<Texts> {
-    let mut names = vec![None; ids.len()];
-    for (name, &id) in ids {
-        let Some(place) = names.get_mut(id as usize) else {
-            let reason = format!("token {name:?} has id {id}, expected one below {}", ids.len());
-            return Err(Error::format(file, reason));
-        };
-        *place = Some(name);
-    }
-    let bytes: HashMap<char, u8> = alphabet.iter().copied().zip(0..=255).collect();
-    let mut texts = Texts::default();
-    for (id, name) in names.into_iter().enumerate() {
-        let name = name.ok_or_else(|| Error::format(file, format!("no token has id {id}")))?;
-        let word = name.strip_suffix(END_OF_WORD);
-        let mut text = Vec::with_capacity(name.len());
-        for character in word.unwrap_or(name).chars() {
-            match bytes.get(&character) {
-                Some(&byte) => text.push(byte),
-                None => text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        text.extend(word.map(|_| b' '));
-        texts.push(&text);
-    }
-    Ok(texts)
-}
-
-/// The merges by ids. Both tokens and what they become must be in the vocabulary.
-fn merge_table(file: &str, merges: &[Line<'_>], ids: &HashMap<String, u32>) -> Result<HashMap<(u32, u32), Merge>> {
-    let mut table = HashMap::with_capacity(merges.len());
-    for (Line { number, left, right }, rank) in merges.iter().zip(0..) {
-        let id = |token: &str| {
-            let reason = || format!("line {number}: token {token:?} is not in the vocabulary");
-            ids.get(token).copied().ok_or_else(|| Error::format(file, reason()))
-        };
-        table.insert((id(left)?, id(right)?), Merge { rank, token: id(&format!("{left}{right}"))? });
-    }
-    Ok(table)
 }
 
 /// The bytes as text, or an error that names the line.
@@ -163,52 +159,78 @@ fn utf8<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str> {
 }
 
 /// Enough of a line to recognise it by.
-fn excerpt(line: &str) -> String {
+pub(super) fn excerpt(line: &str) -> String {
     line.chars().take(40).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokenizers::Model;
 
     const MERGES: &str = "#version: 0.2\na b\nab c</w>\n";
 
-    fn vocab(change: impl FnOnce(&mut HashMap<String, u32>)) -> Vec<u8> {
+    fn vocab(change: impl FnOnce(&mut Vocab)) -> Vec<u8> {
         let merges = read_merges("m", MERGES.as_bytes()).unwrap();
-        let mut ids = vocab_from_merges("m", &merges).unwrap();
+        let mut ids = vocab_from_merges(&merges).unwrap();
         change(&mut ids);
         serde_json::to_vec(&ids).unwrap()
     }
 
+    fn from_merges(merges: &str) -> BPE {
+        read_clip(None, ("m", merges.as_bytes()), END_OF_TEXT).unwrap()
+    }
+
     fn error(vocab: Option<&[u8]>, merges: &[u8]) -> String {
         let vocab = vocab.map(|bytes| ("t/vocab.json", bytes));
-        read(vocab, ("t/merges.txt", merges), END_OF_TEXT).unwrap_err().to_string()
+        read_clip(vocab, ("t/merges.txt", merges), END_OF_TEXT).unwrap_err().to_string()
     }
 
     fn merges_error(merges: &str) -> String {
         error(None, merges.as_bytes())
     }
 
-    fn vocab_error(change: impl FnOnce(&mut HashMap<String, u32>)) -> String {
+    fn vocab_error(change: impl FnOnce(&mut Vocab)) -> String {
         error(Some(&vocab(change)), MERGES.as_bytes())
+    }
+
+    /// The tokens of a word, under these merges.
+    fn parts(merges: &str, word: &str) -> Vec<String> {
+        let tokens = from_merges(merges).tokenize(word).unwrap();
+        tokens.into_iter().map(|token| token.value).collect()
     }
 
     #[test]
     fn ids_follow_the_construction_of_openai() {
-        let bpe = read(None, ("m", MERGES.as_bytes()), END_OF_TEXT).unwrap();
-        assert_eq!(bpe.len(), 516);
-        let texts: Vec<_> = [0, 187, 188, 256, 512, 513, 514, 515].map(|id| bpe.text(id).unwrap()).into();
-        let expected: [&[u8]; 8] =
-            [b"!", &[255], &[0], b"! ", b"ab", b"abc ", START_OF_TEXT.as_bytes(), END_OF_TEXT.as_bytes()];
-        assert_eq!(texts, expected);
-        assert_eq!(bpe.text(516), None);
+        let bpe = from_merges(MERGES);
+        assert_eq!(bpe.get_vocab_size(), 516);
+        let texts: Vec<_> = [0, 187, 188, 256, 512, 513, 514, 515].map(|id| bpe.id_to_token(id).unwrap()).into();
+        assert_eq!(texts, ["!", "ÿ", "Ā", "!</w>", "ab", "abc</w>", START_OF_TEXT, END_OF_TEXT]);
+        assert_eq!(bpe.id_to_token(516), None);
     }
 
     #[test]
     fn line_ends_and_version_lines_of_all_sources_are_read() {
         for merges in ["a b\nab c</w>", "\"bpe_simple_vocab_16e6.txt#version: 0.2\r\na b\r\nab c</w>\r\n\r\n"] {
-            assert_eq!(read(None, ("m", merges.as_bytes()), END_OF_TEXT).unwrap().len(), 516);
+            assert_eq!(from_merges(merges).get_vocab_size(), 516);
         }
+    }
+
+    #[test]
+    fn the_earliest_merge_goes_first_wherever_it_is() {
+        assert_eq!(parts("b c\na b\n", "abcd"), ["a", "bc", "d</w>"]);
+        // At the end of a word `c` is another token.
+        assert_eq!(parts("b c\na b\n", "abc"), ["ab", "c</w>"]);
+        assert_eq!(parts("b c</w>\na b\n", "abc"), ["a", "bc</w>"]);
+        assert_eq!(parts("a b\nb c</w>\n", "abc"), ["ab", "c</w>"]);
+        assert_eq!(parts("b c</w>\na bc</w>\n", "abc"), ["abc</w>"]);
+    }
+
+    #[test]
+    fn equal_pairs_go_from_left_to_right() {
+        assert_eq!(parts("a a\n", "aaaab"), ["aa", "aa", "b</w>"]);
+        assert_eq!(parts("a a\n", "aaab"), ["aa", "a", "b</w>"]);
+        assert_eq!(parts("a a\na a</w>\naa aa\n", "aaaaa"), ["aaaa", "a</w>"]);
     }
 
     #[test]
@@ -229,25 +251,26 @@ mod tests {
         let far = vocab_error(|ids| _ = ids.insert("ab".into(), 4_000_000_000));
         assert_eq!(far, "t/vocab.json: token \"ab\" has id 4000000000, expected one below 516");
         assert_eq!(vocab_error(|ids| _ = ids.insert("ab".into(), 513)), "t/vocab.json: no token has id 512");
-        let hole = |ids: &mut HashMap<String, u32>| {
+        let hole = |ids: &mut Vocab| {
             ids.remove("ab");
             ids.insert("other".into(), 512);
         };
         assert_eq!(vocab_error(hole), "t/merges.txt: line 2: token \"ab\" is not in the vocabulary");
+        let longer = vocab_error(|ids| ids.retain(|token, _| token.len() < 3));
+        assert!(longer.starts_with("t/vocab.json: token"), "{longer}");
     }
 
     #[test]
     fn a_missing_byte_is_unknown() {
-        let change = |ids: &mut HashMap<String, u32>| {
+        let change = |ids: &mut Vocab| {
             let id = ids.remove("x").unwrap();
             ids.insert("other".into(), id);
         };
         let vocab = vocab(change);
-        let bpe = read(Some(("v", &vocab)), ("m", MERGES.as_bytes()), END_OF_TEXT).unwrap();
-        let mut ids = Vec::new();
-        bpe.encode_word("xab", &mut ids);
+        let bpe = read_clip(Some(("v", &vocab)), ("m", MERGES.as_bytes()), END_OF_TEXT).unwrap();
+        let ids: Vec<u32> = bpe.tokenize("xab").unwrap().into_iter().map(|token| token.id).collect();
         assert_eq!(ids, [515, 64, 256 + 65]);
-        let error = read(Some(("v", &vocab)), ("m", MERGES.as_bytes()), "none").unwrap_err();
+        let error = read_clip(Some(("v", &vocab)), ("m", MERGES.as_bytes()), "none").unwrap_err();
         assert_eq!(error.to_string(), "v: token x is missing");
     }
 }

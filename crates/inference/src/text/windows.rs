@@ -49,7 +49,7 @@ type Weighted = (u32, f32);
 ///
 /// Fails with [`Error::Invalid`] if the prompt is longer than [`MAX_PROMPT_BYTES`](super::MAX_PROMPT_BYTES), needs more
 /// than [`MAX_WINDOWS`] windows or has weights that [`parse_attention`] refuses.
-pub fn read_prompt(tokenizer: &dyn Tokenizer, prompt: &str, reading: Reading) -> Result<PromptWindows> {
+pub fn read_prompt(tokenizer: &Tokenizer, prompt: &str, reading: Reading) -> Result<PromptWindows> {
     check_length(prompt)?;
     let fragments = match reading {
         Reading { weighting: true, .. } => parse_attention(prompt)?,
@@ -64,7 +64,7 @@ pub fn read_prompt(tokenizer: &dyn Tokenizer, prompt: &str, reading: Reading) ->
 }
 
 /// Appends empty windows to the shorter prompts until all have as many as the longest.
-pub fn equalize_windows(tokenizer: &dyn Tokenizer, prompts: &mut [PromptWindows]) {
+pub fn equalize_windows(tokenizer: &Tokenizer, prompts: &mut [PromptWindows]) {
     let count = prompts.iter().map(|prompt| prompt.windows.len()).max().unwrap_or_default();
     let empty = Window::new(tokenizer.frame(), &[]);
     for prompt in prompts {
@@ -83,12 +83,12 @@ impl Window {
 }
 
 /// The tokens of a fragment with its weight.
-fn weighted(tokenizer: &dyn Tokenizer, text: &str, weight: f64) -> Result<impl Iterator<Item = Weighted>> {
+fn weighted(tokenizer: &Tokenizer, text: &str, weight: f64) -> Result<impl Iterator<Item = Weighted>> {
     Ok(tokenizer.tokenize(text)?.into_iter().map(move |id| (id, weight as f32)))
 }
 
 /// One window; the rest is cut off.
-fn single(tokenizer: &dyn Tokenizer, frame: Frame, fragments: &[Fragment]) -> Result<PromptWindows> {
+fn single(tokenizer: &Tokenizer, frame: Frame, fragments: &[Fragment]) -> Result<PromptWindows> {
     let mut tokens: Vec<Weighted> = Vec::new();
     for fragment in fragments {
         if let Fragment::Text { text, weight } = fragment {
@@ -102,7 +102,7 @@ fn single(tokenizer: &dyn Tokenizer, frame: Frame, fragments: &[Fragment]) -> Re
 }
 
 /// As many windows as it takes.
-fn pack(tokenizer: &dyn Tokenizer, frame: Frame, fragments: &[Fragment]) -> Result<PromptWindows> {
+fn pack(tokenizer: &Tokenizer, frame: Frame, fragments: &[Fragment]) -> Result<PromptWindows> {
     let comma = match *tokenizer.tokenize(",")? {
         [comma] => Some(comma),
         _ => None,
@@ -166,7 +166,7 @@ impl Packer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::{ClipTokenizer, MAX_PROMPT_BYTES, PadToken};
+    use crate::text::{MAX_PROMPT_BYTES, PadToken, TokenizerFiles};
     use proptest::prelude::*;
 
     const LONG: Reading = Reading { weighting: false, long: true };
@@ -178,8 +178,8 @@ mod tests {
     const CAT: u32 = 2368;
     const COMMA: u32 = 267;
 
-    fn clip() -> ClipTokenizer {
-        ClipTokenizer::builtin(PadToken::Exclamation).unwrap()
+    fn clip() -> Tokenizer {
+        Tokenizer::clip(PadToken::Exclamation).unwrap()
     }
 
     fn windows(prompt: &str, reading: Reading) -> Vec<Window> {
@@ -261,26 +261,11 @@ mod tests {
         }
     }
 
-    /// A tokenizer whose windows hold start and end alone.
-    struct NoRoom(ClipTokenizer);
-
-    impl Tokenizer for NoRoom {
-        fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
-            self.0.tokenize(text)
-        }
-
-        fn decode(&self, ids: &[u32]) -> String {
-            self.0.decode(ids)
-        }
-
-        fn frame(&self) -> Frame {
-            Frame { length: 2, ..self.0.frame() }
-        }
-    }
-
     #[test]
     fn windows_without_room_are_refused() {
-        let error = read_prompt(&NoRoom(clip()), "a", LONG).unwrap_err().to_string();
+        let files = TokenizerFiles { merges: Some(b"a b\n"), ..TokenizerFiles::default() };
+        let no_room = Tokenizer::from_files(&files, 2).unwrap();
+        let error = read_prompt(&no_room, "a", LONG).unwrap_err().to_string();
         assert_eq!(error, "prompt: the model's windows have no room for one");
     }
 

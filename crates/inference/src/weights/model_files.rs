@@ -29,7 +29,7 @@ pub struct OpenOptions {
 pub struct TokenizerFiles {
     /// What errors call the folder: `tokenizer` or `tokenizer_2`.
     pub folder: String,
-    /// The files by name: `merges.txt`, `vocab.json`, `special_tokens_map.json`, `tokenizer_config.json`.
+    /// The files by name, those of [`text::TokenizerFiles`](crate::text::TokenizerFiles).
     pub files: BTreeMap<String, Bytes>,
 }
 
@@ -204,9 +204,8 @@ fn is_checkpoint(path: &str) -> bool {
 }
 
 async fn open_tokenizer(files: &dyn Files, list: &[String], folder: &str) -> Result<Option<TokenizerFiles>> {
-    const NAMES: [&str; 4] = ["merges.txt", "vocab.json", "special_tokens_map.json", "tokenizer_config.json"];
     let mut tokenizer = TokenizerFiles { folder: folder.to_owned(), files: BTreeMap::new() };
-    for name in NAMES {
+    for name in crate::text::TokenizerFiles::NAMES {
         let path = format!("{folder}/{name}");
         if list.contains(&path) {
             let bytes = read_all(&*files.open(&path).await?, MAX_DOCUMENT).await?;

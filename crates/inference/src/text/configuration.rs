@@ -1,0 +1,103 @@
+//! What `special_tokens_map.json` and `tokenizer_config.json` say of a tokenizer: its special tokens and the length of
+//! its windows.
+
+use super::tokenizer::TokenizerFiles;
+use super::vocabulary::{END_OF_TEXT, START_OF_TEXT};
+use crate::{Error, Result};
+use serde_json::{Map, Value};
+use tokenizers::AddedToken;
+
+/// The two configuration files, either of which may be absent.
+pub(super) struct Configuration {
+    pub(super) config: Section,
+    map: Section,
+}
+
+/// One file, for lookups with errors that name it.
+pub(super) struct Section {
+    file: String,
+    fields: Map<String, Value>,
+}
+
+impl Section {
+    pub(super) fn new(file: impl Into<String>, fields: Map<String, Value>) -> Self {
+        Self { file: file.into(), fields }
+    }
+
+    fn read(file: String, bytes: Option<&[u8]>) -> Result<Self> {
+        let fields = bytes.map_or(Ok(Map::new()), |bytes| {
+            let reason = |error| Error::format(&file, format!("expected an object of settings: {error}"));
+            serde_json::from_slice(bytes).map_err(reason)
+        })?;
+        Ok(Self { file, fields })
+    }
+
+    pub(super) fn get(&self, field: &str) -> Option<&Value> {
+        self.fields.get(field).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn error(&self, field: &str, reason: impl Into<String>) -> Error {
+        Error::Config { file: self.file.clone(), field: field.to_owned(), reason: reason.into() }
+    }
+
+    /// A token, written as a string or as an object with `content` and the rules for matching it.
+    pub(super) fn token(&self, field: &str, value: &Value) -> Result<AddedToken> {
+        let content = value.as_str().or_else(|| value.get("content")?.as_str());
+        let Some(content) = content.filter(|content| !content.is_empty()) else {
+            return Err(self.error(field, format!("expected the text of a token, got {value}")));
+        };
+        let rule = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
+        Ok(AddedToken {
+            content: content.to_owned(),
+            single_word: rule("single_word"),
+            lstrip: rule("lstrip"),
+            rstrip: rule("rstrip"),
+            normalized: rule("normalized"),
+            special: true,
+        })
+    }
+}
+
+impl Configuration {
+    pub(super) fn read(files: &TokenizerFiles<'_>) -> Result<Self> {
+        let config = Section::read(files.path("tokenizer_config.json"), files.tokenizer_config)?;
+        let map = Section::read(files.path("special_tokens_map.json"), files.special_tokens_map)?;
+        Ok(Self { config, map })
+    }
+
+    /// The configuration of CLIP with this padding token, as the repositories of the families have it.
+    pub(super) fn clip(pad: &str) -> Self {
+        let token = |content: &str| serde_json::json!({ "content": content, "normalized": true });
+        let mut fields = Map::new();
+        fields.insert("bos_token".into(), token(START_OF_TEXT));
+        fields.insert("eos_token".into(), token(END_OF_TEXT));
+        fields.insert("pad_token".into(), pad.into());
+        let file = "the built-in vocabulary";
+        Self { config: Section::new(file, Map::new()), map: Section::new(file, fields) }
+    }
+
+    /// How many tokens a prompt may have, start and end included, if the configuration says so.
+    pub(super) fn max_length(&self) -> Result<Option<usize>> {
+        const FIELD: &str = "model_max_length";
+        let Some(value) = self.config.get(FIELD) else { return Ok(None) };
+        // "No limit" is written as a huge number.
+        match value.as_f64() {
+            Some(length) if length >= 3.0 => Ok(Some(length as usize)),
+            _ => Err(self.config.error(FIELD, format!("expected a number of tokens from 3, got {value}"))),
+        }
+    }
+
+    /// The file that names a token (`eos_token`, for example), and what it says. The map wins, but files with
+    /// `added_tokens_decoder` are of the newer kind that makes the map redundant: there it is not read.
+    pub(super) fn named(&self, field: &str) -> Option<(&Section, &Value)> {
+        let newer = self.config.get("added_tokens_decoder").is_some();
+        let sections = [Some(&self.map).filter(|_| !newer), Some(&self.config)].into_iter().flatten();
+        sections.filter_map(|section| Some((section, section.get(field)?))).next()
+    }
+
+    /// The text of a named token.
+    pub(super) fn text_of(&self, field: &str) -> Result<Option<String>> {
+        let named = self.named(field);
+        named.map(|(section, value)| Ok(section.token(field, value)?.content)).transpose()
+    }
+}
