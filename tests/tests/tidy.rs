@@ -152,6 +152,14 @@ fn only_the_webgpu_crate_names_wgpu() {
 }
 
 #[test]
+fn only_the_text_room_names_the_tokenizers_library() {
+    let allowed = "crates/inference/src/text/";
+    let name = ["tokenizers", "::"].concat();
+    let offenders = rust_files().into_iter().filter(|(file, text)| !file.starts_with(allowed) && text.contains(&name));
+    none(offenders.map(|(file, _)| file).collect(), "files outside text/ that name the tokenizers library");
+}
+
+#[test]
 fn models_and_samplers_see_no_file_socket_clock_or_thread() {
     let rooms = ["crates/inference/src/models/", "crates/inference/src/sampling/", "crates/cpu/src/"];
     let marks = ["std::fs", "std::net", "std::time", "std::thread", "std::env"];

@@ -10,8 +10,8 @@
 //! | `BREAK` | a new window begins |
 //!
 //! Brackets nest and their factors multiply. A bracket that is never closed counts up to the end of the prompt; a closing
-//! one without an opening one is ordinary text, and so is `:1.3)` outside of round brackets. One thing is not as there:
-//! `BREAK` works inside brackets too, where the original reads it as a word.
+//! one without an opening one is ordinary text, and so is `:1.3)` outside of round brackets. One difference:
+//! `BREAK` works inside brackets too; the original reads it as a word there.
 
 use crate::{Error, Result};
 
@@ -36,7 +36,7 @@ pub enum Fragment {
 
 /// Splits a prompt into parts of equal weight.
 ///
-/// Fails with [`Error::Invalid`] for a weight that is no number, as in `(a:1.2.3)`, and for brackets nested more than
+/// Fails with [`Error::Invalid`] for a weight that is not a number, as in `(a:1.2.3)`, and for brackets nested more than
 /// 100 deep.
 pub fn parse_attention(prompt: &str) -> Result<Vec<Fragment>> {
     let mut parser = Parser::default();
@@ -141,13 +141,14 @@ impl Parser {
         self.fragments.push(Fragment::Text { text: text.to_owned(), weight: 1.0 });
     }
 
-    /// A run of text, cut at every `BREAK` that is a word of its own; white space around it goes with it.
+    /// A run of text, cut at every `BREAK` that is a word of its own; white space around `BREAK` is dropped.
     fn push_text(&mut self, text: &str) {
         const BREAK: &str = "BREAK";
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         let mut start = 0;
         for (at, _) in text.match_indices(BREAK) {
-            let (before, after) = (&text[..at], &text[at + BREAK.len()..]);
+            let before = &text[..at];
+            let after = &text[at + BREAK.len()..];
             if before.ends_with(is_word) || after.starts_with(is_word) {
                 continue;
             }
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_that_are_none_are_refused() {
+    fn invalid_weights_are_refused() {
         let error = |prompt: &str| parse_attention(prompt).unwrap_err().to_string();
         assert_eq!(error("(a:1.2.3)"), "prompt: \"1.2.3\" is not a weight, expected a number as in (word:1.3)");
         assert_eq!(error("(a:.)"), "prompt: \".\" is not a weight, expected a number as in (word:1.3)");

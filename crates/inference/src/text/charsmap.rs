@@ -1,7 +1,8 @@
 //! The normalisation table of a sentencepiece model, as `tokenizer.json` holds it for T5: in base64, a double-array trie
 //! (<https://github.com/s-yata/darts-clone>) from texts to places in a list of replacements.
 //!
-//! The library looks texts up without checking that the trie stays inside itself. So it is walked here once.
+//! The library does not check that a lookup stays inside the table: a damaged one would end in a panic. So the whole
+//! trie is walked once when it is read.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -28,7 +29,7 @@ fn check(bytes: &[u8]) -> Option<()> {
     let mut seen = vec![false; trie.units.len() / 4];
     let mut waiting = vec![start];
     while let Some(node) = waiting.pop() {
-        // A lookup reads the children of all bytes, those that the trie has and those that it has not.
+        // A lookup reads the place of every possible child, whether or not the trie has that child.
         trie.unit(node | 0xff)?;
         if std::mem::replace(&mut seen[node], true) {
             continue;
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn a_trie_that_leads_back_to_itself_ends() {
         let mut table = table(0, b"ab\0");
-        // The child of `A` is the node that it hangs from, without a leaf.
+        // The child of `A` is its own parent, and has no leaf.
         let unit = (0x41_u32 << 10 | 0x41).to_le_bytes();
         table[4 + 4 * (256 ^ 0x41)..][..4].copy_from_slice(&unit);
         assert_eq!(normalized(&table, "AAAA").unwrap(), "AAAA");

@@ -1,5 +1,4 @@
-//! What `special_tokens_map.json` and `tokenizer_config.json` say of a tokenizer: its special tokens and the length of
-//! its windows.
+//! The settings in `special_tokens_map.json` and `tokenizer_config.json`: special tokens and the length of windows.
 
 use super::tokenizer::TokenizerFiles;
 use super::vocabulary::{END_OF_TEXT, START_OF_TEXT};

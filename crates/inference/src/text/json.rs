@@ -1,11 +1,13 @@
 //! `tokenizer.json`, the file in which Hugging Face's `tokenizers` keeps a whole tokenizer: stages, vocabulary and added
 //! tokens (<https://huggingface.co/docs/tokenizers/components>).
 //!
-//! T5 (a unigram model) and Qwen (byte-pair encoding) have no other file that is read here, CLIP may have it. What a
-//! file adds around a prompt is taken from its post-processor; how it cuts and pads is not, because windows do that.
+//! T5 (a unigram model) and Qwen (byte-pair encoding) are read from this file alone; CLIP may have it too. The special
+//! tokens around a prompt are taken from its post-processor. Its settings for cutting and padding are not used, because
+//! windows do that.
 
 use super::configuration::Section;
 use super::encoder::Vocabulary;
+use super::post_processor;
 use super::special::{self, Names};
 use super::steps::{Normalizers, PreTokenizers};
 use super::tokenizer::Parts;
@@ -75,13 +77,6 @@ struct UnigramModel {
     vocab: Vec<(String, f64)>,
 }
 
-/// The tokens that stand around a prompt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Around {
-    pub(super) start: Option<u32>,
-    pub(super) end: Option<u32>,
-}
-
 /// Reads a `tokenizer.json`; `name` is what errors call it.
 pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Parts> {
     let file: File<'_> = serde_json::from_slice(bytes)
@@ -98,7 +93,9 @@ pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Parts> {
     Ok(Parts {
         normalizers: Normalizers::read(name, &file.normalizer)?,
         pre_tokenizers: PreTokenizers::read(name, &file.pre_tokenizer)?,
-        around: Some(read_around(&file.post_processor).map_err(|reason| config(name, "post_processor", reason))?),
+        around: Some(
+            post_processor::read(&file.post_processor).map_err(|reason| config(name, "post_processor", reason))?,
+        ),
         vocabulary,
         added,
         names: Names { start: None, end: None, unknown: None, pad: None },
@@ -156,56 +153,6 @@ fn read_unigram(name: &str, model: UnigramModel) -> Result<Vocabulary> {
     let mut unigram = unigram.map_err(|error| config(name, "model", error.to_string()))?;
     unigram.resize_cache(0);
     Ok(Vocabulary::Unigram(Arc::new(unigram)))
-}
-
-/// What the post-processor puts around a prompt: at most one token before it and one after it.
-fn read_around(value: &Value) -> Result<Around, String> {
-    match value.get("type").and_then(Value::as_str) {
-        None | Some("ByteLevel") => Ok(Around::default()),
-        Some("BertProcessing" | "RobertaProcessing") => {
-            let id = |field: &str| {
-                let id = value.get(field).and_then(|pair| u32::try_from(pair.get(1)?.as_u64()?).ok());
-                id.map(Some).ok_or_else(|| format!("expected a token and its id as {field}"))
-            };
-            Ok(Around { start: id("cls")?, end: id("sep")? })
-        }
-        Some("TemplateProcessing") => read_template(value),
-        Some("Sequence") => {
-            let steps = value.get("processors").and_then(Value::as_array).ok_or("expected a list of processors")?;
-            let mut all = Around::default();
-            for step in steps {
-                let around = read_around(step)?;
-                all = Around { start: all.start.or(around.start), end: all.end.or(around.end) };
-            }
-            Ok(all)
-        }
-        Some(other) => Err(format!("type {other} is not supported")),
-    }
-}
-
-/// The template for a single text: pieces, which are the text or special tokens.
-fn read_template(value: &Value) -> Result<Around, String> {
-    let pieces = value.get("single").and_then(Value::as_array).ok_or("expected a template for a single text")?;
-    let mut around = Around::default();
-    let mut text_seen = false;
-    for piece in pieces {
-        let Some(token) = piece.get("SpecialToken") else {
-            text_seen = true;
-            continue;
-        };
-        let name = token.get("id").and_then(Value::as_str).ok_or("expected special tokens with an id")?;
-        let ids = value.get("special_tokens").and_then(|tokens| tokens.get(name)?.get("ids")?.as_array());
-        let id = match ids.map(Vec::as_slice) {
-            Some([id]) => id.as_u64().and_then(|id| u32::try_from(id).ok()),
-            _ => None,
-        };
-        let place = if text_seen { &mut around.end } else { &mut around.start };
-        if place.is_some() {
-            return Err("expected at most one token before and after the text".into());
-        }
-        *place = Some(id.ok_or_else(|| format!("expected one id for the special token {name:?}"))?);
-    }
-    Ok(around)
 }
 
 #[cfg(test)]
@@ -295,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_the_files_where_no_token_is_named() {
+    fn padding_comes_from_the_file_where_no_token_is_named() {
         let mut document = bpe();
         let prefix = "t/tokenizer_config.json: field pad_token: ";
         let reason = "expected the text of a token, because nothing else says how to pad";
@@ -352,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_that_are_not_known_are_refused() {
+    fn unknown_stages_are_refused() {
         let stage = |pointer: &str, value: Value| refused(&changed(unigram(), pointer, value));
         let prefix = "t/tokenizer.json: field normalizer: ";
         assert_eq!(stage("/normalizer", json!({"type": "Bert"})), format!("{prefix}type Bert is not supported"));

@@ -18,6 +18,7 @@ mod clip;
 mod configuration;
 mod encoder;
 mod json;
+mod post_processor;
 mod special;
 mod steps;
 mod tokenizer;

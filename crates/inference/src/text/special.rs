@@ -1,5 +1,5 @@
-//! Special and other added tokens: those that a tokenizer's files list, and those that they name (start, end, padding).
-//! All are recognised inside a prompt.
+//! Added tokens: the lists in a tokenizer's files, and the named tokens (start, end, unknown, padding). All of them are
+//! recognised inside a prompt.
 
 use super::configuration::{Configuration, Section};
 use super::encoder::Vocabulary;
@@ -17,7 +17,7 @@ pub(super) struct Listed {
     pub(super) token: AddedToken,
 }
 
-/// The named tokens of a family, where its files don't name them.
+/// The named tokens of a family whose files don't name them.
 pub(super) struct Names {
     pub(super) start: Option<&'static str>,
     pub(super) end: Option<&'static str>,
@@ -34,8 +34,8 @@ pub(super) struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// The tokens that `tokenizer.json` lists (`listed`), those that `tokenizer_config.json` lists besides, and the named
-    /// ones. A named token has to be in the vocabulary or in a list.
+    /// Collects the tokens in the list of `tokenizer.json` (`listed`), in the list of `tokenizer_config.json`, and the
+    /// named ones. A named token has to be in the vocabulary or in a list.
     pub(super) fn read(
         configuration: &Configuration,
         mut listed: Vec<Listed>,

@@ -2,7 +2,7 @@
 //! pre-tokenizers, which split it into words.
 //!
 //! Only the stages are known that the tokenizers of text encoders have, CLIP's, T5's and Qwen's; each reads its own
-//! fields. Another stage is an error, because ids would be wrong without it.
+//! fields. Any other stage is an error, because ids would be wrong without it.
 
 use super::charsmap;
 use crate::{Error, Result};
@@ -79,7 +79,7 @@ impl Normalizers {
 
 impl PreTokenizers {
     /// Transformers' for `CLIPTokenizer`. White space between words is dropped. The byte-level stage splits once more,
-    /// which matters for one thing: text that looks like a special token, but is none, falls into three words.
+    /// which matters in one case: text that looks like a special token but is not one falls into three words.
     pub(super) fn clip() -> tokenizers::Result<Self> {
         let words = Split::new(SplitPattern::Regex(CLIP_WORDS.into()), SplitDelimiterBehavior::Removed, true)?;
         let bytes = ByteLevel::default().add_prefix_space(false);

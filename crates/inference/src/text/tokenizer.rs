@@ -1,17 +1,18 @@
-//! A tokenizer: from text to token ids and back, and what stands around the ids of a prompt.
+//! Tokenizers: from text to token ids and back, and the special tokens around a prompt.
 
 use super::builtin::{self, PadToken};
 use super::clip;
 use super::configuration::Configuration;
 use super::encoder::{Encoder, Vocabulary};
-use super::json::{self, Around};
+use super::json;
+use super::post_processor::Around;
 use super::special::{Listed, Names, SpecialTokens};
 use super::steps::{Normalizers, PreTokenizers};
 use crate::{Error, Result};
 use std::sync::Arc;
 
 /// The longest prompt, in bytes of UTF-8. A window holds a few hundred bytes; this is far above any prompt that a person
-/// writes and low enough that every prompt takes milliseconds.
+/// writes, and low enough that every prompt takes a fraction of a second.
 pub const MAX_PROMPT_BYTES: usize = 64 * 1024;
 
 /// The bytes of a tokenizer folder. A folder needs `tokenizer.json` or `merges.txt`.
@@ -47,7 +48,7 @@ impl<'a> TokenizerFiles<'a> {
     }
 }
 
-/// What a file says of a tokenizer, before its configuration is added.
+/// What the vocabulary's file says about a tokenizer; the configuration files say the rest.
 pub(super) struct Parts {
     pub(super) vocabulary: Vocabulary,
     pub(super) normalizers: Normalizers,
@@ -56,7 +57,7 @@ pub(super) struct Parts {
     pub(super) added: Vec<Listed>,
     /// The named tokens where the configuration does not name them.
     pub(super) names: Names,
-    /// What stands around a prompt. `None`: the tokens named start and end.
+    /// The special tokens around a prompt. `None`: those named as start and end.
     pub(super) around: Option<Around>,
     /// The padding token where none is named.
     pub(super) pad: Option<u32>,
@@ -120,17 +121,17 @@ impl Tokenizer {
         self.encoder.encode(text).map_err(|error| Error::invalid("prompt", error.to_string()))
     }
 
-    /// The text of ids, as far as they tell: normalisation is not undone. Ids that no token has are left out.
+    /// The text of ids, in its normalised form: CLIP's is in lower case. Unknown ids are left out.
     pub fn decode(&self, ids: &[u32]) -> String {
         self.encoder.decode(ids)
     }
 
-    /// What stands around the ids of a prompt.
+    /// The special tokens and the padding around a prompt.
     pub fn frame(&self) -> Frame {
         self.frame
     }
 
-    /// The ids of one window: start, as much of the prompt as there is room for, end, padding.
+    /// The ids of one window: start, as much of the prompt as fits, end, padding.
     pub fn encode(&self, prompt: &str) -> Result<Encoded> {
         let ids = self.tokenize(prompt)?;
         let (kept, cut) = ids.split_at(ids.len().min(self.frame.content()));
@@ -145,27 +146,27 @@ impl std::fmt::Debug for Tokenizer {
     }
 }
 
-/// The tokens around a prompt's own, and the length that they fill up to.
+/// The special tokens around a prompt, and the length of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// The token before the first one of the prompt, if the model has one: CLIP has, T5 and Qwen have not.
     pub start: Option<u32>,
     /// The token after the last one of the prompt, if the model has one: CLIP and T5 have.
     pub end: Option<u32>,
-    /// What fills the rest.
+    /// The token that fills the rest of the window.
     pub pad: u32,
-    /// How many tokens there are in all.
+    /// How many tokens a window has.
     pub length: usize,
 }
 
 impl Frame {
-    /// How many tokens of a prompt there is room for.
+    /// How many tokens of a prompt fit into a window.
     pub fn content(&self) -> usize {
         let around = usize::from(self.start.is_some()) + usize::from(self.end.is_some());
         self.length.saturating_sub(around)
     }
 
-    /// `length` ids: start, `content`, end, padding. What is too much of `content` is left out.
+    /// `length` ids: start, `content`, end, padding. Content that does not fit is left out.
     pub fn wrap(&self, content: &[u32]) -> Vec<u32> {
         let content = content.iter().copied().take(self.content());
         let mut ids: Vec<u32> = self.start.into_iter().chain(content).chain(self.end).collect();
@@ -179,11 +180,11 @@ impl Frame {
 pub struct Encoded {
     /// [`Frame::length`] ids.
     pub ids: Vec<u32>,
-    /// What had no room, if anything: worth a warning.
+    /// The part that did not fit, if any: worth a warning.
     pub truncated: Option<Truncation>,
 }
 
-/// The part of a prompt that the model does not get to see.
+/// The part of a prompt that the model does not see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Truncation {
     /// How many tokens were cut off.
@@ -199,7 +200,7 @@ impl std::fmt::Display for Truncation {
     }
 }
 
-/// Refuses a prompt that is too long to be meant.
+/// Refuses a prompt above [`MAX_PROMPT_BYTES`].
 pub(super) fn check_length(prompt: &str) -> Result<()> {
     if prompt.len() <= MAX_PROMPT_BYTES {
         return Ok(());
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_is_cut_before_the_end_token_and_reported() {
+    fn a_long_prompt_is_cut_before_the_end_token_and_the_cut_is_reported() {
         let encoded = clip().encode(&format!("{}Dog house", "cat ".repeat(75))).unwrap();
         assert_eq!((encoded.ids.len(), encoded.ids[75], encoded.ids[76]), (77, 2368, 49407));
         let truncation = encoded.truncated.unwrap();

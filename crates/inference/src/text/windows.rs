@@ -24,7 +24,7 @@ pub struct Reading {
     pub long: bool,
 }
 
-/// What the text encoder reads at once.
+/// The tokens that the text encoder reads at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// [`Frame::length`] ids.
@@ -38,7 +38,7 @@ pub struct Window {
 pub struct PromptWindows {
     /// At least one window.
     pub windows: Vec<Window>,
-    /// What had no room, if anything. Never with [`Reading::long`].
+    /// The part that did not fit, if any. Always `None` with [`Reading::long`].
     pub truncated: Option<Truncation>,
 }
 
@@ -124,11 +124,11 @@ fn pack(tokenizer: &Tokenizer, frame: Frame, fragments: &[Fragment]) -> Result<P
 
 struct Packer {
     frame: Frame,
-    /// The id of a comma, if a comma is one token.
+    /// The id of a comma, if it is a single token.
     comma: Option<u32>,
     /// The content of the window that is being filled.
     tokens: Vec<Weighted>,
-    /// Where the last comma in it is.
+    /// The place of its last comma.
     last_comma: Option<usize>,
     windows: Vec<Window>,
 }
@@ -136,7 +136,7 @@ struct Packer {
 impl Packer {
     fn push(&mut self, token: Weighted) -> Result<()> {
         if self.tokens.len() >= self.frame.content() {
-            // A comma belongs to what stands before it and moves nothing along.
+            // A comma belongs to the text before it, so it does not pull that text into the next window.
             let comma =
                 self.last_comma.filter(|at| Some(token.0) != self.comma && self.tokens.len() - at <= COMMA_REACH);
             let moved = comma.map(|at| self.tokens.split_off(at + 1)).unwrap_or_default();
