@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-/// The two configuration files, either of which may be absent.
+/// The two configuration files. Both are optional.
 pub(super) struct Configuration {
     pub(super) config: Section,
     map: Section,
