@@ -18,6 +18,7 @@ mod noise;
 mod options;
 mod prediction;
 mod read;
+mod rounding;
 mod sampler;
 mod schedule;
 mod scheduler;

@@ -6,6 +6,7 @@ use super::super::definition::{
 };
 use super::super::flow;
 use super::super::prediction::{Level, mix};
+use super::super::rounding::numpy_ln as ln;
 use super::super::schedule::{End, LogSnrRules};
 use super::dpm_multistep::SHORT_RUN;
 use super::dpm_update::Update;
@@ -87,12 +88,12 @@ impl Deis {
 
 /// The antiderivative at `t` of the line in log rho that is 1 at `b` and 0 at `c`.
 fn linear(t: f32, b: f32, c: f32) -> f32 {
-    t * (-c.ln() + t.ln() - 1.0) / (b.ln() - c.ln())
+    t * (-ln(c) + ln(t) - 1.0) / (ln(b) - ln(c))
 }
 
 /// The antiderivative at `t` of the parabola in log rho that is 1 at `b` and 0 at `c` and `d`.
 fn quadratic(t: f32, b: f32, c: f32, d: f32) -> f32 {
-    let (lt, lb, lc, ld) = (t.ln(), b.ln(), c.ln(), d.ln());
+    let [lt, lb, lc, ld] = [t, b, c, d].map(ln);
     let numerator = t * (lc * (ld - lt + 1.0) - ld * lt + ld + lt * lt - 2.0 * lt + 2.0);
     numerator / ((lb - lc) * (lb - ld))
 }

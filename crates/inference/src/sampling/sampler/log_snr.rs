@@ -5,6 +5,7 @@ use super::super::betas::Training;
 use super::super::config::SolverKind;
 use super::super::definition::{FlowFields, Prediction, Setup};
 use super::super::prediction::{Clipping, Level, PredictionType, mix};
+use super::super::rounding::ln;
 use super::super::schedule::{self, LogSnrRules, Schedule};
 use super::Walk;
 use crate::{Result, Tensor};
@@ -45,7 +46,7 @@ impl LogSnr {
 
     pub(super) fn node(&self, index: usize) -> Node {
         let Level { alpha, sigma } = self.level(index);
-        Node { alpha, sigma, lambda: alpha.ln() - sigma.ln() }
+        Node { alpha, sigma, lambda: ln(alpha) - ln(sigma) }
     }
 
     /// The image that the model sees in the sample of call `index`, within its bounds.
