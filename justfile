@@ -8,6 +8,10 @@ generate prompt="a red apple" out="apple.png":
 test:
     cargo xtask test
 
+# A first check of uncommitted changes.
+quick:
+    cargo xtask test --quick
+
 # Formatting and lints only.
 lint:
     cargo xtask lint

@@ -5,7 +5,7 @@
 
 use crate::command::{Run, cargo, root};
 use crate::setup::{self, WASM};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,16 +37,14 @@ const FILES_MARK: &str = "/*files*/";
 /// Builds the site and prints its size; `beside` are cargo's arguments for further targets of the same build.
 pub(crate) fn web(beside: &[&str]) -> Result<()> {
     setup::setup()?;
-    let module = build(beside)?;
-    let with_threads =
-        if setup::rust_source() { Some(build_with_threads(&["--lib"])?.join("easel_web.wasm")) } else { None };
+    let modules = build(beside)?;
     let dist = dist();
     if dist.exists() {
         fs::remove_dir_all(&dist).with_context(|| format!("cannot empty {}", dist.display()))?;
     }
     copy(&root().join("web/site"), &dist)?;
-    bind(&module, &dist.join("easel/wasm"))?;
-    match with_threads {
+    bind(&modules.single, &dist.join("easel/wasm"))?;
+    match modules.with_threads {
         Some(module) => bind(&module, &dist.join("easel/threads"))?,
         None => eprintln!("without the component rust-src there is no build with threads: pages will compute on one"),
     }
@@ -60,8 +58,26 @@ pub(crate) fn dist() -> PathBuf {
     root().join("web/dist")
 }
 
-/// The wasm module for the graphics device, and for one thread where there is none.
-fn build(beside: &[&str]) -> Result<PathBuf> {
+/// The two builds of the wasm module.
+struct Modules {
+    /// With WebGPU; on a machine without a graphics device it computes on one thread.
+    single: PathBuf,
+    /// With threads and without WebGPU; absent where the source of the standard library is absent.
+    with_threads: Option<PathBuf>,
+}
+
+/// Builds both modules side by side: each build ends with a long link that keeps a single core busy.
+fn build(beside: &[&str]) -> Result<Modules> {
+    let rust_source = setup::rust_source();
+    std::thread::scope(|scope| {
+        let threads = scope.spawn(|| rust_source.then(|| build_with_threads(&["--lib"])).transpose());
+        let single = build_single(beside)?;
+        let folder = threads.join().map_err(|_| anyhow!("the build with threads panicked"))??;
+        Ok(Modules { single, with_threads: folder.map(|folder| folder.join("easel_web.wasm")) })
+    })
+}
+
+fn build_single(beside: &[&str]) -> Result<PathBuf> {
     let site = ["build", "--profile", "web", "--target", WASM, "--package", "easel-web", "--lib"];
     cargo(site).args(["--features", "easel-web/webgpu"]).args(beside).run()?;
     Ok(target().join(WASM).join("web/easel_web.wasm"))
