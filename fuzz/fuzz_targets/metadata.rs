@@ -1,4 +1,4 @@
-//! Picture files from strangers: their pixels, their generation parameters, and the text of those.
+//! Untrusted picture files: their pixels and their generation parameters.
 
 #![no_main]
 

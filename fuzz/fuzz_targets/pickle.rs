@@ -1,4 +1,4 @@
-//! Pickles of PyTorch checkpoints: programs from strangers, which are read and never run.
+//! Pickles of PyTorch checkpoints: untrusted programs, which are read and never run.
 
 #![no_main]
 
