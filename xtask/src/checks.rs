@@ -62,7 +62,7 @@ fn tools() -> Result<()> {
 
 /// What the browser gets. One profile for lints and site, so that macros and build scripts are built once.
 fn lint_wasm() -> Result<()> {
-    let packages = ["easel-inference", "easel-web", "easel-webgpu", "easel-contract"];
+    let packages = ["easel-inference", "easel-picture", "easel-web", "easel-webgpu", "easel-contract"];
     let what = ["--lib", "--example", "browser", "--no-default-features", "--features", "easel-web/webgpu"];
     cargo(["clippy", "--profile", "web", "--target", WASM])
         .args(packages.into_iter().flat_map(|package| ["--package", package]))
