@@ -10,7 +10,19 @@ const LONGEST_FILE: usize = 420;
 const FOLDERS: [&str; 9] = ["benches", "crates", "edge", "fuzz", "native-host", "tests", "web", "wit", "xtask"];
 
 /// Where plain statements and plain English are checked.
-const PLAIN: [&str; 5] = ["benches/", "crates/webgpu/", "fuzz/", "tests/", "xtask/"];
+const PLAIN: [&str; 11] = [
+    "benches/",
+    "crates/contract/",
+    "crates/jobs/",
+    "crates/webgpu/",
+    "edge/",
+    "fuzz/",
+    "native-host/",
+    "tests/",
+    "web/",
+    "wit/",
+    "xtask/",
+];
 
 /// Every Rust file of the workspace, with its path from the root.
 fn rust_files() -> Vec<(String, String)> {

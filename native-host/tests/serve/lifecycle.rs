@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 fn at_the_end_it_finishes_running_tasks_and_keeps_waiting_ones() {
     let data = data();
     let mut host = Host::start(data.path(), &[]);
-    let (running, waiting) = (host.submit(40), host.submit(2));
+    let running = host.submit(40);
+    let waiting = host.submit(2);
     host.until(&running, "processing");
     host.signal("-TERM");
     assert!(host.wait().success());

@@ -120,7 +120,8 @@ async fn a_stream_arrives_complete_and_as_it_is_made() {
     let path = format!("/generate-stream/{}", task["task_id"].as_str().unwrap());
 
     let mut body = edge.open(Request::get(path).body(Bytes::new()).unwrap()).await.unwrap().into_body();
-    let (mut text, mut arrivals) = (String::new(), Vec::new());
+    let mut text = String::new();
+    let mut arrivals = Vec::new();
     while let Some(frame) = body.frame().await {
         text.push_str(&String::from_utf8_lossy(&frame.unwrap().into_data().unwrap_or_default()));
         while text.contains(&format!("\"step\":{},", arrivals.len() + 1)) {

@@ -123,7 +123,7 @@ async function look(address) {
       if (!(await choose(plan.name))) await forget(plan.name);
     };
     const { deviceMemory } = /** @type {{ deviceMemory?: number }} */ (navigator);
-    const offer = deviceMemory ? `, of which this device offers at least ${deviceMemory} GB` : "";
+    const offer = deviceMemory ? `; this device has at least ${deviceMemory} GB` : "";
     const fetching = plan.complete ? "Already in this browser" : `${bytes(plan.size - plan.stored)} to fetch`;
     const need = `${fetching}, about ${bytes(plan.memory)} of memory to run${offer}`;
     place.replaceChildren(

@@ -229,7 +229,7 @@ async function locked(name, onWait, work, signal) {
   return /** @type {Promise<T>} */ (/** @type {unknown} */ (navigator.locks.request(lock, signal ? { signal } : {}, work)));
 }
 
-/** Why so many bytes more cannot be stored, if they cannot. @param {number} missing */
+/** The reason why this many more bytes cannot be stored, if there is one. @param {number} missing */
 export async function shortage(missing) {
   const { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
   if (missing <= quota - usage) return undefined;

@@ -165,7 +165,7 @@ const engine = {
     try {
       return (await draw({ tell, signal, watch: { progress, signal } }, request)).png;
     } catch (thrown) {
-      // After a trap the page has to start another worker, whoever asked.
+      // After a trap the page has to start another worker, whichever call it was.
       if (thrown instanceof WebAssembly.RuntimeError) postMessage({ id: -1, ...(await failure(thrown)) });
       throw thrown;
     } finally {

@@ -99,7 +99,8 @@ impl Pair {
         if self.with(Status::Pending).count() >= CAPACITY {
             return assert!(matches!(submitted, Err(Error::QueueFull { capacity: CAPACITY })));
         }
-        let (id, status) = (submitted.unwrap().id, Status::Pending);
+        let id = submitted.unwrap().id;
+        let status = Status::Pending;
         self.tasks.push(Model { id, status, priority, attempts: 0, is_deleted: false, has_pictures: false });
     }
 
@@ -163,7 +164,8 @@ impl Pair {
         self.store = None;
         self.store = Some(SqliteStore::open(self.folder.path()).unwrap());
         let recovered = self.store().recover().unwrap();
-        let (mut again, mut failed) = (0, 0);
+        let mut again = 0;
+        let mut failed = 0;
         for task in self.tasks.iter_mut().filter(|task| task.status == Status::Processing) {
             let gives_up = task.attempts == 2;
             task.status = if gives_up { Status::Error } else { Status::Pending };
