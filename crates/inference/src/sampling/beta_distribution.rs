@@ -33,10 +33,14 @@ fn cumulative(x: f64, a: f64, b: f64) -> f64 {
     }
 }
 
+/// The value, or a tiny one in place of zero.
+fn nonzero(value: f64) -> f64 {
+    const TINY: f64 = 1e-300;
+    if value.abs() < TINY { TINY } else { value }
+}
+
 /// Lentz's method.
 fn continued_fraction(x: f64, a: f64, b: f64) -> f64 {
-    const TINY: f64 = 1e-300;
-    let nonzero = |value: f64| if value.abs() < TINY { TINY } else { value };
     let mut c = 1.0;
     let mut d = 1.0 / nonzero(1.0 - (a + b) * x / (a + 1.0));
     let mut fraction = d;

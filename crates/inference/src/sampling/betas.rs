@@ -47,8 +47,7 @@ fn betas(config: &Betas, count: usize) -> Vec<f32> {
             linspace(start.sqrt(), end.sqrt(), count).iter().map(|root| root * root).collect()
         }
         (None, BetaSchedule::Sigmoid) => {
-            let sigmoid = |x: &f32| 1.0 / (1.0 + (-x).exp());
-            linspace(-6.0, 6.0, count).iter().map(|x| sigmoid(x) * (end - start) as f32 + start as f32).collect()
+            linspace(-6.0, 6.0, count).iter().map(|x| sigmoid(*x) * (end - start) as f32 + start as f32).collect()
         }
         (None, BetaSchedule::SquaredCosine) => {
             from_alpha_bar(count, |t| ((t + 0.008) / 1.008 * FRAC_PI_2).cos().powi(2))
@@ -57,6 +56,10 @@ fn betas(config: &Betas, count: usize) -> Vec<f32> {
         (None, BetaSchedule::Laplace) => from_alpha_bar(count, laplace),
     };
     if config.zero_snr.is_some() { rescale_zero_terminal_snr(&betas) } else { betas }
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
 }
 
 /// `torch.linspace` in `f32`: from the start up to the middle, from the end down to it, each with one rounding.

@@ -107,6 +107,11 @@ impl Reads {
         solver: None,
         algorithms: &[],
     };
+
+    /// What a value of `algorithm_type` means.
+    pub(super) fn algorithm(&self, word: &str) -> Option<Algorithm> {
+        self.algorithms.iter().find(|(known, _)| *known == word).map(|(_, algorithm)| *algorithm)
+    }
 }
 
 /// The defaults of the training schedule.

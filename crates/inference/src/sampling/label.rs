@@ -16,9 +16,9 @@ impl SchedulerConfig {
             Respacing::None | Respacing::Lu => None,
         };
         let definition = self.class().definition();
-        let algorithm = |word: &str| definition.reads.algorithms.iter().find(|(known, _)| *known == word);
-        let fits = |word: &str| algorithm(word).is_some_and(|(_, algorithm)| *algorithm == self.solver.algorithm);
-        let name = definition.names.iter().find(|name| name.algorithm.is_none_or(fits));
+        let in_use = Some(self.solver.algorithm);
+        let mut names = definition.names.iter();
+        let name = names.find(|name| name.algorithm.is_none_or(|word| definition.reads.algorithm(word) == in_use));
         (name.map_or(definition.class_name, |name| name.label), schedule)
     }
 }

@@ -24,9 +24,12 @@ pub(super) fn numpy_ln(x: f32) -> f32 {
         exponent -= 1;
     }
     let y = mantissa - 1.0;
-    let horner = |coefficients: [f32; 6]| coefficients.into_iter().reduce(|sum, next| libm::fmaf(sum, y, next));
-    let quotient = horner(P).unwrap_or(0.0) / horner(Q).unwrap_or(1.0);
-    libm::fmaf(exponent as f32, std::f32::consts::LN_2, quotient)
+    libm::fmaf(exponent as f32, std::f32::consts::LN_2, polynomial(P, y) / polynomial(Q, y))
+}
+
+/// Horner's method with fused multiply-adds, the highest power first.
+fn polynomial([highest, lower @ ..]: [f32; 6], x: f32) -> f32 {
+    lower.into_iter().fold(highest, |sum, next| libm::fmaf(sum, x, next))
 }
 
 #[cfg(test)]

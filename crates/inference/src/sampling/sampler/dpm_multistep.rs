@@ -107,14 +107,14 @@ impl DpmMultistep {
         let (Some(v0), Some(v1)) = (self.values.front(), self.values.get(1).filter(|_| order > 1)) else {
             return Ok(first);
         };
-        let lambda = |index: usize| self.log_snr.node(index).lambda;
-        let h = lambda(index + 1) - lambda(index);
-        let r0 = (lambda(index) - lambda(index - 1)) / h;
+        let nodes = &self.log_snr;
+        let h = nodes.lambda(index + 1) - nodes.lambda(index);
+        let r0 = (nodes.lambda(index) - nodes.lambda(index - 1)) / h;
         let d0 = v0.sub(v1)?.scale(f64::from(1.0 / r0))?;
         let Some(v2) = self.values.get(2).filter(|_| order > 2) else {
             return mix(&first, 1.0, &[(update.slope(self.solver.kind), &d0)]);
         };
-        let r1 = (lambda(index - 1) - lambda(index - 2)) / h;
+        let r1 = (nodes.lambda(index - 1) - nodes.lambda(index - 2)) / h;
         let d1 = v1.sub(v2)?.scale(f64::from(1.0 / r1))?;
         let bend = d0.sub(&d1)?;
         let slope = mix(&d0, 1.0, &[(r0 / (r0 + r1), &bend)])?;

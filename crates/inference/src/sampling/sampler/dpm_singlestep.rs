@@ -74,20 +74,19 @@ impl DpmSinglestep {
     /// The terms of second and third order, added to the first, for a group that started at call `from`.
     fn correct(&self, index: usize, order: usize, update: &Update, first: Tensor) -> Result<Tensor> {
         let from = index + 1 - order;
-        let lambda = |index: usize| self.log_snr.node(index).lambda;
-        let h = lambda(index + 1) - lambda(from);
-        let share = |index: usize| (lambda(index) - lambda(from)) / h;
-        let slope_to = |newer: &Tensor, older: &Tensor, r: f32| newer.sub(older)?.scale(f64::from(1.0 / r));
+        let nodes = &self.log_snr;
+        let start = nodes.lambda(from);
+        let h = nodes.lambda(index + 1) - start;
         match (order, self.values.front(), self.values.get(1), self.values.get(2)) {
             (2, Some(v0), Some(v1), _) => {
-                let slope = slope_to(v0, v1, share(index))?;
+                let slope = slope(v0, v1, (nodes.lambda(index) - start) / h)?;
                 mix(&first, 1.0, &[(update.slope(self.solver.kind), &slope)])
             }
             (3, Some(v0), Some(v1), Some(v2)) => {
-                let r0 = share(index);
-                let r1 = share(index - 1);
-                let near = slope_to(v1, v2, r1)?;
-                let far = slope_to(v0, v2, r0)?;
+                let r0 = (nodes.lambda(index) - start) / h;
+                let r1 = (nodes.lambda(index - 1) - start) / h;
+                let near = slope(v1, v2, r1)?;
+                let far = slope(v0, v2, r0)?;
                 if self.solver.kind == SolverKind::Midpoint {
                     return mix(&first, 1.0, &[(update.slope_third(), &far)]);
                 }
@@ -99,6 +98,11 @@ impl DpmSinglestep {
             _ => Ok(first),
         }
     }
+}
+
+/// The change from an older value to a newer one, in units of the group's step; `share` is their distance.
+fn slope(newer: &Tensor, older: &Tensor, share: f32) -> Result<Tensor> {
+    newer.sub(older)?.scale(f64::from(1.0 / share))
 }
 
 /// Groups of calls; what does not fill a group, and the step to sigma zero, get lower orders.

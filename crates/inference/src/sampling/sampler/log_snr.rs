@@ -49,6 +49,11 @@ impl LogSnr {
         Node { alpha, sigma, lambda: ln(alpha) - ln(sigma) }
     }
 
+    /// Half the logarithm of the signal-to-noise ratio at a node.
+    pub(super) fn lambda(&self, index: usize) -> f32 {
+        self.node(index).lambda
+    }
+
     /// The image that the model sees in the sample of call `index`, within its bounds.
     pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
