@@ -172,6 +172,20 @@ fn only_the_text_room_names_the_tokenizers_library() {
 }
 
 #[test]
+fn every_sampler_is_in_the_table() {
+    let room = "crates/inference/src/sampling/sampler/";
+    let files: Vec<_> = rust_files().into_iter().filter(|(file, _)| file.starts_with(room)).collect();
+    let table = files.iter().find(|(file, _)| file.ends_with("/mod.rs")).map(|(_, text)| text.clone()).unwrap();
+    let offenders = files.iter().filter(|(file, text)| {
+        let name = file.trim_start_matches(room).trim_end_matches(".rs");
+        let is_listed = table.contains(&format!("mod {name};"));
+        let is_in_table = table.contains(&format!(": {name},"));
+        name != "mod" && !(is_listed && (is_in_table || !text.contains("static DEFINITION")))
+    });
+    none(offenders.map(|(file, _)| file.clone()).collect(), "samplers without their lines in sampler/mod.rs");
+}
+
+#[test]
 fn models_and_samplers_see_no_file_socket_clock_or_thread() {
     let rooms = ["crates/inference/src/models/", "crates/inference/src/sampling/", "crates/cpu/src/"];
     let marks = ["std::fs", "std::net", "std::time", "std::thread", "std::env"];
