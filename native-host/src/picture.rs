@@ -60,10 +60,11 @@ impl From<Format> for ImageFormat {
     }
 }
 
+/// The format of a new picture after the file that it is made from: PNG where that is a format that is only read.
 impl From<ImageFormat> for Format {
     fn from(format: ImageFormat) -> Self {
         match format {
-            ImageFormat::Png => Self::Png,
+            ImageFormat::Png | ImageFormat::Gif | ImageFormat::Bmp | ImageFormat::Tiff => Self::Png,
             ImageFormat::Jpeg => Self::Jpeg,
             ImageFormat::WebP => Self::Webp,
         }

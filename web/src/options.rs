@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let broken = GenerateOptions { init_image: Some(ByteBuf::from(*b"GIF89a")), ..Default::default() };
+        let broken = GenerateOptions { init_image: Some(ByteBuf::from(*b"%PDF-1.7")), ..Default::default() };
         assert!(refused(broken).starts_with("initImage: picture: begins with"));
         let alone = GenerateOptions { mask: Some(picture()), ..Default::default() };
         assert_eq!(refused(alone), "mask: a mask needs an initial image");

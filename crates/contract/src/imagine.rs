@@ -54,7 +54,7 @@ pub(crate) struct ImagineRequest {
     scale: Option<GuidanceScale>,
     #[schema(inline)]
     negative_prompt: Option<NegativePrompt>,
-    /// A PNG, JPEG or WebP in base64 to start from.
+    /// A PNG, JPEG or WebP in base64 to start from; hosts also read GIF, BMP and TIFF.
     init_image: Option<String>,
     /// How far to go from `init_image`, 0.75 by default.
     #[schema(inline)]

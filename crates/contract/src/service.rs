@@ -182,7 +182,7 @@ pub struct ImageRequest {
 /// A picture to start from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InitImage {
-    /// An encoded PNG, JPEG or WebP.
+    /// A picture file: PNG, JPEG or WebP; hosts also read GIF, BMP and TIFF.
     #[serde(with = "crate::wire::base64_bytes")]
     pub bytes: Bytes,
     /// How much to change it, 0 (not at all) to 1 (completely).

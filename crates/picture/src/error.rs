@@ -10,10 +10,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file whose first bytes are those of no format that is read here.
-    #[error("picture: begins with {start:02x?}, expected a PNG, JPEG or WebP file")]
+    #[error("picture: begins with {start:02x?}, expected a {} file", readable())]
     UnknownFormat {
         /// The first bytes, four at most.
         start: Vec<u8>,
+    },
+    /// A file of a format that this build does not read.
+    #[error("picture: {} files are not read here, expected {}", format.name(), readable())]
+    NotRead {
+        /// The format.
+        format: ImageFormat,
     },
     /// A file that is broken, cut short, or of a kind that is not read.
     #[error("{}: {reason}", format.name())]
@@ -62,5 +68,14 @@ impl Error {
     /// A parameter that is out of its range.
     pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Invalid { field, reason: reason.into() }
+    }
+}
+
+/// The formats that are read, as `PNG, JPEG or WebP`.
+fn readable() -> String {
+    let names: Vec<&str> = ImageFormat::readable().map(ImageFormat::name).collect();
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
     }
 }

@@ -94,7 +94,7 @@ pub(crate) struct PictureArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Starting from a picture")]
 pub(crate) struct InitArgs {
-    /// The picture to start from
+    /// The picture to start from: PNG, JPEG, WebP, GIF, BMP or TIFF
     #[arg(long, value_name = "FILE")]
     pub(crate) init_image: Option<PathBuf>,
     /// How much to change it, 0 (not at all) to 1 (completely) [default: 0.8, with a mask 1]

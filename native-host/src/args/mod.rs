@@ -122,7 +122,7 @@ Examples:
   easel metadata apple.png
   easel generate --from apple.png -o again.png      (the same picture again)")]
 pub(crate) struct MetadataArgs {
-    /// A PNG, JPEG or WebP file
+    /// A PNG, JPEG, WebP or TIFF file
     pub(crate) file: PathBuf,
     /// Print JSON
     #[arg(long)]

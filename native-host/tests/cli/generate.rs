@@ -173,6 +173,35 @@ fn a_picture_can_be_started_from() {
     assert!(folder.read("again.png") == half);
 }
 
+/// A bitmap file of 24 bits per pixel, rows from bottom to top. The width is a multiple of four, so that none is filled up.
+fn bmp(image: &easel_picture::Image) -> Vec<u8> {
+    assert_eq!(image.width % 4, 0);
+    let mut bytes = b"BM".to_vec();
+    for number in [54 + image.rgb8.len(), 0, 54, 40, image.width, image.height] {
+        bytes.extend((number as u32).to_le_bytes());
+    }
+    bytes.extend([1, 0, 24, 0]);
+    bytes.extend([0; 24]);
+    for pixels in image.rgb8.chunks_exact(image.width * 3).rev() {
+        bytes.extend(pixels.as_chunks::<3>().0.iter().flat_map(|[red, green, blue]| [blue, green, red]));
+    }
+    bytes
+}
+
+#[test]
+fn a_bitmap_can_be_started_from() {
+    let folder = Folder::new();
+    folder.draw(&["-o", "first.png"]).text();
+    let image = easel_picture::Image::decode(&folder.read("first.png"), &Default::default()).unwrap();
+    std::fs::write(folder.path("first.bmp"), bmp(&image)).unwrap();
+    let redraw = |first: &str, name: &str| {
+        folder.draw(&["--steps", "4", "--init-image", first, "-o", name]).text();
+        folder.read(name)
+    };
+    assert!(redraw("first.bmp", "from-bmp.png") == redraw("first.png", "from-png.png"));
+    folder.easel(["metadata", "first.bmp"]).error(1);
+}
+
 #[test]
 fn a_folder_is_a_model_and_only_its_name_is_told() {
     let folder = Folder::new();

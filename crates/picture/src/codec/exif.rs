@@ -1,13 +1,14 @@
-//! The two Exif fields that matter here (Exif 2.32, which is TIFF 6.0 inside): the orientation, and the user comment that
-//! carries generation parameters. Whatever is broken is read as absent: a picture is still a picture without them.
+//! The two Exif fields that matter here (Exif 2.32, which is TIFF 6.0 inside): the orientation, which `image` reads, and the
+//! user comment that carries generation parameters. Whatever is broken is read as absent: a picture is still a picture
+//! without them.
 
 use super::TEXT_MAX;
+use image::metadata::Orientation;
 use std::cmp::Ordering;
 
 /// Precedes the block in a JPEG segment, and in the files of some tools elsewhere too.
 pub(super) const PREFIX: &[u8; 6] = b"Exif\0\0";
 
-const ORIENTATION: u16 = 0x0112;
 const EXIF_DIRECTORY: u16 = 0x8769;
 const USER_COMMENT: u16 = 0x9286;
 
@@ -47,10 +48,9 @@ impl<'a> Exif<'a> {
         Some(Self { data, big_endian })
     }
 
-    /// How the picture is turned, 1 to 8.
-    pub(super) fn orientation(&self) -> Option<u16> {
-        let entry = self.entry(self.u32(4)?, ORIENTATION)?;
-        Some(self.number16(entry.value.first_chunk()?))
+    /// How the picture is turned.
+    pub(super) fn orientation(&self) -> Option<Orientation> {
+        Orientation::from_exif_chunk(self.data)
     }
 
     /// The user comment as text.
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_orientation_is_read() {
-        assert_eq!(Exif::open(&little_endian(b"")).unwrap().orientation(), Some(6));
+        assert_eq!(Exif::open(&little_endian(b"")).unwrap().orientation(), Some(Orientation::Rotate90));
         assert_eq!(Exif::open(&write("a")).unwrap().orientation(), None);
     }
 

@@ -1,5 +1,9 @@
 //! JPEG (<https://www.w3.org/Graphics/JPEG/itu-t81.pdf>): read by `zune-jpeg`, written by `jpeg-encoder`, both without
 //! the vector code of one machine, so that pictures are the same everywhere.
+//!
+//! Not by `image` 0.25: it takes the last stable `zune-jpeg`, 0.5.15, with its vector code, and that release decodes files
+//! with a scan per colour to noise (`scans.jpg` among the tests). Its encoder keeps all colours at every quality, which
+//! makes the previews, at quality 75, 26 to 33 % larger; at 95 the files of both are of one size within 4 %.
 
 use super::exif::{self, PREFIX};
 use super::{ImageFormat, Limits, dimension};

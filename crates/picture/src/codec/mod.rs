@@ -1,13 +1,17 @@
-//! Picture files: PNG, JPEG and WebP to and from [`Image`], and the generation parameters that they carry.
+//! Picture files: PNG, JPEG and WebP to and from [`Image`], and the generation parameters that they carry. With the feature
+//! `extra-formats`, GIF, BMP and TIFF are read too. They are not written: no tool looks for parameters in them.
 //!
 //! The parameters are where AUTOMATIC1111's web UI puts them, and where every tool since looks for them: in a PNG text
 //! chunk called `parameters`, in the Exif user comment of a JPEG or a WebP. The same picture with the same text gives the
 //! same bytes on every machine.
 
 mod exif;
+#[cfg_attr(not(feature = "extra-formats"), path = "extra_disabled.rs")]
+mod extra;
 mod jpeg;
 mod orientation;
 mod png;
+mod read;
 mod webp;
 
 use crate::{Error, Image, Result};
@@ -24,6 +28,12 @@ pub enum ImageFormat {
     Jpeg,
     /// <https://developers.google.com/speed/webp/docs/riff_container>
     WebP,
+    /// <https://www.w3.org/Graphics/GIF/spec-gif89a.txt>
+    Gif,
+    /// <https://learn.microsoft.com/en-us/windows/win32/gdi/bitmap-storage>
+    Bmp,
+    /// <https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf>
+    Tiff,
 }
 
 impl ImageFormat {
@@ -33,6 +43,9 @@ impl ImageFormat {
             Self::Png => "PNG",
             Self::Jpeg => "JPEG",
             Self::WebP => "WebP",
+            Self::Gif => "GIF",
+            Self::Bmp => "BMP",
+            Self::Tiff => "TIFF",
         }
     }
 
@@ -42,7 +55,16 @@ impl ImageFormat {
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
             Self::WebP => "image/webp",
+            Self::Gif => "image/gif",
+            Self::Bmp => "image/bmp",
+            Self::Tiff => "image/tiff",
         }
+    }
+
+    /// The formats that this build reads.
+    pub fn readable() -> impl Iterator<Item = Self> {
+        const ALWAYS: [ImageFormat; 3] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
+        ALWAYS.into_iter().chain(extra::FORMATS.iter().copied())
     }
 
     /// The format of a file by its first bytes. [`Error::UnknownFormat`] if they belong to no format that
@@ -52,6 +74,9 @@ impl ImageFormat {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Self::Png),
             [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(Self::Gif),
+            [b'B', b'M', rest @ ..] if is_bmp_header(rest) => Ok(Self::Bmp),
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Self::Tiff),
             _ => Err(Error::UnknownFormat { start: bytes[..bytes.len().min(4)].to_vec() }),
         }
     }
@@ -78,7 +103,12 @@ impl ImageFormat {
     }
 }
 
-/// `png`, `jpeg` or `jpg`, `webp`, in upper or lower case.
+/// Whether what follows `BM` is the rest of a file header and the length of a known bitmap header. `BM` alone may be text.
+fn is_bmp_header(rest: &[u8]) -> bool {
+    matches!(rest, [_, _, _, _, _, _, _, _, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..])
+}
+
+/// The formats that are written: `png`, `jpeg` or `jpg`, `webp`, in upper or lower case.
 impl std::str::FromStr for ImageFormat {
     type Err = Error;
 
@@ -124,20 +154,26 @@ impl Default for EncodeOptions<'_> {
 }
 
 impl Image {
-    /// The picture in a PNG, JPEG or WebP file: alpha painted over white, 16 bits cut to 8, turned upright as its Exif
-    /// says. Colour profiles are not applied, as in PIL.
+    /// The picture in a file of a [readable](ImageFormat::readable) format: alpha painted over white, 16 bits cut to 8,
+    /// turned upright as its Exif says. Colour profiles are not applied, as in PIL. Of an animated GIF or PNG it is the
+    /// first frame.
     ///
-    /// Errors: [`Error::UnknownFormat`] for another format, [`Error::File`] for a file that is broken, cut short or an
-    /// animated WebP, [`Error::Pixels`] and [`Error::Memory`] for one that is larger than the limits.
+    /// Errors: [`Error::UnknownFormat`] and [`Error::NotRead`] for another format, [`Error::File`] for a file that is
+    /// broken, cut short or an animated WebP, [`Error::Pixels`] and [`Error::Memory`] for one that is larger than the limits.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
         let format = ImageFormat::detect(bytes)?;
         let image = match format {
             ImageFormat::Png => png::decode(bytes, limits),
             ImageFormat::Jpeg => jpeg::decode(bytes, limits),
             ImageFormat::WebP => webp::decode(bytes, limits),
+            ImageFormat::Gif => extra::decode_gif(bytes, limits),
+            ImageFormat::Bmp => extra::decode_bmp(bytes, limits),
+            ImageFormat::Tiff => extra::decode_tiff(bytes, limits),
         }?;
-        let orientation = exif_of(format, bytes)?.and_then(|exif| exif.orientation());
-        Ok(orientation::upright(image, orientation.unwrap_or(1)))
+        match exif_of(format, bytes)?.and_then(|exif| exif.orientation()) {
+            Some(orientation) => orientation::upright(image, orientation, format),
+            None => Ok(image),
+        }
     }
 
     /// The bytes of a file. [`Error::Invalid`] for a size, a quality or a text that the format cannot hold.
@@ -147,6 +183,10 @@ impl Image {
             ImageFormat::Png => png::encode(self, options.parameters),
             ImageFormat::Jpeg => jpeg::encode(self, options.quality, options.parameters),
             ImageFormat::WebP => webp::encode(self, options.parameters),
+            ImageFormat::Gif | ImageFormat::Bmp | ImageFormat::Tiff => Err(Error::invalid(
+                "format",
+                format!("{} is read, not written; expected png, jpeg or webp", format.name()),
+            )),
         }
     }
 }
@@ -169,6 +209,9 @@ fn exif_of(format: ImageFormat, bytes: &[u8]) -> Result<Option<exif::Exif<'_>>> 
         ImageFormat::Png => png::exif(bytes),
         ImageFormat::Jpeg => jpeg::exif(bytes),
         ImageFormat::WebP => webp::exif(bytes),
+        ImageFormat::Gif | ImageFormat::Bmp => Ok(None),
+        // Exif is a TIFF file inside.
+        ImageFormat::Tiff => Ok(Some(bytes)),
     }?;
     Ok(block.and_then(exif::Exif::open))
 }

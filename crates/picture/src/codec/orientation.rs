@@ -1,29 +1,34 @@
 //! Turns a picture as its Exif orientation says (Exif 2.32, tag 0x0112): cameras store pictures as the sensor lies.
 
-use crate::Image;
-use crate::pixels::CHANNELS;
+use super::ImageFormat;
+use crate::{Image, Result};
+use image::RgbImage;
+use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
+use image::metadata::Orientation;
 
-/// The picture upright. An orientation that is not from 2 to 8 leaves it as it is.
-pub(super) fn upright(image: Image, orientation: u16) -> Image {
-    if !(2..=8).contains(&orientation) {
-        return image;
+/// The picture upright.
+pub(super) fn upright(image: Image, orientation: Orientation, format: ImageFormat) -> Result<Image> {
+    if orientation == Orientation::NoTransforms {
+        return Ok(image);
     }
-    let (right, bottom) = (image.width - 1, image.height - 1);
-    // From 5 on, rows become columns.
-    let (width, height) = if orientation < 5 { (image.width, image.height) } else { (image.height, image.width) };
-    let source = |x: usize, y: usize| match orientation {
-        2 => (right - x, y),
-        3 => (right - x, bottom - y),
-        4 => (x, bottom - y),
-        5 => (y, x),
-        6 => (y, bottom - x),
-        7 => (right - y, bottom - x),
-        _ => (right - y, x),
+    let width = super::dimension("width", image.width, format)?;
+    let height = super::dimension("height", image.height, format)?;
+    let Some(stored) = RgbImage::from_raw(width, height, image.rgb8) else {
+        return Err(format.error("has another number of pixels than its header says"));
     };
-    let pixels = image.rgb8.as_chunks::<CHANNELS>().0;
-    let pixel = |(x, y): (usize, usize)| pixels[y * image.width + x];
-    let rgb8 = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(source(x, y)))).collect();
-    Image { width, height, rgb8 }
+    let turned = match orientation {
+        Orientation::NoTransforms => stored,
+        Orientation::FlipHorizontal => flip_horizontal(&stored),
+        Orientation::Rotate180 => rotate180(&stored),
+        Orientation::FlipVertical => flip_vertical(&stored),
+        Orientation::Rotate90FlipH => flip_horizontal(&rotate90(&stored)),
+        Orientation::Rotate90 => rotate90(&stored),
+        Orientation::Rotate270FlipH => flip_horizontal(&rotate270(&stored)),
+        Orientation::Rotate270 => rotate270(&stored),
+    };
+    let width = turned.width() as usize;
+    let height = turned.height() as usize;
+    Image::new(width, height, turned.into_raw())
 }
 
 #[cfg(test)]
@@ -35,7 +40,8 @@ mod tests {
         // Pixels 0 1 2 over 3 4 5, as ImageOps.exif_transpose turns them.
         let image = Image::from_samples(3, 2, 1, (0..6).collect()).unwrap();
         let turned = |orientation| {
-            let image = upright(image.clone(), orientation);
+            let orientation = Orientation::from_exif(orientation).unwrap_or(Orientation::NoTransforms);
+            let image = upright(image.clone(), orientation, ImageFormat::Png).unwrap();
             (image.width, image.to_luma())
         };
         for same in [0, 1, 9] {

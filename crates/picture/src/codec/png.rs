@@ -1,9 +1,13 @@
-//! PNG (<https://www.w3.org/TR/png-3/>): pictures by the `png` crate, text and Exif chunks by hand, so that reading them
-//! does not depend on the picture.
+//! PNG (<https://www.w3.org/TR/png-3/>): read by `image`, written by `png`, which `image` cannot tell to add text.
+//!
+//! Text and Exif chunks are found here rather than by `png`: they may stand behind the picture, which `png` inflates on the
+//! way to them, and it passes over a text that is damaged, where a user is told what is wrong with it.
 
 use super::exif::latin1;
+use super::read::{broken, decoder_limits, read};
 use super::{ImageFormat, Limits, TEXT_MAX, dimension};
 use crate::{Error, Image, Result};
+use image::codecs::png::PngDecoder;
 use std::io::{Cursor, Read};
 
 const FORMAT: ImageFormat = ImageFormat::Png;
@@ -16,19 +20,8 @@ const KEYWORD: &str = "parameters";
 
 /// The picture: the first frame if it is animated.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
-    let mut decoder = ::png::Decoder::new_with_limits(Cursor::new(bytes), ::png::Limits { bytes: limits.bytes });
-    // Palettes and small depths become 8-bit samples, transparency an alpha channel; 16 bits keep their upper byte.
-    decoder.set_transformations(::png::Transformations::EXPAND | ::png::Transformations::STRIP_16);
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
-    let mut reader = decoder.read_info().map_err(|error| FORMAT.error(error))?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let channels = reader.output_color_type().0.samples();
-    // Rows are read in the depth that the file has.
-    FORMAT.check_limits(limits, width, height, channels.max(reader.info().bytes_per_pixel()))?;
-    let mut samples = vec![0; width * height * channels];
-    reader.next_frame(&mut samples).map_err(|error| FORMAT.error(error))?;
-    Image::from_samples(width, height, channels, samples)
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(limits));
+    read(decoder.map_err(|error| broken(FORMAT, &error))?, FORMAT, limits, 0)
 }
 
 /// A file of 8-bit RGB with the parameters as tEXt, or as iTXt if they are not all Latin-1.

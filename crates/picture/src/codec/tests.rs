@@ -1,8 +1,12 @@
 //! Files written and read again, and every way in which a file can be wrong. PIL's view of them is tested in
-//! `tests/tests/pictures.rs`.
+//! `tests/pil.rs`.
 
 use super::*;
+use ::image::metadata::Orientation;
 use ImageFormat::{Jpeg, Png, WebP};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 const TEXT: &str = "a café\nSteps: 20, Sampler: DDIM, Seed: 1";
 const WIDE: &str = "猫 and 🐈\nSteps: 20, Sampler: DDIM, Seed: 1";
@@ -133,10 +137,11 @@ fn files_that_are_cut_short_are_refused() {
 
 #[test]
 fn other_files_are_refused() {
-    let error = "picture: begins with [47, 49, 46, 38], expected a PNG, JPEG or WebP file";
-    assert_eq!(decode_error(b"GIF89a"), error);
-    assert_eq!(decode_error(b""), "picture: begins with [], expected a PNG, JPEG or WebP file");
-    assert_eq!(read_metadata(b"GIF89a").unwrap_err().to_string(), error);
+    let formats = if extra::FORMATS.is_empty() { "PNG, JPEG or WebP" } else { "PNG, JPEG, WebP, GIF, BMP or TIFF" };
+    let error = format!("picture: begins with [25, 50, 44, 46], expected a {formats} file");
+    assert_eq!(decode_error(b"%PDF-1.7"), error);
+    assert_eq!(decode_error(b""), format!("picture: begins with [], expected a {formats} file"));
+    assert_eq!(read_metadata(b"%PDF-1.7").unwrap_err().to_string(), error);
 }
 
 #[test]
@@ -182,7 +187,7 @@ fn the_orientation_of_a_jpeg_is_applied() {
     bytes.splice(2..2, segment);
     let (turned, image) = (decode(&bytes).unwrap(), decode(&encode(Jpeg, None)).unwrap());
     assert_eq!((turned.width, turned.height), (24, 40));
-    assert_eq!(turned, orientation::upright(image, 6));
+    assert_eq!(turned, orientation::upright(image, Orientation::Rotate90, Jpeg).unwrap());
 }
 
 #[test]
@@ -209,4 +214,30 @@ fn formats_have_names() {
     }
     assert_eq!("gif".parse::<ImageFormat>().unwrap_err().to_string(), "format: gif is not png, jpeg or webp");
     assert_eq!([Png, Jpeg, WebP].map(ImageFormat::media_type), ["image/png", "image/jpeg", "image/webp"]);
+}
+
+/// A file of each format that is read here.
+fn files() -> Vec<Vec<u8>> {
+    let files = vec![encode(Png, Some(TEXT)), encode(Jpeg, Some(TEXT)), encode(WebP, Some(TEXT))];
+    #[cfg(feature = "extra-formats")]
+    let files = [files, extra::tests::files(&picture(40, 24)).to_vec()].concat();
+    files
+}
+
+proptest! {
+    #[test]
+    fn damaged_files_are_read_or_refused(file in 0..files().len(), damage in vec((any::<Index>(), any::<u8>()), 1..9)) {
+        let mut bytes = files().swap_remove(file);
+        for (index, byte) in damage {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let limits = Limits { pixels: 1 << 14, bytes: 1 << 17 };
+        if let Ok(image) = Image::decode(&bytes, &limits) {
+            prop_assert_eq!(image.rgb8.len(), image.width * image.height * 3);
+            prop_assert!(image.width * image.height <= limits.pixels);
+        }
+        // It may have lost its text, but not become something that cannot be told.
+        let _ = read_metadata(&bytes);
+    }
 }

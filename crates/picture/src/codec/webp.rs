@@ -1,8 +1,11 @@
-//! WebP (<https://developers.google.com/speed/webp/docs/riff_container>) by `image-webp`: reads both kinds, writes the
-//! lossless one, which is the only one that exists in Rust alone.
+//! WebP (<https://developers.google.com/speed/webp/docs/riff_container>) by `image`, which reads both kinds and
+//! writes the lossless one, the only one that exists in Rust alone.
 
+use super::read::{broken, read};
 use super::{ImageFormat, Limits, dimension, exif};
 use crate::{Error, Image, Result};
+use image::codecs::webp::{WebPDecoder, WebPEncoder};
+use image::{ExtendedColorType, ImageEncoder};
 use std::io::Cursor;
 
 const FORMAT: ImageFormat = ImageFormat::WebP;
@@ -10,25 +13,21 @@ const FORMAT: ImageFormat = ImageFormat::WebP;
 /// `RIFF`, a size, `WEBP`.
 const HEADER: usize = 12;
 
+/// Bytes per pixel in the lossless decoder, which always works on RGBA.
+const LOSSLESS_BYTES: usize = 4;
+
 /// The largest width and height: 14 bits.
 const SIZE_MAX: usize = 16384;
 
 /// The picture.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let bytes = container(bytes);
-    let mut decoder = image_webp::WebPDecoder::new(Cursor::new(bytes)).map_err(|error| FORMAT.error(error))?;
-    if decoder.is_animated() {
+    let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken(FORMAT, &error))?;
+    if decoder.has_animation() {
         return Err(FORMAT.error("is animated, expected a still picture"));
     }
-    let (width, height) = decoder.dimensions();
-    let (width, height) = (width as usize, height as usize);
-    let channels = if decoder.has_alpha() { 4 } else { 3 };
-    // The lossless decoder always works on RGBA.
-    FORMAT.check_limits(limits, width, height, 4)?;
     check_frames(bytes, limits)?;
-    let mut samples = vec![0; width * height * channels];
-    decoder.read_image(&mut samples).map_err(|error| FORMAT.error(error))?;
-    Image::from_samples(width, height, channels, samples)
+    read(decoder, FORMAT, limits, LOSSLESS_BYTES)
 }
 
 /// A lossless file, with the parameters as an Exif user comment.
@@ -40,11 +39,11 @@ pub(super) fn encode(image: &Image, parameters: Option<&str>) -> Result<Vec<u8>>
     }
     let (width, height) = (dimension("width", image.width, FORMAT)?, dimension("height", image.height, FORMAT)?);
     let mut bytes = Vec::new();
-    let mut encoder = image_webp::WebPEncoder::new(&mut bytes);
+    let mut encoder = WebPEncoder::new_lossless(&mut bytes);
     if let Some(text) = parameters {
-        encoder.set_exif_metadata(exif::write(text));
+        encoder.set_exif_metadata(exif::write(text)).map_err(|error| FORMAT.error(error))?;
     }
-    encoder.encode(&image.rgb8, width, height, image_webp::ColorType::Rgb8).map_err(|error| FORMAT.error(error))?;
+    encoder.encode(&image.rgb8, width, height, ExtendedColorType::Rgb8).map_err(|error| broken(FORMAT, &error))?;
     Ok(bytes)
 }
 
@@ -66,7 +65,7 @@ fn check_frames(bytes: &[u8], limits: &Limits) -> Result<()> {
         // A frame tag of three bytes, a start code of three, width and height of 14 bits each.
         if let (b"VP8 ", [_, _, _, 0x9d, 0x01, 0x2a, a, b, c, d, ..]) = (kind, data) {
             let size = |low, high| usize::from(u16::from_le_bytes([low, high]) & 0x3fff);
-            FORMAT.check_limits(limits, size(*a, *b), size(*c, *d), 4)?;
+            FORMAT.check_limits(limits, size(*a, *b), size(*c, *d), LOSSLESS_BYTES)?;
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ struct Pictures {
 
 impl Pictures {
     fn open() -> Self {
-        let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("pictures");
+        let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/pictures");
         let cases = serde_json::from_slice(&std::fs::read(dir.join("expected.json")).unwrap()).unwrap();
         let tensors = std::fs::read(dir.join("expected.safetensors")).unwrap();
         Self { dir, cases, tensors }

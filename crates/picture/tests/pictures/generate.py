@@ -1,6 +1,6 @@
 """Picture files and what PIL and diffusers make of them: `python generate.py` rewrites this folder.
 
-Written with Pillow 13.0.0, diffusers 0.42 and numpy 2.4 (`../golden/requirements.txt`). `expected.json` lists the cases,
+Written with Pillow 13.0.0, diffusers 0.42 and numpy 2.4 (`tests/golden/requirements.txt`). `expected.json` lists the cases,
 `expected.safetensors` has their numbers, height x width x channels.
 """
 

@@ -1,0 +1,59 @@
+//! Pixels from any decoder of the `image` crate, within the limits.
+
+use super::{ImageFormat, Limits};
+use crate::{Image, Result};
+use image::{ImageDecoder, ImageError};
+use std::error::Error as _;
+
+/// The picture of a decoder whose header has been read. `bytes_per_pixel` is what the decoder itself needs if that is
+/// more than the samples that it gives.
+pub(super) fn read(
+    mut decoder: impl ImageDecoder,
+    format: ImageFormat,
+    limits: &Limits,
+    bytes_per_pixel: usize,
+) -> Result<Image> {
+    let (width, height) = size(&decoder);
+    let color = decoder.color_type();
+    let sample_bytes = usize::from(color.bytes_per_pixel());
+    format.check_limits(limits, width, height, sample_bytes.max(bytes_per_pixel))?;
+    decoder.set_limits(decoder_limits(limits)).map_err(|error| broken(format, &error))?;
+    let mut samples = vec![0; width * height * sample_bytes];
+    decoder.read_image(&mut samples).map_err(|error| broken(format, &error))?;
+    let channels = usize::from(color.channel_count());
+    Image::from_samples(width, height, channels, to_bytes(samples, sample_bytes / channels))
+}
+
+/// Width and height in pixels.
+fn size(decoder: &impl ImageDecoder) -> (usize, usize) {
+    let (width, height) = decoder.dimensions();
+    (width as usize, height as usize)
+}
+
+/// What a decoder may allocate: its pixels, and as much again on the way to them.
+pub(super) fn decoder_limits(limits: &Limits) -> image::Limits {
+    let mut decoder_limits = image::Limits::default();
+    decoder_limits.max_alloc = Some((limits.bytes as u64).saturating_mul(2));
+    decoder_limits
+}
+
+/// The error of a file that its decoder refuses, without the words that `image` puts around the decoder's own.
+pub(super) fn broken(format: ImageFormat, error: &ImageError) -> crate::Error {
+    match (error, error.source()) {
+        (ImageError::Decoding(_), Some(reason)) => format.error(reason),
+        _ => format.error(error),
+    }
+}
+
+/// Samples of 8 bits: 16-bit ones keep their upper byte. None of the decoders here gives samples of another size.
+fn to_bytes(samples: Vec<u8>, bytes_per_sample: usize) -> Vec<u8> {
+    if bytes_per_sample == 1 {
+        return samples;
+    }
+    samples.as_chunks().0.iter().map(|&sample| upper_byte(u16::from_ne_bytes(sample))).collect()
+}
+
+/// The upper byte of a 16-bit sample: it is cut, as PIL cuts it.
+pub(super) fn upper_byte(sample: u16) -> u8 {
+    (sample >> 8) as u8
+}
