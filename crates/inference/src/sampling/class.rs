@@ -26,9 +26,4 @@ impl SchedulerClass {
     pub fn order(self) -> usize {
         self.definition().calls_per_step
     }
-
-    /// Whether it samples models that were distilled to a few steps without guidance (LCM, TCD).
-    pub fn is_distilled(self) -> bool {
-        self.definition().takes.distilled
-    }
 }
