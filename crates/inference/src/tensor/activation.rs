@@ -2,7 +2,6 @@
 
 use super::{Activation, Storage, Tensor};
 use crate::Result;
-use candle_core::D;
 use easel_cpu::Floats;
 
 impl Tensor {
@@ -19,19 +18,7 @@ impl Tensor {
                 Ok(Self::made(out, self.shape()))
             }
             Storage::Gpu(x) => x.activation(activation),
-            Storage::Candle(x) => {
-                let y = match activation {
-                    Activation::None => Ok(x.clone()),
-                    Activation::Relu => x.relu(),
-                    Activation::Silu => x.silu(),
-                    Activation::Gelu => x.gelu_erf(),
-                    Activation::GeluTanh => x.gelu(),
-                    Activation::QuickGelu => (x * 1.702).and_then(|y| sigmoid(&y)).and_then(|gate| x * gate),
-                    Activation::Tanh => x.tanh(),
-                    Activation::Sigmoid => sigmoid(x),
-                };
-                Self::by_candle(OP, y)
-            }
+            Storage::Candle(x) => x.activation(activation),
         }
     }
 
@@ -53,17 +40,7 @@ impl Tensor {
                 Ok(Self::made(out, &shape))
             }
             Storage::Gpu(x) => x.geglu(),
-            Storage::Candle(x) => {
-                let product = || {
-                    let gate = x.narrow(D::Minus1, width, width)?.contiguous()?.gelu_erf()?;
-                    x.narrow(D::Minus1, 0, width)? * gate
-                };
-                Self::by_candle(OP, product())
-            }
+            Storage::Candle(x) => x.geglu(),
         }
     }
-}
-
-fn sigmoid(x: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
-    (x.neg()?.exp()? + 1.0)?.recip()
 }

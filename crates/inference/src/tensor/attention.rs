@@ -2,7 +2,6 @@
 
 use super::{Storage, Tensor, work};
 use crate::Result;
-use candle_core::{D, DType};
 use easel_cpu::Floats;
 use easel_cpu::attention::AttentionShape;
 
@@ -30,29 +29,7 @@ impl Tensor {
                 Ok(Self::made(out, self.shape()))
             }
             Storage::Gpu(q) => q.attention(key, value, heads, causal),
-            Storage::Candle(q) => {
-                let (key, value) = (key.candle(OP)?, value.candle(OP)?);
-                let attend = || {
-                    let split = |x: &candle_core::Tensor, rows| {
-                        x.reshape((batch, rows, heads, width))?.transpose(1, 2)?.contiguous()
-                    };
-                    let (q, k) = (split(q, queries)?, split(key, keys)?);
-                    let v = split(value, keys)?;
-                    let scores = (q.matmul(&k.t()?)?.to_dtype(DType::F32)? * f64::from(scale))?;
-                    let scores = if causal { mask_future(&scores, queries, keys)? } else { scores };
-                    let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-                    let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?.to_dtype(v.dtype())?;
-                    weights.matmul(&v)?.transpose(1, 2)?.contiguous()?.reshape(self.shape())
-                };
-                Self::by_candle(OP, attend())
-            }
+            Storage::Candle(q) => q.attention(key, value, heads, causal),
         }
     }
-}
-
-/// Adds minus infinity to every score of a key that comes after its query.
-fn mask_future(scores: &candle_core::Tensor, queries: usize, keys: usize) -> candle_core::Result<candle_core::Tensor> {
-    let mask: Vec<f32> =
-        (0..queries).flat_map(|i| (0..keys).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 })).collect();
-    scores.broadcast_add(&candle_core::Tensor::from_vec(mask, (queries, keys), scores.device())?)
 }

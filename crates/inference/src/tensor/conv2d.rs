@@ -47,11 +47,7 @@ impl Tensor {
                 Ok(Self::made(out, &out_shape))
             }
             Storage::Gpu(x) => x.conv2d(weight, bias, conv, epilogue),
-            Storage::Candle(x) => {
-                let bias = bias.map(|bias| bias.candle(OP)).transpose()?;
-                let y = conv2d_candle(x, weight.candle(OP)?, bias, conv);
-                Self::by_candle(OP, y)?.apply_epilogue(&epilogue)
-            }
+            Storage::Candle(x) => x.conv2d(weight, bias, conv, epilogue),
         }
     }
 
@@ -79,27 +75,5 @@ impl Tensor {
             padding_before: [conv.padding_before; 2],
             output,
         })
-    }
-}
-
-/// The same convolution with candle's kernels, which want `[n, c, h, w]`.
-fn conv2d_candle(
-    x: &candle_core::Tensor,
-    weight: &candle_core::Tensor,
-    bias: Option<&candle_core::Tensor>,
-    conv: Conv2d,
-) -> candle_core::Result<candle_core::Tensor> {
-    let mut x = x.permute((0, 3, 1, 2))?;
-    if let Some([h, w]) = conv.stretch_to {
-        x = x.contiguous()?.upsample_nearest2d(h, w)?;
-    }
-    for axis in [2, 3] {
-        x = x.pad_with_zeros(axis, conv.padding_before, conv.padding_after)?;
-    }
-    let weight = weight.to_dtype(x.dtype())?.permute((0, 3, 1, 2))?.contiguous()?;
-    let y = x.contiguous()?.conv2d(&weight, 0, conv.stride, 1, 1)?.permute((0, 2, 3, 1))?.contiguous()?;
-    match bias {
-        Some(bias) => y.broadcast_add(&bias.to_dtype(y.dtype())?),
-        None => Ok(y),
     }
 }

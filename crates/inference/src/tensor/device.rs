@@ -1,6 +1,6 @@
 //! Devices: which there are, and how a name becomes one.
 
-use super::{DType, GpuDevice};
+use super::{CandleDevice, DType, GpuDevice};
 use crate::{Error, Result};
 use easel_cpu::parallel::{self, Movable};
 use std::fmt;
@@ -13,8 +13,8 @@ pub enum Device {
     Cpu,
     /// A GPU through WebGPU.
     Gpu(GpuDevice),
-    /// A candle device: CUDA, Metal, or candle's own CPU kernels (see [`Device::candle_cpu`]).
-    Candle(candle_core::Device),
+    /// A candle device: CUDA, Metal, or candle's own CPU kernels for tests.
+    Candle(CandleDevice),
 }
 
 /// The device as a user names it.
@@ -84,9 +84,17 @@ impl Device {
         match kind {
             DeviceKind::Cpu => Ok(Self::Cpu),
             DeviceKind::Gpu => Ok(Self::Gpu(GpuDevice::open(options).await?)),
-            DeviceKind::Cuda => candle_core::Device::new_cuda(0).map(Self::Candle).map_err(unavailable("cuda")),
-            DeviceKind::Metal => candle_core::Device::new_metal(0).map(Self::Candle).map_err(unavailable("metal")),
+            DeviceKind::Cuda | DeviceKind::Metal => Ok(Self::Candle(CandleDevice::open(kind)?)),
             DeviceKind::Auto => Ok(Box::pin(Self::select(kind, options)).await?.device),
+        }
+    }
+
+    /// The device as a user names it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu(_) => "gpu",
+            Self::Candle(device) => device.name(),
         }
     }
 
@@ -99,8 +107,9 @@ impl Device {
     }
 
     /// candle's kernels on the CPU: slower than [`Device::Cpu`], and the same code path as CUDA and Metal.
+    #[cfg(feature = "candle")]
     pub fn candle_cpu() -> Self {
-        Self::Candle(candle_core::Device::Cpu)
+        Self::Candle(CandleDevice::cpu())
     }
 
     /// Calls `f`, in which many ops follow one another: on the processor on one of its own threads, so that they are not
@@ -160,22 +169,11 @@ impl Device {
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Cpu => "cpu",
-            Self::Gpu(_) => "gpu",
-            Self::Candle(device) if device.is_cuda() => "cuda",
-            Self::Candle(device) if device.is_metal() => "metal",
-            Self::Candle(_) => "candle-cpu",
-        })
+        f.pad(self.name())
     }
 }
 
-fn unavailable(device: &'static str) -> impl Fn(candle_core::Error) -> Error {
-    move |error| {
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default().to_owned();
-        let compiled = (device == "cuda" && cfg!(feature = "cuda")) || (device == "metal" && cfg!(feature = "metal"));
-        let reason = if compiled { first } else { format!("this build has no {device} (cargo feature `{device}`)") };
-        Error::Device { device: device.into(), reason }
-    }
+/// Why there can be no such device in this build.
+pub(super) fn not_built(device: &str) -> String {
+    format!("this build has no {device} (cargo feature `{device}`)")
 }

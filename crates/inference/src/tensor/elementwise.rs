@@ -1,6 +1,6 @@
 //! Elementwise arithmetic: with a scalar, between tensors, and sums of many.
 
-use super::{Storage, Tensor, backend, host};
+use super::{Storage, Tensor};
 use crate::Result;
 use easel_cpu::Floats;
 use easel_cpu::elementwise::{self, Binary};
@@ -32,7 +32,7 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(_) => self.each(OP, |x, out| elementwise::affine(x, scale as f32, offset as f32, out)),
             Storage::Gpu(x) => x.affine(scale, offset),
-            Storage::Candle(x) => Self::by_candle(OP, x.affine(scale, offset)),
+            Storage::Candle(x) => x.affine(scale, offset),
         }
     }
 
@@ -48,7 +48,7 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(_) => self.each(OP, |x, out| elementwise::clamp(x, low, high, out)),
             Storage::Gpu(x) => x.clamp(low, high),
-            Storage::Candle(x) => Self::by_candle(OP, x.clamp(low, high)),
+            Storage::Candle(x) => x.clamp(low, high),
         }
     }
 
@@ -58,7 +58,7 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(_) => self.each(OP, elementwise::exp),
             Storage::Gpu(x) => x.exp(),
-            Storage::Candle(x) => Self::by_candle(OP, x.exp()),
+            Storage::Candle(x) => x.exp(),
         }
     }
 
@@ -107,12 +107,7 @@ impl Tensor {
                 Ok((Self::made(means, &keep), Self::made(stds, &keep)))
             }
             Storage::Gpu(x) => x.mean_and_std(),
-            Storage::Candle(x) => {
-                let flat = || x.reshape((batch, ()));
-                let mean = flat().and_then(|x| x.mean_keepdim(1)?.reshape(keep.as_slice()));
-                let std = flat().and_then(|x| x.var_keepdim(1)?.sqrt()?.reshape(keep.as_slice()));
-                Ok((Self::by_candle(OP, mean)?, Self::by_candle(OP, std)?))
-            }
+            Storage::Candle(x) => x.mean_and_std(&keep),
         }
     }
 
@@ -135,22 +130,7 @@ impl Tensor {
                 Ok(Self::made(out, self.shape()))
             }
             Storage::Gpu(x) => x.binary(op, operation, other),
-            Storage::Candle(x) => {
-                let y = other.candle(op)?;
-                if !x.device().same_device(y.device()) {
-                    return Err(host::elsewhere(op, other, &self.device().to_string()));
-                }
-                let y = y.to_dtype(x.dtype()).map_err(backend(op))?;
-                Self::by_candle(
-                    op,
-                    match operation {
-                        Binary::Add => x.broadcast_add(&y),
-                        Binary::Sub => x.broadcast_sub(&y),
-                        Binary::Mul => x.broadcast_mul(&y),
-                        Binary::Div => x.broadcast_div(&y),
-                    },
-                )
-            }
+            Storage::Candle(x) => x.binary(op, operation, other),
         }
     }
 }

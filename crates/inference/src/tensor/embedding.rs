@@ -31,14 +31,7 @@ impl Tensor {
                 Ok(Self::made(out, &shape))
             }
             Storage::Gpu(table) => table.embedding(ids),
-            Storage::Candle(table) => {
-                let ids = ids.candle(OP)?;
-                let rows = || {
-                    let rows = table.index_select(&ids.flatten_all()?, 0)?;
-                    rows.to_dtype(candle_core::DType::F32)?.reshape(shape.as_slice())
-                };
-                Self::by_candle(OP, rows())
-            }
+            Storage::Candle(table) => table.embedding(ids),
         }
     }
 }

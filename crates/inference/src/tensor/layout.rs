@@ -18,7 +18,7 @@ impl Tensor {
                 Ok(Self { storage: Storage::Cpu(view) })
             }
             Storage::Gpu(x) => x.reshape(shape),
-            Storage::Candle(x) => Self::by_candle("reshape", x.reshape(shape)),
+            Storage::Candle(x) => x.reshape(shape),
         }
     }
 
@@ -36,7 +36,7 @@ impl Tensor {
                 Ok(Self::on_host(permuted, &to))
             }
             Storage::Gpu(x) => x.permute(axes),
-            Storage::Candle(x) => Self::by_candle("permute", x.permute(axes).and_then(|x| x.contiguous())),
+            Storage::Candle(x) => x.permute(axes),
         }
     }
 
@@ -66,7 +66,7 @@ impl Tensor {
                 Ok(Self::on_host(narrowed, &shape))
             }
             Storage::Gpu(x) => x.narrow(axis, start, length),
-            Storage::Candle(x) => Self::by_candle("narrow", x.narrow(axis, start, length).and_then(|x| x.contiguous())),
+            Storage::Candle(x) => x.narrow(axis, start, length),
         }
     }
 
@@ -98,10 +98,7 @@ impl Tensor {
                 Ok(Self::made(out, &shape))
             }
             Storage::Gpu(x) => x.concat(tensors, axis),
-            Storage::Candle(_) => {
-                let parts = tensors.iter().map(|tensor| tensor.candle(OP)).collect::<Result<Vec<_>>>()?;
-                Self::by_candle(OP, candle_core::Tensor::cat(&parts, axis).and_then(|x| x.contiguous()))
-            }
+            Storage::Candle(x) => x.concat(tensors, axis),
         }
     }
 

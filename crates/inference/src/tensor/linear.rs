@@ -42,18 +42,7 @@ impl Tensor {
                 Ok(Self::made(out, &shape))
             }
             Storage::Gpu(x) => x.linear(weight, bias, epilogue),
-            Storage::Candle(x) => {
-                let (weight, bias) = (weight.candle(OP)?, bias.map(|bias| bias.candle(OP)).transpose()?);
-                let product = || {
-                    let weight = weight.to_dtype(x.dtype())?;
-                    let product = x.reshape((m, k))?.matmul(&weight.t()?)?.reshape(shape.as_slice())?;
-                    match bias {
-                        Some(bias) => product.broadcast_add(&bias.to_dtype(x.dtype())?),
-                        None => Ok(product),
-                    }
-                };
-                Self::by_candle(OP, product())?.apply_epilogue(&epilogue)
-            }
+            Storage::Candle(x) => x.linear(weight, bias, epilogue),
         }
     }
 
@@ -85,14 +74,6 @@ impl Tensor {
                 Ok(([m, n, k], shape))
             }
             _ => Err(self.shape_error(op, format!("[.., {k}] for a weight of shape [{n}, {k}]"))),
-        }
-    }
-
-    /// The epilogue as separate ops, for devices without a fused one.
-    pub(super) fn apply_epilogue(&self, epilogue: &Epilogue<'_>) -> Result<Self> {
-        match epilogue.residual {
-            Some(residual) => self.add(residual)?.activation(epilogue.activation),
-            None => self.activation(epilogue.activation),
         }
     }
 }

@@ -9,6 +9,11 @@
 
 mod activation;
 mod attention;
+#[cfg(feature = "candle")]
+mod candle;
+#[cfg(not(feature = "candle"))]
+#[path = "no_candle.rs"]
+mod candle;
 mod choice;
 mod conv2d;
 mod data;
@@ -23,6 +28,8 @@ mod gpu;
 mod host;
 mod layout;
 mod linear;
+#[cfg(not(all(feature = "candle", feature = "webgpu")))]
+mod never;
 mod norm;
 mod products;
 mod replay;
@@ -30,6 +37,7 @@ mod threshold;
 mod upload;
 mod work;
 
+pub use candle::CandleDevice;
 pub use choice::Selection;
 pub use conv2d::Conv2d;
 pub use data::Data;
@@ -43,7 +51,11 @@ pub(crate) use upload::Upload;
 pub use work::multiply_adds;
 
 use crate::{Error, Result};
+use candle::Candle;
+use device::not_built;
 use easel_cpu::{BlockQ8_0, Floats};
+#[cfg(not(all(feature = "candle", feature = "webgpu")))]
+use never::never;
 
 /// Elements of a block of [`DType::Q8_0`].
 const BLOCK: usize = 32;
@@ -84,16 +96,6 @@ impl DType {
         let fits = matches!(shape, [_, width] if width.is_multiple_of(BLOCK));
         if self == Self::Q8_0 && !fits { stored } else { self }
     }
-
-    /// candle's name for it; what candle has no tensors of is half precision there.
-    fn to_candle(self) -> candle_core::DType {
-        match self {
-            Self::F32 => candle_core::DType::F32,
-            Self::F16 | Self::Q8_0 => candle_core::DType::F16,
-            Self::Bf16 => candle_core::DType::BF16,
-            Self::U32 => candle_core::DType::U32,
-        }
-    }
 }
 
 /// An n-dimensional array on a device. Cloning copies the handle, not the numbers.
@@ -111,7 +113,8 @@ enum Storage {
     #[cfg_attr(not(feature = "webgpu"), allow(dead_code, reason = "a build without it makes none"))]
     Gpu(gpu::Gpu),
     /// Any candle device and candle's kernels: CUDA, Metal, and on the CPU the oracle of the conformance table.
-    Candle(candle_core::Tensor),
+    #[cfg_attr(not(feature = "candle"), allow(dead_code, reason = "a build without it makes none"))]
+    Candle(Candle),
 }
 
 impl Tensor {
@@ -150,22 +153,11 @@ impl Tensor {
 
     /// Data of the right length; `stays` if it is a weight.
     fn upload(data: Data, shape: &[usize], device: &Device, stays: bool) -> Result<Self> {
-        let device = match device {
-            Device::Cpu => return Ok(Self::on_host(host::Numbers::Plain(data), shape)),
-            Device::Gpu(device) => return gpu::Gpu::upload(device, &data, shape, stays),
-            Device::Candle(device) => device,
-        };
-        let tensor = match data {
-            Data::F32(data) => candle_core::Tensor::from_vec(data, shape, device),
-            Data::F16(data) => candle_core::Tensor::from_vec(data, shape, device),
-            Data::Bf16(data) => candle_core::Tensor::from_vec(data, shape, device),
-            Data::U32(data) => candle_core::Tensor::from_vec(data, shape, device),
-            Data::Q8_0(blocks) => {
-                let halves = blocks.iter().flat_map(|block| block.to_f32().map(half::f16::from_f32)).collect();
-                candle_core::Tensor::from_vec::<_, half::f16>(halves, shape, device)
-            }
-        };
-        Ok(Self { storage: Storage::Candle(tensor.map_err(backend("upload"))?) })
+        match device {
+            Device::Cpu => Ok(Self::on_host(host::Numbers::Plain(data), shape)),
+            Device::Gpu(device) => gpu::Gpu::upload(device, &data, shape, stays),
+            Device::Candle(device) => Candle::upload(device, data, shape),
+        }
     }
 
     /// The sizes of all axes.
@@ -173,7 +165,7 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(host) => &host.shape,
             Storage::Gpu(gpu) => gpu.shape(),
-            Storage::Candle(tensor) => tensor.dims(),
+            Storage::Candle(candle) => candle.shape(),
         }
     }
 
@@ -192,13 +184,7 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(host) => host.dtype(),
             Storage::Gpu(gpu) => gpu.dtype(),
-            Storage::Candle(tensor) => match tensor.dtype() {
-                candle_core::DType::F16 => DType::F16,
-                candle_core::DType::BF16 => DType::Bf16,
-                candle_core::DType::U32 => DType::U32,
-                // The constructors and `cast` make no other type.
-                _ => DType::F32,
-            },
+            Storage::Candle(candle) => candle.dtype(),
         }
     }
 
@@ -207,7 +193,7 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(_) => Device::Cpu,
             Storage::Gpu(gpu) => gpu.home(),
-            Storage::Candle(tensor) => Device::Candle(tensor.device().clone()),
+            Storage::Candle(candle) => candle.home(),
         }
     }
 
@@ -216,16 +202,11 @@ impl Tensor {
         const OP: &str = "to_device";
         match (&self.storage, device) {
             (Storage::Cpu(_), Device::Cpu) => Ok(self.clone()),
-            (Storage::Candle(tensor), Device::Candle(device)) => {
-                let tensor = tensor.to_device(device).map_err(backend(OP))?;
-                Ok(Self { storage: Storage::Candle(tensor) })
-            }
+            (Storage::Candle(candle), Device::Candle(device)) => candle.to_device(device),
             (Storage::Gpu(_), Device::Gpu(_)) => Ok(self.clone()),
             (Storage::Gpu(_), _) => Err(host::elsewhere(OP, self, &device.to_string())),
             (Storage::Cpu(host), device) => Self::upload(host.to_data(OP)?, self.shape(), device, false),
-            (Storage::Candle(tensor), device) => {
-                Self::upload(data_of(tensor).map_err(backend(OP))?, self.shape(), device, false)
-            }
+            (Storage::Candle(candle), device) => Self::upload(candle.read()?, self.shape(), device, false),
         }
     }
 
@@ -236,7 +217,7 @@ impl Tensor {
             Storage::Cpu(_) if self.dtype() == dtype => Ok(self.clone()),
             Storage::Cpu(host) => Ok(Self::on_host(host.cast(OP, dtype)?, self.shape())),
             Storage::Gpu(x) => x.cast(dtype),
-            Storage::Candle(x) => Self::by_candle(OP, x.to_dtype(dtype.to_candle())),
+            Storage::Candle(x) => x.cast(dtype),
         }
     }
 
@@ -255,25 +236,8 @@ impl Tensor {
         const OP: &str = "to_vec";
         match &self.storage {
             Storage::Cpu(host) => Ok(host.widened(OP)?.into_owned()),
-            Storage::Gpu(_) => Ok(self.to_host().await?.host(OP)?.widened(OP)?.into_owned()),
-            Storage::Candle(tensor) => tensor
-                .to_device(&candle_core::Device::Cpu)
-                .and_then(|tensor| tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1())
-                .map_err(backend(OP)),
+            Storage::Gpu(_) | Storage::Candle(_) => Ok(self.to_host().await?.host(OP)?.widened(OP)?.into_owned()),
         }
-    }
-
-    /// The candle tensor of an operand of an op on a candle device.
-    fn candle(&self, op: &'static str) -> Result<&candle_core::Tensor> {
-        match &self.storage {
-            Storage::Candle(tensor) => Ok(tensor),
-            Storage::Cpu(_) | Storage::Gpu(_) => Err(host::elsewhere(op, self, "the op's device")),
-        }
-    }
-
-    /// The result of a candle call.
-    fn by_candle(op: &'static str, result: candle_core::Result<candle_core::Tensor>) -> Result<Self> {
-        Ok(Self { storage: Storage::Candle(result.map_err(backend(op))?) })
     }
 
     fn shape_error(&self, op: &'static str, expected: impl Into<String>) -> Error {
@@ -297,23 +261,4 @@ fn check_length(op: &'static str, length: usize, shape: &[usize]) -> Result<()> 
 /// The number of elements of a shape, unless it is beyond all memory.
 fn count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size))
-}
-
-/// Turns candle's error into ours, keeping its first line: the rest is a backtrace.
-fn backend(op: &'static str) -> impl Fn(candle_core::Error) -> Error {
-    move |error| {
-        let text = error.to_string();
-        Error::Backend { op, reason: text.lines().next().unwrap_or_default().to_owned() }
-    }
-}
-
-/// The numbers of a candle tensor.
-fn data_of(tensor: &candle_core::Tensor) -> candle_core::Result<Data> {
-    let flat = tensor.to_device(&candle_core::Device::Cpu)?.flatten_all()?;
-    Ok(match flat.dtype() {
-        candle_core::DType::F16 => Data::F16(flat.to_vec1()?),
-        candle_core::DType::BF16 => Data::Bf16(flat.to_vec1()?),
-        candle_core::DType::U32 => Data::U32(flat.to_vec1()?),
-        _ => Data::F32(flat.to_vec1()?),
-    })
 }

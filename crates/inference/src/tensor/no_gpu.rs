@@ -51,18 +51,7 @@ pub(super) enum Gpu {}
 /// A recorded function.
 pub(super) enum Recorded {}
 
-/// Methods of types without values.
-macro_rules! never {
-    ($type:ident: $($name:ident($($argument:ty),*) -> $result:ty;)*) => {
-        impl $type {
-            $(pub(super) fn $name(&self $(, _: $argument)*) -> $result {
-                match *self {}
-            })*
-        }
-    };
-}
-
-never! { Recorded:
+super::never! { Recorded:
     fits(&[Gpu]) -> bool;
     replay(&[Gpu]) -> Result<Tensor>;
     output() -> Result<Tensor>;
@@ -104,11 +93,11 @@ impl Upload {
     }
 }
 
-never! { Upload:
+super::never! { Upload:
     runs() -> Vec<Range<usize>>;
 }
 
-never! { Gpu:
+super::never! { Gpu:
     shape() -> &[usize];
     home() -> Device;
     dtype() -> DType;

@@ -2,7 +2,6 @@
 
 use super::{Activation, Storage, Tensor};
 use crate::Result;
-use candle_core::{D, DType};
 use easel_cpu::{Floats, norm};
 
 impl Tensor {
@@ -32,17 +31,7 @@ impl Tensor {
                 Ok(Self::made(out, self.shape()))
             }
             Storage::Gpu(x) => x.group_norm(groups, eps, [weight, bias], activation),
-            Storage::Candle(x) => {
-                let (weight, bias) = (weight.candle(OP)?, bias.candle(OP)?);
-                let normed = || {
-                    let x = x.to_dtype(DType::F32)?.reshape((batch, pixels, groups, channels / groups))?;
-                    let centred = x.broadcast_sub(&x.mean_keepdim((1, 3))?)?;
-                    let variance = centred.sqr()?.mean_keepdim((1, 3))?;
-                    let y = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.reshape(self.shape())?;
-                    y.broadcast_mul(&weight.to_dtype(DType::F32)?)?.broadcast_add(&bias.to_dtype(DType::F32)?)
-                };
-                Self::by_candle(OP, normed().and_then(|y| y.to_dtype(x.dtype())))?.activation(activation)
-            }
+            Storage::Candle(x) => x.group_norm(groups, eps, [weight, bias], activation),
         }
     }
 
@@ -61,19 +50,7 @@ impl Tensor {
                 Ok(Self::made(out, self.shape()))
             }
             Storage::Gpu(x) => x.layer_norm(eps, [weight, bias]),
-            Storage::Candle(x) => {
-                let (weight, bias) = (weight.candle(OP)?, bias.candle(OP)?);
-                let normed = || {
-                    let wide = x.to_dtype(DType::F32)?;
-                    let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
-                    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-                    let y = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
-                    y.broadcast_mul(&weight.to_dtype(DType::F32)?)?
-                        .broadcast_add(&bias.to_dtype(DType::F32)?)?
-                        .to_dtype(x.dtype())
-                };
-                Self::by_candle(OP, normed())
-            }
+            Storage::Candle(x) => x.layer_norm(eps, [weight, bias]),
         }
     }
 }

@@ -41,6 +41,7 @@ mod tests {
                 let fast = if fast { Products::Bf16 } else { Products::F32 };
                 for dtype in [None, Some(DType::Bf16), Some(DType::Q8_0)] {
                     assert_eq!(Products::automatic(&Device::Cpu, dtype), fast, "{level:?}");
+                    #[cfg(feature = "candle")]
                     assert_eq!(Products::automatic(&Device::candle_cpu(), dtype), Products::F32);
                 }
                 for dtype in [DType::F32, DType::F16] {

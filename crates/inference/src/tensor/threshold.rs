@@ -32,19 +32,7 @@ impl Tensor {
                 Ok(Self::made(out, self.shape()))
             }
             Storage::Gpu(_) => Err(super::host::elsewhere(OP, self, "the host")),
-            Storage::Candle(x) => {
-                let limited = || {
-                    let flat = x.reshape((batch, ()))?.contiguous()?;
-                    let (sorted, _) = flat.abs()?.sort_last_dim(true)?;
-                    let below = sorted.narrow(1, low, 1)?;
-                    let above = sorted.narrow(1, (low + 1).min(last), 1)?;
-                    let quantile = (&below + (above - &below)?.affine(rank - low as f64, 0.0)?)?;
-                    let limit = quantile.maximum(1.0)?.minimum(max)?;
-                    let limited = flat.broadcast_minimum(&limit)?.broadcast_maximum(&limit.neg()?)?;
-                    limited.broadcast_div(&limit)?.reshape(self.shape())
-                };
-                Self::by_candle(OP, limited())
-            }
+            Storage::Candle(x) => x.dynamic_threshold(low, rank - low as f64, max),
         }
     }
 }

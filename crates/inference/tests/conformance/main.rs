@@ -123,7 +123,11 @@ const WEIGHT_TYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 
 /// Every device that is there; the others are printed with the reason.
 fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::Cpu, Device::candle_cpu()];
+    let mut devices = vec![Device::Cpu];
+    #[cfg(feature = "candle")]
+    devices.push(Device::candle_cpu());
+    #[cfg(not(feature = "candle"))]
+    println!("not tested: candle (cargo feature `candle`)");
     // The tolerances are those of f32, and the order of additions is another one.
     let plain = GpuOptions { float: Some(DType::F32), ..GpuOptions::default() };
     let guaranteed = GpuOptions { guaranteed_only: true, ..plain.clone() };
