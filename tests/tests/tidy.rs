@@ -10,9 +10,11 @@ const LONGEST_FILE: usize = 420;
 const FOLDERS: [&str; 9] = ["benches", "crates", "edge", "fuzz", "native-host", "tests", "web", "wit", "xtask"];
 
 /// Where plain statements and plain English are checked.
-const PLAIN: [&str; 11] = [
+const PLAIN: [&str; 13] = [
     "benches/",
     "crates/contract/",
+    "crates/cpu/",
+    "crates/inference/src/tensor/",
     "crates/jobs/",
     "crates/webgpu/",
     "edge/",

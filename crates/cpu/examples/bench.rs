@@ -7,7 +7,7 @@
 //!     CARGO_PROFILE_RELEASE_LTO=off cargo run --release -p easel-cpu --example bench -- --threads 1
 //!
 //! `benches/torch.py` prints the same rows for PyTorch. `cpu_ms` is the least processor time of a run, summed over the
-//! threads: on a busy machine it says more than the wall clock (with `--threads 1`, where nobody waits for work).
+//! threads: on a busy machine it says more than the wall clock (with `--threads 1`, where no thread waits for another).
 
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
@@ -104,7 +104,8 @@ fn row(options: &Options, name: &str, flops: usize, mut run: impl FnMut()) {
     let mut cpu_ms = f64::INFINITY;
     let mut seconds: Vec<f64> = (0..options.runs)
         .map(|_| {
-            let (cpu, start) = (processor_ms(), Instant::now());
+            let cpu = processor_ms();
+            let start = Instant::now();
             run();
             let seconds = start.elapsed().as_secs_f64();
             cpu_ms = cpu_ms.min(processor_ms() - cpu);
@@ -112,8 +113,10 @@ fn row(options: &Options, name: &str, flops: usize, mut run: impl FnMut()) {
         })
         .collect();
     seconds.sort_by(f64::total_cmp);
-    let (least, median) = (seconds[0], seconds[seconds.len() / 2]);
-    let (ms, min_ms) = (median * 1e3, least * 1e3);
+    let least = seconds[0];
+    let median = seconds[seconds.len() / 2];
+    let ms = median * 1e3;
+    let min_ms = least * 1e3;
     let gflops = flops as f64 / median / 1e9;
     println!(
         r#"{{"name": "{name}", "ms": {ms:.4}, "min_ms": {min_ms:.4}, "cpu_ms": {cpu_ms:.4}, "gflops": {gflops:.2}}}"#
@@ -167,7 +170,9 @@ fn convolution(options: &Options, batch: usize, side: usize, [c, o]: [usize; 2],
         padding_before: [kernel / 2; 2],
         output: [side / stride; 2],
     };
-    let (x, w, b) = (values(batch * side * side * c), values(o * kernel * kernel * c), values(o));
+    let x = values(batch * side * side * c);
+    let w = values(o * kernel * kernel * c);
+    let b = values(o);
     let mut out = Floats::zeros(batch * (side / stride).pow(2) * o);
     let flops = 2 * out.len() * c * kernel * kernel;
     let weight = Weight::F32(&w);
@@ -181,7 +186,9 @@ fn convolution(options: &Options, batch: usize, side: usize, [c, o]: [usize; 2],
 }
 
 fn fully_connected(options: &Options, [m, n, k]: [usize; 3]) {
-    let (x, w, b) = (values(m * k), values(n * k), values(n));
+    let x = values(m * k);
+    let w = values(n * k);
+    let b = values(n);
     let half: Vec<half::f16> = w.iter().map(|w| half::f16::from_f32(*w)).collect();
     let mut out = Floats::zeros(m * n);
     for (kind, weight) in [("f32", Weight::F32(&w)), ("f16", Weight::F16(&half))] {
@@ -208,7 +215,9 @@ fn fully_connected(options: &Options, [m, n, k]: [usize; 3]) {
 
 fn attend(options: &Options, [queries, keys, heads, width]: [usize; 4]) {
     let hidden = heads * width;
-    let (q, k, v) = (values(queries * hidden), values(keys * hidden), values(keys * hidden));
+    let q = values(queries * hidden);
+    let k = values(keys * hidden);
+    let v = values(keys * hidden);
     let scale = 1.0 / (width as f32).sqrt();
     let shape = AttentionShape { batch: 1, queries, keys, heads, width, scale, causal: false };
     let mut out = Floats::zeros(q.len());
@@ -219,7 +228,8 @@ fn attend(options: &Options, [queries, keys, heads, width]: [usize; 4]) {
 
 fn elementwise(options: &Options) {
     let x = values(2 * 64 * 64 * 320);
-    let (w, b) = (values(320), values(320));
+    let w = values(320);
+    let b = values(320);
     let mut out = Floats::zeros(x.len());
     row(options, "group_norm+silu 320@64x64x2", 0, || {
         norm::group_norm(&x, [2, 4096, 320], 32, 1e-5, &w, &b, Activation::Silu, black_box(&mut out));

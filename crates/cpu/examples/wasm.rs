@@ -21,7 +21,8 @@ pub extern "C" fn convolve(rows: usize, runs: usize, plain: bool) -> f64 {
 /// A product of matrices `[m, k]` and `[n, k]`, `runs` times with packed weights; returns the sum of magnitudes.
 #[unsafe(no_mangle)]
 pub extern "C" fn multiply(m: usize, n: usize, k: usize, runs: usize) -> f64 {
-    let (x, w) = (values(m * k), PackedWeight::new(Weight::F32(&values(n * k)), [n, k]));
+    let x = values(m * k);
+    let w = PackedWeight::new(Weight::F32(&values(n * k)), [n, k]);
     let mut out = vec![0.0; m * n];
     for _ in 0..runs {
         linear(&x, [m, n, k], &w, None, None, Activation::None, &mut out);
@@ -32,14 +33,16 @@ pub extern "C" fn multiply(m: usize, n: usize, k: usize, runs: usize) -> f64 {
 /// The largest distance between the fast level and the plain one, relative to the largest output.
 #[unsafe(no_mangle)]
 pub extern "C" fn largest_error(rows: usize) -> f64 {
-    let (fast, plain) = (run(rows, 1), Level::Plain.with(|| run(rows, 1)));
+    let fast = run(rows, 1);
+    let plain = Level::Plain.with(|| run(rows, 1));
     let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0_f32, |a, b| a.max(b.abs()));
     let error = largest(&mut fast.iter().zip(&plain).map(|(a, b)| a - b));
     f64::from(error / largest(&mut plain.iter().copied()))
 }
 
 fn run(rows: usize, runs: usize) -> Vec<f32> {
-    let (x, w) = (values(rows * 64 * CHANNELS), values(9 * CHANNELS * CHANNELS));
+    let x = values(rows * 64 * CHANNELS);
+    let w = values(9 * CHANNELS * CHANNELS);
     let shape = Conv2dShape {
         batch: 1,
         input: [rows, 64],

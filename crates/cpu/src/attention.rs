@@ -49,7 +49,8 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, out: &
     let blocks = queries.div_ceil(QUERIES);
     let out = Shared::new(out);
     for_each_task(batch * heads * blocks, |task| {
-        let (head, first) = (task / blocks, task % blocks * QUERIES);
+        let head = task / blocks;
+        let first = task % blocks * QUERIES;
         let rows = QUERIES.min(queries - first);
         let task = Task { q, shape, packed: &packed, head, first, rows, out };
         with_scratch(|scratch| level.run(TaskKernel { task, scratch }));
@@ -85,7 +86,8 @@ impl PackedHeads {
         for_each_chunk(&mut packed.values, values_per_head, |head, out| {
             let rows = &v[head / heads * keys * heads * width + head % heads * width..];
             for (panel, out) in out.chunks_exact_mut(keys * columns).enumerate() {
-                let (from, count) = (panel * columns, columns.min(width - panel * columns));
+                let from = panel * columns;
+                let count = columns.min(width - panel * columns);
                 for (row, out) in rows.chunks(heads * width).zip(out.chunks_exact_mut(columns)) {
                     out[..count].copy_from_slice(&row[from..from + count]);
                     out[count..].fill(0.0);
@@ -133,7 +135,7 @@ struct TaskKernel<'a> {
     scratch: &'a mut Scratch,
 }
 
-/// What a block of queries carries from keys to keys.
+/// The state of a block of queries between two blocks of keys.
 struct State<'a> {
     /// `[QUERIES][SCORE_ROW]`: scores, then their exponentials.
     scores: &'a mut [f32],
@@ -306,7 +308,8 @@ fn largest_of<S: Simd>(s: S, row: &[f32]) -> f32 {
 /// Replaces the row by `2^(row * scale - largest)` and returns the sum.
 #[inline(always)]
 fn exponentials<S: Simd>(s: S, row: &mut [f32], scale: f32, largest: f32) -> f32 {
-    let (scale, largest) = (s.splat(scale), s.splat(largest));
+    let scale = s.splat(scale);
+    let largest = s.splat(largest);
     let mut total = s.splat(0.0);
     assert!(row.len().is_multiple_of(S::LANES));
     for at in (0..row.len()).step_by(S::LANES) {

@@ -66,7 +66,9 @@ pub fn conv2d<'a>(
     activation: Activation,
     out: &mut [f32],
 ) {
-    let (m, n, k) = (shape.pixels(), shape.out_channels, shape.patch());
+    let m = shape.pixels();
+    let n = shape.out_channels;
+    let k = shape.patch();
     assert_eq!(out.len(), m * n);
     if out.is_empty() {
         return;
@@ -86,7 +88,8 @@ pub fn conv2d<'a>(
         }
         Operand::Pairs(panels) => {
             assert!(shape.in_channels.is_multiple_of(2), "pairs lie within a pixel");
-            let (x, shape) = (to_pairs(x), Conv2dShape { in_channels: shape.in_channels / 2, ..*shape });
+            let x = to_pairs(x);
+            let shape = Conv2dShape { in_channels: shape.in_channels / 2, ..*shape };
             Product { level, m, n, rows: &Patches::new(&x, &shape), panels, pairs: true, epilogue }.run(out);
         }
         Operand::Quants(_) => panic!("convolutions have no 8-bit kernels"),
@@ -110,7 +113,8 @@ impl<'a> Patches<'a> {
     #[inline(always)]
     fn stored(&self, axis: usize, out: usize, kernel: usize) -> Option<usize> {
         let at = (out * self.shape.stride + kernel).checked_sub(self.shape.padding_before[axis])?;
-        let (from, to) = (self.shape.input[axis], self.shape.stretched[axis]);
+        let from = self.shape.input[axis];
+        let to = self.shape.stretched[axis];
         if at >= to {
             return None;
         }

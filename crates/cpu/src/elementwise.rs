@@ -1,4 +1,4 @@
-//! Elementwise arithmetic: on one array, and between two of which the second may repeat along some axes.
+//! Elementwise arithmetic: on one array, and between two, where the second may repeat along some axes.
 
 use crate::Level;
 use crate::parallel::{CHUNK, for_each_chunk, for_each_pair};
@@ -80,7 +80,7 @@ impl Repeats {
     }
 }
 
-/// What a row is combined with.
+/// The second operand of a row.
 enum Operand<'a> {
     One(f32),
     Row(&'a [f32]),
@@ -169,11 +169,13 @@ impl Kernel for Map<'_> {
         match op {
             // Two roundings: a sampler's steps are defined by them.
             Unary::Affine { scale, offset } => {
-                let (scale, offset) = (s.splat(scale), s.splat(offset));
+                let scale = s.splat(scale);
+                let offset = s.splat(offset);
                 map!(s, x => out, |x| s.add(s.mul(x, scale), offset));
             }
             Unary::Clamp { low, high } => {
-                let (low, high) = (s.splat(low), s.splat(high));
+                let low = s.splat(low);
+                let high = s.splat(high);
                 map!(s, x => out, |x| s.min(high, s.max(low, x)));
             }
             Unary::Exp => map!(s, x => out, |x| crate::math::exp(s, x)),

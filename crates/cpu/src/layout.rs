@@ -39,7 +39,8 @@ pub fn permute<T: Copy + Send + Sync>(x: &[T], shape: &[usize], axes: &[usize], 
     assert!(x.len() == shape.iter().product() && x.len() == out.len() && axes.len() == shape.len());
     let Some(last) = axes.last() else { return out.copy_from_slice(x) };
     let stride = |axis: &usize| shape[axis + 1..].iter().product::<usize>();
-    let (row, step) = (shape[*last], stride(last));
+    let row = shape[*last];
+    let step = stride(last);
     let block = (CHUNK / row.max(1)).max(1);
     for_each_chunk(out, block * row, |i, out| {
         for (j, out) in out.chunks_exact_mut(row).enumerate() {
@@ -62,7 +63,8 @@ mod tests {
 
     #[test]
     fn matrices_side_by_side_and_apart_again() {
-        let (a, b) = ([1, 2, 3, 4], [5, 6]);
+        let a = [1, 2, 3, 4];
+        let b = [5, 6];
         let mut both = [0; 6];
         concat(&[(&a, 2), (&[], 0), (&b, 1)], &mut both);
         assert_eq!(both, [1, 2, 5, 3, 4, 6]);

@@ -52,7 +52,8 @@ pub fn linear_geglu<'a>(
     let mut product = Floats::take(rows * n);
     for first in (0..m).step_by(rows) {
         let rows = rows.min(m - first);
-        let (x, product) = (&x[first * k..][..rows * k], &mut product[..rows * n]);
+        let x = &x[first * k..][..rows * k];
+        let product = &mut product[..rows * n];
         linear(x, [rows, n, k], weight, bias, None, Activation::None, product);
         geglu(product, n / 2, &mut out[first * (n / 2)..][..rows * (n / 2)]);
     }

@@ -21,7 +21,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.mul(fraction, s.shift_into_exponent(shifted))
 }
 
-/// `2^x` for `x <= 0`, to 2 ulp of the exact result; below -126 about 1e-38. What a softmax needs, and no more.
+/// `2^x` for `x <= 0`, to 2 ulp of the exact result; below -126 about 1e-38. A softmax needs no other range.
 #[inline(always)]
 pub(crate) fn exp2_of_negative<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let x = s.max(s.splat(-126.0), x);

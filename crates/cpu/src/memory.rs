@@ -1,10 +1,9 @@
-//! Memory for activations and scratch that is used again: from the second step of a sampling loop on, nothing is taken
-//! from the system.
+//! A pool of memory for activations and scratch: from its second step on, a sampling loop takes none from the system.
 //!
-//! What is given back waits under its length, and serves whoever asks for as much or less: a computation that repeats finds
-//! exactly what it left. Where nothing is long enough, a longer buffer takes the place of one that is a little too short, so
-//! that steps of different sizes do not each leave their own. Idle memory stays until [`release_idle`]; callers do that where
-//! one phase of their work ends and another, of other sizes, begins.
+//! A buffer that is dropped waits in the pool, sorted by length, and serves the next request for its length or less: a
+//! computation that repeats finds exactly the buffers it left. When none is long enough, a new one replaces a buffer that is
+//! a little too short, so that steps of different sizes do not each leave buffers of their own. Idle memory stays until
+//! [`release_idle`], which callers use between two phases of their work that need different sizes.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -131,8 +130,10 @@ mod tests {
     #[test]
     fn buffers_serve_whoever_asks_for_less_and_give_way_to_longer_ones() {
         let mut idle = Idle(BTreeMap::new());
-        let (short, long) = (idle.take(100), idle.take(1000));
-        let (first, second) = (short.as_slice().as_ptr(), long.as_slice().as_ptr());
+        let short = idle.take(100);
+        let long = idle.take(1000);
+        let first = short.as_slice().as_ptr();
+        let second = long.as_slice().as_ptr();
         idle.give(long);
         idle.give(short);
         let [a, b] = [90, 90].map(|len| idle.take(len));

@@ -44,7 +44,8 @@ impl Kernel for LayerNorm<'_> {
             let mean = sum_of(s, x, 0.0, false) / width as f64;
             let variance = sum_of(s, x, mean as f32, true) / width as f64;
             let inverse = (1.0 / (variance + f64::from(eps)).sqrt()) as f32;
-            let (mean, inverse) = (s.splat(mean as f32), s.splat(inverse));
+            let mean = s.splat(mean as f32);
+            let inverse = s.splat(inverse);
             match (weight, bias) {
                 (Some(w), Some(b)) => map!(s, x, w, b => out, |x, w, b| {
                     s.add(s.mul(s.mul(s.sub(x, mean), inverse), w), b)
@@ -103,7 +104,8 @@ pub fn group_norm(
         return;
     }
     let level = Level::current();
-    let (mut mean, mut scale) = (Floats::take(batch * channels), Floats::take(batch * channels));
+    let mut mean = Floats::take(batch * channels);
+    let mut scale = Floats::take(batch * channels);
     let width = channels / groups;
     group_moments(level, x, [batch, pixels, channels], groups, |group, moments| {
         let (group_mean, inverse) = moments.finish(eps);
@@ -118,10 +120,12 @@ pub fn group_norm(
     let blocks = pixels.div_ceil(block);
     let out = Shared::new(out);
     for_each_task(batch * blocks, |task| {
-        let (b, first) = (task / blocks, task % blocks * block);
+        let b = task / blocks;
+        let first = task % blocks * block;
         let at = (b * pixels + first) * channels;
         let len = block.min(pixels - first) * channels;
-        let (mean, scale) = (&mean[b * channels..][..channels], &scale[b * channels..][..channels]);
+        let mean = &mean[b * channels..][..channels];
+        let scale = &scale[b * channels..][..channels];
         // SAFETY: the blocks of the tasks do not overlap.
         let out = unsafe { out.slice(at, len) };
         level.run(Affine { x: &x[at..at + len], mean, scale, bias, activation, out });
@@ -247,7 +251,8 @@ fn add_run<S: Simd>(s: S, pixels: &[f32], pivots: &[f32], sums: &mut [f32], squa
         // SAFETY: there are `channels` of everything, and a vector at `at` is below.
         unsafe {
             let pivot = s.load(pivots.as_ptr().add(at));
-            let (mut sum, mut square) = (s.splat(0.0), s.splat(0.0));
+            let mut sum = s.splat(0.0);
+            let mut square = s.splat(0.0);
             for pixel in 0..count {
                 let d = s.sub(s.load(pixels.as_ptr().add(pixel * channels + at)), pivot);
                 sum = s.add(sum, d);
@@ -258,7 +263,8 @@ fn add_run<S: Simd>(s: S, pixels: &[f32], pivots: &[f32], sums: &mut [f32], squa
         }
     }
     for c in whole..channels {
-        let (mut sum, mut square) = (0.0, 0.0);
+        let mut sum = 0.0;
+        let mut square = 0.0;
         for pixel in 0..count {
             let d = pixels[pixel * channels + c] - pivots[c];
             sum += d;

@@ -1,4 +1,4 @@
-//! One way to use the cores: rayon with the `threads` feature, a plain loop without.
+//! Loops over all cores: rayon with the `threads` feature, plain loops without.
 
 /// Calls `f(index, chunk)` for every `chunk`-sized piece of `data` (the last may be shorter), on all cores.
 #[cfg(feature = "threads")]
@@ -77,7 +77,8 @@ pub fn threads() -> usize {
     1
 }
 
-/// A mutable slice of which several tasks write disjoint parts that are not contiguous, such as tiles of a matrix.
+/// A mutable slice that several tasks write at once: each has parts of its own, which need not be contiguous, such as the
+/// tiles of a matrix.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<T> {
     data: *mut T,

@@ -60,7 +60,8 @@ impl Panels {
         let (mut quants, mut scales) =
             (vec![0; panels * blocks * BLOCK * columns], vec![0.0; panels * blocks * columns]);
         for (row, weight) in weight.chunks_exact(blocks.max(1)).enumerate() {
-            let (panel, column) = (row / columns, row % columns);
+            let panel = row / columns;
+            let column = row % columns;
             for (b, weight) in weight.iter().enumerate() {
                 let at = panel * blocks + b;
                 scales[at * columns + column] = weight.scale.to_f32();
@@ -161,8 +162,10 @@ impl Product<'_> {
         let across = n.div_ceil(width);
         let out = Shared::new(out);
         for_each_task(m.div_ceil(TASK_ROWS) * across, |task| {
-            let (row, column) = (task / across * TASK_ROWS, task % across * width);
-            let (rows, columns) = ([row, (row + TASK_ROWS).min(m)], [column, (column + width).min(n)]);
+            let row = task / across * TASK_ROWS;
+            let column = task % across * width;
+            let rows = [row, (row + TASK_ROWS).min(m)];
+            let columns = [column, (column + width).min(n)];
             self.level.run(Block { product: self, x: &rounded, rows, columns, out });
         });
     }

@@ -57,7 +57,8 @@ pub(crate) fn convolve(
     epilogue: Epilogue<'_>,
     out: &mut [f32],
 ) {
-    let (c, n) = (patches.shape.in_channels, patches.shape.out_channels);
+    let c = patches.shape.in_channels;
+    let n = patches.shape.out_channels;
     let width = level.run(TileColumns);
     let panel_len = 16 * (c * width + GAP);
     let group = (WEIGHTS / panel_len * width).clamp(width, n.next_multiple_of(width));
@@ -198,7 +199,8 @@ impl Call<'_> {
         let step = self.columns.div_ceil(across).next_multiple_of(level.run(TileColumns));
         let across = self.columns.div_ceil(step);
         for_each_task(blocks * across, |task| {
-            let (column, first) = (task % across * step, task / across * height);
+            let column = task % across * step;
+            let first = task / across * height;
             let columns = [column, (column + step).min(self.columns)];
             let task = Task { call: self, first, count: height.min(tiles - first), columns };
             with_scratch(|scratch| level.run(TaskKernel { task, scratch }));
@@ -215,7 +217,8 @@ impl Call<'_> {
     /// The picture and the upper left output of a tile.
     #[inline(always)]
     fn place(&self, tile: usize) -> (usize, [usize; 2]) {
-        let (picture, tile) = (tile / self.tiles_of_one(), tile % self.tiles_of_one());
+        let picture = tile / self.tiles_of_one();
+        let tile = tile % self.tiles_of_one();
         let across = self.patches.shape.output[1].div_ceil(2);
         (picture, [tile / across * 2, tile % across * 2])
     }
@@ -381,7 +384,9 @@ mod tests {
     /// Pictures that Winograd's way is never taken for, and an interpreter can run.
     #[test]
     fn small_pictures_of_a_batch_are_convolved_alike() {
-        let (input, channels, outputs) = ([5, 3], 6, 19);
+        let input = [5, 3];
+        let channels = 6;
+        let outputs = 19;
         let shape = Conv2dShape {
             batch: 2,
             input,
@@ -394,12 +399,16 @@ mod tests {
             output: input,
         };
         let values = |len: usize| (0..len).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect::<Vec<_>>();
-        let (x, w, b) = (values(2 * 15 * channels), values(outputs * 9 * channels), values(outputs));
+        let x = values(2 * 15 * channels);
+        let w = values(outputs * 9 * channels);
+        let b = values(outputs);
         let residual = values(2 * 15 * outputs);
         for level in Level::available() {
             level.with(|| {
-                let (mut want, mut got) = (residual.clone(), residual.clone());
-                let (bias, residual) = (Some(b.as_slice()), Some(residual.as_slice()));
+                let mut want = residual.clone();
+                let mut got = residual.clone();
+                let bias = Some(b.as_slice());
+                let residual = Some(residual.as_slice());
                 conv2d(&x, &shape, Weight::F32(&w), bias, residual, Activation::Relu, &mut want);
                 let epilogue = Epilogue { bias, residual, activation: Activation::Relu };
                 let patches = Patches::new(&x, &shape);

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// What a loop of a kernel may call: what never returns, copies of memory, and the register tile, a loop itself.
+/// Functions that a kernel's loop may call: those that never return, copies of memory, and the register tile, which is a
+/// loop itself.
 const ALLOWED: [&str; 7] = ["panic", "_fail", "memcpy", "memset", "memmove", "multiply_rows", "multiply_pairs"];
 
 #[test]

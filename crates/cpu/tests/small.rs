@@ -33,7 +33,10 @@ fn agree(f: impl Fn() -> Vec<f32>) {
 #[test]
 fn products() {
     for [m, n, k] in [[1, 1, 1], [2, 3, 5], [5, 17, 33], [3, 9, 64]] {
-        let (x, w, b, r) = (values(m * k), values(n * k), values(n), values(m * n));
+        let x = values(m * k);
+        let w = values(n * k);
+        let b = values(n);
+        let r = values(m * n);
         let halves: Vec<f16> = w.iter().map(|w| f16::from_f32(*w)).collect();
         let brains: Vec<bf16> = w.iter().map(|w| bf16::from_f32(*w)).collect();
         for weight in [Weight::F32(&w), Weight::F16(&halves), Weight::Bf16(&brains)] {
@@ -41,7 +44,8 @@ fn products() {
                 agree(|| {
                     let mut out = vec![0.0; m * n];
                     let layer = PackedWeight::new(weight, [n, k]);
-                    let (bias, residual) = (Some(b.as_slice()), Some(r.as_slice()));
+                    let bias = Some(b.as_slice());
+                    let residual = Some(r.as_slice());
                     match packed {
                         true => linear(&x, [m, n, k], &layer, bias, residual, Activation::Silu, &mut out),
                         false => linear(&x, [m, n, k], weight, bias, residual, Activation::Silu, &mut out),
@@ -56,7 +60,8 @@ fn products() {
 #[test]
 fn products_in_fewer_bits() {
     let [m, n, k] = [5, 17, 64];
-    let (x, w) = (values(m * k), values(n * k));
+    let x = values(m * k);
+    let w = values(n * k);
     let blocks: Vec<BlockQ8_0> = w.as_chunks().0.iter().map(BlockQ8_0::new).collect();
     for eight in [false, true] {
         agree(|| {
@@ -75,11 +80,13 @@ fn products_in_fewer_bits() {
 #[test]
 fn convolutions() {
     let shape = |channels: [usize; 2], kernel: usize, stride: usize, stretch: usize| {
-        let (input, padding) = ([5, 4], kernel / 2);
+        let input = [5, 4];
+        let padding = kernel / 2;
         let stretched = input.map(|size| size * stretch);
         let output = stretched.map(|size| (size + 2 * padding - kernel) / stride + 1);
         let [in_channels, out_channels] = channels;
-        let (kernel, padding_before) = ([kernel; 2], [padding; 2]);
+        let kernel = [kernel; 2];
+        let padding_before = [padding; 2];
         Conv2dShape { batch: 2, input, stretched, in_channels, out_channels, kernel, stride, padding_before, output }
     };
     let mut shapes =
@@ -104,16 +111,19 @@ fn convolutions() {
 fn attention_and_norms() {
     for (queries, keys, causal) in [(3, 5, false), (7, 7, true)] {
         let shape = AttentionShape { batch: 2, queries, keys, heads: 2, width: 5, scale: 0.4, causal };
-        let (q, k) = (values(2 * queries * 10), values(2 * keys * 10));
+        let q = values(2 * queries * 10);
+        let k = values(2 * keys * 10);
         agree(|| {
             let mut out = vec![0.0; q.len()];
             attention(&q, &k, &k, &shape, &mut out);
             out
         });
     }
-    let (x, w) = (values(2 * 5 * 12), values(12));
+    let x = values(2 * 5 * 12);
+    let w = values(12);
     agree(|| {
-        let (mut group, mut layer) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let mut group = vec![0.0; x.len()];
+        let mut layer = vec![0.0; x.len()];
         norm::group_norm(&x, [2, 5, 12], 4, 1e-5, &w, &w, Activation::Silu, &mut group);
         norm::layer_norm(&x, 12, 1e-5, Some(&w), None, &mut layer);
         [group, layer].concat()

@@ -46,7 +46,8 @@ impl<R: Rows> Kernel for Task<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { rows, weights, zeros, n, first, epilogue, out } = self;
-        let (taps, channels) = (rows.taps(), zeros.len());
+        let taps = rows.taps();
+        let channels = zeros.len();
         let k = taps * channels;
         let end = first + out.len() / n;
         // Missing rows and columns repeat the last one; their sums are not stored.

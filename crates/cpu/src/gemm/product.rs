@@ -65,7 +65,8 @@ pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut Scratch) -> T) -> T {
 impl<R: Rows> Product<'_, R> {
     /// Computes `out` on all cores.
     pub(crate) fn run(&self, out: &mut [f32]) {
-        let (m, n) = (self.m, self.n);
+        let m = self.m;
+        let n = self.n;
         assert_eq!(out.len(), m * n);
         assert!(self.epilogue.bias.is_none_or(|bias| bias.len() == n));
         assert!(self.epilogue.residual.is_none_or(|residual| residual.len() == m * n));
@@ -89,7 +90,8 @@ impl<R: Rows> Product<'_, R> {
         let across = n.div_ceil(size.columns);
         let out = Shared::new(out);
         for_each_task(m.div_ceil(size.rows) * across, |task| {
-            let (row, column) = (task / across * size.rows, task % across * size.columns);
+            let row = task / across * size.rows;
+            let column = task % across * size.columns;
             let rows = [row, (row + size.rows).min(m)];
             let columns = [column, (column + size.columns).min(n)];
             let block = Block { product: self, zeros: &zeros, k, rows, columns, out };
@@ -160,7 +162,9 @@ impl<R: Rows> Kernel for BlockKernel<'_, R> {
     fn run<S: Simd>(self, s: S) {
         let Scratch { pointers, panel: scratch, buffer } = self.scratch;
         let block = self.block;
-        let (k, n, step) = (block.k, block.product.n, k_block(block.k));
+        let k = block.k;
+        let n = block.product.n;
+        let step = k_block(block.k);
         let table = block.fill(pointers, buffer, S::TILE_ROWS);
         let scratch = scratch.at_least(step * S::TILE_COLUMNS);
         // `k == 0` still has one, empty, block: it stores bias and residual.

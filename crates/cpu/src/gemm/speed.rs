@@ -36,7 +36,8 @@ impl Kernel for Multiply<'_> {
         const TILES: usize = if cfg!(miri) { 1 } else { 32 };
         // As a pair of bfloat16 this is twice 1, and as a float a little more than that.
         let one = f32::from_bits(0x3f80_3f80);
-        let (rows, weights) = (vec![one; S::TILE_ROWS * DEPTH], vec![one; S::TILE_COLUMNS * DEPTH]);
+        let rows = vec![one; S::TILE_ROWS * DEPTH];
+        let weights = vec![one; S::TILE_COLUMNS * DEPTH];
         let mut out = vec![0.0; S::TILE_ROWS * S::TILE_COLUMNS];
         let pointers: Vec<*const f32> = rows.chunks_exact(DEPTH).map(<[f32]>::as_ptr).collect();
         let tile = Tile {
@@ -69,7 +70,8 @@ mod tests {
 
     /// A clock that is read before and after floats, then before and after pairs, in turn.
     fn verdict(level: Level, floats: f64, pairs: f64) -> bool {
-        let (readings, now) = (Cell::new(0), Cell::new(0.0));
+        let readings = Cell::new(0);
+        let now = Cell::new(0.0);
         let clock = || {
             let reading = readings.replace(readings.get() + 1);
             now.set(now.get() + [1.0, floats, 1.0, pairs][reading % 4]);

@@ -16,7 +16,7 @@ impl Addend {
 
 /// `out = sum over k of rows * weights + added`, for `rows` rows (1 or `TILE_ROWS`) and `TILE_COLUMNS` columns.
 ///
-/// Whoever multiplies a tile vouches that
+/// The caller of a function that multiplies a tile guarantees that
 /// - `pointers[tap * tap_stride + row]` is valid for `row < rows` and every tap that `k` touches, and leads to
 ///   `channels` readable floats,
 /// - `weights` holds `(k.end - k.start) * TILE_COLUMNS` floats,
@@ -136,7 +136,8 @@ unsafe fn multiply_one<S: Simd, const R: usize, const V: usize, const PAIRS: boo
 /// The largest tile of any level.
 const LARGEST: usize = 12 * 32;
 
-/// A tile of which only `rows` by `columns` exist in the output and in the addends: it is computed aside.
+/// A tile that only partly exists in the output and in the addends, `rows` by `columns`: it is computed in a buffer of its
+/// own.
 ///
 /// # Safety
 /// As for [`Tile`], but the output and the addends need only hold `rows` by `columns`. The pointers are all valid.
@@ -165,7 +166,7 @@ pub(crate) unsafe fn multiply_part<S: Simd>(s: S, tile: &Tile, rows: usize, colu
     // SAFETY: output and addends now lie in buffers of a whole tile.
     unsafe { s.multiply_tile(&aside) };
     for r in 0..rows {
-        // SAFETY: the output holds `rows` by `columns`, which nobody else writes.
+        // SAFETY: the output holds `rows` by `columns`, which no other task writes.
         let row = unsafe { std::slice::from_raw_parts_mut(tile.out.add(r * tile.out_row), columns) };
         copy(&buffers[0][r * S::TILE_COLUMNS..][..columns], row);
     }

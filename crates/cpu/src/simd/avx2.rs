@@ -203,9 +203,14 @@ pub(super) unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32,
                 let high = _mm_loadu_ps(from.add((i + 4) * from_row + half * 4));
                 _mm256_set_m128(high, low)
             };
-            let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-            let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            let a = row(0);
+            let b = row(1);
+            let c = row(2);
+            let d = row(3);
+            let ab_low = _mm256_unpacklo_ps(a, b);
+            let ab_high = _mm256_unpackhi_ps(a, b);
+            let cd_low = _mm256_unpacklo_ps(c, d);
+            let cd_high = _mm256_unpackhi_ps(c, d);
             let columns = [
                 _mm256_shuffle_ps::<0b01_00_01_00>(ab_low, cd_low),
                 _mm256_shuffle_ps::<0b11_10_11_10>(ab_low, cd_low),

@@ -142,7 +142,8 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
                 _mm512_dpbf16_ps(sum, transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b))
             };
         }
-        let ([a0, a1], [b0, b1]) = (self.bf16_pairs(a), self.bf16_pairs(b));
+        let [a0, a1] = self.bf16_pairs(a);
+        let [b0, b1] = self.bf16_pairs(b);
         self.mul_add(a0, b0, self.mul_add(a1, b1, sum))
     }
 

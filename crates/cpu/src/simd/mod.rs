@@ -39,7 +39,7 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
-/// The operations on vectors of `LANES` floats. The value is a token: whoever has one may use the instructions.
+/// The operations on vectors of `LANES` floats. The value is a token: its owner may use the instructions.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type F32: Copy;
     /// `LANES` 32-bit integers, or as many pairs of 16-bit ones.
@@ -55,7 +55,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn splat(self, x: f32) -> Self::F32;
 
     /// # Safety
-    /// `p` must be readable for `LANES` elements; no alignment is asked for.
+    /// `p` must be readable for `LANES` elements; it need not be aligned.
     unsafe fn load(self, p: *const f32) -> Self::F32;
 
     /// Widens `LANES` half-precision floats.
@@ -105,7 +105,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `sum + a[0] * b[0] + a[1] * b[1]` with the pairs of bfloat16 in each lane.
     #[inline(always)]
     fn dot_bf16(self, a: Self::F32, b: Self::F32, sum: Self::F32) -> Self::F32 {
-        let ([a0, a1], [b0, b1]) = (self.bf16_pairs(a), self.bf16_pairs(b));
+        let [a0, a1] = self.bf16_pairs(a);
+        let [b0, b1] = self.bf16_pairs(b);
         self.mul_add(a0, b0, self.mul_add(a1, b1, sum))
     }
 
@@ -181,7 +182,7 @@ pub(crate) fn store_some<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
 #[inline(always)]
 pub(crate) fn copy<T: Copy>(from: &[T], to: &mut [T]) {
     assert!(from.len() == to.len());
-    // SAFETY: both hold as many elements, and a mutable slice overlaps no other.
+    // SAFETY: both have the same length, and a mutable slice overlaps no other.
     unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr(), from.len()) };
 }
 

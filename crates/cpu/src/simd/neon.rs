@@ -130,7 +130,8 @@ impl Simd for Neon {
     #[inline(always)]
     fn dot_i16(self, a: int32x4_t, b: int32x4_t, sum: int32x4_t) -> int32x4_t {
         call!({
-            let (a, b) = (vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b));
+            let a = vreinterpretq_s16_s32(a);
+            let b = vreinterpretq_s16_s32(b);
             let low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
             vaddq_s32(sum, vpaddq_s32(low, vmull_high_s16(a, b)))
         })

@@ -82,7 +82,8 @@ fn geglu() {
             easel_cpu::activation::geglu(&x, width, &mut got);
             let at = |i: usize| {
                 let row = &x[i / width * 2 * width..];
-                let (left, right) = (f64::from(row[i % width]), f64::from(row[width + i % width]));
+                let left = f64::from(row[i % width]);
+                let right = f64::from(row[width + i % width]);
                 (left * activate(Activation::Gelu, right), 1.0 + left.abs() * (1.0 + right.abs()))
             };
             let want: Vec<_> = (0..rows * width).map(at).collect();
@@ -97,7 +98,8 @@ fn layer_norms() {
         for (rows, width) in [(1, 1), (2, 3), (7, 8), (5, 31), (77, 320), (3, 4096), (2, 5001)] {
             for (mean, size, eps) in [(0.0, 1.0, 1e-5), (100.0, 1.0, 1e-5), (0.0, 1e-4, 1e-6), (3.0, 1e-3, 1e-12)] {
                 let x: Vec<f32> = values(rows * width, 5, 0.0).iter().map(|x| x * size + mean).collect();
-                let (w, b) = (values(width, 6, 1.0), values(width, 7, 0.0));
+                let w = values(width, 6, 1.0);
+                let b = values(width, 7, 0.0);
                 let mut got = vec![0.0; x.len()];
                 layer_norm(&x, width, eps, Some(&w), Some(&b), &mut got);
                 let want: Vec<_> = x.chunks(width).flat_map(|row| normalised(row, eps, |i| (w[i], b[i]))).collect();
@@ -139,7 +141,8 @@ fn group_norms() {
                 let shape = [batch, pixels, channels];
                 let x = values(batch * pixels * channels, 8, 0.0);
                 let x: Vec<f32> = x.iter().map(|x| x * size + mean).collect();
-                let (w, b) = (values(channels, 9, 1.0), values(channels, 10, 0.0));
+                let w = values(channels, 9, 1.0);
+                let b = values(channels, 10, 0.0);
                 let mut got = vec![0.0; x.len()];
                 group_norm(&x, shape, groups, eps, &w, &b, Activation::None, &mut got);
                 let want = reference_group_norm(&x, shape, groups, eps, &w, &b);

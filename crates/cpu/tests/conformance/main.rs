@@ -84,7 +84,8 @@ fn everything(batch: usize) -> Vec<Vec<f32>> {
         outs.push(out);
     }
     let mut out = vec![0.0; batch * 70];
-    let (x, w) = (repeat(values(700, 1, 0.0)), values(70 * 700, 2, 0.0));
+    let x = repeat(values(700, 1, 0.0));
+    let w = values(70 * 700, 2, 0.0);
     linear(&x, [batch, 70, 700], Weight::F32(&w), None, None, Activation::None, &mut out);
     outs.push(out);
     let x = repeat(values(300 * 320, 1, 1.0));

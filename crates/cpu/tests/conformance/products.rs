@@ -27,7 +27,10 @@ fn linears() {
     ];
     at_every_level(|| {
         for [m, n, k] in shapes {
-            let (x, w, b, r) = (values(m * k, 1, 0.0), values(n * k, 2, 0.0), values(n, 3, 0.0), values(m * n, 4, 0.0));
+            let x = values(m * k, 1, 0.0);
+            let w = values(n * k, 2, 0.0);
+            let b = values(n, 3, 0.0);
+            let r = values(m * n, 4, 0.0);
             let halves: Vec<f16> = w.iter().map(|w| f16::from_f32(*w)).collect();
             let brains: Vec<bf16> = w.iter().map(|w| bf16::from_f32(*w)).collect();
             for weight in [Weight::F32(&w), Weight::F16(&halves), Weight::Bf16(&brains)] {
@@ -39,7 +42,8 @@ fn linears() {
                 };
                 let want: Vec<_> = (0..m * n)
                     .map(|i| {
-                        let (row, column) = (&x[i / n * k..][..k], &wide[i % n * k..][..k]);
+                        let row = &x[i / n * k..][..k];
+                        let column = &wide[i % n * k..][..k];
                         let products = row.iter().zip(column).map(|(x, w)| f64::from(*x) * f64::from(*w));
                         let rest = [f64::from(b[i % n]), f64::from(r[i])];
                         products.chain(rest).fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()))
@@ -131,15 +135,18 @@ fn conv_shapes() -> Vec<Conv2dShape> {
 
 fn reference_conv(x: &[f32], shape: &Conv2dShape, w: &[f32], b: &[f32], r: &[f32]) -> Vec<(f64, f64)> {
     let [ih, iw] = shape.input;
-    let (c, n) = (shape.in_channels, shape.out_channels);
+    let c = shape.in_channels;
+    let n = shape.out_channels;
     let source = |at: usize, kernel: usize, before: usize, from: usize, to: usize| {
         let i = (at * shape.stride + kernel).checked_sub(before).filter(|i| *i < to)?;
         Some(((i as f32 * (from as f32 / to as f32)) as usize).min(from - 1))
     };
     let mut out = Vec::new();
     for (at, r) in r.iter().enumerate() {
-        let (o, pixel) = (at % n, at / n);
-        let (column, row) = (pixel % shape.output[1], pixel / shape.output[1] % shape.output[0]);
+        let o = at % n;
+        let pixel = at / n;
+        let column = pixel % shape.output[1];
+        let row = pixel / shape.output[1] % shape.output[0];
         let picture = pixel / (shape.output[0] * shape.output[1]) * ih * iw;
         let mut sum = f64::from(b[o]) + f64::from(*r);
         let mut size = f64::from(b[o].abs()) + f64::from(r.abs());
@@ -169,7 +176,8 @@ fn convolutions() {
             let k = shape.kernel[0] * shape.kernel[1] * shape.in_channels;
             let pixels = shape.batch * shape.output[0] * shape.output[1];
             let x = values(shape.batch * ih * iw * shape.in_channels, 1, 0.0);
-            let (w, b) = (values(shape.out_channels * k, 2, 0.0), values(shape.out_channels, 3, 0.0));
+            let w = values(shape.out_channels * k, 2, 0.0);
+            let b = values(shape.out_channels, 3, 0.0);
             let r = values(pixels * shape.out_channels, 4, 0.0);
             let want = reference_conv(&x, &shape, &w, &b, &r);
             let mut got = vec![f32::NAN; pixels * shape.out_channels];

@@ -41,8 +41,10 @@ fn a_block_is_off_by_half_a_step_at_most() {
 fn eight_bit_weights() {
     at_every_level(|| {
         for [m, n, k] in [[1, 5, 32], [3, 16, 64], [7, 33, 320], [101, 300, 96], [2, 1, 32], [5, 4, 64]] {
-            let (x, w) = (values(m * k, 1, 0.0), blocks(&values(n * k, 2, 0.0)));
-            let (b, r) = (values(n, 3, 0.0), values(m * n, 4, 0.0));
+            let x = values(m * k, 1, 0.0);
+            let w = blocks(&values(n * k, 2, 0.0));
+            let b = values(n, 3, 0.0);
+            let r = values(m * n, 4, 0.0);
             let wide: Vec<f32> = w.iter().flat_map(BlockQ8_0::to_f32).collect();
             let what = format!("{m}x{n}x{k}");
             // Read as they lie, they are numbers like others.
@@ -82,9 +84,11 @@ fn round(x: &[f32; 32]) -> [f32; 32] {
 #[test]
 fn eight_bits_are_as_good_as_ggml_has_them() {
     let [m, n, k] = [64, 64, 1024];
-    let (x, w) = (values(m * k, 1, 0.0), values(n * k, 2, 0.0));
+    let x = values(m * k, 1, 0.0);
+    let w = values(n * k, 2, 0.0);
     let packed = PackedWeight::new(Weight::Q8_0(&blocks(&w)), [n, k]);
-    let (mut got, mut want) = (vec![0.0; m * n], vec![0.0; m * n]);
+    let mut got = vec![0.0; m * n];
+    let mut want = vec![0.0; m * n];
     linear(&x, [m, n, k], &packed, None, None, Activation::None, &mut got);
     linear(&x, [m, n, k], Weight::F32(&w), None, None, Activation::None, &mut want);
     let power = |xs: &mut dyn Iterator<Item = f32>| xs.map(|x| f64::from(x).powi(2)).sum::<f64>();
@@ -126,8 +130,10 @@ fn single_rows_in_bfloat16() {
 fn pairs(shapes: &[[usize; 3]]) {
     at_every_level(|| {
         for &[m, n, k] in shapes {
-            let (x, w) = (values(m * k, 1, 0.0), values(n * k, 2, 0.0));
-            let (b, r) = (values(n, 3, 0.0), values(m * n, 4, 0.0));
+            let x = values(m * k, 1, 0.0);
+            let w = values(n * k, 2, 0.0);
+            let b = values(n, 3, 0.0);
+            let r = values(m * n, 4, 0.0);
             let packed = PackedWeight::bf16(Weight::F32(&w), [n, k]);
             let mut got = vec![f32::NAN; m * n];
             linear(&x, [m, n, k], &packed, Some(&b), Some(&r), Activation::None, &mut got);
@@ -152,10 +158,12 @@ fn convolutions_in_bfloat16() {
             let (x, weight) =
                 (values(shape.batch * h * w * shape.in_channels, 1, 0.0), values(shape.out_channels * k, 2, 0.0));
             let len = shape.batch * shape.output[0] * shape.output[1] * shape.out_channels;
-            let (mut got, mut want) = (vec![f32::NAN; len], vec![f32::NAN; len]);
+            let mut got = vec![f32::NAN; len];
+            let mut want = vec![f32::NAN; len];
             let packed = PackedWeight::bf16(Weight::F32(&weight), [shape.out_channels, k]);
             conv2d(&x, &shape, &packed, None, None, Activation::None, &mut got);
-            let (x, weight) = (to_bf16(&x), to_bf16(&weight));
+            let x = to_bf16(&x);
+            let weight = to_bf16(&weight);
             conv2d(&x, &shape, Weight::F32(&weight), None, None, Activation::None, &mut want);
             let magnitude = (k as f64).sqrt();
             let want: Vec<_> = want.iter().map(|x| (f64::from(*x), magnitude)).collect();

@@ -22,7 +22,8 @@ impl Tensor {
         let scale = 1.0 / (width as f32).sqrt();
         match &self.storage {
             Storage::Cpu(q) => {
-                let (k, v) = (key.host(OP)?.f32(OP)?, value.host(OP)?.f32(OP)?);
+                let k = key.host(OP)?.f32(OP)?;
+                let v = value.host(OP)?.f32(OP)?;
                 let shape = AttentionShape { batch, queries, keys, heads, width, scale, causal };
                 let mut out = Floats::take(self.elements());
                 easel_cpu::attention::attention(q.f32(OP)?, k, v, &shape, &mut out);

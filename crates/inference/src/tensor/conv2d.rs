@@ -39,10 +39,13 @@ impl Tensor {
                 if weight.dtype() == DType::Q8_0 {
                     return Err(host::unsupported(OP, DType::Q8_0));
                 }
-                let (x, weight) = (x.f32(OP)?, weight.host(OP)?.matrix(OP)?);
-                let (bias, residual) = (host::optional(OP, bias)?, host::optional(OP, epilogue.residual)?);
+                let x = x.f32(OP)?;
+                let weight = weight.host(OP)?.matrix(OP)?;
+                let bias = host::optional(OP, bias)?;
+                let residual = host::optional(OP, epilogue.residual)?;
                 let mut out = Floats::take(out_shape.iter().product());
-                let (bias, residual) = (bias.as_deref(), residual.as_deref());
+                let bias = bias.as_deref();
+                let residual = residual.as_deref();
                 easel_cpu::conv2d::conv2d(x, &shape, weight, bias, residual, epilogue.activation, &mut out);
                 Ok(Self::made(out, &out_shape))
             }

@@ -44,7 +44,8 @@ impl Tensor {
     /// Every element limited to `low..=high`.
     pub fn clamp(&self, low: f64, high: f64) -> Result<Self> {
         const OP: &str = "clamp";
-        let (low, high) = (low as f32, high as f32);
+        let low = low as f32;
+        let high = high as f32;
         match &self.storage {
             Storage::Cpu(_) => self.each(OP, |x, out| elementwise::clamp(x, low, high, out)),
             Storage::Gpu(x) => x.clamp(low, high),
@@ -97,7 +98,8 @@ impl Tensor {
         keep[0] = batch;
         match &self.storage {
             Storage::Cpu(x) => {
-                let (mut means, mut stds) = (Floats::take(batch), Floats::take(batch));
+                let mut means = Floats::take(batch);
+                let mut stds = Floats::take(batch);
                 for (i, x) in x.f32(OP)?.chunks_exact(rest / batch).enumerate() {
                     let count = x.len() as f64;
                     let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / count;

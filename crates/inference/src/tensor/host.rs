@@ -107,7 +107,7 @@ impl Host {
         view
     }
 
-    /// The elements, of whatever type.
+    /// The elements in their own type.
     pub(super) fn view(&self, op: &'static str) -> Result<View<'_>> {
         let range = self.start..self.start + self.len();
         Ok(match &*self.numbers {
@@ -213,7 +213,8 @@ impl Host {
         }
         let numbers = match self.shape.as_slice() {
             [n, rest @ ..] if !rest.is_empty() => {
-                let (weight, size) = (self.weight(OP)?, [*n, rest.iter().product()]);
+                let weight = self.weight(OP)?;
+                let size = [*n, rest.iter().product()];
                 let even = rest.last().is_some_and(|channels| channels % 2 == 0);
                 let pairs = products == Products::Bf16 && even && self.dtype() != DType::Q8_0;
                 let packed = if pairs { PackedWeight::bf16(weight, size) } else { PackedWeight::new(weight, size) };
@@ -235,7 +236,7 @@ impl Tensor {
         }
     }
 
-    /// What an op made on the CPU.
+    /// A tensor of numbers that an op made on the CPU.
     pub(super) fn on_host(numbers: Numbers, shape: &[usize]) -> Self {
         Self { storage: Storage::Cpu(Host::new(numbers, shape)) }
     }

@@ -34,10 +34,13 @@ impl Tensor {
         work::count([m, n, k]);
         match &self.storage {
             Storage::Cpu(x) => {
-                let (x, weight) = (x.f32(OP)?, weight.host(OP)?.matrix(OP)?);
-                let (bias, residual) = (host::optional(OP, bias)?, host::optional(OP, epilogue.residual)?);
+                let x = x.f32(OP)?;
+                let weight = weight.host(OP)?.matrix(OP)?;
+                let bias = host::optional(OP, bias)?;
+                let residual = host::optional(OP, epilogue.residual)?;
                 let mut out = Floats::take(m * n);
-                let (bias, residual) = (bias.as_deref(), residual.as_deref());
+                let bias = bias.as_deref();
+                let residual = residual.as_deref();
                 easel_cpu::linear::linear(x, [m, n, k], weight, bias, residual, epilogue.activation, &mut out);
                 Ok(Self::made(out, &shape))
             }
@@ -57,7 +60,9 @@ impl Tensor {
         }
         let Storage::Cpu(x) = &self.storage else { return self.linear(weight, bias, Epilogue::default())?.geglu() };
         work::count([m, n, k]);
-        let (x, weight, bias) = (x.f32(OP)?, weight.host(OP)?.matrix(OP)?, host::optional(OP, bias)?);
+        let x = x.f32(OP)?;
+        let weight = weight.host(OP)?.matrix(OP)?;
+        let bias = host::optional(OP, bias)?;
         let mut out = Floats::take(m * (n / 2));
         easel_cpu::linear::linear_geglu(x, [m, n, k], weight, bias.as_deref(), &mut out);
         Ok(Self::made(out, &shape))

@@ -1,4 +1,4 @@
-//! What stands for a kind of device that a build lacks: methods of types without values, which are never called.
+//! Methods of types without values, which stand for devices that a build lacks: they are never called.
 
 /// Methods of types without values.
 macro_rules! never {

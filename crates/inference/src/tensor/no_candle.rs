@@ -1,4 +1,4 @@
-//! What stands for candle's devices in a build without them (cargo feature `candle`): types that have no values.
+//! candle's devices in a build without them (cargo feature `candle`): types without values.
 
 use super::{Activation, Conv2d, DType, Data, Device, DeviceKind, Epilogue, Tensor};
 use crate::{Error, Result};

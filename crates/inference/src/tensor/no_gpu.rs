@@ -1,11 +1,11 @@
-//! What stands for the GPU in a build without it (cargo feature `webgpu`): types that have no values.
+//! The GPU in a build without it (cargo feature `webgpu`): types without values.
 
 use super::{Activation, Conv2d, DType, Data, Device, DeviceInfo, Epilogue, GpuOptions, Tensor};
 use crate::{Error, Result};
 use easel_cpu::elementwise::Binary;
 use std::ops::Range;
 
-/// An open GPU, of which there is none in this build.
+/// An open GPU; there are none in this build.
 #[derive(Clone, Debug)]
 pub enum GpuDevice {}
 

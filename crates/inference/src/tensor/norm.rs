@@ -15,7 +15,8 @@ impl Tensor {
         activation: Activation,
     ) -> Result<Self> {
         const OP: &str = "group_norm";
-        let (channels, batch) = (*self.shape().last().unwrap_or(&0), *self.shape().first().unwrap_or(&0));
+        let channels = *self.shape().last().unwrap_or(&0);
+        let batch = *self.shape().first().unwrap_or(&0);
         let fits = groups > 0 && channels % groups == 0 && self.elements() > 0;
         if !fits || weight.shape() != [channels] || bias.shape() != [channels] {
             let expected = format!("channels divisible by {groups} and weights of shape {:?}", weight.shape());
@@ -24,7 +25,8 @@ impl Tensor {
         let pixels = self.elements() / batch / channels;
         match &self.storage {
             Storage::Cpu(x) => {
-                let (w, b) = (weight.host(OP)?.widened(OP)?, bias.host(OP)?.widened(OP)?);
+                let w = weight.host(OP)?.widened(OP)?;
+                let b = bias.host(OP)?.widened(OP)?;
                 let mut out = Floats::take(self.elements());
                 let shape = [batch, pixels, channels];
                 norm::group_norm(x.f32(OP)?, shape, groups, eps as f32, &w, &b, activation, &mut out);
@@ -44,7 +46,8 @@ impl Tensor {
         }
         match &self.storage {
             Storage::Cpu(x) => {
-                let (w, b) = (weight.host(OP)?.widened(OP)?, bias.host(OP)?.widened(OP)?);
+                let w = weight.host(OP)?.widened(OP)?;
+                let b = bias.host(OP)?.widened(OP)?;
                 let mut out = Floats::take(self.elements());
                 norm::layer_norm(x.f32(OP)?, width, eps as f32, Some(&w), Some(&b), &mut out);
                 Ok(Self::made(out, self.shape()))

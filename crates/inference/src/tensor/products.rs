@@ -1,4 +1,4 @@
-//! What the processor multiplies in: floats of 32 bits, or pairs of bfloat16 where it has dot products of them.
+//! The type of the processor's products: floats of 32 bits, or pairs of bfloat16 where it has dot products of them.
 
 use super::{DType, Device};
 use easel_cpu::Level;
@@ -17,7 +17,7 @@ pub enum Products {
 }
 
 impl Products {
-    /// bfloat16 where the processor is faster at it (AVX512-BF16) and nobody asked for weights with more bits; else `f32`.
+    /// bfloat16 where the processor is faster at it (AVX512-BF16) and the request does not name a type with more bits; else `f32`.
     pub fn automatic(device: &Device, dtype: Option<DType>) -> Self {
         let exact = matches!(dtype, Some(DType::F32 | DType::F16));
         // Read only where there is something to time: WebAssembly has no such clock.
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bfloat16_is_chosen_where_it_is_fast_and_nobody_asked_for_more() {
+    fn bfloat16_is_chosen_where_it_is_fast_unless_the_request_names_more_bits() {
         for level in Level::available() {
             level.with(|| {
                 let start = Instant::now();

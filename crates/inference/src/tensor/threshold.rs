@@ -24,7 +24,8 @@ impl Tensor {
                     let mut sorted = Floats::take(x.len());
                     sorted.iter_mut().zip(x).for_each(|(to, x)| *to = x.abs());
                     sorted.sort_unstable_by(f32::total_cmp);
-                    let (below, above) = (sorted[low], sorted[(low + 1).min(last)]);
+                    let below = sorted[low];
+                    let above = sorted[(low + 1).min(last)];
                     let quantile = below + (above - below) * (rank - low as f64) as f32;
                     let limit = quantile.max(1.0).min(max as f32);
                     out.iter_mut().zip(x).for_each(|(to, x)| *to = x.clamp(-limit, limit) / limit);

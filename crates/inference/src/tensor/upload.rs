@@ -1,4 +1,4 @@
-//! `Upload`: a weight on its way to a device, as many of its rows at a time as host memory should hold.
+//! `Upload`: a weight on its way to a device, a limited number of rows at a time.
 
 use super::{DType, Data, Device, Tensor, gpu};
 use crate::Result;

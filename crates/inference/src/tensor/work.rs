@@ -33,12 +33,15 @@ mod tests {
     #[test]
     fn every_op_with_a_product_counts_its_multiply_adds() {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, &Device::Cpu).unwrap();
-        let (x, weight) = (zeros(&[2, 3, 8]), zeros(&[5, 8]));
+        let x = zeros(&[2, 3, 8]);
+        let weight = zeros(&[5, 8]);
         assert!(added(|| drop(x.linear(&weight, None, Epilogue::default()).unwrap())) >= 2 * 3 * 5 * 8);
-        let (x, kernel) = (zeros(&[1, 6, 6, 4]), zeros(&[7, 3, 3, 4]));
+        let x = zeros(&[1, 6, 6, 4]);
+        let kernel = zeros(&[7, 3, 3, 4]);
         let conv = || drop(x.conv2d(&kernel, None, Conv2d::padded(1), Epilogue::default()).unwrap());
         assert!(added(conv) >= 6 * 6 * 7 * 3 * 3 * 4);
-        let (q, k) = (zeros(&[1, 9, 16]), zeros(&[1, 11, 16]));
+        let q = zeros(&[1, 9, 16]);
+        let k = zeros(&[1, 11, 16]);
         assert!(added(|| drop(q.attention(&k, &k, 2, false).unwrap())) >= 2 * 9 * 11 * 16);
     }
 }

@@ -14,7 +14,8 @@ impl Candle {
         epilogue: Epilogue<'_>,
     ) -> Result<Tensor> {
         const OP: &str = "linear";
-        let (weight, bias) = (operand(OP, weight)?, optional(OP, bias)?);
+        let weight = operand(OP, weight)?;
+        let bias = optional(OP, bias)?;
         with_epilogue(made(OP, product(&self.0, weight, bias))?, &epilogue)
     }
 
@@ -26,7 +27,8 @@ impl Candle {
         epilogue: Epilogue<'_>,
     ) -> Result<Tensor> {
         const OP: &str = "conv2d";
-        let (weight, bias) = (operand(OP, weight)?, optional(OP, bias)?);
+        let weight = operand(OP, weight)?;
+        let bias = optional(OP, bias)?;
         with_epilogue(made(OP, convolution(&self.0, weight, bias, conv))?, &epilogue)
     }
 
@@ -49,13 +51,15 @@ impl Candle {
         activation: Activation,
     ) -> Result<Tensor> {
         const OP: &str = "group_norm";
-        let (weight, bias) = (operand(OP, weight)?, operand(OP, bias)?);
+        let weight = operand(OP, weight)?;
+        let bias = operand(OP, bias)?;
         made(OP, group_norm(&self.0, groups, eps, [weight, bias]))?.activation(activation)
     }
 
     pub(in crate::tensor) fn layer_norm(&self, eps: f64, [weight, bias]: [&Tensor; 2]) -> Result<Tensor> {
         const OP: &str = "layer_norm";
-        let (weight, bias) = (operand(OP, weight)?, operand(OP, bias)?);
+        let weight = operand(OP, weight)?;
+        let bias = operand(OP, bias)?;
         made(OP, layer_norm(&self.0, eps, [weight, bias]))
     }
 
@@ -84,7 +88,8 @@ impl Candle {
     }
 
     pub(in crate::tensor) fn binary(&self, op: &'static str, operation: Binary, other: &Tensor) -> Result<Tensor> {
-        let (x, y) = (&self.0, operand(op, other)?);
+        let x = &self.0;
+        let y = operand(op, other)?;
         if !x.device().same_device(y.device()) {
             return Err(host::elsewhere(op, other, self.home().name()));
         }
@@ -200,9 +205,12 @@ fn attention(
     heads: usize,
     causal: bool,
 ) -> candle_core::Result<candle_core::Tensor> {
-    let (queries, keys) = (q.dim(1)?, k.dim(1)?);
+    let queries = q.dim(1)?;
+    let keys = k.dim(1)?;
     let scale = 1.0 / ((q.dim(2)? / heads) as f32).sqrt();
-    let (split_q, split_k, split_v) = (split_heads(q, heads)?, split_heads(k, heads)?, split_heads(v, heads)?);
+    let split_q = split_heads(q, heads)?;
+    let split_k = split_heads(k, heads)?;
+    let split_v = split_heads(v, heads)?;
     let scores = (split_q.matmul(&split_k.t()?)?.to_dtype(DType::F32)? * f64::from(scale))?;
     let scores = if causal { mask_future(&scores, queries, keys)? } else { scores };
     let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
@@ -230,7 +238,8 @@ fn group_norm(
     eps: f64,
     [weight, bias]: [&candle_core::Tensor; 2],
 ) -> candle_core::Result<candle_core::Tensor> {
-    let (batch, channels) = (x.dim(0)?, x.dim(D::Minus1)?);
+    let batch = x.dim(0)?;
+    let channels = x.dim(D::Minus1)?;
     let pixels = x.elem_count() / batch / channels;
     let wide = x.to_dtype(DType::F32)?.reshape((batch, pixels, groups, channels / groups))?;
     let centred = wide.broadcast_sub(&wide.mean_keepdim((1, 3))?)?;
@@ -246,7 +255,8 @@ fn layer_norm(
     [weight, bias]: [&candle_core::Tensor; 2],
 ) -> candle_core::Result<candle_core::Tensor> {
     let wide = x.to_dtype(DType::F32)?.contiguous()?;
-    let (weight, bias) = (weight.to_dtype(DType::F32)?, bias.to_dtype(DType::F32)?);
+    let weight = weight.to_dtype(DType::F32)?;
+    let bias = bias.to_dtype(DType::F32)?;
     candle_nn::ops::layer_norm(&wide, &weight, &bias, eps as f32)?.to_dtype(x.dtype())
 }
 

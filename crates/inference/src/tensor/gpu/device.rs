@@ -1,4 +1,4 @@
-//! Opening a GPU, and what a device of the op set knows of it.
+//! Opening a GPU, and its properties as the op set needs them.
 
 use crate::tensor::{DType, DeviceInfo, GpuOptions};
 use crate::{Error, Result};
@@ -101,7 +101,8 @@ fn float(capabilities: &Capabilities, asked: Option<DType>) -> Result<DType> {
 }
 
 fn info(capabilities: &Capabilities) -> DeviceInfo {
-    let (adapter, limits) = (&capabilities.adapter, &capabilities.limits);
+    let adapter = &capabilities.adapter;
+    let limits = &capabilities.limits;
     let kind = match adapter.kind {
         Kind::Discrete => "discrete",
         Kind::Integrated => "integrated",

@@ -27,7 +27,8 @@ impl Gpu {
         epilogue: Epilogue<'_>,
     ) -> Result<Tensor> {
         const OP: &str = "linear";
-        let (weight, bias) = (&weight.gpu(OP)?.parts, optional(OP, bias)?);
+        let weight = &weight.gpu(OP)?.parts;
+        let bias = optional(OP, bias)?;
         let residual = optional(OP, epilogue.residual)?;
         let epilogue = ops::Epilogue { residual, activation: activation(epilogue.activation) };
         self.made(ops::linear(self.context(), self.array(OP)?, weight, bias, epilogue))
@@ -41,7 +42,8 @@ impl Gpu {
         epilogue: Epilogue<'_>,
     ) -> Result<Tensor> {
         const OP: &str = "conv2d";
-        let (weight, bias) = (&weight.gpu(OP)?.parts, optional(OP, bias)?);
+        let weight = &weight.gpu(OP)?.parts;
+        let bias = optional(OP, bias)?;
         let residual = optional(OP, epilogue.residual)?;
         let Conv2d { stride, padding_before, padding_after, stretch_to } = conv;
         let conv = ops::Conv2d { stride, padding_before, padding_after, stretch_to };
@@ -51,7 +53,8 @@ impl Gpu {
 
     pub(in crate::tensor) fn attention(&self, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
         const OP: &str = "attention";
-        let (k, v) = (k.gpu(OP)?.array(OP)?, v.gpu(OP)?.array(OP)?);
+        let k = k.gpu(OP)?.array(OP)?;
+        let v = v.gpu(OP)?.array(OP)?;
         self.made(ops::attention(self.context(), self.array(OP)?, k, v, heads, causal))
     }
 
@@ -63,14 +66,17 @@ impl Gpu {
         after: Activation,
     ) -> Result<Tensor> {
         const OP: &str = "group_norm";
-        let (weight, bias) = (weight.gpu(OP)?.array(OP)?, bias.gpu(OP)?.array(OP)?);
-        let (x, after) = (self.array(OP)?, activation(after));
+        let weight = weight.gpu(OP)?.array(OP)?;
+        let bias = bias.gpu(OP)?.array(OP)?;
+        let x = self.array(OP)?;
+        let after = activation(after);
         self.made(ops::group_norm(self.context(), x, groups, eps as f32, weight, bias, after))
     }
 
     pub(in crate::tensor) fn layer_norm(&self, eps: f64, [weight, bias]: [&Tensor; 2]) -> Result<Tensor> {
         const OP: &str = "layer_norm";
-        let (weight, bias) = (Some(weight.gpu(OP)?.array(OP)?), Some(bias.gpu(OP)?.array(OP)?));
+        let weight = Some(weight.gpu(OP)?.array(OP)?);
+        let bias = Some(bias.gpu(OP)?.array(OP)?);
         let norm = ops::LayerNorm { weight, bias, ..ops::LayerNorm::default() };
         self.made(ops::layer_norm(self.context(), self.array(OP)?, eps as f32, norm))
     }

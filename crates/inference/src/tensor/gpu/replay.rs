@@ -1,4 +1,4 @@
-//! What a function of tensors did, as a plan of the runtime with buffers for its inputs.
+//! The recorded work of a function of tensors: a plan of the runtime, with buffers for its inputs.
 
 use super::Gpu;
 use crate::tensor::{Storage, Tensor};
@@ -55,7 +55,8 @@ impl Gpu {
     }
 
     fn copy_from(&self, other: &Self) -> Result<()> {
-        let (to, from) = (self.array("replay")?, other.array("replay")?);
+        let to = self.array("replay")?;
+        let from = other.array("replay")?;
         let bytes = to.elements() as u64 * to.format().size();
         Ok(self.context.copy(from.buffer(), 0, to.buffer(), 0, bytes)?)
     }

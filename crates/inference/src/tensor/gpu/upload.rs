@@ -24,8 +24,10 @@ pub(in crate::tensor) struct Upload {
 impl Upload {
     /// Takes the memory.
     pub(in crate::tensor) fn new(device: &GpuDevice, dtype: DType, shape: &[usize]) -> Result<Self> {
-        let (context, format) = (device.context(), format(dtype));
-        let (rows, inner) = (shape.first().copied().unwrap_or(1), shape.get(1..).unwrap_or_default());
+        let context = device.context();
+        let format = format(dtype);
+        let rows = shape.first().copied().unwrap_or(1);
+        let inner = shape.get(1..).unwrap_or_default();
         let row_bytes = inner.iter().product::<usize>().saturating_mul(format.size() as usize).max(1);
         let largest = largest_array(&context);
         if row_bytes > largest {
@@ -57,7 +59,8 @@ impl Upload {
     /// Writes one run.
     pub(super) fn write(&self, rows: Range<usize>, bytes: &[u8]) -> Result<()> {
         let Some(part) = self.parts.get(rows.start / self.rows_per_part) else { return Ok(()) };
-        let (first, count) = (rows.start % self.rows_per_part, rows.len());
+        let first = rows.start % self.rows_per_part;
+        let count = rows.len();
         if part.format() == Format::Q8_0 {
             // Blocks of 34 bytes, which the kernel reads as words and takes apart.
             let mut words = bytes.to_vec();
