@@ -17,7 +17,7 @@ impl Tensor {
         const OP: &str = "group_norm";
         let channels = *self.shape().last().unwrap_or(&0);
         let batch = *self.shape().first().unwrap_or(&0);
-        let fits = groups > 0 && channels % groups == 0 && self.elements() > 0;
+        let fits = groups > 0 && channels.is_multiple_of(groups) && self.elements() > 0;
         if !fits || weight.shape() != [channels] || bias.shape() != [channels] {
             let expected = format!("channels divisible by {groups} and weights of shape {:?}", weight.shape());
             return Err(self.shape_error(OP, expected));
