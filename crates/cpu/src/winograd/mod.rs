@@ -5,12 +5,15 @@
 //! product over the channels, and the 4x4 products become 2x2 outputs. The transforms only add and halve: the result is
 //! as exact as the direct sum to about a factor of two (F(4x4, 3x3) would be faster, but loses a digit).
 
+mod transforms;
+
 use crate::Level;
 use crate::conv2d::Patches;
 use crate::gemm::{Addend, Epilogue, Panels, Scratch, Tile, TileColumns, with_scratch};
 use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_task, threads};
 use crate::simd::{Kernel, Simd, load_some, store_some};
+use transforms::{kernel_transform, output_transform, transform_twice};
 
 /// Tiles of one task: a multiple of every level's tile rows.
 const TILES: usize = 24;
@@ -128,43 +131,6 @@ impl Kernel for TransformPanel<'_> {
             }
         }
     }
-}
-
-/// One dimension of `G`: `[a, (a + b + c) / 2, (a - b + c) / 2, c]`.
-#[inline(always)]
-fn kernel_transform<S: Simd>(s: S, [a, b, c]: [S::F32; 3]) -> [S::F32; 4] {
-    let half = s.splat(0.5);
-    let ends = s.add(a, c);
-    [a, s.mul(s.add(ends, b), half), s.mul(s.sub(ends, b), half), c]
-}
-
-/// One dimension of `B^T`: `[a - c, b + c, c - b, b - d]`.
-#[inline(always)]
-fn input_transform<S: Simd>(s: S, [a, b, c, d]: [S::F32; 4]) -> [S::F32; 4] {
-    [s.sub(a, c), s.add(b, c), s.sub(c, b), s.sub(b, d)]
-}
-
-/// `B^T d B` of a 4x4 tile in place.
-#[inline(always)]
-fn transform_twice<S: Simd>(s: S, d: &mut [S::F32; 16]) {
-    for x in 0..4 {
-        let column = input_transform(s, [d[x], d[4 + x], d[8 + x], d[12 + x]]);
-        for y in 0..4 {
-            d[y * 4 + x] = column[y];
-        }
-    }
-    for y in 0..4 {
-        let row = input_transform(s, [d[y * 4], d[y * 4 + 1], d[y * 4 + 2], d[y * 4 + 3]]);
-        for x in 0..4 {
-            d[y * 4 + x] = row[x];
-        }
-    }
-}
-
-/// One dimension of `A^T`: `[a + b + c, b - c - d]`.
-#[inline(always)]
-fn output_transform<S: Simd>(s: S, [a, b, c, d]: [S::F32; 4]) -> [S::F32; 2] {
-    [s.add(s.add(a, b), c), s.sub(s.sub(b, c), d)]
 }
 
 /// A convolution with a group of output channels.
