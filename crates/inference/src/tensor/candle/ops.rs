@@ -1,4 +1,4 @@
-//! The ops on candle tensors. Softmax and layer norm are candle-nn's fused kernels, the rest is composed.
+//! The ops on candle tensors, composed of candle's.
 
 use super::{Candle, backend, made, operand, optional};
 use crate::Result;
@@ -196,8 +196,7 @@ fn convolution(
     }
 }
 
-/// Attention with the scores in `f32`. candle-nn's `sdpa` (Metal) knows other head widths than Stable Diffusion has, and
-/// flash attention (CUDA) computes in half precision only.
+/// Attention with the scores in `f32`.
 fn attention(
     q: &candle_core::Tensor,
     k: &candle_core::Tensor,
@@ -213,7 +212,8 @@ fn attention(
     let split_v = split_heads(v, heads)?;
     let scores = (split_q.matmul(&split_k.t()?)?.to_dtype(DType::F32)? * f64::from(scale))?;
     let scores = if causal { mask_future(&scores, queries, keys)? } else { scores };
-    let weights = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
+    let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+    let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?.to_dtype(v.dtype())?;
     weights.matmul(&split_v)?.transpose(1, 2)?.contiguous()?.reshape(q.shape())
 }
 
@@ -254,10 +254,12 @@ fn layer_norm(
     eps: f64,
     [weight, bias]: [&candle_core::Tensor; 2],
 ) -> candle_core::Result<candle_core::Tensor> {
-    let wide = x.to_dtype(DType::F32)?.contiguous()?;
-    let weight = weight.to_dtype(DType::F32)?;
-    let bias = bias.to_dtype(DType::F32)?;
-    candle_nn::ops::layer_norm(&wide, &weight, &bias, eps as f32)?.to_dtype(x.dtype())
+    let wide = x.to_dtype(DType::F32)?;
+    let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let y = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
+    let y = y.broadcast_mul(&weight.to_dtype(DType::F32)?)?.broadcast_add(&bias.to_dtype(DType::F32)?)?;
+    y.to_dtype(x.dtype())
 }
 
 /// The left half times GELU of the right one.
