@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 use easel_host::model::open;
 use easel_host::names::Place;
-use easel_inference::weights::{ComponentFiles, Directory, FileSource, ModelFiles, TensorIndex};
+use easel_inference::families::ModelFiles;
+use easel_inference::weights::{ComponentFiles, Directory, FileSource, TensorIndex};
 use pollster::block_on;
 use serde_json::Value;
 use std::path::Path;
@@ -100,7 +101,7 @@ fn model(files: &ModelFiles) -> Contents {
     Contents {
         name: files.name().to_owned(),
         family: files.model_index()["_class_name"].as_str().unwrap_or("unknown family").to_owned(),
-        components: components.map(|(kind, part)| Component::new(kind.folder(), &part.config, &part.tensors)).collect(),
+        components: components.map(|(name, part)| Component::new(name, &part.config, &part.tensors)).collect(),
         scheduler: files.scheduler().clone(),
     }
 }

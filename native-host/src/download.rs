@@ -2,8 +2,9 @@
 
 use crate::args::PullArgs;
 use anyhow::{Result, bail};
+use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::pipeline::CancelToken;
-use easel_inference::weights::{ComponentFiles, DownloadProgress, Files, Hub, ModelFiles, OpenOptions};
+use easel_inference::weights::{ComponentFiles, DownloadProgress, Files, Hub};
 use pollster::block_on;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -1,10 +1,12 @@
 //! easel-emoji, the default model, compiled into the program so that it works without a download.
 
+use easel_inference::families::SamplingDefaults;
+
 /// The name that stands for the embedded model.
 pub const NAME: &str = "easel-emoji";
 
 /// Steps and guidance scale that suit it.
-pub const USUAL: (usize, f64) = (20, 4.0);
+pub const SAMPLING: SamplingDefaults = SamplingDefaults { steps: 20, guidance_scale: 4.0 };
 
 macro_rules! file {
     ($path:literal) => {

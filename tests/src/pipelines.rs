@@ -5,12 +5,12 @@ use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow, bail};
 use easel_inference::Tensor;
+use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::pipeline::{
     CancelToken, InitImage, LoadOptions, Pipeline, Probe, Prompt, PromptOptions, Request, SizeConditioning, Watcher,
 };
 use easel_inference::sampling::SchedulerConfig;
 use easel_inference::tensor::Products;
-use easel_inference::weights::{ModelFiles, OpenOptions};
 use easel_picture::Image;
 use pollster::block_on;
 use serde_json::Value;

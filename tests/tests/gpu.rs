@@ -1,11 +1,11 @@
 //! The embedded model on a GPU: the same pictures as on the processor, also where the device grants nothing beyond what
 //! WebGPU guarantees everywhere, where one component is held at a time, and where the device is lost on the way.
 
+use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::pipeline::{
     CancelToken, LoadOptions, Phase, Picture, Pipeline, Progress, Request, Unwatched, Watcher,
 };
 use easel_inference::tensor::{DeviceKind, GpuDevice, GpuOptions, Products};
-use easel_inference::weights::{ModelFiles, OpenOptions};
 use easel_inference::{DType, Device};
 use easel_tests::files::repository;
 use pollster::block_on;

@@ -1,9 +1,10 @@
 //! A denoising step on a GPU costs what the model's fused ops count: hardly a dispatch more, and from the second step on
 //! no memory and no bind group.
 
+use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
 use easel_inference::tensor::{DeviceKind, GpuDevice, GpuOptions, Replay};
-use easel_inference::weights::{Component, ComponentFiles, ModelFiles, OpenOptions};
+use easel_inference::weights::ComponentFiles;
 use easel_inference::{DType, Device, Result, Tensor};
 use easel_tests::files::repository;
 use pollster::block_on;
@@ -46,7 +47,7 @@ fn a_step_is_its_fused_ops_and_takes_nothing() -> Result<()> {
     for model in ["tests/golden/sd15", "models/easel-emoji"] {
         let Some((device, gpu)) = open() else { return Ok(()) };
         let files = block_on(ModelFiles::open_path(&repository().join(model), &OpenOptions::default()))?;
-        let component = files.component(Component::UNet)?;
+        let component = files.component("unet")?;
         let config = UNetConfig::from_json(&component.config_file, &component.config)?;
         let text_width = component.config["cross_attention_dim"].as_u64().unwrap_or_default() as usize;
         let unet = UNet::new(&block_on(component.weights(&device, None))?, config)?;

@@ -1,9 +1,9 @@
 //! What a caller of the pipeline relies on, with the embedded model: progress, previews, cancellation, warnings, batches.
 
+use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::pipeline::{
     CancelToken, InitImage, LoadOptions, Phase, Picture, Pipeline, Progress, Request, Unwatched, Watcher,
 };
-use easel_inference::weights::{ModelFiles, OpenOptions};
 use easel_inference::{Device, Error, Result};
 use easel_picture::Image;
 use easel_tests::files::repository;

@@ -1,10 +1,11 @@
 //! What fewer bits cost: weights in bfloat16, half precision and blocks of eight bits, and products in bfloat16, on the
 //! processor, against `f32`. Products in bfloat16 are computed here on every machine, by dot products where it has them.
 
+use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
 use easel_inference::pipeline::{CancelToken, LoadOptions, Pipeline, Request, Unwatched};
 use easel_inference::tensor::Products;
-use easel_inference::weights::{FileSource, ModelFiles, OpenOptions, TensorIndex};
+use easel_inference::weights::{FileSource, TensorIndex};
 use easel_inference::{DType, Device};
 use easel_tests::files::{read_arrays, read_json, repository};
 use easel_tests::relative_error;

@@ -5,8 +5,8 @@ use crate::error::to_js;
 use crate::events::{Cancel, Events};
 use crate::files::files;
 use crate::options::GenerateOptions;
+use easel_inference::families::{ModelFiles, OpenOptions, SamplingDefaults};
 use easel_inference::pipeline::{LoadOptions, Pipeline};
-use easel_inference::weights::{ModelFiles, OpenOptions};
 use easel_inference::{Device, Error, Result};
 use easel_picture::{EncodeOptions, ImageFormat};
 use js_sys::Array;
@@ -82,11 +82,9 @@ impl Model {
             let backend = Backend::parse(&options.backend)?;
             let device = backend.open().await?;
             let files = ModelFiles::open(&files(&options.name, &pairs)?, &OpenOptions::default()).await?;
-            let load = LoadOptions {
-                name: options.name,
-                usual: options.steps.zip(options.guidance_scale),
-                ..LoadOptions::new(device.clone())
-            };
+            let sampling = options.steps.zip(options.guidance_scale);
+            let sampling = sampling.map(|(steps, guidance_scale)| SamplingDefaults { steps, guidance_scale });
+            let load = LoadOptions { name: options.name, sampling, ..LoadOptions::new(device.clone()) };
             Ok(Self { pipeline: Pipeline::load(&files, &load, &mut events, &token).await?, backend, device })
         };
         loaded.await.map_err(to_js)

@@ -5,10 +5,6 @@ use crate::names::KNOWN;
 use easel_inference::weights::Hub;
 use std::path::PathBuf;
 
-/// The tiny autoencoders (MIT licence) for latents of Stable Diffusion 1 and 2, and of XL.
-pub(super) const TAESD: &str = "madebyollin/taesd";
-pub(super) const TAESD_XL: &str = "madebyollin/taesdxl";
-
 /// Whether files of a repository are in the cache.
 pub fn is_cached(repository: &str) -> bool {
     Hub::from_env().is_ok_and(|hub| hub.cached(repository, None).is_some())

@@ -7,9 +7,10 @@ pub use hub::is_cached;
 
 use crate::embedded;
 use crate::names::Place;
-use easel_inference::pipeline::{self, CancelToken, Defaults, Picture, Pipeline, Request, Watcher};
+use easel_inference::families::{Defaults, ModelFiles, OpenOptions, VAE};
+use easel_inference::pipeline::{self, CancelToken, Picture, Pipeline, Request, Watcher};
 use easel_inference::tensor::{DeviceKind, GpuOptions, Selection};
-use easel_inference::weights::{self, ComponentFiles, Directory, MemoryFiles, ModelFiles, OpenOptions};
+use easel_inference::weights::{ComponentFiles, Directory, MemoryFiles};
 use easel_inference::{DType, Device};
 use pollster::block_on;
 
@@ -132,7 +133,7 @@ impl LoadedModel {
         let load = pipeline::LoadOptions {
             dtype: options.dtype,
             name: public_name(name, place),
-            usual: (*place == Place::Embedded).then_some(embedded::USUAL),
+            sampling: (*place == Place::Embedded).then_some(embedded::SAMPLING),
             low_memory: options.low_memory,
             ..pipeline::LoadOptions::new(options.device.clone())
         };
@@ -178,17 +179,16 @@ pub fn open(place: &Place, variant: Option<&str>) -> Result<ModelFiles> {
 
 /// Puts TAESD in the place of a model's own autoencoder, unless that is a tiny one already.
 fn use_tiny_autoencoder(files: &mut ModelFiles, variant: Option<&str>) -> Result<()> {
-    let own = files.component(weights::Component::Vae)?;
+    let own = files.component(VAE)?;
     if own.config["_class_name"] == "AutoencoderTiny" {
         return Ok(());
     }
     let channels = own.config["latent_channels"].as_u64().unwrap_or(4);
-    if channels != 4 {
+    let Some(repository) = files.family().tiny_autoencoder().filter(|_| channels == 4) else {
         return Err(Error::NoTinyAutoencoder { channels });
-    }
-    let is_xl = files.get(weights::Component::TextEncoder2).is_some();
-    let folder = hub::cached(if is_xl { hub::TAESD_XL } else { hub::TAESD })?;
+    };
+    let folder = hub::cached(repository)?;
     let tiny = block_on(ComponentFiles::open(&Directory::new(folder), "", variant))?;
-    files.replace(weights::Component::Vae, tiny);
+    files.replace(VAE, tiny);
     Ok(())
 }

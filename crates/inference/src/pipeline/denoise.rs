@@ -3,7 +3,6 @@
 //! The denoiser runs on its device, everything else in host memory: latents are small, the sampler's numbers are the same
 //! everywhere, and what a lost device had is not needed again: the step that it was lost in is repeated on a fresh one.
 
-use super::conditioning::Conditioning;
 use super::load::Pipeline;
 use super::preview::preview;
 use super::progress::{Phase, Probe};
@@ -11,7 +10,7 @@ use super::request::Request;
 use super::run::Run;
 use super::settings::Settings;
 use super::start::{Inpaint, Start};
-use crate::models::unet::UNet;
+use crate::families::{self, Conditioning};
 use crate::sampling::{Guidance, Noise, Sampler};
 use crate::tensor::Replay;
 use crate::{Device, Error, Result, Tensor};
@@ -87,7 +86,7 @@ impl Pipeline {
 
 /// The model on its device, with what all calls of a run share.
 struct Denoiser {
-    unet: Arc<UNet>,
+    model: Arc<dyn families::Denoiser>,
     device: Device,
     conditioning: Conditioning,
     replay: Replay,
@@ -95,18 +94,17 @@ struct Denoiser {
 
 impl Denoiser {
     async fn new(pipeline: &Pipeline, conditioning: &Conditioning, run: &mut Run<'_>) -> Result<Self> {
-        let unet = pipeline.denoiser(run).await?;
+        let model = pipeline.denoiser(run).await?;
         let device = pipeline.options.device.clone();
         let conditioning = conditioning.to_device(&device)?;
-        Ok(Self { unet, device, conditioning, replay: Replay::default() })
+        Ok(Self { model, device, conditioning, replay: Replay::default() })
     }
 
     /// One call, recorded at the first step and replayed at the following ones.
     fn predict(&mut self, input: &Tensor, timestep: f64) -> Result<Tensor> {
         let input = input.cast(self.device.float())?.to_device(&self.device)?;
-        let time = self.unet.timestep_features(timestep, &self.device)?;
-        let Conditioning { hidden_states, unet } = &self.conditioning;
-        let step = |inputs: &[Tensor]| self.unet.forward_features(&inputs[0], &inputs[1], hidden_states, unet);
+        let time = self.model.time(timestep, &self.device)?;
+        let step = |inputs: &[Tensor]| self.model.predict(&inputs[0], &inputs[1], &self.conditioning);
         self.replay.run(&[&input, &time], step)
     }
 }

@@ -1,6 +1,5 @@
 //! One request from its first check to the finished pictures.
 
-use super::conditioning::{Conditioning, added_conditioning};
 use super::denoise::Share;
 use super::load::Pipeline;
 use super::progress::{CancelToken, Phase, Probe, Watcher};
@@ -8,7 +7,7 @@ use super::request::{Prompt, Request};
 use super::run::Run;
 use super::settings::Settings;
 use super::start::Start;
-use crate::models::unet::UNetConditioning;
+use crate::families::{Conditioning, Prompts};
 use crate::sampling::{Noise, Sampler, StepOptions, TimestepOptions};
 use crate::{Error, Result, Tensor};
 use easel_picture::{Image, Parameters};
@@ -64,6 +63,7 @@ impl Pipeline {
         let options = StepOptions { eta: Some(request.eta), ..StepOptions::default() };
         let distilled = request.init.as_ref().filter(|init| init.all_steps).map(|init| init.strength);
         let steps = TimestepOptions { steps: Some(settings.steps), strength: distilled, ..TimestepOptions::default() };
+        let steps = self.model.timesteps(settings.size, &settings.scheduler, steps);
         let sampler = Sampler::new(&settings.scheduler, &steps, &options)?;
         let mut noise = noise(batch, request);
         let undrawn = noise.clone();
@@ -91,24 +91,24 @@ impl Pipeline {
         settings: &Settings,
         run: &mut Run<'_>,
     ) -> Result<Conditioning> {
-        let guided = settings.guided;
-        let text = self.text_encoders(run).await?;
-        let (hidden_states, pooled) = text.encode(batch, guided, request.prompt_options, run)?;
-        let hidden_states = hidden_states.to_host().await?;
-        let pooled = match pooled {
-            Some(pooled) => Some(pooled.to_host().await?),
-            None => None,
+        let prompts = Prompts {
+            batch,
+            request,
+            size: settings.size,
+            guidance_scale: settings.guidance_scale,
+            guided: settings.guided,
+            cancel: run.cancel,
         };
-        let added = match self.unet.text_time {
-            Some(_) => {
-                let from_image = request.init.is_some();
-                Some(added_conditioning(pooled, &request.sizes, settings.size, batch.len(), guided, from_image)?)
+        let mut states = Vec::new();
+        for name in self.model.text_encoders() {
+            let encoder = self.text_encoder(name, run).await?;
+            let encoded = encoder.encode(&prompts)?.to_host().await?;
+            for warning in &encoded.warnings {
+                run.warn(warning.clone());
             }
-            None => None,
-        };
-        let distilled = self.unet.time_cond_proj_dim.is_some();
-        let guidance = distilled.then_some(settings.guidance_scale - 1.0);
-        Ok(Conditioning { hidden_states, unet: UNetConditioning { added, guidance, class: None } })
+            states.push(encoded);
+        }
+        self.model.condition(states, &prompts)
     }
 
     /// Latents to pictures, one at a time.
@@ -122,13 +122,13 @@ impl Pipeline {
     ) -> Result<Vec<Image>> {
         let [n, ..] = latents.dims::<4>("decode")?;
         let [height, width] = settings.size;
-        let unscaled = self.vae.unscale(latents)?;
         let mut images = Vec::new();
         let decode = async |run: &mut Run<'_>| -> Result<()> {
             let autoencoder = self.autoencoder(run).await?;
+            let encoded = self.model.latents().to_encoded(latents, &autoencoder)?;
             for k in images.len()..n {
                 run.pause().await?;
-                let latents = self.to_autoencoder(&unscaled.narrow(0, k, 1)?)?;
+                let latents = self.to_autoencoder(&encoded.narrow(0, k, 1)?)?;
                 let tiling = self.tiling(request, settings.size);
                 let decoded = self.options.device.enter(|| autoencoder.decode(&latents, tiling))?;
                 let picture = decoded.affine(0.5, 0.5)?;

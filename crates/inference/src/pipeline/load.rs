@@ -1,14 +1,11 @@
 //! A model's components put together, ready to draw.
 
 use super::components::Held;
-use super::defaults::{Defaults, usual};
 use super::progress::{CancelToken, Phase, Watcher};
 use super::run::Run;
-use crate::models::unet::UNetConfig;
-use crate::models::vae::AutoencoderConfig;
+use crate::families::{Defaults, Model, ModelFiles, SamplingDefaults, VAE};
 use crate::sampling::SchedulerConfig;
 use crate::tensor::Products;
-use crate::weights::{Component, ModelFiles};
 use crate::{DType, Device, Result, Tensor};
 use std::sync::Mutex;
 
@@ -24,8 +21,8 @@ pub struct LoadOptions {
     pub products: Option<Products>,
     /// The model's name, as the metadata of its pictures keeps it.
     pub name: String,
-    /// Steps and guidance scale to use when none are asked for; `None` means the family's usual ones.
-    pub usual: Option<(usize, f64)>,
+    /// Steps and guidance scale when none are asked for; `None` means those of the model's family.
+    pub sampling: Option<SamplingDefaults>,
     /// Load each component when a run needs it and drop it afterwards: a device then holds the largest of them rather than
     /// all, and every run reads the files again. Off unless asked for.
     pub low_memory: bool,
@@ -34,7 +31,7 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// Everything as it is stored, on this device.
     pub fn new(device: Device) -> Self {
-        Self { device, dtype: None, products: None, name: String::new(), usual: None, low_memory: false }
+        Self { device, dtype: None, products: None, name: String::new(), sampling: None, low_memory: false }
     }
 }
 
@@ -44,8 +41,7 @@ impl LoadOptions {
 pub struct Pipeline {
     pub(super) files: ModelFiles,
     pub(super) options: LoadOptions,
-    pub(super) unet: UNetConfig,
-    pub(super) vae: AutoencoderConfig,
+    pub(super) model: Box<dyn Model>,
     pub(super) scheduler: SchedulerConfig,
     pub(super) held: Mutex<Held>,
     defaults: Defaults,
@@ -61,20 +57,14 @@ impl Pipeline {
         cancel: &CancelToken,
     ) -> Result<Self> {
         let mut run = Run::start(watcher, cancel);
-        let (unet, vae) = (files.component(Component::UNet)?, files.component(Component::Vae)?);
-        let vae = AutoencoderConfig::from_json(&vae.config_file, &vae.config)?;
         let scheduler = SchedulerConfig::from_json(files.scheduler())?;
-        let is_xl = files.get(Component::TextEncoder2).is_some();
-        let usual = options.usual.unwrap_or_else(|| usual(&scheduler, files.scheduler(), is_xl));
-        let pipeline = Self {
-            defaults: Defaults::new(&unet.config, vae.factor(), usual),
-            unet: UNetConfig::from_json(&unet.config_file, &unet.config)?,
-            vae,
-            scheduler,
-            files: files.clone(),
-            options: options.clone(),
-            held: Mutex::default(),
-        };
+        let model = files.family().model(files, &scheduler)?;
+        let mut defaults = model.defaults().clone();
+        if let Some(sampling) = options.sampling {
+            defaults = defaults.with_sampling(sampling);
+        }
+        let pipeline =
+            Self { files: files.clone(), options: options.clone(), model, scheduler, held: Mutex::default(), defaults };
         if !options.low_memory {
             pipeline.load_all(&mut run).await?;
         }
@@ -83,7 +73,9 @@ impl Pipeline {
 
     async fn load_all(&self, run: &mut Run<'_>) -> Result<()> {
         self.surviving(run, async |run| {
-            self.text_encoders(run).await?;
+            for name in self.model.text_encoders() {
+                self.text_encoder(name, run).await?;
+            }
             self.denoiser(run).await?;
             self.autoencoder(run).await.map(drop)
         })
@@ -93,27 +85,21 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Whether this is SDXL, with its two text encoders.
-    pub(super) fn is_xl(&self) -> bool {
-        self.files.get(Component::TextEncoder2).is_some()
-    }
-
     /// Latents or a picture on their way into the autoencoder.
     pub(super) fn to_autoencoder(&self, x: &Tensor) -> Result<Tensor> {
         let device = &self.options.device;
-        let float = if self.vae.needs_f32() { DType::F32 } else { device.float() };
+        let float = if self.model.autoencoder().needs_f32() { DType::F32 } else { device.float() };
         x.cast(float)?.to_device(device)
     }
 
     /// What a component multiplies in on the processor.
-    pub(super) fn products(&self, component: Component) -> Products {
+    pub(super) fn products(&self, component: &str) -> Products {
         let LoadOptions { device, dtype, products, .. } = &self.options;
-        match component {
-            Component::UNet => {}
-            Component::Vae if !self.vae.needs_f32() => {}
-            _ => return Products::F32,
+        let is_autoencoder = component == VAE && !self.model.autoencoder().needs_f32();
+        if is_autoencoder || component == self.model.denoiser() {
+            return products.unwrap_or_else(|| Products::automatic(device, *dtype));
         }
-        products.unwrap_or_else(|| Products::automatic(device, *dtype))
+        Products::F32
     }
 
     /// What is drawn when nothing else is asked for.

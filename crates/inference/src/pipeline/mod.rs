@@ -9,7 +9,7 @@
 //! # #[cfg(feature = "native")]
 //! # async fn example() -> easel_inference::Result<()> {
 //! use easel_inference::pipeline::{CancelToken, LoadOptions, Pipeline, Request, Unwatched};
-//! use easel_inference::weights::{ModelFiles, OpenOptions};
+//! use easel_inference::families::{ModelFiles, OpenOptions};
 //! use easel_inference::Device;
 //!
 //! let (mut watcher, cancel) = (Unwatched, CancelToken::default());
@@ -20,8 +20,6 @@
 //! ```
 
 mod components;
-mod conditioning;
-mod defaults;
 mod denoise;
 mod generate;
 mod load;
@@ -32,7 +30,6 @@ mod run;
 mod settings;
 mod start;
 
-pub use defaults::Defaults;
 pub use generate::Picture;
 pub use load::{LoadOptions, Pipeline};
 pub use progress::{CancelToken, Phase, Probe, Progress, Unwatched, Watcher};

@@ -1,8 +1,8 @@
 //! A request with every gap filled in from the model, checked against what the model can do.
 
-use super::defaults::Defaults;
 use super::load::Pipeline;
-use super::request::{Request, SIZE_STEP};
+use super::request::Request;
+use crate::families::Defaults;
 use crate::sampling::{Scheduler, SchedulerConfig};
 use crate::{Error, Result};
 
@@ -21,14 +21,11 @@ impl Settings {
     pub(super) fn resolve(pipeline: &Pipeline, request: &Request) -> Result<Self> {
         request.validate()?;
         let defaults = pipeline.defaults();
-        let size = resolve_size(request, defaults);
-        let factor = pipeline.vae.factor();
+        let step = pipeline.model.size_step();
+        let size = resolve_size(request, defaults, step);
         for (field, size) in [("height", size[0]), ("width", size[1])] {
-            if size % factor != 0 {
-                return Err(Error::invalid(
-                    field,
-                    format!("{size} is not a multiple of {factor}, as this model needs"),
-                ));
+            if size % step != 0 {
+                return Err(Error::invalid(field, format!("{size} is not a multiple of {step}, as this model needs")));
             }
         }
         let scheduler = match &request.scheduler {
@@ -36,16 +33,15 @@ impl Settings {
             None => pipeline.scheduler.clone(),
         };
         let guidance_scale = request.guidance_scale.unwrap_or(defaults.guidance_scale);
-        // A model distilled with guidance takes the scale as an input instead.
-        let guided = guidance_scale > 1.0 && pipeline.unet.time_cond_proj_dim.is_none();
+        let guided = pipeline.model.is_guided(guidance_scale);
         Ok(Self { size, steps: request.steps.unwrap_or(defaults.steps), guidance_scale, guided, scheduler })
     }
 }
 
-/// The size asked for; else that of the picture to start from, in whole latents; else the model's own.
-fn resolve_size(request: &Request, defaults: &Defaults) -> [usize; 2] {
+/// The size asked for; else that of the picture to start from, in whole steps; else the model's own.
+fn resolve_size(request: &Request, defaults: &Defaults, step: usize) -> [usize; 2] {
     let image = request.init.as_ref().map(|init| &init.image);
-    let whole = |pixels: usize| (pixels / SIZE_STEP * SIZE_STEP).max(SIZE_STEP);
+    let whole = |pixels: usize| (pixels / step * step).max(step);
     let height = request.height.or(image.map(|image| whole(image.height))).unwrap_or(defaults.height);
     let width = request.width.or(image.map(|image| whole(image.width))).unwrap_or(defaults.width);
     [height, width]

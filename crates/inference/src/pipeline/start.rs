@@ -46,7 +46,7 @@ impl Start {
         run: &mut Run<'_>,
     ) -> Result<Self> {
         let stage = Stage { pipeline, request, settings, n };
-        let needs_mask = pipeline.unet.in_channels > pipeline.vae.latent_channels();
+        let needs_mask = pipeline.model.needs_mask();
         match &request.init {
             None if needs_mask => {
                 Err(Error::invalid("init_image", "this model redraws parts of a picture and needs one, with a mask"))
@@ -79,9 +79,8 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// `[n, h, w, c]` of the latents.
     fn latent_shape(&self) -> [usize; 4] {
-        let [height, width] = self.settings.size;
-        let factor = self.pipeline.vae.factor();
-        [self.n, height / factor, width / factor, self.pipeline.vae.latent_channels()]
+        let [h, w, c] = self.pipeline.model.latents().shape(self.settings.size);
+        [self.n, h, w, c]
     }
 
     async fn noised(&self, init: &InitImage, vae: &Autoencoder, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
@@ -143,13 +142,14 @@ impl Stage<'_> {
     async fn encode(&self, vae: &Autoencoder, picture: &Tensor, noise: &mut Noise, once: bool) -> Result<Tensor> {
         let picture = self.pipeline.to_autoencoder(picture)?;
         let encoded = vae.encode(&picture, self.pipeline.tiling(self.request, self.settings.size))?.to_host().await?;
-        let [n, h, w, c] = self.latent_shape();
+        let [_, h, w, c] = encoded.mean.dims("encode")?;
+        let n = self.n;
         let latents = match &encoded.log_variance {
             Some(_) if once => encoded.sample(&noise.draw_first(&[1, h, w, c], &Device::Cpu)?)?.repeat(n)?,
             Some(_) => encoded.repeat(n)?.sample(&noise.draw(&[n, h, w, c], &Device::Cpu)?)?,
             None => encoded.mean.repeat(n)?,
         };
-        vae.config().scale(&latents)
+        self.pipeline.model.latents().from_encoded(&latents, vae)
     }
 }
 
@@ -171,6 +171,6 @@ impl Pipeline {
     pub(super) fn tiling(&self, request: &Request, [height, width]: [usize; 2]) -> Option<Tiling> {
         const LARGE: usize = 1024 * 1024;
         let wanted = request.tiling.unwrap_or(height * width > LARGE);
-        wanted.then(|| self.vae.tiling())
+        wanted.then(|| self.model.autoencoder().tiling())
     }
 }

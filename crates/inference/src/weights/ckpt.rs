@@ -54,7 +54,7 @@ pub(super) async fn open_zip(source: Arc<dyn Source>) -> Result<TensorIndex> {
         }
     }
     let tensors = views(&file, &pickle, &blocks)?;
-    Ok(TensorIndex { global_step: pickle.integer("global_step"), ..TensorIndex::new(source, tensors) })
+    Ok(TensorIndex { training_step: pickle.integer("global_step"), ..TensorIndex::new(source, tensors) })
 }
 
 /// Whether a file begins as the old format does.
@@ -88,7 +88,7 @@ pub(super) async fn open_legacy(source: Arc<dyn Source>) -> Result<TensorIndex> 
         blocks.insert(key, block);
     }
     let tensors = views(&file, &object, &blocks)?;
-    Ok(TensorIndex { global_step: object.integer("global_step"), ..TensorIndex::new(source, tensors) })
+    Ok(TensorIndex { training_step: object.integer("global_step"), ..TensorIndex::new(source, tensors) })
 }
 
 /// A storage of the old format at byte `start`: the number of its elements, then those.

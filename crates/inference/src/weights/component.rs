@@ -3,41 +3,29 @@
 
 use super::files::Files;
 use super::index::TensorIndex;
-use super::names::modern_attention;
 use super::source::read_all;
 use crate::weights::Weights;
 use crate::{DType, Device, Error, Result, python_json};
+use bytes::Bytes;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest configuration or index that is read.
-pub(super) const MAX_DOCUMENT: u64 = 1 << 26;
+pub(crate) const MAX_DOCUMENT: u64 = 1 << 26;
 
-/// A network of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Component {
-    /// The first text encoder.
-    TextEncoder,
-    /// The second text encoder (SDXL).
-    TextEncoder2,
-    /// The denoiser.
-    UNet,
-    /// The autoencoder.
-    Vae,
+/// The files of one tokenizer, as they are.
+#[derive(Clone, Debug, Default)]
+pub struct TokenizerFiles {
+    /// What errors call the folder: `tokenizer`.
+    pub folder: String,
+    /// The files by name: `merges.txt`, `vocab.json`, `special_tokens_map.json`, `tokenizer_config.json`.
+    pub files: BTreeMap<String, Bytes>,
 }
 
-impl Component {
-    /// All of them, in the order in which a picture needs them.
-    pub const ALL: [Self; 4] = [Self::TextEncoder, Self::TextEncoder2, Self::UNet, Self::Vae];
-
-    /// Its folder in the diffusers layout.
-    pub fn folder(self) -> &'static str {
-        match self {
-            Self::TextEncoder => "text_encoder",
-            Self::TextEncoder2 => "text_encoder_2",
-            Self::UNet => "unet",
-            Self::Vae => "vae",
-        }
+impl TokenizerFiles {
+    /// The bytes of a file.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.files.get(name).map(|bytes| &bytes[..])
     }
 }
 
@@ -48,7 +36,7 @@ pub struct ComponentFiles {
     pub config_file: String,
     /// The `config.json`, or what it would be.
     pub config: Value,
-    /// The tensors by their names in diffusers or transformers.
+    /// The tensors under the names that the networks ask for: those of diffusers or transformers.
     pub tensors: TensorIndex,
     /// The variant of the weight files that was chosen: `fp16`, for example.
     pub variant: Option<String>,
@@ -67,12 +55,11 @@ impl ComponentFiles {
             return Err(Error::format(format!("{}/{folder}", files.name()), reason));
         };
         let path = format!("{prefix}{}", choice.name);
-        let mut tensors = if choice.name.ends_with(".json") {
+        let tensors = if choice.name.ends_with(".json") {
             open_shards(files, &prefix, &path).await?
         } else {
             TensorIndex::open(files.open(&path).await?).await?
         };
-        tensors.tensors = tensors.tensors.iter().map(|(name, view)| modern_attention(name, view)).collect();
         Ok(Self { config_file: format!("{prefix}config.json"), config, tensors, variant: choice.variant })
     }
 
@@ -156,7 +143,7 @@ async fn open_shards(files: &dyn Files, prefix: &str, path: &str) -> Result<Tens
         tensors.push(tensor);
     }
     let wanted: BTreeSet<&String> = tensors.into_iter().collect();
-    let mut whole = TensorIndex { file, sources: Vec::new(), tensors: BTreeMap::new(), global_step: None };
+    let mut whole = TensorIndex { file, sources: Vec::new(), tensors: BTreeMap::new(), training_step: None };
     for (name, mut index) in shards {
         index.tensors.retain(|tensor, _| wanted.contains(tensor) && map.get(tensor).is_some_and(|shard| shard == name));
         whole.extend(index);
@@ -165,7 +152,7 @@ async fn open_shards(files: &dyn Files, prefix: &str, path: &str) -> Result<Tens
 }
 
 /// Reads a small JSON file.
-pub(super) async fn read_json(files: &dyn Files, path: &str) -> Result<Value> {
+pub(crate) async fn read_json(files: &dyn Files, path: &str) -> Result<Value> {
     let source = files.open(path).await?;
     let bytes = read_all(&*source, MAX_DOCUMENT).await?;
     python_json::parse(&bytes).map_err(|error| Error::format(source.name(), format!("not valid JSON: {error}")))

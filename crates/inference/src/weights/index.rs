@@ -14,7 +14,7 @@ pub struct TensorIndex {
     pub(super) sources: Vec<Arc<dyn Source>>,
     pub(super) tensors: BTreeMap<String, TensorView>,
     /// The training step of a pickled checkpoint, which is all that tells some of them apart.
-    pub(super) global_step: Option<i64>,
+    pub(super) training_step: Option<i64>,
 }
 
 impl TensorIndex {
@@ -38,12 +38,17 @@ impl TensorIndex {
     }
 
     pub(super) fn new(source: Arc<dyn Source>, tensors: BTreeMap<String, TensorView>) -> Self {
-        Self { file: source.name().to_owned(), sources: vec![source], tensors, global_step: None }
+        Self { file: source.name().to_owned(), sources: vec![source], tensors, training_step: None }
     }
 
-    /// The same sources under other names.
-    pub(super) fn with_tensors(&self, tensors: BTreeMap<String, TensorView>) -> Self {
+    /// The same sources with these tensors.
+    pub(crate) fn with_tensors(&self, tensors: BTreeMap<String, TensorView>) -> Self {
         Self { tensors, ..self.clone() }
+    }
+
+    /// The same tensors under other names.
+    pub(crate) fn map(&self, rename: impl Fn(&str, &TensorView) -> (String, TensorView)) -> Self {
+        self.with_tensors(self.tensors.iter().map(|(name, view)| rename(name, view)).collect())
     }
 
     /// Adds the tensors of another file.
@@ -60,6 +65,11 @@ impl TensorIndex {
     /// The file or folder, as errors name it.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// How long the model was trained, where a pickled checkpoint says so.
+    pub fn training_step(&self) -> Option<i64> {
+        self.training_step
     }
 
     /// Every tensor, in order of the names.

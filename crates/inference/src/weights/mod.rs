@@ -1,13 +1,13 @@
 //! Where a model's bytes come from and how they become tensors.
 //!
 //! A [`Source`] is a file that is read by range. A [`TensorIndex`] is the table of contents of a checkpoint in any format,
-//! and loading it gives [`Weights`], which is all that models see. [`ModelFiles`] is a whole model, from a diffusers folder
-//! or a single file: the same components with the same tensor names and the same configuration documents.
+//! and loading it gives [`Weights`], which is all that networks see. [`ComponentFiles`] is one component of a model: a
+//! configuration and the tensors that go with it. Which components make a model, and what their tensors are called
+//! elsewhere, is what [`families`](crate::families) know; nothing here names a network.
 
 mod ckpt;
 mod component;
 mod decode;
-mod detect;
 #[cfg(feature = "native")]
 mod directory;
 #[cfg(feature = "native")]
@@ -19,8 +19,6 @@ mod hub;
 mod index;
 mod load;
 mod malformed;
-mod model_files;
-mod names;
 pub mod pickle;
 mod random;
 pub mod safetensors;
@@ -29,7 +27,8 @@ mod source;
 mod view;
 mod zip;
 
-pub use component::{Component, ComponentFiles};
+pub use component::{ComponentFiles, TokenizerFiles};
+pub(crate) use component::{MAX_DOCUMENT, read_json};
 #[cfg(feature = "native")]
 pub use directory::Directory;
 #[cfg(feature = "native")]
@@ -41,7 +40,7 @@ pub use hub::{DownloadProgress, Hub, HubFiles};
 pub use index::TensorIndex;
 pub use load::PIECE;
 pub use malformed::Malformed;
-pub use model_files::{ModelFiles, OpenOptions, TokenizerFiles};
 pub use send::{BoxFuture, WasmNotSend};
+pub(crate) use source::read_all;
 pub use source::{MemorySource, Source};
 pub use view::{StoredType, TensorView};

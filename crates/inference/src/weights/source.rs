@@ -68,7 +68,7 @@ pub(super) fn check_range(source: &dyn Source, length: u64, range: &Range<u64>) 
 }
 
 /// The whole of a small file, at most `limit` bytes.
-pub(super) async fn read_all(source: &dyn Source, limit: u64) -> Result<Bytes> {
+pub(crate) async fn read_all(source: &dyn Source, limit: u64) -> Result<Bytes> {
     if source.len() > limit {
         let reason = format!("{} bytes long, expected at most {limit}", source.len());
         return Err(Error::format(source.name(), reason));

@@ -118,7 +118,7 @@ pub struct TensorView {
 
 impl TensorView {
     /// A tensor whose elements lie one after the other in row-major order. `None` if the sizes overflow.
-    pub(super) fn new(dtype: StoredType, shape: Vec<usize>, offset: u64) -> Option<Self> {
+    pub(crate) fn new(dtype: StoredType, shape: Vec<usize>, offset: u64) -> Option<Self> {
         let strides = row_major(&shape)?;
         Self::strided(dtype, shape, strides, offset)
     }
@@ -167,7 +167,7 @@ impl TensorView {
     }
 
     /// The bytes of the source from the first to the last element.
-    pub(super) fn range(&self) -> Range<u64> {
+    pub(crate) fn range(&self) -> Range<u64> {
         // Checked when the view was made.
         self.checked_range().unwrap_or(self.offset..self.offset)
     }
@@ -191,7 +191,7 @@ impl TensorView {
     }
 
     /// `count` entries of the first axis from `start` on.
-    pub(super) fn rows(&self, start: usize, count: usize) -> Option<Self> {
+    pub(crate) fn rows(&self, start: usize, count: usize) -> Option<Self> {
         let (rows, stride) = (*self.shape.first()?, *self.strides.first()?);
         if start.checked_add(count)? > rows {
             return None;
@@ -203,13 +203,13 @@ impl TensorView {
     }
 
     /// A matrix with its axes exchanged.
-    pub(super) fn transposed(&self) -> Option<Self> {
+    pub(crate) fn transposed(&self) -> Option<Self> {
         let ([rows, columns], [down, right]) = (*self.shape.as_array()?, *self.strides.as_array()?);
         Some(Self { shape: vec![columns, rows], strides: vec![right, down], ..self.clone() })
     }
 
     /// Without the axes of one entry that follow the second: a 1x1 convolution as the matrix that it is.
-    pub(super) fn pointwise_as_matrix(&self) -> Option<Self> {
+    pub(crate) fn pointwise_as_matrix(&self) -> Option<Self> {
         let (axes, rest) = self.shape.split_at_checked(2)?;
         let ones = rest.iter().all(|size| *size == 1);
         ones.then(|| Self { shape: axes.to_vec(), strides: self.strides[..2].to_vec(), ..self.clone() })

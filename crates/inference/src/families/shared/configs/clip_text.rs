@@ -1,14 +1,14 @@
 //! The `config.json` of a CLIP text encoder.
 
-use super::shapes::Shapes;
 use crate::Result;
+use crate::families::shared::shapes::Shapes;
 use serde_json::{Value, json};
 
 /// Channels of one attention head in all sizes of CLIP.
 const HEAD_WIDTH: usize = 64;
 
 /// The document. OpenCLIP's models have the exact GELU, OpenAI's an approximation.
-pub(super) fn config(shapes: &Shapes<'_>, is_open_clip: bool) -> Result<Value> {
+pub(in crate::families) fn config(shapes: &Shapes<'_>, is_open_clip: bool) -> Result<Value> {
     let width = shapes.size("text_model.embeddings.token_embedding.weight", 1)?;
     let projection = shapes.find("text_projection.weight").and_then(|shape| shape.first()).copied();
     let class = if projection.is_some() { "CLIPTextModelWithProjection" } else { "CLIPTextModel" };

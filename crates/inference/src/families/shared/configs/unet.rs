@@ -1,7 +1,7 @@
 //! The `config.json` of a UNet.
 
-use super::shapes::Shapes;
 use crate::Result;
+use crate::families::shared::shapes::Shapes;
 use serde_json::{Value, json};
 
 /// Heads of every attention in the family of version 1; later ones have heads of 64 channels.
@@ -16,14 +16,14 @@ const SIZES_REFINER: u64 = 5;
 const SIZE_WIDTH: u64 = 256;
 
 /// Whether the transformers' projections are linear layers, as from version 2 on, rather than 1x1 convolutions.
-pub(super) fn is_linear(shapes: &Shapes<'_>) -> bool {
+pub(in crate::families) fn is_linear(shapes: &Shapes<'_>) -> bool {
     let places = ["down_blocks.0.attentions.0", "down_blocks.1.attentions.0", "mid_block.attentions.0"];
     let weight = places.iter().find_map(|place| shapes.find(&format!("{place}.proj_in.weight")));
     weight.is_some_and(|shape| shape.len() == 2)
 }
 
 /// The channels that it takes.
-pub(super) fn in_channels(shapes: &Shapes<'_>) -> Option<usize> {
+pub(in crate::families) fn in_channels(shapes: &Shapes<'_>) -> Option<usize> {
     shapes.find("conv_in.weight").and_then(|shape| shape.get(1)).copied()
 }
 
@@ -39,7 +39,7 @@ struct Level {
 }
 
 /// The document; `pooled` is the width of the pooled text embedding.
-pub(super) fn config(shapes: &Shapes<'_>, pooled: Option<u64>) -> Result<Value> {
+pub(in crate::families) fn config(shapes: &Shapes<'_>, pooled: Option<u64>) -> Result<Value> {
     let levels = levels(shapes)?;
     let is_linear = is_linear(shapes);
     let mid_depth = depth(shapes, "mid_block");

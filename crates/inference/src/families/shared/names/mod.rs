@@ -8,16 +8,16 @@ mod clip;
 mod unet;
 mod vae;
 
-pub(super) use vae::modern_attention;
+pub(in crate::families) use vae::modern_attention;
 
-use super::component::Component;
-use super::index::TensorIndex;
-use super::view::TensorView;
+use super::{TEXT_ENCODER, TEXT_ENCODER_2, UNET};
+use crate::families::VAE;
+use crate::weights::{TensorIndex, TensorView};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 /// The tensors of one component by their diffusers names.
-pub(super) type Tensors = BTreeMap<String, TensorView>;
+pub(in crate::families) type Tensors = BTreeMap<String, TensorView>;
 
 /// What one tensor becomes: tensors with names of diffusers, or nothing. `None` is a tensor nobody knows.
 type Renamed = Option<Vec<(String, TensorView)>>;
@@ -32,14 +32,14 @@ enum Style {
 }
 
 /// Where the original files keep each component. SDXL's refiner has its one text encoder at position 0.
-const PREFIXES: [(&str, Component, Style); 7] = [
-    ("model.diffusion_model.", Component::UNet, Style::UNet),
-    ("first_stage_model.", Component::Vae, Style::Vae),
-    ("cond_stage_model.transformer.", Component::TextEncoder, Style::Clip),
-    ("cond_stage_model.model.", Component::TextEncoder, Style::OpenClip),
-    ("conditioner.embedders.0.transformer.", Component::TextEncoder, Style::Clip),
-    ("conditioner.embedders.0.model.", Component::TextEncoder2, Style::OpenClip),
-    ("conditioner.embedders.1.model.", Component::TextEncoder2, Style::OpenClip),
+const PREFIXES: [(&str, &str, Style); 7] = [
+    ("model.diffusion_model.", UNET, Style::UNet),
+    ("first_stage_model.", VAE, Style::Vae),
+    ("cond_stage_model.transformer.", TEXT_ENCODER, Style::Clip),
+    ("cond_stage_model.model.", TEXT_ENCODER, Style::OpenClip),
+    ("conditioner.embedders.0.transformer.", TEXT_ENCODER, Style::Clip),
+    ("conditioner.embedders.0.model.", TEXT_ENCODER_2, Style::OpenClip),
+    ("conditioner.embedders.1.model.", TEXT_ENCODER_2, Style::OpenClip),
 ];
 
 /// What training leaves in a checkpoint and no picture needs: averages of the weights, tables that follow from the
@@ -82,11 +82,11 @@ const IGNORED: [&str; 22] = [
     "cond_stage_model.transformer.text_projection.weight",
 ];
 
-/// The components of a checkpoint in the original layout, under the names of diffusers. Tensors that no component has a
+/// The components of a checkpoint in the original layout, under the names of diffusers; `is_xl` is SDXL's kind of it. Tensors that no component has a
 /// place for, and that are on no list of left-overs, are an error.
-pub(super) fn components(index: &TensorIndex) -> Result<BTreeMap<Component, Tensors>> {
-    let map = Maps::new(index);
-    let mut components: BTreeMap<Component, Tensors> = BTreeMap::new();
+pub(in crate::families) fn components(index: &TensorIndex, is_xl: bool) -> Result<BTreeMap<&'static str, Tensors>> {
+    let map = Maps::new(index, is_xl);
+    let mut components: BTreeMap<&'static str, Tensors> = BTreeMap::new();
     let mut unknown = Vec::new();
     for (name, view) in index.iter() {
         if IGNORED.contains(&name) || IGNORED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
@@ -100,13 +100,18 @@ pub(super) fn components(index: &TensorIndex) -> Result<BTreeMap<Component, Tens
     if unknown.is_empty() {
         Ok(components)
     } else {
-        Err(Error::ExtraTensors { file: index.file.clone(), names: unknown })
+        Err(Error::ExtraTensors { file: index.file().to_owned(), names: unknown })
     }
 }
 
 /// Whether the file has any component under the names of the original repositories.
-pub(super) fn is_original(index: &TensorIndex) -> bool {
-    index.iter().any(|(name, _)| PREFIXES.iter().any(|(prefix, ..)| name.starts_with(prefix)))
+pub(in crate::families) fn is_original(index: &TensorIndex) -> bool {
+    PREFIXES.iter().any(|(prefix, ..)| has(index, prefix))
+}
+
+/// Whether any tensor's name begins like this.
+pub(in crate::families) fn has(index: &TensorIndex, prefix: &str) -> bool {
+    index.iter().any(|(name, _)| name.starts_with(prefix))
 }
 
 /// The maps of all components; those of the UNet, the autoencoder and OpenCLIP depend on what else is in the file.
@@ -117,13 +122,12 @@ struct Maps {
 }
 
 impl Maps {
-    fn new(index: &TensorIndex) -> Self {
+    fn new(index: &TensorIndex, is_xl: bool) -> Self {
         let under = |prefix: &'static str| index.iter().filter_map(move |(name, _)| name.strip_prefix(prefix));
         let [(unet, ..), (vae, ..), ..] = PREFIXES;
-        let is_xl = index.iter().any(|(name, _)| name.starts_with("conditioner."));
         let towers = PREFIXES.iter().filter(|(.., style)| *style == Style::OpenClip);
-        let open_clip = |(prefix, component, _): &(&'static str, Component, Style)| {
-            (*prefix, clip::OpenClip::new(under(prefix), *component == Component::TextEncoder2))
+        let open_clip = |(prefix, component, _): &(&'static str, &'static str, Style)| {
+            (*prefix, clip::OpenClip::new(under(prefix), *component == TEXT_ENCODER_2))
         };
         Self {
             unet: unet::Map::new(under(unet), is_xl),
@@ -132,7 +136,7 @@ impl Maps {
         }
     }
 
-    fn rename(&self, name: &str, view: &TensorView) -> Option<(Component, Vec<(String, TensorView)>)> {
+    fn rename(&self, name: &str, view: &TensorView) -> Option<(&'static str, Vec<(String, TensorView)>)> {
         let found = PREFIXES.iter().find_map(|entry| name.strip_prefix(entry.0).map(|rest| (entry, rest)));
         let ((prefix, component, style), rest) = found?;
         let renamed = match style {

@@ -1,14 +1,9 @@
 //! `ModelFiles`: a whole model, from a diffusers folder or from a single file, as the same components and documents.
 
-use super::component::{Component, ComponentFiles, MAX_DOCUMENT, read_json};
-use super::detect;
-use super::files::Files;
-use super::index::TensorIndex;
-use super::names;
-use super::source::{Source, read_all};
-use crate::weights::Weights;
+use super::{FAMILIES, Family, unsupported};
+use crate::weights::{ComponentFiles, Files, MAX_DOCUMENT, Source, TensorIndex, TokenizerFiles, Weights};
+use crate::weights::{read_all, read_json};
 use crate::{DType, Device, Error, Result};
-use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,31 +19,16 @@ pub struct OpenOptions {
     pub overrides: Value,
 }
 
-/// The files of one tokenizer, as they are.
-#[derive(Clone, Debug, Default)]
-pub struct TokenizerFiles {
-    /// What errors call the folder: `tokenizer` or `tokenizer_2`.
-    pub folder: String,
-    /// The files by name, those of [`text::TokenizerFiles`](crate::text::TokenizerFiles).
-    pub files: BTreeMap<String, Bytes>,
-}
-
-impl TokenizerFiles {
-    /// The bytes of a file.
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.files.get(name).map(|bytes| &bytes[..])
-    }
-}
-
-/// A model: the configurations of all components, and where their weights are. Components load one by one, so that one can
-/// be dropped before the next.
-#[derive(Clone, Debug)]
+/// A model: its family, the configurations of all components by name, and where their weights are. Components load one by
+/// one, so that one can be dropped before the next.
+#[derive(Clone)]
 pub struct ModelFiles {
+    family: &'static dyn Family,
     name: String,
     model_index: Value,
-    components: BTreeMap<Component, ComponentFiles>,
+    components: BTreeMap<String, ComponentFiles>,
     scheduler: Value,
-    tokenizers: [Option<TokenizerFiles>; 2],
+    tokenizers: BTreeMap<String, TokenizerFiles>,
 }
 
 impl ModelFiles {
@@ -70,45 +50,45 @@ impl ModelFiles {
         }
     }
 
-    /// Opens a checkpoint that holds a whole model in the original layout.
+    /// Opens a checkpoint that holds a whole model in the layout of its authors.
     pub async fn open_file(source: Arc<dyn Source>, options: &OpenOptions) -> Result<Self> {
         let index = TensorIndex::open(source).await?;
-        if !names::is_original(&index) {
-            let reason =
-                "no UNet, autoencoder or text encoder of a known layout, expected the checkpoint of a whole model";
-            return Err(Error::format(&*index.file, reason));
-        }
-        let tensors = names::components(&index)?;
-        let mut documents = detect::documents(&index, &tensors)?;
+        let family = family_of_file(&index)?;
+        let checkpoint = family.read_file(&index)?;
+        let mut documents = checkpoint.documents;
         merge(&mut documents, &options.overrides)?;
         let mut take = |name: &str| documents.get_mut(name).map(Value::take).unwrap_or_default();
-        let component = |(component, tensors): (Component, _)| {
-            let config = take(component.folder());
-            let config_file = format!("{}: detected {} configuration", index.file, component.folder());
-            (component, ComponentFiles { config_file, config, tensors: index.with_tensors(tensors), variant: None })
-        };
-        let components = tensors.into_iter().map(component).collect();
-        let (model_index, scheduler) = (take("model_index"), take("scheduler"));
-        Ok(Self { name: index.file.clone(), model_index, components, scheduler, tokenizers: [None, None] })
+        let mut components = BTreeMap::new();
+        for (name, tensors) in checkpoint.components {
+            let config_file = format!("{}: detected {name} configuration", index.file());
+            let tensors = index.with_tensors(tensors);
+            let files = ComponentFiles { config_file, config: take(name), tensors, variant: None };
+            components.insert(name.to_owned(), files);
+        }
+        let name = index.file().to_owned();
+        let model_index = take("model_index");
+        let scheduler = take("scheduler");
+        Ok(Self { family, name, model_index, components, scheduler, tokenizers: BTreeMap::new() })
     }
 
     /// Opens a diffusers folder, or a single file.
     #[cfg(feature = "native")]
     pub async fn open_path(path: &std::path::Path, options: &OpenOptions) -> Result<Self> {
         if path.is_dir() {
-            Self::open(&super::Directory::new(path), options).await
+            Self::open(&crate::weights::Directory::new(path), options).await
         } else {
-            Self::open_file(Arc::new(super::FileSource::open(path)?), options).await
+            Self::open_file(Arc::new(crate::weights::FileSource::open(path)?), options).await
         }
     }
 
     async fn open_folder(files: &dyn Files, list: &[String], options: &OpenOptions) -> Result<Self> {
         let model_index = read_json(files, "model_index.json").await?;
-        let named = |name: &str| is_part(&model_index, name);
+        let family = family_of_folder(files.name(), &model_index)?;
         let mut components = BTreeMap::new();
-        for component in Component::ALL.into_iter().filter(|component| named(component.folder())) {
-            let opened = ComponentFiles::open(files, component.folder(), options.variant.as_deref()).await?;
-            components.insert(component, opened);
+        for component in family.components().iter().filter(|component| is_part(&model_index, component)) {
+            let mut opened = ComponentFiles::open(files, component, options.variant.as_deref()).await?;
+            opened.tensors = opened.tensors.map(|name, view| family.current(component, name, view));
+            components.insert((*component).to_owned(), opened);
         }
         if let Some(variant) = &options.variant
             && !components.values().any(|component| component.variant.as_ref() == Some(variant))
@@ -117,13 +97,14 @@ impl ModelFiles {
         }
         let has_scheduler = list.iter().any(|path| path == SCHEDULER);
         let scheduler = if has_scheduler { read_json(files, SCHEDULER).await? } else { Value::Null };
-        let mut tokenizers = [None, None];
-        for (tokenizer, folder) in
-            tokenizers.iter_mut().zip(["tokenizer", "tokenizer_2"]).filter(|(_, folder)| named(folder))
-        {
-            *tokenizer = open_tokenizer(files, list, folder).await?;
+        let mut tokenizers = BTreeMap::new();
+        for folder in family.tokenizers().iter().filter(|folder| is_part(&model_index, folder)) {
+            if let Some(tokenizer) = open_tokenizer(files, list, folder).await? {
+                tokenizers.insert((*folder).to_owned(), tokenizer);
+            }
         }
-        let mut model = Self { name: files.name().to_owned(), model_index, components, scheduler, tokenizers };
+        let name = files.name().to_owned();
+        let mut model = Self { family, name, model_index, components, scheduler, tokenizers };
         model.apply(&options.overrides)?;
         Ok(model)
     }
@@ -132,15 +113,20 @@ impl ModelFiles {
     fn apply(&mut self, overrides: &Value) -> Result<()> {
         let mut documents = json!({"model_index": self.model_index.take(), "scheduler": self.scheduler.take()});
         for (component, files) in &mut self.components {
-            documents[component.folder()] = files.config.take();
+            documents[component] = files.config.take();
         }
         merge(&mut documents, overrides)?;
         self.model_index = documents["model_index"].take();
         self.scheduler = documents["scheduler"].take();
         for (component, files) in &mut self.components {
-            files.config = documents[component.folder()].take();
+            files.config = documents[component].take();
         }
         Ok(())
+    }
+
+    /// The family that the model is of.
+    pub fn family(&self) -> &'static dyn Family {
+        self.family
     }
 
     /// The folder, file or address that the model is from.
@@ -158,37 +144,61 @@ impl ModelFiles {
         &self.scheduler
     }
 
-    /// The components that the model has.
-    pub fn components(&self) -> impl Iterator<Item = (Component, &ComponentFiles)> {
-        self.components.iter().map(|(component, files)| (*component, files))
+    /// The components that the model has, by name.
+    pub fn components(&self) -> impl Iterator<Item = (&str, &ComponentFiles)> {
+        self.components.iter().map(|(component, files)| (component.as_str(), files))
     }
 
     /// A component, if the model has it.
-    pub fn get(&self, component: Component) -> Option<&ComponentFiles> {
-        self.components.get(&component)
+    pub fn get(&self, component: &str) -> Option<&ComponentFiles> {
+        self.components.get(component)
     }
 
     /// A component, or an error that says that the model has none.
-    pub fn component(&self, component: Component) -> Result<&ComponentFiles> {
-        let missing = || Error::format(&*self.name, format!("this model has no {}", component.folder()));
+    pub fn component(&self, component: &str) -> Result<&ComponentFiles> {
+        let missing = || Error::format(&*self.name, format!("this model has no {component}"));
         self.get(component).ok_or_else(missing)
     }
 
     /// Puts another component in the place of the model's: a tiny autoencoder, for example.
-    pub fn replace(&mut self, component: Component, files: ComponentFiles) {
-        self.components.insert(component, files);
+    pub fn replace(&mut self, component: &str, files: ComponentFiles) {
+        self.components.insert(component.to_owned(), files);
     }
 
-    /// The tokenizer files of the first or second text encoder (0 or 1). `None`: use CLIP's vocabulary, which single files
-    /// leave out.
-    pub fn tokenizer(&self, index: usize) -> Option<&TokenizerFiles> {
-        self.tokenizers.get(index).and_then(Option::as_ref)
+    /// The files of the tokenizer in this folder. `None`: use the vocabulary that the family has built in, since single files
+    /// bring none.
+    pub fn tokenizer(&self, folder: &str) -> Option<&TokenizerFiles> {
+        self.tokenizers.get(folder)
     }
 
     /// Loads the weights of a component; see [`TensorIndex::load`].
-    pub async fn weights(&self, component: Component, device: &Device, dtype: Option<DType>) -> Result<Weights> {
+    pub async fn weights(&self, component: &str, device: &Device, dtype: Option<DType>) -> Result<Weights> {
         self.component(component)?.weights(device, dtype).await
     }
+}
+
+/// The family of a folder.
+fn family_of_folder(name: &str, model_index: &Value) -> Result<&'static dyn Family> {
+    unsupported::reject_folder(name, model_index)?;
+    let found = FAMILIES.iter().copied().find(|family| family.has_folder(model_index));
+    found.ok_or_else(|| {
+        let class = model_index["_class_name"].as_str().unwrap_or("no class");
+        Error::format(name, format!("{class} in model_index.json, expected a model of {}", family_names()))
+    })
+}
+
+/// The family of a single file.
+fn family_of_file(index: &TensorIndex) -> Result<&'static dyn Family> {
+    if let Some(family) = FAMILIES.iter().copied().find(|family| family.has_file(index)) {
+        return Ok(family);
+    }
+    unsupported::reject_file(index)?;
+    let reason = format!("no component of {}, expected the checkpoint of a whole model", family_names());
+    Err(Error::format(index.file(), reason))
+}
+
+fn family_names() -> String {
+    FAMILIES.map(Family::name).join(" or ")
 }
 
 const SCHEDULER: &str = "scheduler/scheduler_config.json";

@@ -1,7 +1,7 @@
 //! The autoencoder. The original counts the decoder's levels from the finest on and stores attention as convolutions.
 
 use super::Renamed;
-use crate::weights::view::TensorView;
+use crate::weights::TensorView;
 
 /// The map for one autoencoder.
 pub(super) struct Map {
@@ -79,7 +79,7 @@ fn as_matrix(name: &str, view: &TensorView) -> TensorView {
 
 /// A tensor of an autoencoder in the diffusers layout under the names of today: before version 0.16 its attention had
 /// `query`, `key`, `value` and `proj_attn`.
-pub(in crate::weights) fn modern_attention(name: &str, view: &TensorView) -> (String, TensorView) {
+pub(in crate::families) fn modern_attention(name: &str, view: &TensorView) -> (String, TensorView) {
     const PARTS: [(&str, &str); 4] = [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
     let old = name.split_once(".mid_block.attentions.").and_then(|(coder, rest)| {
         let (number, rest) = rest.split_once('.')?;

@@ -1,7 +1,7 @@
 //! The text encoders: OpenAI's under the names of transformers, and OpenCLIP's, whose projections are fused.
 
 use super::Renamed;
-use crate::weights::view::TensorView;
+use crate::weights::TensorView;
 
 /// Layers of OpenCLIP's ViT-H, of which Stable Diffusion 2 uses all but the last.
 const VIT_H_LAYERS: usize = 24;

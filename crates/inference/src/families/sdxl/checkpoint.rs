@@ -1,0 +1,48 @@
+//! Single files of SDXL in their original layout. The refiner's have its one text encoder at the first one's place.
+
+use crate::Result;
+use crate::families::Checkpoint;
+use crate::families::shared::checkpoint::{Original, Traits, scheduler};
+use crate::families::shared::configs::unet;
+use crate::families::shared::{TEXT_ENCODER, UNET};
+use crate::weights::TensorIndex;
+use serde_json::json;
+
+/// By how much latents are multiplied.
+const LATENT_SCALE: f64 = 0.13025;
+
+/// The side of the pictures that the models were trained on.
+const PICTURE_SIZE: usize = 1024;
+
+/// Takes a file apart.
+pub(super) fn read(index: &TensorIndex) -> Result<Checkpoint> {
+    let original = Original::read(index, true)?;
+    let inputs = original.shapes(UNET).as_ref().and_then(unet::in_channels);
+    let is_refiner = original.shapes(TEXT_ENCODER).is_none();
+    let class = match inputs {
+        _ if is_refiner => "StableDiffusionXLImg2ImgPipeline",
+        Some(9) => "StableDiffusionXLInpaintPipeline",
+        _ => "StableDiffusionXLPipeline",
+    };
+    let configs = original.configs(Traits {
+        open_clip: false,
+        picture_size: PICTURE_SIZE,
+        latent_scale: LATENT_SCALE,
+        force_upcast: true,
+    })?;
+    let model_index = json!({
+        "_class_name": class,
+        "force_zeros_for_empty_prompt": !is_refiner,
+        "requires_aesthetics_score": is_refiner,
+    });
+    // Marks that finetuned models carry for the programs that run them.
+    let prediction_type = if index.get("v_pred").is_some() { "v_prediction" } else { "epsilon" };
+    let mut scheduler = scheduler("EulerDiscreteScheduler", prediction_type);
+    scheduler["interpolation_type"] = json!("linear");
+    scheduler["timestep_spacing"] = json!("leading");
+    scheduler["use_karras_sigmas"] = json!(false);
+    if index.get("ztsnr").is_some() {
+        scheduler["rescale_betas_zero_snr"] = json!(true);
+    }
+    Ok(original.with_documents(configs, model_index, scheduler))
+}

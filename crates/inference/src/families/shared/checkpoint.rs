@@ -1,0 +1,97 @@
+//! A single file in the layout of CompVis and Stability AI: its components under the names of diffusers, and the
+//! configurations that a diffusers folder of the same model would carry.
+
+use super::configs::{clip_text, unet, vae};
+use super::names::{self, Tensors};
+use super::shapes::Shapes;
+use super::{TEXT_ENCODER, TEXT_ENCODER_2, UNET};
+use crate::Result;
+use crate::families::{Checkpoint, VAE};
+use crate::weights::TensorIndex;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The components of a file.
+pub(in crate::families) struct Original<'a> {
+    index: &'a TensorIndex,
+    tensors: BTreeMap<&'static str, Tensors>,
+}
+
+/// What the tensors of a file don't show and its family does.
+#[derive(Clone, Copy)]
+pub(in crate::families) struct Traits {
+    /// Whether the first text encoder is OpenCLIP's, whose activation is the exact GELU.
+    pub(in crate::families) open_clip: bool,
+    /// The side of the pictures that the model was trained on.
+    pub(in crate::families) picture_size: usize,
+    /// By how much latents are multiplied.
+    pub(in crate::families) latent_scale: f64,
+    /// Whether half precision overflows in the autoencoder.
+    pub(in crate::families) force_upcast: bool,
+}
+
+impl<'a> Original<'a> {
+    /// Takes a file apart; `is_xl` is SDXL's kind of it. Tensors that nothing has a place for are an error.
+    pub(in crate::families) fn read(index: &'a TensorIndex, is_xl: bool) -> Result<Self> {
+        Ok(Self { index, tensors: names::components(index, is_xl)? })
+    }
+
+    /// The tensors of a component.
+    pub(in crate::families) fn shapes(&self, component: &'static str) -> Option<Shapes<'_>> {
+        let tensors = self.tensors.get(component)?;
+        Some(Shapes::new(self.index.file(), component, tensors))
+    }
+
+    /// The configuration of every component.
+    pub(in crate::families) fn configs(&self, traits: Traits) -> Result<Value> {
+        let mut configs = json!({});
+        if let Some(shapes) = self.shapes(TEXT_ENCODER) {
+            configs[TEXT_ENCODER] = clip_text::config(&shapes, traits.open_clip)?;
+        }
+        if let Some(shapes) = self.shapes(TEXT_ENCODER_2) {
+            configs[TEXT_ENCODER_2] = clip_text::config(&shapes, true)?;
+        }
+        if let Some(shapes) = self.shapes(UNET) {
+            let pooled = configs[TEXT_ENCODER_2]["projection_dim"].as_u64();
+            configs[UNET] = unet::config(&shapes, pooled)?;
+            configs[UNET]["sample_size"] = json!(traits.picture_size / 8);
+        }
+        if let Some(shapes) = self.shapes(VAE) {
+            configs[VAE] = vae::config(&shapes, traits.latent_scale)?;
+            configs[VAE]["sample_size"] = json!(traits.picture_size);
+            if traits.force_upcast {
+                configs[VAE]["force_upcast"] = json!(true);
+            }
+        }
+        Ok(configs)
+    }
+
+    /// The file with the documents that belong to it.
+    pub(in crate::families) fn with_documents(
+        self,
+        mut configs: Value,
+        model_index: Value,
+        scheduler: Value,
+    ) -> Checkpoint {
+        configs["model_index"] = model_index;
+        configs["scheduler"] = scheduler;
+        Checkpoint { components: self.tensors, documents: configs }
+    }
+}
+
+/// The schedule that all models of latent diffusion were trained with, for a scheduler of this class.
+pub(in crate::families) fn scheduler(class: &str, prediction_type: &str) -> Value {
+    json!({
+        "_class_name": class,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "num_train_timesteps": 1000,
+        "prediction_type": prediction_type,
+        "clip_sample": false,
+        "set_alpha_to_one": false,
+        "skip_prk_steps": true,
+        "steps_offset": 1,
+        "trained_betas": null,
+    })
+}

@@ -1,0 +1,165 @@
+//! A UNet as the denoiser of a family, with what its configuration says about the model.
+
+use super::UNET;
+use crate::families::{Conditioning, Defaults, Denoiser, ModelFiles, SamplingDefaults};
+use crate::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
+use crate::pipeline::request::SIZE_STEP;
+use crate::sampling::{SchedulerClass, SchedulerConfig};
+use crate::weights::Weights;
+use crate::{Device, Result, Tensor};
+use serde_json::Value;
+
+/// The states of the text: `[n, t, d]`.
+pub(in crate::families) const TEXT: &str = "text";
+/// The pooled embedding of the text: `[n, p]`.
+pub(in crate::families) const POOLED: &str = "pooled";
+/// The sizes and crops of SDXL's micro-conditioning, picture by picture.
+pub(in crate::families) const SIZES: &str = "sizes";
+/// The guidance scale minus 1, for models distilled with guidance.
+pub(in crate::families) const GUIDANCE: &str = "guidance";
+
+/// A UNet that does not say its size was made for 64 latents.
+const SAMPLE_SIZE: usize = 64;
+
+/// The UNet of a model, before its weights are read.
+pub(in crate::families) struct Description {
+    config: UNetConfig,
+    /// The size of pictures that the model was trained on, in latents: height and width.
+    sample_size: [usize; 2],
+}
+
+impl Description {
+    /// Reads the configuration.
+    pub(in crate::families) fn read(files: &ModelFiles) -> Result<Self> {
+        let unet = files.component(UNET)?;
+        let config = UNetConfig::from_json(&unet.config_file, &unet.config)?;
+        Ok(Self { config, sample_size: sample_size(&unet.config["sample_size"]) })
+    }
+
+    /// What is drawn by default, with an autoencoder that makes `factor` pixels of a latent.
+    pub(in crate::families) fn defaults(&self, factor: usize, sampling: SamplingDefaults) -> Defaults {
+        let [height, width] = self.sample_size.map(|latents| latents * factor);
+        Defaults { width, height, steps: sampling.steps, guidance_scale: sampling.guidance_scale }
+    }
+
+    /// Whether the UNet takes more channels than latents have: a mask and a masked picture.
+    pub(in crate::families) fn needs_mask(&self, latent_channels: usize) -> bool {
+        self.config.in_channels > latent_channels
+    }
+
+    /// Whether the UNet takes sizes and a pooled text embedding.
+    pub(in crate::families) fn takes_sizes(&self) -> bool {
+        self.config.text_time.is_some()
+    }
+
+    /// Whether negative prompts are computed for this guidance scale.
+    pub(in crate::families) fn is_guided(&self, guidance_scale: f64) -> bool {
+        guidance_scale > 1.0 && self.config.time_cond_proj_dim.is_none()
+    }
+
+    /// Conditioning on the text, and on the guidance scale if the model was distilled with it.
+    pub(in crate::families) fn condition(&self, text: Tensor, guidance_scale: f64) -> Conditioning {
+        let conditioning = Conditioning::default().with(TEXT, text);
+        match self.config.time_cond_proj_dim {
+            Some(_) => conditioning.with_numbers(GUIDANCE, vec![guidance_scale - 1.0]),
+            None => conditioning,
+        }
+    }
+
+    /// Builds the UNet.
+    pub(in crate::families) fn build(&self, weights: &Weights) -> Result<UNetDenoiser> {
+        Ok(UNetDenoiser(UNet::new(weights, self.config.clone())?))
+    }
+}
+
+/// The field `sample_size`: a number, or height and width.
+fn sample_size(field: &Value) -> [usize; 2] {
+    let side = |value: &Value| value.as_u64().map(|latents| latents as usize);
+    match field {
+        Value::Array(sides) => [sides.first(), sides.get(1)].map(|s| s.and_then(side).unwrap_or(SAMPLE_SIZE)),
+        _ => [side(field).unwrap_or(SAMPLE_SIZE); 2],
+    }
+}
+
+/// Sizes are multiples of this: whole latents, and what every request is checked against.
+pub(in crate::families) fn size_step(factor: usize) -> usize {
+    let mut step = SIZE_STEP.max(factor);
+    while !step.is_multiple_of(factor) {
+        step += SIZE_STEP;
+    }
+    step
+}
+
+/// Steps and guidance that suit the scheduler a model was published with. Distilled models are told by theirs: LCM and TCD
+/// by the class, the Turbo models by Euler over trailing timesteps. `usual` is the guidance scale of all others.
+pub(in crate::families) fn sampling_defaults(
+    scheduler: &SchedulerConfig,
+    json: &Value,
+    usual: f64,
+) -> SamplingDefaults {
+    let trailing = json["timestep_spacing"].as_str() == Some("trailing");
+    let (steps, guidance_scale) = match scheduler.class() {
+        SchedulerClass::Lcm | SchedulerClass::Tcd => (4, 1.0),
+        SchedulerClass::Euler | SchedulerClass::EulerAncestral if trailing => (4, 0.0),
+        _ => (25, usual),
+    };
+    SamplingDefaults { steps, guidance_scale }
+}
+
+/// A UNet with its weights.
+pub(in crate::families) struct UNetDenoiser(UNet);
+
+impl Denoiser for UNetDenoiser {
+    fn time(&self, timestep: f64, device: &Device) -> Result<Tensor> {
+        self.0.timestep_features(timestep, device)
+    }
+
+    fn predict(&self, latents: &Tensor, time: &Tensor, conditioning: &Conditioning) -> Result<Tensor> {
+        let guidance = conditioning.numbers(GUIDANCE).and_then(|numbers| numbers.first()).copied();
+        let added = added(conditioning)?;
+        let unet = UNetConditioning { added, guidance, class: None };
+        self.0.forward_features(latents, time, conditioning.tensor(TEXT)?, &unet)
+    }
+}
+
+/// The pooled embedding and the sizes, as many for each picture.
+fn added(conditioning: &Conditioning) -> Result<Option<AddedConditioning>> {
+    let (Some(pooled), Some(sizes)) = (conditioning.find(POOLED), conditioning.numbers(SIZES)) else {
+        return Ok(None);
+    };
+    let [n, _] = pooled.dims("conditioning")?;
+    let each = (sizes.len() / n.max(1)).max(1);
+    let time_ids = sizes.chunks(each).map(<[f64]>::to_vec).collect();
+    Ok(Some(AddedConditioning { text_embeds: pooled.clone(), time_ids }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn sizes_come_from_the_unet() {
+        assert_eq!(sample_size(&json!(96)), [96, 96]);
+        assert_eq!(sample_size(&json!([64, 96])), [64, 96]);
+        assert_eq!(sample_size(&Value::Null), [64, 64]);
+    }
+
+    #[test]
+    fn the_size_step_is_a_multiple_of_both() {
+        assert_eq!([1, 4, 8, 16, 3].map(size_step), [8, 8, 8, 16, 24]);
+    }
+
+    #[test]
+    fn distilled_models_are_told_by_their_scheduler() {
+        let usual = |class: &str, spacing: &str| {
+            let json = json!({ "_class_name": class, "timestep_spacing": spacing });
+            let defaults = sampling_defaults(&SchedulerConfig::from_json(&json).unwrap(), &json, 7.5);
+            (defaults.steps, defaults.guidance_scale)
+        };
+        assert_eq!(usual("EulerDiscreteScheduler", "trailing"), (4, 0.0));
+        assert_eq!(usual("EulerDiscreteScheduler", "leading"), (25, 7.5));
+        assert_eq!(usual("LCMScheduler", "leading"), (4, 1.0));
+        assert_eq!(usual("PNDMScheduler", "leading"), (25, 7.5));
+    }
+}

@@ -1,0 +1,58 @@
+//! Families that are known but not supported yet, so that their files get an answer instead of a list of tensors.
+
+use crate::weights::TensorIndex;
+use crate::{Error, Result};
+use serde_json::Value;
+
+/// A family that cannot be drawn with.
+struct Unsupported {
+    name: &'static str,
+    /// How the class in `model_index.json` begins.
+    class: &'static str,
+    /// A tensor that every denoiser of the family has, with or without a prefix, in the layout of its authors. Empty where
+    /// none is known.
+    tensor: &'static str,
+}
+
+/// The longer of two classes that begin alike comes first.
+const UNSUPPORTED: [Unsupported; 14] = [
+    Unsupported {
+        name: "Stable Diffusion 3",
+        class: "StableDiffusion3",
+        tensor: "joint_blocks.0.x_block.attn.qkv.weight",
+    },
+    Unsupported { name: "FLUX.2", class: "Flux2", tensor: "double_stream_modulation_img.lin.weight" },
+    Unsupported { name: "FLUX.1", class: "Flux", tensor: "double_blocks.0.img_attn.qkv.weight" },
+    Unsupported { name: "Z-Image", class: "ZImage", tensor: "x_pad_token" },
+    Unsupported { name: "Stable Cascade", class: "StableCascade", tensor: "" },
+    Unsupported { name: "Würstchen", class: "Wuerstchen", tensor: "" },
+    Unsupported { name: "PixArt", class: "PixArt", tensor: "" },
+    Unsupported { name: "Kandinsky", class: "Kandinsky", tensor: "" },
+    Unsupported { name: "Kolors", class: "Kolors", tensor: "" },
+    Unsupported { name: "Hunyuan-DiT", class: "HunyuanDiT", tensor: "" },
+    Unsupported { name: "AuraFlow", class: "AuraFlow", tensor: "" },
+    Unsupported { name: "Lumina", class: "Lumina", tensor: "" },
+    Unsupported { name: "Sana", class: "Sana", tensor: "" },
+    Unsupported { name: "Qwen-Image", class: "QwenImage", tensor: "" },
+];
+
+/// An error if a folder with this `model_index.json` is of such a family.
+pub(super) fn reject_folder(name: &str, model_index: &Value) -> Result<()> {
+    let class = model_index["_class_name"].as_str().unwrap_or_default();
+    reject(name, UNSUPPORTED.iter().find(|family| class.starts_with(family.class)))
+}
+
+/// An error if a file is of such a family.
+pub(super) fn reject_file(index: &TensorIndex) -> Result<()> {
+    let has = |family: &&Unsupported| {
+        !family.tensor.is_empty() && index.iter().any(|(name, _)| name.ends_with(family.tensor))
+    };
+    reject(index.file(), UNSUPPORTED.iter().find(has))
+}
+
+fn reject(name: &str, family: Option<&Unsupported>) -> Result<()> {
+    match family {
+        Some(family) => Err(Error::format(name, format!("{} models are not supported yet", family.name))),
+        None => Ok(()),
+    }
+}
