@@ -1,5 +1,6 @@
 //! The contents of a model, a component or a file of tensors, without reading a single weight.
 
+use crate::args::InspectArgs;
 use anyhow::{Result, bail};
 use easel_host::model::open;
 use easel_host::names::Place;
@@ -64,10 +65,11 @@ impl Component {
 }
 
 /// Looks into a model, a folder of one component, or a file of any tensors.
-pub(crate) fn contents(place: &Place, variant: Option<&str>) -> Result<Contents> {
+pub(crate) fn contents(place: &Place, args: &InspectArgs) -> Result<Contents> {
+    let variant = args.variant.as_deref();
     match place {
         Place::Stub => bail!("the stub model has nothing inside"),
-        Place::Path(path) if path.is_file() => file(path),
+        Place::Path(path) if path.is_file() => file(path, args),
         Place::Path(path) if is_component(path) => {
             let files = block_on(ComponentFiles::open(&Directory::new(path), "", variant))?;
             let component = Component::new("-", &files.config, &files.tensors);
@@ -75,7 +77,7 @@ pub(crate) fn contents(place: &Place, variant: Option<&str>) -> Result<Contents>
             let name = path.display().to_string();
             Ok(Contents { name, family, components: vec![component], scheduler: Value::Null })
         }
-        _ => Ok(model(&open(place, variant)?)),
+        _ => Ok(model(&open(place, variant, &args.component)?)),
     }
 }
 
@@ -84,10 +86,12 @@ fn is_component(folder: &Path) -> bool {
 }
 
 /// A checkpoint of a whole model, or any other file of tensors.
-fn file(path: &Path) -> Result<Contents> {
+fn file(path: &Path, args: &InspectArgs) -> Result<Contents> {
     let index = block_on(TensorIndex::open(Arc::new(FileSource::open(path)?)))?;
-    let why = match block_on(ModelFiles::open_path(path, &Default::default())) {
+    let place = Place::Path(path.to_owned());
+    let why = match open(&place, args.variant.as_deref(), &args.component) {
         Ok(files) => return Ok(model(&files)),
+        Err(why) if !args.component.is_empty() => return Err(why.into()),
         Err(why) => why.to_string(),
     };
     let name = path.display().to_string();

@@ -85,7 +85,7 @@ test("a call that waits for another is cancelled at once, and what is wrong in a
   assert.deepEqual(errors, [
     "InvalidRequest: options: missing field `prompt`",
     "InvalidRequest: options: seed: invalid type: floating point `-1.0`, expected u64",
-    "InvalidRequest: width: 100 is not a multiple of 8 from 16 to 4096",
+    "InvalidRequest: width: must be a multiple of 8 between 16 and 4096, got 100",
     "InvalidRequest: initImage: no picture that this browser can read",
   ]);
 });

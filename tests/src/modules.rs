@@ -95,7 +95,7 @@ impl<'a> Case<'a> {
             self.array("input_ids")?.rows().map(|row| row.iter().map(|id| *id as u32).collect()).collect();
         let out = encoder.forward(&ids)?;
         let mut tensors = vec![
-            ("penultimate", out.penultimate()?.clone()),
+            ("penultimate", out.hidden_state(1)?.clone()),
             ("last_hidden_state", out.last_hidden_state.clone()),
             ("pooled", out.pooled.clone()),
         ];

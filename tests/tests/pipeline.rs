@@ -171,7 +171,7 @@ fn image_to_image_stays_near_and_inpainting_keeps_what_is_not_masked() {
     assert!(difference(&inpainted, &original, |x, _| x > width * 3 / 4) > 32);
 
     let nothing = from(0.0, None).unwrap_err().to_string();
-    assert!(nothing.starts_with("strength: 0 leaves none of the steps"), "{nothing}");
+    assert!(nothing.starts_with("strength: 0 leaves no steps"), "{nothing}");
 }
 
 #[test]

@@ -167,6 +167,34 @@ fn only_the_webgpu_crate_names_wgpu() {
     none(offenders.map(|(file, _)| file).collect(), "files outside crates/webgpu that name wgpu");
 }
 
+/// Networks and file layouts are the affair of `families/` and `models/`; the autoencoder is what all families share.
+#[test]
+fn bytes_and_the_loop_know_no_family() {
+    let rooms = ["crates/inference/src/weights/", "crates/inference/src/pipeline/"];
+    let marks = [
+        "UNet",
+        "ClipText",
+        "Sdxl",
+        "SDXL",
+        "StableDiffusion",
+        "AutoencoderKl",
+        "models::unet",
+        "models::clip_text",
+        "stable_diffusion::",
+        "sdxl::",
+        "diffusion_model.",
+        "\"unet\"",
+        "\"text_encoder",
+        "\"tokenizer",
+    ];
+    let offenders = rust_files().into_iter().filter(|(file, _)| rooms.iter().any(|room| file.starts_with(room)));
+    let offenders = offenders.flat_map(|(file, text)| {
+        let found = marks.into_iter().filter(|mark| text.contains(mark));
+        found.map(|mark| format!("{file}: {mark}")).collect::<Vec<_>>()
+    });
+    none(offenders.collect(), "files of weights/ and pipeline/ that know a family");
+}
+
 #[test]
 fn only_the_text_room_names_the_tokenizers_library() {
     let allowed = "crates/inference/src/text/";

@@ -117,6 +117,6 @@ mod tests {
         let alone = GenerateOptions { mask: Some(picture()), ..Default::default() };
         assert_eq!(refused(alone), "mask: a mask needs an initial image");
         let steps = GenerateOptions { steps: Some(0), ..Default::default() };
-        assert_eq!(refused(steps), "steps: 0 is not from 1 to 1000");
+        assert_eq!(refused(steps), "steps: must be between 1 and 1000, got 0");
     }
 }

@@ -11,6 +11,7 @@ pub(crate) use serve::{LogFormat, ServeArgs};
 pub(crate) use values::{DeviceArg, DtypeArg, Format, ModelArgs, OnOff, Vae};
 
 use clap::{Args, Parser, Subcommand};
+use easel_host::model::ComponentPath;
 use std::path::PathBuf;
 
 /// Pictures from text.
@@ -90,6 +91,7 @@ pub(crate) struct PullArgs {
 Examples:
   easel inspect v1-5-pruned-emaonly.safetensors
   easel inspect ./my-model --tensors | grep attn2
+  easel inspect flat-denoiser.safetensors --component vae=./vae
   easel inspect easel-emoji --json")]
 pub(crate) struct InspectArgs {
     /// A model file or folder, or the name of a model
@@ -104,6 +106,9 @@ pub(crate) struct InspectArgs {
     /// Read the weight files of this variant, fp16 for example
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<String>,
+    /// Take a component from a place of its own, as `easel generate` does
+    #[arg(long, value_name = "NAME=PATH")]
+    pub(crate) component: Vec<ComponentPath>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,6 +1,7 @@
 //! Values and groups of options that several commands share.
 
 use clap::{Args, ValueEnum};
+use easel_host::model::ComponentPath;
 use easel_inference::DType;
 use easel_inference::tensor::DeviceKind;
 
@@ -22,6 +23,10 @@ pub(crate) struct ModelArgs {
     /// Prefer the weight files of this variant, fp16 for example
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<String>,
+    /// Take a component from a place of its own: a file that holds it, alone or among others, or its folder; can be given
+    /// several times
+    #[arg(long, value_name = "NAME=PATH")]
+    pub(crate) component: Vec<ComponentPath>,
     /// Which autoencoder decodes: the small, fast one or the model's own
     #[arg(long, value_enum)]
     pub(crate) vae: Option<Vae>,

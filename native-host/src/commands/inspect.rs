@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// Shows a model's family and components, and on request their configurations and tensors.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
-    let contents = contents::contents(&names::resolve(&args.model)?, args.variant.as_deref())?;
+    let contents = contents::contents(&names::resolve(&args.model)?, args)?;
     if args.json {
         return say_json(&as_json(&contents, args));
     }

@@ -7,12 +7,14 @@ pub use hub::is_cached;
 
 use crate::embedded;
 use crate::names::Place;
-use easel_inference::families::{Defaults, ModelFiles, OpenOptions, VAE};
+use easel_inference::families::{ComponentSource, Defaults, ModelFiles, OpenOptions, VAE};
 use easel_inference::pipeline::{self, CancelToken, Picture, Pipeline, Request, Watcher};
 use easel_inference::tensor::{DeviceKind, GpuOptions, Selection};
 use easel_inference::weights::{ComponentFiles, Directory, MemoryFiles};
 use easel_inference::{DType, Device};
 use pollster::block_on;
+use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Why there is no model, or no picture.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,8 @@ pub struct LoadOptions {
     pub dtype: Option<DType>,
     /// The variant of the weight files that is preferred.
     pub variant: Option<String>,
+    /// Components from places of their own.
+    pub components: Vec<ComponentPath>,
     /// Put TAESD in the place of the model's own autoencoder: small and fast.
     pub tiny_vae: bool,
     /// Load each component when it is needed and drop it afterwards.
@@ -71,7 +75,29 @@ pub struct LoadOptions {
 impl LoadOptions {
     /// Everything as the model has it, on this device.
     pub fn new(device: Device) -> Self {
-        Self { device, dtype: None, variant: None, tiny_vae: false, low_memory: false }
+        Self { device, dtype: None, variant: None, components: Vec::new(), tiny_vae: false, low_memory: false }
+    }
+}
+
+/// A component of a model and the file or folder to take it from, as it is typed: `vae=PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentPath {
+    /// The name of the component.
+    pub name: String,
+    /// The file or folder.
+    pub path: PathBuf,
+}
+
+impl FromStr for ComponentPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+                Ok(Self { name: name.to_owned(), path: path.into() })
+            }
+            _ => Err("expected NAME=PATH, for example vae=./vae.safetensors".into()),
+        }
     }
 }
 
@@ -126,7 +152,7 @@ impl LoadedModel {
         if *place == Place::Stub {
             return Ok(Self::stub());
         }
-        let mut files = open(place, options.variant.as_deref())?;
+        let mut files = open(place, options.variant.as_deref(), &options.components)?;
         if options.tiny_vae {
             use_tiny_autoencoder(&mut files, options.variant.as_deref())?;
         }
@@ -160,8 +186,11 @@ fn public_name(name: &str, place: &Place) -> String {
 }
 
 /// The files of a model that is on this machine.
-pub fn open(place: &Place, variant: Option<&str>) -> Result<ModelFiles> {
-    let options = OpenOptions { variant: variant.map(str::to_owned), ..OpenOptions::default() };
+pub fn open(place: &Place, variant: Option<&str>, components: &[ComponentPath]) -> Result<ModelFiles> {
+    let mut options = OpenOptions { variant: variant.map(str::to_owned), ..OpenOptions::default() };
+    for ComponentPath { name, path } in components {
+        options.components.insert(name.clone(), ComponentSource::open_path(path)?);
+    }
     let files = match place {
         Place::Stub => return Err(Error::NoFiles),
         Place::Embedded => {

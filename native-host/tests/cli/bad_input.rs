@@ -14,20 +14,20 @@ fn refused(code: i32, args: &[&str]) -> String {
 
 #[test]
 fn sizes() {
-    assert_eq!(refused(1, &["--width", "0"]), "width: 0 is not a multiple of 8 from 16 to 4096");
-    assert_eq!(refused(1, &["--height", "7"]), "height: 7 is not a multiple of 8 from 16 to 4096");
-    assert_eq!(refused(1, &["--width", "100000"]), "width: 100000 is not a multiple of 8 from 16 to 4096");
+    assert_eq!(refused(1, &["--width", "0"]), "width: must be a multiple of 8 between 16 and 4096, got 0");
+    assert_eq!(refused(1, &["--height", "7"]), "height: must be a multiple of 8 between 16 and 4096, got 7");
+    assert_eq!(refused(1, &["--width", "100000"]), "width: must be a multiple of 8 between 16 and 4096, got 100000");
     assert!(refused(2, &["--width", "wide"]).starts_with("invalid value 'wide' for '--width <W>'"));
 }
 
 #[test]
 fn numbers() {
-    assert_eq!(refused(1, &["--steps", "0"]), "steps: 0 is not from 1 to 1000");
-    assert_eq!(refused(1, &["--guidance-scale", "-1"]), "guidance_scale: -1 is not from 0 to 100");
-    assert_eq!(refused(1, &["--guidance-scale", "NaN"]), "guidance_scale: NaN is not from 0 to 100");
-    assert_eq!(refused(1, &["--guidance-rescale", "2"]), "guidance_rescale: 2 is not from 0 to 1");
-    assert_eq!(refused(1, &["--eta", "-0.5"]), "eta: -0.5 is not from 0 to 1");
-    assert_eq!(refused(1, &["--batch-size", "0"]), "batch_size: 0 is not from 1 to 256");
+    assert_eq!(refused(1, &["--steps", "0"]), "steps: must be between 1 and 1000, got 0");
+    assert_eq!(refused(1, &["--guidance-scale", "-1"]), "guidance_scale: must be between 0 and 100, got -1");
+    assert_eq!(refused(1, &["--guidance-scale", "NaN"]), "guidance_scale: must be between 0 and 100, got NaN");
+    assert_eq!(refused(1, &["--guidance-rescale", "2"]), "guidance_rescale: must be between 0 and 1, got 2");
+    assert_eq!(refused(1, &["--eta", "-0.5"]), "eta: must be between 0 and 1, got -0.5");
+    assert_eq!(refused(1, &["--batch-size", "0"]), "batch_size: must be between 1 and 256, got 0");
     assert!(refused(2, &["-n", "0"]).contains("0 is not in 1..=256"));
     assert!(refused(2, &["-n", "1000000000000"]).contains("is not in 1..=256"));
     assert!(refused(2, &["--quality", "101"]).contains("101 is not in 1..=100"));

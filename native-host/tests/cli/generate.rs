@@ -117,8 +117,8 @@ fn failures_are_events_too() {
     let outcome = folder.easel(["generate", "x", "--json", "--steps", "0"]);
     assert_eq!(outcome.code, Some(1));
     let event: Value = serde_json::from_slice(&outcome.stdout).unwrap();
-    assert_eq!(event, serde_json::json!({ "event": "error", "message": "steps: 0 is not from 1 to 1000" }));
-    assert_eq!(outcome.stderr, "easel: steps: 0 is not from 1 to 1000\n");
+    assert_eq!(event, serde_json::json!({ "event": "error", "message": "steps: must be between 1 and 1000, got 0" }));
+    assert_eq!(outcome.stderr, "easel: steps: must be between 1 and 1000, got 0\n");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl TextStates {
     }
 
     /// The same in host memory.
-    pub async fn to_host(self) -> Result<Self> {
+    pub async fn into_host(self) -> Result<Self> {
         let pooled = match &self.pooled {
             Some(pooled) => Some(pooled.to_host().await?),
             None => None,

@@ -21,6 +21,7 @@
 mod conditioning;
 mod defaults;
 mod model_files;
+mod parts;
 mod sdxl;
 mod shared;
 mod stable_diffusion;
@@ -29,6 +30,7 @@ mod unsupported;
 pub use conditioning::{Conditioning, Prompts, TextStates};
 pub use defaults::{Defaults, SamplingDefaults};
 pub use model_files::{ModelFiles, OpenOptions};
+pub use parts::ComponentSource;
 
 use crate::models::vae::{Autoencoder, AutoencoderConfig};
 use crate::sampling::{SchedulerConfig, TimestepOptions};
@@ -60,11 +62,14 @@ pub trait Family: Sync {
     /// Whether a folder with this `model_index.json` holds one of its models.
     fn has_folder(&self, model_index: &Value) -> bool;
 
-    /// Whether a single file with these tensors holds one of its models.
+    /// Whether a single file with these tensors holds one of its models, or at least its denoiser.
     fn has_file(&self, index: &TensorIndex) -> bool;
 
     /// Takes such a file apart. Tensors that no component has a place for are an error that names them.
     fn read_file(&self, index: &TensorIndex) -> Result<Checkpoint>;
+
+    /// Takes this component alone out of a file that holds nothing else, or that holds it among others.
+    fn read_component(&self, component: &str, index: &TensorIndex) -> Result<Checkpoint>;
 
     /// A tensor of a component in the diffusers layout under the name and shape that the network asks for: older versions
     /// of diffusers had others.
@@ -145,10 +150,10 @@ pub trait Latents: WasmNotSend {
     fn shape(&self, size: [usize; 2]) -> [usize; 3];
 
     /// What the autoencoder's encoder made of pictures, packed and scaled for the denoiser.
-    fn from_encoded(&self, encoded: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor>;
+    fn pack(&self, encoded: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor>;
 
     /// The inverse: what the autoencoder's decoder takes.
-    fn to_encoded(&self, latents: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor>;
+    fn unpack(&self, latents: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor>;
 
     /// What they look like.
     fn colours(&self) -> &'static Colours;

@@ -1,9 +1,9 @@
 //! `ModelFiles`: a whole model, from a diffusers folder or from a single file, as the same components and documents.
 
+use super::parts::{self, ComponentSource, Part};
 use super::{FAMILIES, Family, unsupported};
-use crate::weights::{ComponentFiles, Files, MAX_DOCUMENT, Source, TensorIndex, TokenizerFiles, Weights};
-use crate::weights::{read_all, read_json};
-use crate::{DType, Device, Error, Result};
+use crate::weights::{ComponentFiles, Files, Source, TensorIndex, TokenizerFiles, read_json};
+use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub struct OpenOptions {
     /// Fields to set in the configurations, by component: `{"unet": {"attention_head_dim": 4}, "scheduler": {...}}`. With a
     /// single file, this is the way to say what its tensors don't show.
     pub overrides: Value,
+    /// Components and tokenizers from places of their own, by name, instead of the model's or where it has none.
+    pub components: BTreeMap<String, ComponentSource>,
 }
 
 /// A model: its family, the configurations of all components by name, and where their weights are. Components load one by
@@ -50,25 +52,24 @@ impl ModelFiles {
         }
     }
 
-    /// Opens a checkpoint that holds a whole model in the layout of its authors.
+    /// Opens a checkpoint in the layout of its authors that holds a whole model, or a denoiser whose other components
+    /// [`OpenOptions::components`] gives.
     pub async fn open_file(source: Arc<dyn Source>, options: &OpenOptions) -> Result<Self> {
         let index = TensorIndex::open(source).await?;
         let family = family_of_file(&index)?;
         let checkpoint = family.read_file(&index)?;
         let mut documents = checkpoint.documents;
-        merge(&mut documents, &options.overrides)?;
         let mut take = |name: &str| documents.get_mut(name).map(Value::take).unwrap_or_default();
         let mut components = BTreeMap::new();
         for (name, tensors) in checkpoint.components {
-            let config_file = format!("{}: detected {name} configuration", index.file());
-            let tensors = index.with_tensors(tensors);
-            let files = ComponentFiles { config_file, config: take(name), tensors, variant: None };
+            let files = ComponentFiles::detected(name, index.with_tensors(tensors), take(name));
             components.insert(name.to_owned(), files);
         }
         let name = index.file().to_owned();
         let model_index = take("model_index");
         let scheduler = take("scheduler");
-        Ok(Self { family, name, model_index, components, scheduler, tokenizers: BTreeMap::new() })
+        let model = Self { family, name, model_index, components, scheduler, tokenizers: BTreeMap::new() };
+        model.completed(options, &BTreeMap::new()).await
     }
 
     /// Opens a diffusers folder, or a single file.
@@ -85,12 +86,21 @@ impl ModelFiles {
         let model_index = read_json(files, "model_index.json").await?;
         let family = family_of_folder(files.name(), &model_index)?;
         let mut components = BTreeMap::new();
-        for component in family.components().iter().filter(|component| is_part(&model_index, component)) {
+        let mut replaced = BTreeMap::new();
+        for component in family.components().iter().copied().filter(|component| is_part(&model_index, component)) {
+            if options.components.contains_key(component) {
+                let config = format!("{component}/config.json");
+                if list.contains(&config) {
+                    replaced.insert(component, read_json(files, &config).await?);
+                }
+                continue;
+            }
             let mut opened = ComponentFiles::open(files, component, options.variant.as_deref()).await?;
             opened.tensors = opened.tensors.map(|name, view| family.current(component, name, view));
-            components.insert((*component).to_owned(), opened);
+            components.insert(component.to_owned(), opened);
         }
         if let Some(variant) = &options.variant
+            && !components.is_empty()
             && !components.values().any(|component| component.variant.as_ref() == Some(variant))
         {
             return Err(Error::invalid("variant", format!("{} has no weights of variant {variant:?}", files.name())));
@@ -99,17 +109,37 @@ impl ModelFiles {
         let scheduler = if has_scheduler { read_json(files, SCHEDULER).await? } else { Value::Null };
         let mut tokenizers = BTreeMap::new();
         for folder in family.tokenizers().iter().filter(|folder| is_part(&model_index, folder)) {
-            if let Some(tokenizer) = open_tokenizer(files, list, folder).await? {
+            if let Some(tokenizer) = parts::read_tokenizer(files, list, folder).await? {
                 tokenizers.insert((*folder).to_owned(), tokenizer);
             }
         }
         let name = files.name().to_owned();
-        let mut model = Self { family, name, model_index, components, scheduler, tokenizers };
-        model.apply(&options.overrides)?;
-        Ok(model)
+        let model = Self { family, name, model_index, components, scheduler, tokenizers };
+        model.completed(options, &replaced).await
     }
 
-    /// Sets the fields of `overrides` in the documents of a folder.
+    /// The model with the components and the fields that `options` gives. `replaced` has the configurations of components
+    /// that the model's own folder has too.
+    async fn completed(mut self, options: &OpenOptions, replaced: &BTreeMap<&str, Value>) -> Result<Self> {
+        for (name, source) in &options.components {
+            if self.family.tokenizers().contains(&name.as_str()) {
+                self.tokenizers.insert(name.clone(), parts::open_tokenizer(name, source).await?);
+            } else if self.family.components().contains(&name.as_str()) {
+                let own = self.get(name).map(|own| &own.config).or_else(|| replaced.get(name.as_str()));
+                let part = Part { family: self.family, name, own };
+                let opened = part.open(source, options.variant.as_deref()).await?;
+                self.components.insert(name.clone(), opened);
+            } else {
+                let known = [self.family.components(), self.family.tokenizers()].concat().join(", ");
+                let reason = format!("no component is called {name:?}; {} has {known}", self.family.name());
+                return Err(Error::invalid("components", reason));
+            }
+        }
+        self.apply(&options.overrides)?;
+        Ok(self)
+    }
+
+    /// Sets the fields of `overrides` in the documents of the model.
     fn apply(&mut self, overrides: &Value) -> Result<()> {
         let mut documents = json!({"model_index": self.model_index.take(), "scheduler": self.scheduler.take()});
         for (component, files) in &mut self.components {
@@ -154,9 +184,15 @@ impl ModelFiles {
         self.components.get(component)
     }
 
-    /// A component, or an error that says that the model has none.
+    /// A component, or an error that says which ones the model lacks and how to give them.
     pub fn component(&self, component: &str) -> Result<&ComponentFiles> {
-        let missing = || Error::format(&*self.name, format!("this model has no {component}"));
+        let missing = || {
+            let others = self.family.components().iter().copied().filter(|other| *other != component);
+            let lacking: Vec<&str> = others.filter(|other| self.get(other).is_none()).collect();
+            let also = if lacking.is_empty() { String::new() } else { format!(" (nor {})", lacking.join(", ")) };
+            let reason = format!("this model has no {component}{also}; give it with --component {component}=PATH");
+            Error::format(&*self.name, reason)
+        };
         self.get(component).ok_or_else(missing)
     }
 
@@ -169,11 +205,6 @@ impl ModelFiles {
     /// bring none.
     pub fn tokenizer(&self, folder: &str) -> Option<&TokenizerFiles> {
         self.tokenizers.get(folder)
-    }
-
-    /// Loads the weights of a component; see [`TensorIndex::load`].
-    pub async fn weights(&self, component: &str, device: &Device, dtype: Option<DType>) -> Result<Weights> {
-        self.component(component)?.weights(device, dtype).await
     }
 }
 
@@ -193,7 +224,8 @@ fn family_of_file(index: &TensorIndex) -> Result<&'static dyn Family> {
         return Ok(family);
     }
     unsupported::reject_file(index)?;
-    let reason = format!("no component of {}, expected the checkpoint of a whole model", family_names());
+    let reason =
+        format!("no component of {}, expected the checkpoint of a whole model or of its denoiser", family_names());
     Err(Error::format(index.file(), reason))
 }
 
@@ -211,18 +243,6 @@ fn is_part(model_index: &Value, name: &str) -> bool {
 /// A checkpoint at the top of a folder, by its name.
 fn is_checkpoint(path: &str) -> bool {
     !path.contains('/') && [".safetensors", ".ckpt", ".pt", ".pth"].iter().any(|end| path.ends_with(end))
-}
-
-async fn open_tokenizer(files: &dyn Files, list: &[String], folder: &str) -> Result<Option<TokenizerFiles>> {
-    let mut tokenizer = TokenizerFiles { folder: folder.to_owned(), files: BTreeMap::new() };
-    for name in crate::text::TokenizerFiles::NAMES {
-        let path = format!("{folder}/{name}");
-        if list.contains(&path) {
-            let bytes = read_all(&*files.open(&path).await?, MAX_DOCUMENT).await?;
-            tokenizer.files.insert(name.to_owned(), bytes);
-        }
-    }
-    Ok((!tokenizer.files.is_empty()).then_some(tokenizer))
 }
 
 /// Sets fields of documents: `overrides` has an object of fields for each document it changes.

@@ -18,7 +18,9 @@ impl Attention {
     /// The attention of CLIP: `q_proj`, `k_proj`, `v_proj`, `out_proj`, all with biases, all of `width`.
     pub fn clip(weights: &Weights, width: usize, heads: usize) -> Result<Self> {
         let linear = |name| Linear::new(&weights.pp(name), width, width);
-        let (query, key, value) = (linear("q_proj")?, linear("k_proj")?, linear("v_proj")?);
+        let query = linear("q_proj")?;
+        let key = linear("k_proj")?;
+        let value = linear("v_proj")?;
         Ok(Self { query, key, value, output: linear("out_proj")?, heads })
     }
 
@@ -42,7 +44,9 @@ impl Attention {
             let name = if weights.pp(old).contains("weight") { old } else { name };
             Linear::pointwise(&weights.pp(name), width, width)
         };
-        let (query, key, value) = (linear("to_q", "query")?, linear("to_k", "key")?, linear("to_v", "value")?);
+        let query = linear("to_q", "query")?;
+        let key = linear("to_k", "key")?;
+        let value = linear("to_v", "value")?;
         Ok(Self { query, key, value, output: linear("to_out.0", "proj_attn")?, heads: 1 })
     }
 
@@ -57,7 +61,8 @@ impl Attention {
     }
 
     fn attend(&self, x: &Tensor, context: &Tensor, causal: bool, residual: &Tensor) -> Result<Tensor> {
-        let (key, value) = (self.key.forward(context)?, self.value.forward(context)?);
+        let key = self.key.forward(context)?;
+        let value = self.value.forward(context)?;
         let attended = self.query.forward(x)?.attention(&key, &value, self.heads, causal)?;
         self.output.forward_with(&attended, Epilogue::residual(residual))
     }

@@ -82,11 +82,6 @@ impl ClipTextOutput {
             Error::invalid("clip_skip", format!("cannot skip {skipped} layers, the text encoder has {layers}"))
         })
     }
-
-    /// The output of the last layer but one, which SDXL and SD 3 are conditioned on.
-    pub fn penultimate(&self) -> Result<&Tensor> {
-        self.hidden_state(1)
-    }
 }
 
 /// A CLIP text encoder with its weights.
@@ -194,7 +189,8 @@ struct Layer {
 
 impl Layer {
     fn new(weights: &Weights, config: &ClipTextConfig) -> Result<Self> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
+        let width = config.hidden_size;
+        let inner = config.intermediate_size;
         let norm = |name| LayerNorm::new(&weights.pp(name), width, config.layer_norm_eps);
         Ok(Self {
             layer_norm1: norm("layer_norm1")?,

@@ -57,7 +57,8 @@ fn waves(
     for (i, value) in values.enumerate() {
         // The angle is an f32 product as in PyTorch; its sine is taken in f64, which rounds to the true one.
         let angles = || frequencies.iter().map(|frequency| f64::from(value * frequency));
-        let (sines, cosines) = (angles().map(|angle| angle.sin() as f32), angles().map(|angle| angle.cos() as f32));
+        let sines = angles().map(|angle| angle.sin() as f32);
+        let cosines = angles().map(|angle| angle.cos() as f32);
         if cosines_first {
             data.extend(cosines.chain(sines))
         } else {
@@ -116,7 +117,8 @@ mod tests {
         let plain = Sinusoid { width: 5, flip_sin_to_cos: false, freq_shift: 1.0 };
         let got = embed(plain, 2.0);
         // Frequencies 1 and 1/10000.
-        let (sine, cosine) = (2.0_f32.sin(), 2.0_f32.cos());
+        let sine = 2.0_f32.sin();
+        let cosine = 2.0_f32.cos();
         assert_eq!((got[0], got[2], got[4]), (sine, cosine, 0.0));
         assert!((got[1] - 2e-4).abs() < 1e-9 && got[3] > 0.999_999);
         let flipped = embed(Sinusoid { flip_sin_to_cos: true, ..plain }, 2.0);

@@ -107,7 +107,8 @@ pub struct GroupNorm {
 impl GroupNorm {
     /// `weight` and `bias` `[channels]`.
     pub fn new(weights: &Weights, channels: usize, groups: usize, eps: f64) -> Result<Self> {
-        let (weight, bias) = (weights.prepared("weight", &[channels])?, weights.prepared("bias", &[channels])?);
+        let weight = weights.prepared("weight", &[channels])?;
+        let bias = weights.prepared("bias", &[channels])?;
         Ok(Self { weight, bias, groups, eps })
     }
 

@@ -1,4 +1,11 @@
-//! The components of a pipeline: loaded, kept or not, and loaded again when their device was lost.
+//! The components of a pipeline: loaded, kept or dropped, and loaded again after their device was lost.
+//!
+//! Nothing that a run needs again is only on the device: latents, conditioning and the sampler's state are in host memory. So
+//! a run survives the loss of its GPU. [`Pipeline::surviving`] drops the components, has the device opened anew for everyone
+//! who holds a handle of it, and repeats the stage: one denoiser call, or one picture to decode. The pipeline keeps its
+//! [`ModelFiles`](crate::families::ModelFiles) for that, and for [`LoadOptions::low_memory`](super::LoadOptions), which loads
+//! each component when a run needs it and drops it afterwards. That is off by default, since every run then reads the files
+//! again.
 
 use super::load::Pipeline;
 use super::progress::Phase;

@@ -38,10 +38,10 @@ impl Pipeline {
         let guidance = Guidance { scale: settings.guidance_scale, rescale: request.guidance_rescale };
         let timesteps = sampler.timesteps().to_vec();
         let Start { mut latents, first_call, inpaint } = start;
-        let told: Vec<f32> = timesteps[first_call..].iter().map(|t| *t as f32).collect();
-        let count = told.len();
+        let walked: Vec<f32> = timesteps[first_call..].iter().map(|t| *t as f32).collect();
+        let count = walked.len();
         let mut denoiser = None;
-        run.watcher.tensor(Probe::Timesteps, &Tensor::from_vec(told, &[count], &Device::Cpu)?);
+        run.watcher.tensor(Probe::Timesteps, &Tensor::from_vec(walked, &[count], &Device::Cpu)?);
         run.watcher.tensor(Probe::InitialLatents, &latents);
         for call in first_call..timesteps.len() {
             run.pause().await?;

@@ -53,7 +53,8 @@ impl Pipeline {
         settings: &Settings,
         run: &mut Run<'_>,
     ) -> Result<Vec<Image>> {
-        let (n, all) = (batch.len(), request.prompts.len());
+        let n = batch.len();
+        let all = request.prompts.len();
         run.pause().await?;
         run.progress(Phase::Encode, done, all, None);
         let conditioning = self.surviving(run, async |run| self.condition(batch, request, settings, run).await).await?;
@@ -102,7 +103,7 @@ impl Pipeline {
         let mut states = Vec::new();
         for name in self.model.text_encoders() {
             let encoder = self.text_encoder(name, run).await?;
-            let encoded = encoder.encode(&prompts)?.to_host().await?;
+            let encoded = encoder.encode(&prompts)?.into_host().await?;
             for warning in &encoded.warnings {
                 run.warn(warning.clone());
             }
@@ -125,7 +126,7 @@ impl Pipeline {
         let mut images = Vec::new();
         let decode = async |run: &mut Run<'_>| -> Result<()> {
             let autoencoder = self.autoencoder(run).await?;
-            let encoded = self.model.latents().to_encoded(latents, &autoencoder)?;
+            let encoded = self.model.latents().unpack(latents, &autoencoder)?;
             for k in images.len()..n {
                 run.pause().await?;
                 let latents = self.to_autoencoder(&encoded.narrow(0, k, 1)?)?;
@@ -160,7 +161,8 @@ fn noise(batch: &[Prompt], request: &Request) -> Noise {
 impl Pipeline {
     /// What a picture's metadata says about how it was made.
     fn parameters(&self, request: &Request, settings: &Settings, prompt: &Prompt) -> Parameters {
-        let (height, width) = (settings.size[0], settings.size[1]);
+        let height = settings.size[0];
+        let width = settings.size[1];
         let nonzero = |value: f64| (value != 0.0).then_some(value);
         let options = request.prompt_options;
         let (sampler, schedule) = settings.scheduler.label();

@@ -16,7 +16,7 @@ pub(super) async fn preview(latents: &Tensor, pipeline: &Pipeline, run: &mut Run
     let space = pipeline.model.latents();
     if let AutoencoderConfig::Tiny(_) = pipeline.model.autoencoder() {
         let autoencoder = pipeline.autoencoder(run).await?;
-        let first = pipeline.to_autoencoder(&space.to_encoded(&first, &autoencoder)?)?;
+        let first = pipeline.to_autoencoder(&space.unpack(&first, &autoencoder)?)?;
         let decoded = pipeline.options.device.enter(|| autoencoder.decode(&first, None))?.affine(0.5, 0.5)?;
         let [_, height, width, _] = decoded.dims("preview")?;
         let image = Image::from_unit(width, height, &decoded.to_vec().await?)?;

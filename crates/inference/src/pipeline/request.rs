@@ -19,11 +19,11 @@ pub const COUNT_MAX: usize = 256;
 pub struct Prompt {
     /// What to draw.
     pub text: String,
-    /// What SDXL's second text encoder reads instead, if anything else.
+    /// What the second text encoder of models that have one reads instead, if anything else.
     pub text_2: Option<String>,
     /// What not to draw; `None` means the family's own default.
     pub negative: Option<String>,
-    /// What SDXL's second text encoder reads as the negative prompt, if anything else.
+    /// The negative prompt of the second text encoder, if it is another.
     pub negative_2: Option<String>,
     /// The seed of this picture's noise.
     pub seed: u64,
@@ -43,7 +43,8 @@ pub struct InitImage {
     pub mask: Option<Image>,
 }
 
-/// SDXL's micro-conditioning (<https://arxiv.org/abs/2307.01952>, section 2.2); sizes are `[height, width]`.
+/// Micro-conditioning (<https://arxiv.org/abs/2307.01952>, section 2.2), for families that take sizes as an input. Sizes are
+/// `[height, width]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SizeConditioning {
     /// The size the training picture had before cropping; `None` means the size of the request.
@@ -94,7 +95,7 @@ pub struct Request {
     pub eta: f64,
     /// A picture to start from.
     pub init: Option<InitImage>,
-    /// SDXL's size and crop conditioning.
+    /// Micro-conditioning on sizes, for families that take it.
     pub sizes: SizeConditioning,
     /// Pictures computed at once. One at a time gives every picture the same bytes alone and in a batch.
     pub batch_size: usize,
@@ -147,7 +148,10 @@ fn check_size(field: &'static str, size: usize) -> Result<()> {
     if (SIZE_MIN..=SIZE_MAX).contains(&size) && size.is_multiple_of(SIZE_STEP) {
         return Ok(());
     }
-    Err(Error::invalid(field, format!("{size} is not a multiple of {SIZE_STEP} from {SIZE_MIN} to {SIZE_MAX}")))
+    Err(Error::invalid(
+        field,
+        format!("must be a multiple of {SIZE_STEP} between {SIZE_MIN} and {SIZE_MAX}, got {size}"),
+    ))
 }
 
 /// A number within its bounds; a NaN is not.
@@ -155,7 +159,7 @@ fn in_range<T: PartialOrd + std::fmt::Display>(field: &'static str, value: T, lo
     if value >= low && value <= high {
         return Ok(());
     }
-    Err(Error::invalid(field, format!("{value} is not from {low} to {high}")))
+    Err(Error::invalid(field, format!("must be between {low} and {high}, got {value}")))
 }
 
 #[cfg(test)]
@@ -172,16 +176,22 @@ mod tests {
 
     #[test]
     fn every_field_out_of_range_is_named() {
-        assert_eq!(refused(|r| r.width = Some(0)), "width: 0 is not a multiple of 8 from 16 to 4096");
-        assert_eq!(refused(|r| r.height = Some(7)), "height: 7 is not a multiple of 8 from 16 to 4096");
-        assert_eq!(refused(|r| r.width = Some(100_000)), "width: 100000 is not a multiple of 8 from 16 to 4096");
-        assert_eq!(refused(|r| r.steps = Some(0)), "steps: 0 is not from 1 to 1000");
-        assert_eq!(refused(|r| r.prompts.clear()), "count: 0 is not from 1 to 256");
-        assert_eq!(refused(|r| r.guidance_scale = Some(-1.0)), "guidance_scale: -1 is not from 0 to 100");
-        assert_eq!(refused(|r| r.guidance_scale = Some(f64::NAN)), "guidance_scale: NaN is not from 0 to 100");
-        assert_eq!(refused(|r| r.guidance_rescale = 1.5), "guidance_rescale: 1.5 is not from 0 to 1");
-        assert_eq!(refused(|r| r.eta = 2.0), "eta: 2 is not from 0 to 1");
-        assert_eq!(refused(|r| r.batch_size = 0), "batch_size: 0 is not from 1 to 256");
+        assert_eq!(refused(|r| r.width = Some(0)), "width: must be a multiple of 8 between 16 and 4096, got 0");
+        assert_eq!(refused(|r| r.height = Some(7)), "height: must be a multiple of 8 between 16 and 4096, got 7");
+        assert_eq!(
+            refused(|r| r.width = Some(100_000)),
+            "width: must be a multiple of 8 between 16 and 4096, got 100000"
+        );
+        assert_eq!(refused(|r| r.steps = Some(0)), "steps: must be between 1 and 1000, got 0");
+        assert_eq!(refused(|r| r.prompts.clear()), "count: must be between 1 and 256, got 0");
+        assert_eq!(refused(|r| r.guidance_scale = Some(-1.0)), "guidance_scale: must be between 0 and 100, got -1");
+        assert_eq!(
+            refused(|r| r.guidance_scale = Some(f64::NAN)),
+            "guidance_scale: must be between 0 and 100, got NaN"
+        );
+        assert_eq!(refused(|r| r.guidance_rescale = 1.5), "guidance_rescale: must be between 0 and 1, got 1.5");
+        assert_eq!(refused(|r| r.eta = 2.0), "eta: must be between 0 and 1, got 2");
+        assert_eq!(refused(|r| r.batch_size = 0), "batch_size: must be between 1 and 256, got 0");
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Settings {
         let size = resolve_size(request, defaults, step);
         for (field, size) in [("height", size[0]), ("width", size[1])] {
             if size % step != 0 {
-                return Err(Error::invalid(field, format!("{size} is not a multiple of {step}, as this model needs")));
+                return Err(Error::invalid(field, format!("must be a multiple of {step} for this model, got {size}")));
             }
         }
         let scheduler = match &request.scheduler {

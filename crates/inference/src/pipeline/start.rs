@@ -131,7 +131,7 @@ impl Stage<'_> {
     fn masks(&self, init: &InitImage) -> Result<(Tensor, Tensor)> {
         let [height, width] = self.settings.size;
         let [n, h, w, _] = self.latent_shape();
-        let Some(picture) = &init.mask else { return Err(Error::invalid("mask", "there is none")) };
+        let Some(picture) = &init.mask else { return Err(Error::invalid("mask", "inpainting needs a mask")) };
         let pixels = Mask::from_image(picture, width, height)?;
         let latents = Tensor::from_vec(pixels.resized(w, h)?.values, &[1, h, w, 1], &Device::Cpu)?.repeat(n)?;
         Ok((Tensor::from_vec(pixels.values, &[1, height, width, 1], &Device::Cpu)?, latents))
@@ -149,21 +149,18 @@ impl Stage<'_> {
             Some(_) => encoded.repeat(n)?.sample(&noise.draw(&[n, h, w, c], &Device::Cpu)?)?,
             None => encoded.mean.repeat(n)?,
         };
-        self.pipeline.model.latents().from_encoded(&latents, vae)
+        self.pipeline.model.latents().pack(&latents, vae)
     }
 }
 
-/// The call to start at, of which there must be one.
+/// The call to start at; an error if `strength` leaves no call.
 fn first_call(sampler: &Sampler, init: &InitImage) -> Result<usize> {
     let strength = init.strength;
     let call = if init.all_steps { 0 } else { sampler.start_for_strength(strength) };
     if call < sampler.timesteps().len() {
         return Ok(call);
     }
-    Err(Error::invalid(
-        "strength",
-        format!("{strength} leaves none of the steps to do; raise it or the number of steps"),
-    ))
+    Err(Error::invalid("strength", format!("{strength} leaves no steps to do; raise it or the number of steps")))
 }
 
 impl Pipeline {

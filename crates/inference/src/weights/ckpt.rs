@@ -73,7 +73,11 @@ pub(super) async fn open_legacy(source: Arc<dyn Source>) -> Result<TensorIndex> 
         at += pickle.length;
         Ok(pickle)
     };
-    let (_magic, protocol, _system, object, keys) = (next()?, next()?, next()?, next()?, next()?);
+    let _magic = next()?;
+    let protocol = next()?;
+    let _system = next()?;
+    let object = next()?;
+    let keys = next()?;
     if protocol.root() != &Value::Int(LEGACY_PROTOCOL) {
         return Err(Error::format(file, format!("not version {LEGACY_PROTOCOL} of PyTorch's old format")));
     }
@@ -118,7 +122,8 @@ fn views(file: &str, pickle: &Pickle, blocks: &HashMap<&str, Block>) -> Result<B
         let block =
             blocks.get(key.as_str()).ok_or_else(|| problem(format!("is in storage {key}, which is missing")))?;
         let view = view(tensor, block).ok_or_else(|| problem("is too large to exist".into()))?;
-        let (range, end) = (view.range(), block.start + block.bytes);
+        let range = view.range();
+        let end = block.start + block.bytes;
         if range.end > end {
             let reason = format!("ends {} bytes after its storage {key} of {} bytes", range.end - end, block.bytes);
             return Err(problem(reason));

@@ -63,6 +63,12 @@ impl ComponentFiles {
         Ok(Self { config_file: format!("{prefix}config.json"), config, tensors, variant: choice.variant })
     }
 
+    /// A component that brings no configuration: `config` was made up from its tensors.
+    pub(crate) fn detected(name: &str, tensors: TensorIndex, config: Value) -> Self {
+        let config_file = format!("{}: detected {name} configuration", tensors.file());
+        Self { config_file, config, tensors, variant: None }
+    }
+
     /// Loads the weights; see [`TensorIndex::load`].
     pub async fn weights(&self, device: &Device, dtype: Option<DType>) -> Result<Weights> {
         self.tensors.load(device, dtype).await

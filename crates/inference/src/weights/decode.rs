@@ -44,7 +44,7 @@ impl Decoder {
                 fill::<f16, 2, _>(bytes, data, place, |x| bf16::from_f32(x.to_f32()))
             }
             (Data::Bf16(data), StoredType::Bf16) => fill::<bf16, 2, _>(bytes, data, place, |x| x),
-            // Token ids and what is no float are never decoded.
+            // Token ids and other integers are never decoded.
             _ => true,
         };
         if finite { Ok(()) } else { Err(self.not_finite()) }

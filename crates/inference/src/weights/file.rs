@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn paths_stay_inside_their_folder() {
         let folder = Path::new("models");
-        assert_eq!(inside(folder, "unet/config.json").unwrap(), folder.join("unet").join("config.json"));
+        assert_eq!(inside(folder, "part/config.json").unwrap(), folder.join("part").join("config.json"));
         for path in ["", "/etc/passwd", "../x", "unet/../../x", "a//b", "c:\\x", "a/./b"] {
             assert!(matches!(inside(folder, path), Err(Error::Io { .. })), "{path}");
         }

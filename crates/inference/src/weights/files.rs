@@ -15,7 +15,7 @@ pub trait Files: WasmNotSend {
     /// The paths of all files.
     fn list(&self) -> BoxFuture<'_, Result<Vec<String>>>;
 
-    /// Opens a file. Where it is not at hand, this is when it is fetched.
+    /// Opens a file. A file on the hub that is not in the cache yet is downloaded now.
     fn open<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Arc<dyn Source>>>;
 }
 

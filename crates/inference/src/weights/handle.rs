@@ -6,7 +6,7 @@ use crate::{DType, Device, Error, Result, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The tensors of one component (a text encoder, a UNet, a VAE) on their device, seen under a name prefix.
+/// The tensors of one component (a text encoder, a denoiser, an autoencoder) on their device, seen under a name prefix.
 ///
 /// Cloning and [`pp`](Self::pp) are cheap: every view shares the tensors and the record of which were taken.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ struct Shared {
     /// The file or folder, for error messages.
     file: String,
     tensors: Mutex<BTreeMap<String, Tensor>>,
-    /// Makes what is not among `tensors`.
+    /// Makes the tensors that are not in `tensors`.
     random: Option<RandomTensors>,
     taken: Mutex<BTreeSet<String>>,
 }
@@ -36,7 +36,8 @@ impl Weights {
     /// [`contains`](Self::contains) denies, are not there.
     pub fn random(dtype: DType, device: &Device) -> Self {
         let random = Some(RandomTensors { dtype, device: device.clone() });
-        let (tensors, taken) = (Mutex::default(), Mutex::default());
+        let tensors = Mutex::default();
+        let taken = Mutex::default();
         Self::over(Shared { file: "random weights".into(), tensors, random, taken })
     }
 
@@ -85,9 +86,10 @@ impl Weights {
         if self.contains(name) { self.get(name, shape).map(Some) } else { Ok(None) }
     }
 
-    /// After a model is built: an error that names the tensors nobody took, except those that `ignore` accepts.
+    /// After a model is built: an error that names the tensors that the model left, except those that `ignore` accepts.
     pub fn finish(&self, ignore: impl Fn(&str) -> bool) -> Result<()> {
-        let (taken, tensors) = (lock(&self.shared.taken), lock(&self.shared.tensors));
+        let taken = lock(&self.shared.taken);
+        let tensors = lock(&self.shared.tensors);
         let unused = tensors.keys().filter(|name| !taken.contains(*name) && !ignore(name));
         let names: Vec<String> = unused.cloned().collect();
         if names.is_empty() { Ok(()) } else { Err(Error::ExtraTensors { file: self.shared.file.clone(), names }) }
@@ -143,8 +145,8 @@ mod tests {
         let kernel = weights.conv("conv.weight", [4, 64, 3, 3]).unwrap();
         assert_eq!((kernel.shape(), kernel.dtype()), ([4, 3, 3, 64].as_slice(), DType::Bf16));
         let again = Weights::random(DType::Bf16, &Device::Cpu).conv("block.conv.weight", [4, 64, 3, 3]).unwrap();
-        let (numbers, again) =
-            (pollster::block_on(kernel.to_vec()).unwrap(), pollster::block_on(again.to_vec()).unwrap());
+        let numbers = pollster::block_on(kernel.to_vec()).unwrap();
+        let again = pollster::block_on(again.to_vec()).unwrap();
         assert_eq!(numbers, again);
         let power = numbers.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / numbers.len() as f64;
         assert!((power * 576.0 - 1.0).abs() < 0.1, "{power}");

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Names, shapes and places of the tensors of a checkpoint. Cheap beside the tensors: none of them is read.
+/// Names, shapes and places of the tensors of a checkpoint. Opening one is cheap: no tensor is read.
 #[derive(Clone)]
 pub struct TensorIndex {
     pub(super) file: String,

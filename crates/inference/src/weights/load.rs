@@ -283,7 +283,9 @@ mod tests {
 
     #[test]
     fn kernels_are_laid_out_anew_and_views_gathered() {
-        let (o, i, k) = (3, 2, 6);
+        let o = 3;
+        let i = 2;
+        let k = 6;
         let numbers: Vec<f32> = (0..o * i * k).map(|x| x as f32).collect();
         let mut index =
             index(&[("conv", StoredType::F32, &[o, i, 2, 3], 0), ("m", StoredType::F32, &[9, 4], 0)], floats(&numbers));
@@ -293,7 +295,9 @@ mod tests {
         let weights = block_on(index.load(&Device::Cpu, None)).unwrap();
         let conv = values(&weights.conv("conv", [o, i, 2, 3]).unwrap());
         for (place, value) in conv.iter().enumerate() {
-            let (out, tap, input) = (place / (k * i), place / i % k, place % i);
+            let out = place / (k * i);
+            let tap = place / i % k;
+            let input = place % i;
             assert_eq!(*value, numbers[(out * i + input) * k + tap]);
         }
         let transposed = values(&weights.get("t", &[4, 9]).unwrap());

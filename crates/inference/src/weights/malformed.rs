@@ -1,4 +1,4 @@
-//! What is wrong with foreign bytes, before it is known which file they are from.
+//! Errors in foreign bytes, before the file that they are from is known.
 
 /// Why bytes are not what their format demands, in one line with what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -67,7 +67,8 @@ fn header_range(bytes: &[u8], file_length: u64) -> Result<Range<u64>, Malformed>
 fn check_cover(tensors: &BTreeMap<String, RawTensor>, data_length: u64) -> Result<(), Malformed> {
     let mut in_order: Vec<_> = tensors.iter().map(|(name, tensor)| (tensor.data_offsets, name)).collect();
     in_order.sort();
-    let (mut end, mut previous) = (0, "the header");
+    let mut end = 0;
+    let mut previous = "the header";
     for ((start, stop), name) in in_order {
         let problem = if stop < start {
             format!("ends at {stop}, before its start at {start}")
@@ -199,7 +200,8 @@ mod tests {
 
     #[test]
     fn a_good_header() {
-        let (a, b) = (entry("a", "F16", "[2,3]", "[0,12]"), entry("b", "I64", "[]", "[12,20]"));
+        let a = entry("a", "F16", "[2,3]", "[0,12]");
+        let b = entry("b", "I64", "[]", "[12,20]");
         let bytes = file(&format!(r#"{{"__metadata__":{{"format":"pt"}},{b},{a}}}  "#), 20);
         let header = parse_header(&bytes, bytes.len() as u64).unwrap();
         let start = bytes.len() as u64 - 20;
@@ -289,7 +291,8 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(sizes in prop::collection::vec((0_usize..4, 0_usize..4), 0..6)) {
-            let (mut entries, mut end) = (Vec::new(), 0);
+            let mut entries = Vec::new();
+            let mut end = 0;
             for (i, (rows, columns)) in sizes.iter().enumerate() {
                 let bytes = rows * columns * 2;
                 entries.push(entry(&format!("t{i}"), "BF16", &format!("[{rows},{columns}]"), &format!("[{end},{}]", end + bytes)));

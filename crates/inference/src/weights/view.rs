@@ -92,7 +92,7 @@ impl StoredType {
         }
     }
 
-    /// The type that a weight of this type has in memory; `None` for what is no weight.
+    /// The type that a weight of this type has in memory; `None` for types that weights never have.
     pub fn weight_type(self) -> Option<DType> {
         match self {
             Self::F64 | Self::F32 => Some(DType::F32),
@@ -192,7 +192,8 @@ impl TensorView {
 
     /// `count` entries of the first axis from `start` on.
     pub(crate) fn rows(&self, start: usize, count: usize) -> Option<Self> {
-        let (rows, stride) = (*self.shape.first()?, *self.strides.first()?);
+        let rows = *self.shape.first()?;
+        let stride = *self.strides.first()?;
         if start.checked_add(count)? > rows {
             return None;
         }
@@ -204,7 +205,8 @@ impl TensorView {
 
     /// A matrix with its axes exchanged.
     pub(crate) fn transposed(&self) -> Option<Self> {
-        let ([rows, columns], [down, right]) = (*self.shape.as_array()?, *self.strides.as_array()?);
+        let [rows, columns] = *self.shape.as_array()?;
+        let [down, right] = *self.strides.as_array()?;
         Some(Self { shape: vec![columns, rows], strides: vec![right, down], ..self.clone() })
     }
 

@@ -37,7 +37,9 @@ impl<'a> Archive<'a> {
         let Some(record) = at.and_then(|at| Fields::new(&end, at, 22)) else {
             return Err(cut_off(source));
         };
-        let (mut count, mut size, mut start) = (record.short(10), record.long(12), record.long(16));
+        let mut count = record.short(10);
+        let mut size = record.long(12);
+        let mut start = record.long(16);
         if count == 0xffff || size == 0xffff_ffff || start == 0xffff_ffff {
             let locator = at.and_then(|at| at.checked_sub(20)).and_then(|at| Fields::new(&end, at, 20));
             let locator = locator.filter(|locator| locator.long(0) == 0x0706_4b50).ok_or_else(|| cut_off(source))?;
@@ -112,7 +114,9 @@ fn sizes(fields: &Fields<'_>, extra: &[u8]) -> Option<[u64; 3]> {
         small => Some(small),
     };
     // In the extra field, the size comes before the packed size.
-    let (size, packed, header) = (read(24)?, read(20)?, read(42)?);
+    let size = read(24)?;
+    let packed = read(20)?;
+    let header = read(42)?;
     Some([packed, size, header])
 }
 
@@ -164,7 +168,8 @@ pub(super) mod tests {
 
     /// An archive of stored files; `large` writes every number that can be in the 64-bit extension.
     pub(in crate::weights) fn archive(files: &[(&str, &[u8])], large: bool) -> Vec<u8> {
-        let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+        let mut bytes = Vec::new();
+        let mut directory = Vec::new();
         let word = |number: usize| (number as u32).to_le_bytes();
         for (name, content) in files {
             let header = bytes.len();

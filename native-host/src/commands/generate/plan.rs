@@ -70,6 +70,7 @@ impl Plan {
             device,
             dtype: self.dtype,
             variant: args.model.variant.clone(),
+            components: args.model.component.clone(),
             tiny_vae: self.vae == Some(Vae::Tiny),
             low_memory: args.low_memory,
         }

@@ -4,7 +4,8 @@ use crate::Result;
 use crate::families::Checkpoint;
 use crate::families::shared::checkpoint::{Original, Traits, scheduler};
 use crate::families::shared::configs::unet;
-use crate::families::shared::{TEXT_ENCODER, UNET};
+use crate::families::shared::names::{has, is_original};
+use crate::families::shared::{TEXT_ENCODER, TEXT_ENCODER_2, UNET};
 use crate::weights::TensorIndex;
 use serde_json::json;
 
@@ -14,11 +15,29 @@ const LATENT_SCALE: f64 = 0.13025;
 /// The side of the pictures that the models were trained on.
 const PICTURE_SIZE: usize = 1024;
 
+/// Whether a file holds a model, or at least a denoiser: one that takes sizes and comes without another family's text
+/// encoder.
+pub(super) fn has_model(index: &TensorIndex) -> bool {
+    const SIZE_EMBEDDINGS: [&str; 3] =
+        ["model.diffusion_model.label_emb.0.0.", "label_emb.0.0.", "add_embedding.linear_1."];
+    let takes_sizes = SIZE_EMBEDDINGS.iter().any(|prefix| has(index, prefix));
+    has(index, "conditioner.") || (takes_sizes && !has(index, "cond_stage_model."))
+}
+
 /// Takes a file apart.
 pub(super) fn read(index: &TensorIndex) -> Result<Checkpoint> {
-    let original = Original::read(index, true)?;
+    if is_original(index) { with_documents(Original::read(index, true)?, index) } else { read_component(UNET, index) }
+}
+
+/// Takes one component out of a file.
+pub(super) fn read_component(component: &str, index: &TensorIndex) -> Result<Checkpoint> {
+    with_documents(Original::read_component(component, index, true)?, index)
+}
+
+fn with_documents(original: Original, index: &TensorIndex) -> Result<Checkpoint> {
     let inputs = original.shapes(UNET).as_ref().and_then(unet::in_channels);
-    let is_refiner = original.shapes(TEXT_ENCODER).is_none();
+    // A denoiser alone is taken to be the base model's.
+    let is_refiner = original.shapes(TEXT_ENCODER).is_none() && original.shapes(TEXT_ENCODER_2).is_some();
     let class = match inputs {
         _ if is_refiner => "StableDiffusionXLImg2ImgPipeline",
         Some(9) => "StableDiffusionXLInpaintPipeline",

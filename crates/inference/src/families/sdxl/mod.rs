@@ -1,12 +1,12 @@
 //! Stable Diffusion XL (<https://arxiv.org/abs/2307.01952>), its refiner, its inpainting variant, and models distilled from
-//! it: two CLIP text encoders, a UNet that is told sizes, and an autoencoder that overflows in half precision.
+//! it: two CLIP text encoders, a UNet that takes sizes, and an autoencoder that overflows in half precision.
 
 mod checkpoint;
 mod conditioning;
 
 use super::shared::clip::{ClipEncoder, State, Texts};
 use super::shared::latents::ScaledLatents;
-use super::shared::names::{has, modern_attention};
+use super::shared::names::modern_attention;
 use super::shared::unet::{Description, POOLED, SIZES, sampling_defaults, size_step};
 use super::shared::{TEXT_ENCODER, TEXT_ENCODER_2, UNET};
 use super::{
@@ -65,11 +65,15 @@ impl Family for Sdxl {
     }
 
     fn has_file(&self, index: &TensorIndex) -> bool {
-        has(index, "conditioner.")
+        checkpoint::has_model(index)
     }
 
     fn read_file(&self, index: &TensorIndex) -> Result<Checkpoint> {
         checkpoint::read(index)
+    }
+
+    fn read_component(&self, component: &str, index: &TensorIndex) -> Result<Checkpoint> {
+        checkpoint::read_component(component, index)
     }
 
     fn current(&self, _component: &str, name: &str, view: &TensorView) -> (String, TensorView) {

@@ -2,6 +2,7 @@
 //! configurations that a diffusers folder of the same model would carry.
 
 use super::configs::{clip_text, unet, vae};
+use super::names::alone::{Alone, read_alone};
 use super::names::{self, Tensors};
 use super::shapes::Shapes;
 use super::{TEXT_ENCODER, TEXT_ENCODER_2, UNET};
@@ -12,8 +13,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The components of a file.
-pub(in crate::families) struct Original<'a> {
-    index: &'a TensorIndex,
+pub(in crate::families) struct Original {
+    file: String,
     tensors: BTreeMap<&'static str, Tensors>,
 }
 
@@ -30,16 +31,30 @@ pub(in crate::families) struct Traits {
     pub(in crate::families) force_upcast: bool,
 }
 
-impl<'a> Original<'a> {
+impl Original {
     /// Takes a file apart; `is_xl` is SDXL's kind of it. Tensors that nothing has a place for are an error.
-    pub(in crate::families) fn read(index: &'a TensorIndex, is_xl: bool) -> Result<Self> {
-        Ok(Self { index, tensors: names::components(index, is_xl)? })
+    pub(in crate::families) fn read(index: &TensorIndex, is_xl: bool) -> Result<Self> {
+        Ok(Self { file: index.file().to_owned(), tensors: names::components(index, is_xl)? })
+    }
+
+    /// One component of a file, which holds it alone or among others; nothing if it is in neither way there.
+    pub(in crate::families) fn read_component(component: &str, index: &TensorIndex, is_xl: bool) -> Result<Self> {
+        let mut original = match read_alone(index, component) {
+            Some(Alone::Original(named)) => Self::read(&named, is_xl)?,
+            Some(Alone::Diffusers { component, tensors }) => {
+                Self { file: index.file().to_owned(), tensors: BTreeMap::from([(component, tensors)]) }
+            }
+            None if names::is_original(index) => Self::read(index, is_xl)?,
+            None => Self { file: index.file().to_owned(), tensors: BTreeMap::new() },
+        };
+        original.tensors.retain(|name, _| *name == component);
+        Ok(original)
     }
 
     /// The tensors of a component.
     pub(in crate::families) fn shapes(&self, component: &'static str) -> Option<Shapes<'_>> {
         let tensors = self.tensors.get(component)?;
-        Some(Shapes::new(self.index.file(), component, tensors))
+        Some(Shapes::new(&self.file, component, tensors))
     }
 
     /// The configuration of every component.

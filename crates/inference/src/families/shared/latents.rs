@@ -29,11 +29,11 @@ impl Latents for ScaledLatents {
         [height, width, self.autoencoder.latent_channels()]
     }
 
-    fn from_encoded(&self, encoded: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor> {
+    fn pack(&self, encoded: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor> {
         autoencoder.config().scale(encoded)
     }
 
-    fn to_encoded(&self, latents: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor> {
+    fn unpack(&self, latents: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor> {
         autoencoder.config().unscale(latents)
     }
 

@@ -2,10 +2,11 @@
 
 use crate::Result;
 use crate::families::Checkpoint;
-use crate::families::shared::UNET;
 use crate::families::shared::checkpoint::{Original, Traits, scheduler};
-use crate::families::shared::configs::unet;
-use crate::families::shared::names::has;
+use crate::families::shared::configs::{clip_text, unet};
+use crate::families::shared::names::alone::is_alone;
+use crate::families::shared::names::{has, is_original};
+use crate::families::shared::{TEXT_ENCODER, UNET};
 use crate::weights::TensorIndex;
 use serde_json::json;
 
@@ -16,10 +17,28 @@ const BASE_2_STEP: i64 = 875_000;
 /// By how much latents are multiplied.
 const LATENT_SCALE: f64 = 0.18215;
 
+/// The width from which on a text encoder is OpenCLIP's, where its names don't tell.
+const OPEN_CLIP_WIDTH: usize = 1024;
+
+/// Whether a file holds a model, or at least a denoiser. SDXL is asked before.
+pub(super) fn has_model(index: &TensorIndex) -> bool {
+    is_original(index) || is_alone(index, UNET)
+}
+
 /// Takes a file apart.
 pub(super) fn read(index: &TensorIndex) -> Result<Checkpoint> {
-    let original = Original::read(index, false)?;
-    let open_clip = has(index, "cond_stage_model.model.");
+    if is_original(index) { with_documents(Original::read(index, false)?, index) } else { read_component(UNET, index) }
+}
+
+/// Takes one component out of a file.
+pub(super) fn read_component(component: &str, index: &TensorIndex) -> Result<Checkpoint> {
+    with_documents(Original::read_component(component, index, false)?, index)
+}
+
+fn with_documents(original: Original, index: &TensorIndex) -> Result<Checkpoint> {
+    let width = original.shapes(TEXT_ENCODER).as_ref().and_then(clip_text::width);
+    let by_name = ["cond_stage_model.model.", "transformer.resblocks."].iter().any(|prefix| has(index, prefix));
+    let open_clip = by_name || width >= Some(OPEN_CLIP_WIDTH);
     let shapes = original.shapes(UNET);
     let inputs = shapes.as_ref().and_then(unet::in_channels);
     let is_2 = open_clip || shapes.as_ref().is_some_and(unet::is_linear);

@@ -5,7 +5,7 @@ mod checkpoint;
 
 use super::shared::clip::{ClipEncoder, State, Texts};
 use super::shared::latents::ScaledLatents;
-use super::shared::names::{has, is_original, modern_attention};
+use super::shared::names::modern_attention;
 use super::shared::unet::{Description, sampling_defaults, size_step};
 use super::shared::{TEXT_ENCODER, UNET};
 use super::{
@@ -60,11 +60,15 @@ impl Family for StableDiffusion {
     }
 
     fn has_file(&self, index: &TensorIndex) -> bool {
-        is_original(index) && !has(index, "conditioner.")
+        checkpoint::has_model(index)
     }
 
     fn read_file(&self, index: &TensorIndex) -> Result<Checkpoint> {
         checkpoint::read(index)
+    }
+
+    fn read_component(&self, component: &str, index: &TensorIndex) -> Result<Checkpoint> {
+        checkpoint::read_component(component, index)
     }
 
     fn current(&self, _component: &str, name: &str, view: &TensorView) -> (String, TensorView) {

@@ -127,7 +127,7 @@ impl UNetConfig {
     }
 }
 
-/// Fields of which one value is supported. Those that only matter to block types that are rejected are not here.
+/// Fields with only one supported value. Fields that only matter to unsupported block types are not listed.
 fn reject_unsupported(fields: &Fields<'_>) -> Result<()> {
     fields.only("resnet_time_scale_shift", json!("default"))?;
     fields.only("time_embedding_type", json!("positional"))?;
@@ -193,7 +193,8 @@ fn block_types(
         let reason = format!("{} blocks, but block_out_channels has {count}", names.len());
         return Err(fields.error(field, reason));
     }
-    let (plain, attention) = (format!("{direction}Block2D"), format!("CrossAttn{direction}Block2D"));
+    let plain = format!("{direction}Block2D");
+    let attention = format!("CrossAttn{direction}Block2D");
     let has_attention = |name: &&str| match *name {
         name if name == attention => Ok(true),
         name if name == plain => Ok(false),

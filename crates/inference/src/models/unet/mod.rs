@@ -70,9 +70,12 @@ impl UNet {
         let count = config.levels.len();
         let finest = config.levels.first().map_or(0, |level| level.channels);
         let padded = |kernel: usize| Geometry::padded((kernel - 1) / 2);
-        let (kernel_in, kernel_out) = (config.conv_in_kernel, config.conv_out_kernel);
-        let (down, up) = (weights.pp("down_blocks"), weights.pp("up_blocks"));
-        let (conv_in, conv_out) = (weights.pp("conv_in"), weights.pp("conv_out"));
+        let kernel_in = config.conv_in_kernel;
+        let kernel_out = config.conv_out_kernel;
+        let down = weights.pp("down_blocks");
+        let up = weights.pp("up_blocks");
+        let conv_in = weights.pp("conv_in");
+        let conv_out = weights.pp("conv_out");
         let norm_out = weights.pp("conv_norm_out");
         let unet = Self {
             time_embedding: time_embedding(weights, &config, finest)?,

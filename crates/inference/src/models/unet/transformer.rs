@@ -56,7 +56,8 @@ struct Block {
 
 impl Block {
     fn new(weights: &Weights, level: &Level) -> Result<Self> {
-        let (width, text_width) = (level.channels, level.cross_attention_dim);
+        let width = level.channels;
+        let text_width = level.cross_attention_dim;
         let norm = |name| LayerNorm::new(&weights.pp(name), width, 1e-5);
         let first_width = if level.only_cross_attention { text_width } else { width };
         Ok(Self {
@@ -71,7 +72,7 @@ impl Block {
         })
     }
 
-    /// Takes `x` as its own: what is not needed any more makes room for what comes.
+    /// Owns `x`, so that its memory is free for later results as soon as nothing needs it.
     fn forward(&self, mut x: Tensor, text: &Tensor) -> Result<Tensor> {
         let normed = self.norm1.forward(&x)?;
         x = match self.only_cross_attention {

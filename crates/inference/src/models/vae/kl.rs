@@ -92,7 +92,7 @@ impl AutoencoderKlConfig {
     }
 }
 
-/// The side of the training pictures: a number, or a height and a width of which the first counts.
+/// The side of the training pictures: a number, or height and width; the height counts.
 fn sample_size(fields: &Fields<'_>) -> Result<usize> {
     match fields.value("sample_size") {
         Some(Value::Array(_)) => {
@@ -127,7 +127,8 @@ impl AutoencoderKl {
     /// Takes the weights and complains about any that are left over.
     pub fn new(weights: &Weights, config: AutoencoderKlConfig) -> Result<Self> {
         let pointwise = |name, channels| Linear::pointwise(&weights.pp(name), channels, channels);
-        let (moments, latents) = (2 * config.latent_channels, config.latent_channels);
+        let moments = 2 * config.latent_channels;
+        let latents = config.latent_channels;
         let vae = Self {
             encoder: Coder::encoder(&weights.pp("encoder"), &config)?,
             quant_conv: config.use_quant_conv.then(|| pointwise("quant_conv", moments)).transpose()?,
@@ -179,7 +180,8 @@ struct Coder {
 impl Coder {
     fn encoder(weights: &Weights, config: &AutoencoderKlConfig) -> Result<Self> {
         let channels = &config.block_out_channels;
-        let (finest, coarsest) = (channels[0], channels[channels.len() - 1]);
+        let finest = channels[0];
+        let coarsest = channels[channels.len() - 1];
         let level = |i: usize| {
             let inputs = channels[i.saturating_sub(1)];
             let weights = weights.pp("down_blocks").pp(i);
@@ -199,7 +201,8 @@ impl Coder {
 
     fn decoder(weights: &Weights, config: &AutoencoderKlConfig) -> Result<Self> {
         let channels: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
-        let (coarsest, finest) = (channels[0], channels[channels.len() - 1]);
+        let coarsest = channels[0];
+        let finest = channels[channels.len() - 1];
         let level = |i: usize| {
             let inputs = channels[i.saturating_sub(1)];
             let weights = weights.pp("up_blocks").pp(i);

@@ -29,7 +29,7 @@ impl Tiling {
         Self::with_overlap((side / 4 * 4).max(4), 0.25)
     }
 
-    /// Tiles of exactly `side` latents (at least 2), of which neighbours share the part `overlap`: from 0, below 1.
+    /// Tiles of exactly `side` latents (at least 2). Neighbours share the fraction `overlap` of a tile: at least 0, less than 1.
     pub fn with_overlap(side: usize, overlap: f64) -> Self {
         let side = side.max(2);
         Self { side, overlap: ((side as f64 * overlap) as usize).min(side - 1) }
@@ -100,7 +100,8 @@ impl Steps {
 
     /// `next` with its first rows (or columns) faded in over the last ones of `previous`.
     fn blend(&self, previous: &Tensor, next: &Tensor, axis: usize) -> Result<Tensor> {
-        let (before, after) = (previous.dims::<4>("tiling")?[axis], next.dims::<4>("tiling")?[axis]);
+        let before = previous.dims::<4>("tiling")?[axis];
+        let after = next.dims::<4>("tiling")?[axis];
         let extent = before.min(after).min(self.blend);
         if extent == 0 {
             return Ok(next.clone());

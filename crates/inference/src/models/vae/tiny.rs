@@ -58,7 +58,8 @@ impl AutoencoderTinyConfig {
 }
 
 fn stages(fields: &Fields<'_>, channels: &str, blocks: &str, default: [usize; 4]) -> Result<Vec<(usize, usize)>> {
-    let (widths, counts) = (fields.sizes(channels, &[64; 4])?, fields.integers(blocks, &default)?);
+    let widths = fields.sizes(channels, &[64; 4])?;
+    let counts = fields.integers(blocks, &default)?;
     if widths.is_empty() || widths.len() != counts.len() {
         let reason = format!("{} stages, but {channels} has {}", counts.len(), widths.len());
         return Err(fields.error(blocks, reason));

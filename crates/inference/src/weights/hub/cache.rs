@@ -50,7 +50,7 @@ impl Cache {
     pub(super) fn file(&self, commit: &str, path: &str) -> Result<PathBuf> {
         let snapshot = self.snapshot(commit).ok_or_else(|| Error::Network {
             url: self.folder.clone(),
-            reason: format!("the hub named {commit:?} as the commit, which is none"),
+            reason: format!("the hub answered with commit {commit:?}, which is not a commit hash"),
         })?;
         inside(&snapshot, path)
     }
@@ -74,7 +74,8 @@ impl Cache {
 
     /// Puts a blob into a snapshot: as a relative link where the system has links, else as a copy.
     pub(super) fn link(&self, etag: &str, commit: &str, path: &str) -> Result<PathBuf> {
-        let (blob, file) = (self.blob(etag)?, self.file(commit, path)?);
+        let blob = self.blob(etag)?;
+        let file = self.file(commit, path)?;
         create_parent(&file)?;
         // Left there by an earlier version of the blob, or as a link to nowhere.
         if let Err(error) = std::fs::remove_file(&file)

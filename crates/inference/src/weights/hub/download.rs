@@ -16,7 +16,7 @@ const ATTEMPTS: u32 = 5;
 /// The pause after the first failed attempt; it grows with each.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Bytes between two looks at whether to go on.
+/// Bytes between two checks of whether the caller wants to continue.
 const CHUNK: usize = 1 << 17;
 
 /// How far a download is.
@@ -136,7 +136,7 @@ impl<'a> Partial<'a> {
         Ok(())
     }
 
-    /// Checks what came and gives it its name. What is wrong is deleted: it would only be wrong again.
+    /// Checks the downloaded file and gives it its name. A damaged file is deleted, so that the next attempt starts afresh.
     fn finish(self, url: &str, blob: &Path) -> Result<()> {
         let got: String = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let expected = &self.expected.etag;

@@ -14,7 +14,7 @@ const MAX_ANSWER: u64 = 1 << 25;
 /// How long the hub may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One hub and who asks it.
+/// A connection to one hub, with the access token.
 pub(super) struct Client {
     agent: Agent,
     endpoint: String,
@@ -161,7 +161,7 @@ fn is_plain(etag: &str) -> bool {
     !etag.is_empty() && etag.len() <= 128 && !etag.starts_with('.') && etag.chars().all(plain)
 }
 
-/// Percent-encodes what is not plain in a path.
+/// Percent-encodes the special characters of a path.
 fn encode(text: &str, keep_slashes: bool) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

@@ -30,7 +30,7 @@ const ENDPOINT: &str = "https://huggingface.co";
 /// The branch that is taken if none is named.
 const MAIN: &str = "main";
 
-/// Where the hub is, who asks, and where files are kept.
+/// The hub's address, the access token, and the folder of the cache.
 #[derive(Clone, Debug)]
 pub struct Hub {
     client: Arc<Client>,

@@ -31,7 +31,7 @@ pub struct HubFiles {
     watcher: Mutex<Option<Watcher>>,
 }
 
-/// What is known of a repository.
+/// A repository's commit and files.
 #[derive(Clone)]
 struct State {
     commit: String,
@@ -54,7 +54,8 @@ impl HubFiles {
     pub(super) fn new(hub: Hub, id: &str, revision: &str) -> Self {
         let name = format!("{}/{id}", hub.client.endpoint());
         let cache = Cache::new(&hub.cache, id);
-        let (id, revision) = (id.to_owned(), revision.to_owned());
+        let id = id.to_owned();
+        let revision = revision.to_owned();
         Self { hub, cache, id, revision, name, state: OnceLock::new(), watcher: Mutex::default() }
     }
 

@@ -16,7 +16,7 @@ const HIGHEST_PROTOCOL: u8 = 5;
 
 pub(super) type Result<T> = std::result::Result<T, Malformed>;
 
-/// Reads the pickle at the start of `bytes`, which may go on after it. Fails on bytes that are no pickle, on names outside
+/// Reads the pickle at the start of `bytes`, which may be followed by others. Fails on bytes that are not a pickle, on names outside
 /// the list of allowed ones, and on pickles that are larger than the limits.
 pub fn parse(bytes: &[u8]) -> Result<Pickle> {
     let mut machine = Machine { bytes, values: vec![Value::Inert], ..Machine::default() };
@@ -219,7 +219,7 @@ impl<'a> Machine<'a> {
         match self.values.get_mut(list) {
             Some(Value::List(list)) => list.extend(items),
             Some(Value::Inert) => {}
-            _ => return error(format!("something is appended to what is no list at byte {}", self.at)),
+            _ => return error(format!("an item is appended to a value that is not a list, at byte {}", self.at)),
         }
         Ok(())
     }
@@ -230,7 +230,7 @@ impl<'a> Machine<'a> {
         match self.values.get_mut(dict) {
             Some(Value::Dict(dict)) => dict.extend(entries),
             Some(Value::Inert) => {}
-            _ => return error(format!("an entry is set in what is no dictionary at byte {}", self.at)),
+            _ => return error(format!("an entry is set in a value that is not a dictionary, at byte {}", self.at)),
         }
         Ok(())
     }

@@ -77,7 +77,8 @@ impl Machine<'_> {
         let Value::Int(offset @ 0..) = *self.value(offset) else {
             return error(format!("a tensor at byte {} begins at no position in its storage", self.at));
         };
-        let (shape, strides) = (self.sizes(size)?, self.sizes(stride)?);
+        let shape = self.sizes(size)?;
+        let strides = self.sizes(stride)?;
         if shape.len() != strides.len() {
             return error(format!(
                 "a tensor at byte {} has {} axes, but {} strides",

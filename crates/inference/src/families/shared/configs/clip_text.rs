@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 /// Channels of one attention head in all sizes of CLIP.
 const HEAD_WIDTH: usize = 64;
 
+/// The width of the hidden states.
+pub(in crate::families) fn width(shapes: &Shapes<'_>) -> Option<usize> {
+    shapes.find("text_model.embeddings.token_embedding.weight").and_then(|shape| shape.get(1)).copied()
+}
+
 /// The document. OpenCLIP's models have the exact GELU, OpenAI's an approximation.
 pub(in crate::families) fn config(shapes: &Shapes<'_>, is_open_clip: bool) -> Result<Value> {
     let width = shapes.size("text_model.embeddings.token_embedding.weight", 1)?;

@@ -79,7 +79,8 @@ pub(in crate::families) fn config(shapes: &Shapes<'_>, pooled: Option<u64>) -> R
 fn levels(shapes: &Shapes<'_>) -> Result<Vec<Level>> {
     let count = shapes.count("down_blocks").max(1);
     let level = |i: usize| {
-        let (down, up) = (format!("down_blocks.{i}"), format!("up_blocks.{}", count - 1 - i));
+        let down = format!("down_blocks.{i}");
+        let up = format!("up_blocks.{}", count - 1 - i);
         Ok(Level {
             channels: shapes.size(&format!("{down}.resnets.0.conv1.weight"), 0)?,
             layers: shapes.count(&format!("{down}.resnets")),

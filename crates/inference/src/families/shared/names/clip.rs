@@ -3,7 +3,7 @@
 use super::Renamed;
 use crate::weights::TensorView;
 
-/// Layers of OpenCLIP's ViT-H, of which Stable Diffusion 2 uses all but the last.
+/// Layers of OpenCLIP's ViT-H. Stable Diffusion 2 uses all but the last.
 const VIT_H_LAYERS: usize = 24;
 
 /// A tensor that already has the name of transformers, with or without `text_model.` in front.
@@ -30,7 +30,8 @@ impl OpenClip {
     /// Stable Diffusion 2 ends one layer earlier: a file with the whole tower, which the projection tells, has one layer
     /// too many. Files that were converted back from diffusers have neither.
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>, whole: bool) -> Self {
-        let (mut layers, mut has_projection) = (0, false);
+        let mut layers = 0;
+        let mut has_projection = false;
         for name in names {
             has_projection |= name == "text_projection";
             let number = name.strip_prefix("transformer.resblocks.").and_then(|rest| rest.split('.').next());

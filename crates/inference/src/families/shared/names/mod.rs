@@ -4,6 +4,7 @@
 //!
 //! A name maps to any number of tensors: a fused projection is three, a left-over buffer none.
 
+pub(in crate::families) mod alone;
 mod clip;
 mod unet;
 mod vae;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 /// The tensors of one component by their diffusers names.
 pub(in crate::families) type Tensors = BTreeMap<String, TensorView>;
 
-/// What one tensor becomes: tensors with names of diffusers, or nothing. `None` is a tensor nobody knows.
+/// What one tensor becomes: tensors with names of diffusers, or nothing. `None` is an unknown tensor.
 type Renamed = Option<Vec<(String, TensorView)>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]

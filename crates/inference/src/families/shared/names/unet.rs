@@ -31,7 +31,8 @@ impl Map {
             let is_downsampler = blocks[number].unwrap_or(false) || rest.starts_with("0.op.");
             blocks[number] = Some(is_downsampler);
         }
-        let (mut inputs, mut layers) = (Vec::new(), vec![0]);
+        let mut inputs = Vec::new();
+        let mut layers = vec![0];
         for is_downsampler in blocks.iter().skip(1).map(|block| block.unwrap_or(false)) {
             let level = layers.len() - 1;
             if is_downsampler {

@@ -1,0 +1,169 @@
+//! A model whose components are in files and folders of their own draws the picture that it draws from one folder, and
+//! whatever is missing or in the wrong place is named.
+
+use easel_inference::families::{ComponentSource, ModelFiles, OpenOptions};
+use easel_inference::pipeline::{CancelToken, LoadOptions, Pipeline, Request, Unwatched};
+use easel_inference::sampling::SchedulerConfig;
+use easel_inference::tensor::Products;
+use easel_inference::{Device, Result};
+use easel_tests::files::repository;
+use easel_tests::original::{Stored, Tensors, original, write_safetensors};
+use pollster::block_on;
+use safetensors::Dtype;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+fn golden(folder: &str) -> PathBuf {
+    repository().join("tests/golden").join(folder)
+}
+
+/// Opens a model with components from places of their own.
+fn open(base: &Path, components: &[(&str, PathBuf)], overrides: Value) -> Result<ModelFiles> {
+    let mut options = OpenOptions { overrides, ..OpenOptions::default() };
+    for (name, path) in components {
+        options.components.insert((*name).to_owned(), ComponentSource::open_path(path)?);
+    }
+    block_on(ModelFiles::open_path(base, &options))
+}
+
+fn message(result: Result<ModelFiles>) -> String {
+    result.err().unwrap().to_string()
+}
+
+/// Draws with the schedule of the golden folder, which single files do not bring.
+fn picture(files: &ModelFiles, folder: &ModelFiles) -> Vec<u8> {
+    let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(Device::Cpu) };
+    let (mut watcher, cancel) = (Unwatched, CancelToken::default());
+    let mut pipeline = block_on(Pipeline::load(files, &options, &mut watcher, &cancel)).unwrap();
+    pipeline.set_scheduler(SchedulerConfig::from_json(folder.scheduler()).unwrap());
+    let mut request = Request::new("a red apple", Some("blue"), 3, 1);
+    request.width = Some(32);
+    request.height = Some(32);
+    request.steps = Some(2);
+    request.guidance_scale = Some(3.0);
+    let pictures = block_on(pipeline.generate(&request, &mut watcher, &cancel)).unwrap();
+    pictures[0].image.rgb8.clone()
+}
+
+/// Parts of a golden model under the original names, each in a file of its own.
+struct Parts {
+    folder: tempfile::TempDir,
+    tensors: Tensors,
+}
+
+impl Parts {
+    fn of(model: &str) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), tensors: original(&golden(model)).unwrap() }
+    }
+
+    /// A file of the tensors under a prefix, without it.
+    fn bare(&self, prefix: &str) -> PathBuf {
+        let own = self.tensors.iter().filter_map(|(name, stored)| Some((name.strip_prefix(prefix)?, stored)));
+        self.write(prefix, &own.map(|(name, stored)| (name.to_owned(), stored.clone())).collect())
+    }
+
+    /// A file of everything.
+    fn whole(&self) -> PathBuf {
+        self.write("whole", &self.tensors)
+    }
+
+    fn write(&self, name: &str, tensors: &Tensors) -> PathBuf {
+        let path = self.folder.path().join(format!("{name}.safetensors"));
+        write_safetensors(tensors, &path).unwrap();
+        path
+    }
+}
+
+const DENOISER: &str = "model.diffusion_model.";
+const AUTOENCODER: &str = "first_stage_model.";
+
+#[test]
+fn stable_diffusion_from_its_parts() {
+    let parts = Parts::of("sd15");
+    let base = golden("sd15");
+    let folder = open(&base, &[], Value::Null).unwrap();
+    let expected = picture(&folder, &folder);
+    let denoiser = parts.bare(DENOISER);
+    let autoencoder = parts.bare(AUTOENCODER);
+    let encoder = parts.bare("cond_stage_model.transformer.");
+    let own_encoder = ("text_encoder", base.join("text_encoder"));
+    let own_tokenizer = ("tokenizer", base.join("tokenizer"));
+    let own_autoencoder = ("vae", base.join("vae/diffusion_pytorch_model.safetensors"));
+
+    // Started from a file with the denoiser alone. What shapes don't show is said.
+    let tiny = json!({"unet": {"attention_head_dim": 2, "norm_num_groups": 8}, "vae": {"norm_num_groups": 4}});
+    let files = open(&denoiser, &[own_encoder.clone(), own_tokenizer, own_autoencoder], tiny).unwrap();
+    assert_eq!(picture(&files, &folder), expected, "a denoiser, an autoencoder and folders");
+
+    // Started from the folder, whose configurations fit.
+    let components = [("unet", denoiser), ("vae", autoencoder), ("text_encoder", encoder)];
+    let files = open(&base, &components, Value::Null).unwrap();
+    assert_eq!(picture(&files, &folder), expected, "a folder with three files");
+    let files = open(&base, &[("unet", parts.whole()), own_encoder], Value::Null).unwrap();
+    assert_eq!(picture(&files, &folder), expected, "a denoiser out of a whole checkpoint");
+}
+
+#[test]
+fn sdxl_from_its_parts() {
+    let parts = Parts::of("sdxl");
+    let base = golden("sdxl");
+    let folder = open(&base, &[], Value::Null).unwrap();
+    let second = parts.bare("conditioner.embedders.1.model.");
+    let components = [("unet", parts.bare(DENOISER)), ("text_encoder_2", second)];
+    let files = open(&base, &components, Value::Null).unwrap();
+    assert_eq!(picture(&files, &folder), picture(&folder, &folder));
+    let alone = open(&parts.bare(DENOISER), &[], Value::Null).unwrap();
+    assert_eq!(alone.family().name(), "Stable Diffusion XL");
+    assert_eq!(alone.model_index()["_class_name"], "StableDiffusionXLPipeline");
+}
+
+#[test]
+fn what_is_missing_or_misplaced_is_named() {
+    let parts = Parts::of("sd15");
+    let base = golden("sd15");
+    let denoiser = parts.bare(DENOISER);
+    let with = |name: &'static str, path: PathBuf| message(open(&base, &[(name, path)], Value::Null));
+
+    let text = with("unte", denoiser.clone());
+    let expected =
+        "components: no component is called \"unte\"; Stable Diffusion has text_encoder, unet, vae, tokenizer";
+    assert_eq!(text, expected);
+    let text = with("vae", denoiser.clone());
+    assert!(text.ends_with(".safetensors: no vae of Stable Diffusion in this file"), "{text}");
+    let text = with("tokenizer", denoiser.clone());
+    assert!(text.ends_with(".safetensors: a file, but tokenizer is given as a folder"), "{text}");
+    let text = with("tokenizer", base.join("unet"));
+    assert!(text.ends_with("unet: no files of a tokenizer in this folder"), "{text}");
+    let text = with("vae", base.join("gone"));
+    assert!(text.contains("gone: "), "{text}");
+
+    let files = open(&denoiser, &[], Value::Null).unwrap();
+    let text = files.component("vae").unwrap_err().to_string();
+    let expected = "this model has no vae (nor text_encoder); give it with --component vae=PATH";
+    assert!(text.ends_with(expected), "{text}");
+    let alone = message(open(&parts.bare(AUTOENCODER), &[], Value::Null));
+    assert!(alone.ends_with("expected the checkpoint of a whole model or of its denoiser"), "{alone}");
+}
+
+#[test]
+fn families_that_are_not_supported_yet_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let stored = Stored { dtype: Dtype::F32, shape: vec![2], bytes: vec![0; 8] };
+    let file = folder.path().join("flux1-dev.safetensors");
+    write_safetensors(&Tensors::from([("double_blocks.0.img_attn.qkv.weight".into(), stored)]), &file).unwrap();
+    let text = message(open(&file, &[], Value::Null));
+    assert!(text.ends_with("flux1-dev.safetensors: FLUX.1 models are not supported yet"), "{text}");
+    let cases = [
+        ("StableDiffusion3Pipeline", "Stable Diffusion 3 models are not supported yet"),
+        ("Flux2Pipeline", "FLUX.2 models are not supported yet"),
+        ("FluxPipeline", "FLUX.1 models are not supported yet"),
+        ("ZImagePipeline", "Z-Image models are not supported yet"),
+        ("OddPipeline", "OddPipeline in model_index.json, expected a model of Stable Diffusion XL or Stable Diffusion"),
+    ];
+    for (class, expected) in cases {
+        let index = json!({"_class_name": class, "transformer": ["diffusers", "Transformer"]});
+        std::fs::write(folder.path().join("model_index.json"), index.to_string()).unwrap();
+        let text = message(open(folder.path(), &[], Value::Null));
+        assert!(text.ends_with(expected), "{text}");
+    }
+}
