@@ -1,7 +1,7 @@
 //! Families of models: everything that is particular to Stable Diffusion, to SDXL, and to what comes after them.
 //!
 //! This file is the seam. The pipeline and the command line know a family by the traits below and by nothing else, and
-//! `weights` knows none. A family is a folder here and one line in [`FAMILIES`]:
+//! `weights` knows none. A family is a folder here, its `mod` line, and its entry in [`FAMILIES`]:
 //!
 //! - [`Family`] is the kind of model: its components, how its files are recognised (the class in `model_index.json`, or the
 //!   names of the tensors in a single file), and how a file in the layout of its authors becomes the components and
@@ -40,7 +40,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Every family, in the order in which files are offered to them: the particular before the general.
-pub static FAMILIES: [&dyn Family; 2] = [&sdxl::Sdxl, &stable_diffusion::StableDiffusion];
+pub static FAMILIES: &[&dyn Family] = &[&sdxl::Sdxl, &stable_diffusion::StableDiffusion];
 
 /// The name of the autoencoder among the components, which all families share.
 pub const VAE: &str = "vae";

@@ -220,17 +220,26 @@ fn family_of_folder(name: &str, model_index: &Value) -> Result<&'static dyn Fami
 
 /// The family of a single file.
 fn family_of_file(index: &TensorIndex) -> Result<&'static dyn Family> {
-    if let Some(family) = FAMILIES.iter().copied().find(|family| family.has_file(index)) {
-        return Ok(family);
-    }
     unsupported::reject_file(index)?;
-    let reason =
-        format!("no component of {}, expected the checkpoint of a whole model or of its denoiser", family_names());
-    Err(Error::format(index.file(), reason))
+    let found = FAMILIES.iter().copied().find(|family| family.has_file(index));
+    found.ok_or_else(|| Error::format(index.file(), why_no_model(index)))
+}
+
+/// What a file holds that no family takes for a model.
+fn why_no_model(index: &TensorIndex) -> String {
+    for family in FAMILIES {
+        for component in family.components() {
+            if family.read_component(component, index).is_ok_and(|alone| alone.components.contains_key(component)) {
+                return format!("{component} alone: open the rest of the model with --component {component}=PATH");
+            }
+        }
+    }
+    format!("no component of {}, expected the checkpoint of a whole model or of its denoiser", family_names())
 }
 
 fn family_names() -> String {
-    FAMILIES.map(Family::name).join(" or ")
+    let names: Vec<&str> = FAMILIES.iter().map(|family| family.name()).collect();
+    names.join(" or ")
 }
 
 const SCHEDULER: &str = "scheduler/scheduler_config.json";

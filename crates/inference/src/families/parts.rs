@@ -130,5 +130,5 @@ fn fits(own: &Value, detected: &Value) -> bool {
         (Some(own), Some(detected)) => own == detected,
         _ => true,
     };
-    own.is_object() && SIZES.iter().all(|field| agree(field))
+    own.is_object() && SIZES.iter().all(agree)
 }

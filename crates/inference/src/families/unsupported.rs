@@ -15,7 +15,7 @@ struct Unsupported {
 }
 
 /// The longer of two classes that begin alike comes first.
-const UNSUPPORTED: [Unsupported; 14] = [
+const UNSUPPORTED: &[Unsupported] = &[
     Unsupported {
         name: "Stable Diffusion 3",
         class: "StableDiffusion3",
@@ -34,6 +34,11 @@ const UNSUPPORTED: [Unsupported; 14] = [
     Unsupported { name: "Lumina", class: "Lumina", tensor: "" },
     Unsupported { name: "Sana", class: "Sana", tensor: "" },
     Unsupported { name: "Qwen-Image", class: "QwenImage", tensor: "" },
+    Unsupported { name: "Stable Video Diffusion", class: "StableVideoDiffusion", tensor: "" },
+    Unsupported { name: "Stable unCLIP", class: "StableUnCLIP", tensor: "" },
+    Unsupported { name: "InstructPix2Pix", class: "StableDiffusionInstructPix2Pix", tensor: "" },
+    Unsupported { name: "Stable Diffusion upscaler", class: "StableDiffusionUpscale", tensor: "" },
+    Unsupported { name: "DeepFloyd IF", class: "IF", tensor: "" },
 ];
 
 /// An error if a folder with this `model_index.json` is of such a family.

@@ -54,9 +54,10 @@ impl Family for StableDiffusion {
         Some("madebyollin/taesd")
     }
 
-    /// Any folder with a UNet or an autoencoder: its pipelines have many classes.
+    /// Any folder with a UNet, or with an autoencoder and no other denoiser: its pipelines have many classes.
     fn has_folder(&self, model_index: &Value) -> bool {
-        [UNET, VAE].iter().any(|component| model_index.get(component).is_some())
+        let has = |component: &str| model_index.get(component).is_some();
+        has(UNET) || (has(VAE) && !has("transformer"))
     }
 
     fn has_file(&self, index: &TensorIndex) -> bool {
