@@ -2,7 +2,8 @@
 
 use super::{Draw, Result};
 use crate::names;
-use easel_inference::pipeline::{CancelToken, Defaults, Phase, Picture, Progress, Prompt, Request, Watcher};
+use easel_inference::families::Defaults;
+use easel_inference::pipeline::{CancelToken, Phase, Picture, Progress, Prompt, Request, Watcher};
 use easel_picture::{Image, Parameters};
 
 /// The width and height of its pictures, if the request says nothing.
