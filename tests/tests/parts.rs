@@ -33,7 +33,8 @@ fn message(result: Result<ModelFiles>) -> String {
 /// Draws with the schedule of the golden folder, which single files do not bring.
 fn picture(files: &ModelFiles, folder: &ModelFiles) -> Vec<u8> {
     let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(Device::Cpu) };
-    let (mut watcher, cancel) = (Unwatched, CancelToken::default());
+    let mut watcher = Unwatched;
+    let cancel = CancelToken::default();
     let mut pipeline = block_on(Pipeline::load(files, &options, &mut watcher, &cancel)).unwrap();
     pipeline.set_scheduler(SchedulerConfig::from_json(folder.scheduler()).unwrap());
     let mut request = Request::new("a red apple", Some("blue"), 3, 1);
