@@ -96,11 +96,10 @@ pub(super) async fn open_tokenizer(name: &str, source: &ComponentSource) -> Resu
 
 /// Reads the tokenizer in a folder of `files` (empty for the top), if there is one.
 pub(super) async fn read_tokenizer(files: &dyn Files, list: &[String], folder: &str) -> Result<Option<TokenizerFiles>> {
-    const NAMES: [&str; 4] = ["merges.txt", "vocab.json", "special_tokens_map.json", "tokenizer_config.json"];
     let shown = if folder.is_empty() { files.name() } else { folder };
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     let mut tokenizer = TokenizerFiles { folder: shown.to_owned(), files: BTreeMap::new() };
-    for name in NAMES {
+    for name in crate::text::TokenizerFiles::NAMES {
         let path = format!("{prefix}{name}");
         if list.contains(&path) {
             let bytes = read_all(&*files.open(&path).await?, MAX_DOCUMENT).await?;

@@ -18,7 +18,7 @@ pub(crate) const MAX_DOCUMENT: u64 = 1 << 26;
 pub struct TokenizerFiles {
     /// What errors call the folder: `tokenizer`.
     pub folder: String,
-    /// The files by name: `merges.txt`, `vocab.json`, `special_tokens_map.json`, `tokenizer_config.json`.
+    /// The files by name, those of [`text::TokenizerFiles`](crate::text::TokenizerFiles).
     pub files: BTreeMap<String, Bytes>,
 }
 

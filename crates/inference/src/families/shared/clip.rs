@@ -5,10 +5,10 @@ use crate::models::clip_text::{ClipText, ClipTextConfig, ClipTextOutput};
 use crate::pipeline::Prompt;
 use crate::tensor::Activation;
 use crate::text::{
-    ClipTokenizer, PadToken, PromptWindows, Reading, TokenizerFiles, apply_weights, equalize_windows, read_prompt,
+    PadToken, PromptWindows, Reading, Tokenizer, TokenizerFiles, apply_weights, equalize_windows, read_prompt,
 };
 use crate::weights::Weights;
-use crate::{Error, Result, Tensor};
+use crate::{Result, Tensor};
 
 /// Which hidden state a family is conditioned on when no layers are skipped.
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ pub(in crate::families) enum Texts {
 
 /// A CLIP text encoder and the tokenizer that belongs to it.
 pub(in crate::families) struct ClipEncoder {
-    tokenizer: ClipTokenizer,
+    tokenizer: Tokenizer,
     model: ClipText,
     state: State,
     texts: Texts,
@@ -53,24 +53,15 @@ impl ClipEncoder {
 }
 
 /// The tokenizer of a model's folder, else the one that is built in.
-fn clip_tokenizer(files: &ModelFiles, folder: &str, config: &ClipTextConfig) -> Result<ClipTokenizer> {
+fn clip_tokenizer(files: &ModelFiles, folder: &str, config: &ClipTextConfig) -> Result<Tokenizer> {
     let Some(files) = files.tokenizer(folder) else {
         // Checkpoints in one file bring no vocabulary. It is CLIP's; OpenCLIP's encoders, which are those with the
         // exact GELU, are padded with token 0.
         let open_clip = config.hidden_act == Activation::Gelu;
-        return ClipTokenizer::builtin(if open_clip { PadToken::Exclamation } else { PadToken::EndOfText });
+        return Tokenizer::clip(if open_clip { PadToken::Exclamation } else { PadToken::EndOfText });
     };
-    let merges = files.get("merges.txt").ok_or_else(|| {
-        Error::format(&*files.folder, "no merges.txt, expected CLIP's tokenizer (merges.txt and vocab.json)")
-    })?;
-    let files = TokenizerFiles {
-        folder: &files.folder,
-        merges,
-        vocab: files.get("vocab.json"),
-        special_tokens_map: files.get("special_tokens_map.json"),
-        tokenizer_config: files.get("tokenizer_config.json"),
-    };
-    ClipTokenizer::from_files(&files, config.max_position_embeddings)
+    let files = TokenizerFiles::find(&files.folder, |name| files.get(name));
+    Tokenizer::from_files(&files, config.max_position_embeddings)
 }
 
 impl Texts {
