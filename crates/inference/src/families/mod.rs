@@ -34,7 +34,7 @@ pub use parts::ComponentSource;
 
 use crate::models::vae::{Autoencoder, AutoencoderConfig};
 use crate::sampling::{SchedulerConfig, TimestepOptions};
-use crate::weights::{TensorIndex, TensorView, WasmNotSend, Weights};
+use crate::weights::{Shareable, TensorIndex, TensorView, Weights};
 use crate::{Device, Result, Tensor};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -88,7 +88,7 @@ pub struct Checkpoint {
 }
 
 /// One model, before its weights are read.
-pub trait Model: WasmNotSend {
+pub trait Model: Shareable {
     /// What is drawn when nothing else is asked for.
     fn defaults(&self) -> &Defaults;
 
@@ -128,14 +128,14 @@ pub trait Model: WasmNotSend {
 }
 
 /// A text encoder and its tokenizer.
-pub trait TextEncoder: WasmNotSend {
+pub trait TextEncoder: Shareable {
     /// The states of a batch of prompts, with guidance those of the negative prompts before them. Looks at the cancel flag
     /// between two passes.
     fn encode(&self, prompts: &Prompts<'_>) -> Result<TextStates>;
 }
 
 /// A denoiser with its weights. Latents and predictions are `[n, h, w, c]`.
-pub trait Denoiser: WasmNotSend {
+pub trait Denoiser: Shareable {
     /// The features of a timestep on a device: all that a step depends on besides the latents.
     fn time(&self, timestep: f64, device: &Device) -> Result<Tensor>;
 
@@ -145,7 +145,7 @@ pub trait Denoiser: WasmNotSend {
 }
 
 /// The space that a denoiser works in.
-pub trait Latents: WasmNotSend {
+pub trait Latents: Shareable {
     /// `[h, w, c]` for a picture of `[height, width]` pixels.
     fn shape(&self, size: [usize; 2]) -> [usize; 3];
 

@@ -40,7 +40,7 @@ pub use hub::{DownloadProgress, Hub, HubFiles};
 pub use index::TensorIndex;
 pub use load::PIECE;
 pub use malformed::Malformed;
-pub use send::{BoxFuture, WasmNotSend};
+pub use send::{BoxFuture, Shareable, WasmNotSend};
 pub(crate) use source::read_all;
 pub use source::{MemorySource, Source};
 pub use view::{StoredType, TensorView};

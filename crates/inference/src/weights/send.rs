@@ -21,3 +21,15 @@ impl<T: Send + Sync + ?Sized> WasmNotSend for T {}
 pub trait WasmNotSend {}
 #[cfg(target_arch = "wasm32")]
 impl<T: ?Sized> WasmNotSend for T {}
+
+/// `Send + Sync` where kernels use threads; every type elsewhere, since a page's GPU handles stay on their thread.
+#[cfg(any(feature = "native", feature = "wasm-threads"))]
+pub trait Shareable: Send + Sync {}
+#[cfg(any(feature = "native", feature = "wasm-threads"))]
+impl<T: Send + Sync + ?Sized> Shareable for T {}
+
+/// `Send + Sync` where kernels use threads; every type elsewhere, since a page's GPU handles stay on their thread.
+#[cfg(not(any(feature = "native", feature = "wasm-threads")))]
+pub trait Shareable {}
+#[cfg(not(any(feature = "native", feature = "wasm-threads")))]
+impl<T: ?Sized> Shareable for T {}
