@@ -4,6 +4,24 @@
 //! back; caching, downloads and messages are the worker's. A model's bytes come from [`Blob`](web_sys::Blob)s, which
 //! are local files, downloads and files of the origin private file system alike, and are read by range: no file is ever
 //! whole in wasm memory.
+//!
+//! # The page around it
+//!
+//! A page talks to one dedicated worker, which alone has the module; every call has a number, and progress, previews
+//! and errors come back under it. A dead worker is replaced and the model loaded again. The store
+//! (`web/site/easel/store.js`) keeps models in shards with a SHA-256 each, which is checked before every use.
+//! `Watcher::pause` is where the worker's event loop runs between two steps: without it no request to cancel would
+//! arrive.
+//!
+//! There are two builds of the module. One has WebGPU and computes on one thread where there is no graphics device.
+//! The other has threads, which need headers that not every server sends, and no WebGPU, since wgpu's handles may not
+//! be shared between threads. `web/site/easel/backend.js` decides before a module is loaded: WebGPU if the adapter is
+//! a real one, else the processor. A device that is lost again and again, cannot be opened anew, or is full ends the
+//! worker, and so gives everything back.
+//!
+//! The scripts are modules without a build step: types are in comments and in `easel.d.ts`, and `tsc` checks them in
+//! `cargo xtask e2e`. Building the site needs Rust alone; `wasm-bindgen` is a library that `xtask` calls, in the
+//! locked version.
 
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "what uses the rest is for wasm32 alone"))]
 

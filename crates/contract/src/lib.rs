@@ -2,6 +2,14 @@
 //!
 //! The router runs natively, in the edge component and in the browser. It has no clock, no threads and no storage of
 //! its own: all of that is behind [`Service`].
+//!
+//! - A field's limits are its type (`field::Integer<64, 2048, 8>`): reading checks them and OpenAPI shows them.
+//! - A handler returns an [`Error`]. The family that its route belongs to gives the error its JSON shape in one place.
+//!   The stable code is in the header `x-easel-error`, because clients of some families compare whole bodies.
+//! - `Service` speaks plain types. WIT says the same in `wit/studio.wit`; `wit_conversions!` writes the conversions
+//!   for whatever bindings generator made the types, guest or host.
+//! - A foreign host composes the component with `edge/remote`, which calls an Easel host. It uses a route of its own
+//!   (`calls`, every call as it is) instead of the public ones, which round, cut and rename.
 
 mod accept;
 mod assets;

@@ -6,6 +6,20 @@
 //! joins the store, one thread for each [`Engine`], and the [`Watcher`]s.
 //!
 //! No tensors, no HTTP, no wire types: what an engine is asked to draw passes through as opaque bytes.
+//!
+//! # What survives
+//!
+//! The store is the queue: a worker claims the first waiting task by one `UPDATE`, and every end of a task is an
+//! `UPDATE` that names the status it must have. Nothing that must survive lives in memory, so a shared store can serve
+//! several hosts.
+//!
+//! - Pictures are written, synced and renamed before the transaction that completes their task; files without a row
+//!   are swept away at the next start. A kill loses no finished picture, and a task that it stopped is started again
+//!   once.
+//! - A task that ends while the store refuses (a full disk) is kept by its worker, which takes no other until it is
+//!   written.
+//! - Progress is a log of events per task behind a `tokio::sync::watch` channel; a watcher is a place in that log.
+//!   Engines wait for nobody, and make previews only while somebody wants them.
 
 mod engine;
 mod error;

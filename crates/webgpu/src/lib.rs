@@ -11,6 +11,38 @@
 //!
 //! All handles are `Send` and `Sync`. In a browser wgpu's are so only because a page without shared memory has a single
 //! thread (wgpu's feature `fragile-send-sync-non-atomic-wasm`); a build with wasm atomics does not compile.
+//!
+//! # Kernels
+//!
+//! An op checks shapes, chooses a variant of its WGSL kernel by shape and adapter, and records a dispatch. Variants
+//! are made from one `.wgsl` file per op by constants and line conditions (`shader/template.rs`), and naga checks
+//! every one of them without a GPU. Kernels are compiled without wgpu's run-time checks: their text is ours, their
+//! loops end, and their indices hold for the shapes that the ops have checked.
+//!
+//! Activations come from a pool; weights lie in buffers of their own size. A weight over the binding limit is several
+//! arrays, cut along its first axis. An activation over the limit is one buffer that the ops bind in pieces: rows, or
+//! blocks of a copy. Only what a kernel has to see whole stays bounded: the keys of one batch entry, and a picture's
+//! `mean_and_std`.
+//!
+//! # Runtime
+//!
+//! Commands are submitted when 64 dispatches or about a tenth of a second of stated work have come together (the
+//! device's speed is learned from the submits), or when something is written, read or flushed. Because commands keep
+//! their order, memory goes back to the pool as soon as its handle is dropped, even while the GPU still uses it.
+//! Weights lie outside the pool (`resident`), so dropping a component frees its memory at once.
+//!
+//! A [`Plan`] holds resolved pipelines, bind groups and one buffer of uniforms. Memory that its ops allocate belongs
+//! to the plan, is reused only inside it and keeps its address; that makes a replay possible without allocation or
+//! bind groups. Profiling is a replay with a timestamp before and after every dispatch.
+//!
+//! # Errors and loss
+//!
+//! Natively an error shows in the call that made it. In a browser errors come later, and the next call on the context
+//! returns them. After a loss every call and every wait fails with the reason, and `reopen` makes a fresh context. A
+//! browser rejects a map some milliseconds before it tells of the loss that caused it, so a failed map waits for that
+//! (`faults.rs`).
+//!
+//! wgpu 30 cannot ask a browser for subgroups: `web.rs` stands between it and `requestDevice` for that one call.
 
 mod adapter;
 mod array;

@@ -10,6 +10,20 @@
 //! let service = QueueService::open(&config)?;
 //! # Ok(()) }
 //! ```
+//!
+//! `easel serve` opens a [`QueueService`] and gives it to the router: in the component, which asks it through
+//! `easel:image/studio`, or in the program itself. It takes the component that `--component` names, else the one that
+//! was built in (feature `bundled`, `cargo xtask serve`), else none; `--native` takes none in any case. Running
+//! components is the cargo feature `component`, which brings a compiler along and is therefore off by default. The
+//! page at `/` is found in the same way (`--site`, `bundled`) and stands before the routes; without it the contract's
+//! own small page is there.
+//!
+//! Instances of the component come from a pool and are reused. Each has limits on memory, tables, computing without a
+//! pause (by epochs), time to answer and time to stream. It may open no file and no socket. Requests may name only
+//! models that the configuration names: a path from outside would be a way to read files.
+//!
+//! To stop is to stop accepting, let running tasks finish within a grace (then they wait for the next process), close
+//! the queue, which ends every stream, and close connections.
 
 mod config;
 mod devices;

@@ -20,6 +20,15 @@
 //! let pictures = pipeline.generate(&Request::new("a red apple", None, 7, 1), &mut watcher, &cancel).await?;
 //! # Ok(()) }
 //! ```
+//!
+//! The sampler, guidance and everything else between two denoiser calls run in host memory on every device: latents
+//! are small, the numbers of a sampler are then the same everywhere, progress is what the device has really done, and
+//! nothing that is needed again exists only on the device.
+//!
+//! So a run survives the loss of its GPU. The components are dropped, the device is opened anew for everybody who has
+//! a handle (`Device::revive`), and the stage is done again: one denoiser call, or one picture to decode. A pipeline
+//! keeps its files for that, and for [`LoadOptions::low_memory`], which loads each component when a run needs it and
+//! drops it afterwards. That is off by default, since every run then reads the files again.
 
 mod components;
 mod denoise;

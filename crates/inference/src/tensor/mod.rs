@@ -6,6 +6,35 @@
 //!
 //! Storage is a closed enum. Each op has one file with a `match` on it, so a new kind of storage is a new variant and one
 //! arm per op, and no model changes. Ops only enqueue; [`Tensor::to_host`] and [`Tensor::to_vec`] are the places that wait for a device.
+//!
+//! # Memory
+//!
+//! Host tensors are contiguous: another shape, or entries of the first axis, are views; everything else is a copy. The
+//! results of ops lie in memory that is used again (`easel_cpu::Floats`, kept by length; longer buffers take the place
+//! of those a little too short), so from its second step on a sampling loop takes nothing from the system but handles
+//! of a few dozen bytes (`tests/allocations.rs`). The pipeline gives idle memory back between its phases. The largest
+//! product of a transformer, the one that GEGLU halves, exists a few rows at a time (`linear_geglu`).
+//!
+//! # Weights
+//!
+//! A weight keeps the type that it is stored in, and the op widens it block by block and accumulates in `f32`.
+//! Half-precision checkpoints therefore need half the memory and give the numbers that diffusers gives after
+//! `.float()`. On the CPU a matrix or kernel is packed into the panels that the kernels read, and the loaded copy goes
+//! at once, so loading never holds more than the model and one tensor. Weights go to a GPU in runs of rows of about 16
+//! MiB (`Upload`), and after every 64 MiB the loader waits for the driver: the host never holds a large tensor.
+//! Convolution weights are re-laid from `[out, in, kh, kw]` to `[out, kh, kw, in]`. `Q8_0` is for matrices: a model
+//! loaded with it holds those in 8.5 bits and the rest as it is stored.
+//!
+//! # Types
+//!
+//! A model computes in its device's type (`Device::float`): `f32`, or `f16` on a GPU that has it. Text encoders always
+//! compute in `f32`, and so do autoencoders whose configuration says `force_upcast`. Denoisers and autoencoders are
+//! packed for products in bfloat16 ([`Products`]) where the processor has them and they pay, unless `--dtype f32` or
+//! `f16` says otherwise; everything between two products stays `f32`. `tests/tests/rounded.rs` shows what fewer bits
+//! cost.
+//!
+//! The conformance table (`tests/conformance`) runs every op on every device against plain loops. `Device::candle_cpu`
+//! (feature `candle`) runs the code path of CUDA and Metal on a machine that has neither.
 
 mod activation;
 mod attention;
