@@ -3,13 +3,12 @@
 //! This crate knows slices and shapes. It knows no tensor type, no model and no file.
 //! Callers check shapes and lengths before they come here; the kernels assert them.
 //!
-//! Each kernel is written once over a small vector trait and compiled for every [`Level`] of the platform; the level is
-//! found at run time. No result depends on the number of threads or on the size of the batch.
+//! No result depends on the number of threads or on the size of the batch.
 //!
 //! # Kernels
 //!
 //! Every kernel is written once over a small vector trait and compiled for each [`Level`]: plain Rust, AVX2, AVX-512,
-//! AVX-512 with dot products, NEON, wasm simd128. Tests force the levels that are not the fastest. Those that a
+//! AVX-512 with dot products, NEON, wasm simd128. The level is found at run time. Tests force the levels that are not the fastest. Those that a
 //! machine lacks pass the conformance tests in emulators (`cargo xtask levels`): 64-bit Arm in QEMU, as part of all
 //! tests where it is installed, and AVX-512 in Bochs.
 //!
