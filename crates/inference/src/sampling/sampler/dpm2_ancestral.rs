@@ -1,9 +1,8 @@
 //! DPM2 with ancestral noise. From k-diffusion, <https://github.com/crowsonkb/k-diffusion>.
 //!
 //! Where a step goes far down, its lower end is the root of a small difference of squares (`ancestral`), and the timestep
-//! of its middle follows from that end. torch's square root (MKL's) is one bit low for one number in 250, and which ones
-//! depends on the processor. With three evenly spaced steps that bit moves the middle's timestep by up to 1.4e-3. Here the
-//! root is correctly rounded.
+//! of its middle follows from that end. torch's square root (MKL's) is one bit low for one number in 250. With three
+//! evenly spaced steps that bit moves the middle's timestep by up to 1.4e-3. Here the root is correctly rounded.
 
 use super::super::definition::{Definition, Flows, Name, Setup, Takes};
 use super::super::prediction::mix;
