@@ -1,4 +1,4 @@
-//! A pool of memory for activations and scratch: from its second step on, a sampling loop takes none from the system.
+//! A pool of memory for activations and scratch: from its third step on, a sampling loop takes none from the system.
 //!
 //! A buffer that is dropped waits in the pool, sorted by length, and serves the next request for its length or less: a
 //! computation that repeats finds exactly the buffers it left. When none is long enough, a new one replaces a buffer that is
