@@ -1,8 +1,10 @@
 #!/bin/sh
-# One command: inputs -> latents -> training (~1 h on 2 CPU cores) -> model folder -> contact sheet, figures, golden cases.
+# Goes on training from the weights beside this file: inputs -> pool of encoded pictures -> training, until it is stopped.
+# Started again it takes up its checkpoint. PICTURES=N stops after N pictures in all.
 set -e
-FONT=inputs/deb/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf; NAMES=inputs/package/en/data.json
-[ -f "$NAMES" ] && [ -f "$FONT" ] && [ -d inputs/taesd ] || sh get_data.sh
-python train.py --font $FONT --emojibase $NAMES --taesd inputs/taesd --out ../easel-emoji --minutes ${MINUTES:-60} --compile
-python make_cases.py --model ../easel-emoji --out ../../tests/golden/easel-emoji
-python evaluate.py --model ../easel-emoji --font $FONT --emojibase $NAMES --out ../../tests/golden/easel-emoji
+[ -d inputs/noto ] || sh get_data.sh
+FONT="--font inputs/deb/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf --emojibase inputs/emojibase-data/en/data.json"
+SETS="--noto inputs/noto --flat inputs/fluent-emoji-flat"
+export OMP_WAIT_POLICY=passive
+nice -n 19 python pool.py $FONT $SETS --config ../easel-emoji/vae --vae ../easel-emoji/vae/diffusion_pytorch_model.safetensors --out pool --scenes ${SCENES:-80}
+nice -n 19 python train.py --pool pool --work work --init weights --pictures ${PICTURES:-0}
