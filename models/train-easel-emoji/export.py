@@ -12,7 +12,7 @@ import pool
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--weights", default="weights", help="folder with text.safetensors, unet.safetensors, tokenizer/")
-    ap.add_argument("--vae", default="../easel-emoji/vae/diffusion_pytorch_model.safetensors")
+    ap.add_argument("--vae", default="weights/vae-f32.safetensors")
     ap.add_argument("--config", default="../easel-emoji/vae", help="folder with the autoencoder's config.json")
     ap.add_argument("--channels", default="64,128,192")
     ap.add_argument("--out", required=True)
