@@ -1,7 +1,8 @@
-//! A pool of memory for activations and scratch: from its third step on, a sampling loop takes none from the system.
+//! A pool of memory for activations and scratch: from its second step on, a sampling loop takes none from the system.
 //!
-//! A buffer that is dropped waits in the pool, sorted by length, and serves the next request for its length or less: a
-//! computation that repeats finds exactly the buffers it left. When none is long enough, a new one replaces a buffer that is
+//! A buffer that is dropped waits in the pool, sorted by length, and serves the next request for its length or somewhat
+//! less: a computation that repeats finds the buffers it left. A small tensor gets a small buffer, because it may live from
+//! one step to the next, and a large one that it held would be missed. When none is long enough, a new one replaces a buffer that is
 //! a little too short, so that steps of different sizes do not each leave buffers of their own. Idle memory stays until
 //! [`release_idle`], which callers use between two phases of their work that need different sizes.
 
@@ -48,10 +49,13 @@ struct Idle(BTreeMap<usize, Vec<Lines>>);
 impl Idle {
     /// How many times longer a buffer is at most than the one whose place it takes.
     const GROWTH: usize = 2;
+    /// How many times longer than asked for a buffer is at most.
+    const OVERSIZE: usize = 12;
 
     /// A buffer of at least `len` floats, the shortest that there is.
     fn take(&mut self, len: usize) -> Lines {
-        if let Some(lines) = self.0.range_mut(len..).find_map(|(_, buffers)| buffers.pop()) {
+        let longest = len.saturating_mul(Self::OVERSIZE);
+        if let Some(lines) = self.0.range_mut(len..=longest).find_map(|(_, buffers)| buffers.pop()) {
             return lines;
         }
         drop(self.0.range_mut(len / Self::GROWTH..len).rev().find_map(|(_, buffers)| buffers.pop()));

@@ -1,7 +1,7 @@
-//! A sampling loop on the CPU soon takes no memory for activations from the system: a counting allocator sees only handles
-//! (shapes, names, reference counts), as many for a large picture as for a small one. The second step may still exchange a
-//! buffer: one that gave way to a longer one late in the first step is asked for again. That depends on the lengths that
-//! the kernels of a level need, so all levels are tried.
+//! From its second step on, a sampling loop on the CPU takes no memory for activations from the system: a counting
+//! allocator sees only handles (shapes, names, reference counts), as many for a large picture as for a small one. In the
+//! second step the pool may also note lengths that are new to it. Which buffers there are depends on the level of the
+//! kernels, so all levels are tried.
 
 use easel_cpu::Level;
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
@@ -60,10 +60,11 @@ struct Seen {
     second: usize,
     /// Bytes taken in each later step, at most.
     later: usize,
-    /// The largest piece taken in a later step.
+    /// The largest piece taken after the first step.
     largest: usize,
 }
 
+/// Runs five steps and notes what each takes.
 fn steps(unet: &UNet, side: usize) -> Result<Seen> {
     let options = TimestepOptions { steps: Some(5), ..TimestepOptions::default() };
     let scheduler = SchedulerConfig::from_json(&json!({"_class_name": "EulerDiscreteScheduler"}))?;
@@ -83,10 +84,10 @@ fn steps(unet: &UNet, side: usize) -> Result<Seen> {
         match call {
             0 => seen.first = bytes,
             1 => seen.second = bytes,
-            _ => {
-                seen.later = seen.later.max(bytes);
-                seen.largest = seen.largest.max(LARGEST.load(Relaxed));
-            }
+            _ => seen.later = seen.later.max(bytes),
+        }
+        if call > 0 {
+            seen.largest = seen.largest.max(LARGEST.load(Relaxed));
         }
     }
     Ok(seen)
@@ -109,7 +110,7 @@ fn check(level: Level) {
              at most {largest} at once"
         );
         assert!(first > 1 << 20, "the first step takes {first} bytes");
-        assert!(second < first / 10, "the second step takes {second} bytes, the first {first}");
+        assert!(second <= later + 1024, "the second step takes {second} bytes, the later ones {later}");
         assert!(largest <= 1024, "a later step takes {largest} bytes at once");
         assert!(side == 16 || later == small, "{later} bytes for {side}x{side}, {small} for 16x16");
         small = later;

@@ -11,7 +11,7 @@
 //!
 //! Host tensors are contiguous: another shape, or entries of the first axis, are views; everything else is a copy. The
 //! results of ops lie in memory that is used again (`easel_cpu::Floats`, kept by length; longer buffers take the place
-//! of those a little too short), so from its third step on a sampling loop takes nothing from the system but handles
+//! of those a little too short), so from its second step on a sampling loop takes nothing from the system but handles
 //! of a few dozen bytes (`tests/allocations.rs`). The pipeline gives idle memory back between its phases. The largest
 //! product of a transformer, the one that GEGLU halves, exists a few rows at a time (`linear_geglu`).
 //!
