@@ -13,7 +13,9 @@ Examples:
   easel serve --config easel.toml --site web/dist
 
 The configuration file is TOML. Its lines are named after the options, with underscores, and further: models (a list that
-requests may name), loaded_models, header_timeout, body_timeout (seconds). Options and environment override it.")]
+requests may name), loaded_models, connections, connections_per_address (0: no limit, as a proxy on another machine needs
+it), and in seconds header_timeout, body_timeout (between two pieces), upload_timeout (a whole body), answer_timeout (a piece
+of an answer), idle_timeout (between two requests). Options and environment override it.")]
 pub(crate) struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:8100]
     #[arg(long, value_name = "ADDRESS", env = "EASEL_LISTEN", hide_env_values = true)]

@@ -43,6 +43,8 @@ pub struct Config {
     pub body_limit: usize,
     /// How long clients may take.
     pub timeouts: Timeouts,
+    /// How many connections there may be.
+    pub network: Network,
     /// How long running tasks have to finish when the service stops.
     pub grace: Duration,
 }
@@ -50,10 +52,26 @@ pub struct Config {
 /// How long clients may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To send the head of a request, and between two requests.
+    /// To send the head of a request, from its first byte or from the beginning of the connection.
     pub header: Duration,
     /// Between two pieces of a body.
     pub body: Duration,
+    /// To send a whole body.
+    pub upload: Duration,
+    /// To take a piece of an answer.
+    pub answer: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+}
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// In all; fewer if the system lets the process open fewer files.
+    pub connections: usize,
+    /// From one address, or one /64 network of IPv6; 0 for as many as there are. This machine's own addresses have no
+    /// limit. Behind a proxy on another machine, all clients have the proxy's address.
+    pub connections_per_address: usize,
 }
 
 impl Default for Config {
@@ -72,7 +90,14 @@ impl Default for Config {
             retention: Retention::default(),
             origins: settings.origins,
             body_limit: settings.body_limit,
-            timeouts: Timeouts { header: Duration::from_secs(30), body: Duration::from_secs(30) },
+            timeouts: Timeouts {
+                header: Duration::from_secs(30),
+                body: Duration::from_secs(30),
+                upload: Duration::from_secs(600),
+                answer: Duration::from_secs(30),
+                idle: Duration::from_secs(60),
+            },
+            network: Network { connections: 2048, connections_per_address: 256 },
             grace: Duration::from_secs(30),
         }
     }
@@ -110,6 +135,16 @@ pub struct Overrides {
     pub header_timeout: Option<u64>,
     /// See [`Timeouts::body`], in seconds.
     pub body_timeout: Option<u64>,
+    /// See [`Timeouts::upload`], in seconds.
+    pub upload_timeout: Option<u64>,
+    /// See [`Timeouts::answer`], in seconds.
+    pub answer_timeout: Option<u64>,
+    /// See [`Timeouts::idle`], in seconds.
+    pub idle_timeout: Option<u64>,
+    /// See [`Network::connections`].
+    pub connections: Option<usize>,
+    /// See [`Network::connections_per_address`].
+    pub connections_per_address: Option<usize>,
     /// See [`Config::grace`], in seconds.
     pub grace: Option<u64>,
 }
@@ -161,6 +196,11 @@ impl Config {
         put(&mut self.body_limit, set.body_limit);
         put(&mut self.timeouts.header, set.header_timeout.map(Duration::from_secs));
         put(&mut self.timeouts.body, set.body_timeout.map(Duration::from_secs));
+        put(&mut self.timeouts.upload, set.upload_timeout.map(Duration::from_secs));
+        put(&mut self.timeouts.answer, set.answer_timeout.map(Duration::from_secs));
+        put(&mut self.timeouts.idle, set.idle_timeout.map(Duration::from_secs));
+        put(&mut self.network.connections, set.connections);
+        put(&mut self.network.connections_per_address, set.connections_per_address);
         put(&mut self.grace, set.grace.map(Duration::from_secs));
         Ok(())
     }
@@ -177,6 +217,11 @@ impl Config {
         within("body_limit", self.body_limit, 1 << 10, 1 << 30)?;
         within("header_timeout", self.timeouts.header.as_secs(), 1, 3600)?;
         within("body_timeout", self.timeouts.body.as_secs(), 1, 3600)?;
+        within("upload_timeout", self.timeouts.upload.as_secs(), 1, 24 * 3600)?;
+        within("answer_timeout", self.timeouts.answer.as_secs(), 1, 3600)?;
+        within("idle_timeout", self.timeouts.idle.as_secs(), 1, 3600)?;
+        within("connections", self.network.connections, 16, 1_000_000)?;
+        within("connections_per_address", self.network.connections_per_address, 0, 1_000_000)?;
         within("grace", self.grace.as_secs(), 0, 24 * 3600)
     }
 }
@@ -225,6 +270,8 @@ mod tests {
         assert_eq!(refused("capacity = 0"), "capacity must be between 1 and 1000000, got 0");
         assert_eq!(refused("body_limit = 1"), "body_limit must be between 1024 and 1073741824, got 1");
         assert_eq!(refused("header_timeout = 0"), "header_timeout must be between 1 and 3600, got 0");
+        assert_eq!(refused("answer_timeout = 0"), "answer_timeout must be between 1 and 3600, got 0");
+        assert_eq!(refused("connections = 1"), "connections must be between 16 and 1000000, got 1");
         assert!(refused("device = 'abacus'").contains("\"abacus\" is not one of"));
         assert!(refused("models = ['no-such-model']").starts_with("no such file, folder, "));
         assert!(refused("clear_pictures = 'on Sundays'").starts_with("retention.pictures: `on Sundays`"));

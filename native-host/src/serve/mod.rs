@@ -35,7 +35,7 @@ mod server;
 mod service;
 mod site;
 
-pub use config::{Config, Overrides, Timeouts};
+pub use config::{Config, Network, Overrides, Timeouts};
 pub use devices::Devices;
 pub use engine::ModelEngine;
 pub use error::{Error, Result};

@@ -1,5 +1,6 @@
 //! `easel serve`, run as an operator runs it and asked as clients ask.
 
+mod connections;
 mod faults;
 mod lifecycle;
 mod limits;

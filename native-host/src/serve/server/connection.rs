@@ -1,21 +1,58 @@
-//! One connection: HTTP/1 or HTTP/2, whichever the client speaks, with its time limits.
+//! One connection: HTTP/1 or HTTP/2, whichever the client speaks, until it ends or takes too long.
+//!
+//! The time for a head is not hyper's `header_read_timeout`, which only runs once the version is known: [`Activity`] is
+//! told of every byte, and the sweep of [`Connections`] closes what is overdue.
+//!
+//! [`Activity`]: super::activity::Activity
+//! [`Connections`]: super::caps::Connections
 
-use crate::serve::Timeouts;
+use super::answers::Answering;
+use super::caps::{Connections, Place};
+use super::http2::{self, Streams};
+use super::stream::Watched;
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::Watcher;
-use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// Answers the requests of a connection until it ends, or `stop` asks it to end.
-pub(super) async fn serve(stream: TcpStream, router: Router, timeouts: Timeouts, stop: Watcher) {
+/// The longest head of HTTP/1, and about how much of an answer waits for the socket.
+const BUFFER: usize = 64 << 10;
+
+/// What all connections share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) router: Router,
+    pub(super) connections: Arc<Connections>,
+    /// How long a client may take nothing of an answer.
+    pub(super) patience: Duration,
+}
+
+/// Answers the requests of a connection until it ends, `stop` asks it to end, or its place is given to another one.
+pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared, stop: Watcher) {
     // Events are small and must not wait for an acknowledgement; a socket that refuses works without.
     let _ = stream.set_nodelay(true);
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(timeouts.header);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(timeouts.header);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
+    let stream = Watched::new(stream, Arc::clone(&place.activity));
+    tokio::select! {
+        () = speak(stream, &place, shared, stop) => {}
+        () = place.activity.closed() => {}
+    }
+}
+
+/// Speaks HTTP over a stream of bytes.
+async fn speak<S>(stream: S, place: &Place, shared: Shared, stop: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Shared { router, connections, patience } = shared;
+    let mut builder = Builder::new(Streams { patience });
+    builder.http1().max_buf_size(BUFFER);
+    http2::limit(&mut builder);
+    let service = Answering { router, connections, activity: Arc::clone(&place.activity) };
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = stop.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }
