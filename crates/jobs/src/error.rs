@@ -1,7 +1,9 @@
 //! What can go wrong with a task or its store.
 
 use crate::{PictureId, Status, TaskId};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What can go wrong with a task or its store. Every message is one line.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,55 @@ pub enum Error {
         /// The first thing that SQLite's check found.
         reason: String,
     },
+    /// The folder has files in it and does not say that it is Easel's.
+    #[error(
+        "{}: the folder has {found:?} in it and is no data folder of Easel's, so nothing in it was touched: name an empty \
+         folder or a new one (--data)", path.display()
+    )]
+    ForeignFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Something that is in it.
+        found: String,
+    },
+    /// The data folder was laid out by a newer version of Easel.
+    #[error("{}: the data folder has layout {found}, this version knows up to {newest}", path.display())]
+    NewerFolder {
+        /// The data folder.
+        path: PathBuf,
+        /// Its layout.
+        found: u32,
+        /// The newest layout that is known here.
+        newest: u32,
+    },
+    /// A file of the data folder was removed, or another one was put in its place.
+    #[error("{}: the file was removed or replaced while it was in use: restart the service", path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A picture's file is not as long as it was written.
+    #[error("the file of picture {id} has {found} bytes, expected {expected}")]
+    DamagedPicture {
+        /// The picture.
+        id: PictureId,
+        /// The length of its file.
+        found: u64,
+        /// The length that was written.
+        expected: u64,
+    },
+    /// The store has too much to do, or waits for its disk: the call was given up, and nothing was changed.
+    #[error("the store did not get to it within {} ms", patience.as_millis())]
+    Busy {
+        /// How long the call may take.
+        patience: Duration,
+    },
+    /// The latest run has not ended.
+    #[error("a run is in progress")]
+    RunInProgress,
+    /// The latest run has no picture, or it was taken.
+    #[error("the latest run has no picture to take")]
+    RunNotComplete,
     /// The database was written by a newer version of Easel.
     #[error("{}: the database has schema {found}, this version knows up to {newest}", path.display())]
     NewerSchema {
@@ -98,9 +149,42 @@ pub enum Error {
     },
 }
 
+/// What the system says when the process or the machine has as many files open as it may (Unix).
+const TOO_MANY_FILES: [i32; 2] = [23, 24];
+
 impl Error {
+    /// What happened, without the paths of this machine: for clients.
+    pub fn for_clients(&self) -> Cow<'static, str> {
+        match self {
+            Self::Database { reason, .. } => match reason.sqlite_error() {
+                Some(error) => rusqlite::ffi::code_to_str(error.extended_code & 0xff).to_lowercase().into(),
+                None => "the database failed".into(),
+            },
+            Self::Corrupt { .. } => "the database is damaged".into(),
+            Self::Replaced { .. } => "a file of the store was removed or replaced".into(),
+            Self::File { action, reason, .. } => format!("cannot {action}: {reason}").into(),
+            Self::NewerSchema { .. } | Self::NewerFolder { .. } | Self::ForeignFolder { .. } | Self::InUse { .. } => {
+                "the data folder cannot be used".into()
+            }
+            other => other.to_string().into(),
+        }
+    }
+
+    /// Whether the same call may succeed a moment later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Busy { .. } => true,
+            Self::Database { reason, .. } => matches!(
+                reason.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+            ),
+            Self::File { reason, .. } => reason.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)),
+            _ => false,
+        }
+    }
+
     /// A file error, ready for `map_err`.
-    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |reason| Self::File { action, path, reason }
     }

@@ -5,6 +5,7 @@
 
 use crate::{Last, Progress, Status, Task};
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,6 +74,8 @@ impl Log {
 pub(crate) struct Feed {
     log: watch::Sender<Log>,
     cancelled: AtomicBool,
+    /// Held while the store is asked to cancel the task.
+    cancelling: Mutex<()>,
     /// Shared by the watchers that want previews: its count says whether there are any.
     previews: Arc<()>,
 }
@@ -82,6 +85,7 @@ impl Feed {
         Self {
             log: watch::Sender::new(Log::new(Event::of(task))),
             cancelled: AtomicBool::new(false),
+            cancelling: Mutex::default(),
             previews: Arc::default(),
         }
     }
@@ -98,6 +102,18 @@ impl Feed {
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
         self.enter(Status::Cancelled, None);
+    }
+
+    /// Keeps the task from being begun, so that the event that will be its last is known. Steps of a task that was begun
+    /// do not wait for this.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
+        self.cancelling.lock()
+    }
+
+    /// An engine takes the task up.
+    pub(crate) fn begin(&self) {
+        let _held = self.hold();
+        self.enter(Status::Processing, None);
     }
 
     /// The task goes on to another status.

@@ -3,12 +3,13 @@
 use crate::feed::Feed;
 use crate::retention::{self, Schedule};
 use crate::{
-    Counts, Engine, Error, NewTask, Page, Picture, PictureId, PictureQuery, Progress, Result, Retention, Selection,
-    Status, Store, Task, TaskId, TaskQuery, WatchOptions, Watcher, worker,
+    Counts, Engine, Error, NewTask, Page, Part, Picture, PictureId, PictureQuery, Progress, Result, Retention, Run,
+    Selection, Standing, Status, Store, Task, TaskId, TaskQuery, WatchOptions, Watcher, worker,
 };
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -33,7 +34,8 @@ impl Default for Options {
 }
 
 /// The queue. Its methods block for as long as the store takes, usually far less than a millisecond and some for a
-/// write to the disk; only [`Watcher::next`] waits for an engine.
+/// write to the disk, and never longer than the store's deadline; only [`Watcher::next`] waits for an engine. No lock is
+/// held while the store is asked.
 pub struct Jobs {
     shared: Arc<Shared>,
     capacity: usize,
@@ -89,12 +91,31 @@ impl Jobs {
         Ok(task)
     }
 
+    /// Starts a run, of which one at a time is in progress. [`Error::RunInProgress`], and those of [`Self::submit`].
+    pub fn start_run(&self, task: &NewTask) -> Result<Task> {
+        if self.shared.gate.is_closed() {
+            return Err(Error::ShuttingDown);
+        }
+        let task = self.shared.store.start_run(task, self.capacity)?;
+        self.shared.gate.signal();
+        Ok(task)
+    }
+
+    /// The latest run, with its progress of this moment, unless its task was deleted.
+    pub fn latest_run(&self) -> Result<Option<Run>> {
+        let run = self.shared.store.latest_run()?;
+        Ok(run.map(|run| Run { task: self.shared.with_progress(run.task), ..run }))
+    }
+
+    /// Takes the picture of the latest run. [`Error::RunNotComplete`].
+    pub fn take_run(&self) -> Result<Picture> {
+        self.shared.store.take_run()
+    }
+
     /// Watches a task to its end. [`Error::UnknownTask`].
     pub fn watch(&self, id: TaskId, options: WatchOptions) -> Result<Watcher> {
-        // Held while the store is asked, so that the task cannot end between the answer and the subscription.
-        let mut feeds = self.shared.feeds.lock();
-        if let Some(feed) = feeds.get(&id) {
-            return Ok(feed.watch(options));
+        if let Some(watcher) = self.shared.feeds.lock().get(&id).map(|feed| feed.watch(options)) {
+            return Ok(watcher);
         }
         let task = self.shared.store.task(id)?;
         if task.status.is_end() {
@@ -103,23 +124,31 @@ impl Jobs {
         if self.shared.gate.is_closed() {
             return Err(Error::ShuttingDown);
         }
-        Ok(feeds.entry(id).or_insert_with(|| Arc::new(Feed::new(&task))).watch(options))
+        let feed = self.shared.feed(&task);
+        let watcher = feed.watch(options);
+        // The task may have ended between the question and the subscription: then nobody will tell this feed.
+        let task = self.shared.store.task(id);
+        let has_ended = task.as_ref().map_or(true, |task| task.status.is_end());
+        if has_ended && self.shared.forget_this(id, &feed) {
+            let task = task?;
+            feed.enter(task.status, task.error.clone());
+            return Ok(Watcher::of_ended(&task));
+        }
+        Ok(watcher)
     }
 
     /// Cancels a task that has not ended; a running one stops at its next step. [`Error::UnknownTask`],
     /// [`Error::AlreadyEnded`].
     pub fn cancel(&self, id: TaskId) -> Result<()> {
-        // Held until the engine is told: a worker that finds the task cancelled then forgets this feed, not an earlier
-        // one.
-        let mut feeds = self.shared.feeds.lock();
-        let last = feeds.get(&id).map(|feed| feed.end());
+        let feed = self.shared.feeds.lock().get(&id).cloned();
+        let _held = feed.as_ref().map(|feed| feed.hold());
+        let last = feed.as_ref().map(|feed| feed.end());
         let before = self.shared.store.cancel(id, last)?;
-        if before.status == Status::Processing {
-            // A worker that has claimed the task, but not looked for its feed yet, finds this one.
-            feeds.entry(id).or_insert_with(|| Arc::new(Feed::new(&before))).cancel();
-        } else if let Some(feed) = feeds.remove(&id) {
-            feed.cancel();
-        }
+        let mut feeds = self.shared.feeds.lock();
+        // A worker that has claimed the task, but has no feed for it yet, asks the store when it has one.
+        let feed = if before.status == Status::Pending { feeds.remove(&id) } else { feeds.get(&id).cloned() };
+        drop(feeds);
+        feed.iter().for_each(|feed| feed.cancel());
         Ok(())
     }
 
@@ -137,7 +166,12 @@ impl Jobs {
 
     /// How many waiting tasks come before this one; `None` if it does not wait.
     pub fn queue_position(&self, id: TaskId) -> Result<Option<usize>> {
-        self.shared.store.queue_position(id)
+        Ok(self.standings(&[id])?.pop().and_then(|standing| standing.position))
+    }
+
+    /// Where each of these tasks stands, in this order.
+    pub fn standings(&self, tasks: &[TaskId]) -> Result<Vec<Standing>> {
+        self.shared.store.standings(tasks)
     }
 
     /// How many tasks are in each status.
@@ -165,14 +199,20 @@ impl Jobs {
         self.shared.store.read(picture)
     }
 
+    /// A part of the encoded picture, which lies within its length. [`Error::UnknownPicture`] if it has been deleted,
+    /// [`Error::DamagedPicture`] if it is not whole.
+    pub fn read_part(&self, picture: &Picture, range: Range<u64>) -> Result<Bytes> {
+        self.shared.store.read_part(picture, range)
+    }
+
     /// Deletes one picture. [`Error::UnknownPicture`].
     pub fn delete_picture(&self, id: PictureId) -> Result<()> {
         self.shared.store.delete_picture(id)
     }
 
-    /// Fails if the store could not take a task now.
-    pub fn check_store(&self) -> Result<()> {
-        self.shared.store.check()
+    /// Fails if this part of the store does not work now.
+    pub fn check_store(&self, part: Part) -> Result<()> {
+        self.shared.store.check(part)
     }
 
     /// Fails if an engine's thread has ended. [`Error::EngineEnded`].
@@ -226,6 +266,16 @@ impl Shared {
     /// The task has left its engine.
     pub(crate) fn forget(&self, id: TaskId) {
         self.feeds.lock().remove(&id);
+    }
+
+    /// The same, unless another feed has taken this one's place; says whether it was there.
+    fn forget_this(&self, id: TaskId, feed: &Arc<Feed>) -> bool {
+        let mut feeds = self.feeds.lock();
+        let is_there = feeds.get(&id).is_some_and(|found| Arc::ptr_eq(found, feed));
+        if is_there {
+            feeds.remove(&id);
+        }
+        is_there
     }
 
     fn progress(&self, id: TaskId) -> Option<Progress> {

@@ -13,9 +13,12 @@
 //! `UPDATE` that names the status it must have. Nothing that must survive lives in memory, so a shared store can serve
 //! several hosts.
 //!
-//! - Pictures are written, synced and renamed before the transaction that completes their task; files without a row
-//!   are swept away at the next start. A kill loses no finished picture, and a task that it stopped is started again
-//!   once.
+//! - Pictures are written, synced and renamed before the transaction that completes their task. A kill loses no finished
+//!   picture, and a task that it stopped is started again once.
+//! - The data folder says whose it is, and one that does not is refused. Nothing in it is removed that Easel has not
+//!   written: at a start, what a kill cut off goes, whole pictures that the database does not know are moved to
+//!   `lost+found`, and other files are left alone. No link is followed below the folder.
+//! - Every call of the store has a deadline. One that misses it has changed nothing, and says so ([`Error::Busy`]).
 //! - A task that ends while the store refuses (a full disk) is kept by its worker, which takes no other until it is
 //!   written.
 //! - Progress is a log of events per task behind a `tokio::sync::watch` channel; a watcher is a place in that log.
@@ -35,8 +38,8 @@ pub use error::{Error, Result};
 pub use feed::{Event, WatchOptions, Watcher};
 pub use jobs::{Jobs, Options};
 pub use retention::Retention;
-pub use store::{Claimed, Ending, SqliteStore, Store};
+pub use store::{Claimed, Ending, Part, SqliteStore, Store};
 pub use task::{
-    Counts, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Priority, Progress, Selection, Status,
-    Task, TaskId, TaskQuery,
+    Counts, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Priority, Progress, Run, Selection,
+    Standing, Status, Task, TaskId, TaskQuery,
 };

@@ -144,6 +144,24 @@ pub struct Task {
     pub completed_at: Option<SystemTime>,
 }
 
+/// What is around a task: its place in the queue, and what it has drawn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How many waiting tasks come before it; `None` if it does not wait.
+    pub position: Option<usize>,
+    /// Its pictures, in the order in which they were drawn.
+    pub pictures: Vec<PictureId>,
+}
+
+/// A task of which one at a time is in progress, and whose picture is taken once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its task.
+    pub task: Task,
+    /// Whether its picture was taken.
+    pub taken: bool,
+}
+
 /// A picture that an engine made.
 #[derive(Clone, Debug)]
 pub struct NewPicture {

@@ -14,12 +14,29 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long to wait before a task's end is written again, after the store has refused it.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Runs tasks until the queue closes.
+/// Runs tasks until the queue closes. A panic outside of the engine, in whatever writes the log say, ends the task that
+/// runs as an error, and the worker goes on.
 pub(crate) fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
+    let mut running = None;
+    while let Err(panic) = catch_unwind(AssertUnwindSafe(|| take_and_run(shared, &mut *engine, &mut running))) {
+        if let Some(claimed) = running.take() {
+            let feed = shared.feed(&claimed.task);
+            let ending = Ending::Error(format!("the worker panicked: {}", message(&*panic)));
+            // Whatever panics twice is given up: the next start takes the task up.
+            let _ = catch_unwind(AssertUnwindSafe(|| end(shared, &feed, &claimed, ending)));
+            shared.forget(claimed.task.id);
+        }
+    }
+}
+
+fn take_and_run(shared: &Shared, engine: &mut dyn Engine, running: &mut Option<Claimed>) {
     let mut seen = shared.gate.signals();
     while !shared.gate.is_closed() {
         match shared.store.claim() {
-            Ok(Some(claimed)) => run(shared, &mut *engine, &claimed),
+            Ok(Some(claimed)) => {
+                run(shared, engine, running.insert(claimed));
+                *running = None;
+            }
             Ok(None) => seen = shared.gate.wait(seen, IDLE),
             Err(error) => {
                 tracing::error!(%error, "no task could be taken from the queue");
@@ -32,7 +49,12 @@ pub(crate) fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
 fn run(shared: &Shared, engine: &mut dyn Engine, claimed: &Claimed) {
     let task = &claimed.task;
     let feed = shared.feed(task);
-    feed.enter(Status::Processing, None);
+    feed.begin();
+    // A cancellation between the claim and the feed has found nobody to tell.
+    if shared.store.task(task.id).is_ok_and(|task| task.status == Status::Cancelled) {
+        feed.cancel();
+        return shared.forget(task.id);
+    }
     let job = Job { task, request: &claimed.request, feed: &feed, interrupt: &shared.interrupt };
     // What the engine keeps is whole after a panic: `Engine` asks for that.
     let result = catch_unwind(AssertUnwindSafe(|| engine.run(&job)));
@@ -61,7 +83,10 @@ fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
                 return feed.enter(status, if let Ending::Error(reason) = ending { Some(reason) } else { None });
             }
             Ok(false) => return ended_elsewhere(shared, feed, claimed),
-            Err(error @ Error::File { .. }) => ending = Ending::Error(error.to_string()),
+            Err(error @ Error::File { .. }) if !error.is_temporary() => {
+                tracing::error!(%id, %error, "the pictures of a task could not be written");
+                ending = Ending::Error(error.for_clients().into_owned());
+            }
             Err(error) => {
                 tracing::error!(%id, %error, "the end of a task could not be written");
                 // After a restart the task is taken up as if the process had been killed.
@@ -78,7 +103,7 @@ fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
 fn ended_elsewhere(shared: &Shared, feed: &Feed, claimed: &Claimed) {
     match shared.store.task(claimed.task.id) {
         Ok(task) => feed.enter(task.status, task.error),
-        Err(error) => feed.enter(Status::Error, Some(error.to_string())),
+        Err(error) => feed.enter(Status::Error, Some(error.for_clients().into_owned())),
     }
 }
 

@@ -10,7 +10,8 @@ use easel_contract::{Error, Service};
 use easel_inference::sampling::Scheduler;
 use easel_inference::text::MAX_PROMPT_BYTES;
 use easel_jobs::{
-    Engine, Event, Jobs, NewTask, Options, Picture, PictureId, PictureQuery, Selection, SqliteStore, TaskId, TaskQuery,
+    Engine, Event, Jobs, NewTask, Options, Part, Picture, PictureId, PictureQuery, Selection, SqliteStore, Standing,
+    TaskId, TaskQuery,
 };
 use easel_picture::{Image as Pixels, Limits};
 use futures_util::stream::{self, StreamExt};
@@ -108,8 +109,7 @@ impl Service for QueueService {
             let (limit, offset) = bounds(filter.paging);
             let status = filter.status.map(status_to_jobs);
             let page = inner.jobs.tasks(&TaskQuery { status, limit, offset }).map_err(refused)?;
-            let items = page.items.into_iter().map(|task| inner.task(task)).collect::<Result<_>>()?;
-            Ok(Page { total: page.total as u64, items })
+            Ok(Page { total: page.total as u64, items: inner.tasks(page.items)? })
         })
         .await
     }
@@ -247,7 +247,7 @@ impl Inner {
     fn check(&self) -> [Option<String>; 2] {
         let began = Instant::now();
         let problem = |checked: easel_jobs::Result<()>| checked.err().map(|error| error.to_string());
-        let problems = [problem(self.jobs.check_store()), problem(self.jobs.check_engines())];
+        let problems = [problem(self.jobs.check_store(Part::Database)), problem(self.jobs.check_engines())];
         *self.healthy.lock() = problems.iter().all(Option::is_none).then_some(began);
         problems
     }
@@ -273,32 +273,15 @@ impl Inner {
 
     /// A task with its place in the queue and its pictures.
     fn task(&self, task: easel_jobs::Task) -> Result<Task> {
-        let queue_position = match task.status {
-            easel_jobs::Status::Pending => self.jobs.queue_position(task.id).map_err(refused)?,
-            _ => None,
-        };
-        let images = match task.status {
-            easel_jobs::Status::Completed => {
-                let query = PictureQuery { task: Some(task.id), ..PictureQuery::default() };
-                let pictures = self.jobs.pictures(&query).map_err(refused)?.items;
-                pictures.iter().map(|picture| picture.id.cast_unsigned()).collect()
-            }
-            _ => Vec::new(),
-        };
-        Ok(Task {
-            id: task.id.to_string(),
-            status: status(task.status),
-            step: task.progress.step,
-            steps: task.progress.steps,
-            created_at: task.created_at,
-            started_at: task.started_at,
-            completed_at: task.completed_at,
-            prompt: task.prompt,
-            seed: task.seed,
-            queue_position: queue_position.map(|before| u32::try_from(before).unwrap_or(u32::MAX)),
-            error: task.error,
-            images,
-        })
+        let mut tasks = self.tasks(vec![task])?;
+        tasks.pop().ok_or_else(|| Error::internal("the store failed"))
+    }
+
+    /// The same for several, with as many questions to the store as for one.
+    fn tasks(&self, tasks: Vec<easel_jobs::Task>) -> Result<Vec<Task>> {
+        let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+        let standings = self.jobs.standings(&ids).map_err(refused)?;
+        Ok(tasks.into_iter().zip(standings).map(|(task, standing)| report(task, standing)).collect())
     }
 
     fn in_progress(&self, latest: Option<Latest>) -> Result<bool> {
@@ -348,6 +331,25 @@ fn refused(error: easel_jobs::Error) -> Error {
             tracing::error!(error = %other, "the store failed");
             Error::internal("the store failed")
         }
+    }
+}
+
+fn report(task: easel_jobs::Task, standing: Standing) -> Task {
+    let is_completed = task.status == easel_jobs::Status::Completed;
+    let pictures = if is_completed { standing.pictures } else { Vec::new() };
+    Task {
+        id: task.id.to_string(),
+        status: status(task.status),
+        step: task.progress.step,
+        steps: task.progress.steps,
+        created_at: task.created_at,
+        started_at: task.started_at,
+        completed_at: task.completed_at,
+        prompt: task.prompt,
+        seed: task.seed,
+        queue_position: standing.position.map(|before| u32::try_from(before).unwrap_or(u32::MAX)),
+        error: task.error,
+        images: pictures.into_iter().map(PictureId::cast_unsigned).collect(),
     }
 }
 

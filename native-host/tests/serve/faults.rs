@@ -17,7 +17,7 @@ fn a_full_disk_loses_no_task_and_no_picture() {
     if !may.is_ok_and(|status| status.success()) {
         return eprintln!("skipped: this user may not mount a small disk (unshare -rm)");
     }
-    let server = command(data.path(), &[]);
+    let server = command(&data.path().join("data"), &[]);
     let mut small = Command::new("unshare");
     small.args(["-rm", "sh", "-c", SMALL_DISK]).arg(data.path()).arg(server.get_program()).args(server.get_args());
     let host = Host::run(small);

@@ -1,17 +1,17 @@
 //! Where tasks and pictures are kept. The store is the queue: what waits there waits for an engine.
 
+mod dir;
 mod folder;
-mod rows;
-mod schema;
 mod sqlite;
 
 pub use sqlite::SqliteStore;
 
 use crate::{
-    Counts, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Result, Selection, Status, Task, TaskId,
-    TaskQuery,
+    Counts, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Result, Run, Selection, Standing,
+    Status, Task, TaskId, TaskQuery,
 };
 use bytes::Bytes;
+use std::ops::Range;
 
 /// A task that an engine is to run now.
 #[derive(Clone, Debug)]
@@ -33,11 +33,32 @@ pub enum Ending {
     Released,
 }
 
-/// Keeps tasks and pictures. Every method is one atomic step, blocks for as long as a disk takes, and may be called
-/// from any thread.
+/// A part of a store that may fail by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Where tasks are kept.
+    Database,
+    /// The room for more.
+    Disk,
+    /// Where pictures are kept.
+    Pictures,
+}
+
+/// Keeps tasks and pictures. Every method is one atomic step and may be called from any thread. It blocks for as long
+/// as a disk takes, but for a bounded time: a call that would take longer is given up and changes nothing
+/// ([`crate::Error::Busy`]).
 pub trait Store: Send + Sync {
     /// Adds a waiting task, unless `capacity` tasks wait already ([`crate::Error::QueueFull`]).
     fn submit(&self, task: &NewTask, capacity: usize) -> Result<Task>;
+
+    /// The same for a run, of which one at a time is in progress ([`crate::Error::RunInProgress`]).
+    fn start_run(&self, task: &NewTask, capacity: usize) -> Result<Task>;
+
+    /// The latest run, unless its task was deleted.
+    fn latest_run(&self) -> Result<Option<Run>>;
+
+    /// Takes the first picture of the latest run. [`crate::Error::RunNotComplete`] if there is none, or it was taken.
+    fn take_run(&self) -> Result<Picture>;
 
     /// Takes the waiting task that comes first, and counts the attempt.
     fn claim(&self) -> Result<Option<Claimed>>;
@@ -53,8 +74,8 @@ pub trait Store: Send + Sync {
     /// One task. [`crate::Error::UnknownTask`].
     fn task(&self, id: TaskId) -> Result<Task>;
 
-    /// How many waiting tasks come before this one; `None` if it does not wait.
-    fn queue_position(&self, id: TaskId) -> Result<Option<usize>>;
+    /// Where each of these tasks stands, all at one moment and in this order.
+    fn standings(&self, tasks: &[TaskId]) -> Result<Vec<Standing>>;
 
     /// Tasks, newest first.
     fn tasks(&self, query: &TaskQuery) -> Result<Page<Task>>;
@@ -71,8 +92,14 @@ pub trait Store: Send + Sync {
     /// One picture. [`crate::Error::UnknownPicture`].
     fn picture(&self, id: PictureId) -> Result<Picture>;
 
-    /// The encoded picture. [`crate::Error::UnknownPicture`] if it has been deleted.
-    fn read(&self, picture: &Picture) -> Result<Bytes>;
+    /// A part of the encoded picture, which lies within its length. [`crate::Error::UnknownPicture`] if it has been
+    /// deleted, [`crate::Error::DamagedPicture`] if it is not whole.
+    fn read_part(&self, picture: &Picture, range: Range<u64>) -> Result<Bytes>;
+
+    /// The whole picture.
+    fn read(&self, picture: &Picture) -> Result<Bytes> {
+        self.read_part(picture, 0..picture.length)
+    }
 
     /// Deletes one picture. [`crate::Error::UnknownPicture`].
     fn delete_picture(&self, id: PictureId) -> Result<()>;
@@ -84,8 +111,11 @@ pub trait Store: Send + Sync {
     /// before. Returns how many were started again and how many failed.
     fn recover(&self) -> Result<(usize, usize)>;
 
-    /// Fails if the store could not take a task now.
-    fn check(&self) -> Result<()>;
+    /// Gives back room that is not needed any more, in small steps; called from time to time.
+    fn tidy(&self) -> Result<()>;
+
+    /// Fails if this part does not work now.
+    fn check(&self, part: Part) -> Result<()>;
 }
 
 impl Ending {

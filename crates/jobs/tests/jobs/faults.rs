@@ -1,7 +1,7 @@
 //! Engines that fail, disks that refuse, other programs that lock the database.
 
 use crate::engine::theatre;
-use easel_jobs::Status;
+use easel_jobs::{Part, Status};
 use rusqlite::Connection;
 use std::fs;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn an_engine_that_panics_or_fails_ends_its_task_and_goes_on() {
     let reason = |id| theatre.until(id, Status::Error).error.unwrap();
     assert_eq!(reason(panics), "the engine panicked: a wire came loose");
     assert_eq!(reason(fails), "out of paint");
-    theatre.jobs.check_store().unwrap();
+    theatre.jobs.check_store(Part::Database).unwrap();
     theatre.jobs.check_engines().unwrap();
 }
 

@@ -1,7 +1,7 @@
 //! Data folders that are damaged, foreign, in use, full or not to be written to, and what a killed process leaves.
 
 use easel_jobs::{
-    Ending, Error, Jobs, Last, NewPicture, NewTask, Options, PictureQuery, Retention, SqliteStore, Status, Store,
+    Ending, Error, Jobs, Last, NewPicture, NewTask, Options, Part, PictureQuery, Retention, SqliteStore, Status, Store,
 };
 use rusqlite::Connection;
 use std::fs;
@@ -50,7 +50,7 @@ fn a_newer_database_is_refused() {
     let folder = folder();
     Connection::open(folder.path().join("easel.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = open_error(&folder);
-    assert!(matches!(error, Error::NewerSchema { found: 99, newest: 2, .. }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 99, newest: 3, .. }), "{error}");
 }
 
 #[test]
@@ -65,7 +65,8 @@ fn a_folder_has_one_owner_at_a_time() {
 
 #[test]
 fn a_folder_that_cannot_be_made_is_named() {
-    let folder = TempDir::new().unwrap();
+    let folder = folder();
+    fs::remove_dir_all(folder.path().join("pictures")).unwrap();
     fs::write(folder.path().join("pictures"), "in the way").unwrap();
     let error = open_error(&folder).to_string();
     assert!(error.contains("pictures: cannot make folder: "), "{error}");
@@ -93,7 +94,7 @@ fn a_database_that_stays_locked_is_an_error_and_reading_goes_on() {
     let store = SqliteStore::open(folder.path()).unwrap();
     let other = Connection::open(folder.path().join("easel.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = store.check().unwrap_err();
+    let error = store.check(Part::Database).unwrap_err();
     assert!(error.to_string().ends_with("easel.db: database is locked"), "{error}");
     assert_eq!(store.pictures(&PictureQuery::default()).unwrap().total, 1);
 }
@@ -108,7 +109,7 @@ fn a_database_that_may_not_be_written_to_is_an_error() {
     if fs::OpenOptions::new().append(true).open(&path).is_ok() {
         return println!("skipped: this user may write to any file");
     }
-    let refused = SqliteStore::open(folder.path()).and_then(|store| store.check());
+    let refused = SqliteStore::open(folder.path()).and_then(|store| store.check(Part::Database));
     assert!(matches!(refused, Err(Error::Database { .. })), "{refused:?}");
 }
 

@@ -197,7 +197,7 @@ impl Pair {
         }
         let first = self.first().map(|place| self.tasks[place].id);
         for task in kept {
-            let position = self.store().queue_position(task.id).unwrap();
+            let position = self.store().standings(&[task.id]).unwrap()[0].position;
             assert_eq!(position.is_some(), task.status == Status::Pending);
             assert_eq!(position == Some(0), Some(task.id) == first);
         }

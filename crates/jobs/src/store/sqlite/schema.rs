@@ -1,11 +1,13 @@
 //! The database's tables, and how an older database becomes a current one.
 
 use crate::{Error, Result};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Step `n` makes schema `n + 1` of schema `n`. Steps that have been released are never changed.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE task (
         number       INTEGER PRIMARY KEY AUTOINCREMENT, -- in order of arrival
@@ -41,7 +43,65 @@ const STEPS: [&str; 2] = [
     "
     ALTER TABLE task ADD COLUMN last_event INTEGER NOT NULL DEFAULT 0; -- 0 until the task has ended
 ",
+    "
+    CREATE TABLE run (                                  -- the latest run, if there was one
+        place INTEGER PRIMARY KEY CHECK (place = 1),
+        task  TEXT    NOT NULL,
+        taken INTEGER NOT NULL                          -- 1 once its picture was taken
+    ) STRICT;
+",
 ];
+
+/// What every SQLite database begins with (<https://www.sqlite.org/fileformat2.html>).
+pub(in crate::store) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// The application id of Easel's databases: `Easl`.
+const APPLICATION: i32 = 0x4561_736C;
+
+/// Where the application id is in the file.
+const APPLICATION_AT: std::ops::Range<usize> = 68..72;
+
+/// `auto_vacuum = INCREMENTAL`: pages that are free can be given back.
+const INCREMENTAL: i64 = 2;
+
+/// Whether a database was written by Easel: it says so, or is of a version that did not say so yet.
+pub(in crate::store) fn is_ours(path: &Path) -> Result<bool> {
+    let failed = |reason| database_error(path, reason);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(failed);
+    let application = number("application_id")?;
+    let version = number("user_version")?;
+    let columns = "SELECT (SELECT count(*) FROM pragma_table_info('task') WHERE name IN
+                           ('number', 'id', 'status', 'priority', 'prompt', 'seed', 'request'))
+                        + (SELECT count(*) FROM pragma_table_info('picture') WHERE name IN
+                           ('id', 'task', 'number', 'prompt', 'seed', 'digest', 'length'))";
+    let found: i64 = connection.query_row(columns, [], |row| row.get(0)).map_err(failed)?;
+    Ok(application == APPLICATION || application == 0 && version > 0 && found == 14)
+}
+
+/// Says in the database whose it is, and lets it shrink. `Ok(false)` if there was no room to convert an older one.
+pub(super) fn adopt(connection: &Connection) -> rusqlite::Result<bool> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if number("application_id")? != i64::from(APPLICATION) {
+        connection.pragma_update(None, "application_id", APPLICATION)?;
+    }
+    if number("auto_vacuum")? == INCREMENTAL {
+        return Ok(true);
+    }
+    // Once: it takes as much room as the database has.
+    let converted = connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
+    Ok(converted.is_ok())
+}
+
+/// Fails if the open file does not begin like a database of Easel's any more.
+pub(super) fn check_start(mut file: &File, path: &Path) -> Result<()> {
+    let mut start = [0; APPLICATION_AT.end];
+    let failed = Error::file("read", path);
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut start)).map_err(failed)?;
+    let is_whole = start.starts_with(MAGIC) && start[APPLICATION_AT] == APPLICATION.to_be_bytes();
+    if is_whole { Ok(()) } else { Err(Error::Corrupt { path: path.to_owned(), reason: "it was overwritten".into() }) }
+}
 
 /// Brings a sound database to the current schema, one step and one transaction at a time.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {

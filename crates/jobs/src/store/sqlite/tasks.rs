@@ -1,0 +1,102 @@
+//! What is done with the rows of tasks, each in a transaction of the caller's.
+
+use super::rows::{self, Id, TASK, Time};
+use super::{Sql, all, execute, number, one};
+use crate::store::Claimed;
+use crate::{Last, NewTask, Page, Selection, Status, Task, TaskId, TaskQuery};
+use rusqlite::{Connection, Row, Transaction, params};
+
+/// How often an engine takes up one task before it counts as what kills the process.
+const ATTEMPTS: u32 = 2;
+
+/// Adds a waiting task; `None` if too many wait.
+pub(super) fn insert(transaction: &Transaction<'_>, new: &NewTask, capacity: usize) -> Sql<Option<Task>> {
+    let sql = format!(
+        "INSERT INTO task (id, status, priority, prompt, seed, steps, request, created_at)
+         SELECT ?1, 'pending', ?2, ?3, ?4, ?5, ?6, ?7
+         WHERE (SELECT count(*) FROM task WHERE status = 'pending') < ?8 RETURNING {TASK}"
+    );
+    let id = Id(TaskId::new_v4());
+    let seed = new.seed.cast_signed();
+    let most = number(capacity);
+    let row = params![id, new.priority, new.prompt, seed, new.steps, new.request, Time::now(), most];
+    one(transaction, &sql, row, rows::task)
+}
+
+/// Takes the waiting task that comes first.
+pub(super) fn claim(transaction: &Transaction<'_>) -> Sql<Option<Claimed>> {
+    let sql = format!(
+        "UPDATE task SET status = 'processing', attempts = attempts + 1, started_at = ?1 WHERE number =
+         (SELECT number FROM task WHERE status = 'pending' ORDER BY priority DESC, number LIMIT 1)
+         RETURNING {TASK}, request"
+    );
+    let claimed = |row: &Row<'_>| Ok(Claimed { task: rows::task(row)?, request: row.get("request")? });
+    one(transaction, &sql, params![Time::now()], claimed)
+}
+
+/// A task goes back to where it waited; `false` if it is not being processed.
+pub(super) fn release(transaction: &Transaction<'_>, id: TaskId) -> Sql<bool> {
+    let sql = "UPDATE task SET status = 'pending', attempts = attempts - 1, started_at = NULL
+               WHERE id = ?1 AND status = 'processing'";
+    Ok(execute(transaction, sql, params![Id(id)])? == 1)
+}
+
+/// A page of tasks, newest first.
+pub(super) fn page(transaction: &Transaction<'_>, query: &TaskQuery) -> Sql<Page<Task>> {
+    let those = if query.status.is_some() { "WHERE status = ?1" } else { "WHERE ?1 IS NULL" };
+    let count = format!("SELECT count(*) FROM task {those}");
+    let total = transaction.prepare_cached(&count)?.query_row([query.status], |row| row.get(0))?;
+    // What is skipped is skipped in an index: rows have requests in them, which may be long.
+    let sql = format!(
+        "SELECT {TASK} FROM task WHERE number IN
+         (SELECT number FROM task {those} ORDER BY number DESC LIMIT ?2 OFFSET ?3) ORDER BY number DESC"
+    );
+    let asked = params![query.status, number(query.limit), number(query.offset)];
+    Ok(Page { total, items: all(transaction, &sql, asked, rows::task)? })
+}
+
+/// Deletes tasks that have ended, and says how many.
+pub(super) fn delete(transaction: &Transaction<'_>, selection: &Selection) -> Sql<usize> {
+    let those = "DELETE FROM task WHERE status IN ('completed', 'cancelled', 'error') AND (?1 IS NULL OR status = ?1)";
+    let status = selection.status;
+    match &selection.ids {
+        None => execute(transaction, those, [status]),
+        Some(ids) => {
+            let one = format!("{those} AND id = ?2");
+            ids.iter().map(|id| execute(transaction, &one, params![status, Id(*id)])).sum()
+        }
+    }
+}
+
+/// What a killed process was running waits again, or has failed if that happened before: how many of each.
+pub(super) fn recover(transaction: &Transaction<'_>) -> Sql<(usize, usize)> {
+    let given_up = "UPDATE task SET status = 'error', request = x'', completed_at = ?1,
+                    error = 'the process ended while this task ran, ' || attempts || ' times'
+                    WHERE status = 'processing' AND attempts >= ?2";
+    let again = "UPDATE task SET status = 'pending', started_at = NULL WHERE status = 'processing'";
+    let failed = execute(transaction, given_up, params![Time::now(), ATTEMPTS])?;
+    Ok((execute(transaction, again, [])?, failed))
+}
+
+/// Ends a task that has not ended, and says whether it did. A waiting task can only be cancelled.
+pub(super) fn finish(
+    transaction: &Transaction<'_>,
+    id: TaskId,
+    status: Status,
+    reason: Option<&str>,
+    last: Option<Last>,
+) -> Sql<bool> {
+    let from = if status == Status::Cancelled { "'pending', 'processing'" } else { "'processing'" };
+    let sql = format!(
+        "UPDATE task SET status = ?2, error = ?3, completed_at = ?4, request = x'', step = coalesce(?5, step),
+         steps = coalesce(?6, steps), last_event = coalesce(?7, last_event) WHERE id = ?1 AND status IN ({from})"
+    );
+    let (step, steps) = last.map(|last| (last.progress.step, last.progress.steps)).unzip();
+    let row = params![Id(id), status, reason, Time::now(), step, steps, last.map(|last| last.event.cast_signed())];
+    Ok(execute(transaction, &sql, row)? == 1)
+}
+
+/// One task.
+pub(super) fn find(connection: &Connection, id: TaskId) -> Sql<Option<Task>> {
+    one(connection, &format!("SELECT {TASK} FROM task WHERE id = ?1"), [Id(id)], rows::task)
+}

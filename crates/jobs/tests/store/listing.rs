@@ -1,0 +1,58 @@
+//! Long lists: places in the queue for a page of tasks, in the time that the page takes.
+
+use easel_jobs::{SqliteStore, Standing, Status, Store, TaskId, TaskQuery};
+use rusqlite::Connection;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Puts tasks into the database as if they had been submitted, of all priorities in turn.
+fn fill(root: &Path, count: usize) {
+    let database = Connection::open(root.join("easel.db")).unwrap();
+    let sql = "WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM place WHERE n < ?1)
+               INSERT INTO task (id, status, priority, prompt, seed, request, created_at)
+               SELECT printf('%08x-0000-4000-8000-000000000000', n), 'pending', n % 3, 'a cat', n, zeroblob(300), n FROM place";
+    database.execute(sql, [count]).unwrap();
+}
+
+fn positions(standings: &[Standing]) -> Vec<Option<usize>> {
+    standings.iter().map(|standing| standing.position).collect()
+}
+
+#[test]
+fn f8_places_in_the_queue_are_those_in_which_tasks_are_claimed() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    fill(folder.path(), 30);
+    for claimed in 0..3 {
+        let waiting = store.tasks(&TaskQuery { status: Some(Status::Pending), limit: 100, offset: 0 }).unwrap();
+        assert_eq!(waiting.total, 30 - claimed);
+        let mut sorted = waiting.items.clone();
+        sorted.sort_by_key(|task| (std::cmp::Reverse(task.priority), task.created_at));
+        let mut ids: Vec<TaskId> = sorted.iter().map(|task| task.id).collect();
+        let expected: Vec<_> = (0..ids.len()).map(Some).collect();
+        assert_eq!(positions(&store.standings(&ids).unwrap()), expected);
+        // Any few of them, in any order, one that is unknown among them.
+        ids.reverse();
+        let few = [ids[20], TaskId::nil(), ids[3], ids[11]];
+        let places = [20, 3, 11].map(|place| Some(ids.len() - 1 - place));
+        assert_eq!(positions(&store.standings(&few).unwrap()), [places[0], None, places[1], places[2]]);
+        assert_eq!(store.claim().unwrap().unwrap().task.id, ids[ids.len() - 1]);
+    }
+}
+
+#[test]
+fn f8_a_page_of_five_thousand_waiting_tasks_takes_no_longer_than_it_is_long() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    fill(folder.path(), 5000);
+    let began = Instant::now();
+    for page in 0..5 {
+        let tasks = store.tasks(&TaskQuery { status: None, limit: 1000, offset: 1000 * page }).unwrap();
+        let ids: Vec<TaskId> = tasks.items.iter().map(|task| task.id).collect();
+        let standings = store.standings(&ids).unwrap();
+        assert_eq!((tasks.total, standings.len()), (5000, 1000));
+        assert!(standings.iter().all(|standing| standing.position.is_some()));
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
