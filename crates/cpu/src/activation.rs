@@ -45,6 +45,10 @@ macro_rules! for_activation {
 pub(crate) use for_activation;
 
 impl Activation {
+    /// Every activation.
+    pub const ALL: [Self; 8] =
+        [Self::None, Self::Relu, Self::Silu, Self::Gelu, Self::GeluTanh, Self::QuickGelu, Self::Tanh, Self::Sigmoid];
+
     /// The function at one point.
     pub fn at(self, x: f32) -> f32 {
         self.of(Plain, Plain.splat(x))[0]
@@ -168,9 +172,8 @@ mod tests {
 
     #[test]
     fn nan_is_never_hidden() {
-        use Activation::*;
         for level in Level::available() {
-            for activation in [None, Relu, Silu, Gelu, GeluTanh, QuickGelu, Tanh, Sigmoid] {
+            for activation in Activation::ALL {
                 let mut xs = [f32::NAN; 19];
                 level.with(|| activation.apply(&mut xs));
                 assert!(xs.iter().all(|x| x.is_nan()), "{activation:?} {level:?}");

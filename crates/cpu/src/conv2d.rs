@@ -6,7 +6,53 @@ use crate::weight::Operand;
 use crate::winograd;
 use crate::{Activation, Matrix};
 
-/// The geometry of a convolution.
+/// Stride, padding and upsampling of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2d {
+    /// Step in both directions.
+    pub stride: usize,
+    /// Zeros above and to the left.
+    pub padding_before: usize,
+    /// Zeros below and to the right.
+    pub padding_after: usize,
+    /// Height and width that the input is stretched to (nearest neighbour) before the convolution.
+    pub stretch_to: Option<[usize; 2]>,
+}
+
+impl Conv2d {
+    /// Stride 1 and the same padding on all sides.
+    pub fn padded(padding: usize) -> Self {
+        Self { stride: 1, padding_before: padding, padding_after: padding, stretch_to: None }
+    }
+
+    /// The convolution of an input `[n, h, w, in]` with a weight `[out, kh, kw, in]`; `None` if they do not fit together or
+    /// there is nothing to compute.
+    pub fn of(self, input: [usize; 4], weight: [usize; 4]) -> Option<Conv2dShape> {
+        let [batch, height, width, in_channels] = input;
+        let [out_channels, kernel_height, kernel_width, weight_in] = weight;
+        let stretched = self.stretch_to.unwrap_or([height, width]);
+        let kernel = [kernel_height, kernel_width];
+        let padding = self.padding_before + self.padding_after;
+        let is_empty = input.contains(&0) || weight.contains(&0) || stretched.contains(&0);
+        let fits = [0, 1].iter().all(|&axis| stretched[axis] + padding >= kernel[axis]);
+        if weight_in != in_channels || is_empty || !fits || self.stride == 0 {
+            return None;
+        }
+        Some(Conv2dShape {
+            batch,
+            input: [height, width],
+            stretched,
+            in_channels,
+            out_channels,
+            kernel,
+            stride: self.stride,
+            padding_before: [self.padding_before; 2],
+            output: [0, 1].map(|axis| (stretched[axis] + padding - kernel[axis]) / self.stride + 1),
+        })
+    }
+}
+
+/// A convolution with all its sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dShape {
     /// Pictures in the batch.

@@ -17,6 +17,11 @@ pub enum Binary {
     Div,
 }
 
+impl Binary {
+    /// Every operation.
+    pub const ALL: [Self; 4] = [Self::Add, Self::Sub, Self::Mul, Self::Div];
+}
+
 /// `out = x op y`, all row-major. Each axis of `y_shape` is that of `shape` or 1; missing leading axes count as 1.
 pub fn binary(op: Binary, x: &[f32], shape: &[usize], y: &[f32], y_shape: &[usize], out: &mut [f32]) {
     assert_eq!((x.len(), y.len()), (shape.iter().product(), y_shape.iter().product()));

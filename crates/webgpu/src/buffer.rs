@@ -1,8 +1,9 @@
 //! A handle to a range of GPU memory.
 
+use parking_lot::Mutex;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::pool::Pool;
 use crate::{Error, Result};
@@ -95,6 +96,6 @@ impl fmt::Debug for Buffer {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).release(&self.raw);
+        self.pool.lock().release(&self.raw);
     }
 }

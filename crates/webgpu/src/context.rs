@@ -1,8 +1,9 @@
 //! One open device: memory, recording, reading back.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::ops::RangeBounds;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::adapter::{self, Opened};
 use crate::faults::Faults;
@@ -264,11 +265,11 @@ impl Context {
     }
 
     pub(crate) fn recorder(&self) -> MutexGuard<'_, Recorder> {
-        self.0.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.recorder.lock()
     }
 
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
-        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.pool.lock()
     }
 
     /// Submits the recorded commands, and destroys the buffers that were waiting for them.

@@ -1,8 +1,9 @@
 //! Errors that the device reports on its own time: losses, and what error scopes find.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use crate::error::one_line;
@@ -33,7 +34,7 @@ impl Future for Loss {
 
     fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let mut inner = this.faults.lock();
+        let mut inner = this.faults.0.lock();
         if inner.lost.is_some() {
             return Poll::Ready(());
         }
@@ -52,7 +53,7 @@ impl Future for Loss {
 impl Drop for Loss {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            let waker = self.faults.lock().waiting.remove(&number);
+            let waker = self.faults.0.lock().waiting.remove(&number);
             drop(waker);
         }
     }
@@ -82,7 +83,7 @@ impl Faults {
 
     /// Fails if the device is lost, or with the first error that was reported since the last call.
     pub(crate) fn check(&self) -> Result<()> {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         if let Some(reason) = &inner.lost {
             return Err(Error::DeviceLost { reason: reason.clone() });
         }
@@ -90,11 +91,11 @@ impl Faults {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.lock().lost.is_some()
+        self.0.lock().lost.is_some()
     }
 
     pub(crate) fn lose(&self, reason: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         inner.lost.get_or_insert_with(|| reason.to_owned());
         let waiting = std::mem::take(&mut inner.waiting);
         drop(inner);
@@ -130,7 +131,7 @@ impl Faults {
     }
 
     fn store(&self, error: Error) {
-        self.lock().pending.get_or_insert(error);
+        self.0.lock().pending.get_or_insert(error);
     }
 
     /// Closes an error scope: natively the verdict is there at once, in a browser it comes with a later call's `check`.
@@ -159,9 +160,5 @@ impl Faults {
                 _ => Ok(()),
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! How much work goes into one submit, so that none runs long enough for a watchdog.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
+use std::sync::Arc;
 use web_time::{Duration, Instant};
 
 /// What a submit should take. Windows resets a GPU after two seconds; browsers want far less.
@@ -26,7 +26,7 @@ struct State {
 impl Pacing {
     /// Work that the next submit may hold.
     pub(crate) fn budget(&self) -> u64 {
-        self.lock().budget.unwrap_or(FIRST)
+        self.0.lock().budget.unwrap_or(FIRST)
     }
 
     /// Measures the submit that was just made.
@@ -38,7 +38,7 @@ impl Pacing {
 
     /// A submit of `cost` was made at `start` and found done at `end`. It may have waited for the one before it.
     fn done(&self, cost: u64, start: Instant, end: Instant) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let began = state.last_done.map_or(start, |last| last.max(start));
         let took = end.saturating_duration_since(began).max(Duration::from_micros(10));
         state.last_done = Some(end);
@@ -55,10 +55,6 @@ impl Pacing {
         };
         state.budget = Some((next as u64).clamp(BOUNDS.0, BOUNDS.1));
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
@@ -68,7 +64,7 @@ mod tests {
     fn after(pacing: &Pacing, cost: u64, took: Duration) -> u64 {
         let start = Instant::now();
         pacing.done(cost, start, start + took);
-        pacing.lock().last_done = None;
+        pacing.0.lock().last_done = None;
         pacing.budget()
     }
 

@@ -1,7 +1,8 @@
 //! Compiled kernels, kept by name and constants.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::error::one_line;
 use crate::recorder::SLOT;
@@ -30,7 +31,7 @@ pub(crate) struct Pipelines {
 
 impl Pipelines {
     pub(crate) fn len(&self) -> usize {
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.compiled.lock().len()
     }
 
     /// The kernel, compiled at its first use.
@@ -46,7 +47,7 @@ impl Pipelines {
         outputs: usize,
         report: impl FnOnce(wgpu::ErrorScopeGuard, &'static str) -> Result<()>,
     ) -> Result<Arc<Pipeline>> {
-        if let Some(found) = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(kernel) {
+        if let Some(found) = self.compiled.lock().get(kernel) {
             let layout = &found.layout;
             if (layout.inputs, layout.outputs) != (inputs, outputs) {
                 let reason = format!(
@@ -63,12 +64,12 @@ impl Pipelines {
         let pipeline = compile(device, kernel, &kernel.wgsl(capabilities), &layout);
         report(scope, kernel.name)?;
         let pipeline = Arc::new(Pipeline { name: kernel.name, pipeline, layout });
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut compiled = self.compiled.lock();
         Ok(Arc::clone(compiled.entry(kernel.clone()).or_insert(pipeline)))
     }
 
     fn layout(&self, device: &wgpu::Device, inputs: usize, outputs: usize) -> Arc<Layout> {
-        let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut layouts = self.layouts.lock();
         let layout = layouts.entry((inputs, outputs)).or_insert_with(|| Arc::new(Layout::new(device, inputs, outputs)));
         Arc::clone(layout)
     }

@@ -1,8 +1,8 @@
 //! Reading GPU memory back while the GPU keeps working.
 
+use parking_lot::Mutex;
 use std::ops::{Bound, Range as StdRange, RangeBounds};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 
 use futures_channel::oneshot;
@@ -46,7 +46,7 @@ pub(crate) struct Staging(Mutex<Vec<wgpu::Buffer>>);
 impl Staging {
     /// A buffer of at least `size` bytes.
     pub(crate) fn take(&self, device: &wgpu::Device, size: u64) -> wgpu::Buffer {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.0.lock();
         let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.size() >= size);
         if let Some((place, _)) = fitting.min_by_key(|(_, buffer)| buffer.size()) {
             return free.swap_remove(place);
@@ -61,7 +61,7 @@ impl Staging {
     }
 
     fn put(&self, buffer: wgpu::Buffer) {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.0.lock();
         let held: u64 = free.iter().map(wgpu::Buffer::size).sum();
         if held + buffer.size() <= KEPT_BYTES {
             free.push(buffer);

@@ -3,32 +3,12 @@
 use super::linear::{Formats, Part, Product, first_part};
 use super::pieces::aligned;
 use super::tile::Tile;
-use super::{Epilogue, Launch, linear, width};
+use super::{Conv2d, Epilogue, Launch, linear, width};
 use crate::shader::{Constant, Kernel};
 use crate::{Array, Context, Result};
 use std::ops::Range;
 
 const OP: &str = "conv2d";
-
-/// Stride, padding and upsampling of a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv2d {
-    /// Step in both directions.
-    pub stride: usize,
-    /// Zeros above and to the left.
-    pub padding_before: usize,
-    /// Zeros below and to the right.
-    pub padding_after: usize,
-    /// Height and width that the input is stretched to (nearest neighbour) before the convolution.
-    pub stretch_to: Option<[usize; 2]>,
-}
-
-impl Conv2d {
-    /// Stride 1 and the same padding on all sides.
-    pub fn padded(padding: usize) -> Self {
-        Self { stride: 1, padding_before: padding, padding_after: padding, stretch_to: None }
-    }
-}
 
 /// Convolution of `x` `[n, h, w, in]` with bias `[out]` and weight `[out, kh, kw, in]`, in one or more parts along `out`:
 /// `[n, h', w', out]`.
@@ -75,24 +55,21 @@ struct Geometry {
 
 impl Geometry {
     fn new(x: &Array, weight: &[Array], conv: Conv2d) -> Result<Self> {
-        let [_, height, width, channels] = x.dims(OP)?;
+        let input = x.dims(OP)?;
         let [_, kernel_height, kernel_width, _] = first_part(OP, weight)?.dims(OP)?;
-        let kernel = [kernel_height, kernel_width, channels];
+        let kernel = [kernel_height, kernel_width, input[3]];
         if let Some(part) = weight.iter().find(|part| part.shape().len() != 4 || part.shape()[1..] != kernel) {
             return Err(
-                part.shape_error(OP, format!("a weight of shape [out, {kernel_height}, {kernel_width}, {channels}]"))
+                part.shape_error(OP, format!("a weight of shape [out, {kernel_height}, {kernel_width}, {}]", input[3]))
             );
         }
-        let stretched = conv.stretch_to.unwrap_or([height, width]);
-        let padding = conv.padding_before + conv.padding_after;
-        let fits = [0, 1].iter().all(|&axis| stretched[axis] > 0 && stretched[axis] + padding >= kernel[axis]);
-        let empty = x.elements() == 0 || kernel.contains(&0) || weight.iter().any(|part| part.shape()[0] == 0);
-        if !fits || empty || conv.stride == 0 {
+        // No part may be empty.
+        let outputs = weight.iter().map(|part| part.shape()[0]).min().unwrap_or(0);
+        let Some(shape) = conv.of(input, [outputs, kernel_height, kernel_width, input[3]]) else {
             let expected = format!("[n, h, w, c] of at least {kernel_height}x{kernel_width} with padding");
             return Err(x.shape_error(OP, expected));
-        }
-        let output = [0, 1].map(|axis| (stretched[axis] + padding - kernel[axis]) / conv.stride + 1);
-        Ok(Self { input: [height, width], stretched, kernel, output, conv })
+        };
+        Ok(Self { input: shape.input, stretched: shape.stretched, kernel, output: shape.output, conv })
     }
 
     /// Runs of output lines, counted over the whole batch, for which neither output nor input is too large to bind.

@@ -3,31 +3,19 @@
 use super::layout::Axes;
 use super::norm::{subgroups, threads};
 use super::pieces::pieces;
-use super::{Activation, Launch, activation_format, width, width_constant, words, writable};
+use super::{
+    Activation, Binary, Launch, activation_constant, activation_format, width, width_constant, words, writable,
+};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Capabilities, Context, Result};
 
-/// Arithmetic between two arrays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binary {
-    /// `a + b`.
-    Add,
-    /// `a - b`.
-    Sub,
-    /// `a * b`.
-    Mul,
-    /// `a / b`.
-    Div,
-}
-
-impl Binary {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Add => "add",
-            Self::Sub => "sub",
-            Self::Mul => "mul",
-            Self::Div => "div",
-        }
+/// The operation as the kernel spells it.
+fn word(operation: Binary) -> &'static str {
+    match operation {
+        Binary::Add => "add",
+        Binary::Sub => "sub",
+        Binary::Mul => "mul",
+        Binary::Div => "div",
     }
 }
 
@@ -36,7 +24,7 @@ impl Binary {
 /// # Errors
 /// If a shape or format does not fit.
 pub fn binary(context: &Context, operation: Binary, a: &Array, b: &Array) -> Result<Array> {
-    let op = operation.word();
+    let op = word(operation);
     let pairs = a.shape().iter().rev().zip(b.shape().iter().rev());
     if b.shape().len() > a.shape().len() || pairs.into_iter().any(|(a, b)| *b != *a && *b != 1) {
         return Err(b.shape_error(op, format!("axes of {:?} or of size 1", a.shape())));
@@ -75,7 +63,7 @@ pub fn binary(context: &Context, operation: Binary, a: &Array, b: &Array) -> Res
 
 pub(super) fn binary_kernel(operation: Binary, formats: [Format; 3], axes: usize, splat: bool, width: usize) -> Kernel {
     let [a, b, y] = formats.map(Constant::Format);
-    let function = ("FUNCTION", Constant::Name(operation.word()));
+    let function = ("FUNCTION", Constant::Name(word(operation)));
     let axes = ("AXES", Constant::U32(axes as u32));
     let constants =
         vec![("A", a), ("B", b), ("Y", y), function, axes, ("SPLAT", Constant::Bool(splat)), width_constant(width)];
@@ -131,7 +119,7 @@ fn unary(context: &Context, op: &'static str, x: &Array, activation: Activation,
 pub(super) fn unary_kernel(op: &'static str, activation: Activation, formats: [Format; 2], width: usize) -> Kernel {
     let [x, y] = formats.map(Constant::Format);
     let function = ("FUNCTION", Constant::Name(op));
-    let constants = vec![("X", x), ("Y", y), function, activation.constant(), width_constant(width)];
+    let constants = vec![("X", x), ("Y", y), function, activation_constant(activation), width_constant(width)];
     Kernel { name: op, source: include_str!("../kernels/unary.wgsl"), constants }
 }
 
@@ -209,7 +197,7 @@ pub fn geglu(context: &Context, x: &Array) -> Result<Array> {
 
 pub(super) fn geglu_kernel(formats: [Format; 2], width: usize) -> Kernel {
     let [x, y] = formats.map(Constant::Format);
-    let constants = vec![("X", x), ("Y", y), Activation::Gelu.constant(), width_constant(width)];
+    let constants = vec![("X", x), ("Y", y), activation_constant(Activation::Gelu), width_constant(width)];
     Kernel { name: "geglu", source: include_str!("../kernels/geglu.wgsl"), constants }
 }
 

@@ -2,7 +2,7 @@
 
 use super::pieces::pieces;
 use super::tile::Tile;
-use super::{Activation, Launch, width, width_constant, words, writable};
+use super::{Activation, Launch, activation_constant, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Context, Error, Result};
 use std::ops::Range;
@@ -164,7 +164,7 @@ impl Formats {
             ("X", Constant::Format(self.x)),
             ("W", Constant::Format(self.weight)),
             ("Y", Constant::Format(self.y)),
-            self.activation.constant(),
+            activation_constant(self.activation),
             width_constant(self.width),
         ];
         for (flag, name, format) in [("BIAS", "B", self.bias), ("RESIDUAL", "R", self.residual)] {

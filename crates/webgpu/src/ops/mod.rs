@@ -2,6 +2,8 @@
 //!
 //! Activations are channels-last `[n, h, w, c]`. A result has the format of the first argument unless the op says
 //! otherwise; everything is accumulated in `f32`. A dispatch never runs long: large products are cut into several.
+//!
+//! [`Activation`], [`Binary`] and [`Conv2d`] are those of the processor's kernels: both compute the same.
 
 mod attention;
 mod conv2d;
@@ -16,8 +18,11 @@ mod tile;
 mod variants;
 
 pub use attention::{attention, rope};
-pub use conv2d::{Conv2d, conv2d};
-pub use elementwise::{Binary, activation, affine, binary, clamp, combine, exp, geglu, mean_and_std};
+pub use conv2d::conv2d;
+pub use easel_cpu::Activation;
+pub use easel_cpu::conv2d::Conv2d;
+pub use easel_cpu::elementwise::Binary;
+pub use elementwise::{activation, affine, binary, clamp, combine, exp, geglu, mean_and_std};
 pub use embedding::embedding;
 pub use layout::{cast, concat, narrow, permute, repeat};
 pub use linear::{Epilogue, linear};
@@ -28,46 +33,19 @@ pub use variants::variants;
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Buffer, Context, Dispatch, Error, Result};
 
-/// An elementwise function applied at the end of a kernel or on its own. All of them keep a NaN.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Activation {
-    /// The identity.
-    #[default]
-    None,
-    /// `max(x, 0)`.
-    Relu,
-    /// `x * sigmoid(x)`, also called swish.
-    Silu,
-    /// `x * Phi(x)` with the exact error function.
-    Gelu,
-    /// `0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
-    GeluTanh,
-    /// `x * sigmoid(1.702 x)`, as OpenAI's CLIP has it.
-    QuickGelu,
-    /// `tanh(x)`.
-    Tanh,
-    /// `1 / (1 + exp(-x))`.
-    Sigmoid,
-}
-
-impl Activation {
-    /// Every activation.
-    pub const ALL: [Self; 8] =
-        [Self::None, Self::Relu, Self::Silu, Self::Gelu, Self::GeluTanh, Self::QuickGelu, Self::Tanh, Self::Sigmoid];
-
-    fn constant(self) -> (&'static str, Constant) {
-        let name = match self {
-            Self::None => "none",
-            Self::Relu => "relu",
-            Self::Silu => "silu",
-            Self::Gelu => "gelu",
-            Self::GeluTanh => "gelu_tanh",
-            Self::QuickGelu => "quick_gelu",
-            Self::Tanh => "tanh",
-            Self::Sigmoid => "sigmoid",
-        };
-        ("ACTIVATION", Constant::Name(name))
-    }
+/// The activation as kernels spell it.
+fn activation_constant(activation: Activation) -> (&'static str, Constant) {
+    let name = match activation {
+        Activation::None => "none",
+        Activation::Relu => "relu",
+        Activation::Silu => "silu",
+        Activation::Gelu => "gelu",
+        Activation::GeluTanh => "gelu_tanh",
+        Activation::QuickGelu => "quick_gelu",
+        Activation::Tanh => "tanh",
+        Activation::Sigmoid => "sigmoid",
+    };
+    ("ACTIVATION", Constant::Name(name))
 }
 
 /// Multiply-adds of one dispatch at most: a tenth of a second on a slow card.

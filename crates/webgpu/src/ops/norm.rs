@@ -1,7 +1,7 @@
 //! `group_norm`, `layer_norm` and `rms_norm`, with what follows them.
 
 use super::pieces::{aligned, pieces, runs};
-use super::{Activation, Launch, activation_format, width, width_constant, words, writable};
+use super::{Activation, Launch, activation_constant, activation_format, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Capabilities, Context, Result};
 
@@ -87,7 +87,7 @@ pub(super) fn fold_kernel(weight: Format, capabilities: &Capabilities) -> Kernel
 /// The variant for `x`, bias and result in these formats.
 pub(super) fn apply_kernel(formats: [Format; 3], activation: Activation, width: usize) -> Kernel {
     let [x, bias, y] = formats.map(Constant::Format);
-    let constants = vec![("X", x), ("B", bias), ("Y", y), activation.constant(), width_constant(width)];
+    let constants = vec![("X", x), ("B", bias), ("Y", y), activation_constant(activation), width_constant(width)];
     Kernel { name: "group_norm", source: include_str!("../kernels/group_norm.wgsl"), constants }
 }
 

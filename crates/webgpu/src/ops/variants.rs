@@ -81,7 +81,7 @@ fn norms(x: Format, width: usize, capabilities: &Capabilities, kernels: &mut Vec
 }
 
 fn elementwise(x: Format, width: usize, kernels: &mut Vec<Kernel>) {
-    for operation in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
+    for operation in Binary::ALL {
         let variant = |axes, splat| elementwise::binary_kernel(operation, [x; 3], axes, splat, width);
         kernels.extend([variant(1, false), variant(2, true), variant(8, false)]);
     }

@@ -38,7 +38,7 @@ pub(crate) async fn binary_with_every_broadcast(context: &Context) {
         for &format in activations(context) {
             let a = random(context, large, 1, format);
             let b = store(context, &super::values(small.iter().product(), 2, 5.0), small, Format::F32);
-            for operation in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div] {
+            for operation in Binary::ALL {
                 let y = ops::binary(context, operation, &a.array, &b.array).unwrap();
                 let element = |(i, a): (usize, &f32)| -> Expected {
                     let a = f64::from(*a);

@@ -30,7 +30,7 @@ impl Gpu {
         let weight = &weight.gpu(OP)?.parts;
         let bias = optional(OP, bias)?;
         let residual = optional(OP, epilogue.residual)?;
-        let epilogue = ops::Epilogue { residual, activation: activation(epilogue.activation) };
+        let epilogue = ops::Epilogue { residual, activation: epilogue.activation };
         self.made(ops::linear(self.context(), self.array(OP)?, weight, bias, epilogue))
     }
 
@@ -45,9 +45,7 @@ impl Gpu {
         let weight = &weight.gpu(OP)?.parts;
         let bias = optional(OP, bias)?;
         let residual = optional(OP, epilogue.residual)?;
-        let Conv2d { stride, padding_before, padding_after, stretch_to } = conv;
-        let conv = ops::Conv2d { stride, padding_before, padding_after, stretch_to };
-        let epilogue = ops::Epilogue { residual, activation: activation(epilogue.activation) };
+        let epilogue = ops::Epilogue { residual, activation: epilogue.activation };
         self.made(ops::conv2d(self.context(), self.array(OP)?, weight, bias, conv, epilogue))
     }
 
@@ -69,7 +67,6 @@ impl Gpu {
         let weight = weight.gpu(OP)?.array(OP)?;
         let bias = bias.gpu(OP)?.array(OP)?;
         let x = self.array(OP)?;
-        let after = activation(after);
         self.made(ops::group_norm(self.context(), x, groups, eps as f32, weight, bias, after))
     }
 
@@ -82,7 +79,7 @@ impl Gpu {
     }
 
     pub(in crate::tensor) fn activation(&self, after: Activation) -> Result<Tensor> {
-        self.made(ops::activation(self.context(), self.array("activation")?, activation(after)))
+        self.made(ops::activation(self.context(), self.array("activation")?, after))
     }
 
     pub(in crate::tensor) fn geglu(&self) -> Result<Tensor> {
@@ -96,12 +93,6 @@ impl Gpu {
     }
 
     pub(in crate::tensor) fn binary(&self, op: &'static str, operation: Binary, other: &Tensor) -> Result<Tensor> {
-        let operation = match operation {
-            Binary::Add => ops::Binary::Add,
-            Binary::Sub => ops::Binary::Sub,
-            Binary::Mul => ops::Binary::Mul,
-            Binary::Div => ops::Binary::Div,
-        };
         self.made(ops::binary(self.context(), operation, self.array(op)?, other.gpu(op)?.array(op)?))
     }
 
@@ -168,17 +159,4 @@ impl Gpu {
 
 fn optional<'a>(op: &'static str, tensor: Option<&'a Tensor>) -> Result<Option<&'a Array>> {
     tensor.map(|tensor| tensor.gpu(op)?.array(op)).transpose()
-}
-
-fn activation(activation: Activation) -> ops::Activation {
-    match activation {
-        Activation::None => ops::Activation::None,
-        Activation::Relu => ops::Activation::Relu,
-        Activation::Silu => ops::Activation::Silu,
-        Activation::Gelu => ops::Activation::Gelu,
-        Activation::GeluTanh => ops::Activation::GeluTanh,
-        Activation::QuickGelu => ops::Activation::QuickGelu,
-        Activation::Tanh => ops::Activation::Tanh,
-        Activation::Sigmoid => ops::Activation::Sigmoid,
-    }
 }
