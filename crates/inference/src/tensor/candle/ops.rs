@@ -1,4 +1,7 @@
-//! The ops on candle tensors, composed of candle's.
+//! The ops on candle tensors: candle-nn's fused kernels where it has one (layer norm, softmax, attention on Metal), else
+//! composed of candle's.
+//!
+//! candle-flash-attn is not used on CUDA: it takes 16-bit activations only, and activations are `f32` here.
 
 use super::{Candle, backend, made, operand, optional};
 use crate::Result;
@@ -196,7 +199,7 @@ fn convolution(
     }
 }
 
-/// Attention with the scores in `f32`.
+/// Attention; where it is not fused, the scores are in `f32`.
 fn attention(
     q: &candle_core::Tensor,
     k: &candle_core::Tensor,
@@ -210,11 +213,25 @@ fn attention(
     let split_q = split_heads(q, heads)?;
     let split_k = split_heads(k, heads)?;
     let split_v = split_heads(v, heads)?;
-    let scores = (split_q.matmul(&split_k.t()?)?.to_dtype(DType::F32)? * f64::from(scale))?;
-    let scores = if causal { mask_future(&scores, queries, keys)? } else { scores };
-    let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-    let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?.to_dtype(v.dtype())?;
-    weights.matmul(&split_v)?.transpose(1, 2)?.contiguous()?.reshape(q.shape())
+    let out = if is_fused(&split_q, keys, causal)? {
+        candle_nn::ops::sdpa(&split_q, &split_k, &split_v, None, causal, scale, NO_SOFTCAP)?
+    } else {
+        let scores = (split_q.matmul(&split_k.t()?)?.to_dtype(DType::F32)? * f64::from(scale))?;
+        let scores = if causal { mask_future(&scores, queries, keys)? } else { scores };
+        candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?.matmul(&split_v)?
+    };
+    out.transpose(1, 2)?.contiguous()?.reshape(q.shape())
+}
+
+/// What turns the soft limit of scores off in candle's fused attention.
+const NO_SOFTCAP: f32 = 1.0;
+
+/// Whether candle has a fused kernel for this attention: on Metal, for some widths of heads. Its causal mask ends at the last
+/// key rather than at the query's own position, which is the same only for as many queries as keys.
+fn is_fused(q: &candle_core::Tensor, keys: usize, causal: bool) -> candle_core::Result<bool> {
+    let (_, _, queries, width) = q.dims4()?;
+    let has_width = matches!(width, 32 | 64 | 72 | 80 | 96 | 128 | 256) || (width == 512 && q.dtype() != DType::F32);
+    Ok(q.device().is_metal() && has_width && (!causal || queries == keys))
 }
 
 /// `[n, rows, heads * width]` to `[n, heads, rows, width]`.
@@ -254,12 +271,9 @@ fn layer_norm(
     eps: f64,
     [weight, bias]: [&candle_core::Tensor; 2],
 ) -> candle_core::Result<candle_core::Tensor> {
-    let wide = x.to_dtype(DType::F32)?;
-    let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
-    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    let y = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
-    let y = y.broadcast_mul(&weight.to_dtype(DType::F32)?)?.broadcast_add(&bias.to_dtype(DType::F32)?)?;
-    y.to_dtype(x.dtype())
+    let weight = weight.to_dtype(x.dtype())?;
+    let bias = bias.to_dtype(x.dtype())?;
+    candle_nn::ops::layer_norm(&x.contiguous()?, &weight, &bias, eps as f32)
 }
 
 /// The left half times GELU of the right one.
