@@ -147,7 +147,7 @@ fn finish_service_worker(dist: &Path) -> Result<()> {
     }
     let file = dist.join("sw.js");
     let source = fs::read_to_string(&file).context("cannot read sw.js")?;
-    let version = &hex(&digest.finalize())[..12];
+    let version = &hex::encode(digest.finalize())[..12];
     let source = source.replace(VERSION_MARK, version).replace(FILES_MARK, &serde_json::to_string(&listed)?);
     fs::write(&file, source).context("cannot write sw.js")
 }
@@ -212,9 +212,5 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }

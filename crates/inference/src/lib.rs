@@ -10,6 +10,7 @@
 mod error;
 pub mod families;
 mod fields;
+mod lock;
 pub mod models;
 pub mod pipeline;
 mod python_json;

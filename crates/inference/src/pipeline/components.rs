@@ -11,11 +11,12 @@ use super::load::Pipeline;
 use super::progress::Phase;
 use super::run::Run;
 use crate::families::{Denoiser, TextEncoder, VAE};
+use crate::lock::lock;
 use crate::models::vae::{Autoencoder, AutoencoderConfig};
 use crate::weights::{ComponentFiles, Weights};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Losses of the device that one run survives: one that is lost again and again is lost for good.
 const LOSSES: usize = 3;
@@ -31,35 +32,35 @@ pub(super) struct Held {
 impl Pipeline {
     /// One of the model's text encoders.
     pub(super) async fn text_encoder(&self, name: &'static str, run: &mut Run<'_>) -> Result<Arc<dyn TextEncoder>> {
-        let held = self.held().text_encoders.get(name).cloned();
+        let held = lock(&self.held).text_encoders.get(name).cloned();
         if let Some(held) = held {
             return Ok(held);
         }
         let (_, weights) = self.load_component(name, run).await?;
         let loaded: Arc<dyn TextEncoder> = self.model.text_encoder(name, &self.files, &weights)?.into();
         if !self.options.low_memory {
-            self.held().text_encoders.insert(name, Arc::clone(&loaded));
+            lock(&self.held).text_encoders.insert(name, Arc::clone(&loaded));
         }
         Ok(loaded)
     }
 
     /// The denoiser.
     pub(super) async fn denoiser(&self, run: &mut Run<'_>) -> Result<Arc<dyn Denoiser>> {
-        let held = self.held().denoiser.clone();
+        let held = lock(&self.held).denoiser.clone();
         if let Some(held) = held {
             return Ok(held);
         }
         let (_, weights) = self.load_component(self.model.denoiser(), run).await?;
         let loaded: Arc<dyn Denoiser> = self.model.build_denoiser(&weights)?.into();
         if !self.options.low_memory {
-            self.held().denoiser = Some(Arc::clone(&loaded));
+            lock(&self.held).denoiser = Some(Arc::clone(&loaded));
         }
         Ok(loaded)
     }
 
     /// The autoencoder. A tiny one is always kept: previews ask for it again and again.
     pub(super) async fn autoencoder(&self, run: &mut Run<'_>) -> Result<Arc<Autoencoder>> {
-        let held = self.held().autoencoder.clone();
+        let held = lock(&self.held).autoencoder.clone();
         if let Some(held) = held {
             return Ok(held);
         }
@@ -67,7 +68,7 @@ impl Pipeline {
         let loaded = Arc::new(Autoencoder::new(&weights, &files.config_file, &files.config)?);
         let is_tiny = matches!(self.model.autoencoder(), AutoencoderConfig::Tiny(_));
         if is_tiny || !self.options.low_memory {
-            self.held().autoencoder = Some(Arc::clone(&loaded));
+            lock(&self.held).autoencoder = Some(Arc::clone(&loaded));
         }
         Ok(loaded)
     }
@@ -83,16 +84,12 @@ impl Pipeline {
                 Err(Error::DeviceLost { reason }) if run.losses < LOSSES => {
                     run.losses += 1;
                     run.warn(format!("the GPU was lost ({reason}); going on from the last step on a fresh one"));
-                    *self.held() = Held::default();
+                    *lock(&self.held) = Held::default();
                     self.options.device.revive().await?;
                 }
                 result => return result,
             }
         }
-    }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The files of one component and its weights; progress is reported before they are read.

@@ -1,14 +1,15 @@
 //! `Weights`: tensors by name, as a model's constructor takes them.
 
 use super::random::RandomTensors;
+use crate::lock::lock;
 use crate::tensor::Products;
 use crate::{DType, Device, Error, Result, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The tensors of one component (a text encoder, a denoiser, an autoencoder) on their device, seen under a name prefix.
 ///
-/// Cloning and [`pp`](Self::pp) are cheap: every view shares the tensors and the record of which were taken.
+/// Cloning and [`pp`](Self::pp) are cheap: every view shares the tensors and the record of those that were taken.
 #[derive(Clone)]
 pub struct Weights {
     shared: Arc<Shared>,
@@ -129,10 +130,6 @@ impl Weights {
         lock(&self.shared.taken).insert(name);
         Ok(tensor)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Opening a GPU, and its properties as the op set needs them.
 
+use crate::lock::lock;
 use crate::tensor::{DType, DeviceInfo, GpuOptions};
 use crate::{Error, Result};
 use easel_webgpu::{Capabilities, Choice, Context, Kind, Options};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// An open GPU. Cloning copies the handle, and a GPU that was [revived](Self::revive) is so for all clones.
 #[derive(Clone)]
@@ -37,7 +38,7 @@ impl GpuDevice {
             return Ok(());
         }
         let fresh = lost.reopen().await?;
-        let mut open = self.lock();
+        let mut open = lock(&self.open);
         // Another clone may have been faster.
         if open.is(&lost) {
             *open = fresh;
@@ -47,11 +48,7 @@ impl GpuDevice {
 
     /// The runtime underneath as it is open now: statistics, profiling, limits.
     pub fn context(&self) -> Context {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Context> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open).clone()
     }
 
     /// What it is, for people.

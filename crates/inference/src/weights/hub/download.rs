@@ -138,7 +138,7 @@ impl<'a> Partial<'a> {
 
     /// Checks the downloaded file and gives it its name. A damaged file is deleted, so that the next attempt starts afresh.
     fn finish(self, url: &str, blob: &Path) -> Result<()> {
-        let got: String = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let got = hex::encode(self.digest.finalize());
         let expected = &self.expected.etag;
         let is_sha256 = expected.len() == got.len() && expected.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_too_long = self.length > self.expected.size;

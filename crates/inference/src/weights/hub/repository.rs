@@ -4,6 +4,7 @@ use super::Hub;
 use super::cache::Cache;
 use super::download::{DownloadProgress, download};
 use super::http::is_passing;
+use crate::lock::lock;
 use crate::weights::directory::Directory;
 use crate::weights::file::FileSource;
 use crate::weights::files::Files;
@@ -13,7 +14,7 @@ use crate::{Error, Result};
 use serde::Deserialize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 type Watcher = Box<dyn FnMut(&DownloadProgress<'_>) -> ControlFlow<()> + Send>;
 
@@ -89,7 +90,7 @@ impl HubFiles {
     }
 
     fn report(&self, progress: &DownloadProgress<'_>) -> ControlFlow<()> {
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watcher = lock(&self.watcher);
         watcher.as_mut().map_or(ControlFlow::Continue(()), |watch| watch(progress))
     }
 

@@ -72,8 +72,7 @@ impl Server {
     }
 
     fn blob(&self, end: &str) -> PathBuf {
-        let etag: String =
-            Sha256::digest(&files()["unet/weights.safetensors"]).iter().map(|b| format!("{b:02x}")).collect();
+        let etag = hex::encode(Sha256::digest(&files()["unet/weights.safetensors"]));
         self.hub.cache().join("models--owner--model/blobs").join(format!("{etag}{end}"))
     }
 }
@@ -134,7 +133,7 @@ fn respond(stream: &mut TcpStream, mood: Mood, head: bool, path: &str, start: us
     let name = path.trim_start_matches(&format!("/owner/model/resolve/{COMMIT}/"));
     let files = files();
     let Some(content) = files.get(name) else { return send("404 Not Found", "", b"", 0) };
-    let mut etag: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut etag = hex::encode(Sha256::digest(content));
     if mood.lies {
         etag = "0".repeat(64);
     }
