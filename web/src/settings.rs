@@ -1,6 +1,7 @@
 //! The settings that a picture file carries, for a page to show and to use again.
 
 use crate::error::to_js;
+use easel_inference::sampling::Scheduler;
 use easel_picture::{Parameters, read_metadata};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -13,7 +14,10 @@ struct Settings {
     negative_prompt: Option<String>,
     steps: Option<usize>,
     guidance_scale: Option<f64>,
+    /// As the file names it.
     scheduler: Option<String>,
+    /// As the list of schedulers names it, if it is there.
+    scheduler_name: Option<String>,
     /// In decimal digits: it has 64 bits, and a JavaScript number holds only 53.
     seed: Option<String>,
     width: Option<usize>,
@@ -28,7 +32,9 @@ impl From<Parameters> for Settings {
             (Some(sampler), Some(schedule)) => Some(format!("{sampler} {schedule}")),
             (sampler, _) => sampler.map(str::to_owned),
         };
+        let chosen = scheduler.as_deref().and_then(|label| label.parse::<Scheduler>().ok());
         Self {
+            scheduler_name: chosen.and_then(|chosen| chosen.listed_name()),
             scheduler,
             negative_prompt: parameters.negative_prompt,
             steps: parameters.steps,
@@ -66,6 +72,7 @@ mod tests {
             steps: Some(20),
             guidance_scale: Some(4.0),
             scheduler: Some("DPM++ 2M Karras".into()),
+            scheduler_name: Some("dpm++2m-karras".into()),
             seed: Some(u64::MAX.to_string()),
             width: Some(128),
             height: Some(64),

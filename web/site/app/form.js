@@ -146,7 +146,7 @@ export function reroll() {
 
 /** Shows the settings of a picture; those that are missing are the model's own choice. @param {Settings} settings */
 export function restore(settings) {
-  const { width, height, steps, guidanceScale, prompt, negativePrompt, scheduler, seed, strength } = settings;
+  const { width, height, steps, guidanceScale, prompt, negativePrompt, schedulerName, seed, strength } = settings;
   set("prompt", prompt);
   set("negativePrompt", negativePrompt ?? "");
   for (const [name, value] of Object.entries({ width, height, steps, guidanceScale })) {
@@ -154,7 +154,7 @@ export function restore(settings) {
     chosen.add(name);
     set(name, value);
   }
-  set("scheduler", named(scheduler));
+  set("scheduler", schedulerName ?? "");
   if (strength !== undefined && strength !== null) set("strength", strength);
   if (seed !== undefined && seed !== null) {
     set("seed", seed);
@@ -172,13 +172,6 @@ export function schedulers(names) {
   const choice = select.value || String(earlier().fields?.scheduler);
   select.replaceChildren(select.options[0], ...names.map((name) => new Option(name, name)));
   select.value = names.includes(choice) ? choice : "";
-}
-
-/** The listed name for a scheduler as metadata spells it: `DPM++ 2M Karras` is `dpm++2m-karras`. @param {string} [label] */
-function named(label) {
-  const plain = (/** @type {string} */ text) => text.toLowerCase().replace(/ancestral/, "a").replace(/[^a-z0-9+]/g, "");
-  const options = [...$("scheduler", HTMLSelectElement).options].map(({ value }) => value);
-  return options.find((value) => label && value && plain(value) === plain(label)) ?? "";
 }
 
 function outputs() {

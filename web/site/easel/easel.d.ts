@@ -139,7 +139,10 @@ export interface Settings {
   negativePrompt?: string;
   steps?: number;
   guidanceScale?: number;
+  /** As the file names it. */
   scheduler?: string;
+  /** As {@link Easel.schedulers} names it, if it is there. */
+  schedulerName?: string;
   /** In decimal digits. */
   seed?: string;
   width?: number;

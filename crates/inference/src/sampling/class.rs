@@ -22,6 +22,11 @@ impl SchedulerClass {
         })
     }
 
+    /// Whether it walks the few steps of the schedule that a model was distilled on (LCM, TCD).
+    pub fn is_distilled(self) -> bool {
+        self.definition().takes.distilled
+    }
+
     /// Model calls per step: 1, or 2 for methods with a middle (Heun, DPM2).
     pub fn order(self) -> usize {
         self.definition().calls_per_step

@@ -29,6 +29,11 @@ impl Scheduler {
         names
     }
 
+    /// A name of [`Scheduler::names`] that stands for this scheduler; none for a choice that is not listed.
+    pub fn listed_name(&self) -> Option<String> {
+        Self::names().into_iter().find(|name| name.parse().is_ok_and(|known: Self| known == *self))
+    }
+
     /// The class that the name stands for.
     pub fn class(&self) -> SchedulerClass {
         self.class
@@ -135,6 +140,8 @@ mod tests {
         for name in Scheduler::names() {
             let upper = name.to_uppercase().replace('-', " ");
             assert_eq!(name.parse::<Scheduler>().unwrap(), upper.parse().unwrap(), "{name}");
+            let listed = upper.parse::<Scheduler>().unwrap().listed_name().unwrap();
+            assert_eq!(listed.parse::<Scheduler>().unwrap(), name.parse().unwrap(), "{name}");
         }
         for class in SchedulerClass::ALL {
             assert_eq!(class.name().parse::<Scheduler>().unwrap().class(), class);

@@ -2,6 +2,7 @@
 
 use super::tokenizer::TokenizerFiles;
 use super::vocabulary::{END_OF_TEXT, START_OF_TEXT};
+use crate::fields::Fields;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
@@ -31,12 +32,16 @@ impl Section {
         Ok(Self { file, fields })
     }
 
+    fn reader(&self) -> Fields<'_> {
+        Fields::of(&self.file, &self.fields)
+    }
+
     pub(super) fn get(&self, field: &str) -> Option<&Value> {
-        self.fields.get(field).filter(|value| !value.is_null())
+        self.reader().value(field)
     }
 
     pub(super) fn error(&self, field: &str, reason: impl Into<String>) -> Error {
-        Error::Config { file: self.file.clone(), field: field.to_owned(), reason: reason.into() }
+        self.reader().error(field, reason)
     }
 
     /// A token, written as a string or as an object with `content` and the rules for matching it.

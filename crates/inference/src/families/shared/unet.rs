@@ -90,8 +90,8 @@ pub(in crate::families) fn size_step(factor: usize) -> usize {
     step
 }
 
-/// Steps and guidance that suit the scheduler a model was published with. Distilled models are told by theirs: LCM and TCD
-/// by the class, the Turbo models by Euler over trailing timesteps. `usual` is the guidance scale of all others.
+/// Steps and guidance that suit the scheduler a model was published with. Distilled models are told by theirs: by a sampler
+/// that is made for them, the Turbo models by Euler over trailing timesteps. `usual` is the guidance scale of all others.
 pub(in crate::families) fn sampling_defaults(
     scheduler: &SchedulerConfig,
     json: &Value,
@@ -99,7 +99,7 @@ pub(in crate::families) fn sampling_defaults(
 ) -> SamplingDefaults {
     let trailing = json["timestep_spacing"].as_str() == Some("trailing");
     let (steps, guidance_scale) = match scheduler.class() {
-        SchedulerClass::Lcm | SchedulerClass::Tcd => (4, 1.0),
+        class if class.is_distilled() => (4, 1.0),
         SchedulerClass::Euler | SchedulerClass::EulerAncestral if trailing => (4, 0.0),
         _ => (25, usual),
     };
