@@ -124,7 +124,8 @@ fn rows(table: &Tensor, ids: &[u32]) -> Result<Vec<f32>> {
 #[test]
 fn weights_arrive_in_pieces() -> Result<(), Error> {
     let Some(device) = open() else { return Ok(()) };
-    let (height, width) = (41_003, 2048);
+    let height = 41_003;
+    let width = 2048;
     // An odd row ends where a write may not start; the table is larger than the 128 MiB that are bound at once.
     let index = checkpoint(&[("odd", &[1_000_003, 9]), ("table", &[height, width]), ("kernel", &[640, 640, 3, 3])]);
     let before = HELD.load(Relaxed);

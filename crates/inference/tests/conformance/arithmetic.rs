@@ -6,7 +6,8 @@ use easel_inference::{DType, Result, Tensor};
 
 /// The position in an array of `shape` that repeats to that at position `i` of an array of `full`.
 fn repeated(full: &[usize], shape: &[usize], mut i: usize) -> usize {
-    let (mut at, mut stride) = (0, 1);
+    let mut at = 0;
+    let mut stride = 1;
     for axis in (0..full.len()).rev() {
         let size = (axis + shape.len()).checked_sub(full.len()).map_or(1, |axis| shape[axis]);
         at += if size == 1 { 0 } else { i % full[axis] * stride };
@@ -43,7 +44,8 @@ pub(super) fn binary(device: &Device, random: &mut Random) -> Result<Vec<Case>> 
     ];
     let mut cases = Vec::new();
     for (shape, other) in shapes {
-        let (x, mut y) = (random.array(&shape), random.array(&other));
+        let x = random.array(&shape);
+        let mut y = random.array(&other);
         // Away from 0, because one of the ops divides.
         y.data.iter_mut().for_each(|y| *y = f64::from((y.abs() + 0.5) as f32));
         for (name, op, f) in ops {
@@ -84,7 +86,8 @@ pub(super) fn combine(device: &Device, random: &mut Random) -> Result<Vec<Case>>
     let shape = [2, 9, 13, 4];
     let [x, y, z] = [0; 3].map(|_| random.array(&shape));
     let expected = elementwise(&x, |i, x| x * 0.5 - 1.25 * y.data[i] + 3.5 * z.data[i]);
-    let (y, z) = (y.tensor(device)?, z.tensor(device)?);
+    let y = y.tensor(device)?;
+    let z = z.tensor(device)?;
     let got = x.tensor(device)?.combine(0.5, &[(-1.25, &y), (3.5, &z)])?;
     let alone = Case {
         name: "no terms".into(),

@@ -4,17 +4,6 @@ use super::{Case, Operand, Random, WEIGHT_TYPES, reference};
 use easel_inference::tensor::{Activation, Conv2d, Device, Epilogue};
 use easel_inference::{DType, Result, Tensor};
 
-const ACTIVATIONS: [Activation; 8] = [
-    Activation::None,
-    Activation::Relu,
-    Activation::Silu,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::QuickGelu,
-    Activation::Tanh,
-    Activation::Sigmoid,
-];
-
 /// `activation(x + residual)`.
 fn finish(x: Operand, residual: Option<&Operand>, activation: Activation) -> Operand {
     let sum = |(i, x): (usize, &f64)| reference::activate(activation, x + residual.map_or(0.0, |r| r.data[i]));
@@ -35,7 +24,7 @@ pub(super) fn linear(device: &Device, random: &mut Random) -> Result<Vec<Case>> 
     let mut cases = Vec::new();
     for (i, (rows, inputs, outputs)) in shapes.into_iter().enumerate() {
         let dtype = WEIGHT_TYPES[i % 3];
-        let activation = ACTIVATIONS[i % ACTIVATIONS.len()];
+        let activation = Activation::ALL[i % Activation::ALL.len()];
         let x = random.array(&[rows.as_slice(), &[inputs]].concat());
         let weight = random.weight(&[outputs, inputs], dtype);
         let bias = (i % 4 != 1).then(|| random.weight(&[outputs], dtype));
@@ -53,7 +42,8 @@ pub(super) fn linear(device: &Device, random: &mut Random) -> Result<Vec<Case>> 
 
 pub(super) fn conv2d(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
     let same = Conv2d::padded(1);
-    let (pointwise, halve) = (Conv2d::padded(0), Conv2d { stride: 2, ..same });
+    let pointwise = Conv2d::padded(0);
+    let halve = Conv2d { stride: 2, ..same };
     let one_sided = Conv2d { stride: 2, padding_before: 0, padding_after: 1, stretch_to: None };
     let stretch = |h, w| Conv2d { stretch_to: Some([h, w]), ..same };
     // Batch, height, width, inputs, outputs, kernel, geometry.
@@ -80,7 +70,7 @@ pub(super) fn conv2d(device: &Device, random: &mut Random) -> Result<Vec<Case>> 
     let mut cases = Vec::new();
     for (i, ([n, h, w, inputs, outputs], kernel, conv)) in shapes.into_iter().enumerate() {
         let dtype = WEIGHT_TYPES[i % 3];
-        let activation = ACTIVATIONS[i % 3];
+        let activation = Activation::ALL[i % 3];
         let x = random.array(&[n, h, w, inputs]);
         let weight = random.weight(&[outputs, kernel, kernel, inputs], dtype);
         let bias = (i % 4 != 1).then(|| random.weight(&[outputs], dtype));
@@ -151,16 +141,20 @@ pub(super) fn group_norm(device: &Device, random: &mut Random) -> Result<Vec<Cas
     let mut cases = Vec::new();
     for (i, (shape, groups)) in shapes.into_iter().enumerate() {
         let channels = shape[shape.len() - 1];
-        let (dtype, eps, activation) = (WEIGHT_TYPES[i % 3], [1e-5, 1e-6][i % 2], ACTIVATIONS[i % 3]);
+        let dtype = WEIGHT_TYPES[i % 3];
+        let eps = [1e-5, 1e-6][i % 2];
+        let activation = Activation::ALL[i % 3];
         let mut x = random.array(&shape);
         // Numbers far from 0 and faint ones, where the epsilon counts.
         let (scale, offset) = [(1.0, 0.0), (4.0, 16.0), (1.0 / 512.0, 0.0)][i % 3];
         x.data.iter_mut().for_each(|x| *x = f64::from((*x * scale + offset) as f32));
-        let (weight, bias) = (random.weight(&[channels], dtype), random.weight(&[channels], dtype));
+        let weight = random.weight(&[channels], dtype);
+        let bias = random.weight(&[channels], dtype);
         let per_picture = x.data.len() / shape[0];
         let set = |i: usize| i / per_picture * groups + i % channels / (channels / groups);
         let expected = finish(reference::norm(&x, eps, &weight, &bias, shape[0] * groups, set), None, activation);
-        let (weight, bias) = (weight.weight(device, dtype)?, bias.weight(device, dtype)?);
+        let weight = weight.weight(device, dtype)?;
+        let bias = bias.weight(device, dtype)?;
         let got = x.tensor(device)?.group_norm(groups, eps, &weight, &bias, activation)?;
         cases.push(Case { name: format!("{shape:?} in {groups}, {dtype:?}, epsilon {eps}"), got, expected });
     }
@@ -173,7 +167,9 @@ pub(super) fn layer_norm(device: &Device, random: &mut Random) -> Result<Vec<Cas
     for (i, shape) in shapes.into_iter().enumerate() {
         let width = shape[shape.len() - 1];
         let dtype = WEIGHT_TYPES[i % 3];
-        let (x, weight, bias) = (random.array(&shape), random.weight(&[width], dtype), random.weight(&[width], dtype));
+        let x = random.array(&shape);
+        let weight = random.weight(&[width], dtype);
+        let bias = random.weight(&[width], dtype);
         let expected = reference::norm(&x, 1e-5, &weight, &bias, x.data.len() / width, |i| i / width);
         let got = x.tensor(device)?.layer_norm(1e-5, &weight.weight(device, dtype)?, &bias.weight(device, dtype)?)?;
         cases.push(Case { name: format!("{shape:?}, {dtype:?}"), got, expected });
@@ -183,7 +179,8 @@ pub(super) fn layer_norm(device: &Device, random: &mut Random) -> Result<Vec<Cas
 
 /// `left * gelu(right)` of the halves of the last axis.
 fn gated(x: &Operand) -> Operand {
-    let (axes, width) = (x.shape.len() - 1, x.shape[x.shape.len() - 1] / 2);
+    let axes = x.shape.len() - 1;
+    let width = x.shape[x.shape.len() - 1] / 2;
     let gate = |row: &[f64]| -> Vec<f64> {
         (0..width).map(|i| row[i] * reference::activate(Activation::Gelu, row[width + i])).collect()
     };
@@ -204,7 +201,7 @@ pub(super) fn geglu(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
 
 pub(super) fn linear_geglu(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    // So many rows and outputs that the host goes through them in three parts.
+    // The last has enough rows and outputs for the host to go through them in three parts.
     for (i, (rows, inputs, outputs)) in
         [(vec![1], 9, 2), (vec![2, 77], 64, 66), (vec![2, 145], 3, 16_000)].into_iter().enumerate()
     {
@@ -222,7 +219,7 @@ pub(super) fn linear_geglu(device: &Device, random: &mut Random) -> Result<Vec<C
 
 pub(super) fn activation(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for activation in ACTIVATIONS {
+    for activation in Activation::ALL {
         for (shape, scale) in [(vec![1], 1.0), (vec![3, 5, 7], 0.01), (vec![2, 40_000], 16.0)] {
             let mut x = random.array(&shape);
             x.data.iter_mut().for_each(|x| *x = f64::from((*x * scale) as f32));
