@@ -10,14 +10,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file whose first bytes are those of no format that is read here.
-    #[error("picture: begins with {start:02x?}, expected a {} file", readable())]
+    #[error("picture: begins with {start:02x?}, expected a {} file", available())]
     UnknownFormat {
         /// The first bytes, four at most.
         start: Vec<u8>,
     },
-    /// A file of a format that this build does not read.
-    #[error("picture: {} files are not read here, expected {}", format.name(), readable())]
-    NotRead {
+    /// A format that this build neither reads nor writes.
+    #[error("picture: {} files are neither read nor written here, expected {}", format.name(), available())]
+    NotAvailable {
         /// The format.
         format: ImageFormat,
     },
@@ -71,9 +71,9 @@ impl Error {
     }
 }
 
-/// The formats that are read, as `PNG, JPEG or WebP`.
-fn readable() -> String {
-    let names: Vec<&str> = ImageFormat::readable().map(ImageFormat::name).collect();
+/// The formats that this build has, as `PNG, JPEG or WebP`.
+pub(crate) fn available() -> String {
+    let names: Vec<&str> = ImageFormat::available().map(ImageFormat::name).collect();
     match names.split_last() {
         Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
         _ => names.concat(),

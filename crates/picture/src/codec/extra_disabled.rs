@@ -1,4 +1,4 @@
-//! The twin of `extra.rs` in a build without the feature `extra-formats`.
+//! The twin of `extra` in a build without the feature `extra-formats`. Every function fails with [`Error::NotAvailable`].
 
 use super::{ImageFormat, Limits};
 use crate::{Error, Image, Result};
@@ -6,17 +6,26 @@ use crate::{Error, Image, Result};
 /// None.
 pub(super) const FORMATS: &[ImageFormat] = &[];
 
-/// Always [`Error::NotRead`].
 pub(super) fn decode_gif(_: &[u8], _: &Limits) -> Result<Image> {
-    Err(Error::NotRead { format: ImageFormat::Gif })
+    Err(Error::NotAvailable { format: ImageFormat::Gif })
 }
 
-/// Always [`Error::NotRead`].
 pub(super) fn decode_bmp(_: &[u8], _: &Limits) -> Result<Image> {
-    Err(Error::NotRead { format: ImageFormat::Bmp })
+    Err(Error::NotAvailable { format: ImageFormat::Bmp })
 }
 
-/// Always [`Error::NotRead`].
 pub(super) fn decode_tiff(_: &[u8], _: &Limits) -> Result<Image> {
-    Err(Error::NotRead { format: ImageFormat::Tiff })
+    Err(Error::NotAvailable { format: ImageFormat::Tiff })
+}
+
+pub(super) fn encode_gif(_: &Image) -> Result<Vec<u8>> {
+    Err(Error::NotAvailable { format: ImageFormat::Gif })
+}
+
+pub(super) fn encode_bmp(_: &Image) -> Result<Vec<u8>> {
+    Err(Error::NotAvailable { format: ImageFormat::Bmp })
+}
+
+pub(super) fn encode_tiff(_: &Image) -> Result<Vec<u8>> {
+    Err(Error::NotAvailable { format: ImageFormat::Tiff })
 }

@@ -46,7 +46,8 @@ pub(super) fn encode(image: &Image, quality: u8, parameters: Option<&str>) -> Re
     if !(1..=100).contains(&quality) {
         return Err(Error::invalid("quality", format!("{quality} is not from 1 to 100")));
     }
-    let (width, height) = (dimension("width", image.width, FORMAT)?, dimension("height", image.height, FORMAT)?);
+    let width = dimension("width", image.width, FORMAT)?;
+    let height = dimension("height", image.height, FORMAT)?;
     let mut bytes = Vec::new();
     let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, quality);
     // As libjpeg does. The standard Huffman tables stay: with others the encoder writes one scan per colour, which
@@ -55,7 +56,8 @@ pub(super) fn encode(image: &Image, quality: u8, parameters: Option<&str>) -> Re
     if let Some(text) = parameters {
         let block = exif::write(text);
         encoder.add_exif_metadata(&block).map_err(|_| {
-            let (got, most) = (block.len(), SEGMENT_MAX - PREFIX.len());
+            let got = block.len();
+            let most = SEGMENT_MAX - PREFIX.len();
             Error::invalid("parameters", format!("{got} bytes of Exif, a JPEG holds at most {most}"))
         })?;
     }

@@ -1,5 +1,5 @@
 //! Picture files: PNG, JPEG and WebP to and from [`Image`], and the generation parameters that they carry. With the feature
-//! `extra-formats`, GIF, BMP and TIFF are read too. They are not written: no tool looks for parameters in them.
+//! `extra-formats`, GIF, BMP and TIFF too. Those are written without parameters: no tool looks for them there.
 //!
 //! The parameters are where AUTOMATIC1111's web UI puts them, and where every tool since looks for them: in a PNG text
 //! chunk called `parameters`, in the Exif user comment of a JPEG or a WebP. The same picture with the same text gives the
@@ -14,6 +14,7 @@ mod png;
 mod read;
 mod webp;
 
+use crate::error::available;
 use crate::{Error, Image, Result};
 
 /// The longest parameters text that is read, in bytes: what a compressed chunk may grow to.
@@ -61,8 +62,8 @@ impl ImageFormat {
         }
     }
 
-    /// The formats that this build reads.
-    pub fn readable() -> impl Iterator<Item = Self> {
+    /// The formats that this build reads and writes.
+    pub fn available() -> impl Iterator<Item = Self> {
         const ALWAYS: [ImageFormat; 3] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
         ALWAYS.into_iter().chain(extra::FORMATS.iter().copied())
     }
@@ -108,17 +109,19 @@ fn is_bmp_header(rest: &[u8]) -> bool {
     matches!(rest, [_, _, _, _, _, _, _, _, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..])
 }
 
-/// The formats that are written: `png`, `jpeg` or `jpg`, `webp`, in upper or lower case.
+/// By name or usual file extension, in upper or lower case: `jpeg` or `jpg`, `tiff` or `tif`. [`Error::Invalid`] lists the
+/// [available](ImageFormat::available) ones.
 impl std::str::FromStr for ImageFormat {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "png" => Ok(Self::Png),
-            "jpeg" | "jpg" => Ok(Self::Jpeg),
-            "webp" => Ok(Self::WebP),
-            _ => Err(Error::invalid("format", format!("{name} is not png, jpeg or webp"))),
-        }
+        let wanted = match name.to_ascii_lowercase().as_str() {
+            "jpg" => "jpeg".to_owned(),
+            "tif" => "tiff".to_owned(),
+            other => other.to_owned(),
+        };
+        let found = Self::available().find(|format| format.name().eq_ignore_ascii_case(&wanted));
+        found.ok_or_else(|| Error::invalid("format", format!("{name} is not {}", available().to_ascii_lowercase())))
     }
 }
 
@@ -141,9 +144,10 @@ impl Default for Limits {
 /// How a picture is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeOptions<'a> {
-    /// JPEG quality, 1 to 100; from 90 the colours keep their full resolution. PNG and WebP are lossless.
+    /// JPEG quality, 1 to 100; from 90 the colours keep their full resolution. The others are lossless, but for GIF, which
+    /// has 256 colours.
     pub quality: u8,
-    /// The generation parameters that the file carries.
+    /// The generation parameters that the file carries, if it is a PNG, a JPEG or a WebP.
     pub parameters: Option<&'a str>,
 }
 
@@ -154,11 +158,11 @@ impl Default for EncodeOptions<'_> {
 }
 
 impl Image {
-    /// The picture in a file of a [readable](ImageFormat::readable) format: alpha painted over white, 16 bits cut to 8,
+    /// The picture in a file of an [available](ImageFormat::available) format: alpha painted over white, 16 bits cut to 8,
     /// turned upright as its Exif says. Colour profiles are not applied, as in PIL. Of an animated GIF or PNG it is the
     /// first frame.
     ///
-    /// Errors: [`Error::UnknownFormat`] and [`Error::NotRead`] for another format, [`Error::File`] for a file that is
+    /// Errors: [`Error::UnknownFormat`] and [`Error::NotAvailable`] for another format, [`Error::File`] for a file that is
     /// broken, cut short or an animated WebP, [`Error::Pixels`] and [`Error::Memory`] for one that is larger than the limits.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
         let format = ImageFormat::detect(bytes)?;
@@ -176,17 +180,17 @@ impl Image {
         }
     }
 
-    /// The bytes of a file. [`Error::Invalid`] for a size, a quality or a text that the format cannot hold.
+    /// The bytes of a file. [`Error::Invalid`] for a size, a quality or a text that the format cannot hold,
+    /// [`Error::NotAvailable`] for a format that this build does not write.
     pub fn encode(&self, format: ImageFormat, options: &EncodeOptions<'_>) -> Result<Vec<u8>> {
         self.check()?;
         match format {
             ImageFormat::Png => png::encode(self, options.parameters),
             ImageFormat::Jpeg => jpeg::encode(self, options.quality, options.parameters),
             ImageFormat::WebP => webp::encode(self, options.parameters),
-            ImageFormat::Gif | ImageFormat::Bmp | ImageFormat::Tiff => Err(Error::invalid(
-                "format",
-                format!("{} is read, not written; expected png, jpeg or webp", format.name()),
-            )),
+            ImageFormat::Gif => extra::encode_gif(self),
+            ImageFormat::Bmp => extra::encode_bmp(self),
+            ImageFormat::Tiff => extra::encode_tiff(self),
         }
     }
 }

@@ -26,13 +26,15 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
 
 /// A file of 8-bit RGB with the parameters as tEXt, or as iTXt if they are not all Latin-1.
 pub(super) fn encode(image: &Image, parameters: Option<&str>) -> Result<Vec<u8>> {
-    let (width, height) = (dimension("width", image.width, FORMAT)?, dimension("height", image.height, FORMAT)?);
+    let width = dimension("width", image.width, FORMAT)?;
+    let height = dimension("height", image.height, FORMAT)?;
     let mut bytes = Vec::new();
     let mut encoder = ::png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(::png::ColorType::Rgb);
     encoder.set_depth(::png::BitDepth::Eight);
     if let Some(text) = parameters {
-        let (keyword, is_latin1) = (KEYWORD.to_owned(), text.chars().all(|c| u8::try_from(c).is_ok()));
+        let keyword = KEYWORD.to_owned();
+        let is_latin1 = text.chars().all(|c| u8::try_from(c).is_ok());
         let text = text.to_owned();
         let added =
             if is_latin1 { encoder.add_text_chunk(keyword, text) } else { encoder.add_itxt_chunk(keyword, text) };

@@ -37,7 +37,8 @@ pub(super) fn encode(image: &Image, parameters: Option<&str>) -> Result<Vec<u8>>
             return Err(Error::invalid(field, format!("{size} is more than {SIZE_MAX}, the most a WebP can have")));
         }
     }
-    let (width, height) = (dimension("width", image.width, FORMAT)?, dimension("height", image.height, FORMAT)?);
+    let width = dimension("width", image.width, FORMAT)?;
+    let height = dimension("height", image.height, FORMAT)?;
     let mut bytes = Vec::new();
     let mut encoder = WebPEncoder::new_lossless(&mut bytes);
     if let Some(text) = parameters {

@@ -1,5 +1,6 @@
 //! GIF, BMP and TIFF: every kind of samples, and every way in which a file can be wrong.
 
+use super::FORMATS;
 use crate::codec::exif;
 use crate::{EncodeOptions, ImageFormat, Limits, read_metadata};
 use crate::{Error, Image};
@@ -214,11 +215,41 @@ fn decompression_bombs_are_refused_by_their_headers() {
     assert_eq!(error, "GIF: 24 bytes when decoded, expected at most 23");
 }
 
+/// A picture of few colours, which a GIF holds exactly.
+fn stripes(width: usize, height: usize) -> Image {
+    let colors = [RED, BLUE, [1, 2, 3], [250, 251, 252]];
+    Image::new(width, height, (0..width * height).flat_map(|i| colors[i % 7 % 4]).collect()).unwrap()
+}
+
 #[test]
-fn what_is_read_only_is_not_written() {
-    let image = Image::stub(1, 1).unwrap();
-    let error = image.encode(ImageFormat::Tiff, &EncodeOptions::default()).unwrap_err().to_string();
-    assert_eq!(error, "format: TIFF is read, not written; expected png, jpeg or webp");
+fn every_format_is_written_and_told_by_its_first_bytes() {
+    let image = stripes(13, 9);
+    for format in FORMATS {
+        let bytes = image.encode(*format, &EncodeOptions { parameters: Some("a cat"), ..Default::default() }).unwrap();
+        assert_eq!(ImageFormat::detect(&bytes).unwrap(), *format);
+        assert_eq!(decode(&bytes), image, "{format:?}");
+        assert_eq!(read_metadata(&bytes).unwrap(), None, "{format:?}");
+        assert_eq!(image.encode(*format, &EncodeOptions::default()).unwrap(), bytes, "{format:?}: the same bytes");
+        assert_eq!(format.name().to_lowercase().parse::<ImageFormat>().unwrap(), *format);
+    }
+    assert_eq!("tif".parse::<ImageFormat>().unwrap(), ImageFormat::Tiff);
+}
+
+/// 256 of 4,096 colours, in two channels: the nearest is seldom far away.
+#[test]
+fn a_gif_of_many_colours_has_the_nearest_ones() {
+    let pixel = |i: usize| [(i % 64 * 4) as u8, (i / 64 * 4) as u8, 128];
+    let image = Image::new(64, 64, (0..64 * 64).flat_map(pixel).collect()).unwrap();
+    let written = decode(&image.encode(ImageFormat::Gif, &EncodeOptions::default()).unwrap());
+    let squares = image.rgb8.iter().zip(&written.rgb8).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
+    let error = (squares.sum::<f64>() / image.rgb8.len() as f64).sqrt();
+    assert!(error < 12.0, "{error}");
+}
+
+#[test]
+fn a_gif_has_at_most_65535_pixels_in_a_row() {
+    let error = Image::stub(65_536, 1).unwrap().encode(ImageFormat::Gif, &EncodeOptions::default()).unwrap_err();
+    assert_eq!(error.to_string(), "width: 65536 is more than a GIF can have");
 }
 
 proptest! {
@@ -234,5 +265,9 @@ proptest! {
         prop_assert_eq!(&decode(&bytes), &image);
         let bytes = tiff::<RGB8>(&image.rgb8, width as u32, height as u32);
         prop_assert_eq!(&decode(&bytes), &image);
+        for format in [ImageFormat::Bmp, ImageFormat::Tiff] {
+            let bytes = image.encode(format, &EncodeOptions::default()).unwrap();
+            prop_assert_eq!(&decode(&bytes), &image);
+        }
     }
 }

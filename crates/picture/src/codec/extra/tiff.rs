@@ -1,12 +1,13 @@
-//! TIFF (<https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf>) by `tiff`, the crate that `image` reads it with.
+//! TIFF (<https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf>) by `tiff`, the crate that `image` uses for it.
 //! `image` also asks it for JPEG inside TIFF, and so for a release of `zune-jpeg` that Cargo cannot join with ours.
 
 use super::super::read::upper_byte;
-use super::{ImageFormat, Limits};
+use super::{ImageFormat, Limits, dimension};
 use crate::{Error, Image, Result};
 use std::io::Cursor;
 use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult};
+use tiff::encoder::{Compression, TiffEncoder, colortype};
 
 const FORMAT: ImageFormat = ImageFormat::Tiff;
 
@@ -34,6 +35,17 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
         }
         _ => Image::from_samples(width, height, channels, samples),
     }
+}
+
+/// A file of one picture: RGB of 8 bits, compressed with LZW, which every reader of TIFF knows.
+pub(crate) fn encode(image: &Image) -> Result<Vec<u8>> {
+    let width = dimension("width", image.width, FORMAT)?;
+    let height = dimension("height", image.height, FORMAT)?;
+    let mut bytes = Cursor::new(Vec::new());
+    let encoder = TiffEncoder::new(&mut bytes).map_err(|error| FORMAT.error(error))?;
+    let mut encoder = encoder.with_compression(Compression::Lzw);
+    encoder.write_image::<colortype::RGB8>(width, height, &image.rgb8).map_err(|error| FORMAT.error(error))?;
+    Ok(bytes.into_inner())
 }
 
 /// The samples of a pixel.
