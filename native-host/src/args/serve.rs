@@ -15,7 +15,8 @@ Examples:
 The configuration file is TOML. Its lines are named after the options, with underscores, and further: models (a list that
 requests may name), loaded_models, connections, connections_per_address (0: no limit, as a proxy on another machine needs
 it), and in seconds header_timeout, body_timeout (between two pieces), upload_timeout (a whole body), answer_timeout (a piece
-of an answer), idle_timeout (between two requests). Options and environment override it.")]
+of an answer), idle_timeout (between two requests); and a table for each model that takes components from places of their
+own, [components.sdxl-turbo] for example, with lines like vae = \"my-vae.safetensors\". Options and environment override it.")]
 pub(crate) struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:8100]
     #[arg(long, value_name = "ADDRESS", env = "EASEL_LISTEN", hide_env_values = true)]

@@ -13,7 +13,7 @@ use easel_inference::tensor::{DeviceKind, GpuOptions, Selection};
 use easel_inference::weights::{ComponentFiles, Directory, MemoryFiles};
 use easel_inference::{DType, Device};
 use pollster::block_on;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Why there is no model, or no picture.
@@ -88,6 +88,16 @@ pub struct ComponentPath {
     pub path: PathBuf,
 }
 
+impl ComponentPath {
+    /// What the settings of a picture call a component that came from a place of its own, before its name.
+    pub const SETTING: &str = "Component ";
+
+    /// The setting of a picture that says where the component came from.
+    fn metadata(&self) -> (String, String) {
+        (format!("{}{}", Self::SETTING, self.name), last_part(&self.path).unwrap_or_default())
+    }
+}
+
 impl FromStr for ComponentPath {
     type Err = String;
 
@@ -117,7 +127,11 @@ pub fn select_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference:
 ///
 /// Behind a trait object: the types of a GPU are nested so deeply that a crate that sends one to a thread would have to
 /// raise the compiler's recursion limit.
-pub struct LoadedModel(Box<dyn Draw>);
+pub struct LoadedModel {
+    model: Box<dyn Draw>,
+    /// Components that came from places of their own, as the metadata of pictures names them.
+    components: Vec<(String, String)>,
+}
 
 trait Draw: Send + Sync {
     fn generate(&self, request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>>;
@@ -138,7 +152,7 @@ impl Draw for Pipeline {
 impl LoadedModel {
     /// One that makes blue pictures.
     pub fn stub() -> Self {
-        Self(Box::new(stub::Stub))
+        Self { model: Box::new(stub::Stub), components: Vec::new() }
     }
 
     /// Loads the model that is called `name` from where it is.
@@ -163,26 +177,37 @@ impl LoadedModel {
             low_memory: options.low_memory,
             ..pipeline::LoadOptions::new(options.device.clone())
         };
-        Ok(Self(Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?)))
+        let model = Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?);
+        let components = options.components.iter().map(ComponentPath::metadata).collect();
+        Ok(Self { model, components })
     }
 
-    /// Makes the pictures of a request.
+    /// Makes the pictures of a request. Their parameters name the components that came from places of their own.
     pub fn generate(&self, request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>> {
-        self.0.generate(request, watcher, cancel)
+        let mut pictures = self.model.generate(request, watcher, cancel)?;
+        for picture in &mut pictures {
+            picture.parameters.other.extend(self.components.iter().cloned());
+        }
+        Ok(pictures)
     }
 
     /// What it draws when nothing else is asked for; `None` if it has no preference.
     pub fn defaults(&self) -> Option<&Defaults> {
-        self.0.defaults()
+        self.model.defaults()
     }
 }
 
 /// What a picture's metadata calls its model: a path says too much about the machine, its last part will do.
 fn public_name(name: &str, place: &Place) -> String {
     let Place::Path(path) = place else { return name.to_owned() };
-    let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+    last_part(path).unwrap_or_else(|| name.to_owned())
+}
+
+/// The name of a folder, or of a file without its ending.
+fn last_part(path: &Path) -> Option<String> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let last = if path.is_dir() { path.file_name() } else { path.file_stem() };
-    last.map_or(name.to_owned(), |last| last.to_string_lossy().into_owned())
+    last.map(|last| last.to_string_lossy().into_owned())
 }
 
 /// The files of a model that is on this machine.

@@ -1,11 +1,13 @@
 //! What a deployment decides: a TOML file, overridden by environment and options, then checked as a whole.
 
 use super::{Error, Result};
+use crate::model::ComponentPath;
 use crate::{embedded, names};
 use easel_contract::{Origins, Settings};
 use easel_inference::tensor::DeviceKind;
 use easel_jobs::Retention;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +27,8 @@ pub struct Config {
     pub model: String,
     /// Other models that requests may name.
     pub models: Vec<String>,
+    /// Components that models take from places of their own, by the model's name.
+    pub components: BTreeMap<String, Vec<ComponentPath>>,
     /// How many models stay loaded.
     pub loaded_models: usize,
     /// Where to compute.
@@ -82,6 +86,7 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, PORT).into(),
             model: embedded::NAME.into(),
             models: Vec::new(),
+            components: BTreeMap::new(),
             loaded_models: 1,
             device: DeviceKind::Auto,
             data: data.unwrap_or_else(|| "easel-data".into()),
@@ -113,6 +118,8 @@ pub struct Overrides {
     pub model: Option<String>,
     /// See [`Config::models`].
     pub models: Option<Vec<String>>,
+    /// See [`Config::components`]: a table for each model, with a path for each component.
+    pub components: Option<BTreeMap<String, BTreeMap<String, PathBuf>>>,
     /// See [`Config::loaded_models`].
     pub loaded_models: Option<usize>,
     /// See [`Config::device`]: a name.
@@ -185,6 +192,7 @@ impl Config {
         put(&mut self.listen, set.listen);
         put(&mut self.model, set.model);
         put(&mut self.models, set.models);
+        put(&mut self.components, set.components.map(component_paths));
         put(&mut self.loaded_models, set.loaded_models);
         put(&mut self.device, device);
         put(&mut self.data, set.data);
@@ -210,6 +218,7 @@ impl Config {
         for name in self.models.iter().chain([&self.model]) {
             names::resolve(name)?;
         }
+        self.check_components()?;
         self.retention.check()?;
         within("capacity", self.capacity, 1, 1_000_000)?;
         within("engines", self.engines, 1, 64)?;
@@ -224,6 +233,28 @@ impl Config {
         within("connections_per_address", self.network.connections_per_address, 0, 1_000_000)?;
         within("grace", self.grace.as_secs(), 0, 24 * 3600)
     }
+
+    /// Fails on components of a model that is not served, and on paths where nothing is.
+    fn check_components(&self) -> Result<()> {
+        let refuse = |reason| Err(Error::Setting { field: "components", reason });
+        for (model, components) in &self.components {
+            if *model != self.model && !self.models.contains(model) {
+                return refuse(format!("must belong to `model` or one of `models`, got {model}"));
+            }
+            if let Some(ComponentPath { name, path }) = components.iter().find(|component| !component.path.exists()) {
+                return refuse(format!("must be files or folders, got {} for {name} of {model}", path.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tables of a configuration file as lists.
+fn component_paths(tables: BTreeMap<String, BTreeMap<String, PathBuf>>) -> BTreeMap<String, Vec<ComponentPath>> {
+    let list = |table: BTreeMap<String, PathBuf>| {
+        table.into_iter().map(|(name, path)| ComponentPath { name, path }).collect::<Vec<_>>()
+    };
+    tables.into_iter().map(|(model, table)| (model, list(table))).collect()
 }
 
 fn put<T>(place: &mut T, value: Option<T>) {
@@ -262,6 +293,17 @@ mod tests {
         assert_eq!((config.grace.as_secs(), &config.retention.tasks), (5, &None));
         assert_eq!(config.retention.pictures, Retention::default().pictures);
         assert_eq!(config.engines, 1);
+    }
+
+    #[test]
+    fn components_belong_to_a_model_and_are_there() {
+        let text = "model = 'stub'\n[components.stub]\nvae = '/'";
+        let config = Config::resolve([file(text).unwrap()]).unwrap();
+        assert_eq!(config.components["stub"], [ComponentPath { name: "vae".into(), path: "/".into() }]);
+        let other = refused("model = 'stub'\n[components.sd-turbo]\nvae = '/'");
+        assert_eq!(other, "components must belong to `model` or one of `models`, got sd-turbo");
+        let gone = refused("model = 'stub'\n[components.stub]\nvae = '/no/such/file'");
+        assert_eq!(gone, "components must be files or folders, got /no/such/file for vae of stub");
     }
 
     #[test]

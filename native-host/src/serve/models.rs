@@ -1,15 +1,18 @@
 //! The models that requests may name, and those that are loaded.
 
-use crate::model::{self, LoadOptions, LoadedModel};
+use crate::model::{self, ComponentPath, LoadOptions, LoadedModel};
 use crate::names::{self, Place};
 use easel_inference::pipeline::{CancelToken, Watcher};
 use easel_inference::tensor::DeviceKind;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The models that requests may name. A request from outside must not name files, so these are all there are.
 pub struct Models {
     known: Vec<(String, Place)>,
+    /// Components from places of their own, by the model's name.
+    components: BTreeMap<String, Vec<ComponentPath>>,
     /// The most recently used one last.
     loaded: Mutex<Vec<Loaded>>,
     most: usize,
@@ -31,7 +34,12 @@ impl Models {
                 known.push((name.into(), place));
             }
         }
-        Ok(Self { known, loaded: Mutex::default(), most })
+        Ok(Self { known, components: BTreeMap::new(), loaded: Mutex::default(), most })
+    }
+
+    /// The same models, some with components from places of their own.
+    pub fn with_components(self, components: BTreeMap<String, Vec<ComponentPath>>) -> Self {
+        Self { components, ..self }
     }
 
     /// The name of a model, the default one if `asked` is `None`; `None` if it is not known.
@@ -64,7 +72,8 @@ impl Models {
         loaded.retain(|model| model.device == device);
         let surplus = (loaded.len() + 1).saturating_sub(self.most).min(loaded.len());
         loaded.drain(..surplus);
-        let options = LoadOptions::new(model::select_device(device, None)?.device);
+        let mut options = LoadOptions::new(model::select_device(device, None)?.device);
+        options.components = self.components.get(name).cloned().unwrap_or_default();
         let model = Arc::new(LoadedModel::load(name, place, &options, watcher, cancel)?);
         loaded.push(Loaded { name: name.clone(), device, model: Arc::clone(&model) });
         Ok(model)

@@ -67,7 +67,7 @@ impl QueueService {
         let names = [&config.model].into_iter().chain(&config.models);
         let parts = Parts {
             devices: Arc::new(Devices::find(config.device)?),
-            models: Arc::new(Models::new(names, config.loaded_models)?),
+            models: Arc::new(Models::new(names, config.loaded_models)?.with_components(config.components.clone())),
             metrics: Arc::default(),
         };
         let store = Arc::new(SqliteStore::open(&config.data)?);

@@ -4,6 +4,7 @@ use super::plan::Plan;
 use crate::args::{Format, Vae};
 use crate::picture;
 use anyhow::Result;
+use easel_host::model::ComponentPath;
 use easel_picture::Parameters;
 use std::path::Path;
 
@@ -102,6 +103,14 @@ impl Reused {
 
     pub(super) fn quality(&self) -> Option<u8> {
         self.other(QUALITY)?.parse().ok()
+    }
+
+    /// The first component that the picture's model took from elsewhere and that is not `given`: its name and its file's.
+    pub(super) fn missing_component(&self, given: &[ComponentPath]) -> Option<(&str, &str)> {
+        let noted = self.parameters.other.iter();
+        let mut noted =
+            noted.filter_map(|(key, file)| Some((key.strip_prefix(ComponentPath::SETTING)?, file.as_str())));
+        noted.find(|(name, _)| given.iter().all(|component| component.name != *name))
     }
 
     fn other(&self, key: &str) -> Option<&str> {
