@@ -13,7 +13,8 @@ pub(crate) struct ModelArgs {
     /// [default: easel-emoji]
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
-    /// Where to compute; auto takes a GPU that passes a self-test, else the processor
+    /// Where to compute; auto takes a GPU that passes a self-test, else the processor, and the processor at once for the
+    /// built-in model
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Auto)]
     pub(crate) device: DeviceArg,
     /// Keep weights in this type, and compute in it on a GPU [default: as stored, f16 on GPUs that have it, and products in

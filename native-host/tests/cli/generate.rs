@@ -214,6 +214,30 @@ fn a_folder_is_a_model_and_only_its_name_is_told() {
 }
 
 #[test]
+fn components_from_elsewhere_are_noted_and_asked_for_again() {
+    let folder = Folder::new();
+    let vae = format!("vae={}", super::repository("models/easel-emoji/vae").display());
+    let draw = |args: &[&str]| folder.easel([&["generate", "--steps", "1", "-o"], args].concat());
+    draw(&["first.png", "a star", "--seed", "1", "--component", &vae]).text();
+    let settings = folder.easel(["metadata", "first.png"]).text().to_owned();
+    assert!(settings.contains("Component vae: vae"), "{settings}");
+    let message = draw(&["again.png", "--from", "first.png"]).error(1).to_owned();
+    assert_eq!(message, "the picture of --from was made with another vae (vae): give it with --component vae=PATH");
+    draw(&["again.png", "--from", "first.png", "--component", &vae]).text();
+    assert!(folder.read("again.png") == folder.read("first.png"));
+}
+
+/// The driver of a GPU takes longer to load than the embedded model takes to draw.
+#[test]
+fn the_embedded_model_is_drawn_on_the_processor_and_no_gpu_is_looked_for() {
+    let folder = Folder::new();
+    let arguments = ["generate", "a star", "--steps", "1", "--seed", "1", "--device", "auto", "-o", "star.png"];
+    let outcome = super::Outcome::new(folder.command(arguments).env("EASEL_GPU", "").output().unwrap());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("easel: computing on the processor\n"), "{}", outcome.stderr);
+}
+
+#[test]
 fn a_gpu_that_cannot_be_opened_is_replaced_by_the_processor() {
     let folder = Folder::new();
     let draw = |args: &[&str]| {

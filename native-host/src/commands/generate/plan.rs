@@ -2,15 +2,15 @@
 //! before anything is loaded.
 
 use super::reuse::Reused;
-use crate::args::{Format, GenerateArgs, InitArgs, OnOff, PictureArgs, Vae};
+use crate::args::{DeviceArg, Format, GenerateArgs, InitArgs, OnOff, PictureArgs, Vae};
 use crate::output::Output;
 use crate::picture;
 use anyhow::{Context, Result, bail};
-use easel_host::model::{LoadOptions, select_device};
+use easel_host::model::{LoadOptions, gpu_options, select_device};
 use easel_host::names::{self, Place};
 use easel_inference::pipeline::{InitImage, PromptOptions, Request};
 use easel_inference::sampling::Scheduler;
-use easel_inference::tensor::Selection;
+use easel_inference::tensor::{DeviceKind, Selection};
 use easel_inference::text::MAX_PROMPT_BYTES;
 use easel_inference::{DType, Device, Error};
 use std::io::Read;
@@ -41,6 +41,9 @@ impl Plan {
         };
         if reused.strength().is_some() && args.init.init_image.is_none() {
             bail!("the picture of --from was made from another one: give that with --init-image");
+        }
+        if let Some((name, file)) = reused.missing_component(&args.model.component) {
+            bail!("the picture of --from was made with another {name} ({file}): give it with --component {name}=PATH");
         }
         let prompt = match args.prompt.as_deref() {
             Some("-") => read_prompt(std::io::stdin().lock())?,
@@ -78,7 +81,20 @@ impl Plan {
 
     /// Opens the device that the arguments ask for.
     pub(super) fn select_device(&self, args: &GenerateArgs) -> Result<Selection> {
-        Ok(select_device(args.model.device.into(), self.dtype)?)
+        let kind = match args.model.device {
+            DeviceArg::Auto if self.is_drawn_at_once(args) => DeviceKind::Cpu,
+            device => device.into(),
+        };
+        Ok(select_device(kind, self.dtype)?)
+    }
+
+    /// Whether the processor draws a picture in about the time that loading a GPU's driver takes, so that `auto` looks for
+    /// no GPU: the embedded model, all of it. `EASEL_GPU` names a GPU, and then `auto` tries that one.
+    fn is_drawn_at_once(&self, args: &GenerateArgs) -> bool {
+        self.place == Place::Embedded
+            && args.model.component.is_empty()
+            && self.vae != Some(Vae::Tiny)
+            && gpu_options(self.dtype).adapter.is_empty()
     }
 }
 
