@@ -117,7 +117,8 @@ mod tests {
     /// A picture with an edge, a gradient and fine detail.
     fn picture(width: usize, height: usize) -> Image {
         let pixel = |i: usize| {
-            let (x, y) = (i % width, i / width);
+            let x = i % width;
+            let y = i / width;
             [(x * 37 + y * 11) as u8, (x * y) as u8, if x > y { 255 } else { 0 }]
         };
         Image::new(width, height, (0..width * height).flat_map(pixel).collect()).unwrap()

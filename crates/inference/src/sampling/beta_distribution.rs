@@ -11,7 +11,8 @@ pub(super) fn quantile(probability: f64, a: f64, b: f64) -> f64 {
         return 1.0;
     }
     // Bisection halves the interval until the floating-point grid ends: sure, and fast enough for a schedule.
-    let (mut low, mut high) = (0.0_f64, 1.0_f64);
+    let mut low = 0.0_f64;
+    let mut high = 1.0_f64;
     loop {
         let middle = 0.5 * (low + high);
         if middle <= low || middle >= high {

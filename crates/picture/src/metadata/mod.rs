@@ -107,7 +107,8 @@ impl fmt::Display for Parameters {
         }
         let settings: Vec<String> =
             settings.iter().map(|(key, value)| format!("{key}: {}", settings::quoted(value))).collect();
-        let (lines, settings) = (lines.trim(), settings.join(", "));
+        let lines = lines.trim();
+        let settings = settings.join(", ");
         let between = if lines.is_empty() || settings.is_empty() { "" } else { "\n" };
         write!(f, "{lines}{between}{settings}")
     }
@@ -132,7 +133,8 @@ impl FromStr for Parameters {
 
 /// The prompt and the negative prompt, which begins at the first line that says so. Lines lose the blanks around them.
 fn split_prompts(text: &str) -> (String, Option<String>) {
-    let (mut prompt, mut negative) = (Vec::new(), None::<Vec<&str>>);
+    let mut prompt = Vec::new();
+    let mut negative = None::<Vec<&str>>;
     for line in text.trim().split('\n').map(str::trim) {
         match (line.strip_prefix(NEGATIVE), &mut negative) {
             (Some(first), None) => negative = Some(vec![first.trim()]),

@@ -94,7 +94,7 @@ pub(super) fn quoted(value: &str) -> String {
     if is_plain { value.to_owned() } else { serde_json::Value::from(value).to_string() }
 }
 
-/// The settings of a line; what is none is skipped up to the next comma.
+/// The settings of a line; anything else is skipped up to the next comma.
 pub(super) fn read(line: &str) -> Vec<(&str, String)> {
     let mut settings = Vec::new();
     let mut rest = line;
@@ -113,7 +113,8 @@ pub(super) fn read(line: &str) -> Vec<(&str, String)> {
 /// The first setting of a line, and what follows its comma.
 fn read_one(line: &str) -> Option<(&str, String, &str)> {
     let (key, rest) = line.split_once(':')?;
-    let (key, rest) = (key.trim(), rest.trim_start());
+    let key = key.trim();
+    let rest = rest.trim_start();
     if !is_key(key) {
         return None;
     }

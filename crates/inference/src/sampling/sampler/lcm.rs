@@ -113,7 +113,8 @@ impl Solver for Lcm {
         // The boundary condition: at timestep 0 the model's answer is the sample itself.
         let scaled = timestep as f64 * self.timestep_scaling;
         let norm = scaled * scaled + SIGMA_DATA * SIGMA_DATA;
-        let (skip, out) = (SIGMA_DATA * SIGMA_DATA / norm, scaled / norm.sqrt());
+        let skip = SIGMA_DATA * SIGMA_DATA / norm;
+        let out = scaled / norm.sqrt();
         let image = self.discrete.image(index, output, sample)?;
         let denoised = mix(&image, out as f32, &[(skip as f32, sample)])?;
         if index + 1 == self.steps {

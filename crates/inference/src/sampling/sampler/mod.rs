@@ -185,7 +185,8 @@ impl Sampler {
             return Err(Error::invalid("index", format!("must be {next}, the next call, got {index}")));
         }
         self.next = Some(index + 1);
-        let (output, sample) = (wide(output)?, wide(sample)?);
+        let output = wide(output)?;
+        let sample = wide(sample)?;
         self.solver.step(Call { index, output: &output, sample: &sample, noise })
     }
 
