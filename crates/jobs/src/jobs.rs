@@ -91,7 +91,7 @@ impl Jobs {
         Ok(task)
     }
 
-    /// Starts a run, of which one at a time is in progress. [`Error::RunInProgress`], and those of [`Self::submit`].
+    /// Starts a run; one at a time is in progress. [`Error::RunInProgress`], and those of [`Self::submit`].
     pub fn start_run(&self, task: &NewTask) -> Result<Task> {
         if self.shared.gate.is_closed() {
             return Err(Error::ShuttingDown);

@@ -153,7 +153,7 @@ pub struct Standing {
     pub pictures: Vec<PictureId>,
 }
 
-/// A task of which one at a time is in progress, and whose picture is taken once.
+/// A task that runs alone among its kind, and whose picture is taken once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Its task.

@@ -79,7 +79,7 @@ impl Served {
         stream
     }
 
-    /// Waits until there are so many endless answers.
+    /// Waits until this many endless answers are open.
     fn until_endless(&self, count: usize) {
         let began = Instant::now();
         while self.endless.load(Ordering::SeqCst) != count {

@@ -51,7 +51,7 @@ pub trait Store: Send + Sync {
     /// Adds a waiting task, unless `capacity` tasks wait already ([`crate::Error::QueueFull`]).
     fn submit(&self, task: &NewTask, capacity: usize) -> Result<Task>;
 
-    /// The same for a run, of which one at a time is in progress ([`crate::Error::RunInProgress`]).
+    /// The same for a run; one at a time is in progress ([`crate::Error::RunInProgress`]).
     fn start_run(&self, task: &NewTask, capacity: usize) -> Result<Task>;
 
     /// The latest run, unless its task was deleted.
