@@ -21,21 +21,11 @@ use tower::ServiceExt;
 async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
     // An instance serves many requests one after the other: the routes are built once.
     static ROUTER: OnceLock<axum::Router> = OnceLock::new();
-    let router = ROUTER.get_or_init(|| router(Arc::new(Imported), settings())).clone();
+    let router = ROUTER.get_or_init(|| {
+        let settings = Settings::from_environment(|name| std::env::var(name).ok());
+        router(Arc::new(Imported), settings)
+    });
     let (parts, body) = request.into_parts();
     let body = Body::from_stream(SendWrapper::new(body.stream().map_err(|error| error.to_string())));
-    router.oneshot(Request::from_parts(parts, body)).await
-}
-
-/// `EASEL_ORIGINS` and `EASEL_BODY_LIMIT` of the environment, where they are set.
-fn settings() -> Settings {
-    let mut settings = Settings::default();
-    if let Ok(origins) = std::env::var("EASEL_ORIGINS") {
-        let Ok(origins) = origins.parse();
-        settings.origins = origins;
-    }
-    if let Some(limit) = std::env::var("EASEL_BODY_LIMIT").ok().and_then(|limit| limit.parse().ok()) {
-        settings.body_limit = limit;
-    }
-    settings
+    router.clone().oneshot(Request::from_parts(parts, body)).await
 }

@@ -37,6 +37,7 @@ fn run(command: Command) -> Exit {
     let result = match command {
         Command::Generate(args) => commands::generate(&args),
         Command::Serve(args) => commands::serve(&args),
+        Command::NewKey(args) => commands::new_key(&args),
         Command::Models(args) => commands::models(&args),
         Command::Pull(args) => commands::pull(&args),
         Command::Inspect(args) => commands::inspect(&args),

@@ -2,13 +2,18 @@
 
 use crate::service::Status;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The header that carries an error's stable code.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-easel-error");
+
+/// How a key may be shown (RFC 9110, section 11.6.1). Browsers ask a person for what the second one wants.
+const CHALLENGES: [&str; 2] = ["Bearer realm=\"easel\"", "Basic realm=\"easel\", charset=\"UTF-8\""];
 
 /// Everything that can go wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -109,6 +114,57 @@ pub enum Error {
         /// What the engine says.
         message: String,
     },
+    /// The request says twice, or not in any known way, which server it is for.
+    #[error("the header host must name the server once: {reason}")]
+    InvalidHost {
+        /// What is wrong with it.
+        #[serde(skip)]
+        reason: &'static str,
+    },
+    /// The server does not go by that name.
+    #[error(
+        "host: this server does not go by the name {host:?}: call it by its address, or start it with --host-names {host}"
+    )]
+    HostNotAllowed {
+        /// The name that it was called by.
+        host: String,
+    },
+    /// The request is one of a page that may not call.
+    #[error("pages of {origin} may not call this server: start it with --origins and the origin of the page")]
+    PageNotAllowed {
+        /// Where the page comes from.
+        origin: String,
+    },
+    /// The server has keys, and the request shows none.
+    #[error("a key is needed: send it as `authorization: Bearer KEY`, as `x-api-key: KEY` or as the password of Basic")]
+    KeyRequired,
+    /// The request's key is none of the server's.
+    #[error("the key is not known")]
+    KeyUnknown,
+    /// The key is not good for the model.
+    #[error("model: this key may not use {model:?}; it may use {}", allowed.join(", "))]
+    ModelNotAllowed {
+        /// The model that was asked for.
+        model: String,
+        /// The models that the key may use.
+        allowed: Vec<String>,
+    },
+    /// The key has sent its share of requests.
+    #[error("this key may send {rate} requests in a minute, try again in {retry_after} s")]
+    RateExceeded {
+        /// Requests in a minute.
+        rate: u32,
+        /// Seconds to wait.
+        retry_after: u32,
+    },
+    /// The key has its share of requests in progress.
+    #[error("this key may have {most} requests in progress at once, try again in {retry_after} s")]
+    ConcurrencyExceeded {
+        /// Requests at once.
+        most: u32,
+        /// Seconds to wait.
+        retry_after: u32,
+    },
     /// The queue takes no more.
     #[error("the queue is full, try again in {retry_after} s")]
     QueueFull {
@@ -172,6 +228,14 @@ impl Error {
             Self::ModelNotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found"),
             Self::TaskCancelled => (StatusCode::CONFLICT, "task_cancelled"),
             Self::TaskFailed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "task_failed"),
+            Self::InvalidHost { .. } => (StatusCode::BAD_REQUEST, "invalid_host"),
+            Self::HostNotAllowed { .. } => (StatusCode::MISDIRECTED_REQUEST, "host_not_allowed"),
+            Self::PageNotAllowed { .. } => (StatusCode::FORBIDDEN, "page_not_allowed"),
+            Self::KeyRequired => (StatusCode::UNAUTHORIZED, "key_required"),
+            Self::KeyUnknown => (StatusCode::UNAUTHORIZED, "key_unknown"),
+            Self::ModelNotAllowed { .. } => (StatusCode::FORBIDDEN, "model_not_allowed"),
+            Self::RateExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_exceeded"),
+            Self::ConcurrencyExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "concurrency_exceeded"),
             Self::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
             Self::ShuttingDown { .. } => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -204,8 +268,16 @@ impl IntoResponse for Error {
         let mut response = self.status_and_code().0.into_response();
         let headers = response.headers_mut();
         match self {
-            Self::QueueFull { retry_after } | Self::ShuttingDown { retry_after } => {
+            Self::QueueFull { retry_after }
+            | Self::ShuttingDown { retry_after }
+            | Self::RateExceeded { retry_after, .. }
+            | Self::ConcurrencyExceeded { retry_after, .. } => {
                 headers.insert(header::RETRY_AFTER, retry_after.into());
+            }
+            Self::KeyRequired | Self::KeyUnknown => {
+                for scheme in CHALLENGES {
+                    headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+                }
             }
             Self::RangeNotSatisfiable { size } => {
                 if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
@@ -228,6 +300,32 @@ pub(crate) enum Family {
     Task,
     /// Flask's `{"error"}`.
     Imagine,
+}
+
+impl Family {
+    /// The family that a path belongs to.
+    pub(crate) fn of(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("pipeline") => Self::Run,
+            Some("imagine") => Self::Imagine,
+            _ => Self::Task,
+        }
+    }
+
+    /// What the description calls its errors.
+    pub(crate) fn schema(self) -> &'static str {
+        match self {
+            Self::Run => "PipelineError",
+            Self::Task => "TaskError",
+            Self::Imagine => "ImagineError",
+        }
+    }
+}
+
+/// Gives the errors of every route the shape of their family.
+pub(crate) async fn shape_errors(request: Request, next: Next) -> Response {
+    let family = Family::of(request.uri().path());
+    shape(family, next.run(request).await)
 }
 
 /// Fills the body of an error, and of axum's own 405.

@@ -86,12 +86,18 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> PartialSchema for Integer<
     fn schema() -> RefOr<Schema> {
         let object = ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer)).minimum(Some(MIN as f64));
         let object = match MAX {
-            u64::MAX => object.format(Some(SchemaFormat::Custom("uint64".into()))),
+            u64::MAX => object.format(Some(SchemaFormat::Custom("uint64".into()))).maximum(Some(LARGEST)),
             _ => object.maximum(Some(MAX as f64)),
         };
         object.multiple_of((STEP > 1).then_some(STEP as f64)).into()
     }
 }
+
+/// The largest 64-bit number; where the library cannot say that (a component), the largest `f64` below.
+#[cfg(target_pointer_width = "64")]
+const LARGEST: usize = usize::MAX;
+#[cfg(not(target_pointer_width = "64"))]
+const LARGEST: f64 = 18_446_744_073_709_549_568.0;
 
 /// A number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq)]

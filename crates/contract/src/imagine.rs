@@ -1,5 +1,6 @@
 //! The imagine family: one request that answers with its pictures. Errors are `{"error"}`.
 
+use crate::access::Caller;
 use crate::extract::JsonBody;
 use crate::field::{GuidanceScale, Integer, NegativePrompt, Prompt, Seed, Size, Steps, Strength};
 use crate::service::{ImageRequest, InitImage, Priority, Result, Status, Task, WatchOptions};
@@ -80,6 +81,7 @@ pub(crate) struct ImagineError {
               (status = 503, body = ImagineError, description = "shutting down")))]
 async fn imagine(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
     JsonBody(body): JsonBody<ImagineRequest>,
 ) -> Result<Response> {
@@ -89,7 +91,7 @@ async fn imagine(
     if one_png {
         request.count = 1;
     }
-    let task = app.service.submit(request, Priority::Normal).await?;
+    let task = caller.submit(&*app.service, request, Priority::Normal).await?;
     let task = ended(&app, &task.id).await?;
     if one_png {
         let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;

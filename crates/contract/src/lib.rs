@@ -6,14 +6,17 @@
 //! - A field's limits are its type (`field::Integer<64, 2048, 8>`): reading checks them and OpenAPI shows them.
 //! - A handler returns an [`Error`]. The family that its route belongs to gives the error its JSON shape in one place.
 //!   The stable code is in the header `x-easel-error`, because clients of some families compare whole bodies.
+//! - What may call at all is decided in one place, `access`, before a route sees a request.
 //! - `Service` speaks plain types. WIT says the same in `wit/studio.wit`; `wit_conversions!` writes the conversions
 //!   for whatever bindings generator made the types, guest or host.
 //! - A foreign host composes the component with `edge/remote`, which calls an Easel host. It uses a route of its own
 //!   (`calls`, every call as it is) instead of the public ones, which round, cut and rename.
 
 mod accept;
+pub mod access;
 mod assets;
 pub mod calls;
+mod description;
 mod error;
 mod extract;
 pub mod field;
@@ -28,21 +31,20 @@ mod wire;
 pub mod wit;
 
 pub use accept::prefers_page;
+pub use access::Origins;
 pub use assets::Asset;
+pub use description::openapi;
 pub use error::{ERROR_CODE, Error, Place};
 pub use service::Service;
-pub use settings::{Origins, Settings};
+pub use settings::Settings;
 pub use wire::SEED;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension};
-use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
-use error::{Family, shape};
+use axum::middleware::{from_fn, from_fn_with_state};
+use error::shape_errors;
 use extract::BodyLimit;
-use std::future::ready;
 use std::sync::Arc;
-use utoipa::OpenApi;
 
 /// The state of every handler.
 #[derive(Clone)]
@@ -57,36 +59,15 @@ pub fn router(service: Arc<dyn Service>, settings: Settings) -> Router {
     let limit = app.settings.body_limit;
     let cors = app.settings.origins.layer();
     Router::new()
-        .merge(family(run::routes(), Family::Run))
-        .merge(family(task::routes(), Family::Task))
-        .merge(family(imagine::routes(), Family::Imagine))
-        .merge(family(site::routes(), Family::Task))
-        .fallback(async || shape(Family::Task, Error::RouteNotFound.into_response()))
+        .merge(run::routes())
+        .merge(task::routes())
+        .merge(imagine::routes())
+        .merge(site::routes())
+        .fallback(async || Error::RouteNotFound)
+        .layer(from_fn_with_state(app.clone(), access::guard))
+        .layer(from_fn(shape_errors))
         .layer(DefaultBodyLimit::max(limit))
         .layer(Extension(BodyLimit(limit)))
         .layer(cors)
         .with_state(app)
 }
-
-/// Gives the errors of `routes` the shape of their family.
-fn family(routes: Router<App>, family: Family) -> Router<App> {
-    routes.layer(map_response(move |response: Response| ready(shape(family, response))))
-}
-
-/// The description of every route, from the types that they read and write.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut all = Description::openapi();
-    all.merge(run::Description::openapi());
-    all.merge(task::Description::openapi());
-    all.merge(imagine::Description::openapi());
-    all.merge(site::Description::openapi());
-    all
-}
-
-#[derive(OpenApi)]
-#[openapi(info(
-    title = "Easel",
-    description = "Text to image. A task is submitted, watched and fetched; a run is the one task of a simple client.",
-    license(name = "MIT OR Apache-2.0")
-))]
-struct Description;

@@ -54,6 +54,11 @@ fn wanted(request: &HeaderMap, etag: &HeaderValue, size: u64) -> Result<Option<R
     if parsed.ranges.len() != 1 {
         return Ok(None);
     }
+    // A suffix that is longer than the picture is all of it (RFC 9110, section 14.1.2); the library refuses it.
+    let suffix = range.strip_prefix("bytes=-").and_then(|length| length.parse::<u64>().ok());
+    if suffix.is_some_and(|length| length >= size) && size > 0 {
+        return Ok(Some(0..size));
+    }
     match parsed.validate(size).as_deref() {
         Ok([range]) => Ok(Some(*range.start()..range.end() + 1)),
         _ => Err(Error::RangeNotSatisfiable { size }),
@@ -88,9 +93,17 @@ mod tests {
         assert_eq!(wanted_of("bytes=90-", None), Ok(Some(90..100)));
         assert_eq!(wanted_of("bytes=-5", None), Ok(Some(95..100)));
         assert_eq!(wanted_of("bytes=0-1,5-6", None), Ok(None));
+        assert_eq!(wanted_of("bytes=-0", None), Ok(None));
         assert_eq!(wanted_of("lines=0-1", None), Ok(None));
         assert_eq!(wanted_of("bytes=100-", None), Err(Error::RangeNotSatisfiable { size: 100 }));
         assert_eq!(wanted_of("bytes=0-9", Some("\"a\"")), Ok(Some(0..10)));
         assert_eq!(wanted_of("bytes=0-9", Some("\"b\"")), Ok(None));
+    }
+
+    #[test]
+    fn f20_a_suffix_longer_than_the_picture_is_all_of_it() {
+        for length in ["100", "101", "20000", "18446744073709551615"] {
+            assert_eq!(wanted_of(&format!("bytes=-{length}"), None), Ok(Some(0..100)), "{length}");
+        }
     }
 }

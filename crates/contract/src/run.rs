@@ -1,5 +1,6 @@
 //! The run family, under `/pipeline`: one run at a time, polled. Errors are `{"status":"error","message","detail"}`.
 
+use crate::access::Caller;
 use crate::extract::JsonBody;
 use crate::field::{GuidanceScale, Name, NegativePrompt, Prompt, Seed, Size, Steps};
 use crate::service::{Device, DeviceKind, ImageRequest, Result, Status};
@@ -110,6 +111,7 @@ pub(crate) struct RunRequest {
               (status = 503, body = RunError, description = "shutting down")))]
 async fn run(
     State(app): State<App>,
+    caller: Caller,
     JsonBody(body): JsonBody<RunRequest>,
 ) -> Result<([(axum::http::HeaderName, String); 1], Json<Success>)> {
     let request = ImageRequest {
@@ -125,7 +127,7 @@ async fn run(
         count: 1,
         init: None,
     };
-    let task = app.service.run(request).await?;
+    let task = caller.run(&*app.service, request).await?;
     let success = Success::new("Pipeline execution started in background.");
     Ok(([(wire::SEED, task.seed.to_string())], Json(success)))
 }

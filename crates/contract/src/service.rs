@@ -102,7 +102,7 @@ macro_rules! service_calls {
             /// [`Error::DeviceUnavailable`], [`Error::RunInProgress`].
             SelectDevice: select_device as select_device(kind: Option<DeviceKind>) -> Device;
 
-            /// The metrics in Prometheus' text format.
+            /// The metrics in the text format of OpenMetrics 1.0.
             Metrics: metrics as metrics() -> String;
         }
     };

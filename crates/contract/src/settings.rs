@@ -1,109 +1,101 @@
 //! What a deployment decides about the interface.
 
-use crate::error::ERROR_CODE;
-use crate::wire::SEED;
-use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, header};
-use std::convert::Infallible;
-use std::str::FromStr;
-use std::time::Duration;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use crate::access::{HostNames, KeyRing, Keys, Origins};
 
 /// What a deployment decides about the interface.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Whose pages may call.
     pub origins: Origins,
+    /// The names that the server goes by.
+    pub host_names: HostNames,
+    /// The keys that requests must show; without them, everyone who reaches the server may call.
+    pub keys: Option<KeyRing>,
     /// The longest body in bytes.
     pub body_limit: usize,
 }
 
 impl Default for Settings {
-    /// Pages of this machine, 32 MiB.
+    /// Pages and names of this machine, no keys, 32 MiB.
     fn default() -> Self {
-        Self { origins: Origins::Localhost, body_limit: 32 << 20 }
+        Self { origins: Origins::default(), host_names: HostNames::default(), keys: None, body_limit: 32 << 20 }
     }
 }
 
-/// The web origins whose pages may call (CORS).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Origins {
-    /// Pages that this machine serves, on any port.
-    #[default]
-    Localhost,
-    /// Every page.
-    Any,
-    /// These, as `https://example.org`.
-    List(Vec<String>),
-}
+/// The environment variables of a component.
+const ORIGINS: &str = "EASEL_ORIGINS";
+const HOST_NAMES: &str = "EASEL_HOST_NAMES";
+const KEYS: &str = "EASEL_KEYS";
+const BODY_LIMIT: &str = "EASEL_BODY_LIMIT";
 
-/// `localhost`, `*`, or origins between commas.
-impl FromStr for Origins {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text.trim() {
-            "localhost" | "" => Self::Localhost,
-            "*" => Self::Any,
-            list => Self::List(list.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned()).collect()),
-        })
+impl Settings {
+    /// As the environment of a component: `EASEL_ORIGINS`, `EASEL_HOST_NAMES`, `EASEL_BODY_LIMIT`, and `EASEL_KEYS`, JSON with
+    /// the hashes of the keys.
+    pub fn to_environment(&self) -> Vec<(String, String)> {
+        let set = |name: &str, value: String| (name.to_owned(), value);
+        let mut variables = vec![
+            set(ORIGINS, self.origins.to_string()),
+            set(HOST_NAMES, self.host_names.to_string()),
+            set(BODY_LIMIT, self.body_limit.to_string()),
+        ];
+        if let Some(keys) = &self.keys {
+            // Text and numbers always become JSON; if they did not, nobody would get in.
+            variables.push(set(KEYS, serde_json::to_string(&keys.get()).unwrap_or_default()));
+        }
+        variables
     }
-}
 
-impl Origins {
-    fn allow(&self, origin: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::List(list) => list.iter().any(|allowed| allowed == origin),
-            Self::Localhost => {
-                ["http://", "https://"].iter().filter_map(|scheme| origin.strip_prefix(scheme)).any(|authority| {
-                    let host = match authority.rsplit_once(':') {
-                        Some((host, port)) if port.parse::<u16>().is_ok() => host,
-                        _ => authority,
-                    };
-                    matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
-                })
-            }
+    /// From such an environment. Variables that are missing or malformed leave the default, but for keys: malformed ones let
+    /// nobody in.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let default = Self::default();
+        let number = |name| variable(name).and_then(|text| text.parse().ok());
+        let keys = |text: String| KeyRing::new(serde_json::from_str::<Keys>(&text).unwrap_or_default());
+        Self {
+            origins: read(variable(ORIGINS)),
+            host_names: read(variable(HOST_NAMES)),
+            keys: variable(KEYS).map(keys),
+            body_limit: number(BODY_LIMIT).unwrap_or(default.body_limit),
         }
     }
+}
 
-    pub(crate) fn layer(&self) -> CorsLayer {
-        let origins = self.clone();
-        let allow = move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|origin| origins.allow(origin));
-        CorsLayer::new()
-            .allow_origin(AllowOrigin::predicate(allow))
-            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
-            .allow_headers([
-                header::ACCEPT,
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                header::IF_NONE_MATCH,
-                header::RANGE,
-                HeaderName::from_static("last-event-id"),
-            ])
-            .expose_headers([header::CONTENT_RANGE, header::ETAG, header::RETRY_AFTER, SEED, ERROR_CODE])
-            .max_age(Duration::from_secs(3600))
-    }
+/// A value that every text is; the default without text.
+fn read<T: std::str::FromStr<Err = std::convert::Infallible> + Default>(text: Option<String>) -> T {
+    text.map_or_else(T::default, |text| text.parse().unwrap_or_else(|never: std::convert::Infallible| match never {}))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Key;
+    use std::collections::BTreeMap;
 
-    #[test]
-    fn pages_of_this_machine_may_call_and_look_alikes_may_not() {
-        let allowed = |origin: &str| Origins::Localhost.allow(origin);
-        let own = ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8100", "http://app.localhost"];
-        assert!(own.into_iter().all(allowed));
-        let foreign = ["http://localhost.example.org", "http://example.org:80", "null", "ftp://localhost"];
-        assert!(!foreign.into_iter().any(allowed));
+    fn read(variables: Vec<(String, String)>) -> Settings {
+        let variables: BTreeMap<_, _> = variables.into_iter().collect();
+        Settings::from_environment(|name| variables.get(name).cloned())
     }
 
     #[test]
-    fn origins_are_read_from_one_text() {
-        assert_eq!(" localhost".parse(), Ok(Origins::Localhost));
-        assert_eq!("*".parse(), Ok(Origins::Any));
-        let list: Origins = "https://a.example, https://b.example/".parse().unwrap();
-        assert!(list.allow("https://b.example") && !list.allow("https://c.example"));
+    fn a_component_gets_every_setting_and_hashes_of_keys() {
+        assert_eq!(read(Settings::default().to_environment()), Settings::default());
+        assert_eq!(read(Vec::new()), Settings::default());
+        let models = Some(vec!["easel-emoji".to_owned()]);
+        let keys = [Key { rate: 6.try_into().ok(), models, ..Key::new("a", b"secret") }].into_iter().collect();
+        let settings = Settings {
+            origins: Origins::List(vec!["https://a.example".to_owned(), "https://b.example".to_owned()]),
+            host_names: HostNames::List(vec!["draw.example".to_owned()]),
+            keys: Some(KeyRing::new(keys)),
+            body_limit: 7,
+        };
+        let variables = settings.to_environment();
+        assert!(!format!("{variables:?}").contains("secret"));
+        assert_eq!(read(variables), settings);
+    }
+
+    #[test]
+    fn keys_that_cannot_be_read_let_nobody_in() {
+        let settings = read(vec![(KEYS.to_owned(), "a shopping list".to_owned())]);
+        assert_eq!(settings.keys, Some(KeyRing::default()));
     }
 }

@@ -81,12 +81,12 @@ async fn health(State(app): State<App>) -> Response {
     (code, Json(HealthReport { status, checks })).into_response()
 }
 
-/// Counters and gauges in Prometheus' text format.
+/// Counters and gauges in the text format of OpenMetrics, which Prometheus reads.
 #[utoipa::path(get, path = "/metrics", tag = "service",
-    responses((status = 200, content_type = "text/plain", body = String)))]
+    responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 async fn metrics(State(app): State<App>) -> Result<Response> {
     let text = app.service.metrics().await?;
-    let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let media_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }
 

@@ -36,8 +36,35 @@ fn limits_come_from_the_types() {
     has("steps", "maximum", 1000.into());
     has("prompt", "minLength", 1.into());
     has("seed", "format", "uint64".into());
+    has("seed", "maximum", u64::MAX.into());
     let required = &description["components"]["schemas"]["GenerateRequest"]["required"];
     assert_eq!(*required, serde_json::json!(["prompt"]));
+}
+
+#[test]
+fn f20_answers_that_any_request_may_get_are_described() {
+    let description = description();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let answers = operation["responses"].as_object().unwrap();
+            let bodies = ["413", "415"].into_iter().filter(|_| operation.get("requestBody").is_some());
+            for status in ["400", "401", "403", "421", "429", "500", "503"].into_iter().chain(bodies) {
+                assert!(answers.contains_key(status), "{method} {path} has no {status}");
+            }
+        }
+    }
+    let stream = &description["paths"]["/generate-stream/{task_id}"]["get"]["responses"];
+    assert!(stream["422"].is_object() && stream.to_string().contains("StreamEvent"), "{stream}");
+    let event = description["components"]["schemas"]["StreamEvent"].to_string();
+    assert!(event.contains("ProgressEvent") && event.contains("UnknownTaskEvent"), "{event}");
+}
+
+#[test]
+fn keys_are_described_and_may_be_missing() {
+    let description = description();
+    let schemes = description["components"]["securitySchemes"].as_object().unwrap();
+    assert_eq!(schemes.keys().collect::<Vec<_>>(), ["basic", "bearer", "key"]);
+    assert_eq!(description["security"], serde_json::json!([{}, { "bearer": [] }, { "basic": [] }, { "key": [] }]));
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Generate(Box<GenerateArgs>),
     /// Make pictures for clients, over HTTP
     Serve(Box<ServeArgs>),
+    /// Make an API key for clients of `easel serve`
+    NewKey(NewKeyArgs),
     /// List the models that have a short name
     Models(ModelsArgs),
     /// Download a model into the Hugging Face cache
@@ -112,6 +114,23 @@ pub(crate) struct InspectArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  easel new-key gallery --file keys.toml            (prints the key, once, and adds its hash to the file)
+  easel serve --listen 0.0.0.0:8100 --api-key-file keys.toml
+  curl -H \"authorization: Bearer $KEY\" http://192.168.1.7:8100/tasks
+
+The file can hold limits of a key: rate = 60 (requests in a minute), concurrency = 4, models = [\"easel-emoji\"].")]
+pub(crate) struct NewKeyArgs {
+    /// What the log calls the key
+    #[arg(default_value = "key")]
+    pub(crate) name: String,
+    /// The file that gets the hash of the key [default: print what belongs there, on standard error]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Args)]

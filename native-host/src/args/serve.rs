@@ -9,7 +9,8 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   easel serve
-  easel serve --component easel_edge.wasm --listen 0.0.0.0:8100 --model sdxl-turbo --data /var/lib/easel
+  easel serve --component easel_edge.wasm --model sdxl-turbo --data /var/lib/easel
+  easel serve --listen 0.0.0.0:8100 --api-key-file keys.toml --host-names draw.example.org
   easel serve --config easel.toml --site web/dist
 
 The configuration file is TOML. Its lines are named after the options, with underscores, and further: models (a list that
@@ -21,6 +22,9 @@ pub(crate) struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:8100]
     #[arg(long, value_name = "ADDRESS", env = "EASEL_LISTEN", hide_env_values = true)]
     pub(crate) listen: Option<SocketAddr>,
+    /// Where to serve /metrics, /docs and /openapi.json, which are then only there [default: where the rest is]
+    #[arg(long, value_name = "ADDRESS", env = "EASEL_ADMIN", hide_env_values = true)]
+    pub(crate) admin: Option<SocketAddr>,
     /// The model that is used when a request names none [env: EASEL_MODEL or MODEL] [default: easel-emoji]
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
@@ -57,6 +61,23 @@ pub(crate) struct ServeArgs {
     /// Origins whose pages may call, separated by commas; also localhost, or * for all [default: localhost]
     #[arg(long, value_name = "ORIGINS", env = "EASEL_ORIGINS", hide_env_values = true)]
     pub(crate) origins: Option<String>,
+    /// Names that clients may call the server by, separated by commas, or * for all; addresses and localhost always work
+    /// [default: localhost]
+    #[arg(long, value_name = "NAMES", env = "EASEL_HOST_NAMES", hide_env_values = true)]
+    pub(crate) host_names: Option<String>,
+    /// A TOML file of API keys; every request must show one of them. `easel new-key` adds keys, and the file is read again
+    /// when it changes [default: no keys]
+    #[arg(long, value_name = "FILE", env = "EASEL_API_KEY_FILE", hide_env_values = true)]
+    pub(crate) api_key_file: Option<PathBuf>,
+    /// A certificate for HTTPS, PEM, with those between it and a known authority; read again when it changes
+    #[arg(long, value_name = "FILE", env = "EASEL_TLS_CERT", hide_env_values = true, requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, PEM
+    #[arg(long, value_name = "FILE", env = "EASEL_TLS_KEY", hide_env_values = true, requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Listen to other machines although there are no keys: everybody who reaches the address can use and delete everything
+    #[arg(long)]
+    pub(crate) allow_anonymous: bool,
     /// The longest request body in bytes [default: 33554432]
     #[arg(long, value_name = "BYTES")]
     pub(crate) body_limit: Option<usize>,

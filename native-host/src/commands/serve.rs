@@ -5,7 +5,7 @@ use crate::terminal::note;
 use anyhow::{Context, Result};
 use axum::Router;
 use easel_host::names;
-use easel_host::serve::{Config, Overrides, QueueService, Server, Site, router};
+use easel_host::serve::{Config, Overrides, QueueService, Server, Site, follow_keys, guarded, router};
 use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -29,15 +29,34 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
             Some(site) => site.before(router),
             None => router,
         };
+        let router = guarded(router, &config);
+        watch_access(&config);
         let address = server.address().unwrap_or(config.listen);
         let by = if component.is_some() { "the component" } else { "this program" };
         tracing::info!(%address, by, model = config.model, data = %config.data.display(), "listening");
         // For people and for scripts that asked for port 0.
-        note(format_args!("easel: listening on http://{address}"));
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        if let Some(admin) = server.admin_address() {
+            note(format_args!("easel: metrics and documentation on {scheme}://{admin}"));
+        }
+        note(format_args!("easel: listening on {scheme}://{address}"));
         server.run(router, service, config.grace, stop_signal()?).await;
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Says what is open, and follows the file of keys.
+fn watch_access(config: &Config) {
+    if config.is_open_to_every_page() {
+        tracing::warn!(
+            "--origins '*' without keys: every web page that somebody on this network opens can use this server, and read and \
+             delete all that it has"
+        );
+    }
+    if let (Some(path), Some(ring)) = (&config.api_key_file, &config.keys) {
+        tokio::spawn(follow_keys(path.clone(), ring.clone()));
+    }
 }
 
 /// The component that serves: the one named, else the one built in, else none.
@@ -86,6 +105,7 @@ fn configuration(args: &ServeArgs) -> Result<Config> {
     let file = args.config.as_deref().map(Overrides::read).transpose()?.unwrap_or_default();
     let options = Overrides {
         listen: args.listen,
+        admin: args.admin,
         model: args.model.clone().or_else(names::from_environment),
         device: args.device.map(|device| device.name().to_owned()),
         data: args.data.clone(),
@@ -94,6 +114,11 @@ fn configuration(args: &ServeArgs) -> Result<Config> {
         clear_tasks: args.clear_tasks.clone(),
         clear_pictures: args.clear_pictures.clone(),
         origins: args.origins.clone(),
+        host_names: args.host_names.clone(),
+        api_key_file: args.api_key_file.clone(),
+        tls_cert: args.tls_cert.clone(),
+        tls_key: args.tls_key.clone(),
+        allow_anonymous: args.allow_anonymous.then_some(true),
         body_limit: args.body_limit,
         grace: args.grace,
         ..Overrides::default()

@@ -6,9 +6,11 @@ use super::state::State;
 use super::studio;
 use crate::serve::Error;
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::uri::{PathAndQuery, Scheme};
+use axum::http::{Request, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use easel_contract::Service;
+use easel_contract::access::authority;
 use http_body_util::BodyExt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -63,20 +65,35 @@ impl Program {
     pub fn host(&self, service: Arc<dyn Service>, environment: Vec<(String, String)>) -> Host {
         let engine = self.engine.clone();
         let limits = self.limits;
-        let instance = ProxyPre::P3(self.instance.clone());
-        Host(ProxyHandler::new(Pool { engine, instance, service, environment, limits }))
+        let instance = self.instance.clone();
+        Host::new(Pool { engine, instance, service, environment, limits })
     }
 }
 
 /// A component that answers HTTP requests: a handle, cheaply cloned.
 #[derive(Clone)]
-pub struct Host(ProxyHandler<Pool>);
+pub struct Host {
+    handler: ProxyHandler<Pool>,
+    pool: Arc<Pool>,
+}
 
 impl Host {
+    fn new(pool: Pool) -> Self {
+        Self { handler: ProxyHandler::new(pool.clone()), pool: Arc::new(pool) }
+    }
+
+    /// The same with new instances, which see another environment. Those of this host go when they are not needed any more.
+    pub fn with_environment(&self, environment: Vec<(String, String)>) -> Self {
+        Self::new(Pool { environment, ..Pool::clone(&self.pool) })
+    }
+
     /// Asks the component. Its faults are answered with a status of 500 or more and logged.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let request = request.map(|body| body.map_err(unreadable).boxed_unsync());
-        match self.0.handle((), request).await {
+        let request = match with_authority(request) {
+            Ok(request) => request.map(|body| body.map_err(unreadable).boxed_unsync()),
+            Err(error) => return answer(error.status_and_code().0, &error.to_string()),
+        };
+        match self.handler.handle((), request).await {
             Ok(response) => response.map(Body::new),
             Err(error) => failed(&error),
         }
@@ -98,8 +115,24 @@ fn failed(error: &wasmtime::Error) -> Response<Body> {
     } else {
         (StatusCode::INTERNAL_SERVER_ERROR, "the component failed")
     };
+    answer(status, message)
+}
+
+fn answer(status: StatusCode, message: &str) -> Response<Body> {
     let body = Bytes::from(format!("{{\"detail\":\"{message}\"}}"));
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The request with the name of the server in its URI: WASI has it there and takes the header `host` away.
+fn with_authority(mut request: Request<Body>) -> Result<Request<Body>, easel_contract::Error> {
+    if let Some(authority) = authority(request.uri(), request.headers())? {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.authority = Some(authority);
+        parts.scheme = parts.scheme.or(Some(Scheme::HTTP));
+        parts.path_and_query = parts.path_and_query.or(Some(PathAndQuery::from_static("/")));
+        *request.uri_mut() = Uri::from_parts(parts).map_err(easel_contract::Error::internal)?;
+    }
+    Ok(request)
 }
 
 /// Lets time pass for an engine as long as it exists.
@@ -116,9 +149,10 @@ fn tick(engine: &Engine) -> std::io::Result<()> {
 }
 
 /// Makes instances.
+#[derive(Clone)]
 struct Pool {
     engine: Engine,
-    instance: ProxyPre<State>,
+    instance: ServicePre<State>,
     service: Arc<dyn Service>,
     environment: Vec<(String, String)>,
     limits: Limits,
@@ -131,7 +165,7 @@ impl HandlerState for Pool {
 
     async fn instantiate(&self) -> Result<Instance<State, Expiration, Worker>> {
         let mut store = State::store(&self.engine, &self.limits, Arc::clone(&self.service), &self.environment);
-        let proxy = self.instance.instantiate_async(&mut store).await?;
+        let proxy = ProxyPre::P3(self.instance.clone()).instantiate_async(&mut store).await?;
         let expiration = Expiration::new(self.limits);
         let state = Worker(self.limits);
         Ok(Instance { store, proxy, view: WasiHttpView::http, expiration, state })

@@ -1,13 +1,17 @@
 //! What a deployment decides: a TOML file, overridden by environment and options, then checked as a whole.
 
+use super::access::read_keys;
 use super::{Error, Result};
 use crate::model::ComponentPath;
 use crate::{embedded, names};
+use easel_contract::access::{HostNames, KeyRing};
 use easel_contract::{Origins, Settings};
 use easel_inference::tensor::DeviceKind;
 use easel_jobs::Retention;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +27,8 @@ const NEVER: &str = "never";
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to serve metrics and documentation; without it they are where the rest is.
+    pub admin: Option<SocketAddr>,
     /// The model that is used when a request names none.
     pub model: String,
     /// Other models that requests may name.
@@ -43,6 +49,16 @@ pub struct Config {
     pub retention: Retention,
     /// Whose pages may call.
     pub origins: Origins,
+    /// The names that the server goes by.
+    pub host_names: HostNames,
+    /// The file of the API keys.
+    pub api_key_file: Option<PathBuf>,
+    /// The keys that requests must show, of the file; without them, everyone who reaches the server may call.
+    pub keys: Option<KeyRing>,
+    /// The files for TLS; without them the server speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Whether other machines may call without a key.
+    pub allow_anonymous: bool,
     /// The longest body in bytes.
     pub body_limit: usize,
     /// How long clients may take.
@@ -51,6 +67,29 @@ pub struct Config {
     pub network: Network,
     /// How long running tasks have to finish when the service stops.
     pub grace: Duration,
+}
+
+/// The files for TLS, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and those between it and a known authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl TlsFiles {
+    /// Both or none.
+    fn both(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Self>> {
+        let lone =
+            |field, other| Err(Error::Setting { field, reason: format!("needs {other}: TLS takes both or none") });
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some(Self { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => lone("tls_cert", "tls_key"),
+            (None, Some(_)) => lone("tls_key", "tls_cert"),
+        }
+    }
 }
 
 /// How long clients may take.
@@ -84,6 +123,7 @@ impl Default for Config {
         let data = directories::ProjectDirs::from("", "", "easel").map(|dirs| dirs.data_dir().to_owned());
         Self {
             listen: (Ipv4Addr::LOCALHOST, PORT).into(),
+            admin: None,
             model: embedded::NAME.into(),
             models: Vec::new(),
             components: BTreeMap::new(),
@@ -94,6 +134,11 @@ impl Default for Config {
             engines: 1,
             retention: Retention::default(),
             origins: settings.origins,
+            host_names: settings.host_names,
+            api_key_file: None,
+            keys: settings.keys,
+            tls: None,
+            allow_anonymous: false,
             body_limit: settings.body_limit,
             timeouts: Timeouts {
                 header: Duration::from_secs(30),
@@ -114,6 +159,8 @@ impl Default for Config {
 pub struct Overrides {
     /// See [`Config::listen`].
     pub listen: Option<SocketAddr>,
+    /// See [`Config::admin`].
+    pub admin: Option<SocketAddr>,
     /// See [`Config::model`].
     pub model: Option<String>,
     /// See [`Config::models`].
@@ -136,6 +183,16 @@ pub struct Overrides {
     pub clear_pictures: Option<String>,
     /// See [`Config::origins`]: `localhost`, `*` or origins between commas.
     pub origins: Option<String>,
+    /// See [`Config::host_names`]: names between commas, or `*`.
+    pub host_names: Option<String>,
+    /// See [`Config::api_key_file`].
+    pub api_key_file: Option<PathBuf>,
+    /// See [`TlsFiles::certificate`].
+    pub tls_cert: Option<PathBuf>,
+    /// See [`TlsFiles::key`].
+    pub tls_key: Option<PathBuf>,
+    /// See [`Config::allow_anonymous`].
+    pub allow_anonymous: Option<bool>,
     /// See [`Config::body_limit`].
     pub body_limit: Option<usize>,
     /// See [`Timeouts::header`], in seconds.
@@ -159,17 +216,19 @@ pub struct Overrides {
 impl Overrides {
     /// Reads a configuration file.
     pub fn read(path: &Path) -> Result<Self> {
-        let failed = |reason| Error::ReadConfig { path: path.to_owned(), reason };
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        toml::from_str(&text).map_err(|error: toml::de::Error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-            Error::ParseConfig {
-                path: path.to_owned(),
-                reason: format!("{place}{}", error.message().replace('\n', " ")),
-            }
-        })
+        read_toml(path)
     }
+}
+
+/// Reads a TOML file; an error names the line.
+pub(super) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let failed = |reason| Error::ReadConfig { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        Error::ParseConfig { path: path.to_owned(), reason: format!("{place}{}", error.message().replace('\n', " ")) }
+    })
 }
 
 impl Config {
@@ -180,16 +239,20 @@ impl Config {
             config.apply(layer)?;
         }
         config.check()?;
+        if let Some(path) = &config.api_key_file {
+            config.keys = Some(KeyRing::new(read_keys(path)?));
+        }
         Ok(config)
     }
 
     fn apply(&mut self, set: Overrides) -> Result<()> {
         let device = set.device.map(|name| name.parse()).transpose()?;
         let never = |cron: String| (cron != NEVER).then_some(cron);
-        // Reading origins cannot fail: text that is not an origin matches none.
-        let origins =
-            set.origins.map(|text| text.parse().unwrap_or_else(|never: std::convert::Infallible| match never {}));
+        // Reading these cannot fail: text that is no origin or no name matches none.
+        let origins = set.origins.map(|text| infallible(text.parse()));
+        let host_names = set.host_names.map(|text| infallible(text.parse()));
         put(&mut self.listen, set.listen);
+        put(&mut self.admin, set.admin.map(Some));
         put(&mut self.model, set.model);
         put(&mut self.models, set.models);
         put(&mut self.components, set.components.map(component_paths));
@@ -201,6 +264,12 @@ impl Config {
         put(&mut self.retention.tasks, set.clear_tasks.map(never));
         put(&mut self.retention.pictures, set.clear_pictures.map(never));
         put(&mut self.origins, origins);
+        put(&mut self.host_names, host_names);
+        put(&mut self.api_key_file, set.api_key_file.map(Some));
+        if let Some(tls) = TlsFiles::both(set.tls_cert, set.tls_key)? {
+            self.tls = Some(tls);
+        }
+        put(&mut self.allow_anonymous, set.allow_anonymous);
         put(&mut self.body_limit, set.body_limit);
         put(&mut self.timeouts.header, set.header_timeout.map(Duration::from_secs));
         put(&mut self.timeouts.body, set.body_timeout.map(Duration::from_secs));
@@ -220,6 +289,7 @@ impl Config {
         }
         self.check_components()?;
         self.retention.check()?;
+        self.check_access()?;
         within("capacity", self.capacity, 1, 1_000_000)?;
         within("engines", self.engines, 1, 64)?;
         within("loaded_models", self.loaded_models, 1, 64)?;
@@ -255,6 +325,10 @@ fn component_paths(tables: BTreeMap<String, BTreeMap<String, PathBuf>>) -> BTree
         table.into_iter().map(|(name, path)| ComponentPath { name, path }).collect::<Vec<_>>()
     };
     tables.into_iter().map(|(model, table)| (model, list(table))).collect()
+}
+
+fn infallible<T>(read: std::result::Result<T, Infallible>) -> T {
+    read.unwrap_or_else(|never| match never {})
 }
 
 fn put<T>(place: &mut T, value: Option<T>) {
@@ -314,6 +388,7 @@ mod tests {
         assert_eq!(refused("header_timeout = 0"), "header_timeout must be between 1 and 3600, got 0");
         assert_eq!(refused("answer_timeout = 0"), "answer_timeout must be between 1 and 3600, got 0");
         assert_eq!(refused("connections = 1"), "connections must be between 16 and 1000000, got 1");
+        assert_eq!(refused("tls_cert = 'a.pem'"), "tls_cert needs tls_key: TLS takes both or none");
         assert!(refused("device = 'abacus'").contains("\"abacus\" is not one of"));
         assert!(refused("models = ['no-such-model']").starts_with("no such file, folder, "));
         assert!(refused("clear_pictures = 'on Sundays'").starts_with("retention.pictures: `on Sundays`"));

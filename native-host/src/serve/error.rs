@@ -38,6 +38,39 @@ pub enum Error {
         /// The limits, and the value found.
         reason: String,
     },
+    /// Without keys, only this machine may call.
+    #[error(
+        "listen: {address} is open to other machines and there are no keys: add --api-key-file FILE (`easel new-key` makes \
+         keys), or --allow-anonymous to let everybody in"
+    )]
+    OpenToAll {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The file of keys cannot be written.
+    #[error("{}: {reason}", path.display())]
+    WriteKeys {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: std::io::Error,
+    },
+    /// The file has a key of that name.
+    #[error("{}: there is a key named {name:?} already; choose another name", path.display())]
+    KeyName {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// Certificate or key cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A model is not known, or cannot run.
     #[error(transparent)]
     Model(#[from] crate::names::NameError),

@@ -1,4 +1,5 @@
-//! What can be measured, in Prometheus' text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
+//! What can be measured, in the text format of OpenMetrics 1.0
+//! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which Prometheus reads.
 
 use easel_jobs::{Counts, Status};
 use prometheus_client::encoding::{EncodeLabelSet, text};

@@ -22,9 +22,14 @@
 //! pause (by epochs), time to answer and time to stream. It may open no file and no socket. Requests may name only
 //! models that the configuration names: a path from outside would be a way to read files.
 //!
+//! Requests are refused in three places: in front of everything ([`guarded`]: names of the server, foreign pages), in the
+//! router (the same, and keys), and around the routes for what keys may ask at once and in a minute. SECURITY.md says what
+//! is promised.
+//!
 //! To stop is to stop accepting, let running tasks finish within a grace (then they wait for the next process), close
 //! the queue, which ends every stream, and close connections.
 
+mod access;
 mod config;
 mod devices;
 mod engine;
@@ -35,7 +40,8 @@ mod server;
 mod service;
 mod site;
 
-pub use config::{Config, Network, Overrides, Timeouts};
+pub use access::{append_key, follow_keys, guarded, key_entry, random_key};
+pub use config::{Config, Network, Overrides, Timeouts, TlsFiles};
 pub use devices::Devices;
 pub use engine::ModelEngine;
 pub use error::{Error, Result};

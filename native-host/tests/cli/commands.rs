@@ -6,7 +6,9 @@ use serde_json::Value;
 #[test]
 fn help_reads_well_and_fits() {
     let folder = Folder::new();
-    for command in ["generate", "models", "pull", "inspect", "devices", "metadata", "bench", "completions", "man"] {
+    for command in
+        ["generate", "models", "new-key", "pull", "inspect", "devices", "metadata", "bench", "completions", "man"]
+    {
         let help = folder.easel([command, "--help"]);
         assert!(help.text().contains(&format!("Usage: easel {command}")), "{}", help.text());
         assert!(help.text().lines().all(|line| line.chars().count() <= 130), "{}", help.text());
@@ -15,6 +17,25 @@ fn help_reads_well_and_fits() {
     let without = folder.easel::<&str>([]);
     assert_eq!(without.code, Some(2));
     assert!(without.stderr.contains("Usage: easel <COMMAND>"));
+}
+
+#[test]
+fn a_new_key_is_printed_once_and_its_hash_is_kept() {
+    let folder = Folder::new();
+    let made = folder.easel(["new-key", "gallery", "--file", "keys.toml"]);
+    let key = made.text().trim_end();
+    assert!(key.starts_with("easel_") && key.len() == 49 && made.stderr.is_empty(), "{key} {}", made.stderr);
+    let file = String::from_utf8(folder.read("keys.toml")).unwrap();
+    assert!(file.starts_with("[[key]]\nname = \"gallery\"\nsha256 = \"") && !file.contains(key), "{file}");
+    let again = folder.easel(["new-key", "gallery", "--file", "keys.toml"]);
+    assert_eq!(again.error(1), "keys.toml: there is a key named \"gallery\" already; choose another name");
+    let entry = folder.easel(["new-key", "gallery"]);
+    assert!(
+        entry.text().starts_with("easel_") && entry.stderr.starts_with("[[key]]\nname = \"gallery\""),
+        "{}",
+        entry.stderr
+    );
+    assert!(folder.easel(["new-key", ""]).error(1).starts_with("the name of a key must be visible text"));
 }
 
 #[test]

@@ -25,13 +25,14 @@ fn slow_heads_and_slow_bodies_are_cut() {
     let data = data();
     let host = configured(data.path(), "header_timeout = 1\nbody_timeout = 1");
     let mut slow = TcpStream::connect(&host.address).unwrap();
-    slow.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n").unwrap();
+    slow.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n").unwrap();
     let began = Instant::now();
     rest(slow);
     assert!(began.elapsed() < Duration::from_secs(10));
 
     let mut slow = TcpStream::connect(&host.address).unwrap();
-    let head = "POST /generate HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{";
+    let head =
+        "POST /generate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{";
     slow.write_all(head.as_bytes()).unwrap();
     let answer = rest(slow);
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
@@ -59,7 +60,9 @@ fn watchers_that_leave_disturb_nobody_and_cancelling_ends_the_stream() {
     host.until(&task, "processing");
     for _ in 0..20 {
         let mut stream = TcpStream::connect(&host.address).unwrap();
-        stream.write_all(format!("GET /generate-stream/{task} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).unwrap();
+        stream
+            .write_all(format!("GET /generate-stream/{task} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())
+            .unwrap();
         assert_eq!(stream.read(&mut [0; 1]).unwrap(), 1);
     }
     let answer = host.get(&format!("/generate-stream/{task}"));

@@ -1,5 +1,6 @@
 //! `easel serve`, run as an operator runs it and asked as clients ask.
 
+mod access;
 mod connections;
 mod faults;
 mod lifecycle;
@@ -27,7 +28,8 @@ impl Host {
     }
 
     fn run(mut command: Command) -> Self {
-        let options = ["COMPONENT", "CONFIG", "LISTEN", "MODEL", "ORIGINS", "SITE"].map(|name| format!("EASEL_{name}"));
+        let options = ["API_KEY_FILE", "COMPONENT", "CONFIG", "HOST_NAMES", "LISTEN", "MODEL", "ORIGINS", "SITE"]
+            .map(|name| format!("EASEL_{name}"));
         for name in options.iter().map(String::as_str).chain(["MODEL", "RUST_LOG"]) {
             command.env_remove(name);
         }

@@ -67,10 +67,11 @@ impl Edge {
         let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
         // A free port; `wasmtime serve` does not say which one it has taken when asked for any.
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+        let variables = setup.settings().to_environment();
         let serve = Command::new(&tools.wasmtime)
             .args(["serve", "--allow-precompiled", "-S", "cli", "--addr", &address.to_string()])
-            .args(["--env", &format!("EASEL_URL={url}"), "--env", &format!("EASEL_ORIGINS={}", setup.origins)])
-            .args(["--env", &format!("EASEL_BODY_LIMIT={}", setup.body_limit)])
+            .args(["--env", &format!("EASEL_URL={url}")])
+            .args(variables.iter().flat_map(|(name, value)| ["--env".to_owned(), format!("{name}={value}")]))
             .arg(&tools.compiled)
             .kill_on_drop(true)
             .spawn()
@@ -90,7 +91,8 @@ impl Edge {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move { drop(connection.await) });
         let mut request = request.map(Full::new);
-        request.headers_mut().insert(header::HOST, self.address.to_string().try_into()?);
+        let address = self.address.to_string().try_into()?;
+        request.headers_mut().entry(header::HOST).or_insert(address);
         Ok(sender.send_request(request).await?)
     }
 }

@@ -6,6 +6,7 @@ mod component;
 #[cfg(feature = "component")]
 mod composed;
 mod engine;
+mod secure;
 
 use anyhow::Result;
 use axum::Router;
@@ -32,13 +33,16 @@ struct Host {
 impl Host {
     fn start(setup: &Setup, routes: impl FnOnce(QueueService, &Config) -> Router) -> Self {
         let folder = TempDir::new().unwrap();
+        let settings = setup.settings();
         let config = Config {
             model: "stub".into(),
             device: DeviceKind::Cpu,
             data: folder.path().to_owned(),
             capacity: setup.queue,
-            body_limit: setup.body_limit,
-            origins: setup.origins.parse().unwrap(),
+            body_limit: settings.body_limit,
+            origins: settings.origins,
+            host_names: settings.host_names,
+            keys: settings.keys,
             ..Config::default()
         };
         let service = QueueService::with_engines(&config, |_| Box::new(Slow)).unwrap();
@@ -70,8 +74,13 @@ fn native(service: QueueService, config: &Config) -> Router {
 /// Plays every transcript, each against a host of its own. All are started first: that takes a while, and the ones that
 /// play must not wait meanwhile.
 async fn play_all<C: Client>(start: impl AsyncFn(&Setup) -> C) {
+    play_some(|_| true, start).await;
+}
+
+/// The same with the transcripts of these names.
+async fn play_some<C: Client>(is_wanted: impl Fn(&str) -> bool, start: impl AsyncFn(&Setup) -> C) {
     let mut ready: Vec<(Transcript, C)> = Vec::new();
-    for transcript in all().unwrap() {
+    for transcript in all().unwrap().into_iter().filter(|transcript| is_wanted(transcript.name)) {
         let host = start(&transcript.setup).await;
         ready.push((transcript, host));
     }

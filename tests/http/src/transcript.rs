@@ -1,6 +1,8 @@
 //! Reading transcripts.
 
 use anyhow::{Context, Result, bail};
+use easel_contract::Settings;
+use easel_contract::access::{Key, KeyRing};
 
 /// A conversation with one server.
 #[derive(Clone, Debug)]
@@ -21,6 +23,10 @@ pub struct Setup {
     pub body_limit: usize,
     /// Whose pages may call, as `easel_contract::Origins` reads it.
     pub origins: String,
+    /// The names that it goes by, as `easel_contract::access::HostNames` reads it.
+    pub host_names: String,
+    /// The keys that requests must show, by name: the key itself, and the models that it may use, if not all.
+    pub keys: Vec<(String, Option<Vec<String>>)>,
     /// Whether the database is down.
     pub unhealthy: bool,
     /// Whether it is shutting down.
@@ -29,7 +35,26 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { queue: 100, body_limit: 32 << 20, origins: "localhost".into(), unhealthy: false, stopping: false }
+        Self {
+            queue: 100,
+            body_limit: 32 << 20,
+            origins: "localhost".into(),
+            host_names: String::new(),
+            keys: Vec::new(),
+            unhealthy: false,
+            stopping: false,
+        }
+    }
+}
+
+impl Setup {
+    /// The settings of its interface.
+    pub fn settings(&self) -> Settings {
+        let key = |(key, models): &(String, _)| Key { models: Clone::clone(models), ..Key::new(key, key.as_bytes()) };
+        let Ok(host_names) = self.host_names.parse();
+        let Ok(origins) = self.origins.parse();
+        let keys = (!self.keys.is_empty()).then(|| KeyRing::new(self.keys.iter().map(key).collect()));
+        Settings { origins, host_names, keys, body_limit: self.body_limit }
     }
 }
 
@@ -63,10 +88,13 @@ pub fn all() -> Result<Vec<Transcript>> {
         "cors",
         "devices",
         "failed",
+        "foreign_pages",
+        "host_names",
         "images",
         "imagine",
         "imagine_cancelled",
         "invalid",
+        "keys",
         "pipeline",
         "queue_full",
         "service",
@@ -95,6 +123,13 @@ fn setup(head: &str) -> Result<Setup> {
             ("queue", count) => setup.queue = count.parse()?,
             ("body-limit", count) => setup.body_limit = count.parse()?,
             ("origins", list) => setup.origins = list.to_owned(),
+            ("host-names", list) => setup.host_names = list.to_owned(),
+            ("key", rest) => {
+                let mut words = rest.split(' ');
+                let key = words.next().unwrap_or_default().to_owned();
+                let models: Vec<_> = words.map(str::to_owned).collect();
+                setup.keys.push((key, Some(models).filter(|models| !models.is_empty())));
+            }
             ("unhealthy", "") => setup.unhealthy = true,
             ("stopping", "") => setup.stopping = true,
             _ => bail!("@{line} is not a setup"),

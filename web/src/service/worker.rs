@@ -182,11 +182,12 @@ impl Service for WorkerService {
 
     async fn metrics(&self) -> Result<String> {
         let (waiting, drawn) = self.store.lock().counts();
-        let metric = |name: &str, kind: &str, help: &str, value: String| {
-            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
+        let metric = |name: &str, kind: &str, help: &str, suffix: &str, value: String| {
+            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{suffix} {value}\n")
         };
-        let queue = metric("easel_queue_length", "gauge", "Tasks that wait.", waiting.to_string());
-        Ok(queue + &metric("easel_images_total", "counter", "Pictures that were drawn.", drawn.to_string()))
+        let queue = metric("easel_queue_length", "gauge", "Tasks that wait.", "", waiting.to_string());
+        let images = metric("easel_images", "counter", "Pictures that were drawn.", "_total", drawn.to_string());
+        Ok(format!("{queue}{images}# EOF\n"))
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -1,5 +1,6 @@
 //! Watching a task by server-sent events (WHATWG HTML, section 9.2).
 
+use super::TaskError;
 use crate::extract::{Query, TaskId};
 use crate::field::StatusName;
 use crate::service::{Progress, Result, Service, Status, WatchOptions};
@@ -70,10 +71,22 @@ pub(crate) struct EventResult {
 }
 
 /// The one event of a task that is unknown.
-#[derive(Debug, Serialize)]
-struct Unknown {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UnknownTaskEvent)]
+pub(crate) struct Unknown {
+    #[schema(example = "Task not found")]
     error: String,
+    #[schema(example = "error")]
     status: &'static str,
+}
+
+/// The data of an event: a report, or that there is no such task.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what the events say")]
+#[serde(untagged)]
+pub(crate) enum StreamEvent {
+    Progress(ProgressEvent),
+    Unknown(Unknown),
 }
 
 /// Watch a task: its state right away, then every step.
@@ -81,7 +94,8 @@ struct Unknown {
 /// The last event has the status `completed`, `cancelled` or `error`. `last-event-id` resumes.
 #[utoipa::path(get, path = "/generate-stream/{task_id}", tag = "task",
     params(("task_id" = String, Path), StreamQuery, ("last-event-id" = Option<u64>, Header)),
-    responses((status = 200, content_type = "text/event-stream", body = ProgressEvent)))]
+    responses((status = 200, content_type = "text/event-stream", body = StreamEvent),
+              (status = 422, body = TaskError)))]
 pub(crate) async fn generate_stream(
     State(app): State<App>,
     TaskId(task_id): TaskId,

@@ -1,6 +1,7 @@
 //! Submitting a task.
 
 use super::TaskError;
+use crate::access::Caller;
 use crate::extract::JsonBody;
 use crate::field::{GuidanceScale, NegativePrompt, Prompt, Seed, Size, Steps};
 use crate::service::{ImageRequest, Priority, Result};
@@ -66,6 +67,7 @@ pub(crate) struct Started {
               (status = 503, body = TaskError, description = "shutting down")))]
 pub(crate) async fn generate(
     State(app): State<App>,
+    caller: Caller,
     JsonBody(body): JsonBody<GenerateRequest>,
 ) -> Result<([(HeaderName, String); 1], Json<Started>)> {
     let priority = match body.priority {
@@ -84,7 +86,7 @@ pub(crate) async fn generate(
         count: 1,
         ..ImageRequest::default()
     };
-    let task = app.service.submit(request, priority).await?;
+    let task = caller.submit(&*app.service, request, priority).await?;
     let started = Started {
         status: "started",
         task_id: task.id,

@@ -10,6 +10,7 @@ use super::answers::Answering;
 use super::caps::{Connections, Place};
 use super::http2::{self, Streams};
 use super::stream::Watched;
+use super::tls::Tls;
 use axum::Router;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
@@ -29,16 +30,30 @@ pub(super) struct Shared {
     pub(super) connections: Arc<Connections>,
     /// How long a client may take nothing of an answer.
     pub(super) patience: Duration,
+    pub(super) tls: Option<Tls>,
 }
 
 /// Answers the requests of a connection until it ends, `stop` asks it to end, or its place is given to another one.
 pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared, stop: Watcher) {
     // Events are small and must not wait for an acknowledgement; a socket that refuses works without.
     let _ = stream.set_nodelay(true);
-    let stream = Watched::new(stream, Arc::clone(&place.activity));
     tokio::select! {
-        () = speak(stream, &place, shared, stop) => {}
+        () = secure_and_speak(stream, &place, shared, stop) => {}
         () = place.activity.closed() => {}
+    }
+}
+
+/// Speaks HTTP, over TLS where the server has a certificate.
+async fn secure_and_speak(mut stream: TcpStream, place: &Place, shared: Shared, stop: Watcher) {
+    let Some(tls) = shared.tls.clone() else {
+        return speak(Watched::new(stream, Arc::clone(&place.activity)), place, shared, stop).await;
+    };
+    if !tls.is_spoken(&mut stream).await {
+        return tracing::debug!("a client did not speak TLS");
+    }
+    match tls.accept(Watched::new(stream, Arc::clone(&place.activity))).await {
+        Ok(stream) => speak(stream, place, shared, stop).await,
+        Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
     }
 }
 
@@ -47,7 +62,7 @@ async fn speak<S>(stream: S, place: &Place, shared: Shared, stop: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Shared { router, connections, patience } = shared;
+    let Shared { router, connections, patience, .. } = shared;
     let mut builder = Builder::new(Streams { patience });
     builder.http1().max_buf_size(BUFFER);
     http2::limit(&mut builder);

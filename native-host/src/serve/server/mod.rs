@@ -13,20 +13,24 @@ mod descriptors;
 mod http2;
 mod routes;
 mod stream;
+mod tls;
 
 pub use routes::router;
 #[cfg(feature = "component")]
 pub use routes::{component_router, environment};
 
+use super::access::{Part, only};
 use super::{Config, Error, QueueService, Result};
 use axum::Router;
 use caps::Connections;
 use connection::Shared;
+use easel_contract::Settings;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::Tls;
 use tokio::net::{TcpListener, TcpStream};
 
 /// How long connections have to end after the last task has.
@@ -42,23 +46,35 @@ const FULL: &[u8] =
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
+    /// For the routes of operators, with the settings of answers there.
+    admin: Option<(TcpListener, Settings)>,
     connections: Arc<Connections>,
     /// How long a client may take nothing of an answer.
     patience: Duration,
+    tls: Option<Tls>,
 }
 
 impl Server {
     /// Listens.
     pub async fn bind(config: &Config) -> Result<Self> {
-        let failed = |reason| Error::Listen { address: config.listen, reason };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let listener = listen(config.listen).await?;
+        let admin = match config.admin {
+            Some(address) => Some((listen(address).await?, config.settings())),
+            None => None,
+        };
         let connections = Connections::new(&config.network, config.timeouts, descriptors::room());
-        Ok(Self { listener, connections, patience: config.timeouts.answer })
+        let tls = config.tls.as_ref().map(|files| Tls::open(files, config.timeouts.header)).transpose()?;
+        Ok(Self { listener, admin, connections, patience: config.timeouts.answer, tls })
     }
 
     /// Where it listens: the port that the system chose, if the configuration asked for port 0.
     pub fn address(&self) -> Option<SocketAddr> {
         self.listener.local_addr().ok()
+    }
+
+    /// Where the routes of operators are, if they have an address of their own.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
     /// Answers requests until `stop` resolves. Then no connection is accepted any more, tasks that run have `grace` to
@@ -72,20 +88,33 @@ impl Server {
     }
 
     async fn answer(self, router: Router, service: QueueService, grace: Duration, stop: impl Future<Output = ()>) {
-        let Self { listener, connections, patience } = self;
+        let Self { listener, admin, connections, patience, tls } = self;
+        if let Some(tls) = tls.clone() {
+            tokio::spawn(tls.follow());
+        }
         let graceful = GracefulShutdown::new();
-        let shared = Shared { router, connections: Arc::clone(&connections), patience };
+        let clients = match &admin {
+            Some((_, settings)) => only(Part::Clients, router.clone(), settings.clone()),
+            None => router.clone(),
+        };
+        let shared = Shared { router: clients, connections: Arc::clone(&connections), patience, tls };
+        let admin = admin.map(|(listener, settings)| {
+            let router = only(Part::Operators, router, settings);
+            (listener, Shared { router, ..shared.clone() })
+        });
+        let begin = |(stream, peer): (TcpStream, SocketAddr), shared: &Shared| match connections.admit(peer.ip()) {
+            Some(place) => drop(tokio::spawn(connection::serve(stream, place, shared.clone(), graceful.watcher()))),
+            None => refuse(&stream),
+        };
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
-                (stream, peer) = accept(&listener, &connections) => match connections.admit(peer.ip()) {
-                    Some(place) => drop(tokio::spawn(connection::serve(stream, place, shared.clone(), graceful.watcher()))),
-                    None => refuse(&stream),
-                },
+                accepted = accept(&listener, &connections) => begin(accepted, &shared),
+                (accepted, shared) = accept_operator(&admin, &connections) => begin(accepted, shared),
                 () = &mut stop => break,
             }
         }
-        drop(listener);
+        drop((listener, admin));
         tracing::info!("stopping: running tasks have {} s to finish", grace.as_secs());
         let closed = tokio::task::spawn_blocking(move || service.shutdown(grace)).await;
         if let Err(error) = closed {
@@ -94,6 +123,21 @@ impl Server {
         if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
             tracing::warn!("connections that did not end are cut");
         }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|reason| Error::Listen { address, reason })
+}
+
+/// The next connection to the address for operators, if there is one.
+async fn accept_operator<'a>(
+    admin: &'a Option<(TcpListener, Shared)>,
+    connections: &Connections,
+) -> ((TcpStream, SocketAddr), &'a Shared) {
+    match admin {
+        Some((listener, shared)) => (accept(listener, connections).await, shared),
+        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,9 @@
 //! The routes with the layers that every deployment adds: time limits of bodies, faults of handlers, metrics, and one log
 //! line per request.
 
+#[cfg(feature = "component")]
+use crate::serve::access::Keyed;
+use crate::serve::access::{Quotas, quotas};
 use crate::serve::{Config, Metrics};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -8,7 +11,7 @@ use axum::response::Response;
 #[cfg(feature = "component")]
 use axum::routing::any;
 use axum::{Router, http::StatusCode};
-use easel_contract::{Service, Settings};
+use easel_contract::Service;
 use std::sync::Arc;
 use std::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -16,8 +19,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// The contract's router over a service, with the layers that every deployment adds.
 pub fn router(service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
-    let settings = Settings { origins: config.origins.clone(), body_limit: config.body_limit };
-    finished(easel_contract::router(Arc::clone(&service), settings), service, metrics, config)
+    finished(easel_contract::router(Arc::clone(&service), config.settings()), service, metrics, config)
 }
 
 /// The same routes, answered by a component; [`environment`] is for it.
@@ -28,8 +30,9 @@ pub fn component_router(
     metrics: Arc<Metrics>,
     config: &Config,
 ) -> Router {
+    let component = Arc::new(Keyed::new(component, config.settings()));
     let ask = move |request: Request| {
-        let component = component.clone();
+        let component = component.current();
         async move { component.answer(request).await }
     };
     // The component does the routing. The known paths are routes here too, so that metrics can name them.
@@ -41,24 +44,14 @@ pub fn component_router(
 /// The configuration as the edge component's environment.
 #[cfg(feature = "component")]
 pub fn environment(config: &Config) -> Vec<(String, String)> {
-    let set = |name: &str, value: String| (name.to_owned(), value);
-    vec![set("EASEL_ORIGINS", origins(&config.origins)), set("EASEL_BODY_LIMIT", config.body_limit.to_string())]
-}
-
-/// As `EASEL_ORIGINS` has it.
-#[cfg(feature = "component")]
-fn origins(origins: &easel_contract::Origins) -> String {
-    match origins {
-        easel_contract::Origins::Localhost => "localhost".into(),
-        easel_contract::Origins::Any => "*".into(),
-        easel_contract::Origins::List(list) => list.join(","),
-    }
+    config.settings().to_environment()
 }
 
 /// Adds the route for components on other hosts, and the layers that apply to every request.
 fn finished(routes: Router, service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
     routes
         .merge(easel_contract::calls::router(service))
+        .layer(from_fn_with_state(Arc::new(Quotas::new(config.settings())), quotas::limit))
         .layer(RequestBodyTimeoutLayer::new(config.timeouts.body))
         .layer(CatchPanicLayer::new())
         .layer(from_fn_with_state(metrics, observe))

@@ -11,7 +11,7 @@ use easel_contract::service::{
     Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, ProgressStream, Result, Run,
     Status, Task, TaskFilter, TaskSelection, WatchOptions,
 };
-use easel_contract::{Error, Origins, Settings};
+use easel_contract::{Error, Settings};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::{Mutex, MutexGuard};
 use state::{Entry, State};
@@ -41,8 +41,7 @@ impl MemoryService {
 
     /// The settings of the router that goes with a setup.
     pub fn settings(setup: &Setup) -> Settings {
-        let origins: Origins = setup.origins.parse().unwrap_or_default();
-        Settings { origins, body_limit: setup.body_limit }
+        setup.settings()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -204,7 +203,7 @@ impl Service for MemoryService {
     async fn metrics(&self) -> Result<String> {
         let waiting = self.state().waiting();
         Ok(format!(
-            "# HELP easel_queue_length Tasks that wait.\n# TYPE easel_queue_length gauge\neasel_queue_length {waiting}\n"
+            "# HELP easel_queue_length Tasks that wait.\n# TYPE easel_queue_length gauge\neasel_queue_length {waiting}\n# EOF\n"
         ))
     }
 

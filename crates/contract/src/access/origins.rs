@@ -1,0 +1,206 @@
+//! The web pages that may call. CORS tells browsers which pages may read answers; requests of other pages that would change
+//! something, or that the browser marks as foreign, are refused.
+
+use super::authority;
+use crate::Error;
+use crate::accept::prefers_page;
+use crate::error::ERROR_CODE;
+use crate::service::Result;
+use crate::wire::SEED;
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+/// The pages that a link from anywhere may open.
+const PAGES: [&str; 2] = ["/", "/docs"];
+
+/// The web origins whose pages may call (CORS).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origins {
+    /// Pages that this machine serves, on any port.
+    #[default]
+    Localhost,
+    /// Every page.
+    Any,
+    /// These, as `https://example.org`.
+    List(Vec<String>),
+}
+
+/// `localhost`, `*`, or origins between commas.
+impl FromStr for Origins {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.trim() {
+            "localhost" | "" => Self::Localhost,
+            "*" => Self::Any,
+            list => Self::List(list.split(',').map(|origin| origin.trim().trim_end_matches('/').to_owned()).collect()),
+        })
+    }
+}
+
+/// As [`FromStr`] reads it.
+impl fmt::Display for Origins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Localhost => f.write_str("localhost"),
+            Self::Any => f.write_str("*"),
+            Self::List(list) => f.write_str(&list.join(",")),
+        }
+    }
+}
+
+impl Origins {
+    fn allow(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::List(list) => list.iter().any(|allowed| allowed == origin),
+            Self::Localhost => {
+                ["http://", "https://"].iter().filter_map(|scheme| origin.strip_prefix(scheme)).any(|authority| {
+                    let host = match authority.rsplit_once(':') {
+                        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+                        _ => authority,
+                    };
+                    matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
+                })
+            }
+        }
+    }
+
+    /// Refuses a request of a page that may not call. Programs send none of the headers that it goes by.
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<()> {
+        let headers = request.headers();
+        let site = text(headers, "sec-fetch-site");
+        // The browser's own word, which no page can change: our own page, or a person at the address bar.
+        if matches!(site, Some("same-origin" | "none")) || *self == Self::Any {
+            return Ok(());
+        }
+        let is_foreign = matches!(site, Some("cross-site" | "same-site"));
+        let origin = text(headers, "origin").map(str::to_owned);
+        let is_change = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let is_suspect = is_foreign || (is_change && origin.is_some());
+        if !is_suspect || (!is_change && opens_page(request)) {
+            return Ok(());
+        }
+        // An `<img>` names its page in `referer` alone.
+        let page = origin.or_else(|| origin_of(text(headers, "referer")?));
+        let own = authority(request.uri(), headers)?;
+        let is_allowed = |page: &str| self.allow(page) || own.is_some_and(|own| is_same(page, &own));
+        match page {
+            Some(page) if is_allowed(&page) => Ok(()),
+            page => Err(Error::PageNotAllowed { origin: page.unwrap_or_else(|| "an unknown page".to_owned()) }),
+        }
+    }
+
+    pub(crate) fn layer(&self) -> CorsLayer {
+        let origins = self.clone();
+        let allow = move |origin: &HeaderValue, _: &Parts| origin.to_str().is_ok_and(|origin| origins.allow(origin));
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::predicate(allow))
+            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+            // Clients add headers of their own: OpenAI's package sends `x-stainless-*`.
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers([header::CONTENT_RANGE, header::ETAG, header::RETRY_AFTER, SEED, ERROR_CODE])
+            .max_age(Duration::from_secs(3600))
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Whether a browser opens one of our pages in a tab.
+fn opens_page<B>(request: &Request<B>) -> bool {
+    let is_tab = text(request.headers(), "sec-fetch-dest") == Some("document");
+    is_tab && prefers_page(request.headers()) && PAGES.contains(&request.uri().path())
+}
+
+/// The origin of a page's address.
+fn origin_of(page: &str) -> Option<String> {
+    let uri: Uri = page.parse().ok()?;
+    Some(format!("{}://{}", uri.scheme()?, uri.authority()?))
+}
+
+/// Whether a page comes from the server that it calls. The scheme is not compared: a proxy may have added TLS.
+fn is_same(page: &str, own: &Authority) -> bool {
+    let Some((scheme, Ok(page))) = page.split_once("://").map(|(scheme, rest)| (scheme, rest.parse::<Authority>()))
+    else {
+        return false;
+    };
+    let usual = if scheme == "https" { 443 } else { 80 };
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(usual);
+    page.host().eq_ignore_ascii_case(own.host()) && port(&page) == port(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_this_machine_may_call_and_look_alikes_may_not() {
+        let allowed = |origin: &str| Origins::Localhost.allow(origin);
+        let own = ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8100", "http://app.localhost"];
+        assert!(own.into_iter().all(allowed));
+        let foreign = ["http://localhost.example.org", "http://example.org:80", "null", "ftp://localhost"];
+        assert!(!foreign.into_iter().any(allowed));
+    }
+
+    #[test]
+    fn origins_are_read_from_one_text() {
+        assert_eq!(" localhost".parse(), Ok(Origins::Localhost));
+        assert_eq!("*".parse(), Ok(Origins::Any));
+        let list: Origins = "https://a.example, https://b.example/".parse().unwrap();
+        assert!(list.allow("https://b.example") && !list.allow("https://c.example"));
+        assert_eq!(list.to_string().parse(), Ok(list));
+    }
+
+    /// Whether a request with these headers may call a server at 192.168.1.7:8100.
+    fn may(method: &str, path: &str, headers: &[(&str, &str)]) -> bool {
+        let request = Request::builder().method(method).uri(path).header("host", "192.168.1.7:8100");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Origins::Localhost.check(&request.body(()).unwrap()).is_ok()
+    }
+
+    const FOREIGN: (&str, &str) = ("sec-fetch-site", "cross-site");
+
+    #[test]
+    fn f7_requests_of_foreign_pages_are_refused() {
+        for origin in ["https://evil.example", "null", "http://192.168.1.7", "http://192.168.1.7:3000"] {
+            assert!(!may("POST", "/generate", &[("origin", origin)]), "{origin}");
+            assert!(!may("DELETE", "/delete-tasks", &[("origin", origin), FOREIGN]), "{origin}");
+            assert!(!may("GET", "/tasks", &[("origin", origin), FOREIGN]), "{origin}");
+        }
+        // An <img>, a form, a script or a frame without an origin.
+        assert!(!may("GET", "/pipeline/image", &[FOREIGN]));
+        assert!(!may("GET", "/images/1", &[FOREIGN, ("referer", "https://evil.example/")]));
+        assert!(!may("GET", "/", &[FOREIGN, ("accept", "text/html"), ("sec-fetch-dest", "iframe")]));
+        assert!(!may("GET", "/tasks", &[FOREIGN, ("accept", "text/html"), ("sec-fetch-dest", "document")]));
+        assert!(!may("POST", "/", &[FOREIGN, ("accept", "text/html"), ("sec-fetch-dest", "document")]));
+    }
+
+    #[test]
+    fn programs_our_own_pages_links_and_allowed_pages_may_call() {
+        assert!(may("POST", "/generate", &[]));
+        assert!(may("POST", "/generate", &[("origin", "http://192.168.1.7:8100")]));
+        assert!(may("POST", "/generate", &[("origin", "null"), ("sec-fetch-site", "same-origin")]));
+        assert!(may("GET", "/tasks", &[("sec-fetch-site", "none")]));
+        assert!(may("GET", "/", &[FOREIGN, ("accept", "text/html"), ("sec-fetch-dest", "document")]));
+        assert!(may("POST", "/generate", &[("origin", "http://localhost:3000"), FOREIGN]));
+        assert!(may("GET", "/images/1", &[FOREIGN, ("referer", "http://localhost:3000/gallery?page=2")]));
+        // A browser without Fetch Metadata: the answer is kept from the page.
+        assert!(may("GET", "/tasks", &[("origin", "https://evil.example")]));
+    }
+
+    #[test]
+    fn the_usual_port_may_be_left_out() {
+        let same = |page, own: &str| is_same(page, &own.parse().unwrap());
+        assert!(same("https://draw.example", "draw.example") && same("https://draw.example", "Draw.example:443"));
+        assert!(same("http://draw.example:80", "draw.example") && !same("http://draw.example", "draw.example:8100"));
+        assert!(!same("null", "draw.example") && !same("https://draw.example/", "other.example"));
+    }
+}

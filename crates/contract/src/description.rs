@@ -1,0 +1,71 @@
+//! The description of the interface (OpenAPI 3.1): what each route says of itself, and the answers that any request may get.
+
+use crate::error::Family;
+use crate::{imagine, run, site, task};
+use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::Components;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{Content, Ref, ResponseBuilder};
+
+/// Answers that any request may get, before or beside what its route says.
+const ANY: [(&str, &str); 6] = [
+    ("400", "the header host or the body is malformed"),
+    ("401", "the server has keys, and the request shows none that it knows"),
+    ("403", "a page that may not call, or a model that the key may not use"),
+    ("421", "the server does not go by the name that it was called by"),
+    ("429", "the key has asked too often"),
+    ("500", "something is broken"),
+];
+
+/// Answers that any request that needs the service may get.
+const BUSY: (&str, &str) = ("503", "shutting down, or too many requests at once");
+
+/// Answers that any request with a body may get.
+const WITH_BODY: [(&str, &str); 2] = [("413", "the body is too long"), ("415", "the body is not sent as JSON")];
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Easel",
+    description = "Text to image. A task is submitted, watched and fetched; a run is the one task of a simple client.",
+    license(name = "MIT OR Apache-2.0")
+))]
+struct Description;
+
+/// The description of every route, from the types that they read and write.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut all = Description::openapi();
+    all.merge(run::Description::openapi());
+    all.merge(task::Description::openapi());
+    all.merge(imagine::Description::openapi());
+    all.merge(site::Description::openapi());
+    for (path, item) in &mut all.paths.paths {
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        operations.into_iter().flatten().for_each(|operation| complete(operation, Family::of(path)));
+    }
+    describe_keys(&mut all);
+    all
+}
+
+/// Adds the answers that a route does not describe itself.
+fn complete(operation: &mut Operation, family: Family) {
+    let with_body = WITH_BODY.iter().filter(|_| operation.request_body.is_some());
+    for (status, description) in ANY.iter().chain([&BUSY]).chain(with_body) {
+        let error = Content::new(Some(Ref::from_schema_name(family.schema())));
+        let response = ResponseBuilder::new().description(*description).content("application/json", error);
+        operation.responses.responses.entry((*status).to_owned()).or_insert_with(|| response.build().into());
+    }
+}
+
+/// Keys may be shown in three ways; a server without keys wants none.
+fn describe_keys(all: &mut utoipa::openapi::OpenApi) {
+    let http = |scheme| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build());
+    let components = all.components.get_or_insert_with(Components::new);
+    components.add_security_scheme("bearer", http(HttpAuthScheme::Bearer));
+    components.add_security_scheme("basic", http(HttpAuthScheme::Basic));
+    components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key"))));
+    let shown = ["bearer", "basic", "key"].map(|name| SecurityRequirement::new(name, [""; 0]));
+    all.security = Some([SecurityRequirement::default()].into_iter().chain(shown).collect());
+}

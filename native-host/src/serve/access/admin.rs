@@ -1,0 +1,62 @@
+//! The routes for operators on an address of their own, where a deployment wants that: metrics and documentation are then only
+//! there, and nothing else is, but health.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use easel_contract::access::refusal;
+use easel_contract::{Error, Settings};
+use std::sync::Arc;
+
+const OPERATORS: [&str; 3] = ["/metrics", "/docs", "/openapi.json"];
+
+/// Which part of the routes an address has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::serve) enum Part {
+    /// All but those for operators.
+    Clients,
+    /// Those for operators, and health.
+    Operators,
+}
+
+/// The routes of one part; the others are not found.
+pub(in crate::serve) fn only(part: Part, routes: Router, settings: Settings) -> Router {
+    routes.layer(from_fn_with_state((part, Arc::new(settings)), choose))
+}
+
+async fn choose(State((part, settings)): State<(Part, Arc<Settings>)>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_here = match part {
+        Part::Clients => !OPERATORS.contains(&path),
+        Part::Operators => OPERATORS.contains(&path) || path == "/health" || path.starts_with("/health/"),
+    };
+    match is_here {
+        true => next.run(request).await,
+        false => refusal(&settings, request, Error::RouteNotFound).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn each_route_is_on_its_address() {
+        let found = async |part, path: &str| {
+            let routes = only(part, Router::new().fallback(async || "routes"), Settings::default());
+            let answer = routes.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            answer.status() == StatusCode::OK
+        };
+        for path in OPERATORS {
+            assert!(found(Part::Operators, path).await && !found(Part::Clients, path).await, "{path}");
+        }
+        for path in ["/", "/tasks", "/images/1", "/studio/0.1"] {
+            assert!(found(Part::Clients, path).await && !found(Part::Operators, path).await, "{path}");
+        }
+        assert!(found(Part::Clients, "/health").await && found(Part::Operators, "/health/ready").await);
+    }
+}
