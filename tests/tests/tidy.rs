@@ -205,3 +205,12 @@ fn models_and_samplers_see_no_file_socket_clock_or_thread() {
     });
     none(offenders.map(|(file, _)| file).collect(), "files of pure rooms that reach outside");
 }
+
+/// What a key may use is checked where a task is made, so that no route can forget it.
+#[test]
+fn routes_make_tasks_through_their_caller() {
+    let routes = rust_files().into_iter().filter(|(file, _)| file.starts_with("crates/contract/src/"));
+    let routes = routes.filter(|(file, _)| !file.starts_with("crates/contract/src/access/")).collect();
+    let bad = |line: &str| line.contains("service.submit(") || line.contains("service.run(");
+    none(lines(routes, bad), "routes that make a task without `Caller`");
+}

@@ -4,10 +4,10 @@
 //! `EASEL_REQUIRE_EDGE=1` promises them.
 
 use crate::component::{built, missing};
-use crate::{Host, native, play_all};
+use crate::{Host, native, play_some};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use easel_transcripts::{Client, Setup};
+use easel_transcripts::{Client, Setup, Transcript};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
@@ -107,7 +107,9 @@ impl Client for Edge {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_transcript_holds_under_another_host() {
     let Some(tools) = Tools::find() else { return };
-    play_all(async |setup| Edge::start(setup, &tools).await.unwrap()).await;
+    // This host takes the header `host` from requests and tells the component no name instead.
+    let is_wanted = |transcript: &Transcript| !transcript.setup.knows_its_name;
+    play_some(is_wanted, async |setup| Edge::start(setup, &tools).await.unwrap()).await;
 }
 
 /// Some versions of wasmtime end a body that comes in pieces after the first one, with status 200 and no error.

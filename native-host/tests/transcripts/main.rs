@@ -77,10 +77,10 @@ async fn play_all<C: Client>(start: impl AsyncFn(&Setup) -> C) {
     play_some(|_| true, start).await;
 }
 
-/// The same with the transcripts of these names.
-async fn play_some<C: Client>(is_wanted: impl Fn(&str) -> bool, start: impl AsyncFn(&Setup) -> C) {
+/// The same with some transcripts.
+async fn play_some<C: Client>(is_wanted: impl Fn(&Transcript) -> bool, start: impl AsyncFn(&Setup) -> C) {
     let mut ready: Vec<(Transcript, C)> = Vec::new();
-    for transcript in all().unwrap().into_iter().filter(|transcript| is_wanted(transcript.name)) {
+    for transcript in all().unwrap().into_iter().filter(is_wanted) {
         let host = start(&transcript.setup).await;
         ready.push((transcript, host));
     }

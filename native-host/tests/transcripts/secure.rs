@@ -87,7 +87,7 @@ impl Client for Secure {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transcripts_hold_over_tls() {
-    play_some(|name| PLAYED.contains(&name), async |setup| Secure::start(setup).await).await;
+    play_some(|transcript| PLAYED.contains(&transcript.name), async |setup| Secure::start(setup).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,6 +25,8 @@ pub struct Setup {
     pub origins: String,
     /// The names that it goes by, as `easel_contract::access::HostNames` reads it.
     pub host_names: String,
+    /// Whether it has to be told the name that it was called by, which not every host tells a component.
+    pub knows_its_name: bool,
     /// The keys that requests must show, by name: the key itself, and the models that it may use, if not all.
     pub keys: Vec<(String, Option<Vec<String>>)>,
     /// Whether the database is down.
@@ -40,6 +42,7 @@ impl Default for Setup {
             body_limit: 32 << 20,
             origins: "localhost".into(),
             host_names: String::new(),
+            knows_its_name: false,
             keys: Vec::new(),
             unhealthy: false,
             stopping: false,
@@ -124,6 +127,7 @@ fn setup(head: &str) -> Result<Setup> {
             ("body-limit", count) => setup.body_limit = count.parse()?,
             ("origins", list) => setup.origins = list.to_owned(),
             ("host-names", list) => setup.host_names = list.to_owned(),
+            ("knows-its-name", "") => setup.knows_its_name = true,
             ("key", rest) => {
                 let mut words = rest.split(' ');
                 let key = words.next().unwrap_or_default().to_owned();

@@ -19,6 +19,9 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 /// The pages that a link from anywhere may open.
 const PAGES: [&str; 2] = ["/", "/docs"];
 
+/// The route that changes something when it is merely read: it takes the picture away from the next client.
+const TAKES: &str = "/pipeline/image";
+
 /// The web origins whose pages may call (CORS).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
@@ -83,12 +86,13 @@ impl Origins {
         let is_foreign = matches!(site, Some("cross-site" | "same-site"));
         let origin = text(headers, "origin").map(str::to_owned);
         let is_change = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let is_suspect = is_foreign || (is_change && origin.is_some());
+        // An `<img>` names its page in `referer` alone, and to addresses without TLS browsers send no Fetch Metadata.
+        let page = origin.clone().or_else(|| origin_of(text(headers, "referer")?));
+        let takes = request.method() == Method::GET && request.uri().path() == TAKES && page.is_some();
+        let is_suspect = is_foreign || takes || (is_change && origin.is_some());
         if !is_suspect || (!is_change && opens_page(request)) {
             return Ok(());
         }
-        // An `<img>` names its page in `referer` alone.
-        let page = origin.or_else(|| origin_of(text(headers, "referer")?));
         let own = authority(request.uri(), headers)?;
         let is_allowed = |page: &str| self.allow(page) || own.is_some_and(|own| is_same(page, &own));
         match page {
@@ -178,6 +182,7 @@ mod tests {
         // An <img>, a form, a script or a frame without an origin.
         assert!(!may("GET", "/pipeline/image", &[FOREIGN]));
         assert!(!may("GET", "/images/1", &[FOREIGN, ("referer", "https://evil.example/")]));
+        assert!(!may("GET", "/pipeline/image", &[("referer", "http://evil.example/")]));
         assert!(!may("GET", "/", &[FOREIGN, ("accept", "text/html"), ("sec-fetch-dest", "iframe")]));
         assert!(!may("GET", "/tasks", &[FOREIGN, ("accept", "text/html"), ("sec-fetch-dest", "document")]));
         assert!(!may("POST", "/", &[FOREIGN, ("accept", "text/html"), ("sec-fetch-dest", "document")]));
@@ -189,6 +194,8 @@ mod tests {
         assert!(may("POST", "/generate", &[("origin", "http://192.168.1.7:8100")]));
         assert!(may("POST", "/generate", &[("origin", "null"), ("sec-fetch-site", "same-origin")]));
         assert!(may("GET", "/tasks", &[("sec-fetch-site", "none")]));
+        assert!(may("GET", "/pipeline/image", &[]));
+        assert!(may("GET", "/pipeline/image", &[("referer", "http://192.168.1.7:8100/")]));
         assert!(may("GET", "/", &[FOREIGN, ("accept", "text/html"), ("sec-fetch-dest", "document")]));
         assert!(may("POST", "/generate", &[("origin", "http://localhost:3000"), FOREIGN]));
         assert!(may("GET", "/images/1", &[FOREIGN, ("referer", "http://localhost:3000/gallery?page=2")]));
