@@ -93,6 +93,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn f20_the_text_is_what_its_media_type_says() {
+        let metrics = Metrics::default();
+        metrics.answered("GET", "/health", 200, Duration::from_millis(2));
+        let text = metrics.text(Counts::default()).unwrap();
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        assert!(text.contains("# TYPE easel_http_requests counter\n"), "{text}");
+    }
+
+    #[test]
     fn what_happened_is_in_the_text() {
         let metrics = Metrics::default();
         metrics.answered("GET", "/status/{task_id}", 404, Duration::from_millis(2));
