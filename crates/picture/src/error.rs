@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file whose first bytes are those of no format that is read here.
+    /// A file whose first bytes match no format that is read here.
     #[error("picture: begins with {start:02x?}, expected a {} file", available())]
     UnknownFormat {
         /// The first bytes, four at most.

@@ -12,7 +12,7 @@ pub enum Error {
         found: String,
     },
     /// The adapter refused to open a device.
-    #[error("GPU {adapter} gives no device: {reason}")]
+    #[error("GPU {adapter} could not be opened: {reason}")]
     NoDevice {
         /// Name of the adapter.
         adapter: String,

@@ -119,7 +119,7 @@ impl Request {
         Self { prompts: (0..count).map(prompt).collect(), batch_size: 1, ..Self::default() }
     }
 
-    /// Checks every field that is wrong whatever the model is.
+    /// Checks what can be checked without the model.
     pub fn validate(&self) -> Result<()> {
         in_range("count", self.prompts.len(), 1, COUNT_MAX)?;
         for (field, size) in [("width", self.width), ("height", self.height)] {

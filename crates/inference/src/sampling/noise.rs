@@ -115,7 +115,7 @@ impl Noise {
     /// then turned; any other number is drawn as it lies.
     ///
     /// Errors: [`Error::Shape`] if the batch does not fit the generators or the given draw has another shape,
-    /// [`Error::Invalid`] if no given draw is left.
+    /// [`Error::Invalid`] if all given draws have been used.
     pub fn draw(&mut self, shape: &[usize], device: &Device) -> Result<Tensor> {
         const OP: &str = "noise";
         let count: usize = shape.iter().product();
@@ -130,7 +130,7 @@ impl Noise {
                 generators.iter_mut().flat_map(|generator| generator.randn(count / images)).collect()
             }
             Source::Given(draws) => {
-                let draw = draws.pop_front().ok_or_else(|| Error::invalid(OP, "no given draw is left"))?;
+                let draw = draws.pop_front().ok_or_else(|| Error::invalid(OP, "all given draws have been used"))?;
                 if draw.shape() != shape {
                     return Err(wrong(format!("the given draw's shape {:?}", draw.shape())));
                 }

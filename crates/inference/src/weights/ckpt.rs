@@ -82,7 +82,7 @@ pub(super) async fn open_legacy(source: Arc<dyn Source>) -> Result<TensorIndex> 
         return Err(Error::format(file, format!("not version {LEGACY_PROTOCOL} of PyTorch's old format")));
     }
     let storages: HashMap<&str, &Storage> = object.storages().map(|storage| (storage.key.as_str(), storage)).collect();
-    let keys = keys.texts().ok_or_else(|| Error::format(&file, "the list of storages is no list of names"))?;
+    let keys = keys.texts().ok_or_else(|| Error::format(&file, "the list of storages is not a list of names"))?;
     let mut blocks = HashMap::new();
     let mut start = at as u64;
     for key in keys {
@@ -217,7 +217,7 @@ mod tests {
         let problem = |protocol, keys, storages| legacy(protocol, keys, storages).unwrap_err().to_string();
         let cases = [
             (problem(b"\x80\x02K\x07.", KEYS, b""), "not version 1001 of PyTorch's old format"),
-            (problem(PROTOCOL, b"K\x01.", b""), "the list of storages is no list of names"),
+            (problem(PROTOCOL, b"K\x01.", b""), "the list of storages is not a list of names"),
             (problem(PROTOCOL, b"]X\x01\0\0\x009a.", b""), "storage 9 has no type"),
             (problem(PROTOCOL, b"].", b""), "tensor a is in storage 0, which is missing"),
             (problem(PROTOCOL, KEYS, b"1234"), "storage 0 goes beyond the end of the file"),

@@ -22,8 +22,8 @@ const NEGATIVE_KEY: &str = "Negative prompt";
 
 /// Everything that made a picture: enough to make the same bytes again.
 ///
-/// Written with `Display` and read with `FromStr`, which never fails: whatever is no setting is prompt, and whatever
-/// cannot be understood is kept in `other`. With three settings or more, what is written is read back as the same
+/// Written with `Display` and read with `FromStr`, which never fails: text without settings belongs to the prompt, and a
+/// setting that cannot be understood is kept in `other`. With three settings or more, what is written is read back as the same
 /// value, provided that the keys in `other` are names that the format can spell and none of those of the other fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters {
