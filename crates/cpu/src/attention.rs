@@ -36,11 +36,23 @@ const SCORE_ROW: usize = KEYS + 16;
 
 /// `softmax(q k^T * scale) v` for every head: `q[batch, queries, heads * width]`, `k` and `v` `[batch, keys, heads * width]`.
 pub fn attention(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, out: &mut [f32]) {
+    attention_biased(q, k, v, None, shape, out);
+}
+
+/// The same with a `bias` `[heads, queries, keys]` added to the scaled scores of every sequence.
+pub fn attention_biased(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    bias: Option<&[f32]>,
+    shape: &AttentionShape,
+    out: &mut [f32],
+) {
     let AttentionShape { batch, queries, keys, heads, width, scale, .. } = *shape;
     let hidden = heads * width;
     assert_eq!((q.len(), out.len()), (batch * queries * hidden, batch * queries * hidden));
     assert_eq!((k.len(), v.len()), (batch * keys * hidden, batch * keys * hidden));
-    assert!(scale > 0.0);
+    assert!(scale > 0.0 && bias.is_none_or(|bias| bias.len() == heads * queries * keys));
     if out.is_empty() || keys == 0 {
         return out.fill(0.0);
     }
@@ -52,7 +64,7 @@ pub fn attention(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, out: &
         let head = task / blocks;
         let first = task % blocks * QUERIES;
         let rows = QUERIES.min(queries - first);
-        let task = Task { q, shape, packed: &packed, head, first, rows, out };
+        let task = Task { q, bias, shape, packed: &packed, head, first, rows, out };
         with_scratch(|scratch| level.run(TaskKernel { task, scratch }));
     });
 }
@@ -121,6 +133,7 @@ impl Kernel for PackKeys<'_> {
 /// A block of queries of one head.
 struct Task<'a> {
     q: &'a [f32],
+    bias: Option<&'a [f32]>,
     shape: &'a AttentionShape,
     packed: &'a PackedHeads,
     /// Sequence and head in one number.
@@ -219,6 +232,7 @@ impl Task<'_> {
         let width = state.sums.len() / QUERIES;
         for row in 0..self.rows {
             let scores = &mut state.scores[row * SCORE_ROW..][..padded];
+            self.add_bias(row, start, &mut scores[..count]);
             let visible =
                 if self.shape.causal { (self.first + row + 1).saturating_sub(start).min(count) } else { count };
             fill(&mut scores[visible..], f32::NEG_INFINITY);
@@ -238,6 +252,18 @@ impl Task<'_> {
                 // SAFETY: `width` is a multiple of `TILE_COLUMNS` and so of `LANES`.
                 unsafe { s.store(sums.as_mut_ptr().add(at), s.mul(s.load(sums.as_ptr().add(at)), factor)) };
             }
+        }
+    }
+
+    /// Adds the bias of one row of queries to its scores from key `start` on, which are not scaled yet.
+    #[inline(always)]
+    fn add_bias(&self, row: usize, start: usize, scores: &mut [f32]) {
+        let Some(bias) = self.bias else { return };
+        let AttentionShape { queries, keys, heads, scale, .. } = *self.shape;
+        let unscaled = 1.0 / scale;
+        let bias = &bias[(self.head % heads * queries + self.first + row) * keys + start..][..scores.len()];
+        for (score, bias) in scores.iter_mut().zip(bias) {
+            *score += bias * unscaled;
         }
     }
 

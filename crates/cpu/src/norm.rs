@@ -1,4 +1,4 @@
-//! Group norm and layer norm: `f32` sums over short blocks around a pivot, merged in `f64`.
+//! Group norm, layer norm and root-mean-square norm: `f32` sums over short blocks around a pivot, merged in `f64`.
 
 use crate::activation::for_activation;
 use crate::gemm::with_scratch;
@@ -13,35 +13,54 @@ const CHUNK: usize = 16 * 1024;
 
 /// Layer norm over the last axis of `x[rows, width]`: `(x - mean) / sqrt(var + eps) * weight + bias`.
 pub fn layer_norm(x: &[f32], width: usize, eps: f32, weight: Option<&[f32]>, bias: Option<&[f32]>, out: &mut [f32]) {
-    assert_eq!(x.len(), out.len());
     assert!(weight.is_none_or(|w| w.len() == width) && bias.is_none_or(|b| b.len() == width));
+    row_norm(x, RowNorm { width, eps, weight, bias, centred: true }, out);
+}
+
+/// Root-mean-square norm (<https://arxiv.org/abs/1910.07467>) over the last axis of `x[rows, width]`:
+/// `x / sqrt(mean(x^2) + eps) * weight`.
+pub fn rms_norm(x: &[f32], width: usize, eps: f32, weight: Option<&[f32]>, out: &mut [f32]) {
+    assert!(weight.is_none_or(|w| w.len() == width));
+    row_norm(x, RowNorm { width, eps, weight, bias: None, centred: false }, out);
+}
+
+fn row_norm(x: &[f32], norm: RowNorm<'_>, out: &mut [f32]) {
+    assert_eq!(x.len(), out.len());
     let level = Level::current();
-    let rows = (CHUNK / width.max(1)).max(1);
-    for_each_chunk(out, rows * width, |i, out| {
-        let x = &x[i * rows * width..][..out.len()];
-        level.run(LayerNorm { x, width, eps, weight, bias, out });
+    let rows = (CHUNK / norm.width.max(1)).max(1);
+    for_each_chunk(out, rows * norm.width, |i, out| {
+        let x = &x[i * rows * norm.width..][..out.len()];
+        level.run(RowKernel { x, norm, out });
     });
 }
 
-struct LayerNorm<'a> {
-    x: &'a [f32],
+/// A norm of rows.
+#[derive(Clone, Copy)]
+struct RowNorm<'a> {
     width: usize,
     eps: f32,
     weight: Option<&'a [f32]>,
     bias: Option<&'a [f32]>,
+    /// Whether the mean is taken away.
+    centred: bool,
+}
+
+struct RowKernel<'a> {
+    x: &'a [f32],
+    norm: RowNorm<'a>,
     out: &'a mut [f32],
 }
 
-impl Kernel for LayerNorm<'_> {
+impl Kernel for RowKernel<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { width, eps, weight, bias, .. } = self;
+        let RowNorm { width, eps, weight, bias, centred } = self.norm;
         for row in 0..self.out.len() / width {
             let x = &self.x[row * width..][..width];
             let out = &mut self.out[row * width..][..width];
-            let mean = sum_of(s, x, 0.0, false) / width as f64;
+            let mean = if centred { sum_of(s, x, 0.0, false) / width as f64 } else { 0.0 };
             let variance = sum_of(s, x, mean as f32, true) / width as f64;
             let inverse = (1.0 / (variance + f64::from(eps)).sqrt()) as f32;
             let mean = s.splat(mean as f32);

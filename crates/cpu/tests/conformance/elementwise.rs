@@ -2,7 +2,7 @@
 
 use crate::{assert_near, at_every_level, values};
 use easel_cpu::Activation;
-use easel_cpu::norm::{group_norm, layer_norm};
+use easel_cpu::norm::{group_norm, layer_norm, rms_norm};
 
 /// The activation in `f64`.
 fn activate(activation: Activation, x: f64) -> f64 {
@@ -104,6 +104,28 @@ fn layer_norms() {
                 layer_norm(&x, width, eps, Some(&w), Some(&b), &mut got);
                 let want: Vec<_> = x.chunks(width).flat_map(|row| normalised(row, eps, |i| (w[i], b[i]))).collect();
                 assert_near(&got, &want, 4e-7, &format!("{rows}x{width} mean {mean} size {size}"));
+            }
+        }
+    });
+}
+
+#[test]
+fn rms_norms() {
+    at_every_level(|| {
+        for (rows, width) in [(1, 1), (2, 3), (5, 31), (77, 64), (2, 5001)] {
+            for (size, eps) in [(1.0, 1e-6), (1e-4, 1e-6)] {
+                let x: Vec<f32> = values(rows * width, 5, 0.5).iter().map(|x| x * size).collect();
+                let w = values(width, 6, 1.0);
+                let mut got = vec![0.0; x.len()];
+                rms_norm(&x, width, eps, Some(&w), &mut got);
+                let row = |row: &[f32]| -> Vec<(f64, f64)> {
+                    let square = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / width as f64;
+                    let inverse = 1.0 / (square + f64::from(eps)).sqrt();
+                    let of = |(x, w): (&f32, &f32)| f64::from(*x) * inverse * f64::from(*w);
+                    row.iter().zip(&w).map(of).map(|y| (y, y.abs())).collect()
+                };
+                let want: Vec<_> = x.chunks(width).flat_map(row).collect();
+                assert_near(&got, &want, 4e-7, &format!("{rows}x{width} size {size}"));
             }
         }
     });

@@ -1,7 +1,7 @@
 //! Fully connected layers, convolutions and attention.
 
 use crate::{assert_near, at_every_level, values};
-use easel_cpu::attention::{AttentionShape, attention};
+use easel_cpu::attention::{AttentionShape, attention, attention_biased};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::linear::linear;
 use easel_cpu::{Activation, BlockQ8_0, PackedWeight, Weight};
@@ -193,7 +193,13 @@ fn convolutions() {
     });
 }
 
-fn reference_attention(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape) -> Vec<(f64, f64)> {
+fn reference_attention(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    bias: Option<&[f32]>,
+    shape: &AttentionShape,
+) -> Vec<(f64, f64)> {
     let AttentionShape { batch, queries, keys, heads, width, scale, causal } = *shape;
     let hidden = heads * width;
     let mut out = vec![(0.0, 0.0); q.len()];
@@ -204,7 +210,8 @@ fn reference_attention(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape) 
         let row = |key: usize| (b * keys + key) * hidden + head * width;
         let score = |key: usize| {
             let pairs = q[at..at + width].iter().zip(&k[row(key)..]);
-            pairs.map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>() * f64::from(scale)
+            let bias = bias.map_or(0.0, |bias| bias[(head * queries + query) * keys + key]);
+            pairs.map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>() * f64::from(scale) + f64::from(bias)
         };
         let scores: Vec<f64> = (0..visible).map(score).collect();
         let largest = scores.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
@@ -243,12 +250,12 @@ fn attentions() {
                 attention(&q, &k, &v, &shape, &mut got);
                 // A score of size 50 is itself rounded by 3e-6, and a weight changes by as much.
                 let tolerance = 3e-6 * f64::from(size);
-                assert_near(
-                    &got,
-                    &reference_attention(&q, &k, &v, &shape),
-                    tolerance,
-                    &format!("{shape:?} size {size}"),
-                );
+                let want = reference_attention(&q, &k, &v, None, &shape);
+                assert_near(&got, &want, tolerance, &format!("{shape:?} size {size}"));
+                let bias: Vec<f32> = values(heads * queries * keys, 4, 0.0).iter().map(|x| x * 2.0 * size).collect();
+                attention_biased(&q, &k, &v, Some(&bias), &shape, &mut got);
+                let want = reference_attention(&q, &k, &v, Some(&bias), &shape);
+                assert_near(&got, &want, tolerance, &format!("{shape:?} size {size} with a bias"));
             }
         }
     });

@@ -1,14 +1,30 @@
 //! `attention`: scaled dot-product attention for any head width, cross or self, causal or not.
 
-use super::{Storage, Tensor, work};
+use super::{Storage, Tensor, host, work};
 use crate::Result;
 use easel_cpu::Floats;
 use easel_cpu::attention::AttentionShape;
+
+/// How the products of queries and keys become scores.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scores<'a> {
+    /// A query sees keys up to its own position.
+    pub causal: bool,
+    /// What the products are multiplied with; `None` is `1 / sqrt(width)`.
+    pub scale: Option<f64>,
+    /// Added to the scaled products of every entry of the batch: `[heads, tq, tk]`.
+    pub bias: Option<&'a Tensor>,
+}
 
 impl Tensor {
     /// `softmax(q k^T / sqrt(width)) v` per head. `self` (the queries) is `[n, tq, heads * width]`, key and value are
     /// `[n, tk, heads * width]`. With `causal`, a query sees keys up to its own position.
     pub fn attention(&self, key: &Self, value: &Self, heads: usize, causal: bool) -> Result<Self> {
+        self.attention_scored(key, value, heads, Scores { causal, ..Scores::default() })
+    }
+
+    /// [`attention`](Self::attention) with other scores: `softmax(q k^T * scale + bias) v`.
+    pub fn attention_scored(&self, key: &Self, value: &Self, heads: usize, scores: Scores<'_>) -> Result<Self> {
         const OP: &str = "attention";
         let [batch, queries, hidden] = self.dims(OP)?;
         let [key_batch, keys, key_hidden] = key.dims(OP)?;
@@ -17,20 +33,24 @@ impl Tensor {
             let expected = format!("[{key_batch}, t, {key_hidden}] in {heads} heads, as the keys are");
             return Err(self.shape_error(OP, expected));
         }
+        if let Some(bias) = scores.bias.filter(|bias| bias.shape() != [heads, queries, keys]) {
+            return Err(bias.shape_error(OP, format!("a bias [{heads}, {queries}, {keys}]")));
+        }
         work::count([2, batch, queries, keys, hidden]);
         let width = hidden / heads;
-        let scale = 1.0 / (width as f32).sqrt();
+        let scale = scores.scale.map_or_else(|| 1.0 / (width as f32).sqrt(), |scale| scale as f32);
         match &self.storage {
             Storage::Cpu(q) => {
                 let k = key.host(OP)?.f32(OP)?;
                 let v = value.host(OP)?.f32(OP)?;
-                let shape = AttentionShape { batch, queries, keys, heads, width, scale, causal };
+                let bias = host::optional(OP, scores.bias)?;
+                let shape = AttentionShape { batch, queries, keys, heads, width, scale, causal: scores.causal };
                 let mut out = Floats::take(self.elements());
-                easel_cpu::attention::attention(q.f32(OP)?, k, v, &shape, &mut out);
+                easel_cpu::attention::attention_biased(q.f32(OP)?, k, v, bias.as_deref(), &shape, &mut out);
                 Ok(Self::made(out, self.shape()))
             }
-            Storage::Gpu(q) => q.attention(key, value, heads, causal),
-            Storage::Candle(q) => q.attention(key, value, heads, causal),
+            Storage::Gpu(q) => q.attention(key, value, heads, scores),
+            Storage::Candle(q) => q.attention(key, value, heads, scores),
         }
     }
 }

@@ -26,6 +26,12 @@ impl Tensor {
         self.binary("div", Binary::Div, other)
     }
 
+    /// `self + gate * x`: `x` `[n, t, width]` is let through as far as `gate` `[n, width]` says.
+    pub fn add_gated(&self, gate: &Self, x: &Self) -> Result<Self> {
+        let [batch, width] = gate.dims("add_gated")?;
+        self.add(&x.mul(&gate.reshape(&[batch, 1, width])?)?)
+    }
+
     /// `self * scale + offset`.
     pub fn affine(&self, scale: f64, offset: f64) -> Result<Self> {
         const OP: &str = "affine";

@@ -66,6 +66,7 @@ mod threshold;
 mod upload;
 mod work;
 
+pub use attention::Scores;
 pub use candle::CandleDevice;
 pub use choice::Selection;
 pub use conv2d::Conv2d;

@@ -1,6 +1,6 @@
 //! candle's devices in a build without them (cargo feature `candle`): types without values.
 
-use super::{Activation, Conv2d, DType, Data, Device, DeviceKind, Epilogue, Tensor};
+use super::{Activation, Conv2d, DType, Data, Device, DeviceKind, Epilogue, Scores, Tensor};
 use crate::{Error, Result};
 use easel_cpu::elementwise::Binary;
 
@@ -38,9 +38,11 @@ super::never! { Candle:
     read() -> Result<Data>;
     linear(&Tensor, Option<&Tensor>, Epilogue<'_>) -> Result<Tensor>;
     conv2d(&Tensor, Option<&Tensor>, Conv2d, Epilogue<'_>) -> Result<Tensor>;
-    attention(&Tensor, &Tensor, usize, bool) -> Result<Tensor>;
+    attention(&Tensor, &Tensor, usize, Scores<'_>) -> Result<Tensor>;
     group_norm(usize, f64, [&Tensor; 2], Activation) -> Result<Tensor>;
     layer_norm(f64, [&Tensor; 2]) -> Result<Tensor>;
+    modulated_norm(f64, [&Tensor; 2]) -> Result<Tensor>;
+    rms_norm(f64, &Tensor) -> Result<Tensor>;
     activation(Activation) -> Result<Tensor>;
     geglu() -> Result<Tensor>;
     embedding(&Tensor) -> Result<Tensor>;

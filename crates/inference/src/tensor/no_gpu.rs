@@ -1,6 +1,6 @@
 //! The GPU in a build without it (cargo feature `webgpu`): types without values.
 
-use super::{Activation, Conv2d, DType, Data, Device, DeviceInfo, Epilogue, GpuOptions, Tensor};
+use super::{Activation, Conv2d, DType, Data, Device, DeviceInfo, Epilogue, GpuOptions, Scores, Tensor};
 use crate::{Error, Result};
 use easel_cpu::elementwise::Binary;
 use std::ops::Range;
@@ -103,9 +103,11 @@ super::never! { Gpu:
     dtype() -> DType;
     linear(&Tensor, Option<&Tensor>, Epilogue<'_>) -> Result<Tensor>;
     conv2d(&Tensor, Option<&Tensor>, Conv2d, Epilogue<'_>) -> Result<Tensor>;
-    attention(&Tensor, &Tensor, usize, bool) -> Result<Tensor>;
+    attention(&Tensor, &Tensor, usize, Scores<'_>) -> Result<Tensor>;
     group_norm(usize, f64, [&Tensor; 2], Activation) -> Result<Tensor>;
     layer_norm(f64, [&Tensor; 2]) -> Result<Tensor>;
+    modulated_norm(f64, [&Tensor; 2]) -> Result<Tensor>;
+    rms_norm(f64, &Tensor) -> Result<Tensor>;
     activation(Activation) -> Result<Tensor>;
     geglu() -> Result<Tensor>;
     embedding(&Tensor) -> Result<Tensor>;

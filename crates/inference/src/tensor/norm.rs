@@ -1,8 +1,8 @@
-//! `group_norm` and `layer_norm`, with the activation that follows them.
+//! `group_norm`, `layer_norm` and `rms_norm`, with what follows them.
 
 use super::{Activation, Storage, Tensor};
 use crate::Result;
-use easel_cpu::{Floats, norm};
+use easel_cpu::{Floats, elementwise, norm};
 
 impl Tensor {
     /// Group norm over the last axis of `[n, .., c]` in `groups`, then the activation.
@@ -54,6 +54,53 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.layer_norm(eps, [weight, bias]),
             Storage::Candle(x) => x.layer_norm(eps, [weight, bias]),
+        }
+    }
+
+    /// Layer norm over the last axis of `[n, t, width]` without weights of its own, then `* (1 + scale) + shift`, each
+    /// `[n, width]`: the adaptive norm of diffusion transformers (<https://arxiv.org/abs/2212.09748>).
+    pub fn modulated_norm(&self, eps: f64, scale: &Self, shift: &Self) -> Result<Self> {
+        const OP: &str = "modulated_norm";
+        let [batch, tokens, width] = self.dims(OP)?;
+        let fits = scale.shape() == [batch, width] && shift.shape() == scale.shape() && self.elements() > 0;
+        if !fits {
+            return Err(self.shape_error(OP, format!("[n, t, width] with scale and shift of {:?}", scale.shape())));
+        }
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let mut factor = Floats::take(scale.elements());
+                elementwise::affine(scale.host(OP)?.f32(OP)?, 1.0, 1.0, &mut factor);
+                let shift = shift.host(OP)?.f32(OP)?;
+                let mut out = Floats::take(self.elements());
+                let entries = x.f32(OP)?.chunks_exact(tokens * width).zip(out.chunks_exact_mut(tokens * width));
+                for ((x, out), (factor, shift)) in
+                    entries.zip(factor.chunks_exact(width).zip(shift.chunks_exact(width)))
+                {
+                    norm::layer_norm(x, width, eps as f32, Some(factor), Some(shift), out);
+                }
+                Ok(Self::made(out, self.shape()))
+            }
+            Storage::Gpu(x) => x.modulated_norm(eps, [scale, shift]),
+            Storage::Candle(x) => x.modulated_norm(eps, [scale, shift]),
+        }
+    }
+
+    /// Root-mean-square norm (<https://arxiv.org/abs/1910.07467>) over the last axis, with a weight of that axis' size.
+    pub fn rms_norm(&self, eps: f64, weight: &Self) -> Result<Self> {
+        const OP: &str = "rms_norm";
+        let width = *self.shape().last().unwrap_or(&0);
+        if width == 0 || weight.shape() != [width] {
+            return Err(self.shape_error(OP, format!("a last axis of {:?}", weight.shape())));
+        }
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let w = weight.host(OP)?.widened(OP)?;
+                let mut out = Floats::take(self.elements());
+                norm::rms_norm(x.f32(OP)?, width, eps as f32, Some(&w), &mut out);
+                Ok(Self::made(out, self.shape()))
+            }
+            Storage::Gpu(x) => x.rms_norm(eps, weight),
+            Storage::Candle(x) => x.rms_norm(eps, weight),
         }
     }
 }

@@ -8,6 +8,7 @@ mod arithmetic;
 mod errors;
 mod networks;
 mod reference;
+mod transformers;
 
 use easel_inference::tensor::{Device, DeviceKind, GpuOptions};
 use easel_inference::{DType, Result, Tensor};
@@ -22,8 +23,12 @@ const OPS: &[(&str, f64, Cases)] = &[
     ("conv2d", 2e-6, networks::conv2d),
     ("attention", 3e-6, networks::attention),
     ("attention, large scores", 5e-5, networks::attention_large_scores),
+    ("attention, scale and bias", 5e-6, transformers::attention_scored),
     ("group_norm", 2e-6, networks::group_norm),
     ("layer_norm", 1e-6, networks::layer_norm),
+    ("modulated_norm", 1e-6, transformers::modulated_norm),
+    ("rms_norm", 1e-6, transformers::rms_norm),
+    ("add_gated", 2e-7, transformers::add_gated),
     ("geglu", 1e-6, networks::geglu),
     ("linear_geglu", 2e-6, networks::linear_geglu),
     ("activation", 1e-6, networks::activation),

@@ -80,6 +80,19 @@ pub(super) fn conv2d(x: &Operand, weight: &Operand, bias: Option<&Operand>, conv
 
 /// `softmax(q k^T / sqrt(width)) v` in heads.
 pub(super) fn attention(q: &Operand, k: &Operand, v: &Operand, heads: usize, causal: bool) -> Operand {
+    let scale = 1.0 / ((q.shape[2] / heads) as f64).sqrt();
+    attention_scored(q, [k, v], heads, causal, scale, None)
+}
+
+/// `softmax(q k^T * scale + bias) v` in heads.
+pub(super) fn attention_scored(
+    q: &Operand,
+    [k, v]: [&Operand; 2],
+    heads: usize,
+    causal: bool,
+    scale: f64,
+    bias: Option<&Operand>,
+) -> Operand {
     let [n, queries, hidden] = q.shape[..] else { panic!("queries have three axes") };
     let keys = k.shape[1];
     let width = hidden / heads;
@@ -89,7 +102,8 @@ pub(super) fn attention(q: &Operand, k: &Operand, v: &Operand, heads: usize, cau
         let at = |row: usize, rows: usize| (b * rows + row) * hidden + head * width;
         let score = |j: usize| -> f64 {
             let pairs = q.data[at(i, queries)..][..width].iter().zip(&k.data[at(j, keys)..]);
-            pairs.map(|(q, k)| q * k).sum::<f64>() / (width as f64).sqrt()
+            let bias = bias.map_or(0.0, |bias| bias.data[(head * queries + i) * keys + j]);
+            pairs.map(|(q, k)| q * k).sum::<f64>() * scale + bias
         };
         let scores: Vec<f64> = (0..visible).map(score).collect();
         let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);

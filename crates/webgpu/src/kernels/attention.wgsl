@@ -5,13 +5,17 @@
 // entry of the batch.
 // LANES invocations share a query row: in the scores each has four neighbouring keys, in the result every LANES-th vector.
 
-#uniforms queries: u32, keys: u32, heads: u32, width: u32, scale: f32, tiles: u32, first_tile: u32, end_tile: u32, query_row: u32, key_row: u32, position: u32
+#uniforms queries: u32, keys: u32, heads: u32, width: u32, scale: f32, tiles: u32, first_tile: u32, end_tile: u32, query_row: u32, key_row: u32, position: u32, all_queries: u32
 #input q: Q by WIDTH
 // (batch, queries, heads, width)
 #input k: K by WIDTH
 // (batch, keys, heads, width)
 #input v: K by WIDTH
 // (batch, keys, heads, width)
+#if BIAS
+#input bias: B by 1
+// (heads, all queries, keys), added to the scaled products
+#end
 #output y: Y by WIDTH
 // (batch, queries, heads, width)
 
@@ -22,6 +26,7 @@ const KEYS: u32 = LANES * 4u;
 const VECTORS: u32 = 4u;
 const LOAD_ROWS: u32 = THREADS / VECTORS;
 const MASKED: f32 = -1e30;
+const LOG2_E: f32 = 1.4426950408889634;
 
 var<workgroup> qs: array<vec4<f32>, QUERIES * VECTORS>;
 var<workgroup> ks: array<vec4<f32>, KEYS * VECTORS>;
@@ -147,6 +152,15 @@ fn main(
         }
         let key = first_key + lane * 4u;
 #for i in 0..ROWS
+#if BIAS
+        {
+            let row = min(first_query + y_row + $iu * GROUPS, u.queries - 1u);
+            let at = (head * u.all_queries + u.position + row) * u.keys;
+#for j in 0..4
+            score$i[$j] += bias_get(at + min(key + $ju, u.keys - 1u)) * LOG2_E;
+#end
+        }
+#end
 #for j in 0..4
 #if CAUSAL
         if (key + $ju >= u.keys || key + $ju > u.position + first_query + y_row + $iu * GROUPS) {

@@ -19,6 +19,30 @@ pub fn attention(
     heads: usize,
     causal: bool,
 ) -> Result<Array> {
+    attention_scored(context, [query, key, value], heads, Scores { causal, ..Scores::default() })
+}
+
+/// How the products of queries and keys become scores.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scores<'a> {
+    /// A query sees keys up to its own position.
+    pub causal: bool,
+    /// What the products are multiplied with; `None` is `1 / sqrt(width)`.
+    pub scale: Option<f32>,
+    /// Added to the scaled products of every entry of the batch: `[heads, tq, tk]`.
+    pub bias: Option<&'a Array>,
+}
+
+/// [`attention`] of query, key and value with other scores.
+///
+/// # Errors
+/// If a shape or format does not fit.
+pub fn attention_scored(
+    context: &Context,
+    [query, key, value]: [&Array; 3],
+    heads: usize,
+    scores: Scores<'_>,
+) -> Result<Array> {
     const OP: &str = "attention";
     let [batch, queries, hidden] = query.dims(OP)?;
     let [key_batch, keys, key_hidden] = key.dims(OP)?;
@@ -29,13 +53,18 @@ pub fn attention(
     }
     let format = writable(context, activation_format(OP, query)?)?;
     activation_format(OP, key)?;
+    let bias_format = scores.bias.map(|bias| activation_format(OP, bias)).transpose()?;
+    if let Some(bias) = scores.bias.filter(|bias| bias.shape() != [heads, queries, keys]) {
+        return Err(bias.shape_error(OP, format!("a bias [{heads}, {queries}, {keys}]")));
+    }
     let y = Array::alloc(context, query.shape(), format)?;
     let head_width = hidden / heads;
     let shape = Shape::choose(head_width);
-    let kernel = kernel(shape, [query.format(), key.format(), y.format()], width(&[head_width]), causal);
+    let formats = [query.format(), key.format(), y.format()];
+    let kernel = kernel(shape, formats, width(&[head_width]), scores.causal, bias_format);
     let work = 2 * shape.queries() * keys * head_width;
     let most = pieces_per_dispatch(context, work);
-    let scale = std::f32::consts::LOG2_E / (head_width as f32).sqrt();
+    let scale = std::f32::consts::LOG2_E * scores.scale.unwrap_or_else(|| 1.0 / (head_width as f32).sqrt());
     for run in cut(context, [batch, queries, keys], [query, &y, key].map(|array| array.bytes_of(hidden))) {
         let part = |array: &Array, rows: &Range<usize>| array.part(rows.start * hidden, rows.len() * hidden);
         let q = part(query, &run.queries)?;
@@ -49,7 +78,9 @@ pub fn attention(
             let mut uniforms = words([run.count, keys, heads, head_width, 0, tiles, first, end]).to_vec();
             uniforms[4] = scale.to_bits();
             uniforms.extend(words(run.offsets));
-            let launch = Launch { kernel: kernel.clone(), inputs: &[&q, &k, &v], outputs: &[&y], uniforms: &uniforms };
+            uniforms.push(queries as u32);
+            let inputs: Vec<&Array> = [&q, &k, &v].into_iter().chain(scores.bias).collect();
+            let launch = Launch { kernel: kernel.clone(), inputs: &inputs, outputs: &[&y], uniforms: &uniforms };
             launch.run(context, end - first, (end - first) * work)?;
         }
     }
@@ -120,16 +151,17 @@ impl Shape {
     }
 }
 
-/// The variant for queries (and scores), keys and values, and results in these formats.
-pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: bool) -> Kernel {
+/// The variant for queries (and scores), keys and values, and results in these formats, and with a bias in its format.
+pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: bool, bias: Option<Format>) -> Kernel {
     // Rows of queries, and of keys, that one invocation stages at a time. There may be more invocations than queries.
     let loads = |rows: usize| Constant::U32((rows * 4).div_ceil(shape.threads) as u32);
-    let constants = vec![
+    let mut constants = vec![
         ("Q", Constant::Format(formats[0])),
         ("K", Constant::Format(formats[1])),
         ("Y", Constant::Format(formats[2])),
         width_constant(width),
         ("CAUSAL", Constant::Bool(causal)),
+        ("BIAS", Constant::Bool(bias.is_some())),
         ("THREADS", Constant::U32(shape.threads as u32)),
         ("LANES", Constant::U32(shape.lanes as u32)),
         ("ROWS", Constant::U32(shape.rows as u32)),
@@ -137,6 +169,7 @@ pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: b
         ("Q_LOADS", loads(shape.queries())),
         ("K_LOADS", loads(shape.lanes * 4)),
     ];
+    constants.extend(bias.map(|format| ("B", Constant::Format(format))));
     Kernel { name: "attention", source: include_str!("../kernels/attention.wgsl"), constants }
 }
 

@@ -17,7 +17,7 @@ mod quantised;
 mod tile;
 mod variants;
 
-pub use attention::{attention, rope};
+pub use attention::{Scores, attention, attention_scored, rope};
 pub use conv2d::conv2d;
 pub use easel_cpu::Activation;
 pub use easel_cpu::conv2d::Conv2d;

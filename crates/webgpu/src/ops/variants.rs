@@ -59,7 +59,8 @@ fn products(x: Format, width: usize, kernels: &mut Vec<Kernel>) {
     kernels.extend(Activation::ALL.map(active));
     for head_width in [8, 40, 64, 80, 128, 160, 256, 512] {
         let shape = attention::Shape::choose(head_width);
-        kernels.extend([false, true].map(|causal| attention::kernel(shape, [x; 3], width, causal)));
+        let variant = |causal, bias| attention::kernel(shape, [x; 3], width, causal, bias);
+        kernels.extend([variant(false, None), variant(true, None), variant(false, Some(x))]);
     }
 }
 

@@ -81,6 +81,26 @@ pub(crate) async fn attention_of_every_width(context: &Context) {
     }
 }
 
+pub(crate) async fn a_bias_is_added_to_the_scaled_scores(context: &Context) {
+    let [batch, queries, keys, heads, width] = [2, 37, 45, 3, 8];
+    let hidden = heads * width;
+    let rows: Vec<f32> =
+        (0..heads * queries * keys).map(|i| if i % keys == i / keys % queries { 60.0 } else { 0.0 }).collect();
+    for &format in activations(context) {
+        let q = random(context, &[batch, queries, hidden], 1, format);
+        let k = random(context, &[batch, keys, hidden], 2, format);
+        let v = random(context, &[batch, keys, hidden], 3, format);
+        let bias = super::store(context, &rows, &[heads, queries, keys], format).array;
+        let scores = ops::Scores { scale: Some(0.5), bias: Some(&bias), ..ops::Scores::default() };
+        let y = ops::attention_scored(context, [&q.array, &k.array, &v.array], heads, scores).unwrap();
+        // So large that each query sees the key of its own position alone.
+        let seen = |i: usize| i / (queries * hidden) * keys * hidden + i % (queries * hidden);
+        let want: Vec<Expected> =
+            (0..q.values.len()).map(|i| f64::from(v.values[seen(i)])).map(|y| (y, y.abs() + 1e-3)).collect();
+        assert_near(context, &y, &[batch, queries, hidden], &want, 1e-5, &format!("bias, {format:?}")).await;
+    }
+}
+
 pub(crate) async fn large_scores_do_not_overflow(context: &Context) {
     let q = super::store(context, &[300.0; 8], &[1, 1, 8], Format::F32).array;
     let keys: Vec<f32> = (0..40).flat_map(|key| [key as f32 - 20.0; 8]).collect();

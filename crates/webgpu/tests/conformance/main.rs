@@ -63,7 +63,7 @@ macro_rules! table {
 }
 
 table! {
-    attention: attention_of_every_width, large_scores_do_not_overflow, a_long_attention_is_cut, rope_turns_pairs;
+    attention: attention_of_every_width, a_bias_is_added_to_the_scaled_scores, large_scores_do_not_overflow, a_long_attention_is_cut, rope_turns_pairs;
     elementwise: binary_with_every_broadcast, functions_of_every_element, nan_is_never_hidden, combine_sums_any_number_of_terms, geglu_multiplies_left_by_gelu_of_right;
     errors: shapes_that_do_not_fit, formats_that_do_not_fit;
     layout: permute_in_every_format, narrow_in_every_format, concat_along_every_axis, repeat_in_every_format;

@@ -5,7 +5,7 @@
 
 use super::{Candle, backend, made, operand, optional};
 use crate::Result;
-use crate::tensor::{Activation, Conv2d, Epilogue, Tensor, host};
+use crate::tensor::{Activation, Conv2d, Epilogue, Scores, Tensor, host};
 use candle_core::{D, DType};
 use easel_cpu::elementwise::Binary;
 
@@ -40,10 +40,11 @@ impl Candle {
         key: &Tensor,
         value: &Tensor,
         heads: usize,
-        causal: bool,
+        scores: Scores<'_>,
     ) -> Result<Tensor> {
         const OP: &str = "attention";
-        made(OP, attention(&self.0, operand(OP, key)?, operand(OP, value)?, heads, causal))
+        let bias = optional(OP, scores.bias)?;
+        made(OP, attention(&self.0, [operand(OP, key)?, operand(OP, value)?], heads, scores, bias))
     }
 
     pub(in crate::tensor) fn group_norm(
@@ -64,6 +65,18 @@ impl Candle {
         let weight = operand(OP, weight)?;
         let bias = operand(OP, bias)?;
         made(OP, layer_norm(&self.0, eps, [weight, bias]))
+    }
+
+    pub(in crate::tensor) fn modulated_norm(&self, eps: f64, [scale, shift]: [&Tensor; 2]) -> Result<Tensor> {
+        const OP: &str = "modulated_norm";
+        let scale = operand(OP, scale)?;
+        let shift = operand(OP, shift)?;
+        made(OP, modulated_norm(&self.0, eps, [scale, shift]))
+    }
+
+    pub(in crate::tensor) fn rms_norm(&self, eps: f64, weight: &Tensor) -> Result<Tensor> {
+        const OP: &str = "rms_norm";
+        made(OP, rms_norm(&self.0, eps, operand(OP, weight)?))
     }
 
     pub(in crate::tensor) fn activation(&self, activation: Activation) -> Result<Tensor> {
@@ -202,21 +215,27 @@ fn convolution(
 /// Attention; where it is not fused, the scores are in `f32`.
 fn attention(
     q: &candle_core::Tensor,
-    k: &candle_core::Tensor,
-    v: &candle_core::Tensor,
+    [k, v]: [&candle_core::Tensor; 2],
     heads: usize,
-    causal: bool,
+    scores: Scores<'_>,
+    bias: Option<&candle_core::Tensor>,
 ) -> candle_core::Result<candle_core::Tensor> {
     let queries = q.dim(1)?;
     let keys = k.dim(1)?;
-    let scale = 1.0 / ((q.dim(2)? / heads) as f32).sqrt();
+    let width = q.dim(2)? / heads;
+    let scale = scores.scale.unwrap_or_else(|| f64::from(1.0 / (width as f32).sqrt()));
+    let causal = scores.causal;
     let split_q = split_heads(q, heads)?;
     let split_k = split_heads(k, heads)?;
     let split_v = split_heads(v, heads)?;
-    let out = if is_fused(&split_q, keys, causal)? {
-        candle_nn::ops::sdpa(&split_q, &split_k, &split_v, None, causal, scale, NO_SOFTCAP)?
+    let out = if bias.is_none() && is_fused(&split_q, keys, causal)? {
+        candle_nn::ops::sdpa(&split_q, &split_k, &split_v, None, causal, scale as f32, NO_SOFTCAP)?
     } else {
-        let scores = (split_q.matmul(&split_k.t()?)?.to_dtype(DType::F32)? * f64::from(scale))?;
+        let scores = (split_q.matmul(&split_k.t()?)?.to_dtype(DType::F32)? * scale)?;
+        let scores = match bias {
+            Some(bias) => scores.broadcast_add(&bias.to_dtype(DType::F32)?.unsqueeze(0)?)?,
+            None => scores,
+        };
         let scores = if causal { mask_future(&scores, queries, keys)? } else { scores };
         candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?.matmul(&split_v)?
     };
@@ -264,6 +283,36 @@ fn group_norm(
     let y = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.reshape(x.shape())?;
     let y = y.broadcast_mul(&weight.to_dtype(DType::F32)?)?.broadcast_add(&bias.to_dtype(DType::F32)?)?;
     y.to_dtype(x.dtype())
+}
+
+/// Rows with mean 0 and variance 1, in `f32`.
+fn normal_rows(x: &candle_core::Tensor, eps: f64) -> candle_core::Result<candle_core::Tensor> {
+    let wide = x.to_dtype(DType::F32)?;
+    let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    centred.broadcast_div(&(variance + eps)?.sqrt()?)
+}
+
+/// `scale` and `shift` are `[n, width]`, one row for each entry of the batch.
+fn modulated_norm(
+    x: &candle_core::Tensor,
+    eps: f64,
+    [scale, shift]: [&candle_core::Tensor; 2],
+) -> candle_core::Result<candle_core::Tensor> {
+    let factor = (scale.to_dtype(DType::F32)? + 1.0)?.unsqueeze(1)?;
+    let shift = shift.to_dtype(DType::F32)?.unsqueeze(1)?;
+    normal_rows(x, eps)?.broadcast_mul(&factor)?.broadcast_add(&shift)?.to_dtype(x.dtype())
+}
+
+fn rms_norm(
+    x: &candle_core::Tensor,
+    eps: f64,
+    weight: &candle_core::Tensor,
+) -> candle_core::Result<candle_core::Tensor> {
+    let wide = x.to_dtype(DType::F32)?;
+    let square = wide.sqr()?.mean_keepdim(D::Minus1)?;
+    let y = wide.broadcast_div(&(square + eps)?.sqrt()?)?;
+    y.broadcast_mul(&weight.to_dtype(DType::F32)?)?.to_dtype(x.dtype())
 }
 
 fn layer_norm(

@@ -2,7 +2,7 @@
 
 use super::Gpu;
 use crate::Result;
-use crate::tensor::{Activation, Conv2d, DType, Epilogue, Storage, Tensor};
+use crate::tensor::{Activation, Conv2d, DType, Epilogue, Scores, Storage, Tensor};
 use easel_cpu::elementwise::Binary;
 use easel_webgpu::{Array, Context, ops};
 
@@ -49,11 +49,20 @@ impl Gpu {
         self.made(ops::conv2d(self.context(), self.array(OP)?, weight, bias, conv, epilogue))
     }
 
-    pub(in crate::tensor) fn attention(&self, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
+    pub(in crate::tensor) fn attention(
+        &self,
+        k: &Tensor,
+        v: &Tensor,
+        heads: usize,
+        scores: Scores<'_>,
+    ) -> Result<Tensor> {
         const OP: &str = "attention";
         let k = k.gpu(OP)?.array(OP)?;
         let v = v.gpu(OP)?.array(OP)?;
-        self.made(ops::attention(self.context(), self.array(OP)?, k, v, heads, causal))
+        let bias = optional(OP, scores.bias)?;
+        let scale = scores.scale.map(|scale| scale as f32);
+        let scores = ops::Scores { causal: scores.causal, scale, bias };
+        self.made(ops::attention_scored(self.context(), [self.array(OP)?, k, v], heads, scores))
     }
 
     pub(in crate::tensor) fn group_norm(
@@ -76,6 +85,19 @@ impl Gpu {
         let bias = Some(bias.gpu(OP)?.array(OP)?);
         let norm = ops::LayerNorm { weight, bias, ..ops::LayerNorm::default() };
         self.made(ops::layer_norm(self.context(), self.array(OP)?, eps as f32, norm))
+    }
+
+    pub(in crate::tensor) fn modulated_norm(&self, eps: f64, [scale, shift]: [&Tensor; 2]) -> Result<Tensor> {
+        const OP: &str = "modulated_norm";
+        let modulation = Some((scale.gpu(OP)?.array(OP)?, shift.gpu(OP)?.array(OP)?));
+        let norm = ops::LayerNorm { modulation, ..ops::LayerNorm::default() };
+        self.made(ops::layer_norm(self.context(), self.array(OP)?, eps as f32, norm))
+    }
+
+    pub(in crate::tensor) fn rms_norm(&self, eps: f64, weight: &Tensor) -> Result<Tensor> {
+        const OP: &str = "rms_norm";
+        let weight = weight.gpu(OP)?.array(OP)?;
+        self.made(ops::rms_norm(self.context(), self.array(OP)?, eps as f32, Some(weight)))
     }
 
     pub(in crate::tensor) fn activation(&self, after: Activation) -> Result<Tensor> {

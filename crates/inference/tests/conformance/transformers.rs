@@ -1,0 +1,89 @@
+//! Cases of the ops of diffusion transformers and T5: norms that a timestep modulates, root-mean-square norms, gated
+//! residuals, attention with a position bias.
+
+use super::{Case, Operand, Random, WEIGHT_TYPES, reference};
+use easel_inference::Result;
+use easel_inference::tensor::{Device, Scores};
+
+pub(super) fn attention_scored(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
+    // Batch, queries, keys, heads, width, causal.
+    let shapes = [
+        (1, 1, 1, 1, 1, false),
+        (2, 48, 48, 4, 16, false),
+        (1, 77, 77, 3, 64, true),
+        (2, 65, 300, 2, 7, false),
+        (1, 40, 9, 1, 160, false),
+    ];
+    let mut cases = Vec::new();
+    for (n, queries, keys, heads, width, causal) in shapes {
+        for scale in [None, Some(1.0), Some(0.25)] {
+            let q = random.array(&[n, queries, heads * width]);
+            let [k, v] = [0; 2].map(|_| random.array(&[n, keys, heads * width]));
+            let mut bias = random.array(&[heads, queries, keys]);
+            bias.data.iter_mut().for_each(|x| *x *= 4.0);
+            let factor = scale.unwrap_or(1.0 / (width as f64).sqrt());
+            let expected = reference::attention_scored(&q, [&k, &v], heads, causal, factor, Some(&bias));
+            let bias = bias.tensor(device)?;
+            let scores = Scores { causal, scale, bias: Some(&bias) };
+            let got = q.tensor(device)?.attention_scored(&k.tensor(device)?, &v.tensor(device)?, heads, scores)?;
+            let name = format!("{n}x{queries}x{keys}, {heads} heads of {width}, causal {causal}, scale {scale:?}");
+            cases.push(Case { name, got, expected });
+        }
+    }
+    Ok(cases)
+}
+
+/// Batch, tokens and width of the norms.
+const SHAPES: [[usize; 3]; 5] = [[1, 1, 2], [2, 9, 48], [3, 77, 64], [2, 5, 1536], [1, 33, 31]];
+
+pub(super) fn modulated_norm(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for [n, t, width] in SHAPES {
+        let x = random.array(&[n, t, width]);
+        let [scale, shift] = [0; 2].map(|_| random.array(&[n, width]));
+        let eps = 1e-6;
+        let ones = Operand::new(&[width], vec![1.0; width]);
+        let zeros = Operand::new(&[width], vec![0.0; width]);
+        let mut expected = reference::norm(&x, eps, &ones, &zeros, n * t, |i| i / width);
+        for (i, y) in expected.data.iter_mut().enumerate() {
+            let at = i / (t * width) * width + i % width;
+            *y = *y * (1.0 + scale.data[at]) + shift.data[at];
+        }
+        let got = x.tensor(device)?.modulated_norm(eps, &scale.tensor(device)?, &shift.tensor(device)?)?;
+        cases.push(Case { name: format!("{n}x{t}x{width}"), got, expected });
+    }
+    Ok(cases)
+}
+
+pub(super) fn rms_norm(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (i, [n, t, width]) in SHAPES.into_iter().enumerate() {
+        let dtype = WEIGHT_TYPES[i % 3];
+        let mut x = random.array(&[n, t, width]);
+        // Faint rows, where the epsilon counts.
+        x.data.iter_mut().for_each(|x| *x *= [1.0, 1.0 / 512.0][i % 2]);
+        let weight = random.weight(&[width], dtype);
+        let eps = 1e-6;
+        let row = |row: &[f64]| -> Vec<f64> {
+            let square = row.iter().map(|x| x * x).sum::<f64>() / width as f64;
+            row.iter().zip(&weight.data).map(|(x, w)| x / (square + eps).sqrt() * w).collect()
+        };
+        let expected = Operand::new(&x.shape, x.data.chunks(width).flat_map(row).collect());
+        let got = x.tensor(device)?.rms_norm(eps, &weight.weight(device, dtype)?)?;
+        cases.push(Case { name: format!("{n}x{t}x{width}, {dtype:?}"), got, expected });
+    }
+    Ok(cases)
+}
+
+pub(super) fn add_gated(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for [n, t, width] in SHAPES {
+        let [residual, x] = [0; 2].map(|_| random.array(&[n, t, width]));
+        let gate = random.array(&[n, width]);
+        let sum = |i: usize| residual.data[i] + gate.data[i / (t * width) * width + i % width] * x.data[i];
+        let expected = Operand::new(&x.shape, (0..x.data.len()).map(sum).collect());
+        let got = residual.tensor(device)?.add_gated(&gate.tensor(device)?, &x.tensor(device)?)?;
+        cases.push(Case { name: format!("{n}x{t}x{width}"), got, expected });
+    }
+    Ok(cases)
+}
