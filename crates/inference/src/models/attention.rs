@@ -1,6 +1,6 @@
 //! Multi-head attention with its projections (<https://arxiv.org/abs/1706.03762>), for every network that has one.
 
-use super::layers::Linear;
+use super::layers::{Linear, RmsNorm};
 use crate::tensor::Epilogue;
 use crate::weights::Weights;
 use crate::{Result, Tensor};
@@ -12,6 +12,92 @@ pub struct Attention {
     value: Linear,
     output: Linear,
     heads: usize,
+}
+
+/// The projections of one stream of a joint attention, in which several streams look at each other
+/// (<https://arxiv.org/abs/2403.03206>).
+pub struct Stream {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    query_norm: Option<RmsNorm>,
+    key_norm: Option<RmsNorm>,
+}
+
+/// The names of a stream's layers.
+pub struct StreamNames {
+    /// Query, key and value projection.
+    pub projections: [&'static str; 3],
+    /// The norms of the heads of queries and keys.
+    pub norms: [&'static str; 2],
+}
+
+/// The stream of the picture.
+pub const SAMPLE: StreamNames = StreamNames { projections: ["to_q", "to_k", "to_v"], norms: ["norm_q", "norm_k"] };
+
+/// The stream of the text.
+pub const ADDED: StreamNames =
+    StreamNames { projections: ["add_q_proj", "add_k_proj", "add_v_proj"], norms: ["norm_added_q", "norm_added_k"] };
+
+/// Queries, keys and values `[n, t, width]`.
+pub struct Projected {
+    /// Queries.
+    pub query: Tensor,
+    /// Keys.
+    pub key: Tensor,
+    /// Values.
+    pub value: Tensor,
+}
+
+impl Stream {
+    /// Projections with biases, all of `width`; with `normed`, the heads of queries and keys are normed with this epsilon.
+    pub fn new(
+        weights: &Weights,
+        names: &StreamNames,
+        width: usize,
+        heads: usize,
+        normed: Option<f64>,
+    ) -> Result<Self> {
+        let linear = |name| Linear::new(&weights.pp(name), width, width);
+        let norm = |name| normed.map(|eps| RmsNorm::new(&weights.pp(name), width / heads, eps)).transpose();
+        let [query, key, value] = names.projections;
+        let [query_norm, key_norm] = names.norms;
+        Ok(Self {
+            query: linear(query)?,
+            key: linear(key)?,
+            value: linear(value)?,
+            query_norm: norm(query_norm)?,
+            key_norm: norm(key_norm)?,
+        })
+    }
+
+    /// Projects a stream `[n, t, width]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Projected> {
+        let query = normed(self.query.forward(x)?, self.query_norm.as_ref())?;
+        let key = normed(self.key.forward(x)?, self.key_norm.as_ref())?;
+        Ok(Projected { query, key, value: self.value.forward(x)? })
+    }
+}
+
+fn normed(x: Tensor, norm: Option<&RmsNorm>) -> Result<Tensor> {
+    norm.map_or(Ok(x.clone()), |norm| norm.forward_heads(&x))
+}
+
+impl Projected {
+    /// The tokens of `self`, then those of `other`.
+    pub fn joined(&self, other: &Self) -> Result<Self> {
+        let join = |a: &Tensor, b: &Tensor| Tensor::concat(&[a, b], 1);
+        Ok(Self {
+            query: join(&self.query, &other.query)?,
+            key: join(&self.key, &other.key)?,
+            value: join(&self.value, &other.value)?,
+        })
+    }
+
+    /// All tokens look at all: `[n, t, width]`.
+    pub fn attend(&self, heads: usize) -> Result<Tensor> {
+        self.query.attention(&self.key, &self.value, heads, false)
+    }
 }
 
 impl Attention {

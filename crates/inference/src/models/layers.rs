@@ -137,6 +137,69 @@ impl LayerNorm {
     }
 }
 
+/// Root-mean-square norm with a learned scale.
+pub struct RmsNorm {
+    weight: Tensor,
+    eps: f64,
+}
+
+impl RmsNorm {
+    /// `weight` `[width]`.
+    pub fn new(weights: &Weights, width: usize, eps: f64) -> Result<Self> {
+        Ok(Self { weight: weights.prepared("weight", &[width])?, eps })
+    }
+
+    /// Norms `[.., width]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.rms_norm(self.eps, &self.weight)
+    }
+
+    /// Norms each head of `[n, t, heads * width]` by itself.
+    pub fn forward_heads(&self, x: &Tensor) -> Result<Tensor> {
+        let [n, t, hidden] = x.dims("rms_norm")?;
+        let [width] = self.weight.dims("rms_norm")?;
+        if hidden % width != 0 {
+            let expected = format!("heads of {width}");
+            return Err(Error::Shape { op: "rms_norm", expected, got: x.shape().to_vec() });
+        }
+        self.forward(&x.reshape(&[n, t, hidden / width, width])?)?.reshape(&[n, t, hidden])
+    }
+}
+
+/// The adaptive norm of diffusion transformers (<https://arxiv.org/abs/2212.09748>): what scales, shifts and gates a stream,
+/// as a linear layer makes it of the time embedding.
+pub struct Modulation {
+    linear: Linear,
+    width: usize,
+}
+
+/// Epsilon of the norms that are modulated.
+const MODULATED_EPS: f64 = 1e-6;
+
+impl Modulation {
+    /// A layer for `parts` vectors of `width`.
+    pub fn new(weights: &Weights, width: usize, parts: usize) -> Result<Self> {
+        Ok(Self { linear: Linear::new(weights, width, parts * width)?, width })
+    }
+
+    /// `N` vectors `[n, width]` from the time embedding `[n, width]` after its activation.
+    pub fn forward<const N: usize>(&self, time: &Tensor) -> Result<[Tensor; N]> {
+        let all = self.linear.forward(time)?;
+        let parts = (0..N).map(|i| all.narrow(1, i * self.width, self.width)).collect::<Result<Vec<_>>>()?;
+        let wrong = |parts: Vec<Tensor>| Error::Shape {
+            op: "modulation",
+            expected: format!("{N} vectors"),
+            got: vec![parts.len()],
+        };
+        parts.try_into().map_err(wrong)
+    }
+}
+
+/// `norm(x) * (1 + scale) + shift` for a stream `[n, t, width]`; scale and shift are `[n, width]`.
+pub fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+    x.modulated_norm(MODULATED_EPS, scale, shift)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,8 @@ pub mod attention;
 pub mod clip_text;
 pub mod embeddings;
 pub mod layers;
+pub mod mmdit;
 pub mod resnet;
+pub mod t5;
 pub mod unet;
 pub mod vae;

@@ -131,6 +131,11 @@ impl Tokenizer {
         self.frame
     }
 
+    /// The same tokenizer with windows of another length.
+    pub fn with_length(&self, length: usize) -> Self {
+        Self { frame: Frame { length, ..self.frame }, ..self.clone() }
+    }
+
     /// The ids of one window: start, as much of the prompt as fits, end, padding.
     pub fn encode(&self, prompt: &str) -> Result<Encoded> {
         let ids = self.tokenize(prompt)?;
