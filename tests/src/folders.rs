@@ -25,7 +25,7 @@ enum Kind {
 }
 
 /// Model classes whose cases can be run.
-const CLASSES: [&str; 8] = [
+const CLASSES: [&str; 9] = [
     "StableDiffusionPipeline",
     "StableDiffusionImg2ImgPipeline",
     "StableDiffusionInpaintPipeline",
@@ -33,6 +33,7 @@ const CLASSES: [&str; 8] = [
     "StableDiffusionXLImg2ImgPipeline",
     "StableDiffusionXLInpaintPipeline",
     "LatentConsistencyModelPipeline",
+    "StableDiffusion3Pipeline",
     "AutoencoderTiny",
 ];
 

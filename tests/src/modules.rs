@@ -5,6 +5,8 @@ use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow};
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
+use easel_inference::models::mmdit::{Mmdit, MmditConditioning, MmditConfig};
+use easel_inference::models::t5::{T5Config, T5Encoder};
 use easel_inference::models::unet::{AddedConditioning, ClassLabel, UNet, UNetConditioning, UNetConfig};
 use easel_inference::models::vae::{Autoencoder, Tiling};
 use easel_inference::{Device, Tensor};
@@ -23,6 +25,7 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
         let found = match case.kind.as_str() {
             "text" => case.text(),
             "denoiser" if dir.join("unet").is_dir() => case.denoiser(),
+            "denoiser" if class_of(&dir.join("transformer")) == "SD3Transformer2DModel" => case.mmdit(),
             "vae_decode" | "vae_decode_tiled" => case.vae_decode(),
             "vae_encode" | "vae_encode_tiled" => case.vae_encode(),
             _ => continue,
@@ -86,13 +89,18 @@ impl<'a> Case<'a> {
 
     fn text(&self) -> Result<Vec<Check>> {
         let folder = self.dir.join(self.name.replacen("text", "text_encoder", 1));
-        let json = read_json(&folder.join("config.json"))?;
-        if json["model_type"] != "clip_text_model" {
-            return Ok(Vec::new());
-        }
-        let encoder = clip_text(&folder, &self.device)?;
         let ids: Vec<Vec<u32>> =
             self.array("input_ids")?.rows().map(|row| row.iter().map(|id| *id as u32).collect()).collect();
+        match read_json(&folder.join("config.json"))?["model_type"].as_str() {
+            Some("clip_text_model") => {}
+            Some("t5") => {
+                let name = "last_hidden_state";
+                let got = t5(&folder, &self.device)?.forward(&ids)?;
+                return Ok(vec![self.check(name, &got, self.text_tolerance(name)?)?]);
+            }
+            _ => return Ok(Vec::new()),
+        }
+        let encoder = clip_text(&folder, &self.device)?;
         let out = encoder.forward(&ids)?;
         let mut tensors = vec![
             ("penultimate", out.hidden_state(1)?.clone()),
@@ -121,6 +129,28 @@ impl<'a> Case<'a> {
         let states = self.array("encoder_hidden_states")?.tensor(&self.device)?;
         let mut probes = Vec::new();
         let out = unet.forward_probed(&sample, timestep, &states, &conditioning, &mut |name, tensor| {
+            probes.push((name.to_owned(), tensor.clone()));
+            Ok(())
+        })?;
+        let mut checks = vec![self.check("out", &out.to_channels_first()?, self.tolerance("out")?)?];
+        if !checks[0].passed() {
+            checks.extend(self.probes(&probes)?);
+        }
+        Ok(checks)
+    }
+
+    /// A joint transformer; what it is conditioned on is that of the folder's case `conditioning`.
+    fn mmdit(&self) -> Result<Vec<Check>> {
+        let model = mmdit(&self.dir.join("transformer"), &self.device)?;
+        let given = read_arrays(&self.dir.join("cases/conditioning.safetensors"))?;
+        let tensor = |name: &str| given.get(name).ok_or_else(|| anyhow!("no tensor {name}"))?.tensor(&self.device);
+        let text = tensor("prompt_embeds")?;
+        let pooled = tensor("pooled")?;
+        let sample = self.array("sample")?.channels_last(&self.device)?;
+        let time = Mmdit::timestep_features(f64::from(self.array("timestep")?.data[0]), &self.device)?;
+        let conditioning = MmditConditioning { text: &text, pooled: &pooled, skipped_layers: &[] };
+        let mut probes = Vec::new();
+        let out = model.forward_probed(&sample, &time, conditioning, &mut |name, tensor| {
             probes.push((name.to_owned(), tensor.clone()));
             Ok(())
         })?;
@@ -195,6 +225,26 @@ impl<'a> Case<'a> {
         let inside = self.dir.join("vae");
         autoencoder(if inside.is_dir() { &inside } else { self.dir }, &self.device)
     }
+}
+
+/// The class of the network in a folder.
+fn class_of(folder: &Path) -> String {
+    let config = read_json(&folder.join("config.json")).unwrap_or_default();
+    config["_class_name"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The T5 encoder of a folder.
+pub fn t5(folder: &Path, device: &Device) -> Result<T5Encoder> {
+    let file = folder.join("config.json");
+    let config = T5Config::from_json(&file.display().to_string(), &read_json(&file)?)?;
+    Ok(T5Encoder::new(&load_weights(folder, device)?, config)?)
+}
+
+/// The joint transformer of a folder.
+pub fn mmdit(folder: &Path, device: &Device) -> Result<Mmdit> {
+    let file = folder.join("config.json");
+    let config = MmditConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
+    Ok(Mmdit::new(&load_weights(folder, device)?, config)?)
 }
 
 /// The CLIP text encoder of a folder.

@@ -45,13 +45,8 @@ pub fn original(dir: &Path) -> Result<Tensors> {
         let original = map.original(&name).ok_or_else(|| anyhow!("{name} has no original name"))?;
         tensors.insert(format!("model.diffusion_model.{original}"), stored);
     }
-    let vae = read(&dir.join("vae/diffusion_pytorch_model.safetensors"))?;
-    let levels =
-        vae.keys().filter(|name| name.starts_with("decoder.up_blocks.") && name.ends_with(".0.conv1.weight")).count();
-    for (name, stored) in vae {
-        let (original, stored) =
-            vae_tensor(&name, stored, levels).ok_or_else(|| anyhow!("{name} has no original name"))?;
-        tensors.insert(format!("first_stage_model.{original}"), stored);
+    for (name, stored) in vae_tensors(&dir.join("vae/diffusion_pytorch_model.safetensors"))? {
+        tensors.insert(format!("first_stage_model.{name}"), stored);
     }
     let encoder = read(&dir.join("text_encoder/model.safetensors"))?;
     let clip = |prefix: &str| {
@@ -158,6 +153,17 @@ fn resnet(rest: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("{part}.{end}"))
+}
+
+/// The autoencoder in a file under the original names, without a prefix.
+pub(crate) fn vae_tensors(path: &Path) -> Result<Tensors> {
+    let vae = read(path)?;
+    let levels =
+        vae.keys().filter(|name| name.starts_with("decoder.up_blocks.") && name.ends_with(".0.conv1.weight")).count();
+    let original = |(name, stored): (String, Stored)| {
+        vae_tensor(&name, stored, levels).ok_or_else(|| anyhow!("{name} has no original name"))
+    };
+    vae.into_iter().map(original).collect()
 }
 
 fn vae_tensor(name: &str, mut stored: Stored, levels: usize) -> Option<(String, Stored)> {

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use easel_inference::Tensor;
 use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::pipeline::{
-    CancelToken, InitImage, LoadOptions, Pipeline, Probe, Prompt, PromptOptions, Request, SizeConditioning, Watcher,
+    CancelToken, InitImage, LoadOptions, Pipeline, Probe, Prompt, PromptOptions, Request, SizeConditioning, SkipLayers,
+    Watcher,
 };
 use easel_inference::sampling::SchedulerConfig;
 use easel_inference::tensor::Products;
@@ -26,13 +27,28 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
     }
     let files = block_on(ModelFiles::open_path(dir, &OpenOptions::default()))?;
     let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(target().device.clone()) };
-    let mut pipeline = block_on(Pipeline::load(&files, &options, &mut Recorder::default(), &CancelToken::default()))?;
+    let mut pipeline = load(&files, &options)?;
     let mut checks = Vec::new();
     for case in cases {
         let name = case["name"].as_str().unwrap_or_default();
-        checks.extend(run_case(dir, &mut pipeline, case).with_context(|| format!("{}/{name}", dir.display()))?);
+        let mut smaller = without(&files, case).map(|files| load(&files, &options)).transpose()?;
+        let pipeline = smaller.as_mut().unwrap_or(&mut pipeline);
+        checks.extend(run_case(dir, pipeline, case).with_context(|| format!("{}/{name}", dir.display()))?);
     }
     Ok(checks)
+}
+
+fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Pipeline> {
+    Ok(block_on(Pipeline::load(files, options, &mut Recorder::default(), &CancelToken::default()))?)
+}
+
+/// The model without the components that a case leaves out, if it leaves any out.
+fn without(files: &ModelFiles, case: &Value) -> Option<ModelFiles> {
+    let mut files = files.clone();
+    for component in case["without"].as_array()? {
+        files.leave_out(component.as_str()?);
+    }
+    Some(files)
 }
 
 fn is_pipeline(case: &Value) -> bool {
@@ -159,6 +175,11 @@ fn request(case: &Value, arrays: &BTreeMap<String, Array>) -> Result<Request> {
             "guidance_rescale" => request.guidance_rescale = number()?,
             "eta" => request.eta = number()?,
             "strength" => strength = number()?,
+            "max_sequence_length" => request.prompt_options.max_sequence_length = Some(size()?),
+            "skip_guidance_layers" => skip(&mut request).layers = layers(value),
+            "skip_layer_guidance_scale" => skip(&mut request).scale = number()?,
+            "skip_layer_guidance_start" => skip(&mut request).start = number()?,
+            "skip_layer_guidance_stop" => skip(&mut request).stop = number()?,
             "clip_skip" => request.prompt_options = PromptOptions { clip_skip: size()?, ..request.prompt_options },
             _ => size_conditioning(&mut request.sizes, name, value)?,
         }
@@ -172,6 +193,15 @@ fn request(case: &Value, arrays: &BTreeMap<String, Array>) -> Result<Request> {
         request.init = Some(InitImage { image: image(picture, 3)?, strength, all_steps, mask });
     }
     Ok(request)
+}
+
+/// The skip-layer guidance of a request.
+fn skip(request: &mut Request) -> &mut SkipLayers {
+    request.skip_layers.get_or_insert_with(|| SkipLayers::new(Vec::new()))
+}
+
+fn layers(value: &Value) -> Vec<usize> {
+    value.as_array().into_iter().flatten().filter_map(|layer| Some(layer.as_u64()? as usize)).collect()
 }
 
 fn size_conditioning(sizes: &mut SizeConditioning, name: &str, value: &Value) -> Result<()> {

@@ -6,8 +6,20 @@ use easel_tests::files::repository;
 use std::process::Command;
 
 /// Every folder with networks but `easel-emoji`, whose hundreds of steps would keep a software rasteriser busy for long.
-const NETWORKS: [&str; 9] =
-    ["sd15", "sd15-inpaint", "sd15-lcm", "sd15-tiny-vae", "sd21", "sdxl", "taesd", "extras", "extras-sdxl"];
+const NETWORKS: [&str; 12] = [
+    "sd15",
+    "sd15-inpaint",
+    "sd15-lcm",
+    "sd15-tiny-vae",
+    "sd21",
+    "sdxl",
+    "taesd",
+    "extras",
+    "extras-sdxl",
+    "sd3",
+    "sd35-medium",
+    "sd35-large",
+];
 
 #[test]
 fn every_reference_case_passes() {
@@ -26,7 +38,7 @@ fn the_networks_pass_on_a_gpu_in_f32() {
 #[test]
 fn the_networks_pass_on_a_gpu_in_f16() {
     if has_gpu(DType::F16) {
-        let cases = golden(&["--device", "gpu", "--float", "f16"], &["sd15", "taesd"]);
+        let cases = golden(&["--device", "gpu", "--float", "f16"], &["sd15", "taesd", "sd3", "sd35-medium"]);
         assert!(cases > 15, "only {cases} cases");
     }
 }

@@ -8,6 +8,7 @@ use easel_inference::tensor::Products;
 use easel_inference::{Device, Result};
 use easel_tests::files::repository;
 use easel_tests::original::{Stored, Tensors, original, write_safetensors};
+use easel_tests::original_sd3;
 use pollster::block_on;
 use safetensors::Dtype;
 use serde_json::{Value, json};
@@ -118,6 +119,68 @@ fn sdxl_from_its_parts() {
     assert_eq!(alone.model_index()["_class_name"], "StableDiffusionXLPipeline");
 }
 
+/// What the shapes of the tiny models do not show, because they are tinier than their families.
+fn tiny_sd3() -> Value {
+    json!({
+        "transformer": {"attention_head_dim": 16, "num_attention_heads": 3},
+        "vae": {"norm_num_groups": 4},
+        "text_encoder": {"num_attention_heads": 4},
+        "text_encoder_2": {"num_attention_heads": 5},
+    })
+}
+
+#[test]
+fn stable_diffusion_3_from_one_file_and_from_its_parts() {
+    for name in ["sd3", "sd35-medium", "sd35-large"] {
+        let base = golden(name);
+        let folder = open(&base, &[], Value::Null).unwrap();
+        let expected = picture(&folder, &folder);
+        let parts = Parts { folder: tempfile::tempdir().unwrap(), tensors: original_sd3::original(&base).unwrap() };
+        let tokenizers = ["tokenizer", "tokenizer_2", "tokenizer_3"].map(|name| (name, base.join(name)));
+
+        let whole = open(&parts.whole(), &tokenizers, tiny_sd3()).unwrap();
+        assert_eq!(whole.family().name(), "Stable Diffusion 3");
+        assert_eq!(picture(&whole, &folder), expected, "{name} from one file");
+
+        let encoders = [("text_encoder", "clip_l"), ("text_encoder_2", "clip_g"), ("text_encoder_3", "t5xxl")];
+        let file = |(component, part)| (component, parts.bare(&format!("text_encoders.{part}.transformer.")));
+        let mut components: Vec<_> = encoders.map(file).into_iter().chain(tokenizers).collect();
+        components.push(("vae", parts.bare(AUTOENCODER)));
+        let files = open(&parts.bare(DENOISER), &components, tiny_sd3()).unwrap();
+        assert_eq!(picture(&files, &folder), expected, "{name} from five files");
+
+        let own = base.join("transformer/diffusion_pytorch_model.safetensors");
+        let files = open(&own, &components, tiny_sd3()).unwrap();
+        assert_eq!(picture(&files, &folder), expected, "{name} from a denoiser in the layout of diffusers");
+    }
+}
+
+#[test]
+fn stable_diffusion_3_can_do_without_t5_and_not_without_its_vocabulary() {
+    let base = golden("sd3");
+    let folder = open(&base, &[], Value::Null).unwrap();
+    let mut tensors = original_sd3::original(&base).unwrap();
+    let parts = Parts { folder: tempfile::tempdir().unwrap(), tensors: tensors.clone() };
+    let tokenizers = ["tokenizer", "tokenizer_2"].map(|name| (name, base.join(name)));
+    let files = open(&parts.whole(), &tokenizers, tiny_sd3()).unwrap();
+    let options = LoadOptions::new(Device::Cpu);
+    let mut watcher = Unwatched;
+    let cancel = CancelToken::default();
+    let loaded = block_on(Pipeline::load(&files, &options, &mut watcher, &cancel));
+    let text = loaded.err().unwrap().to_string();
+    let expected = "the vocabulary of text_encoder_3 is missing; give it with --component tokenizer_3=PATH, a folder with \
+                    tokenizer.json";
+    assert!(text.ends_with(expected), "{text}");
+
+    tensors.retain(|name, _| !name.starts_with("text_encoders.t5xxl."));
+    let parts = Parts { tensors, ..parts };
+    let files = open(&parts.whole(), &tokenizers, tiny_sd3()).unwrap();
+    let mut without = folder.clone();
+    without.leave_out("text_encoder_3");
+    assert_eq!(picture(&files, &folder), picture(&without, &folder));
+    assert_ne!(picture(&files, &folder), picture(&folder, &folder));
+}
+
 #[test]
 fn what_is_missing_or_misplaced_is_named() {
     let parts = Parts::of("sd15");
@@ -155,11 +218,10 @@ fn families_that_are_not_supported_yet_are_named() {
     let text = message(open(&file, &[], Value::Null));
     assert!(text.ends_with("flux1-dev.safetensors: FLUX.1 models are not supported yet"), "{text}");
     let cases = [
-        ("StableDiffusion3Pipeline", "Stable Diffusion 3 models are not supported yet"),
         ("Flux2Pipeline", "FLUX.2 models are not supported yet"),
         ("FluxPipeline", "FLUX.1 models are not supported yet"),
         ("ZImagePipeline", "Z-Image models are not supported yet"),
-        ("OddPipeline", "OddPipeline in model_index.json, expected a model of Stable Diffusion XL or Stable Diffusion"),
+        ("OddPipeline", "expected a model of Stable Diffusion 3 or Stable Diffusion XL or Stable Diffusion"),
     ];
     for (class, expected) in cases {
         let index =

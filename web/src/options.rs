@@ -59,6 +59,7 @@ impl GenerateOptions {
                 weighting: self.weighting,
                 long: self.long_prompts,
                 clip_skip: self.clip_skip.unwrap_or(0),
+                ..PromptOptions::default()
             },
             init: init(self.init_image, self.mask, self.strength)?,
             ..Request::new(&self.prompt, negative, self.seed, 1)

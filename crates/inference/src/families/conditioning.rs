@@ -75,6 +75,15 @@ impl Conditioning {
         self
     }
 
+    /// The second half of every tensor: what belongs to the prompts, where negative prompts come first. Numbers stay.
+    pub fn second_half(&self) -> Result<Self> {
+        let half = |(name, tensor): (&&'static str, &Tensor)| -> Result<(&'static str, Tensor)> {
+            let n = tensor.shape().first().copied().unwrap_or(0) / 2;
+            Ok((*name, tensor.narrow(0, n, n)?))
+        };
+        Ok(Self { tensors: self.tensors.iter().map(half).collect::<Result<_>>()?, numbers: self.numbers.clone() })
+    }
+
     /// A tensor that is always there.
     pub fn tensor(&self, name: &'static str) -> Result<&Tensor> {
         self.find(name).ok_or_else(|| Error::invalid("conditioning", format!("{name} is missing")))

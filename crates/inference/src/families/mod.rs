@@ -22,6 +22,7 @@ mod conditioning;
 mod defaults;
 mod model_files;
 mod parts;
+mod sd3;
 mod sdxl;
 mod shared;
 mod stable_diffusion;
@@ -40,7 +41,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Every family, in the order in which files are offered to them: the particular before the general.
-pub static FAMILIES: &[&dyn Family] = &[&sdxl::Sdxl, &stable_diffusion::StableDiffusion];
+pub static FAMILIES: &[&dyn Family] = &[&sd3::Sd3, &sdxl::Sdxl, &stable_diffusion::StableDiffusion];
 
 /// The name of the autoencoder among the components, which all families share.
 pub const VAE: &str = "vae";
@@ -103,6 +104,10 @@ pub trait Model: Shareable {
 
     /// Joins the states of all text encoders, in host memory and in the order of [`text_encoders`](Self::text_encoders).
     fn condition(&self, states: Vec<TextStates>, prompts: &Prompts<'_>) -> Result<Conditioning>;
+
+    /// The conditioning for calls with the prompt alone, the second half of `conditioning`, in which the denoiser leaves these
+    /// layers out. [`Error::Invalid`](crate::Error::Invalid) if it has none that can be left out.
+    fn without_layers(&self, conditioning: &Conditioning, layers: &[usize]) -> Result<Conditioning>;
 
     /// The denoiser among its components.
     fn denoiser(&self) -> &'static str;

@@ -201,6 +201,11 @@ impl ModelFiles {
         self.components.insert(component.to_owned(), files);
     }
 
+    /// Leaves a component out that the family can do without: T5 in Stable Diffusion 3.
+    pub fn leave_out(&mut self, component: &str) {
+        self.components.remove(component);
+    }
+
     /// The files of the tokenizer in this folder. `None`: use the vocabulary that the family has built in, since single files
     /// bring none.
     pub fn tokenizer(&self, folder: &str) -> Option<&TokenizerFiles> {

@@ -16,11 +16,6 @@ struct Unsupported {
 
 /// The longer of two classes that begin alike comes first.
 const UNSUPPORTED: &[Unsupported] = &[
-    Unsupported {
-        name: "Stable Diffusion 3",
-        class: "StableDiffusion3",
-        tensor: "joint_blocks.0.x_block.attn.qkv.weight",
-    },
     Unsupported { name: "FLUX.2", class: "Flux2", tensor: "double_stream_modulation_img.lin.weight" },
     Unsupported { name: "FLUX.1", class: "Flux", tensor: "double_blocks.0.img_attn.qkv.weight" },
     Unsupported { name: "Z-Image", class: "ZImage", tensor: "x_pad_token" },

@@ -41,25 +41,26 @@ impl Pipeline {
         let walked: Vec<f32> = timesteps[first_call..].iter().map(|t| *t as f32).collect();
         let count = walked.len();
         let mut denoiser = None;
+        let skip = request.skip_layers.as_ref().filter(|_| settings.guided);
+        let mut conditionings = vec![conditioning.clone()];
+        if let Some(skip) = skip {
+            conditionings.push(self.model.without_layers(conditioning, &skip.layers)?);
+        }
         run.watcher.tensor(Probe::Timesteps, &Tensor::from_vec(walked, &[count], &Device::Cpu)?);
         run.watcher.tensor(Probe::InitialLatents, &latents);
         for call in first_call..timesteps.len() {
             run.pause().await?;
             let scaled = sampler.scale_model_input(call, &latents)?;
             let input = denoiser_input(&scaled, &inpaint, settings.guided)?;
-            let predict = async |run: &mut Run<'_>| -> Result<Tensor> {
-                // Taken, so that what fails is not used again.
-                let mut ready = match denoiser.take() {
-                    Some(ready) => ready,
-                    None => Denoiser::new(self, conditioning, run).await?,
-                };
-                let prediction = ready.predict(&input, timesteps[call])?.to_host().await?;
-                denoiser = Some(ready);
-                Ok(prediction)
-            };
-            let prediction = self.surviving(run, predict).await?;
+            let mut ask = Ask { conditionings: &conditionings, which: WHOLE, input, timestep: timesteps[call] };
+            let prediction = self.predict(&mut denoiser, &ask, run).await?;
             run.watcher.tensor(Probe::NoisePrediction(call - first_call), &prediction);
-            let guided = if settings.guided { guidance.apply(&prediction)? } else { prediction };
+            let mut guided = if settings.guided { guidance.apply(&prediction)? } else { prediction.clone() };
+            if let Some(skip) = skip.filter(|skip| skip.covers(call - first_call, settings.steps)) {
+                ask = Ask { which: WITHOUT_LAYERS, input: denoiser_input(&scaled, &inpaint, false)?, ..ask };
+                let without = self.predict(&mut denoiser, &ask, run).await?;
+                guided = Guidance::away_from(&guided, &prediction, &without, skip.scale)?;
+            }
             latents = sampler.step(call, &guided, &latents, noise)?;
             if let Some(Inpaint::Blend { mask, image_latents, noise }) = &inpaint {
                 latents = blend(&latents, mask, &kept(&sampler, image_latents, noise, call + 1, timesteps.len())?)?;
@@ -74,6 +75,21 @@ impl Pipeline {
         Ok(latents)
     }
 
+    /// One call of the denoiser, which is made ready first where it is not, and again on a fresh device.
+    async fn predict(&self, denoiser: &mut Option<Denoiser>, ask: &Ask<'_>, run: &mut Run<'_>) -> Result<Tensor> {
+        let predict = async |run: &mut Run<'_>| -> Result<Tensor> {
+            // Taken, so that what fails is not used again.
+            let mut ready = match denoiser.take() {
+                Some(ready) => ready,
+                None => Denoiser::new(self, ask.conditionings, run).await?,
+            };
+            let prediction = ready.predict(ask)?.to_host().await?;
+            *denoiser = Some(ready);
+            Ok(prediction)
+        };
+        self.surviving(run, predict).await
+    }
+
     /// What the latents look like. A device that is lost now is noticed by the next step.
     async fn preview(&self, latents: &Tensor, run: &mut Run<'_>) -> Result<Option<Image>> {
         match preview(latents, self, run).await {
@@ -84,28 +100,52 @@ impl Pipeline {
     }
 }
 
+/// The conditioning of ordinary calls among those of a run.
+const WHOLE: usize = 0;
+/// The conditioning of calls that leave layers out.
+const WITHOUT_LAYERS: usize = 1;
+
+/// What the denoiser is asked for.
+struct Ask<'a> {
+    /// All conditionings of the run.
+    conditionings: &'a [Conditioning],
+    /// The one of this call.
+    which: usize,
+    input: Tensor,
+    timestep: f64,
+}
+
 /// The model on its device, with what all calls of a run share.
 struct Denoiser {
     model: Arc<dyn families::Denoiser>,
     device: Device,
+    conditioned: Vec<Conditioned>,
+}
+
+/// One conditioning of a run on the device, and the recording of a call with it.
+struct Conditioned {
     conditioning: Conditioning,
     replay: Replay,
 }
 
 impl Denoiser {
-    async fn new(pipeline: &Pipeline, conditioning: &Conditioning, run: &mut Run<'_>) -> Result<Self> {
+    async fn new(pipeline: &Pipeline, conditionings: &[Conditioning], run: &mut Run<'_>) -> Result<Self> {
         let model = pipeline.denoiser(run).await?;
         let device = pipeline.options.device.clone();
-        let conditioning = conditioning.to_device(&device)?;
-        Ok(Self { model, device, conditioning, replay: Replay::default() })
+        let there = |conditioning: &Conditioning| -> Result<Conditioned> {
+            Ok(Conditioned { conditioning: conditioning.to_device(&device)?, replay: Replay::default() })
+        };
+        let conditioned = conditionings.iter().map(there).collect::<Result<_>>()?;
+        Ok(Self { model, device, conditioned })
     }
 
     /// One call, recorded at the first step and replayed at the following ones.
-    fn predict(&mut self, input: &Tensor, timestep: f64) -> Result<Tensor> {
-        let input = input.cast(self.device.float())?.to_device(&self.device)?;
-        let time = self.model.time(timestep, &self.device)?;
-        let step = |inputs: &[Tensor]| self.model.predict(&inputs[0], &inputs[1], &self.conditioning);
-        self.replay.run(&[&input, &time], step)
+    fn predict(&mut self, ask: &Ask<'_>) -> Result<Tensor> {
+        let input = ask.input.cast(self.device.float())?.to_device(&self.device)?;
+        let time = self.model.time(ask.timestep, &self.device)?;
+        let Conditioned { conditioning, replay } = &mut self.conditioned[ask.which];
+        let step = |inputs: &[Tensor]| self.model.predict(&inputs[0], &inputs[1], conditioning);
+        replay.run(&[&input, &time], step)
     }
 }
 

@@ -44,4 +44,4 @@ mod start;
 pub use generate::Picture;
 pub use load::{LoadOptions, Pipeline};
 pub use progress::{CancelToken, Phase, Probe, Progress, Unwatched, Watcher};
-pub use request::{InitImage, Prompt, PromptOptions, Request, SizeConditioning};
+pub use request::{InitImage, Prompt, PromptOptions, Request, SizeConditioning, SkipLayers};

@@ -14,6 +14,9 @@ pub const STEPS_MAX: usize = 1000;
 /// The largest number of pictures in one request.
 pub const COUNT_MAX: usize = 256;
 
+/// The largest number of tokens that T5 reads.
+pub const SEQUENCE_MAX: usize = 512;
+
 /// One picture of a request: what is drawn, and from which noise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
@@ -70,6 +73,36 @@ pub struct PromptOptions {
     pub long: bool,
     /// Take the hidden states this many layers before the last one.
     pub clip_skip: usize,
+    /// How many tokens T5 reads, for families that have it; `None` is the family's own number.
+    pub max_sequence_length: Option<usize>,
+}
+
+/// Skip-layer guidance: during a part of the steps, the prediction is also pushed away from what the model predicts without
+/// some of its layers. For families whose denoiser is made of layers alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SkipLayers {
+    /// The layers to leave out, counted from 0.
+    pub layers: Vec<usize>,
+    /// The factor on the difference that they make.
+    pub scale: f64,
+    /// Steps up to this part of all, 0 to 1, are without.
+    pub start: f64,
+    /// Steps from this part of all on are without.
+    pub stop: f64,
+}
+
+impl SkipLayers {
+    /// These layers, with the numbers of diffusers and of Stable Diffusion 3.5 medium's authors.
+    pub fn new(layers: Vec<usize>) -> Self {
+        Self { layers, scale: 2.8, start: 0.01, stop: 0.2 }
+    }
+
+    /// Whether step `step` of `steps` is among those with it.
+    pub(crate) fn covers(&self, step: usize, steps: usize) -> bool {
+        let step = step as f64;
+        let steps = steps as f64;
+        step > steps * self.start && step < steps * self.stop
+    }
 }
 
 /// A request for pictures.
@@ -89,6 +122,8 @@ pub struct Request {
     pub guidance_scale: Option<f64>,
     /// How far to pull the guided prediction back to the spread of the unguided one, 0 to 1.
     pub guidance_rescale: f64,
+    /// Guidance by left-out layers, beside that by the prompt.
+    pub skip_layers: Option<SkipLayers>,
     /// The scheduler by name; `None` means the model's own.
     pub scheduler: Option<String>,
     /// The DDIM noise share, 0 to 1.
@@ -134,6 +169,14 @@ impl Request {
             in_range("guidance_scale", scale, 0.0, 100.0)?;
         }
         in_range("guidance_rescale", self.guidance_rescale, 0.0, 1.0)?;
+        if let Some(skip) = &self.skip_layers {
+            in_range("skip_layer_guidance_scale", skip.scale, 0.0, 100.0)?;
+            in_range("skip_layer_guidance_start", skip.start, 0.0, 1.0)?;
+            in_range("skip_layer_guidance_stop", skip.stop, 0.0, 1.0)?;
+        }
+        if let Some(length) = self.prompt_options.max_sequence_length {
+            in_range("max_sequence_length", length, 1, SEQUENCE_MAX)?;
+        }
         in_range("eta", self.eta, 0.0, 1.0)?;
         in_range("batch_size", self.batch_size, 1, COUNT_MAX)?;
         if let Some(init) = &self.init {
@@ -190,6 +233,13 @@ mod tests {
             "guidance_scale: must be between 0 and 100, got NaN"
         );
         assert_eq!(refused(|r| r.guidance_rescale = 1.5), "guidance_rescale: must be between 0 and 1, got 1.5");
+        let skip = |stop| Some(SkipLayers { stop, ..SkipLayers::new(vec![7]) });
+        assert_eq!(
+            refused(|r| r.skip_layers = skip(1.5)),
+            "skip_layer_guidance_stop: must be between 0 and 1, got 1.5"
+        );
+        let length = refused(|r| r.prompt_options.max_sequence_length = Some(1000));
+        assert_eq!(length, "max_sequence_length: must be between 1 and 512, got 1000");
         assert_eq!(refused(|r| r.eta = 2.0), "eta: must be between 0 and 1, got 2");
         assert_eq!(refused(|r| r.batch_size = 0), "batch_size: must be between 1 and 256, got 0");
     }

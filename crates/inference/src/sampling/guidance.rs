@@ -33,6 +33,14 @@ impl Guidance {
         if self.rescale == 0.0 { Ok(guided) } else { self.draw_back(&guided, &with) }
     }
 
+    /// Pushes guided predictions further away from what the model predicts with the prompt and without some of its layers
+    /// (`[n, ..]`); `output` is stacked as for [`apply`](Self::apply).
+    pub fn away_from(guided: &Tensor, output: &Tensor, without_layers: &Tensor, scale: f64) -> Result<Tensor> {
+        let n = guided.shape().first().copied().unwrap_or(0);
+        let with = output.narrow(0, n, n)?;
+        guided.combine(1.0, &[(scale, &with.sub(without_layers)?)])
+    }
+
     fn draw_back(&self, guided: &Tensor, with: &Tensor) -> Result<Tensor> {
         let (_, wanted_std) = with.mean_and_std()?;
         let (_, guided_std) = guided.mean_and_std()?;

@@ -177,7 +177,7 @@ fn gather(view: &TensorView, bytes: &[u8]) -> Vec<u8> {
     let mut gathered = Vec::with_capacity(view.elements() * size);
     let mut position = vec![0; view.shape().len()];
     for _ in 0..view.elements() {
-        let element: usize = position.iter().zip(view.strides()).map(|(index, stride)| index * stride).sum();
+        let element = view.element(&position);
         gathered.extend_from_slice(bytes.get(element * size..(element + 1) * size).unwrap_or_default());
         for (index, size) in position.iter_mut().zip(view.shape()).rev() {
             *index += 1;

@@ -110,6 +110,8 @@ pub struct TensorView {
     shape: Vec<usize>,
     /// Elements between neighbours, one for each axis.
     strides: Vec<usize>,
+    /// The entry of the first axis that comes first; those before it follow after the last.
+    first_row: usize,
     /// Which of the index's sources it is in.
     source: usize,
     /// Of the first element, in bytes from the start of the source.
@@ -129,7 +131,7 @@ impl TensorView {
         if shape.len() != strides.len() {
             return None;
         }
-        let view = Self { dtype, shape, strides, source: 0, offset };
+        let view = Self { dtype, shape, strides, first_row: 0, source: 0, offset };
         view.shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size))?;
         view.checked_range().map(|_| view)
     }
@@ -154,8 +156,12 @@ impl TensorView {
         (self.elements() as u64).saturating_mul(self.dtype.bits()).div_ceil(8)
     }
 
-    pub(super) fn strides(&self) -> &[usize] {
-        &self.strides
+    /// The element at this position, counted from the first one in the source.
+    pub(super) fn element(&self, position: &[usize]) -> usize {
+        let Some((row, inner)) = position.split_first() else { return 0 };
+        let row = (row + self.first_row) % self.shape[0].max(1);
+        let inner: usize = inner.iter().zip(&self.strides[1..]).map(|(index, stride)| index * stride).sum();
+        row * self.strides[0] + inner
     }
 
     pub(super) fn source(&self) -> usize {
@@ -184,7 +190,7 @@ impl TensorView {
 
     /// Whether the elements lie one after the other in row-major order.
     pub(super) fn is_contiguous(&self) -> bool {
-        let Some(expected) = row_major(&self.shape) else { return false };
+        let Some(expected) = row_major(&self.shape).filter(|_| self.first_row == 0) else { return false };
         // The stride of an axis with one entry is never used.
         let mut axes = self.shape.iter().zip(self.strides.iter().zip(&expected));
         self.elements() == 0 || axes.all(|(size, (stride, expected))| *size == 1 || stride == expected)
@@ -192,7 +198,7 @@ impl TensorView {
 
     /// `count` entries of the first axis from `start` on.
     pub(crate) fn rows(&self, start: usize, count: usize) -> Option<Self> {
-        let rows = *self.shape.first()?;
+        let rows = *self.shape.first().filter(|_| self.first_row == 0)?;
         let stride = *self.strides.first()?;
         if start.checked_add(count)? > rows {
             return None;
@@ -203,8 +209,24 @@ impl TensorView {
         Some(view)
     }
 
+    /// All entries of the first axis, beginning with this one; those before it follow after the last.
+    pub(crate) fn rows_from(&self, first: usize) -> Option<Self> {
+        let fits = self.first_row == 0 && self.shape.first().is_some_and(|rows| first < *rows);
+        fits.then(|| Self { first_row: first, ..self.clone() })
+    }
+
+    /// Without the first axis, if that has one entry: a table that was kept as one entry of a batch.
+    pub(crate) fn without_batch(&self) -> Option<Self> {
+        let (first, shape) = self.shape.split_first()?;
+        let is_batch = *first == 1 && !shape.is_empty();
+        is_batch.then(|| Self { shape: shape.to_vec(), strides: self.strides[1..].to_vec(), ..self.clone() })
+    }
+
     /// A matrix with its axes exchanged.
     pub(crate) fn transposed(&self) -> Option<Self> {
+        if self.first_row != 0 {
+            return None;
+        }
         let [rows, columns] = *self.shape.as_array()?;
         let [down, right] = *self.strides.as_array()?;
         Some(Self { shape: vec![columns, rows], strides: vec![right, down], ..self.clone() })
@@ -212,7 +234,7 @@ impl TensorView {
 
     /// Without the axes of one entry that follow the second: a 1x1 convolution as the matrix that it is.
     pub(crate) fn pointwise_as_matrix(&self) -> Option<Self> {
-        let (axes, rest) = self.shape.split_at_checked(2)?;
+        let (axes, rest) = self.shape.split_at_checked(2).filter(|_| self.first_row == 0)?;
         let ones = rest.iter().all(|size| *size == 1);
         ones.then(|| Self { shape: axes.to_vec(), strides: self.strides[..2].to_vec(), ..self.clone() })
     }
@@ -250,6 +272,12 @@ mod tests {
         assert_eq!((transposed.shape(), transposed.range()), (&[4, 6][..], 100..148));
         assert!(!transposed.is_contiguous() && transposed.transposed().unwrap() == matrix);
         assert_eq!(matrix.rows(5, 2), None);
+        let turned = matrix.rows_from(3).unwrap();
+        assert_eq!((turned.shape(), turned.range(), turned.is_contiguous()), (matrix.shape(), matrix.range(), false));
+        assert_eq!([[0, 1], [3, 0], [5, 3]].map(|position| turned.element(&position)), [13, 0, 11]);
+        assert!(matrix.rows_from(6).is_none() && turned.rows(0, 1).is_none() && turned.transposed().is_none());
+        let table = TensorView::new(StoredType::F16, vec![1, 6, 4], 100).unwrap();
+        assert!(table.without_batch().unwrap() == matrix && matrix.without_batch().is_none());
         let kernel = TensorView::new(StoredType::F16, vec![6, 4, 1, 1], 100).unwrap();
         assert_eq!(kernel.pointwise_as_matrix().unwrap(), matrix);
         assert_eq!(TensorView::new(StoredType::F16, vec![6, 4, 3, 3], 100).unwrap().pointwise_as_matrix(), None);
@@ -269,6 +297,7 @@ mod tests {
             for view in [TensorView::strided(StoredType::F64, shape.clone(), strides, offset), TensorView::new(StoredType::F64, shape, offset)].into_iter().flatten() {
                 let _ = (view.range(), view.elements(), view.bytes(), view.is_contiguous(), view.transposed());
                 let _ = (view.rows(1, usize::MAX), view.rows(0, 1), view.pointwise_as_matrix());
+                let _ = (view.rows_from(1), view.without_batch());
             }
         }
     }

@@ -115,6 +115,7 @@ fn request(args: &PictureArgs, reused: &Reused, prompt: &str) -> Result<Request>
         weighting: args.weighting || reused.weighting(),
         long: args.long_prompts || reused.long_prompts(),
         clip_skip: args.clip_skip.or(reused.clip_skip()).unwrap_or(0),
+        ..PromptOptions::default()
     };
     request.width = args.width.or(size.map(|(width, _)| width));
     request.height = args.height.or(size.map(|(_, height)| height));

@@ -7,7 +7,7 @@ mod conditioning;
 use super::shared::clip::{ClipEncoder, State, Texts};
 use super::shared::latents::ScaledLatents;
 use super::shared::names::modern_attention;
-use super::shared::unet::{Description, POOLED, SIZES, sampling_defaults, size_step};
+use super::shared::unet::{Description, POOLED, SIZES, no_layers_to_skip, sampling_defaults, size_step};
 use super::shared::{TEXT_ENCODER, TEXT_ENCODER_2, UNET};
 use super::{
     Checkpoint, Colours, Conditioning, Defaults, Denoiser, Family, Latents, Model, ModelFiles, Prompts, TextEncoder,
@@ -132,6 +132,10 @@ impl Model for SdxlModel {
             return Ok(conditioning);
         }
         Ok(conditioning.with(POOLED, text.pooled()?).with_numbers(SIZES, sizes(prompts)))
+    }
+
+    fn without_layers(&self, _conditioning: &Conditioning, _layers: &[usize]) -> Result<Conditioning> {
+        Err(no_layers_to_skip())
     }
 
     fn denoiser(&self) -> &'static str {

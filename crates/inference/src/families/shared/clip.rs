@@ -34,6 +34,8 @@ pub(in crate::families) struct ClipEncoder {
     model: ClipText,
     state: State,
     texts: Texts,
+    /// Whether an encoder without a projection gives its pooled state as it is.
+    pools_unprojected: bool,
 }
 
 impl ClipEncoder {
@@ -48,7 +50,13 @@ impl ClipEncoder {
         let component = files.component(component)?;
         let config = ClipTextConfig::from_json(&component.config_file, &component.config)?;
         let tokenizer = clip_tokenizer(files, tokenizer, &config)?;
-        Ok(Self { tokenizer, model: ClipText::new(weights, config)?, state, texts })
+        Ok(Self { tokenizer, model: ClipText::new(weights, config)?, state, texts, pools_unprojected: false })
+    }
+
+    /// The same, but where the encoder has no projection, its pooled state is given as it is: Stable Diffusion 3's single
+    /// files leave out that of the first encoder, which does nothing.
+    pub(in crate::families) fn pooling_unprojected(self) -> Self {
+        Self { pools_unprojected: true, ..self }
     }
 }
 
@@ -81,7 +89,7 @@ impl Texts {
     }
 
     /// All texts of a batch, with guidance the negative ones first.
-    fn of<'a>(self, prompts: &Prompts<'a>) -> Vec<&'a str> {
+    pub(in crate::families) fn of<'a>(self, prompts: &Prompts<'a>) -> Vec<&'a str> {
         let positive = prompts.batch.iter().map(|prompt| self.positive(prompt));
         let negative = prompts.batch.iter().map(|prompt| self.negative(prompt));
         if prompts.guided { negative.chain(positive).collect() } else { positive.collect() }
@@ -107,7 +115,8 @@ impl TextEncoder for ClipEncoder {
             let selected = self.select(&output, options.clip_skip, negatives)?;
             hidden.push(apply_weights(&selected, &window_weights(&texts, window))?);
             // The pooled embedding is that of the first window.
-            pooled = pooled.or(output.text_embeds);
+            let unprojected = self.pools_unprojected.then_some(output.pooled);
+            pooled = pooled.or(output.text_embeds).or(unprojected);
         }
         Ok(TextStates { hidden: Tensor::concat(&hidden.iter().collect::<Vec<_>>(), 1)?, pooled, warnings })
     }
@@ -136,6 +145,6 @@ impl ClipEncoder {
 }
 
 /// The weights of one window of every text, one after the other.
-fn window_weights(texts: &[PromptWindows], window: usize) -> Vec<f32> {
+pub(in crate::families) fn window_weights(texts: &[PromptWindows], window: usize) -> Vec<f32> {
     texts.iter().flat_map(|text| text.windows[window].weights.iter().copied()).collect()
 }

@@ -6,7 +6,7 @@ use crate::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig}
 use crate::pipeline::request::SIZE_STEP;
 use crate::sampling::{SchedulerClass, SchedulerConfig};
 use crate::weights::Weights;
-use crate::{Device, Result, Tensor};
+use crate::{Device, Error, Result, Tensor};
 use serde_json::Value;
 
 /// The states of the text: `[n, t, d]`.
@@ -104,6 +104,11 @@ pub(in crate::families) fn sampling_defaults(
         _ => (25, usual),
     };
     SamplingDefaults { steps, guidance_scale }
+}
+
+/// Skip-layer guidance is for denoisers whose layers are alike.
+pub(in crate::families) fn no_layers_to_skip() -> Error {
+    Error::invalid("skip_guidance_layers", "this model's denoiser is a UNet, which has no layers that can be left out")
 }
 
 /// A UNet with its weights.

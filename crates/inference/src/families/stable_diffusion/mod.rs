@@ -6,7 +6,7 @@ mod checkpoint;
 use super::shared::clip::{ClipEncoder, State, Texts};
 use super::shared::latents::ScaledLatents;
 use super::shared::names::modern_attention;
-use super::shared::unet::{Description, sampling_defaults, size_step};
+use super::shared::unet::{Description, no_layers_to_skip, sampling_defaults, size_step};
 use super::shared::{TEXT_ENCODER, UNET};
 use super::{
     Checkpoint, Colours, Conditioning, Defaults, Denoiser, Family, Latents, Model, ModelFiles, Prompts, TextEncoder,
@@ -113,6 +113,10 @@ impl Model for StableDiffusionModel {
     fn condition(&self, states: Vec<TextStates>, prompts: &Prompts<'_>) -> Result<Conditioning> {
         let [states] = TextStates::exactly(states)?;
         Ok(self.unet.condition(states.hidden, prompts.guidance_scale))
+    }
+
+    fn without_layers(&self, _conditioning: &Conditioning, _layers: &[usize]) -> Result<Conditioning> {
+        Err(no_layers_to_skip())
     }
 
     fn denoiser(&self) -> &'static str {

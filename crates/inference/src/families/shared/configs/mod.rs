@@ -6,5 +6,6 @@
 //! [`OpenOptions::overrides`](crate::families::OpenOptions).
 
 pub(in crate::families) mod clip_text;
+pub(in crate::families) mod t5;
 pub(in crate::families) mod unet;
 pub(in crate::families) mod vae;

@@ -7,7 +7,7 @@ use crate::weights::TensorView;
 const VIT_H_LAYERS: usize = 24;
 
 /// A tensor that already has the name of transformers, with or without `text_model.` in front.
-pub(super) fn rename(name: &str, view: &TensorView) -> Renamed {
+pub(in crate::families) fn rename(name: &str, view: &TensorView) -> Renamed {
     let inner = name.strip_prefix("text_model.").unwrap_or(name);
     if inner == "embeddings.position_ids" {
         // Counts from 0 on; some merged files even have it as floats.

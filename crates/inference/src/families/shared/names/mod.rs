@@ -5,9 +5,9 @@
 //! A name maps to any number of tensors: a fused projection is three, a left-over buffer none.
 
 pub(in crate::families) mod alone;
-mod clip;
+pub(in crate::families) mod clip;
 mod unet;
-mod vae;
+pub(in crate::families) mod vae;
 
 pub(in crate::families) use vae::modern_attention;
 
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 pub(in crate::families) type Tensors = BTreeMap<String, TensorView>;
 
 /// What one tensor becomes: tensors with names of diffusers, or nothing. `None` is an unknown tensor.
-type Renamed = Option<Vec<(String, TensorView)>>;
+pub(in crate::families) type Renamed = Option<Vec<(String, TensorView)>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {

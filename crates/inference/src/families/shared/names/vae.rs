@@ -4,20 +4,20 @@ use super::Renamed;
 use crate::weights::TensorView;
 
 /// The map for one autoencoder.
-pub(super) struct Map {
+pub(in crate::families) struct Map {
     /// Levels of the decoder.
     levels: usize,
 }
 
 impl Map {
     /// `names` are those under `first_stage_model.`.
-    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+    pub(in crate::families) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let level = |name: &str| name.strip_prefix("decoder.up.")?.split('.').next()?.parse::<usize>().ok();
         Self { levels: names.filter_map(level).max().map_or(0, |last| last.saturating_add(1)) }
     }
 
     /// The tensor in diffusers.
-    pub(super) fn rename(&self, name: &str, view: &TensorView) -> Renamed {
+    pub(in crate::families) fn rename(&self, name: &str, view: &TensorView) -> Renamed {
         if name.starts_with("quant_conv.") || name.starts_with("post_quant_conv.") {
             return Some(vec![(name.to_owned(), view.clone())]);
         }
