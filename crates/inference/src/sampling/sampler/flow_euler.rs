@@ -16,13 +16,8 @@ pub(super) static DEFINITION: Definition = Definition {
     names: &[Name::new("flow-match-euler", "FlowMatchEulerDiscreteScheduler")],
     calls_per_step: 1,
     flows: Flows::Only,
-    reads: Reads {
-        prediction: Prediction::Always(PredictionType::Flow),
-        respacings: RESPACINGS,
-        flow: Some(FlowFields { switch: None, shift: "shift", linear: true, terminal: true, line: true }),
-        ..Reads::NOTHING
-    },
-    takes: Takes { sigmas: TakesSigmas::WithoutFinal, mu: TakesMu::Needed, ..Takes::TIMESTEPS },
+    reads: READS,
+    takes: TAKES,
     check: |config| {
         inverts(config)?;
         is_stochastic(config).map(drop)
@@ -30,8 +25,19 @@ pub(super) static DEFINITION: Definition = Definition {
     build: |setup| Ok(Box::new(FlowEuler::new(setup)?)),
 };
 
+/// What the samplers with this schedule read.
+pub(super) const READS: Reads = Reads {
+    prediction: Prediction::Always(PredictionType::Flow),
+    respacings: RESPACINGS,
+    flow: Some(FlowFields { switch: None, shift: "shift", linear: true, terminal: true, line: true }),
+    ..Reads::NOTHING
+};
+
+/// What they take.
+pub(super) const TAKES: Takes = Takes { sigmas: TakesSigmas::WithoutFinal, mu: TakesMu::Needed, ..Takes::TIMESTEPS };
+
 /// Whether sigma counts the image's share and not the noise's.
-fn inverts(config: &SchedulerConfig) -> Result<bool> {
+pub(super) fn inverts(config: &SchedulerConfig) -> Result<bool> {
     config.fields().flag("invert_sigmas", false)
 }
 
@@ -40,7 +46,7 @@ fn is_stochastic(config: &SchedulerConfig) -> Result<bool> {
     config.fields().flag("stochastic_sampling", false)
 }
 
-struct FlowEuler {
+pub(super) struct FlowEuler {
     schedule: Schedule,
     stochastic: bool,
 }
@@ -50,9 +56,19 @@ impl FlowEuler {
         Ok(Self { schedule: schedule(setup)?, stochastic: is_stochastic(setup.config)? })
     }
 
+    /// The same, where every step goes to the image whatever the configuration says.
+    pub(super) fn stochastic(setup: &Setup<'_>) -> Result<Self> {
+        Ok(Self { schedule: schedule(setup)?, stochastic: true })
+    }
+
     fn sigma(&self, index: usize) -> f32 {
         self.schedule.sigmas.get(index).copied().unwrap_or(0.0)
     }
+}
+
+/// Training timestep `t` of `train` on the shifted schedule, rounded as PyTorch rounds it.
+pub(super) fn shifted_end(t: f64, train: f64, by: f64) -> f64 {
+    f64::from(shift(t / train, by) as f32) * train
 }
 
 fn schedule(setup: &Setup<'_>) -> Result<Schedule> {
@@ -61,7 +77,7 @@ fn schedule(setup: &Setup<'_>) -> Result<Schedule> {
     // The ends of the training sigmas carry the static shift already; it then applies once more.
     let end = |t: f64| match config.flow.dynamic {
         true => t,
-        false => f64::from(shift(t / train, config.flow.shift) as f32) * train,
+        false => shifted_end(t, train, config.flow.shift),
     };
     let mut sigmas = options.sigmas.clone().unwrap_or_else(|| {
         let timesteps = options.timesteps.clone().unwrap_or_else(|| linspace(end(train), end(1.0), steps));

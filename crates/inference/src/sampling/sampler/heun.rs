@@ -8,14 +8,14 @@ use super::super::definition::{
 use super::super::prediction::mix;
 use super::super::schedule::{ExplodingRules, Schedule};
 use super::exploding::{Exploding, advance, derivative};
-use super::{Call, Solver, Walk};
+use super::{Call, SchedulerClass, Solver, Walk};
 use crate::{Result, Tensor};
 
 pub(super) static DEFINITION: Definition = Definition {
     class_name: "HeunDiscreteScheduler",
     names: &[Name::new("heun", "Heun")],
     calls_per_step: 2,
-    flows: Flows::Refuses,
+    flows: Flows::As(SchedulerClass::FlowMatchHeun),
     reads: Reads {
         betas: Some(BetaFields { more: &[("exp", BetaSchedule::Exp)], ..BetaFields::LATENTS }),
         prediction: Prediction::Named(EPSILON_V_OR_SAMPLE),

@@ -8,14 +8,14 @@ use super::super::definition::{
 use super::super::prediction::{Level, mix};
 use super::ddpm::descending;
 use super::discrete::Discrete;
-use super::{Call, Solver, Walk};
+use super::{Call, SchedulerClass, Solver, Walk};
 use crate::{Error, Result, Tensor};
 
 pub(super) static DEFINITION: Definition = Definition {
     class_name: "LCMScheduler",
     names: &[Name::new("lcm", "LCM")],
     calls_per_step: 1,
-    flows: Flows::Refuses,
+    flows: Flows::As(SchedulerClass::FlowMatchLcm),
     reads: Reads {
         betas: Some(DISTILLED_BETAS),
         prediction: Prediction::Named(EPSILON_V_OR_SAMPLE),

@@ -18,6 +18,8 @@ mod euler;
 mod euler_ancestral;
 mod exploding;
 mod flow_euler;
+mod flow_heun;
+mod flow_lcm;
 mod heun;
 mod lcm;
 mod lms;
@@ -74,6 +76,8 @@ samplers! {
     Lcm: lcm,
     Tcd: tcd,
     FlowMatchEuler: flow_euler,
+    FlowMatchHeun: flow_heun,
+    FlowMatchLcm: flow_lcm,
 }
 
 /// One call of a solver: the model has just seen `sample` and said `output`.
