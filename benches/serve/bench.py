@@ -2,8 +2,8 @@
 
     python3 benches/serve/bench.py EASEL COMPONENT [PART ...]
 
-EASEL is the program, COMPONENT the file `easel_edge.wasm`; `cargo xtask bench serve` builds both. PARTS are load, cost,
-watchers, leavers, polling, memory and malformed; the last two take minutes and run only when they are named. The server is
+EASEL is the program, COMPONENT the file `easel_edge.wasm`; `cargo xtask bench serve` builds both. PARTS are load, submitting,
+cost, watchers, leavers, polling, hostile, memory and malformed; the last three take minutes and run only when they are named. The server is
 pinned to one core and wrk, the load, to another. Needs Linux, wrk and Python 3.11; `malformed` needs schemathesis.
 """
 
@@ -24,9 +24,10 @@ SERVER_CORE, CLIENT_CORE = "0", "1"
 class Server:
     """A running `easel serve` in a data folder of its own."""
 
-    def __init__(self, *options, model="stub"):
-        self.folder = tempfile.TemporaryDirectory()
-        command = ["taskset", "-c", SERVER_CORE, EASEL, "serve", "--listen", "127.0.0.1:0", "--data", self.folder.name]
+    def __init__(self, *options, model="stub", files=None, folder=None):
+        self.folder = folder or tempfile.TemporaryDirectory()
+        limit = [] if files is None else ["prlimit", f"--nofile={files}:{files}"]
+        command = [*limit, "taskset", "-c", SERVER_CORE, EASEL, "serve", "--listen", "127.0.0.1:0", "--data", self.folder.name]
         command += ["--model", model, "--device", "cpu", *options]
         environment = {**os.environ, "RUST_LOG": "warn"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
@@ -43,6 +44,11 @@ class Server:
         self.process.terminate()
         self.process.wait()
         self.folder.cleanup()
+
+    def place(self):
+        """Host and port."""
+        host, port = self.url.removeprefix("http://").split(":")
+        return host, int(port)
 
     def resident(self):
         """Megabytes of memory in use."""
@@ -77,9 +83,9 @@ def kinds():
     return {"native": ["--native"], "component": ["--component", COMPONENT]}
 
 
-def wrk(url, connections, seconds):
+def wrk(url, connections, seconds, *options):
     """Requests per second, milliseconds at the median and at the 99th percentile, requests, failures."""
-    command = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url]
+    command = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *options, url]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     milliseconds = {"us": 1e-3, "ms": 1.0, "s": 1e3}
     at = lambda percent: next(float(n) * milliseconds[u] for n, u in re.findall(rf"{percent}%\s+([\d.]+)(us|ms|s)\b", said))
@@ -98,6 +104,32 @@ def load():
                 rate, median, last = (statistics.median(column) for column in list(zip(*runs))[:3])
                 failed = "; ".join(sorted({run[4] for run in runs}))
                 print(f"{kind:9} GET {path:16} {rate:7.0f}/s  median {median:5.2f} ms  p99 {last:5.2f} ms  {failed}")
+
+
+SUBMIT = """
+wrk.method = "POST"
+wrk.body = '{"prompt":"a red apple","width":64,"height":64,"steps":1,"seed":7}'
+wrk.headers["content-type"] = "application/json"
+"""
+
+
+def submitting():
+    """POST /generate, on one core: medians of five runs."""
+    for kind, options in kinds().items():
+        with Server(*options, "--capacity", "1000000") as server, tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+            script.write(SUBMIT)
+            script.flush()
+            runs = [wrk(server.url + "/generate", 16, 3, "-s", script.name) for _ in range(5)]
+            rate, median, last = (statistics.median(column) for column in list(zip(*runs))[:3])
+            failed = "; ".join(sorted({run[4] for run in runs}))
+            print(f"{kind:9} POST /generate       {rate:7.0f}/s  median {median:5.2f} ms  p99 {last:5.2f} ms  {failed}")
+
+
+def hostile():
+    """Full of clients that misbehave, with 1024 open files."""
+    import hostile
+
+    hostile.run(Server, kinds())
 
 
 def cost():
@@ -244,12 +276,12 @@ def malformed():
             print("         ", "; ".join(line for line in lines if re.search(r"\d+ generated|test cases", line)))
 
 
-PARTS = {part.__name__: part for part in (load, cost, watchers, leavers, polling, memory, malformed)}
+PARTS = {part.__name__: part for part in (load, submitting, cost, watchers, leavers, polling, hostile, memory, malformed)}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or any(part not in PARTS for part in sys.argv[3:]):
         raise SystemExit(__doc__)
     EASEL, COMPONENT = (os.path.abspath(path) for path in sys.argv[1:3])
-    for part in sys.argv[3:] or [name for name in PARTS if name not in ("memory", "malformed")]:
+    for part in sys.argv[3:] or [name for name in PARTS if name not in ("hostile", "memory", "malformed")]:
         print(f"# {part}: {PARTS[part].__doc__}")
         PARTS[part]()

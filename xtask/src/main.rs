@@ -31,7 +31,8 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   serve [OPTIONS]  build the page, the component and the program with both inside, and start it
   bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
   bench serve [PART ...]
-                   time the service, with the component and without (needs Linux, wrk and Python)
+                   time the service, with the component and without (needs Linux, wrk and Python);
+                   the part hostile fills it with clients that misbehave
   bench onnxruntime-web [NAME ...]
                    time the browser's build against onnxruntime-web in Chromium (needs Node, and Python with diffusers and onnx)
   web              build the static site into web/dist and report its size

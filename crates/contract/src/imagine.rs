@@ -3,13 +3,15 @@
 use crate::access::Caller;
 use crate::extract::JsonBody;
 use crate::field::{GuidanceScale, Integer, NegativePrompt, Prompt, Seed, Size, Steps, Strength};
+use crate::pictures::{Framed, List};
 use crate::service::{ImageRequest, InitImage, Priority, Result, Status, Task, WatchOptions};
 use crate::{App, Error, accept, range, wire};
+use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use utoipa::{OpenApi, ToSchema};
@@ -22,6 +24,9 @@ pub(crate) fn routes() -> Router<App> {
 #[derive(OpenApi)]
 #[openapi(paths(imagine))]
 pub(crate) struct Description;
+
+/// How long a client should wait whose task is not drawn because the service stops, in seconds.
+const RETRY_AFTER: u32 = 5;
 
 /// A number of pictures.
 type Count = Integer<1, 16>;
@@ -72,6 +77,7 @@ pub(crate) struct ImagineError {
 /// Draw, and answer with the pictures.
 ///
 /// `accept: image/png` gets one PNG, anything else a JSON array of base64 PNGs. With a seed, picture k has seed + k.
+/// A client that leaves cancels the task.
 #[utoipa::path(post, path = "/imagine", tag = "imagine", request_body = ImagineRequest,
     responses((status = 200, content((Vec<String> = "application/json"), (Vec<u8> = "image/png")),
                headers(("x-easel-seed" = u64, description = "the seed of the first picture"))),
@@ -97,12 +103,13 @@ async fn imagine(
         let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;
         return range::whole(&*app.service, &app.service.image(id).await?).await;
     }
-    let mut pictures = Vec::with_capacity(task.images.len());
+    let mut items = Vec::with_capacity(task.images.len());
     for id in task.images {
-        let image = app.service.image(id).await?;
-        pictures.push(wire::image_base64(&*app.service, &image).await?);
+        items.push(Framed::string(app.service.image(id).await?));
     }
-    Ok(([(wire::SEED, task.seed.to_string())], Json(pictures)).into_response())
+    let list = List { head: "[".into(), items, tail: "]".into(), skips: false };
+    let headers = [(wire::SEED, task.seed.to_string()), (header::CONTENT_TYPE, "application/json".into())];
+    Ok((headers, Body::from_stream(list.open(app.service).await?)).into_response())
 }
 
 impl ImagineRequest {
@@ -121,6 +128,7 @@ impl ImagineRequest {
             model: None,
             count: count(self.n_samples) * count(self.n_iter),
             init: self.init_image.as_deref().map(|text| init_image(text, strength)).transpose()?,
+            attended: true,
         })
     }
 }
@@ -138,7 +146,13 @@ fn init_image(text: &str, strength: f64) -> Result<InitImage> {
 /// Waits until a task has its pictures.
 async fn ended(app: &App, id: &str) -> Result<Task> {
     let mut reports = app.service.watch(id.to_owned(), WatchOptions::default()).await?;
-    while reports.next().await.is_some() {}
+    let mut has_ended = false;
+    while let Some(report) = reports.next().await {
+        has_ended = report.status.is_final();
+    }
+    if !has_ended {
+        return Err(Error::ShuttingDown { retry_after: RETRY_AFTER });
+    }
     let task = app.service.task(id.to_owned()).await?;
     match task.status {
         Status::Completed => Ok(task),

@@ -21,6 +21,7 @@ mod error;
 mod extract;
 pub mod field;
 mod imagine;
+mod pictures;
 mod range;
 mod run;
 pub mod service;

@@ -126,6 +126,7 @@ async fn run(
         model: body.model.map(Name::into_inner),
         count: 1,
         init: None,
+        attended: false,
     };
     let task = caller.run(&*app.service, request).await?;
     let success = Success::new("Pipeline execution started in background.");

@@ -177,6 +177,9 @@ pub struct ImageRequest {
     pub count: u32,
     /// A picture to start from.
     pub init: Option<InitImage>,
+    /// Whether a client waits for it: the task is cancelled when nobody watches it any more.
+    #[serde(default)]
+    pub attended: bool,
 }
 
 /// A picture to start from.

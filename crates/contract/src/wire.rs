@@ -1,10 +1,9 @@
 //! What several families write in the same way.
 
-use crate::service::{ByteStream, Image, Result, Service, Status};
+use crate::service::Status;
 use axum::http::HeaderName;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::TryStreamExt;
 use std::time::SystemTime;
 
 /// The header that carries the seed of the (first) picture.
@@ -36,17 +35,6 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
         None => text,
     };
     STANDARD.decode(data).ok()
-}
-
-/// A whole picture as base64.
-pub(crate) async fn image_base64(service: &dyn Service, image: &Image) -> Result<String> {
-    let bytes: ByteStream = service.read_image(image.id, 0..image.size).await?;
-    let whole = Vec::with_capacity(usize::try_from(image.size).unwrap_or_default());
-    let append = |mut whole: Vec<u8>, piece: bytes::Bytes| async move {
-        whole.extend_from_slice(&piece);
-        Ok(whole)
-    };
-    bytes.try_fold(whole, append).await.map(base64)
 }
 
 /// Bytes inside JSON, for serde.

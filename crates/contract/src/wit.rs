@@ -70,7 +70,7 @@ macro_rules! wit_conversions {
         $crate::wit_conversions!(@enum $wit DeviceKind { Cpu, Gpu, Cuda, Metal });
         $crate::wit_conversions!(@record $wit InitImage = (InitImage) { bytes, strength });
         $crate::wit_conversions!(@record $wit ImageRequest = (ImageRequest) {
-            prompt, negative_prompt, width, height, steps, guidance_scale, seed, scheduler, model, count, init
+            prompt, negative_prompt, width, height, steps, guidance_scale, seed, scheduler, model, count, init, attended
         });
         $crate::wit_conversions!(@record $wit Task = (Task) {
             id, status, step, steps, created_at, started_at, completed_at, prompt, seed, queue_position, error, images

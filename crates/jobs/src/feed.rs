@@ -133,6 +133,11 @@ impl Feed {
         self.push(|last| Event { id: 0, status: last.status, progress, preview, error: None });
     }
 
+    /// Whether an engine works on the task.
+    pub(crate) fn is_running(&self) -> bool {
+        self.log.borrow().last().is_some_and(|last| last.status == Status::Processing)
+    }
+
     /// How far the task is.
     pub(crate) fn latest(&self) -> Progress {
         self.log.borrow().last().map_or(Progress::default(), |event| event.progress)

@@ -226,6 +226,8 @@ impl Jobs {
     /// has not looked at its flag for ten seconds.
     pub fn shutdown(&self, grace: Duration) {
         self.shared.gate.close();
+        // Nothing more will be said of tasks that wait: their watchers need not wait for the grace.
+        self.shared.feeds.lock().retain(|_, feed| feed.is_running());
         if !self.join(grace) {
             self.shared.interrupt.store(true, Ordering::Relaxed);
             if !self.join(STOP) {

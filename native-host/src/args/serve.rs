@@ -81,6 +81,9 @@ pub(crate) struct ServeArgs {
     /// The longest request body in bytes [default: 33554432]
     #[arg(long, value_name = "BYTES")]
     pub(crate) body_limit: Option<usize>,
+    /// Draw what a client of /imagine waited for although it has left
+    #[arg(long)]
+    pub(crate) keep_abandoned: bool,
     /// How long running tasks have to finish when the service stops, in seconds [default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) grace: Option<u64>,

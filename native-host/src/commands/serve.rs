@@ -120,6 +120,7 @@ fn configuration(args: &ServeArgs) -> Result<Config> {
         tls_key: args.tls_key.clone(),
         allow_anonymous: args.allow_anonymous.then_some(true),
         body_limit: args.body_limit,
+        keep_abandoned: args.keep_abandoned.then_some(true),
         grace: args.grace,
         ..Overrides::default()
     };
@@ -136,7 +137,7 @@ fn log(format: LogFormat) {
     }
 }
 
-/// Resolves at Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C ends the process as it always does.
+/// Resolves at Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C or SIGTERM ends the process at once.
 #[cfg(unix)]
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -151,7 +152,10 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
             _ = hangup.recv() => {}
         }
         tokio::spawn(async move {
-            int.recv().await;
+            tokio::select! {
+                _ = int.recv() => {}
+                _ = term.recv() => {}
+            }
             std::process::exit(crate::exit::Exit::Cancelled as i32);
         });
     })

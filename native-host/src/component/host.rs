@@ -16,6 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
+use tokio::sync::oneshot;
 use tokio::time::{Duration, Sleep, sleep};
 use wasmtime::component::{Component, GuestTaskId, Linker};
 use wasmtime::{Engine, Result, Store, StoreContextMut};
@@ -93,7 +94,11 @@ impl Host {
             Ok(request) => request.map(|body| body.map_err(unreadable).boxed_unsync()),
             Err(error) => return answer(error.status_and_code().0, &error.to_string()),
         };
-        match self.handler.handle((), request).await {
+        // Dropped if the client leaves before the answer begins.
+        let (waiting, left) = oneshot::channel();
+        let answered = self.handler.handle(left, request).await;
+        let _ = waiting.send(());
+        match answered {
             Ok(response) => response.map(Body::new),
             Err(error) => failed(&error),
         }
@@ -110,7 +115,7 @@ fn failed(error: &wasmtime::Error) -> Response<Body> {
     tracing::error!(error = format!("{error:#}"), "the component failed");
     let (status, message) = if error.is::<ExpirationError>() {
         (StatusCode::GATEWAY_TIMEOUT, "the component did not answer in time")
-    } else if error.is::<InstantiationError<()>>() {
+    } else if error.is::<InstantiationError<oneshot::Receiver<()>>>() {
         (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once")
     } else {
         (StatusCode::INTERNAL_SERVER_ERROR, "the component failed")
@@ -206,7 +211,8 @@ struct Worker(Limits);
 
 impl WorkerState for Worker {
     type StoreData = State;
-    type RequestData = ();
+    /// Resolves without a value when the client has left.
+    type RequestData = oneshot::Receiver<()>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         match (total < self.0.requests, concurrent < self.0.concurrent_requests) {
@@ -219,10 +225,17 @@ impl WorkerState for Worker {
     fn on_request_start(
         &self,
         _store: StoreContextMut<'_, State>,
-        _data: (),
+        left: oneshot::Receiver<()>,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        Box::pin(sleep(self.0.answering))
+        let answering = sleep(self.0.answering);
+        Box::pin(async move {
+            tokio::pin!(answering);
+            tokio::select! {
+                () = &mut answering => {}
+                left = left => if left.is_ok() { answering.await },
+            }
+        })
     }
 
     fn drop(&self, store: Store<State>, result: Result<()>) {

@@ -65,6 +65,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How many connections there may be.
     pub network: Network,
+    /// Whether to draw what a client waited for that has left.
+    pub keep_abandoned: bool,
     /// How long running tasks have to finish when the service stops.
     pub grace: Duration,
 }
@@ -148,6 +150,7 @@ impl Default for Config {
                 idle: Duration::from_secs(60),
             },
             network: Network { connections: 2048, connections_per_address: 256 },
+            keep_abandoned: false,
             grace: Duration::from_secs(30),
         }
     }
@@ -209,6 +212,8 @@ pub struct Overrides {
     pub connections: Option<usize>,
     /// See [`Network::connections_per_address`].
     pub connections_per_address: Option<usize>,
+    /// See [`Config::keep_abandoned`].
+    pub keep_abandoned: Option<bool>,
     /// See [`Config::grace`], in seconds.
     pub grace: Option<u64>,
 }
@@ -278,6 +283,7 @@ impl Config {
         put(&mut self.timeouts.idle, set.idle_timeout.map(Duration::from_secs));
         put(&mut self.network.connections, set.connections);
         put(&mut self.network.connections_per_address, set.connections_per_address);
+        put(&mut self.keep_abandoned, set.keep_abandoned);
         put(&mut self.grace, set.grace.map(Duration::from_secs));
         Ok(())
     }

@@ -1,17 +1,20 @@
 //! The contract's service over the queue of `easel-jobs`.
 
+use super::attended::{Attended, Watching};
+use super::conversions::{bounds, image, priority_to_jobs, progress, report, status, status_to_jobs};
+use super::reading;
 use super::{Config, Devices, Metrics, ModelEngine, Models, error};
 use async_trait::async_trait;
+use bytes::Bytes;
 use easel_contract::service::{
-    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, Progress,
-    ProgressStream, Result, Run, Status, Task, TaskFilter, TaskSelection, WatchOptions,
+    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Priority, ProgressStream, Result,
+    Run, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::{Error, Service};
 use easel_inference::sampling::Scheduler;
 use easel_inference::text::MAX_PROMPT_BYTES;
 use easel_jobs::{
-    Engine, Event, Jobs, NewTask, Options, Part, Picture, PictureId, PictureQuery, Selection, SqliteStore, Standing,
-    TaskId, TaskQuery,
+    Engine, Jobs, NewTask, Options, Part, Picture, PictureId, PictureQuery, Selection, SqliteStore, TaskId, TaskQuery,
 };
 use easel_picture::{Image as Pixels, Limits};
 use futures_util::stream::{self, StreamExt};
@@ -31,8 +34,10 @@ const HEALTHY: Duration = Duration::from_millis(100);
 pub struct QueueService(Arc<Inner>);
 
 struct Inner {
-    jobs: Jobs,
+    jobs: Arc<Jobs>,
     parts: Parts,
+    /// Unless abandoned tasks are kept.
+    attended: Option<Arc<Attended>>,
     latest: Mutex<Option<Latest>>,
     /// When the last check found nothing wrong.
     healthy: Mutex<Option<Instant>>,
@@ -72,8 +77,9 @@ impl QueueService {
         };
         let store = Arc::new(SqliteStore::open(&config.data)?);
         let options = Options { capacity: config.capacity, retention: config.retention.clone() };
-        let jobs = Jobs::start(store, (0..config.engines).map(|_| engine(&parts)).collect(), &options)?;
-        Ok(Self(Arc::new(Inner { jobs, parts, latest: Mutex::default(), healthy: Mutex::default() })))
+        let jobs = Arc::new(Jobs::start(store, (0..config.engines).map(|_| engine(&parts)).collect(), &options)?);
+        let attended = (!config.keep_abandoned).then(|| Attended::of(&jobs));
+        Ok(Self(Arc::new(Inner { jobs, parts, attended, latest: Mutex::default(), healthy: Mutex::default() })))
     }
 
     /// What the server counts.
@@ -84,6 +90,11 @@ impl QueueService {
     /// Stops as [`Jobs::shutdown`] does, and blocks until then.
     pub fn shutdown(&self, grace: Duration) {
         self.0.jobs.shutdown(grace);
+    }
+
+    /// A part of a picture.
+    pub(super) async fn read_part(&self, picture: Arc<Picture>, range: Range<u64>) -> Result<Bytes> {
+        self.blocking(move |inner| inner.jobs.read_part(&picture, range).map_err(refused)).await
     }
 
     /// Does something that may wait for the disk, off the threads that answer requests.
@@ -116,9 +127,17 @@ impl Service for QueueService {
 
     async fn watch(&self, id: String, options: WatchOptions) -> Result<ProgressStream> {
         let options = easel_jobs::WatchOptions { after: options.after, previews: options.preview };
-        let watcher = self.0.jobs.watch(task_id(&id)?, options).map_err(refused)?;
-        let next = |mut watcher: easel_jobs::Watcher| async { Some((progress(watcher.next().await?), watcher)) };
-        Ok(stream::unfold(watcher, next).boxed())
+        let id = task_id(&id)?;
+        let watching = self.0.attended.as_ref().and_then(|attended| attended.watch(id));
+        let watcher = self.0.jobs.watch(id, options).map_err(refused)?;
+        let next = |(mut watcher, mut watching): (easel_jobs::Watcher, Option<Watching>)| async {
+            let event = watcher.next().await?;
+            if let Some(watching) = &mut watching {
+                watching.has_ended = event.status.is_end();
+            }
+            Some((progress(event), (watcher, watching)))
+        };
+        Ok(stream::unfold((watcher, watching), next).boxed())
     }
 
     async fn cancel(&self, id: String) -> Result<()> {
@@ -186,17 +205,11 @@ impl Service for QueueService {
 
     async fn read_image(&self, id: u64, range: Range<u64>) -> Result<ByteStream> {
         let number = picture_id(id)?;
-        let bytes = self.blocking(move |inner| {
-            let picture = inner.jobs.picture(number).map_err(refused)?;
-            inner.jobs.read(&picture).map_err(refused)
-        });
-        let bytes = bytes.await?;
-        let start = range.start as usize;
-        let end = range.end as usize;
-        if start > end || end > bytes.len() {
-            return Err(Error::internal(format_args!("picture {id} is shorter than the database says")));
+        let picture = self.blocking(move |inner| inner.jobs.picture(number).map_err(refused)).await?;
+        if range.start > range.end || range.end > picture.length {
+            return Err(Error::internal(format_args!("picture {id} is shorter than the range")));
         }
-        Ok(stream::iter([Ok(bytes.slice(start..end))]).boxed())
+        Ok(reading::pieces(self, picture, range).await?.boxed())
     }
 
     async fn delete_image(&self, id: u64) -> Result<()> {
@@ -268,7 +281,11 @@ impl Inner {
         let row = serde_json::to_vec(&request).map_err(Error::internal)?;
         let steps = request.steps.unwrap_or_default().saturating_mul(request.count);
         let task = NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed, steps };
-        self.task(self.jobs.submit(&task).map_err(refused)?)
+        let task = self.jobs.submit(&task).map_err(refused)?;
+        if let Some(attended) = self.attended.as_ref().filter(|_| request.attended) {
+            attended.expect(task.id);
+        }
+        self.task(task)
     }
 
     /// A task with its place in the queue and its pictures.
@@ -334,80 +351,10 @@ fn refused(error: easel_jobs::Error) -> Error {
     }
 }
 
-fn report(task: easel_jobs::Task, standing: Standing) -> Task {
-    let is_completed = task.status == easel_jobs::Status::Completed;
-    let pictures = if is_completed { standing.pictures } else { Vec::new() };
-    Task {
-        id: task.id.to_string(),
-        status: status(task.status),
-        step: task.progress.step,
-        steps: task.progress.steps,
-        created_at: task.created_at,
-        started_at: task.started_at,
-        completed_at: task.completed_at,
-        prompt: task.prompt,
-        seed: task.seed,
-        queue_position: standing.position.map(|before| u32::try_from(before).unwrap_or(u32::MAX)),
-        error: task.error,
-        images: pictures.into_iter().map(PictureId::cast_unsigned).collect(),
-    }
-}
-
 fn task_id(text: &str) -> Result<TaskId> {
     text.parse().map_err(|_| Error::TaskNotFound { task_id: text.to_owned() })
 }
 
 fn picture_id(id: u64) -> Result<PictureId> {
     id.try_into().map_err(|_| Error::ImageNotFound { id })
-}
-
-fn image(picture: Picture) -> Result<Image> {
-    Ok(Image {
-        id: picture.id.cast_unsigned(),
-        task_id: picture.task.to_string(),
-        prompt: picture.prompt,
-        seed: picture.seed,
-        created_at: picture.created_at,
-        size: picture.length,
-        digest: picture.digest,
-    })
-}
-
-fn progress(event: Event) -> Progress {
-    let Event { id, status: now, progress: easel_jobs::Progress { step, steps }, preview, error } = event;
-    Progress { sequence: id, status: status(now), step, steps, preview, error }
-}
-
-/// Limit and offset.
-fn bounds(paging: Paging) -> (usize, usize) {
-    let limit = paging.limit as usize;
-    (limit, limit.saturating_mul((paging.page as usize).saturating_sub(1)))
-}
-
-fn status(status: easel_jobs::Status) -> Status {
-    match status {
-        easel_jobs::Status::Pending => Status::Pending,
-        easel_jobs::Status::Processing => Status::Processing,
-        easel_jobs::Status::Completed => Status::Completed,
-        easel_jobs::Status::Cancelled => Status::Cancelled,
-        easel_jobs::Status::Error => Status::Error,
-    }
-}
-
-fn status_to_jobs(status: Status) -> easel_jobs::Status {
-    match status {
-        Status::Pending => easel_jobs::Status::Pending,
-        Status::Processing => easel_jobs::Status::Processing,
-        Status::Completed => easel_jobs::Status::Completed,
-        Status::Cancelled => easel_jobs::Status::Cancelled,
-        Status::Error => easel_jobs::Status::Error,
-    }
-}
-
-fn priority_to_jobs(priority: Priority) -> easel_jobs::Priority {
-    match priority {
-        Priority::Low => easel_jobs::Priority::Low,
-        Priority::Normal => easel_jobs::Priority::Normal,
-        Priority::High => easel_jobs::Priority::High,
-    }
 }

@@ -1,4 +1,8 @@
 //! The page that a browser gets at `/`, in front of the routes: the files that `cargo xtask web` makes.
+//!
+//! A folder is read once, at the start. What is served is what somebody meant to serve: no names that begin with a dot, no
+//! link that leads out of the folder, nothing but files, and nothing under the name of a route. The rest is named in the
+//! log. There are no listings, and a path of a request is only looked up among the names.
 
 use super::{Error, Result};
 use axum::Router;
@@ -7,7 +11,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use easel_contract::{Asset, prefers_page};
+use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
+use std::fs::{DirEntry, File};
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,19 +31,23 @@ pub struct Site(HashMap<String, Asset>);
 impl Site {
     /// Reads every file of a folder.
     pub fn read(folder: &Path) -> Result<Self> {
+        let root = folder.canonicalize().map_err(failed(folder))?;
+        let routes: Vec<String> = easel_contract::openapi().paths.paths.into_keys().collect();
         let mut found = HashMap::new();
-        let mut open = vec![(folder.to_owned(), String::new())];
+        let mut open = vec![(root.clone(), String::new())];
         while let Some((folder, prefix)) = open.pop() {
-            let failed = |reason| Error::ReadSite { path: folder.clone(), reason };
-            for entry in std::fs::read_dir(&folder).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
+            for entry in std::fs::read_dir(&folder).map_err(failed(&folder))? {
+                let entry = entry.map_err(failed(&folder))?;
+                let path = entry.path();
                 let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-                if entry.path().is_dir() {
-                    open.push((entry.path(), format!("{name}/")));
-                } else {
-                    let read = std::fs::read(entry.path());
-                    let bytes = read.map_err(|reason| Error::ReadSite { path: entry.path(), reason })?;
+                if let Some(reason) = unfit(&entry, &root).or_else(|| shadowed(&name, &routes)) {
+                    tracing::warn!(path = %path.display(), reason, "left out of the site");
+                } else if path.is_dir() {
+                    open.push((path, format!("{name}/")));
+                } else if let Some(bytes) = contents(&path).map_err(failed(&path))? {
                     found.insert(name.clone(), Asset::new(media_type(&name), bytes));
+                } else {
+                    tracing::warn!(path = %path.display(), reason = "not a file", "left out of the site");
                 }
             }
         }
@@ -70,9 +81,61 @@ impl Site {
         }
         match path.strip_prefix('/')? {
             "" => self.0.get(INDEX).filter(|_| prefers_page(headers)),
-            name => self.0.get(name),
+            name => self.0.get(&*percent_decode_str(name).decode_utf8().ok()?),
         }
     }
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    |reason| Error::ReadSite { path: path.to_owned(), reason }
+}
+
+/// Why an entry of a folder is not served.
+fn unfit(entry: &DirEntry, root: &Path) -> Option<&'static str> {
+    if entry.file_name().as_encoded_bytes().starts_with(b".") {
+        return Some("its name begins with a dot");
+    }
+    if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+        return None;
+    }
+    match entry.path().canonicalize() {
+        // A folder is read where it is: a link to it could lead in a circle.
+        Ok(target) if target.starts_with(root) && !target.is_dir() => None,
+        Ok(_) => Some("a link out of the folder, or to a folder"),
+        Err(_) => Some("a link to nothing"),
+    }
+}
+
+/// Whether a route of the interface answers this path, or could.
+fn shadowed(name: &str, routes: &[String]) -> Option<&'static str> {
+    let path = format!("/{name}");
+    let fits = |route: &String| {
+        let alike = |(own, other): (&str, &str)| own == other || own.starts_with('{');
+        route.split('/').count() == path.split('/').count() && route.split('/').zip(path.split('/')).all(alike)
+    };
+    (path == easel_contract::calls::PATH || routes.iter().any(fits)).then_some("a route has this name")
+}
+
+/// The bytes of a file; `None` if it is something else. A pipe is opened without waiting for its other end.
+fn contents(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    // A device may do something when it is opened.
+    if !std::fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let mut file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 async fn answer(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
@@ -146,6 +209,34 @@ mod tests {
         assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
         let etag = headers[header::ETAG].to_str().unwrap();
         assert_eq!(get("/app/main.js", (header::IF_NONE_MATCH, etag)).await.0, StatusCode::NOT_MODIFIED);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn f20_only_files_that_are_meant_are_served() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join("site").join(name);
+        std::fs::create_dir_all(path("images")).unwrap();
+        std::fs::create_dir(path(".git")).unwrap();
+        std::fs::write(folder.path().join("secret"), "secret").unwrap();
+        for name in ["a b.txt", ".env", ".git/config", "health", "images/7", "images/more.txt", "index.html"] {
+            std::fs::write(path(name), "file").unwrap();
+        }
+        symlink(folder.path().join("secret"), path("outside.txt")).unwrap();
+        symlink(folder.path(), path("above")).unwrap();
+        symlink(path("a b.txt"), path("inside.txt")).unwrap();
+        symlink("nowhere", path("dangling.txt")).unwrap();
+        let pipe = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+        assert!(pipe.success());
+
+        let site = Site::read(&path("")).unwrap();
+        let mut names: Vec<&str> = site.0.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a b.txt", "index.html", "inside.txt"]);
+        let found = |path: &str| site.file(&Method::GET, path, &HeaderMap::new()).is_some();
+        assert!(found("/a%20b.txt") && found("/inside%2etxt"));
+        assert!(!found("/..%2fsecret") && !found("/%ff") && !found("/.env"));
     }
 
     #[test]

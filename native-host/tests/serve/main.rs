@@ -1,6 +1,7 @@
 //! `easel serve`, run as an operator runs it and asked as clients ask.
 
 mod access;
+mod answers;
 mod connections;
 mod faults;
 mod lifecycle;

@@ -153,6 +153,33 @@ async fn a_request_that_takes_too_long_ends_alone() {
     assert_eq!((long.status(), short), (StatusCode::GATEWAY_TIMEOUT, StatusCode::OK));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f11_a_client_that_leaves_cancels_its_task() {
+    let Some(program) = edge(Limits::default()) else { return };
+    let (component, _host) = slow(&program);
+    let client = component.clone();
+    let waiting = tokio::spawn(async move {
+        post(&client, "/imagine", r#"{"prompt":"a cat","W":64,"H":64,"ddim_steps":1000}"#).await
+    });
+    until_one_is(&component, "processing").await;
+    waiting.abort();
+    until_one_is(&component, "cancelled").await;
+}
+
+/// Waits until one task has this status.
+async fn until_one_is(host: &component::Host, status: &str) {
+    let began = Instant::now();
+    loop {
+        let request = Request::get(format!("/tasks?status={status}")).body(Body::empty()).unwrap();
+        let answer = to_bytes(host.answer(request).await.into_body(), 1 << 20).await.unwrap();
+        if String::from_utf8_lossy(&answer).contains("\"total_tasks\":1") {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "none is {status}: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// A component over the slow engine, and what keeps that alive.
 fn slow(program: &Program) -> (component::Host, Host) {
     let mut component = None;

@@ -3,11 +3,12 @@
 use super::TaskError;
 use crate::extract::{Query, TaskId};
 use crate::field::StatusName;
+use crate::pictures::Framed;
 use crate::service::{Progress, Result, Service, Status, WatchOptions};
 use crate::{App, Error, wire};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use axum::response::sse::{Event, Sse};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
@@ -107,18 +108,30 @@ pub(crate) async fn generate_stream(
         Ok(reports) => events(app.service, task_id, reports),
         Err(error @ Error::TaskNotFound { .. }) => {
             let unknown = Unknown { error: error.to_string(), status: "error" };
-            stream::iter([Event::default().json_data(unknown)]).boxed()
+            let data = serde_json::to_string(&unknown).map_err(Error::internal)?;
+            whole(format!("data: {data}\n\n"))
         }
         Err(error) => return Err(error),
     };
-    // Asks proxies that buffer (nginx) not to.
-    Ok(([(header::HeaderName::from_static("x-accel-buffering"), "no")], Sse::new(events)).into_response())
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        // Asks proxies that buffer (nginx) not to.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(events)).into_response())
 }
 
-type Events = BoxStream<'static, Result<Event, axum::Error>>;
+/// Text in pieces: one event, or all of them. Events are written here and not by axum, whose events are whole: one with a
+/// picture is sent while the picture is read.
+type Text = BoxStream<'static, Result<Bytes>>;
+
+fn whole(text: String) -> Text {
+    stream::iter([Ok(text.into())]).boxed()
+}
 
 /// Reports as events, and a comment at every beat.
-fn events(service: Arc<dyn Service>, task_id: String, reports: BoxStream<'static, Progress>) -> Events {
+fn events(service: Arc<dyn Service>, task_id: String, reports: BoxStream<'static, Progress>) -> Text {
     let first = beat(service.clone());
     let next = move |(mut reports, mut pending): (BoxStream<'static, Progress>, BoxFuture<'static, ()>)| {
         let service = service.clone();
@@ -128,13 +141,14 @@ fn events(service: Arc<dyn Service>, task_id: String, reports: BoxStream<'static
                 Either::Left((report, _)) => report?,
                 Either::Right(_) => {
                     pending = beat(service);
-                    return Some((Ok(Event::default().comment("")), (reports, pending)));
+                    return Some((whole(": \n\n".into()), (reports, pending)));
                 }
             };
-            Some((event(&*service, &task_id, report).await, (reports, pending)))
+            let event = event(&*service, &task_id, report).await;
+            Some((event.unwrap_or_else(|error| stream::iter([Err(error)]).boxed()), (reports, pending)))
         }
     };
-    stream::unfold((reports, first), next).boxed()
+    stream::unfold((reports, first), next).flatten().boxed()
 }
 
 /// The time between two comments. One runs on while events come: a new one for each event would cost a component as much
@@ -143,7 +157,7 @@ fn beat(service: Arc<dyn Service>) -> BoxFuture<'static, ()> {
     async move { service.sleep(KEEP_ALIVE).await }.boxed()
 }
 
-async fn event(service: &dyn Service, task_id: &str, report: Progress) -> Result<Event, axum::Error> {
+async fn event(service: &dyn Service, task_id: &str, report: Progress) -> Result<Text> {
     let progress = wire::percent(report.status, report.step, report.steps);
     let mut data = ProgressEvent {
         task_id: task_id.to_owned(),
@@ -156,18 +170,28 @@ async fn event(service: &dyn Service, task_id: &str, report: Progress) -> Result
         result: None,
         error: report.error,
     };
+    let head = format!("id: {}\ndata: ", report.sequence);
     if report.status == Status::Completed {
-        match result(service, task_id).await {
-            Ok(result) => data.result = Some(result),
-            Err(error) => (data.status, data.error) = (StatusName(Status::Error), Some(error.to_string())),
+        match with_result(service, &mut data, &head).await {
+            Ok(text) => return Ok(text),
+            Err(error) => {
+                data.status = StatusName(Status::Error);
+                data.error = Some(error.to_string());
+                data.result = None;
+            }
         }
     }
-    Event::default().id(report.sequence.to_string()).json_data(data)
+    let data = serde_json::to_string(&data).map_err(Error::internal)?;
+    Ok(whole(format!("{head}{data}\n\n")))
 }
 
-async fn result(service: &dyn Service, task_id: &str) -> Result<EventResult> {
-    let task = service.task(task_id.to_owned()).await?;
+/// The last event of a task that has completed, with its picture.
+async fn with_result(service: &dyn Service, data: &mut ProgressEvent, head: &str) -> Result<Text> {
+    let task = service.task(data.task_id.clone()).await?;
     let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;
-    let image_url = wire::image_base64(service, &service.image(id).await?).await?;
-    Ok(EventResult { task_id: task_id.to_owned(), image_url, prompt: task.prompt })
+    let picture = service.image(id).await?;
+    let result = EventResult { task_id: data.task_id.clone(), image_url: String::new(), prompt: task.prompt };
+    data.result = Some(result);
+    let event = Framed::json(data, "image_url", picture)?.between(head, "\n\n");
+    Ok(event.open(service).await?.boxed())
 }

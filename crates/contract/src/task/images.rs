@@ -3,12 +3,14 @@
 use super::{PageNumber, TaskError, paging};
 use crate::extract::{ImageId, Query};
 use crate::field::{Integer, Name};
-use crate::service::{ImageFilter, Result};
+use crate::pictures::{Framed, List};
+use crate::service::{Image, ImageFilter, Result};
 use crate::{App, range, wire};
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -30,8 +32,9 @@ pub(crate) struct ImagesQuery {
     task_id: Option<Name>,
 }
 
-/// A page of pictures.
-#[derive(Debug, Serialize, ToSchema)]
+/// A page of pictures. Each is written while it is read.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the body that `List` writes")]
 pub(crate) struct ImageList {
     /// How many there are on all pages.
     length: u64,
@@ -49,20 +52,29 @@ pub(crate) struct ImageEntry {
     created_at: String,
 }
 
-/// List pictures, newest first.
+/// List pictures, newest first. One that is damaged, or is deleted meanwhile, is left out.
 #[utoipa::path(get, path = "/images", tag = "task", params(ImagesQuery),
     responses((status = 200, body = ImageList), (status = 422, body = TaskError)))]
-pub(crate) async fn images(State(app): State<App>, Query(query): Query<ImagesQuery>) -> Result<Json<ImageList>> {
+pub(crate) async fn images(State(app): State<App>, Query(query): Query<ImagesQuery>) -> Result<Response> {
     let filter =
         ImageFilter { task_id: query.task_id.map(Name::into_inner), paging: paging(query.page, query.limit, 12) };
     let page = app.service.images(filter).await?;
-    let mut slice = Vec::with_capacity(page.items.len());
-    for image in page.items {
-        let image_url = wire::image_base64(&*app.service, &image).await?;
-        let created_at = wire::time(image.created_at);
-        slice.push(ImageEntry { id: image.id, task_id: image.task_id, prompt: image.prompt, image_url, created_at });
-    }
-    Ok(Json(ImageList { length: page.total, slice }))
+    let head = format!("{{\"length\":{},\"slice\":[", page.total);
+    let items = page.items.into_iter().map(entry).collect::<Result<_>>()?;
+    let list = List { head, items, tail: "]}".into(), skips: true };
+    let body = Body::from_stream(list.open(app.service).await?);
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+fn entry(image: Image) -> Result<Framed> {
+    let entry = ImageEntry {
+        id: image.id,
+        task_id: image.task_id.clone(),
+        prompt: image.prompt.clone(),
+        image_url: String::new(),
+        created_at: wire::time(image.created_at),
+    };
+    Framed::json(&entry, "image_url", image)
 }
 
 /// A picture, or one byte range of it.

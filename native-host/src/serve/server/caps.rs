@@ -100,7 +100,9 @@ impl Connections {
     /// Resolves when another connection may be accepted.
     pub(super) async fn room(&self) {
         loop {
-            let ended = self.ended.notified();
+            let mut ended = std::pin::pin!(self.ended.notified());
+            // An end between the question and the wait is not missed.
+            ended.as_mut().enable();
             if self.open.lock().ending < ENDING {
                 return;
             }
@@ -175,7 +177,7 @@ impl Drop for Place {
         let mut open = self.connections.open.lock();
         if open.all.remove(&self.number).is_none() {
             open.ending -= 1;
-            self.connections.ended.notify_one();
+            self.connections.ended.notify_waiters();
         }
     }
 }
