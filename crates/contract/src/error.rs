@@ -177,6 +177,12 @@ pub enum Error {
         /// Seconds to wait.
         retry_after: u32,
     },
+    /// The store has too much to do, or waits for its disk; nothing was changed.
+    #[error("the service is busy, try again in {retry_after} s")]
+    Busy {
+        /// Seconds to wait.
+        retry_after: u32,
+    },
     /// Something is broken; the message is for the client, details belong in the log.
     #[error("internal error: {message}")]
     Internal {
@@ -238,6 +244,7 @@ impl Error {
             Self::ConcurrencyExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "concurrency_exceeded"),
             Self::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
             Self::ShuttingDown { .. } => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -270,6 +277,7 @@ impl IntoResponse for Error {
         match self {
             Self::QueueFull { retry_after }
             | Self::ShuttingDown { retry_after }
+            | Self::Busy { retry_after }
             | Self::RateExceeded { retry_after, .. }
             | Self::ConcurrencyExceeded { retry_after, .. } => {
                 headers.insert(header::RETRY_AFTER, retry_after.into());

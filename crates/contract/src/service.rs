@@ -69,7 +69,7 @@ macro_rules! service_calls {
             /// [`Error::RunInProgress`] and those of `submit`.
             Run: run as start_run(request: ImageRequest) -> Task;
 
-            /// The latest run since the service started.
+            /// The latest run, unless its task was deleted.
             LatestRun: latest_run as latest_run() -> Option<Run>;
 
             /// The picture of the latest run, which is taken from then on.

@@ -17,6 +17,8 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(root))
         .route("/health", get(health))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/docs", get(docs))
         .route("/openapi.json", get(openapi))
@@ -24,7 +26,7 @@ pub(crate) fn routes() -> Router<App> {
 
 /// What the description says about them.
 #[derive(OpenApi)]
-#[openapi(paths(root, health, metrics, docs, openapi))]
+#[openapi(paths(root, health, live, ready, metrics, docs, openapi))]
 pub(crate) struct Description;
 
 /// What this is and whether it works.
@@ -41,7 +43,7 @@ pub(crate) struct About {
 /// Whether every part works.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HealthReport {
-    /// `healthy` or `unhealthy`.
+    /// `healthy` or `unhealthy`; `alive`; `ready` or `unready`.
     #[schema(example = "healthy")]
     status: &'static str,
     /// Each part with `ok` or its problem.
@@ -76,9 +78,28 @@ async fn root(State(app): State<App>, headers: HeaderMap) -> Response {
 async fn health(State(app): State<App>) -> Response {
     let health = app.service.health().await;
     let (code, status) = verdict(&health);
-    let checks = (!health.is_healthy())
-        .then(|| health.checks.into_iter().map(|(part, problem)| (part, problem.unwrap_or("ok".into()))).collect());
+    let checks = (!health.is_healthy()).then(|| checks(health));
     (code, Json(HealthReport { status, checks })).into_response()
+}
+
+/// Whether the process answers, whatever its parts do: if not, start it again.
+#[utoipa::path(get, path = "/health/live", tag = "service", responses((status = 200, body = HealthReport)))]
+async fn live() -> Json<HealthReport> {
+    Json(HealthReport { status: "alive", checks: None })
+}
+
+/// Whether it takes work, with every part: if not, send requests elsewhere.
+#[utoipa::path(get, path = "/health/ready", tag = "service",
+    responses((status = 200, body = HealthReport), (status = 503, body = HealthReport)))]
+async fn ready(State(app): State<App>) -> Response {
+    let health = app.service.health().await;
+    let code = verdict(&health).0;
+    let status = if health.is_healthy() { "ready" } else { "unready" };
+    (code, Json(HealthReport { status, checks: Some(checks(health)) })).into_response()
+}
+
+fn checks(health: Health) -> BTreeMap<String, String> {
+    health.checks.into_iter().map(|(part, problem)| (part, problem.unwrap_or("ok".into()))).collect()
 }
 
 /// Counters and gauges in the text format of OpenMetrics, which Prometheus reads.

@@ -120,6 +120,7 @@ macro_rules! wit_conversions {
                     Self::RunNotComplete => Error::RunNotComplete,
                     Self::QueueFull(retry_after) => Error::QueueFull { retry_after },
                     Self::ShuttingDown(retry_after) => Error::ShuttingDown { retry_after },
+                    Self::Busy(retry_after) => Error::Busy { retry_after },
                     Self::Internal(message) => Error::Internal { message },
                 }
             }
@@ -144,6 +145,7 @@ macro_rules! wit_conversions {
                     Self::RunNotComplete => Failure::RunNotComplete,
                     Self::QueueFull { retry_after } => Failure::QueueFull(retry_after),
                     Self::ShuttingDown { retry_after } => Failure::ShuttingDown(retry_after),
+                    Self::Busy { retry_after } => Failure::Busy(retry_after),
                     Self::Internal { message } => Failure::Internal(message),
                     other => Failure::Internal(other.to_string()),
                 }

@@ -90,6 +90,14 @@ pub enum Error {
         /// The length that was written.
         expected: u64,
     },
+    /// A picture could not be read to its end.
+    #[error("picture {id} cannot be read: {reason}")]
+    ReadPicture {
+        /// The picture.
+        id: PictureId,
+        /// Why not.
+        reason: std::io::Error,
+    },
     /// The store has too much to do, or waits for its disk: the call was given up, and nothing was changed.
     #[error("the store did not get to it within {} ms", patience.as_millis())]
     Busy {
@@ -174,10 +182,10 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Busy { .. } => true,
-            Self::Database { reason, .. } => matches!(
-                reason.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
-            ),
+            Self::Database { reason, .. } => {
+                use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
+                matches!(reason.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly))
+            }
             Self::File { reason, .. } => reason.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)),
             _ => false,
         }

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The most events that are kept for watchers that fall behind or come back.
@@ -42,11 +43,13 @@ impl Event {
 struct Log {
     events: VecDeque<Event>,
     next: u64,
+    /// When the latest event came.
+    heard: Instant,
 }
 
 impl Log {
     fn new(first: Event) -> Self {
-        Self { next: first.id + 1, events: [first].into() }
+        Self { next: first.id + 1, events: [first].into(), heard: Instant::now() }
     }
 
     /// The state that the latest event left the task in.
@@ -57,6 +60,7 @@ impl Log {
     fn push(&mut self, mut event: Event) {
         event.id = self.next;
         self.next += 1;
+        self.heard = Instant::now();
         if self.events.len() == KEPT {
             self.events.pop_front();
         }
@@ -136,6 +140,12 @@ impl Feed {
     /// Whether an engine works on the task.
     pub(crate) fn is_running(&self) -> bool {
         self.log.borrow().last().is_some_and(|last| last.status == Status::Processing)
+    }
+
+    /// How long an engine that works on the task has said nothing.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        let log = self.log.borrow();
+        log.last().filter(|last| last.status == Status::Processing).map(|_| log.heard.elapsed())
     }
 
     /// How far the task is.

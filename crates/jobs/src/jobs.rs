@@ -9,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
-use std::ops::Range;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -199,10 +199,10 @@ impl Jobs {
         self.shared.store.read(picture)
     }
 
-    /// A part of the encoded picture, which lies within its length. [`Error::UnknownPicture`] if it has been deleted,
+    /// Opens the encoded picture, to be read from this byte on. [`Error::UnknownPicture`] if it has been deleted,
     /// [`Error::DamagedPicture`] if it is not whole.
-    pub fn read_part(&self, picture: &Picture, range: Range<u64>) -> Result<Bytes> {
-        self.shared.store.read_part(picture, range)
+    pub fn open(&self, picture: &Picture, from: u64) -> Result<Box<dyn Read + Send>> {
+        self.shared.store.open(picture, from)
     }
 
     /// Deletes one picture. [`Error::UnknownPicture`].
@@ -219,6 +219,11 @@ impl Jobs {
     pub fn check_engines(&self) -> Result<()> {
         let is_alive = !self.shared.gate.is_closed() && !self.threads.lock().iter().any(JoinHandle::is_finished);
         if is_alive { Ok(()) } else { Err(Error::EngineEnded) }
+    }
+
+    /// How long the engine that has said nothing for longest has said nothing; `None` if no engine works.
+    pub fn silence(&self) -> Option<Duration> {
+        self.shared.feeds.lock().values().filter_map(|feed| feed.silence()).max()
     }
 
     /// Stops: nothing new is accepted, tasks that run have `grace` to finish, then they are stopped and wait in the

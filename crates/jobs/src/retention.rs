@@ -2,13 +2,16 @@
 
 use crate::jobs::Shared;
 use crate::{Error, Result, Selection};
-use chrono::{DateTime, Local};
+use chrono::{DateTime, Local, TimeDelta};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 use std::time::Duration;
 
 /// The longest sleep: a clock that is set, or a machine that was asleep, is noticed after this.
 const SLEEP: Duration = Duration::from_secs(30);
+
+/// How often clearing is tried while the store is busy.
+const ATTEMPTS: u32 = 20;
 
 /// When to clear what, as cron expressions with five fields, or six with seconds in front. `None` keeps it for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,22 +75,78 @@ fn parse(field: &'static str, expression: &str) -> Result<Cron> {
     })
 }
 
-/// Clears what is due until the queue closes.
+/// The time by two clocks: one that people set, and one that only goes on.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    wall: DateTime<Local>,
+    /// Since some moment in the past, the time that the machine slept included where the system counts it.
+    steady: Duration,
+}
+
+/// How far the clocks may drift apart between two looks before one counts as set.
+const DRIFT: TimeDelta = TimeDelta::seconds(5);
+
+impl Moment {
+    fn now() -> Self {
+        Self { wall: Local::now(), steady: steady() }
+    }
+
+    /// From when on to look for what is due at this moment, after a look at `last`: no longer ago than time has really
+    /// passed. A clock that is set back, or corrected, makes nothing due.
+    fn since(&self, last: &Self) -> DateTime<Local> {
+        let passed = TimeDelta::from_std(self.steady.saturating_sub(last.steady)).unwrap_or(TimeDelta::MAX);
+        let is_set = (self.wall - last.wall - passed).abs() > DRIFT;
+        if is_set { self.wall - passed } else { last.wall }
+    }
+}
+
+/// A clock that nobody sets.
+fn steady() -> Duration {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        use std::sync::LazyLock;
+        use std::time::Instant;
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
+    }
+}
+
+/// Clears what is due until the queue closes, and has the store give back the room.
 pub(crate) fn keep(shared: &Shared, schedule: &Schedule) {
-    let mut done = Local::now();
+    let mut last = Moment::now();
     while !shared.gate.sleep(schedule.sleep(Local::now())) {
-        let now = Local::now();
-        for what in schedule.due(done, now) {
-            let cleared = match what {
-                What::Tasks => shared.store.delete_tasks(&Selection::default()),
-                What::Pictures => shared.store.delete_pictures(),
-            };
-            match cleared {
-                Ok(count) => tracing::info!(?what, count, "cleared"),
-                Err(error) => tracing::error!(?what, %error, "could not be cleared"),
-            }
+        let now = Moment::now();
+        for what in schedule.due(now.since(&last), now.wall) {
+            clear(shared, what);
         }
-        done = now;
+        if let Err(error) = shared.store.tidy() {
+            tracing::debug!(%error, "the store could not give back room");
+        }
+        last = now;
+    }
+}
+
+/// Clears, and tries again for a while if the store is busy: the next time may be a week away.
+fn clear(shared: &Shared, what: What) {
+    for attempt in 1..=ATTEMPTS {
+        let cleared = match what {
+            What::Tasks => shared.store.delete_tasks(&Selection::default()),
+            What::Pictures => shared.store.delete_pictures(),
+        };
+        match cleared {
+            Ok(count) => return tracing::info!(?what, count, "cleared"),
+            Err(error) if error.is_temporary() && attempt < ATTEMPTS => {
+                if shared.gate.sleep(SLEEP) {
+                    return;
+                }
+            }
+            Err(error) => return tracing::error!(?what, %error, "could not be cleared"),
+        }
     }
 }
 
@@ -110,6 +169,25 @@ mod tests {
         assert_eq!(due([22, 23, 59], [23, 0, 0]), [What::Tasks], "what was due at the last look is not due again");
         assert_eq!(due([22, 20, 0], [23, 1, 0]), [What::Tasks, What::Pictures], "a long sleep misses nothing");
         assert_eq!(due([23, 1, 0], [22, 1, 0]), [], "a clock that goes back clears nothing");
+    }
+
+    #[test]
+    fn f20_a_clock_that_is_set_and_corrected_clears_nothing() {
+        let schedule = Schedule::parse(&Retention::default()).unwrap();
+        let noon = Local.with_ymd_and_hms(2026, 11, 24, 12, 0, 0).unwrap();
+        let moment = |days: i64, steady| Moment {
+            wall: noon + TimeDelta::days(days) + TimeDelta::seconds(steady),
+            steady: Duration::from_secs(1000 + steady.cast_unsigned()),
+        };
+        let look = |last: Moment, now: Moment| schedule.due(now.since(&last), now.wall).count();
+        for days in [-3, 3, -400, 400] {
+            assert_eq!(look(moment(0, 0), moment(days, 30)), 0, "set by {days} days");
+            assert_eq!(look(moment(days, 30), moment(0, 60)), 0, "corrected");
+        }
+        assert_eq!(look(moment(0, 0), moment(0, 24 * 3600)), 1, "a machine that slept for a day clears tasks");
+        assert_eq!(look(moment(0, 0), moment(0, 6 * 24 * 3600)), 2, "and pictures after Sunday");
+        let contiguous = moment(0, 30);
+        assert_eq!(contiguous.since(&moment(0, 0)), moment(0, 0).wall, "no moment is looked at twice or never");
     }
 
     #[test]

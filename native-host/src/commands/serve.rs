@@ -5,18 +5,16 @@ use crate::terminal::note;
 use anyhow::{Context, Result};
 use axum::Router;
 use easel_host::names;
-use easel_host::serve::{Config, Overrides, QueueService, Server, Site, follow_keys, guarded, router};
+use easel_host::serve::{Config, Overrides, QueueService, Server, Site, follow_keys, guarded, log, router};
 use std::borrow::Cow;
-use std::io::IsTerminal;
 use std::sync::Arc;
-use tracing_subscriber::EnvFilter;
 
 /// Serves until a signal stops the process.
 pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     let component = component(args)?;
     let site = site(args)?;
     let config = configuration(args)?;
-    log(args.log);
+    let _log = log::start(args.log == LogFormat::Json)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     runtime.block_on(async {
         let server = Server::bind(&config).await?;
@@ -125,16 +123,6 @@ fn configuration(args: &ServeArgs) -> Result<Config> {
         ..Overrides::default()
     };
     Ok(Config::resolve([file, options])?)
-}
-
-/// Log lines go to standard error, from level info unless RUST_LOG says otherwise.
-fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => lines.json().init(),
-    }
 }
 
 /// Resolves at Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C or SIGTERM ends the process at once.

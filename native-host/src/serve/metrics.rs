@@ -1,6 +1,7 @@
 //! What can be measured, in the text format of OpenMetrics 1.0
 //! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which Prometheus reads.
 
+use super::log;
 use easel_jobs::{Counts, Status};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +20,7 @@ pub struct Metrics {
     pictures: Counter,
     drawing: Histogram,
     tasks: Family<TaskLabels, Gauge>,
+    silence: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,6 +45,7 @@ impl Default for Metrics {
             pictures: Counter::default(),
             drawing: Histogram::new(exponential_buckets(0.05, 2.0, 14)),
             tasks: Family::default(),
+            silence: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Answered requests", metrics.requests.clone());
@@ -53,6 +56,9 @@ impl Default for Metrics {
         let help = "Time that an engine took for the pictures of a task";
         registry.register_with_unit("drawing", help, Unit::Seconds, metrics.drawing.clone());
         registry.register("tasks", "Tasks in the store", metrics.tasks.clone());
+        let help = "How long the engine that works and has said nothing for longest has said nothing";
+        registry.register_with_unit("engine_silence", help, Unit::Seconds, metrics.silence.clone());
+        registry.register("log_lines_lost", "Lines that the log's reader was too slow for", log::lost());
         Self { registry, ..metrics }
     }
 }
@@ -76,12 +82,14 @@ impl Metrics {
         self.drawing.observe(took.as_secs_f64());
     }
 
-    /// Everything, with the tasks of this moment.
-    pub fn text(&self, tasks: Counts) -> Result<String, std::fmt::Error> {
+    /// Everything, with the tasks of this moment, and how long an engine at work has said nothing.
+    pub fn text(&self, tasks: Counts, silence: Option<Duration>) -> Result<String, std::fmt::Error> {
         for status in Status::ALL {
             let count = i64::try_from(tasks.of(status)).unwrap_or(i64::MAX);
             self.tasks.get_or_create(&TaskLabels { status: status.name() }).set(count);
         }
+        let silence = silence.unwrap_or_default().as_secs();
+        self.silence.set(i64::try_from(silence).unwrap_or(i64::MAX));
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -109,7 +117,7 @@ mod tests {
         metrics.drawn(3, Duration::from_secs(1));
         let mut counts = Counts::default();
         counts.set(Status::Pending, 2);
-        let text = metrics.text(counts).unwrap();
+        let text = metrics.text(counts, Some(Duration::from_secs(4))).unwrap();
         for line in [
             "easel_http_requests_total{method=\"GET\",route=\"/status/{task_id}\",status=\"404\"} 1",
             "easel_http_request_duration_seconds_count 1",
@@ -118,6 +126,7 @@ mod tests {
             "easel_drawing_seconds_sum 1.0",
             "easel_tasks{status=\"pending\"} 2",
             "easel_tasks{status=\"error\"} 0",
+            "easel_engine_silence_seconds 4",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

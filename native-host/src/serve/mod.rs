@@ -30,12 +30,15 @@
 //! the queue, which ends every stream, and close connections.
 
 mod access;
+mod answers;
 mod attended;
 mod config;
 mod conversions;
 mod devices;
 mod engine;
 mod error;
+mod health;
+pub mod log;
 mod metrics;
 mod models;
 mod reading;

@@ -1,7 +1,9 @@
 //! The contract's service over the queue of `easel-jobs`.
 
+use super::answers::{picture_id, refused, task_id};
 use super::attended::{Attended, Watching};
-use super::conversions::{bounds, image, priority_to_jobs, progress, report, status, status_to_jobs};
+use super::conversions::{bounds, image, priority_to_jobs, progress, report, status_to_jobs};
+use super::health::{Checks, SILENT};
 use super::reading;
 use super::{Config, Devices, Metrics, ModelEngine, Models, error};
 use async_trait::async_trait;
@@ -14,20 +16,15 @@ use easel_contract::{Error, Service};
 use easel_inference::sampling::Scheduler;
 use easel_inference::text::MAX_PROMPT_BYTES;
 use easel_jobs::{
-    Engine, Jobs, NewTask, Options, Part, Picture, PictureId, PictureQuery, Selection, SqliteStore, TaskId, TaskQuery,
+    Counts, Engine, Jobs, NewTask, Options, Part, Picture, PictureQuery, Selection, SqliteStore, TaskId, TaskQuery,
 };
 use easel_picture::{Image as Pixels, Limits};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
+use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long a refused client should wait before it tries again, in seconds.
-const RETRY_AFTER: u32 = 5;
-
-/// How long a good check counts, so that many probes cost no more than one.
-const HEALTHY: Duration = Duration::from_millis(100);
+use std::time::Duration;
 
 /// The contract's service over the queue: a handle, cheaply cloned.
 #[derive(Clone)]
@@ -38,9 +35,9 @@ struct Inner {
     parts: Parts,
     /// Unless abandoned tasks are kept.
     attended: Option<Arc<Attended>>,
-    latest: Mutex<Option<Latest>>,
-    /// When the last check found nothing wrong.
-    healthy: Mutex<Option<Instant>>,
+    checks: Checks,
+    /// How many tasks there were at the last look, for when the store is busy.
+    counts: Mutex<Counts>,
 }
 
 /// What a service shares with its engines.
@@ -52,13 +49,6 @@ pub struct Parts {
     pub devices: Arc<Devices>,
     /// The counters.
     pub metrics: Arc<Metrics>,
-}
-
-/// The latest run, as the routes under `/pipeline` see it.
-#[derive(Clone, Copy)]
-struct Latest {
-    task: TaskId,
-    taken: bool,
 }
 
 impl QueueService {
@@ -79,7 +69,8 @@ impl QueueService {
         let options = Options { capacity: config.capacity, retention: config.retention.clone() };
         let jobs = Arc::new(Jobs::start(store, (0..config.engines).map(|_| engine(&parts)).collect(), &options)?);
         let attended = (!config.keep_abandoned).then(|| Attended::of(&jobs));
-        Ok(Self(Arc::new(Inner { jobs, parts, attended, latest: Mutex::default(), healthy: Mutex::default() })))
+        let checks = Checks::default();
+        Ok(Self(Arc::new(Inner { jobs, parts, attended, checks, counts: Mutex::default() })))
     }
 
     /// What the server counts.
@@ -94,7 +85,17 @@ impl QueueService {
 
     /// A part of a picture.
     pub(super) async fn read_part(&self, picture: Arc<Picture>, range: Range<u64>) -> Result<Bytes> {
-        self.blocking(move |inner| inner.jobs.read_part(&picture, range).map_err(refused)).await
+        self.blocking(move |inner| {
+            let length = range.end.saturating_sub(range.start);
+            let mut part = Vec::with_capacity(usize::try_from(length).map_err(Error::internal)?);
+            let file = inner.jobs.open(&picture, range.start).map_err(refused)?;
+            let read = file.take(length).read_to_end(&mut part);
+            if !read.is_ok_and(|read| read as u64 == length) {
+                return Err(Error::internal("the picture could not be read to its end"));
+            }
+            Ok(part.into())
+        })
+        .await
     }
 
     /// Does something that may wait for the disk, off the threads that answer requests.
@@ -112,7 +113,7 @@ impl Service for QueueService {
 
     async fn task(&self, id: String) -> Result<Task> {
         let id = task_id(&id)?;
-        self.0.jobs.task(id).map_err(refused).and_then(|task| self.0.task(task))
+        self.blocking(move |inner| inner.task(inner.jobs.task(id).map_err(refused)?)).await
     }
 
     async fn tasks(&self, filter: TaskFilter) -> Result<Page<Task>> {
@@ -129,7 +130,7 @@ impl Service for QueueService {
         let options = easel_jobs::WatchOptions { after: options.after, previews: options.preview };
         let id = task_id(&id)?;
         let watching = self.0.attended.as_ref().and_then(|attended| attended.watch(id));
-        let watcher = self.0.jobs.watch(id, options).map_err(refused)?;
+        let watcher = self.blocking(move |inner| inner.jobs.watch(id, options).map_err(refused)).await?;
         let next = |(mut watcher, mut watching): (easel_jobs::Watcher, Option<Watching>)| async {
             let event = watcher.next().await?;
             if let Some(watching) = &mut watching {
@@ -154,35 +155,22 @@ impl Service for QueueService {
 
     async fn run(&self, request: ImageRequest) -> Result<Task> {
         self.blocking(move |inner| {
-            // Held until the new run is known: of two requests at the same time one is refused.
-            let mut latest = inner.latest.lock();
-            if inner.in_progress(*latest)? {
-                return Err(Error::RunInProgress);
-            }
-            let task = inner.submit(request, Priority::Normal)?;
-            *latest = Some(Latest { task: task_id(&task.id)?, taken: false });
-            Ok(task)
+            let task = inner.new_task(request, Priority::Normal)?;
+            inner.task(inner.jobs.start_run(&task).map_err(refused)?)
         })
         .await
     }
 
     async fn latest_run(&self) -> Result<Option<Run>> {
-        let Some(Latest { task, taken }) = *self.0.latest.lock() else { return Ok(None) };
-        match self.0.jobs.task(task) {
-            Ok(task) => Ok(Some(Run { task: self.0.task(task)?, taken })),
-            // It was deleted.
-            Err(easel_jobs::Error::UnknownTask { .. }) => Ok(None),
-            Err(error) => Err(refused(error)),
-        }
+        self.blocking(|inner| {
+            let run = inner.jobs.latest_run().map_err(refused)?;
+            run.map(|run| Ok(Run { task: inner.task(run.task)?, taken: run.taken })).transpose()
+        })
+        .await
     }
 
     async fn take_run(&self) -> Result<Image> {
-        let mut latest = self.0.latest.lock();
-        let run = latest.as_mut().filter(|run| !run.taken).ok_or(Error::RunNotComplete)?;
-        let first = PictureQuery { task: Some(run.task), limit: 1, offset: 0 };
-        let picture = self.0.jobs.pictures(&first).map_err(refused)?.items.pop().ok_or(Error::RunNotComplete)?;
-        run.taken = true;
-        image(picture)
+        self.blocking(|inner| image(inner.jobs.take_run().map_err(refused)?)).await
     }
 
     async fn images(&self, filter: ImageFilter) -> Result<Page<Image>> {
@@ -200,9 +188,11 @@ impl Service for QueueService {
     }
 
     async fn image(&self, id: u64) -> Result<Image> {
-        image(self.0.jobs.picture(picture_id(id)?).map_err(refused)?)
+        let id = picture_id(id)?;
+        self.blocking(move |inner| image(inner.jobs.picture(id).map_err(refused)?)).await
     }
 
+    /// A picture stays open while it is read: a deletion meanwhile does not cut the answer.
     async fn read_image(&self, id: u64, range: Range<u64>) -> Result<ByteStream> {
         let number = picture_id(id)?;
         let picture = self.blocking(move |inner| inner.jobs.picture(number).map_err(refused)).await?;
@@ -222,26 +212,28 @@ impl Service for QueueService {
     }
 
     async fn select_device(&self, kind: Option<DeviceKind>) -> Result<Device> {
-        let latest = self.0.latest.lock();
-        if self.0.in_progress(*latest)? {
-            return Err(Error::RunInProgress);
-        }
-        self.0.parts.devices.select(kind)
+        self.blocking(move |inner| {
+            let run = inner.jobs.latest_run().map_err(refused)?;
+            if run.is_some_and(|run| !run.task.status.is_end()) {
+                return Err(Error::RunInProgress);
+            }
+            inner.parts.devices.select(kind)
+        })
+        .await
     }
 
     async fn health(&self) -> Health {
-        let [database, engine] = if self.0.was_healthy() {
-            [None, None]
-        } else {
-            self.blocking(|inner| Ok(inner.check())).await.unwrap_or_else(|error| [None, Some(error.to_string())])
-        };
-        Health { checks: vec![("database".into(), database), ("engine".into(), engine)] }
+        let inner = Arc::clone(&self.0);
+        self.0.checks.health(move || inner.check()).await
     }
 
     async fn metrics(&self) -> Result<String> {
         self.blocking(|inner| {
-            let counts = inner.jobs.counts().map_err(refused)?;
-            inner.parts.metrics.text(counts).map_err(Error::internal)
+            if let Ok(counts) = inner.jobs.counts() {
+                *inner.counts.lock() = counts;
+            }
+            let counts = *inner.counts.lock();
+            inner.parts.metrics.text(counts, inner.jobs.silence()).map_err(Error::internal)
         })
         .await
     }
@@ -252,21 +244,36 @@ impl Service for QueueService {
 }
 
 impl Inner {
-    fn was_healthy(&self) -> bool {
-        self.healthy.lock().is_some_and(|then| then.elapsed() < HEALTHY)
-    }
-
-    /// Problems of the database and of the engines.
-    fn check(&self) -> [Option<String>; 2] {
-        let began = Instant::now();
-        let problem = |checked: easel_jobs::Result<()>| checked.err().map(|error| error.to_string());
-        let problems = [problem(self.jobs.check_store(Part::Database)), problem(self.jobs.check_engines())];
-        *self.healthy.lock() = problems.iter().all(Option::is_none).then_some(began);
-        problems
+    /// The parts with their problems.
+    fn check(&self) -> Health {
+        let problem = |checked: easel_jobs::Result<()>| {
+            checked.err().map(|error| {
+                tracing::warn!(%error, "a check failed");
+                error.for_clients().into_owned()
+            })
+        };
+        if let Some(silence) = self.jobs.silence().filter(|silence| *silence > SILENT) {
+            tracing::warn!(seconds = silence.as_secs(), "an engine has reported no progress");
+        }
+        let parts = [("database", Part::Database), ("disk", Part::Disk), ("pictures", Part::Pictures)];
+        let stores = parts.map(|(name, part)| (name.to_owned(), problem(self.jobs.check_store(part))));
+        let engine = ("engine".to_owned(), problem(self.jobs.check_engines()));
+        Health { checks: stores.into_iter().chain([engine]).collect() }
     }
 
     /// Checks what only this host knows, and queues.
-    fn submit(&self, mut request: ImageRequest, priority: Priority) -> Result<Task> {
+    fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task> {
+        let is_attended = request.attended;
+        let task = self.new_task(request, priority)?;
+        let task = self.jobs.submit(&task).map_err(refused)?;
+        if let Some(attended) = self.attended.as_ref().filter(|_| is_attended) {
+            attended.expect(task.id);
+        }
+        self.task(task)
+    }
+
+    /// Checks what only this host knows.
+    fn new_task(&self, mut request: ImageRequest, priority: Priority) -> Result<NewTask> {
         let model = self.parts.models.name(request.model.as_deref());
         let unknown = || Error::ModelNotFound { model: request.model.clone().unwrap_or_default() };
         request.model = Some(model.ok_or_else(unknown)?.to_owned());
@@ -280,12 +287,7 @@ impl Inner {
         let prompt = request.prompt.clone();
         let row = serde_json::to_vec(&request).map_err(Error::internal)?;
         let steps = request.steps.unwrap_or_default().saturating_mul(request.count);
-        let task = NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed, steps };
-        let task = self.jobs.submit(&task).map_err(refused)?;
-        if let Some(attended) = self.attended.as_ref().filter(|_| request.attended) {
-            attended.expect(task.id);
-        }
-        self.task(task)
+        Ok(NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed, steps })
     }
 
     /// A task with its place in the queue and its pictures.
@@ -299,14 +301,6 @@ impl Inner {
         let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
         let standings = self.jobs.standings(&ids).map_err(refused)?;
         Ok(tasks.into_iter().zip(standings).map(|(task, standing)| report(task, standing)).collect())
-    }
-
-    fn in_progress(&self, latest: Option<Latest>) -> Result<bool> {
-        match latest.map(|run| self.jobs.task(run.task)) {
-            Some(Ok(task)) => Ok(!task.status.is_end()),
-            None | Some(Err(easel_jobs::Error::UnknownTask { .. })) => Ok(false),
-            Some(Err(error)) => Err(refused(error)),
-        }
     }
 }
 
@@ -332,29 +326,4 @@ fn check(request: &ImageRequest) -> Result<()> {
 fn unprefixed(field: &str, error: &easel_inference::Error) -> String {
     let text = error.to_string();
     text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text).to_owned()
-}
-
-/// The queue's error as the contract has it.
-fn refused(error: easel_jobs::Error) -> Error {
-    use easel_jobs::Error as Jobs;
-    match error {
-        Jobs::QueueFull { .. } => Error::QueueFull { retry_after: RETRY_AFTER },
-        Jobs::ShuttingDown => Error::ShuttingDown { retry_after: RETRY_AFTER },
-        Jobs::UnknownTask { id } => Error::TaskNotFound { task_id: id.to_string() },
-        Jobs::AlreadyEnded { id, status: ended } => Error::TaskEnded { task_id: id.to_string(), status: status(ended) },
-        Jobs::UnknownPicture { id } => Error::ImageNotFound { id: id.cast_unsigned() },
-        other => {
-            // Paths and the system's messages are for the operator.
-            tracing::error!(error = %other, "the store failed");
-            Error::internal("the store failed")
-        }
-    }
-}
-
-fn task_id(text: &str) -> Result<TaskId> {
-    text.parse().map_err(|_| Error::TaskNotFound { task_id: text.to_owned() })
-}
-
-fn picture_id(id: u64) -> Result<PictureId> {
-    id.try_into().map_err(|_| Error::ImageNotFound { id })
 }

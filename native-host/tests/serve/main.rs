@@ -7,6 +7,7 @@ mod faults;
 mod lifecycle;
 mod limits;
 mod requests;
+mod store;
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};

@@ -11,7 +11,7 @@ use crate::{
     Status, Task, TaskId, TaskQuery,
 };
 use bytes::Bytes;
-use std::ops::Range;
+use std::io::Read;
 
 /// A task that an engine is to run now.
 #[derive(Clone, Debug)]
@@ -92,13 +92,16 @@ pub trait Store: Send + Sync {
     /// One picture. [`crate::Error::UnknownPicture`].
     fn picture(&self, id: PictureId) -> Result<Picture>;
 
-    /// A part of the encoded picture, which lies within its length. [`crate::Error::UnknownPicture`] if it has been
-    /// deleted, [`crate::Error::DamagedPicture`] if it is not whole.
-    fn read_part(&self, picture: &Picture, range: Range<u64>) -> Result<Bytes>;
+    /// Opens the encoded picture, to be read from this byte on; what is open outlives a deletion.
+    /// [`crate::Error::UnknownPicture`] if it has been deleted, [`crate::Error::DamagedPicture`] if it is not whole.
+    fn open(&self, picture: &Picture, from: u64) -> Result<Box<dyn Read + Send>>;
 
     /// The whole picture.
     fn read(&self, picture: &Picture) -> Result<Bytes> {
-        self.read_part(picture, 0..picture.length)
+        let mut bytes = Vec::with_capacity(usize::try_from(picture.length).unwrap_or_default());
+        let read = self.open(picture, 0)?.read_to_end(&mut bytes);
+        read.map_err(|reason| crate::Error::ReadPicture { id: picture.id, reason })?;
+        Ok(bytes.into())
     }
 
     /// Deletes one picture. [`crate::Error::UnknownPicture`].

@@ -59,3 +59,16 @@ fn an_end_that_the_database_refuses_is_written_when_it_does_not_any_more() {
     assert_eq!(theatre.until(next, Status::Completed).attempts, 1);
     assert_eq!(theatre.until(id, Status::Completed).attempts, 1);
 }
+
+#[test]
+fn f18_no_path_of_the_data_folder_is_in_what_clients_are_told() {
+    let theatre = theatre(1, 10);
+    let folder = theatre.folder.path().display().to_string();
+    fs::remove_dir(theatre.folder.path().join("pictures")).unwrap();
+    let id = theatre.submit("1");
+    let reason = theatre.until(id, Status::Error).error.unwrap();
+    assert!(reason.starts_with("cannot write: ") && !reason.contains(&folder), "{reason}");
+    let missing = theatre.jobs.check_store(Part::Pictures).unwrap_err();
+    assert!(missing.to_string().contains(&folder), "the operator is told where: {missing}");
+    assert!(!missing.for_clients().contains(&folder), "{}", missing.for_clients());
+}

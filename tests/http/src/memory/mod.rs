@@ -197,7 +197,14 @@ impl Service for MemoryService {
 
     async fn health(&self) -> Health {
         let problem = self.setup.unhealthy.then(|| "the database is locked".to_owned());
-        Health { checks: vec![("database".into(), problem), ("engine".into(), None)] }
+        Health {
+            checks: vec![
+                ("database".into(), problem),
+                ("disk".into(), None),
+                ("engine".into(), None),
+                ("pictures".into(), None),
+            ],
+        }
     }
 
     async fn metrics(&self) -> Result<String> {

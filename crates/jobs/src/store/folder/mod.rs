@@ -8,13 +8,13 @@ mod sweep;
 pub(super) use sweep::Known;
 
 use super::dir::{Dir, Identity, Kind};
-use crate::{Error, NewPicture, Picture, Result, TaskId};
-use bytes::Bytes;
+use crate::{Error, NewPicture, Picture, PictureId, Result, TaskId};
 use names::{DATABASE, LOCK, MARKER, PICTURES};
 use owner::Owner;
+use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::ops::Range;
+use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// The folder that a store keeps its files in. One process at a time has it.
@@ -22,6 +22,8 @@ pub(super) struct Folder {
     root: PathBuf,
     dir: Dir,
     ballast: room::Ballast,
+    /// The damaged pictures that the log has named.
+    damaged: Mutex<HashSet<PictureId>>,
     _lock: File,
 }
 
@@ -37,7 +39,8 @@ impl Folder {
         if owner != Owner::Marked {
             owner::mark(&dir, &root)?;
         }
-        let folder = Self { root, dir, ballast: room::Ballast::default(), _lock: lock };
+        let ballast = room::Ballast::default();
+        let folder = Self { root, dir, ballast, damaged: Mutex::default(), _lock: lock };
         folder.dir.make_folder(PICTURES).map_err(Error::file("make folder", &folder.root.join(PICTURES)))?;
         if let Err(error) = folder.make_private(owner) {
             tracing::warn!(path = %folder.root.display(), %error, "other users may be able to read the data folder");
@@ -165,20 +168,27 @@ impl Folder {
         }
     }
 
-    /// Reads a part of a picture. [`Error::UnknownPicture`], [`Error::DamagedPicture`].
-    pub(super) fn read(&self, picture: &Picture, range: Range<u64>) -> Result<Bytes> {
+    /// Opens a picture, to be read from this byte on. [`Error::UnknownPicture`], [`Error::DamagedPicture`].
+    pub(super) fn open_picture(&self, picture: &Picture, from: u64) -> Result<File> {
         let failed = || Error::file("read", &self.path(picture.task, picture.number));
         let name = names::picture(picture.task, picture.number);
         let file = self.pictures().and_then(|folder| folder.read_if_there(&name)).map_err(failed())?;
         let mut file = file.ok_or(Error::UnknownPicture { id: picture.id })?;
         let found = file.metadata().map_err(failed())?.len();
         if found != picture.length {
+            self.report(picture, found);
             return Err(Error::DamagedPicture { id: picture.id, found, expected: picture.length });
         }
-        let end = range.end.min(found);
-        let mut bytes = vec![0; end.saturating_sub(range.start) as usize];
-        file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut bytes)).map_err(failed())?;
-        Ok(bytes.into())
+        file.seek(SeekFrom::Start(from)).map_err(failed())?;
+        Ok(file)
+    }
+
+    /// Names a damaged picture in the log, once.
+    fn report(&self, picture: &Picture, found: u64) {
+        if self.damaged.lock().insert(picture.id) {
+            let path = self.path(picture.task, picture.number);
+            tracing::error!(path = %path.display(), found, expected = picture.length, "a picture is damaged");
+        }
     }
 
     /// Puts the pictures in order; a picture is never removed by this.

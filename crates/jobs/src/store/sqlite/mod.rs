@@ -19,12 +19,11 @@ use crate::{
     Counts, Error, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Result, Run, Selection, Status,
     Task, TaskId, TaskQuery,
 };
-use bytes::Bytes;
 use readers::Readers;
 use rows::PICTURE;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior};
 use std::fs::File;
-use std::ops::Range;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -232,8 +231,8 @@ impl Store for SqliteStore {
         self.read(|transaction| one(transaction, &sql, [id], rows::picture))?.ok_or(Error::UnknownPicture { id })
     }
 
-    fn read_part(&self, picture: &Picture, range: Range<u64>) -> Result<Bytes> {
-        self.folder.read(picture, range)
+    fn open(&self, picture: &Picture, from: u64) -> Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.folder.open_picture(picture, from)?))
     }
 
     fn delete_picture(&self, id: PictureId) -> Result<()> {
