@@ -2,25 +2,62 @@
 
 #![cfg(target_os = "linux")]
 
-use crate::{Host, command, data};
+use crate::{Host, agent, command, data};
 use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// A small file system that only the server sees, nearly full.
 const SMALL_DISK: &str = r#"mount -t tmpfs -o size=2m none "$0" && head -c 1200k /dev/zero >"$0/filler" && exec "$@""#;
 
+/// A server on a small disk, if this user may mount one; what lies on the disk is seen through the server's eyes.
+fn on_small_disk(data: &Path) -> Option<(Host, PathBuf)> {
+    let may = Command::new("unshare").args(["-rm", "sh", "-c", SMALL_DISK]).arg(data).arg("true").status();
+    if !may.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this user may not mount a small disk (unshare -rm)");
+        return None;
+    }
+    let server = command(&data.join("data"), &[]);
+    let mut small = Command::new("unshare");
+    small.args(["-rm", "sh", "-c", SMALL_DISK]).arg(data).arg(server.get_program()).args(server.get_args());
+    let host = Host::run(small);
+    let disk = PathBuf::from(format!("/proc/{}/root{}", host.child.id(), data.display()));
+    Some((host, disk))
+}
+
+#[test]
+fn f20_on_a_full_disk_health_names_it_and_deletions_work() {
+    let data = data();
+    let Some((host, disk)) = on_small_disk(data.path()) else { return };
+    let task = host.submit(1);
+    host.until(&task, "completed");
+    let mut filler = File::create(disk.join("more")).unwrap();
+    for size in [1 << 16, 1 << 12, 1] {
+        while filler.write_all(&vec![7; size]).is_ok() {}
+    }
+    let mut health = host.get("/health");
+    assert_eq!(health.status(), 503, "f10");
+    let said = health.body_mut().read_to_string().unwrap();
+    assert!(said.contains("\"disk\":\"cannot write: ") && !said.contains(&data.path().display().to_string()), "{said}");
+    assert_eq!(host.get("/health/live").status(), 200);
+    assert_eq!(host.get("/health/ready").status(), 503);
+    let id = host.json("/images")["slice"][0]["id"].as_u64().unwrap();
+    let delete = |path: &str| agent().delete(host.url(path)).call().unwrap();
+    assert_eq!(delete(&format!("/images/{id}")).status(), 200);
+    let mut deleted = delete("/delete-tasks");
+    assert_eq!(deleted.body_mut().read_to_string().unwrap(), "{\"message\":\"Successfully deleted 1 tasks\"}");
+    std::fs::remove_file(disk.join("more")).unwrap();
+    assert_eq!(host.get("/health").status(), 200);
+    assert!(disk.join("data/ballast").exists(), "the room is kept again");
+}
+
 #[test]
 fn a_full_disk_loses_no_task_and_no_picture() {
     let data = data();
-    let may = Command::new("unshare").args(["-rm", "sh", "-c", SMALL_DISK]).arg(data.path()).arg("true").status();
-    if !may.is_ok_and(|status| status.success()) {
-        return eprintln!("skipped: this user may not mount a small disk (unshare -rm)");
-    }
-    let server = command(&data.path().join("data"), &[]);
-    let mut small = Command::new("unshare");
-    small.args(["-rm", "sh", "-c", SMALL_DISK]).arg(data.path()).arg(server.get_program()).args(server.get_args());
-    let host = Host::run(small);
+    let Some((host, disk)) = on_small_disk(data.path()) else { return };
     let large = json!({ "prompt": "a red apple", "width": 384, "height": 384, "steps": 1, "seed": 7 });
     let submit = || {
         let answer: Value = host.post("/generate", &large).body_mut().read_json().unwrap();
@@ -30,8 +67,7 @@ fn a_full_disk_loses_no_task_and_no_picture() {
     // Long enough for all of them; the first that does not fit is an error, or is kept until its end can be written.
     std::thread::sleep(Duration::from_secs(8));
     assert!(host.json("/images")["length"].as_u64().unwrap() < 8, "the disk is full before all are drawn");
-    let filler = format!("/proc/{}/root{}", host.child.id(), data.path().join("filler").display());
-    std::fs::remove_file(filler).unwrap();
+    std::fs::remove_file(disk.join("filler")).unwrap();
     let ended: Vec<Value> = tasks.iter().map(|task| host.until_ended(task)).collect();
     let (drawn, failed): (Vec<_>, Vec<_>) = ended.iter().partition(|task| task["status"] == "completed");
     assert_eq!(host.json("/images")["length"], drawn.len());
