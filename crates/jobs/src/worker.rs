@@ -22,7 +22,7 @@ pub(crate) fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
         if let Some(claimed) = running.take() {
             let feed = shared.feed(&claimed.task);
             let ending = Ending::Error(format!("the worker panicked: {}", message(&*panic)));
-            // Whatever panics twice is given up: the next start takes the task up.
+            // After a second panic the task is left to the next start, which takes it up again.
             let _ = catch_unwind(AssertUnwindSafe(|| end(shared, &feed, &claimed, ending)));
             shared.forget(claimed.task.id);
         }

@@ -1,5 +1,5 @@
-//! The log: lines to standard error that nobody has to read. A thread of its own writes them; a reader that is gone, slow
-//! or has no room left costs lines, which are counted, and never a panic or a wait of who logs.
+//! The log: lines to standard error that nobody has to read. A thread of its own writes them. If the reader is gone or
+//! slow, or its disk is full, lines are lost and counted; nothing that logs panics or waits.
 
 use prometheus_client::metrics::counter::Counter;
 use std::fmt::{self, Debug, Write as _};

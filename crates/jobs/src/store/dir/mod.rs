@@ -51,7 +51,7 @@ impl Dir {
         }
     }
 
-    /// The names that are text; a name that is not is nobody's whom this store knows.
+    /// Every name as text. One that is no valid text becomes a name that the store does not know.
     pub(super) fn text_names(&self) -> io::Result<Vec<String>> {
         Ok(self.names()?.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
     }
