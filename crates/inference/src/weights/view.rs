@@ -157,7 +157,7 @@ impl TensorView {
     }
 
     /// The element at this position, counted from the first one in the source.
-    pub(super) fn element(&self, position: &[usize]) -> usize {
+    pub(crate) fn element(&self, position: &[usize]) -> usize {
         let Some((row, inner)) = position.split_first() else { return 0 };
         let row = (row + self.first_row) % self.shape[0].max(1);
         let inner: usize = inner.iter().zip(&self.strides[1..]).map(|(index, stride)| index * stride).sum();
