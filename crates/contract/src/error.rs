@@ -208,6 +208,16 @@ impl Error {
         Self::InvalidField { place: Place::Body, field: field.into(), message: message.into() }
     }
 
+    /// The same with a field under the name that the client's family has for it: pairs of the service's name and that.
+    pub(crate) fn renamed(mut self, names: &[(&str, &str)]) -> Self {
+        if let Self::InvalidField { field, .. } = &mut self
+            && let Some((_, theirs)) = names.iter().find(|(ours, _)| ours == field)
+        {
+            *field = (*theirs).to_owned();
+        }
+        self
+    }
+
     /// Something that is not the client's fault.
     pub fn internal(message: impl ToString) -> Self {
         Self::Internal { message: message.to_string() }

@@ -1,5 +1,6 @@
 //! Field types that carry their limits: reading one checks it, and OpenAPI gets the same limits from the type.
 
+use crate::limits;
 use crate::service::Status;
 use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -14,9 +15,9 @@ use utoipa::{PartialSchema, ToSchema};
 pub struct Integer<const MIN: u64, const MAX: u64, const STEP: u64 = 1>(u64);
 
 /// A width or height in pixels.
-pub type Size = Integer<64, 2048, 8>;
+pub type Size = Integer<{ limits::SIZE_MIN }, { limits::SIZE_MAX }, { limits::SIZE_STEP }>;
 /// A number of denoising steps.
-pub type Steps = Integer<1, 1000>;
+pub type Steps = Integer<1, { limits::STEPS_MAX }>;
 /// A seed: every 64-bit number.
 pub type Seed = Integer<0, { u64::MAX }>;
 
@@ -104,7 +105,7 @@ const LARGEST: f64 = 18_446_744_073_709_549_568.0;
 pub struct Real<const MIN: i32, const MAX: i32>(f64);
 
 /// How strongly to follow the prompt.
-pub type GuidanceScale = Real<0, 100>;
+pub type GuidanceScale = Real<0, { limits::GUIDANCE_MAX }>;
 /// How far to go from a first picture.
 pub type Strength = Real<0, 1>;
 
@@ -158,11 +159,11 @@ impl<const MIN: i32, const MAX: i32> PartialSchema for Real<MIN, MAX> {
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
 /// What to draw.
-pub type Prompt = Text<1, 10_000>;
+pub type Prompt = Text<1, { limits::PROMPT_MAX }>;
 /// What not to draw.
-pub type NegativePrompt = Text<0, 10_000>;
+pub type NegativePrompt = Text<0, { limits::PROMPT_MAX }>;
 /// The name of something.
-pub type Name = Text<1, 200>;
+pub type Name = Text<1, { limits::NAME_MAX }>;
 
 impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
     /// The text.
@@ -181,12 +182,24 @@ impl<const MIN: usize, const MAX: usize> Deref for Text<MIN, MAX> {
 
 impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        deserializer.deserialize_str(Self(String::new()))
+    }
+}
+
+/// The length is looked at before anything is kept.
+impl<const MIN: usize, const MAX: usize> Visitor<'_> for Text<MIN, MAX> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self, E> {
         let length = text.chars().count();
         if (MIN..=MAX).contains(&length) {
-            return Ok(Self(text));
+            return Ok(Self(text.to_owned()));
         }
-        Err(D::Error::custom(format_args!("{length} characters, expected {MIN} to {MAX}")))
+        Err(E::custom(format_args!("{length} characters, expected {MIN} to {MAX}")))
     }
 }
 
@@ -211,7 +224,7 @@ impl Serialize for StatusName {
 
 impl<'de> Deserialize<'de> for StatusName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
+        let name = <Text<0, { limits::NAME_MAX }>>::deserialize(deserializer)?.into_inner();
         let found = Status::ALL.into_iter().find(|(_, known)| *known == name);
         found.map(|(status, _)| Self(status)).ok_or_else(|| {
             let names = Status::ALL.map(|(_, name)| name).join(", ");

@@ -5,13 +5,15 @@ use crate::extract::JsonBody;
 use crate::field::{GuidanceScale, Integer, NegativePrompt, Prompt, Seed, Size, Steps, Strength};
 use crate::pictures::{Framed, List};
 use crate::service::{ImageRequest, InitImage, Priority, Result, Status, Task, WatchOptions};
-use crate::{App, Error, accept, range, wire};
+use crate::wire::Base64;
+use crate::{App, Error, accept, limits, range, wire};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use utoipa::{OpenApi, ToSchema};
@@ -29,10 +31,14 @@ pub(crate) struct Description;
 const RETRY_AFTER: u32 = 5;
 
 /// A number of pictures.
-type Count = Integer<1, 16>;
+type Count = Integer<1, { limits::ROUND_MAX }>;
+
+/// What the fields of a request are called here.
+const NAMES: [(&str, &str); 5] =
+    [("width", "W"), ("height", "H"), ("steps", "ddim_steps"), ("guidance_scale", "scale"), ("count", "n_samples")];
 
 /// What to draw.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 pub(crate) struct ImagineRequest {
     #[schema(inline)]
     prompt: Prompt,
@@ -61,7 +67,8 @@ pub(crate) struct ImagineRequest {
     #[schema(inline)]
     negative_prompt: Option<NegativePrompt>,
     /// A PNG, JPEG or WebP in base64 to start from; hosts also read GIF, BMP and TIFF.
-    init_image: Option<String>,
+    #[schema(value_type = Option<String>)]
+    init_image: Option<Base64>,
     /// How far to go from `init_image`, 0.75 by default.
     #[schema(inline)]
     strength: Option<Strength>,
@@ -97,7 +104,8 @@ async fn imagine(
     if one_png {
         request.count = 1;
     }
-    let task = caller.submit(&*app.service, request, Priority::Normal).await?;
+    let queued = caller.submit(&*app.service, request, Priority::Normal).await;
+    let task = queued.map_err(|error| error.renamed(&NAMES))?;
     let task = ended(&app, &task.id).await?;
     if one_png {
         let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;
@@ -127,18 +135,17 @@ impl ImagineRequest {
             scheduler: None,
             model: None,
             count: count(self.n_samples) * count(self.n_iter),
-            init: self.init_image.as_deref().map(|text| init_image(text, strength)).transpose()?,
+            init: self.init_image.map(|Base64(bytes)| init_image(bytes, strength)).transpose()?,
             attended: true,
         })
     }
 }
 
 /// The picture to start from; whether it can be decoded is for the service to say.
-fn init_image(text: &str, strength: f64) -> Result<InitImage> {
-    let bytes = wire::from_base64(text).ok_or_else(|| Error::invalid("init_image", "not base64"))?;
+fn init_image(bytes: Bytes, strength: f64) -> Result<InitImage> {
     let is_webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
     if is_webp || bytes.starts_with(b"\x89PNG\r\n\x1a\n") || bytes.starts_with(b"\xff\xd8\xff") {
-        return Ok(InitImage { bytes: bytes.into(), strength });
+        return Ok(InitImage { bytes, strength });
     }
     Err(Error::invalid("init_image", "neither a PNG nor a JPEG nor a WebP"))
 }

@@ -128,7 +128,8 @@ async fn run(
         init: None,
         attended: false,
     };
-    let task = caller.run(&*app.service, request).await?;
+    let renamed = |error: Error| error.renamed(&[("steps", "num_inference_steps")]);
+    let task = caller.run(&*app.service, request).await.map_err(renamed)?;
     let success = Success::new("Pipeline execution started in background.");
     Ok(([(wire::SEED, task.seed.to_string())], Json(success)))
 }

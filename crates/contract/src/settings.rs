@@ -1,6 +1,7 @@
 //! What a deployment decides about the interface.
 
 use crate::access::{HostNames, KeyRing, Keys, Origins};
+use crate::extract::Offload;
 
 /// What a deployment decides about the interface.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,12 +14,20 @@ pub struct Settings {
     pub keys: Option<KeyRing>,
     /// The longest body in bytes.
     pub body_limit: usize,
+    /// Where long bodies are parsed; `None` parses them where they are read.
+    pub offload: Option<Offload>,
 }
 
 impl Default for Settings {
     /// Pages and names of this machine, no keys, 32 MiB.
     fn default() -> Self {
-        Self { origins: Origins::default(), host_names: HostNames::default(), keys: None, body_limit: 32 << 20 }
+        Self {
+            origins: Origins::default(),
+            host_names: HostNames::default(),
+            keys: None,
+            body_limit: 32 << 20,
+            offload: None,
+        }
     }
 }
 
@@ -56,6 +65,7 @@ impl Settings {
             host_names: read(variable(HOST_NAMES)),
             keys: variable(KEYS).map(keys),
             body_limit: number(BODY_LIMIT).unwrap_or(default.body_limit),
+            offload: None,
         }
     }
 }
@@ -87,6 +97,7 @@ mod tests {
             host_names: HostNames::List(vec!["draw.example".to_owned()]),
             keys: Some(KeyRing::new(keys)),
             body_limit: 7,
+            offload: None,
         };
         let variables = settings.to_environment();
         assert!(!format!("{variables:?}").contains("secret"));

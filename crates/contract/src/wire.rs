@@ -4,6 +4,9 @@ use crate::service::Status;
 use axum::http::HeaderName;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, Visitor};
+use std::fmt;
 use std::time::SystemTime;
 
 /// The header that carries the seed of the (first) picture.
@@ -37,36 +40,54 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(data).ok()
 }
 
+/// Bytes that JSON has as base64. They are decoded from where they stand: the text is not copied first.
+pub(crate) struct Base64(pub(crate) Bytes);
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Base64(Bytes::new()))
+    }
+}
+
+impl Visitor<'_> for Base64 {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self, E> {
+        from_base64(text).map(|bytes| Self(bytes.into())).ok_or_else(|| E::custom("not base64"))
+    }
+}
+
 /// Bytes inside JSON, for serde.
 pub(crate) mod base64_bytes {
-    use super::{base64, from_base64};
+    use super::{Base64, base64};
     use bytes::Bytes;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserialize, Deserializer, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&base64(bytes))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        from_base64(&text).map(Bytes::from).ok_or_else(|| D::Error::custom("not base64"))
+        Base64::deserialize(deserializer).map(|bytes| bytes.0)
     }
 }
 
 /// Bytes inside JSON that may be missing, for serde.
 pub(crate) mod base64_option {
-    use super::{base64, from_base64};
+    use super::{Base64, base64};
     use bytes::Bytes;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(bytes: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
         bytes.as_ref().map(base64).serialize(serializer)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        let decode = |text: String| from_base64(&text).map(Bytes::from).ok_or_else(|| D::Error::custom("not base64"));
-        text.map(decode).transpose()
+        Ok(Option::<Base64>::deserialize(deserializer)?.map(|bytes| bytes.0))
     }
 }
 

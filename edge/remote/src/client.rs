@@ -34,8 +34,11 @@ pub(crate) async fn ask<T: DeserializeOwned>(call: Ask<T>) -> Result<T, Error> {
 async fn send(call: Call) -> Result<Answer, Error> {
     let url = std::env::var("EASEL_URL").unwrap_or_else(|_| DEFAULT_URL.to_owned());
     let body = serde_json::to_vec(&call).map_err(Error::internal)?;
+    // Without a key the host answers 401, which says what is missing.
+    let key = std::env::var("EASEL_INTERNAL_KEY").unwrap_or_default();
     let request = http::Request::post(format!("{}{PATH}", url.trim_end_matches('/')))
         .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {}", key.trim()))
         .body(FullBody::new(Bytes::from(body)))
         .map_err(|error| Error::internal(format!("EASEL_URL {url:?}: {error}")))?;
     let answer = spin_sdk::http::send(request).await.map_err(unreachable)?;
@@ -43,6 +46,14 @@ async fn send(call: Call) -> Result<Answer, Error> {
         return Ok(answer);
     }
     let status = answer.status();
+    let hint = match status.as_u16() {
+        401 => "EASEL_INTERNAL_KEY must be the key in the host's --internal-key-file",
+        404 => "it must be started with --internal-key-file",
+        _ => "",
+    };
+    if !hint.is_empty() {
+        return Err(Error::internal(format!("the host answered {status}: {hint}")));
+    }
     let body = answer.into_body().bytes().await.map_err(unreachable)?;
     Err(serde_json::from_slice(&body).unwrap_or_else(|_| Error::internal(format!("the host answered {status}"))))
 }

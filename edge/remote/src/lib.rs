@@ -1,5 +1,5 @@
 //! A component that stands in for an Easel host by calling one over HTTP. `EASEL_URL` in its environment says where it
-//! is.
+//! is, `EASEL_INTERNAL_KEY` is the key in that host's `--internal-key-file`.
 
 mod client;
 

@@ -15,9 +15,11 @@ Examples:
 
 The configuration file is TOML. Its lines are named after the options, with underscores, and further: models (a list that
 requests may name), loaded_models, connections, connections_per_address (0: no limit, as a proxy on another machine needs
-it), and in seconds header_timeout, body_timeout (between two pieces), upload_timeout (a whole body), answer_timeout (a piece
-of an answer), idle_timeout (between two requests); and a table for each model that takes components from places of their
-own, [components.sdxl-turbo] for example, with lines like vae = \"my-vae.safetensors\". Options and environment override it.")]
+it), body_memory (bytes that all large bodies share), and in seconds header_timeout, body_timeout (between two pieces),
+upload_timeout (a whole body), answer_timeout (a piece of an answer), idle_timeout (between two requests); a table [limits] of
+what one request may ask for: size, steps, count, prompt (characters), pixels and all_steps (of all its pictures), init_pixels;
+and a table for each model that takes components from places of their own, [components.sdxl-turbo] for example, with lines
+like vae = \"my-vae.safetensors\". Options and environment override it.")]
 pub(crate) struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:8100]
     #[arg(long, value_name = "ADDRESS", env = "EASEL_LISTEN", hide_env_values = true)]
@@ -84,6 +86,9 @@ pub(crate) struct ServeArgs {
     /// Draw what a client of /imagine waited for although it has left
     #[arg(long)]
     pub(crate) keep_abandoned: bool,
+    /// A file with the key of the internal route, over which components on other hosts call [default: there is no such route]
+    #[arg(long, value_name = "FILE", env = "EASEL_INTERNAL_KEY_FILE", hide_env_values = true)]
+    pub(crate) internal_key_file: Option<PathBuf>,
     /// How long running tasks have to finish when the service stops, in seconds [default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) grace: Option<u64>,

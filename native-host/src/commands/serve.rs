@@ -119,6 +119,7 @@ fn configuration(args: &ServeArgs) -> Result<Config> {
         allow_anonymous: args.allow_anonymous.then_some(true),
         body_limit: args.body_limit,
         keep_abandoned: args.keep_abandoned.then_some(true),
+        internal_key_file: args.internal_key_file.clone(),
         grace: args.grace,
         ..Overrides::default()
     };

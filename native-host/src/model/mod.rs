@@ -7,8 +7,8 @@ pub use hub::is_cached;
 
 use crate::embedded;
 use crate::names::Place;
-use easel_inference::families::{ComponentSource, Defaults, ModelFiles, OpenOptions, VAE};
-use easel_inference::pipeline::{self, CancelToken, Picture, Pipeline, Request, Watcher};
+use easel_inference::families::{ComponentSource, Defaults, ModelFiles, OpenOptions, SamplingDefaults, VAE};
+use easel_inference::pipeline::{self, CancelToken, Description, Picture, Pipeline, Request, Watcher};
 use easel_inference::tensor::{DeviceKind, GpuOptions, Selection};
 use easel_inference::weights::{ComponentFiles, Directory, MemoryFiles};
 use easel_inference::{DType, Device};
@@ -173,7 +173,7 @@ impl LoadedModel {
         let load = pipeline::LoadOptions {
             dtype: options.dtype,
             name: public_name(name, place),
-            sampling: (*place == Place::Embedded).then_some(embedded::SAMPLING),
+            sampling: sampling(place),
             low_memory: options.low_memory,
             ..pipeline::LoadOptions::new(options.device.clone())
         };
@@ -229,6 +229,20 @@ pub fn open(place: &Place, variant: Option<&str>, components: &[ComponentPath]) 
         Place::Path(path) => block_on(ModelFiles::open_path(path, &options)),
     };
     Ok(files?)
+}
+
+/// What is known of a model by its configurations; `None` for the stub, which draws anything.
+pub fn describe(place: &Place, variant: Option<&str>, components: &[ComponentPath]) -> Result<Option<Description>> {
+    if *place == Place::Stub {
+        return Ok(None);
+    }
+    let files = open(place, variant, components)?;
+    Ok(Some(Description::read(&files, sampling(place))?))
+}
+
+/// The steps and guidance scale that a model was trained for, where its family's are others.
+fn sampling(place: &Place) -> Option<SamplingDefaults> {
+    (*place == Place::Embedded).then_some(embedded::SAMPLING)
 }
 
 /// Puts TAESD in the place of a model's own autoencoder, unless that is a tiny one already.

@@ -5,7 +5,8 @@ use super::{Error, Result};
 use crate::model::ComponentPath;
 use crate::{embedded, names};
 use easel_contract::access::{HostNames, KeyRing};
-use easel_contract::{Origins, Settings};
+use easel_contract::calls::Key;
+use easel_contract::{Limits, Origins, Settings};
 use easel_inference::tensor::DeviceKind;
 use easel_jobs::Retention;
 use serde::Deserialize;
@@ -21,6 +22,9 @@ const PORT: u16 = 8100;
 
 /// What turns a schedule off.
 const NEVER: &str = "never";
+
+/// The shortest key of the internal route, in characters.
+const KEY_MIN: usize = 16;
 
 /// Everything that a deployment decides, checked by [`Config::check`].
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +65,12 @@ pub struct Config {
     pub allow_anonymous: bool,
     /// The longest body in bytes.
     pub body_limit: usize,
+    /// The memory in bytes that all large bodies share while they are read.
+    pub body_memory: usize,
+    /// What requests may ask for.
+    pub limits: Limits,
+    /// The key of the internal route, which carries the calls of components on other hosts; without one there is none.
+    pub internal_key: Option<Key>,
     /// How long clients may take.
     pub timeouts: Timeouts,
     /// How many connections there may be.
@@ -142,6 +152,9 @@ impl Default for Config {
             tls: None,
             allow_anonymous: false,
             body_limit: settings.body_limit,
+            body_memory: 256 << 20,
+            limits: Limits::default(),
+            internal_key: None,
             timeouts: Timeouts {
                 header: Duration::from_secs(30),
                 body: Duration::from_secs(30),
@@ -198,6 +211,12 @@ pub struct Overrides {
     pub allow_anonymous: Option<bool>,
     /// See [`Config::body_limit`].
     pub body_limit: Option<usize>,
+    /// See [`Config::body_memory`].
+    pub body_memory: Option<usize>,
+    /// See [`Config::limits`]: a table.
+    pub limits: Option<Limits>,
+    /// See [`Config::internal_key`]: a file that holds it.
+    pub internal_key_file: Option<PathBuf>,
     /// See [`Timeouts::header`], in seconds.
     pub header_timeout: Option<u64>,
     /// See [`Timeouts::body`], in seconds.
@@ -276,6 +295,9 @@ impl Config {
         }
         put(&mut self.allow_anonymous, set.allow_anonymous);
         put(&mut self.body_limit, set.body_limit);
+        put(&mut self.body_memory, set.body_memory);
+        put(&mut self.limits, set.limits);
+        put(&mut self.internal_key, set.internal_key_file.map(|path| read_key(&path).map(Some)).transpose()?);
         put(&mut self.timeouts.header, set.header_timeout.map(Duration::from_secs));
         put(&mut self.timeouts.body, set.body_timeout.map(Duration::from_secs));
         put(&mut self.timeouts.upload, set.upload_timeout.map(Duration::from_secs));
@@ -300,6 +322,8 @@ impl Config {
         within("engines", self.engines, 1, 64)?;
         within("loaded_models", self.loaded_models, 1, 64)?;
         within("body_limit", self.body_limit, 1 << 10, 1 << 30)?;
+        within("body_memory", self.body_memory, 1 << 20, 1 << 40)?;
+        self.limits.rows().into_iter().try_for_each(|(field, value, low, high)| within(field, value, low, high))?;
         within("header_timeout", self.timeouts.header.as_secs(), 1, 3600)?;
         within("body_timeout", self.timeouts.body.as_secs(), 1, 3600)?;
         within("upload_timeout", self.timeouts.upload.as_secs(), 1, 24 * 3600)?;
@@ -337,6 +361,18 @@ fn infallible<T>(read: std::result::Result<T, Infallible>) -> T {
     read.unwrap_or_else(|never| match never {})
 }
 
+/// The key in a file, without the line end after it.
+fn read_key(path: &Path) -> Result<Key> {
+    let failed = |reason| Error::ReadConfig { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let key = text.trim();
+    if key.chars().count() < KEY_MIN {
+        let reason = format!("a key must have at least {KEY_MIN} characters; `openssl rand -hex 32` makes one");
+        return Err(Error::ParseConfig { path: path.to_owned(), reason });
+    }
+    Ok(Key::new(key))
+}
+
 fn put<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
@@ -351,62 +387,4 @@ fn within<T: PartialOrd + std::fmt::Display>(field: &'static str, value: T, low:
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(text: &str) -> Result<Overrides> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        Overrides::read(file.path())
-    }
-
-    fn refused(text: &str) -> String {
-        file(text).and_then(|set| Config::resolve([set])).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn later_settings_win_and_defaults_stay() {
-        let from_file = file("listen = '0.0.0.0:80'\nmodel = 'stub'\nclear_tasks = 'never'\ngrace = 5").unwrap();
-        let flags = Overrides { listen: Some(([127, 0, 0, 1], 9).into()), ..Overrides::default() };
-        let config = Config::resolve([from_file, flags]).unwrap();
-        assert_eq!((config.listen.port(), config.model.as_str()), (9, "stub"));
-        assert_eq!((config.grace.as_secs(), &config.retention.tasks), (5, &None));
-        assert_eq!(config.retention.pictures, Retention::default().pictures);
-        assert_eq!(config.engines, 1);
-    }
-
-    #[test]
-    fn components_belong_to_a_model_and_are_there() {
-        let text = "model = 'stub'\n[components.stub]\nvae = '/'";
-        let config = Config::resolve([file(text).unwrap()]).unwrap();
-        assert_eq!(config.components["stub"], [ComponentPath { name: "vae".into(), path: "/".into() }]);
-        let other = refused("model = 'stub'\n[components.sd-turbo]\nvae = '/'");
-        assert_eq!(other, "components must belong to `model` or one of `models`, got sd-turbo");
-        let gone = refused("model = 'stub'\n[components.stub]\nvae = '/no/such/file'");
-        assert_eq!(gone, "components must be files or folders, got /no/such/file for vae of stub");
-    }
-
-    #[test]
-    fn a_setting_out_of_range_is_named() {
-        assert_eq!(refused("engines = 0"), "engines must be between 1 and 64, got 0");
-        assert_eq!(refused("capacity = 0"), "capacity must be between 1 and 1000000, got 0");
-        assert_eq!(refused("body_limit = 1"), "body_limit must be between 1024 and 1073741824, got 1");
-        assert_eq!(refused("header_timeout = 0"), "header_timeout must be between 1 and 3600, got 0");
-        assert_eq!(refused("answer_timeout = 0"), "answer_timeout must be between 1 and 3600, got 0");
-        assert_eq!(refused("connections = 1"), "connections must be between 16 and 1000000, got 1");
-        assert_eq!(refused("tls_cert = 'a.pem'"), "tls_cert needs tls_key: TLS takes both or none");
-        assert!(refused("device = 'abacus'").contains("\"abacus\" is not one of"));
-        assert!(refused("models = ['no-such-model']").starts_with("no such file, folder, "));
-        assert!(refused("clear_pictures = 'on Sundays'").starts_with("retention.pictures: `on Sundays`"));
-    }
-
-    #[test]
-    fn a_file_that_is_not_a_configuration_is_named_with_the_line() {
-        let unknown = refused("grace = 1\ncolour = 'blue'");
-        assert!(unknown.contains(": line 2: unknown field `colour`"), "{unknown}");
-        assert!(refused("listen = 'here'").contains(": line 1: "));
-        assert!(refused("= =").contains(": line 1: "));
-        let gone = Overrides::read("/no/such/easel.toml".as_ref()).unwrap_err().to_string();
-        assert!(gone.starts_with("/no/such/easel.toml: "), "{gone}");
-    }
-}
+mod tests;

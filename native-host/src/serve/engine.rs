@@ -3,6 +3,7 @@
 use super::{Metrics, Parts};
 use crate::model::{self, LoadedModel};
 use bytes::Bytes;
+use easel_contract::Check;
 use easel_contract::service::ImageRequest;
 use easel_inference::pipeline::{CancelToken, InitImage, Phase, Picture, Progress, Request, Watcher};
 use easel_jobs::{Engine, EngineError, Job, NewPicture};
@@ -22,8 +23,9 @@ impl ModelEngine {
     }
 
     fn draw(&self, job: &Job<'_>) -> Result<Vec<NewPicture>, Failure> {
-        let Parts { models, devices, metrics } = &self.0;
+        let Parts { models, devices, metrics, limits } = &self.0;
         let asked: ImageRequest = serde_json::from_slice(job.request())?;
+        asked.check(limits).map_err(Failure::Limits)?;
         let name = asked.model.clone().unwrap_or_default();
         let cancel = CancelToken::default();
         let mut report = Report { job, cancel: cancel.clone(), began: Instant::now(), metrics };
@@ -49,6 +51,8 @@ enum Failure {
     #[error("the request was queued by another version: {0}")]
     Request(#[from] serde_json::Error),
     #[error(transparent)]
+    Limits(easel_contract::Error),
+    #[error(transparent)]
     Model(#[from] model::Error),
 }
 
@@ -61,13 +65,8 @@ impl From<easel_inference::Error> for Failure {
 /// The request in the pipeline's terms.
 fn request(asked: ImageRequest, model: &LoadedModel) -> easel_inference::Result<Request> {
     let seed = asked.seed.unwrap_or_default();
-    let mut request = Request::new(&asked.prompt, asked.negative_prompt.as_deref(), seed, asked.count as usize);
-    let size = |size: Option<u32>| size.map(|size| size as usize);
-    request.width = size(asked.width);
-    request.height = size(asked.height);
-    request.steps = size(asked.steps);
-    request.guidance_scale = asked.guidance_scale;
-    request.scheduler = asked.scheduler;
+    let pictures = Request::new(&asked.prompt, asked.negative_prompt.as_deref(), seed, asked.count as usize);
+    let mut request = Request { prompts: pictures.prompts, ..without_pictures(&asked) };
     request.preview_every = 1;
     if let Some(init) = asked.init {
         let image = Image::decode(&init.bytes, &Limits::default())?;
@@ -79,6 +78,19 @@ fn request(asked: ImageRequest, model: &LoadedModel) -> easel_inference::Result<
         request.init = Some(InitImage { image, strength: init.strength, all_steps: false, mask: None });
     }
     Ok(request)
+}
+
+/// The settings of a request in the pipeline's terms, with one empty prompt and no picture to start from.
+pub(super) fn without_pictures(asked: &ImageRequest) -> Request {
+    let size = |size: Option<u32>| size.map(|size| size as usize);
+    Request {
+        width: size(asked.width),
+        height: size(asked.height),
+        steps: size(asked.steps),
+        guidance_scale: asked.guidance_scale,
+        scheduler: asked.scheduler.clone(),
+        ..Request::new("", None, 0, 1)
+    }
 }
 
 fn encode(picture: &Picture) -> easel_inference::Result<NewPicture> {
@@ -127,4 +139,36 @@ impl Watcher for Report<'_, '_> {
 fn preview(image: &Image) -> Option<Bytes> {
     let options = EncodeOptions { quality: PREVIEW_QUALITY, ..EncodeOptions::default() };
     image.encode(ImageFormat::Jpeg, &options).ok().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::serve::{Config, QueueService};
+    use easel_contract::Service;
+    use easel_contract::service::{ImageRequest, Status, WatchOptions};
+    use easel_jobs::{NewTask, SqliteStore, Store};
+    use futures_util::StreamExt;
+
+    #[tokio::test]
+    async fn f1_a_task_of_another_version_that_breaks_the_limits_fails_as_a_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let absurd = ImageRequest {
+            prompt: "a cat".into(),
+            model: Some("stub".into()),
+            count: u32::MAX,
+            ..ImageRequest::default()
+        };
+        let row = NewTask { request: serde_json::to_vec(&absurd).unwrap(), ..NewTask::default() };
+        let store = SqliteStore::open(folder.path()).unwrap();
+        let id = store.submit(&row, 10).unwrap().id.to_string();
+        drop(store);
+
+        let config = Config { data: folder.path().to_owned(), model: "stub".into(), ..Config::default() };
+        let service = QueueService::open(&config).unwrap();
+        let reports = service.watch(id.clone(), WatchOptions::default()).await.unwrap();
+        reports.for_each(async |_| ()).await;
+        let task = service.task(id).await.unwrap();
+        assert_eq!(task.status, Status::Error);
+        assert_eq!(task.error.as_deref(), Some("count: must be between 1 and 256, got 4294967295"));
+    }
 }

@@ -30,6 +30,7 @@
 //! the queue, which ends every stream, and close connections.
 
 mod access;
+mod admission;
 mod answers;
 mod attended;
 mod config;
@@ -41,6 +42,7 @@ mod health;
 pub mod log;
 mod metrics;
 mod models;
+mod parts;
 mod reading;
 mod server;
 mod service;
@@ -53,8 +55,9 @@ pub use engine::ModelEngine;
 pub use error::{Error, Result};
 pub use metrics::Metrics;
 pub use models::Models;
+pub use parts::Parts;
 pub use server::{Server, router};
 #[cfg(feature = "component")]
 pub use server::{component_router, environment};
-pub use service::{Parts, QueueService};
+pub use service::QueueService;
 pub use site::Site;

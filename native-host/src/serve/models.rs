@@ -2,7 +2,7 @@
 
 use crate::model::{self, ComponentPath, LoadOptions, LoadedModel};
 use crate::names::{self, Place};
-use easel_inference::pipeline::{CancelToken, Watcher};
+use easel_inference::pipeline::{CancelToken, Description, Watcher};
 use easel_inference::tensor::DeviceKind;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -13,6 +13,8 @@ pub struct Models {
     known: Vec<(String, Place)>,
     /// Components from places of their own, by the model's name.
     components: BTreeMap<String, Vec<ComponentPath>>,
+    /// What is known of each by its configurations, in the same order, once it was asked for.
+    described: Mutex<Vec<Option<Arc<Description>>>>,
     /// The most recently used one last.
     loaded: Mutex<Vec<Loaded>>,
     most: usize,
@@ -34,7 +36,8 @@ impl Models {
                 known.push((name.into(), place));
             }
         }
-        Ok(Self { known, components: BTreeMap::new(), loaded: Mutex::default(), most })
+        let described = Mutex::new(vec![None; known.len()]);
+        Ok(Self { known, components: BTreeMap::new(), described, loaded: Mutex::default(), most })
     }
 
     /// The same models, some with components from places of their own.
@@ -46,6 +49,19 @@ impl Models {
     pub fn name(&self, asked: Option<&str>) -> Option<&str> {
         let fits = |(name, _): &&(String, Place)| asked.is_none_or(|asked| asked == name);
         self.known.iter().find(fits).map(|(name, _)| name.as_str())
+    }
+
+    /// What is known of a model without loading it; `None` for the stub. Read once, and then kept.
+    pub fn description(&self, name: &str) -> Result<Option<Arc<Description>>, model::Error> {
+        let found = self.known.iter().position(|(known, _)| known == name).ok_or(model::Error::NoFiles)?;
+        if let Some(description) = &self.described.lock()[found] {
+            return Ok(Some(Arc::clone(description)));
+        }
+        // Two requests may read it at the same time, which is cheaper than to let all others wait for a slow disk.
+        let components = self.components.get(name).map(Vec::as_slice).unwrap_or_default();
+        let description = model::describe(&self.known[found].1, None, components)?.map(Arc::new);
+        self.described.lock()[found].clone_from(&description);
+        Ok(description)
     }
 
     /// A model, loaded on a device if it is not there yet. Only one model loads at a time: two that load together are

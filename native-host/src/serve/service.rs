@@ -1,24 +1,22 @@
 //! The contract's service over the queue of `easel-jobs`.
 
+use super::admission::{Pictures, check};
 use super::answers::{picture_id, refused, task_id};
 use super::attended::{Attended, Watching};
 use super::conversions::{bounds, image, priority_to_jobs, progress, report, status_to_jobs};
 use super::health::{Checks, SILENT};
 use super::reading;
-use super::{Config, Devices, Metrics, ModelEngine, Models, error};
+use super::{Config, Metrics, ModelEngine, Parts, error};
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{
     ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Priority, ProgressStream, Result,
     Run, Task, TaskFilter, TaskSelection, WatchOptions,
 };
-use easel_contract::{Error, Service};
-use easel_inference::sampling::Scheduler;
-use easel_inference::text::MAX_PROMPT_BYTES;
+use easel_contract::{Check, Error, Service};
 use easel_jobs::{
     Counts, Engine, Jobs, NewTask, Options, Part, Picture, PictureQuery, Selection, SqliteStore, TaskId, TaskQuery,
 };
-use easel_picture::{Image as Pixels, Limits};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use std::io::Read;
@@ -38,17 +36,7 @@ struct Inner {
     checks: Checks,
     /// How many tasks there were at the last look, for when the store is busy.
     counts: Mutex<Counts>,
-}
-
-/// What a service shares with its engines.
-#[derive(Clone)]
-pub struct Parts {
-    /// The models that may be asked for.
-    pub models: Arc<Models>,
-    /// Where to compute.
-    pub devices: Arc<Devices>,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
+    pictures: Pictures,
 }
 
 impl QueueService {
@@ -59,18 +47,14 @@ impl QueueService {
 
     /// The same with engines of your own. A task's request is an [`ImageRequest`] as JSON.
     pub fn with_engines(config: &Config, engine: impl Fn(&Parts) -> Box<dyn Engine>) -> error::Result<Self> {
-        let names = [&config.model].into_iter().chain(&config.models);
-        let parts = Parts {
-            devices: Arc::new(Devices::find(config.device)?),
-            models: Arc::new(Models::new(names, config.loaded_models)?.with_components(config.components.clone())),
-            metrics: Arc::default(),
-        };
+        let parts = Parts::new(config)?;
+        let pictures = Pictures::new(config.limits.init_pixels);
         let store = Arc::new(SqliteStore::open(&config.data)?);
         let options = Options { capacity: config.capacity, retention: config.retention.clone() };
         let jobs = Arc::new(Jobs::start(store, (0..config.engines).map(|_| engine(&parts)).collect(), &options)?);
         let attended = (!config.keep_abandoned).then(|| Attended::of(&jobs));
         let checks = Checks::default();
-        Ok(Self(Arc::new(Inner { jobs, parts, attended, checks, counts: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { jobs, parts, attended, checks, pictures, counts: Mutex::default() })))
     }
 
     /// What the server counts.
@@ -98,6 +82,23 @@ impl QueueService {
         .await
     }
 
+    /// The request with the picture to start from as it will be needed: decoded once, and in the size that is drawn.
+    async fn fitted(&self, request: ImageRequest) -> Result<ImageRequest> {
+        if request.init.is_none() {
+            return Ok(request);
+        }
+        let checked = self.blocking(move |inner| {
+            let request = inner.named(request)?;
+            let plan = check(&request, &inner.parts)?;
+            Ok((request, plan))
+        });
+        let (mut request, plan) = checked.await?;
+        if let Some(init) = &mut request.init {
+            init.bytes = self.0.pictures.fit(std::mem::take(&mut init.bytes), plan).await?;
+        }
+        Ok(request)
+    }
+
     /// Does something that may wait for the disk, off the threads that answer requests.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
         let inner = Arc::clone(&self.0);
@@ -108,6 +109,7 @@ impl QueueService {
 #[async_trait]
 impl Service for QueueService {
     async fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task> {
+        let request = self.fitted(request).await?;
         self.blocking(move |inner| inner.submit(request, priority)).await
     }
 
@@ -117,6 +119,7 @@ impl Service for QueueService {
     }
 
     async fn tasks(&self, filter: TaskFilter) -> Result<Page<Task>> {
+        filter.check(&self.0.parts.limits)?;
         self.blocking(move |inner| {
             let (limit, offset) = bounds(filter.paging);
             let status = filter.status.map(status_to_jobs);
@@ -147,6 +150,7 @@ impl Service for QueueService {
     }
 
     async fn delete_tasks(&self, selection: TaskSelection) -> Result<u64> {
+        selection.check(&self.0.parts.limits)?;
         // Text that is not an id names no task.
         let ids = selection.ids.map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect());
         let selection = Selection { ids, status: selection.status.map(status_to_jobs) };
@@ -154,6 +158,7 @@ impl Service for QueueService {
     }
 
     async fn run(&self, request: ImageRequest) -> Result<Task> {
+        let request = self.fitted(request).await?;
         self.blocking(move |inner| {
             let task = inner.new_task(request, Priority::Normal)?;
             inner.task(inner.jobs.start_run(&task).map_err(refused)?)
@@ -174,6 +179,7 @@ impl Service for QueueService {
     }
 
     async fn images(&self, filter: ImageFilter) -> Result<Page<Image>> {
+        filter.check(&self.0.parts.limits)?;
         let task = match filter.task_id.map(|id| id.parse()) {
             Some(Err(_)) => return Ok(Page { total: 0, items: Vec::new() }),
             Some(Ok(id)) => Some(id),
@@ -274,10 +280,8 @@ impl Inner {
 
     /// Checks what only this host knows.
     fn new_task(&self, mut request: ImageRequest, priority: Priority) -> Result<NewTask> {
-        let model = self.parts.models.name(request.model.as_deref());
-        let unknown = || Error::ModelNotFound { model: request.model.clone().unwrap_or_default() };
-        request.model = Some(model.ok_or_else(unknown)?.to_owned());
-        check(&request)?;
+        request = self.named(request)?;
+        check(&request, &self.parts)?;
         let seed = match request.seed {
             Some(seed) => seed,
             // 32 bits are short enough to be typed again.
@@ -288,6 +292,14 @@ impl Inner {
         let row = serde_json::to_vec(&request).map_err(Error::internal)?;
         let steps = request.steps.unwrap_or_default().saturating_mul(request.count);
         Ok(NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed, steps })
+    }
+
+    /// The request with the name of its model.
+    fn named(&self, mut request: ImageRequest) -> Result<ImageRequest> {
+        let model = self.parts.models.name(request.model.as_deref());
+        let unknown = || Error::ModelNotFound { model: request.model.clone().unwrap_or_default() };
+        request.model = Some(model.ok_or_else(unknown)?.to_owned());
+        Ok(request)
     }
 
     /// A task with its place in the queue and its pictures.
@@ -302,28 +314,4 @@ impl Inner {
         let standings = self.jobs.standings(&ids).map_err(refused)?;
         Ok(tasks.into_iter().zip(standings).map(|(task, standing)| report(task, standing)).collect())
     }
-}
-
-/// Refuses a request that the engine would refuse later.
-fn check(request: &ImageRequest) -> Result<()> {
-    for (field, text) in [("prompt", Some(&request.prompt)), ("negative_prompt", request.negative_prompt.as_ref())] {
-        if let Some(text) = text.filter(|text| text.len() > MAX_PROMPT_BYTES) {
-            let reason = format!("{} bytes long, expected at most {MAX_PROMPT_BYTES}", text.len());
-            return Err(Error::invalid(field, reason));
-        }
-    }
-    if let Some(name) = &request.scheduler {
-        name.parse::<Scheduler>().map_err(|error| Error::invalid("scheduler", unprefixed("scheduler", &error)))?;
-    }
-    if let Some(init) = &request.init {
-        let decoded = Pixels::decode(&init.bytes, &Limits::default());
-        decoded.map_err(|error| Error::invalid("init_image", error.to_string()))?;
-    }
-    Ok(())
-}
-
-/// What an error says after the name of its field.
-fn unprefixed(field: &str, error: &easel_inference::Error) -> String {
-    let text = error.to_string();
-    text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text).to_owned()
 }

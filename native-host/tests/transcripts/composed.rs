@@ -4,7 +4,7 @@
 //! `EASEL_REQUIRE_EDGE=1` promises them.
 
 use crate::component::{built, missing};
-use crate::{Host, native, play_some};
+use crate::{Host, KEY, native, play_some};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use easel_transcripts::{Client, Setup, Transcript};
@@ -72,6 +72,7 @@ impl Edge {
             .args(["serve", "--allow-precompiled", "-S", "cli", "--addr", &address.to_string()])
             .args(["--env", &format!("EASEL_URL={url}")])
             .args(variables.iter().flat_map(|(name, value)| ["--env".to_owned(), format!("{name}={value}")]))
+            .args(["--env", &format!("EASEL_INTERNAL_KEY={KEY}")])
             .arg(&tools.compiled)
             .kill_on_drop(true)
             .spawn()

@@ -11,6 +11,7 @@ mod secure;
 use anyhow::Result;
 use axum::Router;
 use bytes::Bytes;
+use easel_contract::calls::Key;
 use easel_host::serve::{Config, QueueService, router};
 use easel_inference::tensor::DeviceKind;
 use easel_transcripts::{Client, Setup, Transcript, all, play};
@@ -21,6 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tower::ServiceExt;
+
+/// The key of the internal route.
+const KEY: &str = "a key for transcripts";
 
 /// A service and its routes, in a data folder of their own.
 struct Host {
@@ -43,6 +47,7 @@ impl Host {
             origins: settings.origins,
             host_names: settings.host_names,
             keys: settings.keys,
+            internal_key: Some(Key::new(KEY)),
             ..Config::default()
         };
         let service = QueueService::with_engines(&config, |_| Box::new(Slow)).unwrap();

@@ -57,7 +57,7 @@ impl Setup {
         let Ok(host_names) = self.host_names.parse();
         let Ok(origins) = self.origins.parse();
         let keys = (!self.keys.is_empty()).then(|| KeyRing::new(self.keys.iter().map(key).collect()));
-        Settings { origins, host_names, keys, body_limit: self.body_limit }
+        Settings { origins, host_names, keys, body_limit: self.body_limit, offload: None }
     }
 }
 

@@ -1,19 +1,27 @@
 //! The route that carries the service itself: every call comes through as it is.
 
 use axum::body::Body;
-use easel_contract::calls::{Call, PATH, router};
+use easel_contract::calls::{Call, CallSettings, Key, PATH, router};
 use easel_contract::service::{Image, ImageRequest, InitImage, Priority, Progress, Status, Task, WatchOptions};
-use easel_contract::{Error, Service};
+use easel_contract::service::{Paging, TaskFilter, TaskSelection};
+use easel_contract::{Error, Limits, Service};
 use easel_transcripts::{MemoryService, Setup};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use tower::ServiceExt;
 
+const KEY: &str = "a key for tests";
+
 async fn ask(service: &Arc<MemoryService>, call: &Call) -> (StatusCode, Vec<u8>) {
+    send(service, KEY, serde_json::to_vec(call).unwrap()).await
+}
+
+async fn send(service: &Arc<MemoryService>, key: &str, body: Vec<u8>) -> (StatusCode, Vec<u8>) {
     let request = Request::post(PATH).header("content-type", "application/json");
-    let request = request.body(Body::from(serde_json::to_vec(call).unwrap())).unwrap();
-    let answer = router(service.clone()).oneshot(request).await.unwrap();
+    let request = request.header("authorization", format!("Bearer {key}")).body(Body::from(body)).unwrap();
+    let settings = CallSettings { key: Key::new(KEY), body_limit: 2000, offload: None, limits: Limits::default() };
+    let answer = router(service.clone(), settings).oneshot(request).await.unwrap();
     let status = answer.status();
     (status, answer.into_body().collect().await.unwrap().to_bytes().into())
 }
@@ -73,4 +81,45 @@ async fn errors_are_whole() {
     );
     assert_eq!(refused(Call::take_run().call).await, Error::RunNotComplete);
     assert_eq!(refused(Call::ReadImage { id: 1, start: 2, end: 1 }).await, Error::invalid("end", "before start"));
+    assert_eq!(refused(Call::ReadImage { id: 1, start: 0, end: 1 }).await, Error::ImageNotFound { id: 1 });
+}
+
+#[tokio::test]
+async fn f1_an_absurd_count_is_refused_by_the_internal_route() {
+    let service = MemoryService::start(&Setup::default());
+    let refused = async |call: Call| {
+        let (status, body) = ask(&service, &call).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        serde_json::from_slice::<Error>(&body).unwrap().to_string()
+    };
+    let absurd = |change: fn(&mut ImageRequest)| {
+        let mut request = request();
+        change(&mut request);
+        request
+    };
+    let count = absurd(|request| request.count = u32::MAX);
+    let expected = "count: must be between 1 and 256, got 4294967295";
+    assert_eq!(refused(Call::run(count.clone()).call).await, expected);
+    assert_eq!(refused(Call::submit(count, Priority::High).call).await, expected);
+    let large = absurd(|request| request.width = Some(1 << 30));
+    assert!(refused(Call::run(large).call).await.starts_with("width: must be a multiple of 8"));
+    let paging = Paging { page: 0, limit: u32::MAX };
+    assert!(refused(Call::tasks(TaskFilter { status: None, paging }).call).await.starts_with("page: must be"));
+    assert!(refused(Call::task("a".repeat(1000)).call).await.starts_with("id: must have at most 200"));
+    let ids = Some(vec!["a".repeat(201)]);
+    assert!(refused(Call::delete_tasks(TaskSelection { ids, status: None }).call).await.starts_with("task_ids: "));
+}
+
+#[tokio::test]
+async fn f17_the_internal_route_wants_its_key_and_obeys_its_body_limit() {
+    let service = MemoryService::start(&Setup::default());
+    let health = serde_json::to_vec(&Call::health().call).unwrap();
+    assert_eq!(send(&service, KEY, health.clone()).await.0, StatusCode::OK);
+    for key in ["", "a key for test", "a key for tests2"] {
+        assert_eq!(send(&service, key, health.clone()).await.0, StatusCode::UNAUTHORIZED, "{key:?}");
+    }
+    let long = Call::task("a".repeat(2000)).call;
+    let (status, body) = ask(&service, &long).await;
+    let error = serde_json::from_slice::<Error>(&body).unwrap();
+    assert_eq!((status, error), (StatusCode::BAD_REQUEST, Error::BodyTooLarge { limit: 2000 }));
 }

@@ -5,7 +5,7 @@ use crate::extract::{ImageId, Query};
 use crate::field::{Integer, Name};
 use crate::pictures::{Framed, List};
 use crate::service::{Image, ImageFilter, Result};
-use crate::{App, range, wire};
+use crate::{App, limits, range, wire};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 /// How many pictures a page has at most: each is in the answer with all its bytes.
-type Limit = Integer<1, 100>;
+type Limit = Integer<1, { limits::IMAGES_MAX }>;
 
 /// Which pictures to list.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -1,17 +1,19 @@
 //! Looking at tasks, cancelling and deleting them.
 
 use super::{PageNumber, TaskError, paging};
-use crate::extract::{JsonBody, OptionalJsonBody, Query, TaskId};
-use crate::field::{Integer, Name, StatusName};
+use crate::extract::{JsonBody, OptionalJsonBody, Query, StrictQuery, TaskId};
+use crate::field::{Integer, Name, StatusName, Text};
 use crate::service::{Result, Status, Task, TaskFilter, TaskSelection};
-use crate::{App, Error, wire};
+use crate::{App, Error, limits, wire};
 use axum::Json;
 use axum::extract::State;
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 use utoipa::{IntoParams, ToSchema};
 
 /// How many tasks a page has at most.
-type Limit = Integer<1, 1000>;
+type Limit = Integer<1, { limits::ENTRIES_MAX }>;
 
 /// Where a task stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -154,15 +156,16 @@ pub(crate) async fn cancel_generation(
     Ok(Json(Cancelled { status: "success", message: "Task cancelled successfully", task_id }))
 }
 
-/// Which tasks to delete; without any field, all of them.
-#[derive(Debug, Default, Deserialize, ToSchema, IntoParams)]
+/// Which tasks to delete: those that fit every field that is given.
+#[derive(Debug, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DeleteRequest {
     /// Only these. In a query, `task_ids` may be repeated or hold several ids between commas.
-    #[serde(default, deserialize_with = "ids")]
-    #[schema(max_items = 1000)]
-    #[param(max_items = 1000)]
-    task_ids: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>, max_items = 1000)]
+    #[param(value_type = Option<Vec<String>>, max_items = 1000)]
+    task_ids: Option<Ids>,
     /// Only those that stand so.
     #[schema(inline)]
     #[param(inline)]
@@ -170,17 +173,46 @@ pub(crate) struct DeleteRequest {
 }
 
 /// A list of ids, or a text with ids between commas.
-fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a list of task ids")]
-    enum Ids {
-        List(Vec<String>),
-        Text(String),
+#[derive(Debug, Default)]
+struct Ids(Vec<String>);
+
+impl Ids {
+    fn push<E: serde::de::Error>(&mut self, id: &str) -> Result<(), E> {
+        if self.0.len() == limits::IDS_MAX {
+            return Err(E::custom(format_args!("more than {} ids", limits::IDS_MAX)));
+        }
+        if id.is_empty() || id.len() > limits::NAME_MAX {
+            return Err(E::custom(format_args!("an id of {} bytes, expected 1 to {}", id.len(), limits::NAME_MAX)));
+        }
+        self.0.push(id.to_owned());
+        Ok(())
     }
-    Ok(Option::deserialize(deserializer)?.map(|ids| match ids {
-        Ids::List(ids) => ids,
-        Ids::Text(text) => text.split(',').map(|id| id.trim().to_owned()).collect(),
-    }))
+}
+
+impl<'de> Visitor<'de> for Ids {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of task ids")
+    }
+
+    fn visit_str<E: serde::de::Error>(mut self, text: &str) -> Result<Self, E> {
+        text.split(',').try_for_each(|id| self.push(id.trim()))?;
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self, A::Error> {
+        while let Some(id) = list.next_element::<Text<1, { limits::NAME_MAX }>>()? {
+            self.push(&id)?;
+        }
+        Ok(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ids {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self::default())
+    }
 }
 
 /// How many were deleted.
@@ -189,19 +221,26 @@ pub(crate) struct Deleted {
     message: String,
 }
 
-/// Delete tasks; those in progress are kept.
+/// Delete tasks; those in progress are kept. Without a body and a query, all that have ended.
 #[utoipa::path(delete, path = "/delete-tasks", tag = "task", params(DeleteRequest),
     request_body = Option<DeleteRequest>,
     responses((status = 200, body = Deleted), (status = 422, body = TaskError)))]
 pub(crate) async fn delete_tasks(
     State(app): State<App>,
-    Query(query): Query<DeleteRequest>,
+    StrictQuery(query): StrictQuery<DeleteRequest>,
     OptionalJsonBody(body): OptionalJsonBody<DeleteRequest>,
 ) -> Result<Json<Deleted>> {
-    let selection = TaskSelection {
-        ids: body.task_ids.or(query.task_ids),
-        status: body.status.or(query.status).map(|name| name.0),
-    };
+    let is_selective = query.is_some() || body.is_some();
+    let mut selection = TaskSelection::default();
+    for request in [body, query].into_iter().flatten() {
+        selection.ids = selection.ids.or(request.task_ids.map(|ids| ids.0));
+        selection.status = selection.status.or(request.status.map(|name| name.0));
+    }
+    // A mistake in a script must not delete everything.
+    if is_selective && selection == TaskSelection::default() {
+        let reason = "give task_ids or status; without a body and a query all tasks that have ended are deleted";
+        return Err(Error::invalid("task_ids", reason));
+    }
     let message = match app.service.delete_tasks(selection).await? {
         0 => "No tasks found".to_owned(),
         count => format!("Successfully deleted {count} tasks"),

@@ -7,6 +7,7 @@ mod list;
 
 use crate::App;
 use crate::field::Integer;
+use crate::limits;
 use crate::service::Paging;
 use axum::Router;
 use axum::routing::{delete, get, post};
@@ -48,7 +49,7 @@ pub(crate) struct TaskError {
 }
 
 /// The number of a page.
-type PageNumber = Integer<1, 1_000_000>;
+type PageNumber = Integer<1, { limits::PAGE_MAX }>;
 
 fn paging<const MAX: u64>(page: Option<PageNumber>, limit: Option<Integer<1, MAX>>, default: u32) -> Paging {
     Paging { page: page.map_or(1, u32::from), limit: limit.map_or(default, u32::from) }

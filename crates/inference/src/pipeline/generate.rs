@@ -1,6 +1,7 @@
 //! One request from its first check to the finished pictures.
 
 use super::denoise::Share;
+use super::description::{StartPlan, sampler};
 use super::load::Pipeline;
 use super::progress::{CancelToken, Phase, Probe, Watcher};
 use super::request::{Prompt, Request};
@@ -8,7 +9,7 @@ use super::run::Run;
 use super::settings::Settings;
 use super::start::Start;
 use crate::families::{Conditioning, Prompts};
-use crate::sampling::{Noise, Sampler, StepOptions, TimestepOptions};
+use crate::sampling::Noise;
 use crate::{Error, Result, Tensor};
 use easel_picture::{Image, Parameters};
 
@@ -31,7 +32,7 @@ impl Pipeline {
         watcher: &mut dyn Watcher,
         cancel: &CancelToken,
     ) -> Result<Vec<Picture>> {
-        let settings = Settings::resolve(self, request)?;
+        let settings = Settings::resolve(&*self.model, &self.scheduler, self.defaults(), request)?;
         let mut run = Run::start(watcher, cancel);
         let mut pictures = Vec::new();
         for batch in request.prompts.chunks(request.batch_size) {
@@ -61,11 +62,7 @@ impl Pipeline {
         self.options.device.release_idle();
         run.progress(Phase::Encode, done + n, all, None);
 
-        let options = StepOptions { eta: Some(request.eta), ..StepOptions::default() };
-        let distilled = request.init.as_ref().filter(|init| init.all_steps).map(|init| init.strength);
-        let steps = TimestepOptions { steps: Some(settings.steps), strength: distilled, ..TimestepOptions::default() };
-        let steps = self.model.timesteps(settings.size, &settings.scheduler, steps);
-        let sampler = Sampler::new(&settings.scheduler, &steps, &options)?;
+        let sampler = sampler(&*self.model, request, settings, request.init.as_ref().map(StartPlan::from))?;
         let mut noise = noise(batch, request);
         let undrawn = noise.clone();
         let prepare = async |run: &mut Run<'_>| -> Result<Start> {

@@ -32,6 +32,7 @@
 
 mod components;
 mod denoise;
+mod description;
 mod generate;
 mod load;
 mod preview;
@@ -41,6 +42,7 @@ mod run;
 mod settings;
 mod start;
 
+pub use description::{Description, StartPlan};
 pub use generate::Picture;
 pub use load::{LoadOptions, Pipeline};
 pub use progress::{CancelToken, Phase, Probe, Progress, Unwatched, Watcher};

@@ -143,7 +143,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// `count` pictures of one prompt; picture `k` has seed `seed + k`.
+    /// `count` pictures of one prompt; picture `k` has seed `seed + k`. A count above [`COUNT_MAX`] becomes one more than
+    /// that, which [`validate`](Self::validate) refuses: nothing is allocated for a number that nobody has checked.
     pub fn new(text: &str, negative: Option<&str>, seed: u64, count: usize) -> Self {
         let prompt = |k: usize| Prompt {
             text: text.to_owned(),
@@ -151,7 +152,7 @@ impl Request {
             seed: seed.wrapping_add(k as u64),
             ..Prompt::default()
         };
-        Self { prompts: (0..count).map(prompt).collect(), batch_size: 1, ..Self::default() }
+        Self { prompts: (0..count.min(COUNT_MAX + 1)).map(prompt).collect(), batch_size: 1, ..Self::default() }
     }
 
     /// Checks what can be checked without the model.
@@ -242,6 +243,13 @@ mod tests {
         assert_eq!(length, "max_sequence_length: must be between 1 and 512, got 1000");
         assert_eq!(refused(|r| r.eta = 2.0), "eta: must be between 0 and 1, got 2");
         assert_eq!(refused(|r| r.batch_size = 0), "batch_size: must be between 1 and 256, got 0");
+    }
+
+    #[test]
+    fn f1_an_absurd_count_is_refused_and_allocates_nothing() {
+        let request = Request::new("a cat", None, 1, u32::MAX as usize);
+        assert_eq!(request.prompts.len(), COUNT_MAX + 1);
+        assert_eq!(request.validate().unwrap_err().to_string(), "count: must be between 1 and 256, got 257");
     }
 
     #[test]

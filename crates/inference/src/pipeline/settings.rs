@@ -1,8 +1,7 @@
 //! A request with every gap filled in from the model, checked against what the model can do.
 
-use super::load::Pipeline;
 use super::request::Request;
-use crate::families::Defaults;
+use crate::families::{Defaults, Model};
 use crate::sampling::{Scheduler, SchedulerConfig};
 use crate::{Error, Result};
 
@@ -18,10 +17,15 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn resolve(pipeline: &Pipeline, request: &Request) -> Result<Self> {
+    /// `own` is the scheduler that the model was published with.
+    pub(super) fn resolve(
+        model: &dyn Model,
+        own: &SchedulerConfig,
+        defaults: &Defaults,
+        request: &Request,
+    ) -> Result<Self> {
         request.validate()?;
-        let defaults = pipeline.defaults();
-        let step = pipeline.model.size_step();
+        let step = model.size_step();
         let size = resolve_size(request, defaults, step);
         for (field, size) in [("height", size[0]), ("width", size[1])] {
             if size % step != 0 {
@@ -29,11 +33,11 @@ impl Settings {
             }
         }
         let scheduler = match &request.scheduler {
-            Some(name) => name.parse::<Scheduler>()?.apply(&pipeline.scheduler)?,
-            None => pipeline.scheduler.clone(),
+            Some(name) => name.parse::<Scheduler>()?.apply(own)?,
+            None => own.clone(),
         };
         let guidance_scale = request.guidance_scale.unwrap_or(defaults.guidance_scale);
-        let guided = pipeline.model.is_guided(guidance_scale);
+        let guided = model.is_guided(guidance_scale);
         Ok(Self { size, steps: request.steps.unwrap_or(defaults.steps), guidance_scale, guided, scheduler })
     }
 }

@@ -3,6 +3,7 @@
 //! The order of the random draws is that of diffusers' pipelines: the autoencoder's sample first, then the noise, then the
 //! sample of the masked picture.
 
+use super::description::{StartPlan, mask_missing, picture_missing};
 use super::load::Pipeline;
 use super::request::{InitImage, Request};
 use super::run::Run;
@@ -48,16 +49,12 @@ impl Start {
         let stage = Stage { pipeline, request, settings, n };
         let needs_mask = pipeline.model.needs_mask();
         match &request.init {
-            None if needs_mask => {
-                Err(Error::invalid("init_image", "this model redraws parts of a picture and needs one, with a mask"))
-            }
+            None if needs_mask => Err(picture_missing()),
             None => {
                 let latents = noise.draw(&stage.latent_shape(), &Device::Cpu)?.scale(sampler.init_noise_sigma())?;
                 Ok(Self { latents, first_call: 0, inpaint: None })
             }
-            Some(init) if needs_mask && init.mask.is_none() => {
-                Err(Error::invalid("mask", "this model redraws parts of a picture and needs a mask"))
-            }
+            Some(init) if needs_mask && init.mask.is_none() => Err(mask_missing()),
             Some(init) => {
                 let vae = &*pipeline.autoencoder(run).await?;
                 match &init.mask {
@@ -84,7 +81,7 @@ impl Stage<'_> {
     }
 
     async fn noised(&self, init: &InitImage, vae: &Autoencoder, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
-        let first_call = first_call(sampler, init)?;
+        let first_call = first_call(sampler, init.into())?;
         let image_latents = self.encode(vae, &self.picture(init)?, noise, self.request.one_generator).await?;
         let noise = noise.draw(&self.latent_shape(), &Device::Cpu)?;
         let latents = sampler.add_noise(&image_latents, &noise, first_call)?;
@@ -100,7 +97,7 @@ impl Stage<'_> {
         noise: &mut Noise,
     ) -> Result<Start> {
         let all_the_way = init.strength >= 1.0;
-        let first_call = first_call(sampler, init)?;
+        let first_call = first_call(sampler, init.into())?;
         let (mask, latent_mask) = self.masks(init)?;
         let picture = self.picture(init)?;
         // The nine-channel model never looks at the picture's own latents when it starts from pure noise.
@@ -154,9 +151,9 @@ impl Stage<'_> {
 }
 
 /// The call to start at; an error if `strength` leaves no call.
-fn first_call(sampler: &Sampler, init: &InitImage) -> Result<usize> {
-    let strength = init.strength;
-    let call = if init.all_steps { 0 } else { sampler.start_for_strength(strength) };
+pub(super) fn first_call(sampler: &Sampler, start: StartPlan) -> Result<usize> {
+    let strength = start.strength;
+    let call = if start.all_steps { 0 } else { sampler.start_for_strength(strength) };
     if call < sampler.timesteps().len() {
         return Ok(call);
     }

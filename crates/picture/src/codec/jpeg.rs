@@ -23,16 +23,20 @@ const APP1: u8 = 0xe1;
 /// What a segment holds at most, its two bytes of length not counted.
 const SEGMENT_MAX: usize = 65533;
 
+/// The largest width and height: 16 bits.
+const SIZE_MAX: usize = 65535;
+
 /// Bytes per pixel of RGB.
 const RGB: usize = 3;
 
 /// The picture, grey and CMYK turned to RGB.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     check_complete(bytes)?;
+    // The limits are compared below, with both sizes.
     let options = DecoderOptions::default()
         .jpeg_set_out_colorspace(ColorSpace::RGB)
-        .set_max_width(limits.pixels)
-        .set_max_height(limits.pixels);
+        .set_max_width(SIZE_MAX)
+        .set_max_height(SIZE_MAX);
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|error| FORMAT.error(error))?;
     let (width, height) = decoder.dimensions().ok_or_else(|| FORMAT.error("has no frame header"))?;

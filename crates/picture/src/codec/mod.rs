@@ -180,6 +180,18 @@ impl Image {
         }
     }
 
+    /// Width and height of the picture in a file, by its header: what they are before it is turned upright.
+    ///
+    /// Errors: those of [`decode`](Self::decode) that the header gives.
+    pub fn dimensions(bytes: &[u8]) -> Result<(usize, usize)> {
+        // Every decoder compares the header with the limits before it allocates anything, and says what it found.
+        match Self::decode(bytes, &Limits { pixels: 1, ..Limits::default() }) {
+            Ok(image) => Ok((image.width, image.height)),
+            Err(Error::Pixels { width, height, .. }) => Ok((width, height)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The bytes of a file. [`Error::Invalid`] for a size, a quality or a text that the format cannot hold,
     /// [`Error::NotAvailable`] for a format that this build does not write.
     pub fn encode(&self, format: ImageFormat, options: &EncodeOptions<'_>) -> Result<Vec<u8>> {

@@ -4,6 +4,7 @@
 #[cfg(feature = "component")]
 use crate::serve::access::Keyed;
 use crate::serve::access::{Quotas, quotas};
+use crate::serve::admission::{Budget, admit};
 use crate::serve::{Config, Metrics};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -11,7 +12,8 @@ use axum::response::Response;
 #[cfg(feature = "component")]
 use axum::routing::any;
 use axum::{Router, http::StatusCode};
-use easel_contract::Service;
+use easel_contract::calls::CallSettings;
+use easel_contract::{Offload, Service, Settings};
 use std::sync::Arc;
 use std::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -19,7 +21,8 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 
 /// The contract's router over a service, with the layers that every deployment adds.
 pub fn router(service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
-    finished(easel_contract::router(Arc::clone(&service), config.settings()), service, metrics, config)
+    let settings = Settings { offload: Some(offload()), ..config.settings() };
+    finished(easel_contract::router(Arc::clone(&service), settings), service, metrics, config)
 }
 
 /// The same routes, answered by a component; [`environment`] is for it.
@@ -47,14 +50,26 @@ pub fn environment(config: &Config) -> Vec<(String, String)> {
     config.settings().to_environment()
 }
 
-/// Adds the route for components on other hosts, and the layers that apply to every request.
+/// Adds the route for components on other hosts where there is a key for it, and the layers that apply to every request.
 fn finished(routes: Router, service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
+    let settings =
+        |key| CallSettings { key, body_limit: config.body_limit, offload: Some(offload()), limits: config.limits };
+    let routes = match config.internal_key {
+        Some(key) => routes.merge(easel_contract::calls::router(service, settings(key))),
+        None => routes,
+    };
+    let budget = Budget::new(config.body_memory, config.body_limit);
     routes
-        .merge(easel_contract::calls::router(service))
+        .layer(from_fn_with_state(budget, admit))
         .layer(from_fn_with_state(Arc::new(Quotas::new(config.settings())), quotas::limit))
         .layer(RequestBodyTimeoutLayer::new(config.timeouts.body))
         .layer(CatchPanicLayer::new())
         .layer(from_fn_with_state(metrics, observe))
+}
+
+/// Parses long bodies on the threads that may block.
+fn offload() -> Offload {
+    Offload::new(|work| drop(tokio::task::spawn_blocking(work)))
 }
 
 /// Counts and logs a request.

@@ -11,7 +11,7 @@ use easel_contract::service::{
     Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, ProgressStream, Result, Run,
     Status, Task, TaskFilter, TaskSelection, WatchOptions,
 };
-use easel_contract::{Error, Settings};
+use easel_contract::{Check, Error, Limits, Settings};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::{Mutex, MutexGuard};
 use state::{Entry, State};
@@ -58,6 +58,7 @@ impl MemoryService {
         if self.setup.stopping {
             return Err(Error::ShuttingDown { retry_after: RETRY_AFTER });
         }
+        request.check(&Limits::default())?;
         if let Some(model) = request.model.as_ref().filter(|model| *model != "stub") {
             return Err(Error::ModelNotFound { model: model.clone() });
         }

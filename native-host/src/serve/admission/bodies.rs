@@ -1,0 +1,147 @@
+//! Memory for the bodies of requests: a large one is read when there is room for it, and refused when that takes too long.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use easel_contract::Grant;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// A body of at most this many bytes is small: thousands of them take no more than a few large ones.
+const SMALL: usize = 256 << 10;
+
+/// What bytes are counted in.
+const UNIT: usize = 64 << 10;
+
+/// How long a body waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a refused client should wait before it tries again, in seconds.
+const RETRY_AFTER: u32 = 5;
+
+/// The memory that all large bodies share.
+#[derive(Clone, Debug)]
+pub(in crate::serve) struct Budget {
+    /// In units of [`UNIT`] bytes.
+    units: Arc<Semaphore>,
+    /// The longest body in bytes.
+    limit: usize,
+    patience: Duration,
+}
+
+impl Budget {
+    /// This many bytes for all bodies together, at least `limit`: what a single one may have.
+    pub(in crate::serve) fn new(bytes: usize, limit: usize) -> Self {
+        let units = bytes.max(limit).div_ceil(UNIT);
+        Self { units: Arc::new(Semaphore::new(units)), limit, patience: PATIENCE }
+    }
+
+    async fn grant(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes.min(self.limit).div_ceil(UNIT)).ok()?;
+        let granted = timeout(self.patience, Arc::clone(&self.units).acquire_many_owned(units)).await;
+        granted.ok()?.ok()
+    }
+}
+
+/// Lets a request with a large body pass when there is room for it. The room is given back when the body has been parsed.
+pub(in crate::serve) async fn admit(State(budget): State<Budget>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let (body, most) = match declared {
+        Some(bytes) => (body, bytes),
+        None if parts.method == Method::GET || parts.method == Method::HEAD => (body, 0),
+        None => begun(body, budget.limit).await,
+    };
+    // Longer ones are refused by the route, which says so in its family's words, before they are read.
+    if most > SMALL && most <= budget.limit {
+        let Some(granted) = budget.grant(most).await else { return refusal() };
+        parts.extensions.insert(Grant::new(granted));
+    }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// A body that does not say how long it is, and how long it may become: it is read until it ends or is no longer small.
+async fn begun(body: Body, limit: usize) -> (Body, usize) {
+    let mut rest = body.into_data_stream();
+    let mut pieces: Vec<Result<Bytes, axum::Error>> = Vec::new();
+    let mut length = 0;
+    while length <= SMALL {
+        match rest.next().await {
+            None => return (Body::from_stream(stream::iter(pieces)), length),
+            Some(Ok(piece)) => {
+                length += piece.len();
+                pieces.push(Ok(piece));
+            }
+            // The route finds it where it stands, and says what happened.
+            Some(error) => {
+                pieces.push(error);
+                return (Body::from_stream(stream::iter(pieces)), length);
+            }
+        }
+    }
+    let whole: BoxStream<'static, _> = stream::iter(pieces).chain(rest).boxed();
+    (Body::from_stream(whole), limit)
+}
+
+/// In the shape of every family at once: no route has seen the request.
+fn refusal() -> Response {
+    let message = format!("too many large requests at the same time, try again in {RETRY_AFTER} s");
+    let body = json!({ "status": "error", "message": message, "detail": message, "error": message });
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER.to_string())], Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use tower::ServiceExt;
+
+    fn routes(budget: &Budget) -> Router {
+        let length = async |body: Bytes| body.len().to_string();
+        Router::new().route("/", post(length)).layer(from_fn_with_state(budget.clone(), admit))
+    }
+
+    async fn send(budget: &Budget, body: Body) -> StatusCode {
+        routes(budget).oneshot(Request::post("/").body(body).unwrap()).await.unwrap().status()
+    }
+
+    fn chunked(length: usize) -> Body {
+        Body::from_stream(stream::iter([Ok::<_, axum::Error>(Bytes::from(vec![0; length])), Ok(Bytes::new())]))
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_handed_on_with_its_error() {
+        let pieces = stream::iter([Ok(Bytes::from_static(b"{")), Err(axum::Error::new("the client left"))]);
+        let body = Body::from_stream(pieces.chain(stream::pending()));
+        assert_eq!(send(&Budget::new(1 << 20, 1 << 20), body).await, StatusCode::BAD_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn f4_large_bodies_wait_for_room_and_small_ones_do_not() {
+        let mut budget = Budget::new(2 << 20, 1 << 20);
+        budget.patience = Duration::from_millis(10);
+        let large = || chunked(1 << 20);
+        assert_eq!(send(&budget, large()).await, StatusCode::OK);
+        let held = budget.grant(1 << 20).await;
+        assert_eq!(send(&budget, large()).await, StatusCode::OK, "there is room for two");
+        let another = budget.grant(1 << 20).await;
+        assert_eq!(send(&budget, large()).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(send(&budget, chunked(SMALL + 1)).await, StatusCode::SERVICE_UNAVAILABLE, "it may become large");
+        assert_eq!(send(&budget, chunked(SMALL)).await, StatusCode::OK);
+        assert_eq!(send(&budget, Body::empty()).await, StatusCode::OK);
+        let declared = Request::post("/").header(header::CONTENT_LENGTH, 1 << 20).body(large()).unwrap();
+        assert_eq!(routes(&budget).oneshot(declared).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop((held, another));
+        assert_eq!(send(&budget, chunked(1 << 19)).await, StatusCode::OK);
+    }
+}

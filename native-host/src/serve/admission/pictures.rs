@@ -1,0 +1,136 @@
+//! Pictures to start from: decoded on few threads, within a bound on the pixels of all that are decoded at the same time.
+
+use super::Plan;
+use bytes::Bytes;
+use easel_contract::Error;
+use easel_contract::service::Result;
+use easel_picture::{EncodeOptions, Image, ImageFormat, Limits};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// How many pictures are decoded at the same time.
+const THREADS: usize = 2;
+
+/// What pixels are counted in.
+const UNIT: usize = 4096;
+
+/// How long a picture waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a refused client should wait before it tries again, in seconds.
+const RETRY_AFTER: u32 = 5;
+
+/// Decodes pictures to start from.
+#[derive(Debug)]
+pub(in crate::serve) struct Pictures {
+    threads: Arc<Semaphore>,
+    /// In units of [`UNIT`] pixels.
+    pixels: Arc<Semaphore>,
+    /// The most pixels of one picture.
+    most: usize,
+    patience: Duration,
+}
+
+/// What a picture holds while it is decoded.
+struct Turn {
+    _thread: OwnedSemaphorePermit,
+    _pixels: OwnedSemaphorePermit,
+}
+
+impl Pictures {
+    /// Decodes pictures of at most this many pixels, and no more than that of all at the same time.
+    pub(in crate::serve) fn new(most: u64) -> Self {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Self {
+            threads: Arc::new(Semaphore::new(THREADS)),
+            pixels: Arc::new(Semaphore::new(most.div_ceil(UNIT))),
+            most,
+            patience: PATIENCE,
+        }
+    }
+
+    /// The picture file in the size that is drawn: a large one becomes a small one, and a broken one is refused.
+    ///
+    /// # Errors
+    /// [`Error::InvalidField`] if it is no picture or too large, [`Error::QueueFull`] if its turn does not come.
+    pub(in crate::serve) async fn fit(&self, bytes: Bytes, plan: Plan) -> Result<Bytes> {
+        // The header says how much will be needed, before anything is.
+        let (width, height) = Image::dimensions(&bytes).map_err(refused)?;
+        let pixels = width.saturating_mul(height);
+        if pixels > self.most {
+            let reason = format!("{width}x{height} pixels, expected at most {} in all", self.most);
+            return Err(Error::invalid("init_image", reason));
+        }
+        let turn = timeout(self.patience, self.turn(pixels)).await;
+        let turn = turn.map_err(|_| Error::QueueFull { retry_after: RETRY_AFTER })??;
+        let limits = Limits { pixels: self.most, ..Limits::default() };
+        let fitted = tokio::task::spawn_blocking(move || {
+            let fitted = fit(bytes, plan, &limits);
+            drop(turn);
+            fitted
+        });
+        fitted.await.map_err(Error::internal)?.map_err(refused)
+    }
+
+    async fn turn(&self, pixels: usize) -> Result<Turn> {
+        let units = u32::try_from(pixels.div_ceil(UNIT)).map_err(Error::internal)?;
+        let pixels = Arc::clone(&self.pixels).acquire_many_owned(units).await.map_err(Error::internal)?;
+        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(Error::internal)?;
+        Ok(Turn { _thread: thread, _pixels: pixels })
+    }
+}
+
+fn fit(bytes: Bytes, plan: Plan, limits: &Limits) -> easel_picture::Result<Bytes> {
+    let image = Image::decode(&bytes, limits)?;
+    let Some([height, width]) = plan.size else { return Ok(bytes) };
+    if image.width == width && image.height == height {
+        return Ok(bytes);
+    }
+    // As the pipeline resizes it: it finds the size that it wants and changes nothing.
+    let resized = image.resized(width, height)?;
+    drop(image);
+    Ok(resized.encode(ImageFormat::Png, &EncodeOptions::default())?.into())
+}
+
+fn refused(error: easel_picture::Error) -> Error {
+    Error::invalid("init_image", error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(width: usize, height: usize) -> Bytes {
+        let image = Image::stub(width, height).unwrap();
+        image.encode(ImageFormat::Png, &EncodeOptions::default()).unwrap().into()
+    }
+
+    const PLAN: Plan = Plan { size: Some([64, 128]) };
+
+    #[tokio::test]
+    async fn f6_a_picture_is_decoded_once_and_queued_in_the_size_that_is_drawn() {
+        let pictures = Pictures::new(1 << 20);
+        let fitted = pictures.fit(png(1000, 900), PLAN).await.unwrap();
+        let decoded = Image::decode(&fitted, &Limits::default()).unwrap();
+        assert_eq!(decoded, Image::stub(1000, 900).unwrap().resized(128, 64).unwrap());
+        let right = png(128, 64);
+        assert_eq!(pictures.fit(right.clone(), PLAN).await.unwrap(), right, "what fits stays as it is");
+        let broken = right.slice(..right.len() - 20);
+        assert!(pictures.fit(broken, PLAN).await.unwrap_err().to_string().starts_with("init_image: "));
+    }
+
+    #[tokio::test]
+    async fn f6_large_pictures_wait_for_each_other_and_not_for_ever() {
+        let pictures = Pictures { patience: Duration::from_millis(10), ..Pictures::new(1 << 20) };
+        let too_large = pictures.fit(png(2000, 1000), PLAN).await.unwrap_err().to_string();
+        assert_eq!(too_large, "init_image: 2000x1000 pixels, expected at most 1048576 in all");
+        let held = pictures.turn(600_000).await.unwrap();
+        let refused = pictures.fit(png(1000, 1000), PLAN).await;
+        assert_eq!(refused, Err(Error::QueueFull { retry_after: RETRY_AFTER }));
+        assert!(pictures.fit(png(100, 100), PLAN).await.is_ok(), "a small one finds room beside it");
+        drop(held);
+        assert!(pictures.fit(png(1000, 1000), PLAN).await.is_ok());
+    }
+}

@@ -1,0 +1,121 @@
+//! Requests are checked against the limits and against the model that they name, whose weights need not be loaded.
+
+use super::super::Parts;
+use super::super::engine;
+use easel_contract::service::{ImageRequest, Result};
+use easel_contract::{Check, Error};
+use easel_inference::pipeline::StartPlan;
+use easel_inference::sampling::Scheduler;
+
+/// The width and height of the stub model's pictures, which has no configuration.
+const STUB_SIZE: u32 = 512;
+
+/// What is known of a request that has been checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::serve) struct Plan {
+    /// `[height, width]` of its pictures; `None` if nothing is known about the model, because it is not on this machine.
+    pub(super) size: Option<[usize; 2]>,
+}
+
+/// Refuses a request that an engine would refuse later. Its model must be one of those that may be asked for.
+pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<Plan> {
+    request.check(&parts.limits)?;
+    if let Some(name) = &request.scheduler {
+        name.parse::<Scheduler>().map_err(refused)?;
+    }
+    let size = |width: u32, height: u32| {
+        let [width, height] = [request.width.unwrap_or(width), request.height.unwrap_or(height)];
+        [height as usize, width as usize]
+    };
+    let description = match parts.models.description(request.model.as_deref().unwrap_or_default()) {
+        Ok(Some(description)) => description,
+        Ok(None) => {
+            request.check_sums(
+                request.width.unwrap_or(STUB_SIZE),
+                request.height.unwrap_or(STUB_SIZE),
+                0,
+                &parts.limits,
+            )?;
+            return Ok(Plan { size: Some(size(STUB_SIZE, STUB_SIZE)) });
+        }
+        // The task will say so when it is drawn: until then the model may have been downloaded.
+        Err(error) => {
+            tracing::debug!(%error, "a model's configuration cannot be read");
+            return Ok(Plan { size: None });
+        }
+    };
+    let defaults = description.defaults();
+    let [height, width] = size(number(defaults.width), number(defaults.height));
+    let steps = request.steps.unwrap_or(number(defaults.steps));
+    request.check_sums(number(width), number(height), steps, &parts.limits)?;
+    let start = |strength| StartPlan { strength, all_steps: false, has_mask: false };
+    let start = request.init.as_ref().map(|init| start(init.strength));
+    description.check(&engine::without_pictures(request), start).map_err(refused)?;
+    Ok(Plan { size: Some([height, width]) })
+}
+
+fn number(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
+/// The pipeline's error as the contract has it.
+fn refused(error: easel_inference::Error) -> Error {
+    let text = error.to_string();
+    let field = match &error {
+        easel_inference::Error::Invalid { field, .. } => *field,
+        // A schedule that no request can be sampled with.
+        _ => "scheduler",
+    };
+    let reason = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+    Error::invalid(field, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::Config;
+    use easel_contract::Limits;
+    use easel_contract::service::InitImage;
+
+    /// The message of the refusal of a request to the embedded model.
+    fn refusal(change: impl FnOnce(&mut ImageRequest)) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { data: folder.path().to_owned(), ..Config::default() };
+        let parts = Parts::new(&config).unwrap();
+        let mut request = ImageRequest {
+            prompt: "a cat".into(),
+            model: Some(crate::embedded::NAME.into()),
+            count: 1,
+            ..ImageRequest::default()
+        };
+        assert_eq!(check(&request, &parts), Ok(Plan { size: Some([128, 128]) }));
+        change(&mut request);
+        check(&request, &parts).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn f12_what_the_model_cannot_do_is_refused_before_it_is_queued() {
+        let scheduler = |name: &str, steps| {
+            refusal(|request| (request.scheduler, request.steps) = (Some(name.to_owned()), Some(steps)))
+        };
+        assert!(scheduler("pndm", 3).starts_with("steps: must be at least 4 for a Runge-Kutta start, got 3"));
+        assert!(scheduler("lcm", 51).starts_with("steps: must be at most 50, the length of the distilled schedule"));
+        assert!(scheduler("flow-match-euler", 4).starts_with("scheduler: "));
+        assert!(scheduler("magic", 4).starts_with("scheduler: expected one of "));
+        let init = |strength| Some(InitImage { bytes: vec![].into(), strength });
+        assert!(refusal(|request| request.init = init(0.0)).starts_with("strength: 0 leaves no steps to do"));
+        let little = |request: &mut ImageRequest| (request.init, request.steps) = (init(0.1), Some(5));
+        assert!(refusal(little).starts_with("strength: 0.1 leaves no steps to do"));
+    }
+
+    #[test]
+    fn f12_what_is_not_given_counts_as_the_model_would_choose_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits { all_steps: 1, ..Limits::default() };
+        let config = Config { data: folder.path().to_owned(), limits, ..Config::default() };
+        let parts = Parts::new(&config).unwrap();
+        let model = Some(crate::embedded::NAME.into());
+        let request = ImageRequest { prompt: "a cat".into(), model, count: 1, ..ImageRequest::default() };
+        assert!(check(&request, &parts).unwrap_err().to_string().starts_with("count: 1 pictures of "));
+    }
+}
