@@ -114,17 +114,41 @@ impl Output {
             }
             Place::Stdout => Ok(()),
             Place::Folder(folder, _) => check_folder(folder),
-            Place::File(path) if path.exists() && !path.is_file() => Ok(()),
+            Place::File(path) if is_device(path) => Ok(()),
             Place::File(path) => {
                 check_folder(path.parent().unwrap_or(Path::new("")))?;
-                let taken = |path: &PathBuf| path.is_file() && !self.force;
-                match (0..self.count).map(|index| self.numbered(index)).find(taken) {
-                    Some(path) => Err(Exists(path).into()),
-                    None => Ok(()),
-                }
+                (0..self.count).map(|index| self.numbered(index)).try_for_each(|path| self.check_file(&path))
             }
         }
     }
+}
+
+impl Output {
+    /// Whether a file of this name can be written when its picture is done.
+    fn check_file(&self, path: &Path) -> Result<()> {
+        match path.metadata() {
+            Ok(found) if found.is_dir() => bail!("{}: is a folder", path.display()),
+            Ok(found) if !found.is_file() && !is_device(path) => {
+                bail!("{}: is neither a file nor a device; `-o -` writes to a pipe", path.display())
+            }
+            Ok(found) if found.is_file() && !self.force => Err(Exists(path.to_owned()).into()),
+            Err(_) if path.is_symlink() => bail!("{}: is a link to a file that is not there", path.display()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A device takes what is written to it, and must not be replaced.
+#[cfg(unix)]
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    path.metadata().is_ok_and(|found| found.file_type().is_char_device() || found.file_type().is_block_device())
+}
+
+/// A device takes what is written to it, and must not be replaced.
+#[cfg(not(unix))]
+fn is_device(path: &Path) -> bool {
+    path.exists() && !path.is_file() && !path.is_dir()
 }
 
 /// A file that is there already.
@@ -163,8 +187,8 @@ fn check_folder(folder: &Path) -> Result<()> {
     temporary(folder).map(drop).with_context(|| format!("{}: cannot write to this folder", or_here(folder).display()))
 }
 
-/// Writes a file in one piece: into a temporary file beside it, which then takes the name. A device or a pipe is written
-/// to directly, because it must not be replaced; so must a link, whose target is written.
+/// Writes a file in one piece: into a temporary file beside it, which then takes the name. A device is written to directly,
+/// because it must not be replaced; so must a link, whose target is written.
 fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let name = || path.display().to_string();
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -199,8 +223,8 @@ fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(or_here(folder)).map_err(|error| {
-        // tempfile adds its own random path, which means nothing to the user.
-        error.raw_os_error().map_or(error, io::Error::from_raw_os_error)
+        // tempfile puts its own random path around the system's error, which means nothing to the user.
+        error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
     })
 }
 

@@ -13,6 +13,10 @@ const FILE_MAX: u64 = 256 << 20;
 /// Reads a file that should be a picture.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let name = || path.display().to_string();
+    // A pipe that nobody writes to would be waited for for ever, and a device need not end.
+    if !path.metadata().with_context(name)?.is_file() {
+        bail!("{}: not a file, expected a picture file", name());
+    }
     let file = File::open(path).with_context(name)?;
     let mut bytes = Vec::new();
     file.take(FILE_MAX + 1).read_to_end(&mut bytes).with_context(name)?;

@@ -1,28 +1,62 @@
 //! Lines on standard output and standard error, for people and for programs.
+//!
+//! Much of what is printed was written by strangers: settings in pictures, names of tensors, messages of servers. Control
+//! characters in it are escaped, always and for every command, so that no file can move a terminal's cursor or say what is
+//! not so.
 
 use anyhow::Result;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::Write;
 
 /// A result, on standard output; an error if that is closed.
 pub(crate) fn say(line: impl std::fmt::Display) -> Result<()> {
-    Ok(writeln!(std::io::stdout(), "{line}")?)
+    Ok(writeln!(std::io::stdout(), "{}", plain(&line.to_string()))?)
 }
 
 /// The same as one line of JSON, flushed.
 pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", serde_json::to_string(value)?)?;
+    writeln!(out, "{}", plain_json(&serde_json::to_string(value)?))?;
     Ok(out.flush()?)
 }
 
 /// A remark, on standard error; a run continues when that is closed.
 pub(crate) fn note(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", plain(&line.to_string()));
+}
+
+/// Text as a terminal may see it: control characters but line ends and tabs, and characters that turn the direction of
+/// writing, as `\u{1b}`.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    let is_odd = |c: char| is_odd(c) && !matches!(c, '\n' | '\t');
+    escaped(text, is_odd, |c| c.escape_unicode().to_string())
+}
+
+/// JSON with those characters escaped that JSON allows and a terminal obeys.
+fn plain_json(json: &str) -> Cow<'_, str> {
+    escaped(json, is_odd, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+/// Whether a terminal may do something else with a character than show it.
+fn is_odd(c: char) -> bool {
+    // Directional formatting of Unicode's annex 9, all in the basic plane.
+    c.is_control()
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn escaped(text: &str, is_odd: impl Fn(char) -> bool, escape: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.contains(&is_odd) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|c| if is_odd(c) { escape(c) } else { c.to_string() }).collect::<String>().into()
 }
 
 /// Rows as columns, two spaces apart; the columns listed in `numbers` are aligned to the right.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]], numbers: &[usize]) -> String {
+    // A line end within a cell would break the row.
+    let one_line = |cell: &String| plain(cell).replace('\n', "\\n");
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(one_line)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {
@@ -54,6 +88,17 @@ mod tests {
         let rows = [["name", "size"], ["a", "12 B"], ["longer", "1.5 kB"]].map(|row| row.map(str::to_owned));
         assert_eq!(table(&rows, &[1]), "name      size\na         12 B\nlonger  1.5 kB");
         assert_eq!(table(&rows, &[]), "name    size\na       12 B\nlonger  1.5 kB");
+    }
+
+    #[test]
+    fn f20_terminal_escapes_are_shown_and_not_obeyed() {
+        assert_eq!(plain("a cat\n\tsits"), "a cat\n\tsits");
+        assert_eq!(plain("\u{1b}[2J\r\u{9b}1m\u{202e}"), "\\u{1b}[2J\\u{d}\\u{9b}1m\\u{202e}");
+        let json = serde_json::to_string("\u{1b}\u{9b}\u{202e}é").unwrap();
+        let shown = plain_json(&json).into_owned();
+        assert_eq!(shown, r#""\u001b\u009b\u202eé""#);
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), "\u{1b}\u{9b}\u{202e}é");
+        assert_eq!(table(&[["a\nb".to_owned(), "\u{1b}[1m".to_owned()]], &[]), "a\\nb  \\u{1b}[1m");
     }
 
     #[test]

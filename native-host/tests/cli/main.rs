@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod generate;
+mod hostile;
 mod interrupt;
 mod pull;
 

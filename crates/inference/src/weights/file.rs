@@ -26,9 +26,17 @@ impl FileSource {
         let path = path.into();
         let name = path.display().to_string();
         let open = || -> std::io::Result<(File, u64)> {
+            let metadata = path.metadata()?;
+            if metadata.is_dir() {
+                return Err(std::io::ErrorKind::IsADirectory.into());
+            }
+            // To open a pipe is to wait for somebody who writes to it.
+            if !metadata.is_file() {
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a file nor a folder"));
+            }
             let file = File::open(&path)?;
-            let metadata = file.metadata()?;
-            if metadata.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok((file, metadata.len())) }
+            let length = file.metadata()?.len();
+            Ok((file, length))
         };
         let (file, length) = open().map_err(|error| Error::io(&name, &error))?;
         Ok(Self { name, file, length })

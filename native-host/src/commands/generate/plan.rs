@@ -6,9 +6,9 @@ use crate::args::{DeviceArg, Format, GenerateArgs, InitArgs, OnOff, PictureArgs,
 use crate::output::Output;
 use crate::picture;
 use anyhow::{Context, Result, bail};
-use easel_host::model::{LoadOptions, gpu_options, select_device};
+use easel_host::model::{LoadOptions, describe, gpu_options, select_device};
 use easel_host::names::{self, Place};
-use easel_inference::pipeline::{InitImage, PromptOptions, Request};
+use easel_inference::pipeline::{InitImage, PromptOptions, Request, StartPlan};
 use easel_inference::sampling::Scheduler;
 use easel_inference::tensor::{DeviceKind, Selection};
 use easel_inference::text::MAX_PROMPT_BYTES;
@@ -45,6 +45,7 @@ impl Plan {
         if let Some((name, file)) = reused.missing_component(&args.model.component) {
             bail!("the picture of --from was made with another {name} ({file}): give it with --component {name}=PATH");
         }
+        reused.check(&args.picture)?;
         let prompt = match args.prompt.as_deref() {
             Some("-") => read_prompt(std::io::stdin().lock())?,
             Some(prompt) => prompt.to_owned(),
@@ -59,8 +60,9 @@ impl Plan {
         request.init = init(&args.init, &reused)?;
         request.preview_every = usize::from(args.output.preview);
         request.validate()?;
-        let name = model_name(args, &reused);
+        let name = model_name(args, &reused)?;
         let place = names::resolve(&name)?;
+        check_with_model(&request, &place, args)?;
         let vae = args.model.vae.or(reused.vae());
         let quality = args.output.quality.or(reused.quality()).filter(|_| output.format() == Format::Jpeg);
         let dtype = args.model.dtype.map(Into::into);
@@ -99,8 +101,11 @@ impl Plan {
 }
 
 /// The model asked for, else that of the picture whose settings are reused, else the environment's, else the embedded one.
-fn model_name(args: &GenerateArgs, reused: &Reused) -> String {
-    args.model.model.clone().or_else(|| reused.model()).unwrap_or_else(names::default_name)
+fn model_name(args: &GenerateArgs, reused: &Reused) -> Result<String> {
+    if let Some(name) = &args.model.model {
+        return Ok(name.clone());
+    }
+    Ok(reused.model()?.unwrap_or_else(names::default_name))
 }
 
 fn request(args: &PictureArgs, reused: &Reused, prompt: &str) -> Result<Request> {
@@ -127,6 +132,15 @@ fn request(args: &PictureArgs, reused: &Reused, prompt: &str) -> Result<Request>
     request.batch_size = args.batch_size;
     request.tiling = args.tiling.map(|tiling| tiling == OnOff::On).or(reused.tiling());
     Ok(request)
+}
+
+/// Refuses what the model cannot do, by its configuration: before its weights are loaded.
+fn check_with_model(request: &Request, place: &Place, args: &GenerateArgs) -> Result<()> {
+    // What cannot be opened is reported by loading it.
+    let Ok(Some(description)) = describe(place, args.model.variant.as_deref(), &args.model.component) else {
+        return Ok(());
+    };
+    Ok(description.check(request, request.init.as_ref().map(StartPlan::from))?)
 }
 
 /// Refuses prompts that the tokenizer would refuse, but before the model is loaded.

@@ -1,10 +1,11 @@
 //! The settings of an earlier picture, taken from its metadata, for making it again or with something changed.
 
 use super::plan::Plan;
-use crate::args::{Format, Vae};
+use crate::args::{Format, PictureArgs, Vae};
 use crate::picture;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use easel_host::model::ComponentPath;
+use easel_host::names::{self, Place};
 use easel_picture::Parameters;
 use std::path::Path;
 
@@ -75,8 +76,33 @@ impl Reused {
         self.parameters.denoising_strength
     }
 
-    pub(super) fn model(&self) -> Option<String> {
-        self.parameters.model.clone()
+    /// The model's name: a short one or one of the hub's. A path is not opened because a picture says so, and neither is
+    /// a name for which there is a file here.
+    pub(super) fn model(&self) -> Result<Option<String>> {
+        let Some(name) = &self.parameters.model else { return Ok(None) };
+        if let Ok(Place::Path(_)) = names::resolve(name) {
+            bail!(
+                "the picture of --from names {name:?}, a file or folder here: if that is the model, say so with --model"
+            );
+        }
+        Ok(Some(name.clone()))
+    }
+
+    /// Refuses a setting whose value cannot be understood, unless an option replaces it: to go on would be to draw
+    /// another picture without a word.
+    pub(super) fn check(&self, args: &PictureArgs) -> Result<()> {
+        let settings = [
+            ("Seed", "--seed", args.seed.is_some()),
+            ("Steps", "--steps", args.steps.is_some()),
+            ("Size", "--width and --height", args.width.is_some() && args.height.is_some()),
+            ("CFG scale", "--guidance-scale", args.guidance_scale.is_some()),
+        ];
+        for (key, option, is_given) in settings {
+            if let Some(value) = self.other(key).filter(|_| !is_given) {
+                bail!("the picture of --from has a {key} that is out of range, {value:?}: give another with {option}");
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn vae(&self) -> Option<Vae> {
