@@ -4,11 +4,16 @@
 use crate::files::read_json;
 use crate::torch;
 use anyhow::{Context, Result, anyhow, bail};
+use easel_inference::tensor::BlockFormat;
+use easel_inference::weights::gguf::Conversion;
+use easel_inference::weights::{FileSource, TensorIndex};
+use pollster::block_on;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A tensor with its bytes.
 #[derive(Clone, Debug)]
@@ -82,6 +87,19 @@ pub fn write_safetensors(tensors: &Tensors, path: &Path) -> Result<()> {
 /// Writes tensors as a PyTorch checkpoint, `{"global_step": ..., "state_dict": {...}}`.
 pub fn write_checkpoint(tensors: &Tensors, path: &Path) -> Result<()> {
     std::fs::write(path, torch::archive(tensors)?).with_context(|| path.display().to_string())
+}
+
+/// Writes the tensors of another file as GGUF, matrices in this format.
+pub fn write_gguf(from: &Path, format: Option<BlockFormat>, path: &Path) -> Result<()> {
+    let index = block_on(TensorIndex::open(Arc::new(FileSource::open(from)?)))?;
+    let conversion = Conversion::new(&index, format, "sd1")?;
+    let mut bytes = Vec::new();
+    block_on(conversion.write(&mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    }))?;
+    anyhow::ensure!(bytes.len() as u64 == conversion.bytes(), "a file of another length than was said");
+    std::fs::write(path, bytes).with_context(|| path.display().to_string())
 }
 
 /// The names of one UNet.

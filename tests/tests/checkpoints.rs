@@ -42,3 +42,30 @@ fn the_tensors_are_those_of_the_safetensors_file() {
         assert_eq!(weights.get("f64", &[2, 2]).unwrap().dtype(), DType::F32);
     }
 }
+
+/// A file of the Python package `gguf` (`fixtures/make_gguf.py`) holds the numbers that the package reads from it.
+#[test]
+fn the_tensors_of_a_gguf_file_are_those_of_the_package() {
+    let expected = block_on(open("python.safetensors").load(&Device::Cpu, None)).unwrap();
+    let index = open("python.gguf");
+    assert_eq!(index.len(), 7);
+    let weights = block_on(index.load(&Device::Cpu, None)).unwrap();
+    for (name, view) in index.iter() {
+        let take = |weights: &easel_inference::weights::Weights| match *view.shape() {
+            [o, i, kh, kw] => weights.conv(name, [o, i, kh, kw]).unwrap(),
+            ref shape => weights.get(name, shape).unwrap(),
+        };
+        let got = take(&weights);
+        let kept = if name == "kernel" { Some(DType::F16) } else { view.dtype().weight_type() };
+        assert_eq!(Some(got.dtype()), kept, "{name}: blocks of a kernel are widened");
+        let numbers = block_on(got.to_vec()).unwrap();
+        let wanted = block_on(take(&expected).to_vec()).unwrap();
+        let far = if name == "kernel" { 2e-3 } else { 0.0 };
+        assert!(numbers.iter().zip(&wanted).all(|(got, x)| (got - x).abs() <= far), "{name}");
+    }
+    let whole = block_on(index.load(&Device::Cpu, Some(DType::F32))).unwrap();
+    let kernel = |weights: &easel_inference::weights::Weights| {
+        block_on(weights.conv("kernel", [4, 8, 2, 2]).unwrap().to_vec()).unwrap()
+    };
+    assert_eq!(kernel(&whole), kernel(&expected));
+}

@@ -1,13 +1,14 @@
-//! One model in three layouts gives the same tensors under the same names, the same configurations, and the same networks.
+//! One model in several layouts gives the same tensors under the same names, the same configurations, and the same networks.
 
 use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
 use easel_inference::models::unet::{UNet, UNetConfig};
 use easel_inference::models::vae::Autoencoder;
+use easel_inference::tensor::BlockFormat;
 use easel_inference::weights::ComponentFiles;
-use easel_inference::{Device, Error};
+use easel_inference::{DType, Device, Error};
 use easel_tests::files::repository;
-use easel_tests::original::{Stored, Tensors, original, read, write_checkpoint, write_safetensors};
+use easel_tests::original::{Stored, Tensors, original, read, write_checkpoint, write_gguf, write_safetensors};
 use pollster::block_on;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -22,15 +23,18 @@ fn open(path: &Path, overrides: &Value) -> ModelFiles {
     block_on(ModelFiles::open_path(path, &options)).unwrap()
 }
 
-/// The folder, the safetensors file and the checkpoint of one model.
-fn layouts(folder: &str, overrides: &Value) -> [ModelFiles; 3] {
+/// The folder, the safetensors file, the checkpoint and the GGUF file of one model.
+fn layouts(folder: &str, overrides: &Value) -> [ModelFiles; 4] {
     let tensors = original(&golden(folder)).unwrap();
     let files = tempfile::tempdir().unwrap();
-    let [safetensors, ckpt] = ["model.safetensors", "model.ckpt"].map(|name| files.path().join(name));
+    let [safetensors, ckpt, gguf] =
+        ["model.safetensors", "model.ckpt", "model.gguf"].map(|name| files.path().join(name));
     write_safetensors(&tensors, &safetensors).unwrap();
     write_checkpoint(&tensors, &ckpt).unwrap();
+    write_gguf(&safetensors, None, &gguf).unwrap();
     // Open files outlive their names.
-    [open(&golden(folder), &Value::Null), open(&safetensors, overrides), open(&ckpt, overrides)]
+    let [safetensors, ckpt, gguf] = [safetensors, ckpt, gguf].map(|path| open(&path, overrides));
+    [open(&golden(folder), &Value::Null), safetensors, ckpt, gguf]
 }
 
 /// Names, types and bits of all weights.
@@ -78,10 +82,10 @@ fn build(model: &ModelFiles) {
 }
 
 fn check(folder: &str, overrides: &Value, components: usize) {
-    let [reference, safetensors, ckpt] = layouts(folder, overrides);
+    let [reference, safetensors, ckpt, gguf] = layouts(folder, overrides);
     assert_eq!(reference.components().count(), components);
     build(&reference);
-    for model in [&safetensors, &ckpt] {
+    for model in [&safetensors, &ckpt, &gguf] {
         assert_eq!(model.components().count(), components);
         for (component, expected) in reference.components() {
             let got = model.component(component).unwrap();
@@ -122,6 +126,40 @@ fn stable_diffusion_xl() {
     let mut overrides = tiny(json!([2, 3, 4]), 4);
     overrides["text_encoder_2"] = json!({"num_attention_heads": 5});
     check("sdxl", &overrides, 4);
+}
+
+/// Matrices whose rows fill blocks stay in them, and are near what they were; the rest is what it was.
+#[test]
+fn a_quantised_file() {
+    let files = tempfile::tempdir().unwrap();
+    let [safetensors, gguf] = ["model.safetensors", "model.gguf"].map(|name| files.path().join(name));
+    write_safetensors(&original(&golden("sd15")).unwrap(), &safetensors).unwrap();
+    let overrides = tiny(json!(2), 4);
+    let reference = open(&safetensors, &overrides);
+    for (format, far) in [(BlockFormat::Q8_0, 0.005), (BlockFormat::Q5_0, 0.07)] {
+        write_gguf(&safetensors, Some(format), &gguf).unwrap();
+        let model = open(files.path().join("model.gguf").as_path(), &overrides);
+        let mut in_blocks = 0;
+        for (component, expected) in reference.components() {
+            let expected = weights(expected);
+            for (name, (dtype, shape, bits)) in weights(model.component(component).unwrap()) {
+                let (kept, same_shape, same_bits) = &expected[&name];
+                assert_eq!(&shape, same_shape, "{name}");
+                if &dtype == kept {
+                    assert!(bits == *same_bits, "{name}");
+                    continue;
+                }
+                in_blocks += usize::from(dtype == format!("{:?}", DType::Blocks(format)));
+                let numbers = |bits: &[u32]| bits.iter().map(|bits| f32::from_bits(*bits)).collect::<Vec<_>>();
+                let wanted = numbers(same_bits);
+                let largest = wanted.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+                let near = |(got, x): (f32, &f32)| (got - x).abs() <= far * largest;
+                assert!(numbers(&bits).into_iter().zip(&wanted).all(near), "{name} in {dtype}");
+            }
+        }
+        assert!(in_blocks > 20, "{in_blocks} matrices in {format:?}");
+        build(&model);
+    }
 }
 
 #[test]

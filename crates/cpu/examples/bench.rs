@@ -11,7 +11,7 @@
 
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
-use easel_cpu::{Activation, BlockQ8_0, Floats, Level, PackedWeight, Weight, activation, linear::linear, norm};
+use easel_cpu::{Activation, BlockFormat, Floats, Level, PackedWeight, Weight, activation, linear::linear, norm};
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -77,7 +77,7 @@ fn all(options: &Options) {
     for (side, c) in [(64, 512), (256, 256), (512, 128)] {
         convolution(options, 1, side, [c, c], 3, 1);
     }
-    let shapes = [[4096, 320, 320], [4096, 2560, 320], [1024, 640, 640], [256, 1280, 1280]];
+    let shapes = [[4096, 320, 320], [4096, 2560, 320], [1024, 640, 640], [256, 1280, 1280], [1024, 1536, 1536]];
     let text = [[77, 768, 768], [154, 768, 768], [154, 3072, 768], [154, 768, 3072]];
     for shape in shapes.into_iter().chain(text).chain([[1, 1280, 1280], [2, 1280, 320]]) {
         fully_connected(options, shape);
@@ -201,11 +201,16 @@ fn fully_connected(options: &Options, [m, n, k]: [usize; 3]) {
             linear(&x, [m, n, k], &packed, Some(&b), None, Activation::None, black_box(&mut out));
         });
     }
-    let blocks: Vec<BlockQ8_0> = w.as_chunks().0.iter().map(BlockQ8_0::new).collect();
-    let rounded = [
-        ("q8_0", PackedWeight::new(Weight::Q8_0(&blocks), [n, k])),
-        ("bf16", PackedWeight::bf16(Weight::F32(&w), [n, k])),
-    ];
+    let mut rounded = vec![("bf16".to_owned(), PackedWeight::bf16(Weight::F32(&w), [n, k]))];
+    for format in BlockFormat::ALL.iter().copied().filter(|format| k.is_multiple_of(format.length())) {
+        // Of formats that are only read, any bits will do: zeros are numbers.
+        let blocks = format.quantise(&w).unwrap_or_else(|| vec![0; n * k / format.length() * format.bytes()]);
+        let weight = Weight::Blocks { format, bytes: &blocks };
+        rounded.push((format.name().to_lowercase(), PackedWeight::new(weight, [n, k])));
+        if format != BlockFormat::Q8_0 {
+            rounded.push((format!("{} bf16", format.name().to_lowercase()), PackedWeight::bf16(weight, [n, k])));
+        }
+    }
     for (kind, packed) in rounded {
         row(options, &format!("packed linear {kind} {m}x{n}x{k}"), 2 * m * n * k, || {
             linear(&x, [m, n, k], &packed, Some(&b), None, Activation::None, black_box(&mut out));

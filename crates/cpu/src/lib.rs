@@ -1,4 +1,5 @@
-//! CPU kernels for diffusion models on plain slices: channels-last, `f32` activations, weights in `f32`, `f16`, `bf16`, `Q8_0`.
+//! CPU kernels for diffusion models on plain slices: channels-last, `f32` activations, weights in `f32`, `f16`, `bf16` and
+//! GGUF's quantised blocks.
 //!
 //! This crate knows slices and shapes. It knows no tensor type, no model and no file.
 //! Callers check shapes and lengths before they come here; the kernels assert them.
@@ -20,11 +21,12 @@
 //!
 //! # Fewer bits
 //!
-//! Two kinds of products have fewer bits than `f32`; their sums are `f32`. Weights in `Q8_0` are multiplied in
+//! Two kinds of products have fewer bits than `f32`; their sums are `f32`. Packed weights in `Q8_0` are multiplied in
 //! integers, pairs of 16 bits at a time, with the input rounded to blocks of the same kind. Products in bfloat16
 //! (`PackedWeight::bf16`) read pairs along `k` as if they were single floats, so they share every loop with `f32`
 //! products. `Level::prefers_bf16` multiplies for a millisecond to find out whether they pay: processors with the same
-//! instruction differ.
+//! instruction differ. Weights in other blocks stay as they are and are widened slice by slice while they are multiplied,
+//! to floats or to pairs of bfloat16.
 //!
 //! # Threads
 //!
@@ -40,6 +42,7 @@
 
 pub mod activation;
 pub mod attention;
+mod blocks;
 pub mod conv2d;
 pub mod elementwise;
 mod gemm;
@@ -56,7 +59,7 @@ mod weight;
 mod winograd;
 
 pub use activation::Activation;
+pub use blocks::BlockFormat;
 pub use level::Level;
 pub use memory::Floats;
-pub use q8::BlockQ8_0;
 pub use weight::{Matrix, PackedWeight, Weight};

@@ -5,35 +5,11 @@ use crate::gemm::Epilogue;
 use crate::memory::Floats;
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
 use crate::simd::{Kernel, Simd, load_some, store_some};
-use crate::{Activation, Level};
+use crate::{Activation, BlockFormat, Level};
 use half::f16;
 
 /// Weights of one block.
-pub(crate) const BLOCK: usize = 32;
-
-/// Thirty-two weights: `scale * quants`.
-#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C)]
-pub struct BlockQ8_0 {
-    /// The largest magnitude by 127.
-    pub scale: f16,
-    /// -127 to 127.
-    pub quants: [i8; 32],
-}
-
-impl BlockQ8_0 {
-    /// The nearest block.
-    pub fn new(x: &[f32; 32]) -> Self {
-        let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        Self { scale: f16::from_f32(largest / 127.0), quants: x.map(|x| (x * inverse).round() as i8) }
-    }
-
-    /// The numbers that it stands for.
-    pub fn to_f32(&self) -> [f32; 32] {
-        self.quants.map(|quant| f32::from(quant) * self.scale.to_f32())
-    }
-}
+const BLOCK: usize = BlockFormat::Q8_0.length();
 
 /// Rows of a register tile; its columns are two vectors.
 const ROWS: usize = 4;
@@ -53,8 +29,10 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    pub(crate) fn new(level: Level, weight: &[BlockQ8_0], n: usize) -> Self {
+    /// From whole blocks: a scale in half precision, then 32 quants.
+    pub(crate) fn new(level: Level, weight: &[u8], n: usize) -> Self {
         let columns = level.run(Columns);
+        let weight = weight.as_chunks::<{ BlockFormat::Q8_0.bytes() }>().0;
         let blocks = weight.len().checked_div(n).unwrap_or(0);
         let panels = n.div_ceil(columns);
         let (mut quants, mut scales) =
@@ -64,8 +42,9 @@ impl Panels {
             let column = row % columns;
             for (b, weight) in weight.iter().enumerate() {
                 let at = panel * blocks + b;
-                scales[at * columns + column] = weight.scale.to_f32();
-                for (i, pair) in weight.quants.chunks_exact(2).enumerate() {
+                let [low, high, pairs @ ..] = weight;
+                scales[at * columns + column] = f16::from_le_bytes([*low, *high]).to_f32();
+                for (i, pair) in bytemuck::cast_slice(pairs).chunks_exact(2).enumerate() {
                     quants[((at * BLOCK / 2 + i) * columns + column) * 2..][..2].copy_from_slice(pair);
                 }
             }

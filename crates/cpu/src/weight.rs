@@ -1,9 +1,8 @@
-//! Weight matrices: as they lie in a file, in any of the float types that checkpoints use, or packed for the kernels.
+//! Weight matrices: as they lie in a file, in any of the types that checkpoints use, or packed for the kernels.
 
-use crate::Level;
 pub use crate::gemm::PackedWeight;
 use crate::gemm::Panels;
-use crate::q8::{BLOCK, BlockQ8_0};
+use crate::{BlockFormat, Level};
 use half::{bf16, f16};
 
 /// A borrowed row-major weight matrix `[out, in]`. Smaller types are widened piece by piece inside the kernels.
@@ -15,8 +14,13 @@ pub enum Weight<'a> {
     F16(&'a [f16]),
     /// bfloat16.
     Bf16(&'a [bf16]),
-    /// Blocks of 32 along a row.
-    Q8_0(&'a [BlockQ8_0]),
+    /// Quantised blocks along each row, which they fill.
+    Blocks {
+        /// What they hold.
+        format: BlockFormat,
+        /// Whole blocks.
+        bytes: &'a [u8],
+    },
 }
 
 impl Weight<'_> {
@@ -26,7 +30,7 @@ impl Weight<'_> {
             Self::F32(w) => w.len(),
             Self::F16(w) => w.len(),
             Self::Bf16(w) => w.len(),
-            Self::Q8_0(w) => w.len() * BLOCK,
+            Self::Blocks { format, bytes } => bytes.len() / format.bytes() * format.length(),
         }
     }
 

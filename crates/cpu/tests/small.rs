@@ -11,7 +11,7 @@ use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::elementwise::{self, Binary};
 use easel_cpu::linear::linear;
-use easel_cpu::{Activation, BlockQ8_0, Floats, Level, PackedWeight, Weight, activation, layout, memory, norm};
+use easel_cpu::{Activation, BlockFormat, Floats, Level, PackedWeight, Weight, activation, layout, memory, norm};
 use half::{bf16, f16};
 
 /// A few numbers between -1 and 1, in memory that has nothing behind it.
@@ -62,12 +62,12 @@ fn products_in_fewer_bits() {
     let [m, n, k] = [5, 17, 64];
     let x = values(m * k);
     let w = values(n * k);
-    let blocks: Vec<BlockQ8_0> = w.as_chunks().0.iter().map(BlockQ8_0::new).collect();
+    let bytes = &BlockFormat::Q8_0.quantise(&w).unwrap();
     for eight in [false, true] {
         agree(|| {
             let mut out = vec![0.0; m * n];
             let layer = if eight {
-                PackedWeight::new(Weight::Q8_0(&blocks), [n, k])
+                PackedWeight::new(Weight::Blocks { format: BlockFormat::Q8_0, bytes }, [n, k])
             } else {
                 PackedWeight::bf16(Weight::F32(&w), [n, k])
             };

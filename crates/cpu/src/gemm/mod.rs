@@ -10,6 +10,7 @@
 mod few;
 mod panels;
 mod product;
+mod quantised;
 #[cfg(target_arch = "x86_64")]
 mod speed;
 mod tile;

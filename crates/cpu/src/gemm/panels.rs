@@ -1,12 +1,14 @@
 //! Weights in panels: `[panel][k][TILE_COLUMNS]`, so that the micro-kernel reads them in one straight line.
 
 use super::few::FEW;
+use super::quantised::Blocks;
+use crate::blocks::WidenBlocks;
 use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
-use crate::q8::{self, BLOCK, BlockQ8_0};
+use crate::q8;
 use crate::simd::{Kernel, Simd, copy, fill, store_some};
 use crate::weight::Operand;
-use crate::{Level, Weight};
+use crate::{BlockFormat, Level, Weight};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -30,6 +32,12 @@ enum Storage {
     /// Pairs of bfloat16 along `k`, each as one float.
     Pairs(Lines),
     Q8_0(q8::Panels),
+    /// As they were: widened while multiplying, to floats or to pairs of bfloat16.
+    Blocks {
+        format: BlockFormat,
+        bytes: Vec<u8>,
+        pairs: bool,
+    },
 }
 
 impl PackedWeight {
@@ -50,19 +58,23 @@ impl PackedWeight {
             }
             Weight::F16(w) => Storage::F16(reorder(w, n, k, columns)),
             Weight::Bf16(w) => Storage::Bf16(reorder(w, n, k, columns)),
-            Weight::Q8_0(w) => Storage::Q8_0(q8::Panels::new(level, w, n)),
+            Weight::Blocks { format: BlockFormat::Q8_0, bytes } => Storage::Q8_0(q8::Panels::new(level, bytes, n)),
+            Weight::Blocks { format, bytes } => Storage::Blocks { format, bytes: bytes.to_vec(), pairs: false },
         };
         Self { level, n, k, data }
     }
 
     /// Packs a matrix `[n, k]` for products in bfloat16: the input is rounded to it too, sums are `f32`. `k`, and for a
-    /// convolution the number of input channels, must be even.
+    /// convolution the number of input channels, must be even. Quantised blocks stay what they are.
     pub fn bf16(weight: Weight<'_>, [n, k]: [usize; 2]) -> Self {
         if n <= FEW {
             return Self::new(weight, [n, k]);
         }
         assert!(weight.len() == n * k && k.is_multiple_of(2));
         let level = Level::current();
+        if let Weight::Blocks { format, bytes } = weight {
+            return Self { level, n, k, data: Storage::Blocks { format, bytes: bytes.to_vec(), pairs: true } };
+        }
         let pairs = to_pairs(&widened(level, weight));
         let len = n.next_multiple_of(level.run(TileColumns)) * k / 2;
         let mut data = Lines::default();
@@ -80,6 +92,12 @@ impl PackedWeight {
             Storage::Bf16(data) => packed(Weight::Bf16(data)),
             Storage::Pairs(data) => Operand::Pairs(Panels::Packed(Weight::F32(data.as_slice()))),
             Storage::Q8_0(panels) => Operand::Quants(panels),
+            Storage::Blocks { format, bytes, pairs: false } => {
+                Operand::Floats(Panels::Rows(Weight::Blocks { format: *format, bytes }))
+            }
+            Storage::Blocks { format, bytes, pairs: true } => {
+                Operand::Pairs(Panels::Pairs(Blocks { format: *format, bytes, pairs: true }))
+            }
         }
     }
 }
@@ -176,9 +194,30 @@ pub(crate) enum Panels<'a> {
     Rows(Weight<'a>),
     /// Already in panels for the level in use.
     Packed(Weight<'a>),
+    /// Quantised rows `[n, 2 k]`, which become pairs of bfloat16 a slice at a time while multiplying.
+    Pairs(Blocks<'a>),
 }
 
-impl Panels<'_> {
+impl<'a> Panels<'a> {
+    /// The rows, where they are quantised.
+    #[inline(always)]
+    fn blocks(&self) -> Option<Blocks<'a>> {
+        match *self {
+            Self::Rows(Weight::Blocks { format, bytes }) => Some(Blocks { format, bytes, pairs: false }),
+            Self::Pairs(blocks) => Some(blocks),
+            _ => None,
+        }
+    }
+
+    /// How many positions, of at most `most`, are made at a time: whole blocks where there are blocks.
+    #[inline(always)]
+    pub(super) fn step(&self, most: usize) -> usize {
+        match self.blocks() {
+            Some(blocks) => (most / blocks.length() * blocks.length()).max(blocks.length()),
+            None => most,
+        }
+    }
+
     /// The positions `range` of a panel as floats: in place, or made in `scratch`.
     #[inline(always)]
     pub(crate) fn slice<'s, S: Simd>(
@@ -191,6 +230,10 @@ impl Panels<'_> {
     ) -> &'s [f32] {
         let len = (range[1] - range[0]) * S::TILE_COLUMNS;
         let start = (panel * k + range[0]) * S::TILE_COLUMNS;
+        if let Some(blocks) = self.blocks() {
+            blocks.pack_panel(s, [n, k], panel, range, &mut scratch[..len]);
+            return &scratch[..len];
+        }
         match self {
             Self::Packed(Weight::F32(data)) => &data[start..start + len],
             Self::Packed(weight) => {
@@ -201,6 +244,7 @@ impl Panels<'_> {
                 pack_panel(s, *weight, [n, k], panel, range, &mut scratch[..len]);
                 &scratch[..len]
             }
+            Self::Pairs(_) => scratch,
         }
     }
 }
@@ -231,15 +275,12 @@ fn widen<S: Simd>(s: S, weight: Weight<'_>, start: usize, out: &mut [f32]) {
         Weight::F32(w) => copy(&w[start..end], out),
         Weight::F16(w) => widen_16!(s, &w[start..end] => out, load_f16),
         Weight::Bf16(w) => widen_16!(s, &w[start..end] => out, load_bf16),
-        Weight::Q8_0(w) => widen_blocks(w, start, out),
-    }
-}
-
-/// Elements of blocks as floats: done when a model is loaded, or for a matrix that is multiplied once.
-fn widen_blocks(weight: &[BlockQ8_0], start: usize, out: &mut [f32]) {
-    for (i, out) in out.iter_mut().enumerate() {
-        let block = &weight[(start + i) / BLOCK];
-        *out = f32::from(block.quants[(start + i) % BLOCK]) * block.scale.to_f32();
+        Weight::Blocks { format, bytes } => {
+            let first = start / format.length() * format.bytes();
+            let last = end / format.length() * format.bytes();
+            assert!(start.is_multiple_of(format.length()) && end.is_multiple_of(format.length()));
+            s.widen_blocks(WidenBlocks { format, bytes: &bytes[first..last], out });
+        }
     }
 }
 
@@ -282,7 +323,7 @@ pub(crate) fn pack_panel<S: Simd>(
 
 /// `out[j][i] = rows[i][j]` for eight rows and `count` positions, where the rows of `out` are a panel's.
 #[inline(always)]
-fn transpose<S: Simd>(s: S, rows: &[f32], row: usize, count: usize, out: &mut [f32]) {
+pub(super) fn transpose<S: Simd>(s: S, rows: &[f32], row: usize, count: usize, out: &mut [f32]) {
     assert!(rows.len() >= 7 * row + count && out.len() + S::TILE_COLUMNS >= count * S::TILE_COLUMNS + 8);
     let whole = count / 8 * 8;
     for j in (0..whole).step_by(8) {

@@ -164,7 +164,7 @@ impl<R: Rows> Kernel for BlockKernel<'_, R> {
         let block = self.block;
         let k = block.k;
         let n = block.product.n;
-        let step = k_block(block.k);
+        let step = block.product.panels.step(k_block(block.k));
         let table = block.fill(pointers, buffer, S::TILE_ROWS);
         let scratch = scratch.at_least(step * S::TILE_COLUMNS);
         // `k == 0` still has one, empty, block: it stores bias and residual.

@@ -1,6 +1,7 @@
 //! AVX2 with FMA and F16C: eight floats per vector, a register tile of 6 rows by 16 columns.
 
 use super::{Kernel, Simd};
+use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
@@ -175,6 +176,20 @@ impl Simd for Avx2 {
             }
         }
     }
+
+    #[inline(always)]
+    fn widen_blocks(self, blocks: WidenBlocks<'_>) {
+        // SAFETY: a token of this level exists, hence so do its instructions.
+        unsafe { widen_blocks(blocks) }
+    }
+}
+
+/// # Safety
+/// The machine must have the instructions that are named here.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline(never)]
+unsafe fn widen_blocks(blocks: WidenBlocks<'_>) {
+    blocks.run(Avx2(()));
 }
 
 /// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.

@@ -2,6 +2,7 @@
 //! AVX512-BF16 and VNNI where they are there.
 
 use super::{Kernel, Simd, avx2};
+use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
@@ -200,6 +201,20 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
             }
         }
     }
+
+    #[inline(always)]
+    fn widen_blocks(self, blocks: WidenBlocks<'_>) {
+        // SAFETY: a token of this level exists, hence so do its instructions.
+        unsafe { widen_blocks(blocks) }
+    }
+}
+
+/// # Safety
+/// The machine must have the instructions that are named here.
+#[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
+#[inline(never)]
+unsafe fn widen_blocks(blocks: WidenBlocks<'_>) {
+    blocks.run(Avx512::<false>(()));
 }
 
 /// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.

@@ -30,6 +30,7 @@ pub(crate) use plain::Plain;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub(crate) use simd128::Simd128;
 
+use crate::blocks::WidenBlocks;
 use crate::gemm::Tile;
 use half::{bf16, f16};
 
@@ -150,6 +151,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// See [`Tile`].
     unsafe fn multiply_tile(self, tile: &Tile);
+
+    /// Widens quantised blocks, in a function apart from the loops around it: there is much of it.
+    fn widen_blocks(self, blocks: WidenBlocks<'_>);
 }
 
 /// A vector from the start of `xs`, or all of `xs` padded with zeros where that is shorter.

@@ -1,6 +1,7 @@
 //! NEON: four floats per vector, a register tile of 6 rows by 16 columns.
 
-use super::Simd;
+use super::{Kernel, Simd};
+use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -164,6 +165,16 @@ impl Simd for Neon {
             }
         }
     }
+
+    #[inline(always)]
+    fn widen_blocks(self, blocks: WidenBlocks<'_>) {
+        widen_blocks(blocks);
+    }
+}
+
+#[inline(never)]
+fn widen_blocks(blocks: WidenBlocks<'_>) {
+    blocks.run(Neon);
 }
 
 /// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.

@@ -1,6 +1,7 @@
 //! The plain level: four floats in an array, in ordinary Rust. Also the oracle for the other levels.
 
-use super::Simd;
+use super::{Kernel, Simd};
+use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
 use half::{bf16, f16};
 
@@ -181,6 +182,16 @@ impl Simd for Plain {
             }
         }
     }
+
+    #[inline(always)]
+    fn widen_blocks(self, blocks: WidenBlocks<'_>) {
+        widen_blocks(blocks);
+    }
+}
+
+#[inline(never)]
+fn widen_blocks(blocks: WidenBlocks<'_>) {
+    blocks.run(Plain);
 }
 
 /// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.

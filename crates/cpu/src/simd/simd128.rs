@@ -1,6 +1,7 @@
 //! WebAssembly `simd128`: four floats per vector, no fused multiply-add, a register tile of 4 rows by 8 columns.
 
-use super::Simd;
+use super::{Kernel, Simd};
+use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
 use half::{bf16, f16};
 use std::arch::wasm32::*;
@@ -156,6 +157,16 @@ impl Simd for Simd128 {
             }
         }
     }
+
+    #[inline(always)]
+    fn widen_blocks(self, blocks: WidenBlocks<'_>) {
+        widen_blocks(blocks);
+    }
+}
+
+#[inline(never)]
+fn widen_blocks(blocks: WidenBlocks<'_>) {
+    blocks.run(Simd128);
 }
 
 /// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.

@@ -3,6 +3,7 @@
 //! Tolerances are relative to the sum of the magnitudes that a result is made of, in units of `f32` rounding.
 //! `EASEL_LEVELS=Avx512,Avx512Dot` runs these levels alone: in an emulator the others would be a waste of time.
 
+mod blocks;
 mod elementwise;
 mod products;
 mod rounded;

@@ -4,7 +4,7 @@ use crate::{assert_near, at_every_level, values};
 use easel_cpu::attention::{AttentionShape, attention, attention_biased};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::linear::linear;
-use easel_cpu::{Activation, BlockQ8_0, PackedWeight, Weight};
+use easel_cpu::{Activation, PackedWeight, Weight};
 use half::{bf16, f16};
 
 /// How far a sum over `k` may be off: the blocks of a sum are a few hundred long.
@@ -33,13 +33,11 @@ fn linears() {
             let r = values(m * n, 4, 0.0);
             let halves: Vec<f16> = w.iter().map(|w| f16::from_f32(*w)).collect();
             let brains: Vec<bf16> = w.iter().map(|w| bf16::from_f32(*w)).collect();
-            for weight in [Weight::F32(&w), Weight::F16(&halves), Weight::Bf16(&brains)] {
-                let wide: Vec<f32> = match weight {
-                    Weight::F32(w) => w.to_vec(),
-                    Weight::F16(w) => w.iter().map(|w| w.to_f32()).collect(),
-                    Weight::Bf16(w) => w.iter().map(|w| w.to_f32()).collect(),
-                    Weight::Q8_0(w) => w.iter().flat_map(BlockQ8_0::to_f32).collect(),
-                };
+            let wide_halves: Vec<f32> = halves.iter().map(|w| w.to_f32()).collect();
+            let wide_brains: Vec<f32> = brains.iter().map(|w| w.to_f32()).collect();
+            for (weight, wide) in
+                [(Weight::F32(&w), &w), (Weight::F16(&halves), &wide_halves), (Weight::Bf16(&brains), &wide_brains)]
+            {
                 let want: Vec<_> = (0..m * n)
                     .map(|i| {
                         let row = &x[i / n * k..][..k];

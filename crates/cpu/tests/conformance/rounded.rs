@@ -4,14 +4,24 @@ use super::products::shape;
 use super::{assert_near, at_every_level, values};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::linear::linear;
-use easel_cpu::{Activation, BlockQ8_0, PackedWeight, Weight};
+use easel_cpu::{Activation, BlockFormat, PackedWeight, Weight};
 use half::bf16;
 
 /// Rounding of `f32` sums, for terms of the size that they are compared with.
 const TOLERANCE: f64 = 2e-6;
 
-fn blocks(x: &[f32]) -> Vec<BlockQ8_0> {
-    x.as_chunks().0.iter().map(BlockQ8_0::new).collect()
+fn blocks(x: &[f32]) -> Vec<u8> {
+    BlockFormat::Q8_0.quantise(x).unwrap()
+}
+
+fn wide(blocks: &[u8]) -> Vec<f32> {
+    let mut wide = vec![f32::NAN; blocks.len() / 34 * 32];
+    BlockFormat::Q8_0.widen(blocks, &mut wide);
+    wide
+}
+
+fn weight(blocks: &[u8]) -> Weight<'_> {
+    Weight::Blocks { format: BlockFormat::Q8_0, bytes: blocks }
 }
 
 /// `x w^T + bias + residual` in `f64`, with the sum of magnitudes.
@@ -26,15 +36,14 @@ fn product(x: &[f32], w: &[f32], [m, n, k]: [usize; 3], b: &[f32], r: &[f32]) ->
 #[test]
 fn a_block_is_off_by_half_a_step_at_most() {
     for seed in 0..50 {
-        let x: [f32; 32] = values(32, seed, 0.0).try_into().unwrap();
-        let block = BlockQ8_0::new(&x);
+        let x = values(32, seed, 0.0);
         let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
         // Half a step, and what the scale loses by being stored in half precision.
         let allowed = largest / 254.0 + largest / 2048.0;
-        assert!(block.to_f32().iter().zip(&x).all(|(got, x)| (got - x).abs() <= allowed));
+        assert!(wide(&blocks(&x)).iter().zip(&x).all(|(got, x)| (got - x).abs() <= allowed));
     }
-    assert_eq!(BlockQ8_0::new(&[0.0; 32]).to_f32(), [0.0; 32]);
-    assert_eq!(BlockQ8_0::new(&[-2.0; 32]).quants, [-127; 32]);
+    assert_eq!(wide(&blocks(&[0.0; 32])), [0.0; 32]);
+    assert_eq!(blocks(&[-2.0; 32])[2..], [-127_i8 as u8; 32]);
 }
 
 #[test]
@@ -45,16 +54,16 @@ fn eight_bit_weights() {
             let w = blocks(&values(n * k, 2, 0.0));
             let b = values(n, 3, 0.0);
             let r = values(m * n, 4, 0.0);
-            let wide: Vec<f32> = w.iter().flat_map(BlockQ8_0::to_f32).collect();
+            let wide = wide(&w);
             let what = format!("{m}x{n}x{k}");
             // Read as they lie, they are numbers like others.
             let mut got = vec![f32::NAN; m * n];
-            linear(&x, [m, n, k], Weight::Q8_0(&w), Some(&b), Some(&r), Activation::None, &mut got);
+            linear(&x, [m, n, k], weight(&w), Some(&b), Some(&r), Activation::None, &mut got);
             assert_near(&got, &product(&x, &wide, [m, n, k], &b, &r), TOLERANCE, &what);
             // Packed, the input is rounded to blocks too, unless there are so few columns that it would not pay.
             let rounded: Vec<f32> = x.as_chunks().0.iter().flat_map(round).collect();
             let x_used = if n <= 4 { &x } else { &rounded };
-            let packed = PackedWeight::new(Weight::Q8_0(&w), [n, k]);
+            let packed = PackedWeight::new(weight(&w), [n, k]);
             linear(&x, [m, n, k], &packed, Some(&b), Some(&r), Activation::None, &mut got);
             assert_near(&got, &product(x_used, &wide, [m, n, k], &b, &r), TOLERANCE, &what);
             let mut active = vec![f32::NAN; m * n];
@@ -86,7 +95,7 @@ fn eight_bits_are_as_good_as_ggml_has_them() {
     let [m, n, k] = [64, 64, 1024];
     let x = values(m * k, 1, 0.0);
     let w = values(n * k, 2, 0.0);
-    let packed = PackedWeight::new(Weight::Q8_0(&blocks(&w)), [n, k]);
+    let packed = PackedWeight::new(weight(&blocks(&w)), [n, k]);
     let mut got = vec![0.0; m * n];
     let mut want = vec![0.0; m * n];
     linear(&x, [m, n, k], &packed, None, None, Activation::None, &mut got);
@@ -100,7 +109,7 @@ fn eight_bits_are_as_good_as_ggml_has_them() {
 #[test]
 fn what_is_not_finite_is_not_hidden() {
     at_every_level(|| {
-        let packed = PackedWeight::new(Weight::Q8_0(&blocks(&[1.0; 8 * 64])), [8, 64]);
+        let packed = PackedWeight::new(weight(&blocks(&[1.0; 8 * 64])), [8, 64]);
         for bad in [f32::NAN, f32::INFINITY] {
             let mut x = [1.0; 64];
             x[40] = bad;

@@ -256,7 +256,7 @@ fn is_part(model_index: &Value, name: &str) -> bool {
 
 /// A checkpoint at the top of a folder, by its name.
 fn is_checkpoint(path: &str) -> bool {
-    !path.contains('/') && [".safetensors", ".ckpt", ".pt", ".pth"].iter().any(|end| path.ends_with(end))
+    !path.contains('/') && [".safetensors", ".gguf", ".ckpt", ".pt", ".pth"].iter().any(|end| path.ends_with(end))
 }
 
 /// Sets fields of documents: `overrides` has an object of fields for each document it changes.

@@ -1,7 +1,7 @@
 //! `conv2d`: a channels-last convolution with nearest-neighbour upsampling folded in, and its epilogue.
 
 use super::linear::check_epilogue;
-use super::{DType, Epilogue, Storage, Tensor, host, work};
+use super::{Epilogue, Storage, Tensor, host, work};
 use crate::Result;
 use easel_cpu::Floats;
 use easel_cpu::conv2d::Conv2dShape;
@@ -18,8 +18,8 @@ impl Tensor {
         work::count([out_shape.iter().product(), weight.elements() / shape.out_channels.max(1)]);
         match &self.storage {
             Storage::Cpu(x) => {
-                if weight.dtype() == DType::Q8_0 {
-                    return Err(host::unsupported(OP, DType::Q8_0));
+                if weight.dtype().is_blocks() {
+                    return Err(host::unsupported(OP, weight.dtype()));
                 }
                 let x = x.f32(OP)?;
                 let weight = weight.host(OP)?.matrix(OP)?;

@@ -1,8 +1,7 @@
 //! `Data`: the numbers of a tensor in host memory, on their way to a device.
 
-use super::{BLOCK, DType, Device, Tensor, check_length};
+use super::{BlockFormat, DType, Device, Tensor, check_length};
 use crate::Result;
-use easel_cpu::BlockQ8_0;
 use half::{bf16, f16};
 
 // Files are little-endian and their bytes are copied as they are.
@@ -19,8 +18,8 @@ pub enum Data {
     Bf16(Vec<bf16>),
     /// Token ids.
     U32(Vec<u32>),
-    /// Blocks of eight-bit weights.
-    Q8_0(Vec<BlockQ8_0>),
+    /// Whole blocks of quantised weights.
+    Blocks(BlockFormat, Vec<u8>),
 }
 
 impl Data {
@@ -31,7 +30,9 @@ impl Data {
             DType::F16 => Self::F16(bytemuck::zeroed_vec(length)),
             DType::Bf16 => Self::Bf16(bytemuck::zeroed_vec(length)),
             DType::U32 => Self::U32(bytemuck::zeroed_vec(length)),
-            DType::Q8_0 => Self::Q8_0(bytemuck::zeroed_vec(length / BLOCK)),
+            DType::Blocks(format) => {
+                Self::Blocks(format, bytemuck::zeroed_vec(length / format.length() * format.bytes()))
+            }
         }
     }
 
@@ -43,7 +44,7 @@ impl Data {
             DType::F16 => Self::F16(bytemuck::pod_collect_to_vec(bytes)),
             DType::Bf16 => Self::Bf16(bytemuck::pod_collect_to_vec(bytes)),
             DType::U32 => Self::U32(bytemuck::pod_collect_to_vec(bytes)),
-            DType::Q8_0 => Self::Q8_0(bytemuck::pod_collect_to_vec(bytes)),
+            DType::Blocks(format) => Self::Blocks(format, bytes.to_vec()),
         }
     }
 
@@ -54,19 +55,18 @@ impl Data {
             Self::F16(_) => DType::F16,
             Self::Bf16(_) => DType::Bf16,
             Self::U32(_) => DType::U32,
-            Self::Q8_0(_) => DType::Q8_0,
+            Self::Blocks(format, _) => DType::Blocks(*format),
         }
     }
 
     /// The numbers as little-endian bytes.
-    #[cfg(feature = "webgpu")]
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::F32(data) => bytemuck::cast_slice(data),
             Self::F16(data) => bytemuck::cast_slice(data),
             Self::Bf16(data) => bytemuck::cast_slice(data),
             Self::U32(data) => bytemuck::cast_slice(data),
-            Self::Q8_0(data) => bytemuck::cast_slice(data),
+            Self::Blocks(_, data) => data,
         }
     }
 
@@ -76,7 +76,7 @@ impl Data {
             Self::F16(data) => data.len(),
             Self::Bf16(data) => data.len(),
             Self::U32(data) => data.len(),
-            Self::Q8_0(data) => data.len() * BLOCK,
+            Self::Blocks(format, data) => data.len() / format.bytes() * format.length(),
         }
     }
 }

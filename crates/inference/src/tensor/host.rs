@@ -3,9 +3,9 @@
 //! Another shape, or some of the first axis' entries, is a view of the same numbers. What ops make lies in memory that
 //! goes back to be used again (`easel_cpu::Floats`): a sampling loop takes none from the system after its first step.
 
-use super::{BLOCK, DType, Data, Products, Storage, Tensor};
+use super::{BlockFormat, DType, Data, Products, Storage, Tensor};
 use crate::{Error, Result};
-use easel_cpu::{BlockQ8_0, Floats, Matrix, PackedWeight, Weight};
+use easel_cpu::{Floats, Matrix, PackedWeight, Weight};
 use half::slice::HalfFloatSliceExt;
 use half::vec::HalfFloatVecExt;
 use std::borrow::Cow;
@@ -46,7 +46,7 @@ pub(super) enum View<'a> {
     F16(&'a [half::f16]),
     Bf16(&'a [half::bf16]),
     U32(&'a [u32]),
-    Q8_0(&'a [BlockQ8_0]),
+    Blocks(BlockFormat, &'a [u8]),
 }
 
 /// Copies elements of any type in another order: `$copy` is called with the slices to read and to write.
@@ -65,7 +65,7 @@ macro_rules! rearrange {
             View::F16($from) => rearrange!(@ F16, $from, $to, length, $copy),
             View::Bf16($from) => rearrange!(@ Bf16, $from, $to, length, $copy),
             View::U32($from) => rearrange!(@ U32, $from, $to, length, $copy),
-            View::Q8_0(_) => return Err(crate::tensor::host::unsupported($op, DType::Q8_0)),
+            View::Blocks(format, _) => return Err(crate::tensor::host::unsupported($op, DType::Blocks(format))),
         }
     }};
     (@ $variant:ident, $from:ident, $to:ident, $len:ident, $copy:expr) => {{
@@ -116,11 +116,12 @@ impl Host {
             Numbers::Plain(Data::F16(data)) => View::F16(&data[range]),
             Numbers::Plain(Data::Bf16(data)) => View::Bf16(&data[range]),
             Numbers::Plain(Data::U32(data)) => View::U32(&data[range]),
-            Numbers::Plain(Data::Q8_0(data)) => {
-                if range.start % BLOCK != 0 || range.end % BLOCK != 0 {
-                    return Err(unsupported(op, DType::Q8_0));
+            Numbers::Plain(Data::Blocks(format, data)) => {
+                let length = format.length();
+                if range.start % length != 0 || range.end % length != 0 {
+                    return Err(unsupported(op, self.dtype()));
                 }
-                View::Q8_0(&data[range.start / BLOCK..range.end / BLOCK])
+                View::Blocks(*format, &data[range.start / length * format.bytes()..range.end / length * format.bytes()])
             }
             Numbers::Packed(..) => {
                 return Err(Error::Backend { op, reason: "a prepared weight can only be multiplied with".into() });
@@ -143,7 +144,7 @@ impl Host {
             View::F16(data) => data.to_f32_vec().into(),
             View::Bf16(data) => data.to_f32_vec().into(),
             View::U32(data) => data.iter().map(|x| *x as f32).collect(),
-            View::Q8_0(data) => data.iter().flat_map(BlockQ8_0::to_f32).collect(),
+            View::Blocks(format, data) => widened(format, data).into(),
         })
     }
 
@@ -154,34 +155,42 @@ impl Host {
             View::F16(data) => Data::F16(data.to_vec()),
             View::Bf16(data) => Data::Bf16(data.to_vec()),
             View::U32(data) => Data::U32(data.to_vec()),
-            View::Q8_0(data) => Data::Q8_0(data.to_vec()),
+            View::Blocks(format, data) => Data::Blocks(format, data.to_vec()),
         })
     }
 
     /// A copy of the elements in another type, rounded to the nearest.
     pub(super) fn cast(&self, op: &'static str, dtype: DType) -> Result<Numbers> {
-        if dtype == DType::Q8_0 {
-            return Ok(Numbers::Plain(Data::Q8_0(self.blocks(op)?)));
+        if let DType::Blocks(format) = dtype {
+            return Ok(Numbers::Plain(Data::Blocks(format, self.blocks(op, format)?)));
         }
         let wide = self.widened(op)?;
         Ok(match dtype {
             DType::F32 => Numbers::Pooled(Floats::copy(&wide)),
             DType::F16 => Numbers::Plain(Data::F16(Vec::from_f32_slice(&wide))),
             DType::Bf16 => Numbers::Plain(Data::Bf16(Vec::from_f32_slice(&wide))),
-            DType::U32 | DType::Q8_0 => Numbers::Plain(Data::U32(wide.iter().map(|x| *x as u32).collect())),
+            DType::U32 | DType::Blocks(_) => Numbers::Plain(Data::U32(wide.iter().map(|x| *x as u32).collect())),
         })
     }
 
-    /// The elements in blocks of eight bits, block by block: a large weight is never widened as a whole.
-    fn blocks(&self, op: &'static str) -> Result<Vec<BlockQ8_0>> {
-        if self.shape.last().is_none_or(|width| width % BLOCK != 0) {
-            return Err(unsupported(op, DType::Q8_0));
+    /// The elements in blocks, some at a time: a large weight is never widened as a whole.
+    fn blocks(&self, op: &'static str, format: BlockFormat) -> Result<Vec<u8>> {
+        /// Elements at a time: whole blocks of every format.
+        const CHUNK: usize = 64 << 10;
+        let fits = self.shape.last().is_some_and(|width| width.is_multiple_of(format.length()));
+        if !fits || !format.quantises() {
+            return Err(unsupported(op, DType::Blocks(format)));
         }
+        let quantise = |x: &[f32]| format.quantise(x).unwrap_or_default();
         Ok(match self.view(op)? {
-            View::F32(data) => data.as_chunks().0.iter().map(BlockQ8_0::new).collect(),
-            View::F16(data) => data.as_chunks::<BLOCK>().0.iter().map(|x| BlockQ8_0::new(&x.map(f32::from))).collect(),
-            View::Bf16(data) => data.as_chunks::<BLOCK>().0.iter().map(|x| BlockQ8_0::new(&x.map(f32::from))).collect(),
-            View::Q8_0(data) => data.to_vec(),
+            View::F32(data) => data.chunks(CHUNK).flat_map(quantise).collect(),
+            View::F16(data) => data.chunks(CHUNK).flat_map(|x| quantise(&x.to_f32_vec())).collect(),
+            View::Bf16(data) => data.chunks(CHUNK).flat_map(|x| quantise(&x.to_f32_vec())).collect(),
+            View::Blocks(same, data) if same == format => data.to_vec(),
+            View::Blocks(other, data) => {
+                let chunk = CHUNK / other.length() * other.bytes();
+                data.chunks(chunk).flat_map(|blocks| quantise(&widened(other, blocks))).collect()
+            }
             View::U32(_) => return Err(unsupported(op, DType::U32)),
         })
     }
@@ -199,7 +208,7 @@ impl Host {
             View::F32(data) => Weight::F32(data),
             View::F16(data) => Weight::F16(data),
             View::Bf16(data) => Weight::Bf16(data),
-            View::Q8_0(data) => Weight::Q8_0(data),
+            View::Blocks(format, bytes) => Weight::Blocks { format, bytes },
             View::U32(_) => return Err(unsupported(op, DType::U32)),
         })
     }
@@ -256,6 +265,13 @@ impl Tensor {
             Storage::Candle(_) | Storage::Gpu(_) => Ok(self.clone()),
         }
     }
+}
+
+/// The numbers in whole blocks.
+fn widened(format: BlockFormat, blocks: &[u8]) -> Vec<f32> {
+    let mut wide = vec![0.0; blocks.len() / format.bytes() * format.length()];
+    format.widen(blocks, &mut wide);
+    wide
 }
 
 /// An optional operand (a bias, a residual) in host memory, as `f32`.

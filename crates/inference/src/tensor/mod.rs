@@ -1,8 +1,8 @@
 //! `Tensor`, `Device`, `DType` and the op set: the only room that knows where numbers live.
 //!
 //! A [`Tensor`] is a cheaply cloned handle (shape, type, storage). Activations are channels-last `[n, h, w, c]`, so a
-//! transformer's `[n, h * w, c]` is a free view; convolution weights are `[out, kh, kw, in]`. Weights may be `f32`, `f16`
-//! or `bf16`: the op widens them, accumulation is `f32` always.
+//! transformer's `[n, h * w, c]` is a free view; convolution weights are `[out, kh, kw, in]`. Weights may be `f32`, `f16`,
+//! `bf16` or quantised blocks: the op widens them, accumulation is `f32` always.
 //!
 //! Storage is a closed enum. Each op has one file with a `match` on it, so a new kind of storage is a new variant and one
 //! arm per op, and no model changes. Ops only enqueue; [`Tensor::to_host`] and [`Tensor::to_vec`] are the places that wait for a device.
@@ -22,8 +22,9 @@
 //! `.float()`. On the CPU a matrix or kernel is packed into the panels that the kernels read, and the loaded copy goes
 //! at once, so loading never holds more than the model and one tensor. Weights go to a GPU in runs of rows of about 16
 //! MiB (`Upload`), and after every 64 MiB the loader waits for the driver: the host never holds a large tensor.
-//! Convolution weights are re-laid from `[out, in, kh, kw]` to `[out, kh, kw, in]`. `Q8_0` is for matrices: a model
-//! loaded with it holds those in 8.5 bits and the rest as it is stored.
+//! Convolution weights are re-laid from `[out, in, kh, kw]` to `[out, kh, kw, in]`. Quantised blocks
+//! are for matrices: a model loaded with them holds those in a few bits and the rest as it is stored. On the CPU they stay in
+//! their blocks; a GPU keeps `Q8_0`, and other formats reach it as `f16` ([`DType::on`]).
 //!
 //! # Types
 //!
@@ -72,7 +73,7 @@ pub use choice::Selection;
 pub use conv2d::Conv2d;
 pub use data::Data;
 pub use device::{Device, DeviceInfo, DeviceKind, GpuOptions};
-pub use easel_cpu::Activation;
+pub use easel_cpu::{Activation, BlockFormat};
 pub use gpu::GpuDevice;
 pub use linear::Epilogue;
 pub use products::Products;
@@ -83,12 +84,9 @@ pub use work::multiply_adds;
 use crate::{Error, Result};
 use candle::Candle;
 use device::not_built;
-use easel_cpu::{BlockQ8_0, Floats};
+use easel_cpu::Floats;
 #[cfg(not(all(feature = "candle", feature = "webgpu")))]
 use never::never;
-
-/// Elements of a block of [`DType::Q8_0`].
-const BLOCK: usize = 32;
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,30 +99,59 @@ pub enum DType {
     Bf16,
     /// Unsigned 32-bit integer: token ids.
     U32,
-    /// GGUF's blocks of 32 eight-bit integers along the last axis, each with a scale: matrices of weights on the CPU.
-    Q8_0,
+    /// GGUF's quantised blocks along the last axis: matrices of weights.
+    Blocks(BlockFormat),
 }
 
 impl DType {
+    /// Blocks of 32 eight-bit integers, each with a scale.
+    pub const Q8_0: Self = Self::Blocks(BlockFormat::Q8_0);
+
     /// Bytes of one element, or of one block for a type of blocks.
     pub fn size(self) -> usize {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 => 2,
-            Self::Q8_0 => size_of::<BlockQ8_0>(),
+            Self::Blocks(format) => format.bytes(),
         }
     }
 
     /// Elements that are stored together.
     pub fn block(self) -> usize {
-        if self == Self::Q8_0 { BLOCK } else { 1 }
+        match self {
+            Self::Blocks(format) => format.length(),
+            _ => 1,
+        }
     }
 
-    /// The type of a weight of this shape that is stored as `stored`, where this type is asked for: blocks are for
-    /// matrices whose rows they fill.
+    /// Whether these are quantised blocks.
+    pub fn is_blocks(self) -> bool {
+        matches!(self, Self::Blocks(_))
+    }
+
+    /// Whether a weight of this shape can have this type: blocks are for matrices whose rows they fill.
+    pub(crate) fn fits(self, shape: &[usize]) -> bool {
+        !self.is_blocks() || matches!(shape, [_, width] if width.is_multiple_of(self.block()))
+    }
+
+    /// The type of a weight of this shape that is stored as `stored`, where this type is asked for: of blocks are only
+    /// matrices whose rows some format fits, and those that are stored in blocks stay so.
     pub(crate) fn of_weight(self, shape: &[usize], stored: Self) -> Self {
-        let fits = matches!(shape, [_, width] if width.is_multiple_of(BLOCK));
-        if self == Self::Q8_0 && !fits { stored } else { self }
+        match (self, shape) {
+            (Self::Blocks(_), _) if stored.is_blocks() => stored,
+            (Self::Blocks(format), [_, width]) => format.for_rows(*width).map_or(stored, Self::Blocks),
+            (Self::Blocks(_), _) => stored,
+            _ => self,
+        }
+    }
+
+    /// The type that a weight of this type has on a device: blocks that it cannot multiply with are widened to `f16`.
+    pub fn on(self, device: &Device) -> Self {
+        match (self, device) {
+            (Self::Blocks(BlockFormat::Q8_0), Device::Gpu(_)) => self,
+            (Self::Blocks(_), Device::Gpu(_) | Device::Candle(_)) => Self::F16,
+            _ => self,
+        }
     }
 }
 
@@ -185,6 +212,11 @@ impl Tensor {
     fn upload(data: Data, shape: &[usize], device: &Device, stays: bool) -> Result<Self> {
         match device {
             Device::Cpu => Ok(Self::on_host(host::Numbers::Plain(data), shape)),
+            Device::Gpu(_) | Device::Candle(_) if data.dtype().on(device) != data.dtype() => {
+                let dtype = data.dtype().on(device);
+                let widened = Self::on_host(host::Numbers::Plain(data), shape).cast(dtype)?;
+                Self::upload(widened.host("upload")?.to_data("upload")?, shape, device, stays)
+            }
             Device::Gpu(device) => gpu::Gpu::upload(device, &data, shape, stays),
             Device::Candle(device) => Candle::upload(device, data, shape),
         }

@@ -104,7 +104,7 @@ async fn legacy_block(source: &dyn Source, start: u64, storage: &Storage) -> Res
         let reason = format!("storage {} has {count} elements, expected {}", storage.key, storage.elements);
         return Err(Error::format(source.name(), reason));
     }
-    let bytes = count.checked_mul(storage.dtype.bits()).map(|bits| bits.div_ceil(8)).ok_or_else(cut_off)?;
+    let bytes = storage.dtype.bytes_of(count).ok_or_else(cut_off)?;
     let end = data.checked_add(bytes).filter(|end| *end <= source.len());
     end.map(|_| Block { start: data, bytes }).ok_or_else(cut_off)
 }
@@ -135,7 +135,7 @@ fn views(file: &str, pickle: &Pickle, blocks: &HashMap<&str, Block>) -> Result<B
 
 fn view(tensor: &StoredTensor, block: &Block) -> Option<TensorView> {
     let dtype: StoredType = tensor.storage.dtype;
-    let offset = tensor.offset.checked_mul(dtype.bits())? / 8;
+    let offset = dtype.bytes_of(tensor.offset)?;
     TensorView::strided(dtype, tensor.shape.clone(), tensor.strides.clone(), block.start.checked_add(offset)?)
 }
 

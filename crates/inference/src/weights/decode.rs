@@ -2,7 +2,7 @@
 //! check that every number is finite.
 
 use super::view::StoredType;
-use crate::tensor::Data;
+use crate::tensor::{BlockFormat, Data};
 use crate::{DType, Error, Result};
 use half::{bf16, f16};
 
@@ -24,30 +24,72 @@ impl Decoder {
         Self { name: name.to_owned(), from, data: Data::zeros(to, shape.iter().product()), place }
     }
 
-    /// The next bytes, which hold whole elements.
+    /// The next bytes, which hold whole elements or blocks.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        if let StoredType::Blocks(format) = self.from {
+            return self.push_blocks(format, bytes);
+        }
+        let from = self.from;
+        if self.fill(bytes, from) { Ok(()) } else { Err(self.not_finite()) }
+    }
+
+    /// Blocks are kept as they are, or widened some at a time.
+    fn push_blocks(&mut self, format: BlockFormat, bytes: &[u8]) -> Result<()> {
+        /// Blocks that are widened at a time.
+        const CHUNK: usize = 1024;
+        if !format.is_finite(bytes) {
+            return Err(self.not_finite());
+        }
+        if let Data::Blocks(_, data) = &mut self.data {
+            if let Some(data) = data.get_mut(self.place.start..self.place.start + bytes.len()) {
+                data.copy_from_slice(bytes);
+            }
+            self.place.start += bytes.len();
+            return Ok(());
+        }
+        for blocks in bytes.chunks(CHUNK * format.bytes()) {
+            if !self.fill(bytemuck::cast_slice(&widened(format, blocks)), StoredType::F32) {
+                return Err(self.not_finite());
+            }
+        }
+        Ok(())
+    }
+
+    /// Converts elements and puts each in its place. Returns whether every one is finite.
+    fn fill(&mut self, bytes: &[u8], from: StoredType) -> bool {
         let place = &mut self.place;
-        let finite = match (&mut self.data, self.from) {
+        match (&mut self.data, from) {
             (Data::F32(data), StoredType::F64) => fill::<f64, 8, _>(bytes, data, place, |x| x as f32),
             (Data::F32(data), StoredType::F32) => fill::<f32, 4, _>(bytes, data, place, |x| x),
             (Data::F32(data), StoredType::F16) => fill::<f16, 2, _>(bytes, data, place, f16::to_f32),
             (Data::F32(data), StoredType::Bf16) => fill::<bf16, 2, _>(bytes, data, place, bf16::to_f32),
+            (Data::F32(data), StoredType::F8E4M3) => fill::<E4M3, 1, _>(bytes, data, place, E4M3::to_f32),
+            (Data::F32(data), StoredType::F8E5M2) => fill::<E5M2, 1, _>(bytes, data, place, |x| x.to_f16().to_f32()),
             (Data::F16(data), StoredType::F64) => fill::<f64, 8, _>(bytes, data, place, f16::from_f64),
             (Data::F16(data), StoredType::F32) => fill::<f32, 4, _>(bytes, data, place, f16::from_f32),
             (Data::F16(data), StoredType::F16) => fill::<f16, 2, _>(bytes, data, place, |x| x),
             (Data::F16(data), StoredType::Bf16) => {
                 fill::<bf16, 2, _>(bytes, data, place, |x| f16::from_f32(x.to_f32()))
             }
+            (Data::F16(data), StoredType::F8E4M3) => {
+                fill::<E4M3, 1, _>(bytes, data, place, |x| f16::from_f32(x.to_f32()))
+            }
+            (Data::F16(data), StoredType::F8E5M2) => fill::<E5M2, 1, _>(bytes, data, place, E5M2::to_f16),
             (Data::Bf16(data), StoredType::F64) => fill::<f64, 8, _>(bytes, data, place, bf16::from_f64),
             (Data::Bf16(data), StoredType::F32) => fill::<f32, 4, _>(bytes, data, place, bf16::from_f32),
             (Data::Bf16(data), StoredType::F16) => {
                 fill::<f16, 2, _>(bytes, data, place, |x| bf16::from_f32(x.to_f32()))
             }
             (Data::Bf16(data), StoredType::Bf16) => fill::<bf16, 2, _>(bytes, data, place, |x| x),
+            (Data::Bf16(data), StoredType::F8E4M3) => {
+                fill::<E4M3, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f32()))
+            }
+            (Data::Bf16(data), StoredType::F8E5M2) => {
+                fill::<E5M2, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f16().to_f32()))
+            }
             // Token ids and other integers are never decoded.
             _ => true,
-        };
-        if finite { Ok(()) } else { Err(self.not_finite()) }
+        }
     }
 
     pub(super) fn finish(self) -> Data {
@@ -55,18 +97,66 @@ impl Decoder {
     }
 
     fn not_finite(&self) -> Error {
-        let narrowed = matches!(self.data, Data::F16(_)) && self.from != StoredType::F16;
+        let wider = matches!(self.from, StoredType::F64 | StoredType::F32 | StoredType::Bf16);
+        let narrowed = wider && matches!(self.data, Data::F16(_));
         let hint = if narrowed { " (or is too large for f16: try bf16 or f32)" } else { "" };
         Error::NotFinite { what: format!("tensor {}", self.name), hint }
     }
 }
 
-/// A number as it lies in a file and as it lies in memory.
+/// The numbers of whole blocks.
+pub(super) fn widened(format: BlockFormat, blocks: &[u8]) -> Vec<f32> {
+    let mut wide = vec![0.0_f32; blocks.len() / format.bytes() * format.length()];
+    format.widen(blocks, &mut wide);
+    wide
+}
+
+/// An 8-bit float: sign, four bits of exponent around 7, three of mantissa. All ones is no number; there is no infinity
+/// (<https://arxiv.org/abs/2209.05433>).
+#[derive(Clone, Copy)]
+struct E4M3(u8);
+
+impl E4M3 {
+    fn to_f32(self) -> f32 {
+        let magnitude = self.0 & 0x7f;
+        if magnitude == 0x7f {
+            return f32::NAN;
+        }
+        // Exponent and mantissa where a half has them are a number 2^8 times too small.
+        let sign = u16::from(self.0 & 0x80) << 8;
+        f16::from_bits(sign | u16::from(magnitude) << 7).to_f32() * 256.0
+    }
+}
+
+/// An 8-bit float that is the upper half of an `f16`.
+#[derive(Clone, Copy)]
+struct E5M2(u8);
+
+impl E5M2 {
+    fn to_f16(self) -> f16 {
+        f16::from_bits(u16::from(self.0) << 8)
+    }
+}
+
+impl Stored<1> for E4M3 {
+    fn read([byte]: [u8; 1]) -> Self {
+        Self(byte)
+    }
+}
+
+impl Stored<1> for E5M2 {
+    fn read([byte]: [u8; 1]) -> Self {
+        Self(byte)
+    }
+}
+
+/// A number as it lies in memory.
 trait Number: Copy {
     fn finite(self) -> bool;
 }
 
-trait Stored<const SIZE: usize>: Number {
+/// A number as it lies in a file.
+trait Stored<const SIZE: usize>: Copy {
     fn read(bytes: [u8; SIZE]) -> Self;
 }
 
@@ -150,5 +240,52 @@ impl Place {
             self.start += self.inputs * self.kernel;
         }
         place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(from: StoredType, to: DType, bytes: &[u8]) -> Result<Data> {
+        let mut decoder = Decoder::new("q", from, to, &[bytes.len()]);
+        decoder.push(bytes)?;
+        Ok(decoder.finish())
+    }
+
+    #[test]
+    fn floats_of_eight_bits_are_exact() {
+        for byte in (0..=u8::MAX).filter(|byte| byte & 0x7f != 0x7f) {
+            let exponent = i32::from(byte >> 3 & 15);
+            let mantissa = f32::from(byte & 7) / 8.0;
+            let magnitude = if exponent == 0 { mantissa / 64.0 } else { (1.0 + mantissa) * 2_f32.powi(exponent - 7) };
+            let expected = if byte < 0x80 { magnitude } else { -magnitude };
+            assert_eq!(decoded(StoredType::F8E4M3, DType::F32, &[byte]).unwrap(), Data::F32(vec![expected]));
+            let half = Data::F16(vec![f16::from_f32(expected)]);
+            assert_eq!(decoded(StoredType::F8E4M3, DType::F16, &[byte]).unwrap(), half);
+        }
+        for byte in (0..=u8::MAX).filter(|byte| byte & 0x7c != 0x7c) {
+            let expected = f16::from_bits(u16::from(byte) << 8);
+            assert_eq!(decoded(StoredType::F8E5M2, DType::F16, &[byte]).unwrap(), Data::F16(vec![expected]));
+            let wide = Data::F32(vec![expected.to_f32()]);
+            assert_eq!(decoded(StoredType::F8E5M2, DType::F32, &[byte]).unwrap(), wide);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_named() {
+        let mut half_scale = vec![0_u8; 18];
+        half_scale[1] = 0x7c;
+        let cases: [(StoredType, &[u8]); 5] = [
+            (StoredType::F8E4M3, &[0x38, 0x7f]),
+            (StoredType::F8E4M3, &[0xff]),
+            (StoredType::F8E5M2, &[0x7c]),
+            (StoredType::F8E5M2, &[0xfe, 0]),
+            (StoredType::Blocks(BlockFormat::Q4_0), &half_scale),
+        ];
+        for (from, bytes) in cases {
+            let problem = decoded(from, DType::F16, bytes).unwrap_err().to_string();
+            assert_eq!(problem, "tensor q holds a value that is not a finite number");
+        }
     }
 }

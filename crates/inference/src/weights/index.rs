@@ -2,7 +2,7 @@
 
 use super::source::Source;
 use super::view::TensorView;
-use super::{ckpt, safetensors};
+use super::{ckpt, gguf, safetensors};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct TensorIndex {
 }
 
 impl TensorIndex {
-    /// Reads the table of contents of a safetensors file or a PyTorch checkpoint; which of them it is, its first bytes
+    /// Reads the table of contents of a safetensors file, a PyTorch checkpoint or a GGUF file; which of them it is, its first bytes
     /// say.
     pub async fn open(source: Arc<dyn Source>) -> Result<Self> {
         const ENOUGH: u64 = 16;
@@ -29,11 +29,11 @@ impl TensorIndex {
             head if head.starts_with(b"version https://") => {
                 Err(Error::format(source.name(), "a Git LFS pointer, not the file that it stands for"))
             }
-            head if head.starts_with(b"GGUF") => Err(Error::format(source.name(), "GGUF files are not supported")),
+            head if head.starts_with(gguf::MAGIC) => gguf::open(source).await,
             head if head.get(8) == Some(&b'{') || source.name().ends_with(".safetensors") => {
                 safetensors::open(source).await
             }
-            _ => Err(Error::format(source.name(), "neither a safetensors file nor a PyTorch checkpoint")),
+            _ => Err(Error::format(source.name(), "no safetensors or GGUF file and no PyTorch checkpoint")),
         }
     }
 
@@ -115,9 +115,12 @@ mod tests {
         let open = |name: &str, bytes: &'static [u8]| {
             block_on(TensorIndex::open(Arc::new(MemorySource::new(name, bytes)))).unwrap_err().to_string()
         };
-        assert_eq!(open("a.bin", b""), "a.bin: neither a safetensors file nor a PyTorch checkpoint");
+        assert_eq!(open("a.bin", b""), "a.bin: no safetensors or GGUF file and no PyTorch checkpoint");
         assert_eq!(open("a.bin", b"hello, world, this is text"), open("a.bin", b""));
-        assert_eq!(open("a.gguf", b"GGUF\x03\0\0\0"), "a.gguf: GGUF files are not supported");
+        assert_eq!(
+            open("a.gguf", b"GGUF\x03\0\0\0"),
+            "a.gguf: the number of tensors takes 8 bytes, but the file has 0 left: it is cut off"
+        );
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n";
         assert_eq!(open("a", pointer), "a: a Git LFS pointer, not the file that it stands for");
     }

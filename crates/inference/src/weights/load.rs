@@ -4,7 +4,7 @@
 //! decoded straight into the weight's memory. At its peak, loading needs the memory of the model and one piece; on a GPU
 //! the model is there, and the host holds a piece, its decoded numbers and what the driver has not yet taken.
 
-use super::decode::Decoder;
+use super::decode::{Decoder, widened};
 use super::index::TensorIndex;
 use super::source::Source;
 use super::view::{StoredType, TensorView};
@@ -33,8 +33,9 @@ struct Job<'a> {
 }
 
 impl TensorIndex {
-    /// Loads every weight: as it is stored (`f64` as `f32`), or as `dtype`; of [`DType::Q8_0`] are matrices only, and the
-    /// rest is as it is stored. Convolution kernels are re-laid from
+    /// Loads every weight: as it is stored (`f64` as `f32`, floats of 8 bits as `f16`), or as `dtype`. Quantised blocks are
+    /// kept where the device multiplies with them, which only matrices have; others are widened to `f16`. Of a `dtype` of
+    /// blocks are only matrices, and the rest is as it is stored. Convolution kernels are re-laid from
     /// `[out, in, kh, kw]` to `[out, kh, kw, in]`, as [`Weights::conv`] expects them. Integers are left out.
     ///
     /// Fails with [`Error::NotFinite`] for a NaN or an infinity, naming the tensor, with [`Error::TensorType`] for floats
@@ -44,7 +45,7 @@ impl TensorIndex {
             return Err(Error::invalid("dtype", "weights are f32, f16 or bf16, not u32"));
         }
         let mut tensors = BTreeMap::new();
-        for group in groups(self.jobs(dtype)?) {
+        for group in groups(self.jobs(device, dtype)?) {
             let Some(source) = group.first().and_then(|job| self.sources.get(job.view.source())) else { continue };
             load_group(&**source, &group, device, &mut tensors).await?;
         }
@@ -52,15 +53,17 @@ impl TensorIndex {
     }
 
     /// The weights in the order in which they lie in the files.
-    fn jobs(&self, dtype: Option<DType>) -> Result<Vec<Job<'_>>> {
+    fn jobs(&self, device: &Device, dtype: Option<DType>) -> Result<Vec<Job<'_>>> {
         let mut jobs = Vec::with_capacity(self.tensors.len());
         for (name, view) in &self.tensors {
             match view.dtype() {
                 StoredType::Integer { .. } => {}
                 stored => {
                     let stored = stored.weight_type().ok_or_else(|| self.type_error(name, view))?;
-                    let keep = dtype.map_or(stored, |dtype| dtype.of_weight(view.shape(), stored));
-                    let read = if keep == DType::Q8_0 { stored } else { keep };
+                    let stays = !stored.is_blocks() || view.is_whole() && stored.fits(view.shape());
+                    let stored = if stays { stored } else { DType::F16 };
+                    let keep = dtype.map_or(stored, |dtype| dtype.of_weight(view.shape(), stored)).on(device);
+                    let read = if keep.is_blocks() { stored } else { keep };
                     jobs.push(Job { name, view, read, keep });
                 }
             }
@@ -108,12 +111,12 @@ async fn load_group(
         // Within the piece that was read, hence within `usize`.
         let whole = whole.as_ref().map(|bytes| &bytes[(range.start - start) as usize..(range.end - start) as usize]);
         let at_hand = match whole {
-            Some(bytes) if job.view.is_contiguous() => Some(Cow::Borrowed(bytes)),
+            Some(bytes) if job.view.is_whole() => Some(Cow::Borrowed(bytes)),
             Some(bytes) => Some(Cow::Owned(gather(job.view, bytes))),
-            None if job.view.is_contiguous() => None,
+            None if job.view.is_whole() => None,
             None => {
                 let mut bytes = Vec::new();
-                for range in pieces(range) {
+                for range in pieces(range, 1) {
                     bytes.extend_from_slice(&read_exact(source, range).await?);
                 }
                 Some(Cow::Owned(gather(job.view, &bytes)))
@@ -134,17 +137,19 @@ impl Job<'_> {
             _ => stored.to_vec(),
         };
         let inner = stored.get(1..).unwrap_or_default();
-        let row = inner.iter().product::<usize>() as u64 * self.view.dtype().bits() / 8;
+        let from = gathered(self.view);
+        // Whole blocks: where a row is not, the view is gathered, and its type has none.
+        let row = from.bytes_of(inner.iter().product::<usize>() as u64).unwrap_or(0);
         let mut upload = Upload::new(self.keep, &shape, device)?;
         for rows in upload.runs() {
             let run = if stored.is_empty() { Vec::new() } else { [&[rows.len()], inner].concat() };
-            let mut decoder = Decoder::new(self.name, self.view.dtype(), self.read, &run);
+            let mut decoder = Decoder::new(self.name, from, self.read, &run);
             let bytes = rows.start as u64 * row..rows.end as u64 * row;
             match at_hand {
                 Some(all) => decoder.push(&all[bytes.start as usize..bytes.end as usize])?,
                 None => {
                     let start = self.view.range().start;
-                    for piece in pieces(start + bytes.start..start + bytes.end) {
+                    for piece in pieces(start + bytes.start..start + bytes.end, from.unit()) {
                         decoder.push(&read_exact(source, piece).await?)?;
                     }
                 }
@@ -156,7 +161,7 @@ impl Job<'_> {
 }
 
 /// Bytes of a source, which may be anybody's: what it returns is not trusted to be what was asked for.
-async fn read_exact(source: &dyn Source, range: Range<u64>) -> Result<Bytes> {
+pub(super) async fn read_exact(source: &dyn Source, range: Range<u64>) -> Result<Bytes> {
     let bytes = source.read(range.clone()).await?;
     if bytes.len() as u64 == range.end - range.start {
         return Ok(bytes);
@@ -165,15 +170,30 @@ async fn read_exact(source: &dyn Source, range: Range<u64>) -> Result<Bytes> {
     Err(Error::format(source.name(), reason))
 }
 
-/// A range in pieces. The largest element has eight bytes, which divide a piece: none is cut.
-fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+/// A range in pieces, each of whole units of bytes.
+pub(super) fn pieces(range: Range<u64>, unit: u64) -> impl Iterator<Item = Range<u64>> {
     let end = range.end;
-    (range.start..end).step_by(PIECE as usize).map(move |start| start..end.min(start + PIECE))
+    let piece = PIECE / unit * unit;
+    (range.start..end).step_by(piece as usize).map(move |start| start..end.min(start + piece))
 }
 
-/// The elements of a view that is not contiguous, in row-major order; `bytes` go from its first to its last element.
-fn gather(view: &TensorView, bytes: &[u8]) -> Vec<u8> {
-    let size = (view.dtype().bits() / 8) as usize;
+/// The type of a view's elements after [`gather`], where it has to be gathered.
+pub(super) fn gathered(view: &TensorView) -> StoredType {
+    match view.dtype() {
+        StoredType::Blocks(_) if !view.is_whole() => StoredType::F32,
+        dtype => dtype,
+    }
+}
+
+/// The elements of a view that is not whole, in row-major order; `bytes` go from its first to its last element. Blocks
+/// are widened before.
+pub(super) fn gather(view: &TensorView, bytes: &[u8]) -> Vec<u8> {
+    let wide = match view.dtype() {
+        StoredType::Blocks(format) => widened(format, bytes),
+        _ => Vec::new(),
+    };
+    let bytes = if wide.is_empty() { bytes } else { bytemuck::cast_slice(&wide) };
+    let size = gathered(view).unit() as usize;
     let mut gathered = Vec::with_capacity(view.elements() * size);
     let mut position = vec![0; view.shape().len()];
     for _ in 0..view.elements() {
@@ -313,9 +333,9 @@ mod tests {
             let text = block_on(index.load(&Device::Cpu, None)).err().unwrap().to_string();
             assert_eq!(text, "tensor b holds a value that is not a finite number");
         }
-        let other = StoredType::from_name("F8_E4M3").unwrap();
+        let other = StoredType::from_name("F8_E8M0").unwrap();
         let text = block_on(index(&[("q", other, &[4], 0)], vec![0; 4]).load(&Device::Cpu, None)).err().unwrap();
-        assert_eq!(text.to_string(), "x.bin: tensor q is stored as F8_E4M3, expected F32, F16 or BF16");
+        assert_eq!(text.to_string(), "x.bin: tensor q is stored as F8_E8M0, expected F32, F16 or BF16");
         let text =
             block_on(index(&[("a", StoredType::F32, &[2], 0)], vec![0; 4]).load(&Device::Cpu, None)).err().unwrap();
         assert_eq!(text.to_string(), "x.bin: expected bytes 0 to 8, but the file has 4 bytes");

@@ -13,6 +13,7 @@ mod directory;
 #[cfg(feature = "native")]
 mod file;
 mod files;
+pub mod gguf;
 mod handle;
 #[cfg(feature = "native")]
 mod hub;

@@ -1,6 +1,7 @@
 //! `TensorView`: where one tensor lies in a file. Renaming, slicing, transposing and reshaping change the view, not bytes.
 
 use crate::DType;
+use crate::tensor::BlockFormat;
 use std::ops::Range;
 
 /// The element type of a tensor as it is stored.
@@ -14,6 +15,12 @@ pub enum StoredType {
     F16,
     /// bfloat16.
     Bf16,
+    /// 8-bit float with 4 bits of exponent, without infinities; loaded as `f16`.
+    F8E4M3,
+    /// 8-bit float with 5 bits of exponent, the upper half of an `f16`; loaded as `f16`.
+    F8E5M2,
+    /// Quantised blocks along the last axis.
+    Blocks(BlockFormat),
     /// Integers and booleans: listed, but never loaded as weights.
     Integer {
         /// The name as safetensors spells it.
@@ -43,6 +50,8 @@ const TYPES: [(&str, StoredType); 23] = {
         ("F16", StoredType::F16),
         ("BF16", StoredType::Bf16),
         ("F64", StoredType::F64),
+        ("F8_E4M3", StoredType::F8E4M3),
+        ("F8_E5M2", StoredType::F8E5M2),
         integer("BOOL", 8),
         integer("U8", 8),
         integer("I8", 8),
@@ -52,8 +61,6 @@ const TYPES: [(&str, StoredType); 23] = {
         integer("I32", 32),
         integer("U64", 64),
         integer("I64", 64),
-        other("F8_E4M3", 8),
-        other("F8_E5M2", 8),
         other("F8_E8M0", 8),
         other("F8_E4M3FNUZ", 8),
         other("F8_E5M2FNUZ", 8),
@@ -71,32 +78,58 @@ impl StoredType {
         TYPES.iter().find(|(known, _)| *known == name).map(|(_, dtype)| *dtype)
     }
 
-    /// Its name in a safetensors header.
+    /// Its name in a safetensors header, or in GGUF files for what only those have.
     pub fn name(self) -> &'static str {
         match self {
             Self::F64 => "F64",
             Self::F32 => "F32",
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
+            Self::F8E4M3 => "F8_E4M3",
+            Self::F8E5M2 => "F8_E5M2",
+            Self::Blocks(format) => format.name(),
             Self::Integer { name, .. } | Self::Other { name, .. } => name,
         }
     }
 
-    /// Bits of one element.
-    pub fn bits(self) -> u64 {
+    /// Bits of one element, or of one block.
+    fn bits(self) -> u64 {
         match self {
             Self::F64 => 64,
             Self::F32 => 32,
             Self::F16 | Self::Bf16 => 16,
+            Self::F8E4M3 | Self::F8E5M2 => 8,
+            Self::Blocks(format) => 8 * format.bytes() as u64,
             Self::Integer { bits, .. } | Self::Other { bits, .. } => u64::from(bits),
         }
+    }
+
+    /// Elements that are stored together.
+    pub(crate) fn block(self) -> u64 {
+        match self {
+            Self::Blocks(format) => format.length() as u64,
+            _ => 1,
+        }
+    }
+
+    /// Bytes that are never cut: those of an element, or of a block.
+    pub(super) fn unit(self) -> u64 {
+        self.bits().div_ceil(8)
+    }
+
+    /// Bytes of this number of elements. `None` if the number is beyond all files, or would cut a block.
+    pub(crate) fn bytes_of(self, elements: u64) -> Option<u64> {
+        let whole = elements.is_multiple_of(self.block());
+        let bits = whole.then(|| (elements / self.block()).checked_mul(self.bits()))??;
+        Some(bits.div_ceil(8))
     }
 
     /// The type that a weight of this type has in memory; `None` for types that weights never have.
     pub fn weight_type(self) -> Option<DType> {
         match self {
             Self::F64 | Self::F32 => Some(DType::F32),
-            Self::F16 => Some(DType::F16),
+            Self::F16 | Self::F8E4M3 | Self::F8E5M2 => Some(DType::F16),
+            Self::Blocks(format) => Some(DType::Blocks(format)),
             Self::Bf16 => Some(DType::Bf16),
             Self::Integer { .. } | Self::Other { .. } => None,
         }
@@ -153,7 +186,8 @@ impl TensorView {
 
     /// The size of the numbers alone, in bytes.
     pub fn bytes(&self) -> u64 {
-        (self.elements() as u64).saturating_mul(self.dtype.bits()).div_ceil(8)
+        // Views of blocks hold whole ones: checked when they are made.
+        self.dtype.bytes_of(self.elements() as u64).unwrap_or(u64::MAX)
     }
 
     /// The element at this position, counted from the first one in the source.
@@ -184,7 +218,7 @@ impl TensorView {
             let Some(steps) = size.checked_sub(1) else { return Some(self.offset..self.offset) };
             last = last.checked_add((steps as u64).checked_mul(*stride as u64)?)?;
         }
-        let bytes = last.checked_add(1)?.checked_mul(self.dtype.bits())?.div_ceil(8);
+        let bytes = self.dtype.bytes_of(last.checked_add(1)?)?;
         Some(self.offset..self.offset.checked_add(bytes)?)
     }
 
@@ -196,17 +230,24 @@ impl TensorView {
         self.elements() == 0 || axes.all(|(size, (stride, expected))| *size == 1 || stride == expected)
     }
 
-    /// `count` entries of the first axis from `start` on.
+    /// Whether it can be read from first to last row: its elements lie in row-major order, and no row begins or ends inside
+    /// a block.
+    pub(super) fn is_whole(&self) -> bool {
+        let row = self.shape.get(1..).unwrap_or_default().iter().product::<usize>() as u64;
+        self.is_contiguous() && self.dtype.bytes_of(row).is_some()
+    }
+
+    /// `count` entries of the first axis from `start` on. `None` if there are fewer, or if a block would be cut.
     pub(crate) fn rows(&self, start: usize, count: usize) -> Option<Self> {
         let rows = *self.shape.first().filter(|_| self.first_row == 0)?;
         let stride = *self.strides.first()?;
         if start.checked_add(count)? > rows {
             return None;
         }
-        let skipped = (start as u64).checked_mul(stride as u64)?.checked_mul(self.dtype.bits())?;
-        let mut view = Self { offset: self.offset.checked_add(skipped / 8)?, ..self.clone() };
+        let skipped = self.dtype.bytes_of((start as u64).checked_mul(stride as u64)?)?;
+        let mut view = Self { offset: self.offset.checked_add(skipped)?, ..self.clone() };
         view.shape[0] = count;
-        Some(view)
+        view.checked_range().map(|_| view)
     }
 
     /// All entries of the first axis, beginning with this one; those before it follow after the last.
@@ -281,6 +322,18 @@ mod tests {
         let kernel = TensorView::new(StoredType::F16, vec![6, 4, 1, 1], 100).unwrap();
         assert_eq!(kernel.pointwise_as_matrix().unwrap(), matrix);
         assert_eq!(TensorView::new(StoredType::F16, vec![6, 4, 3, 3], 100).unwrap().pointwise_as_matrix(), None);
+    }
+
+    #[test]
+    fn views_of_blocks() {
+        let blocks = StoredType::Blocks(BlockFormat::Q4_0);
+        let matrix = TensorView::new(blocks, vec![6, 64], 100).unwrap();
+        assert_eq!((matrix.range(), matrix.bytes()), (100..100 + 6 * 36, 6 * 36));
+        assert_eq!(matrix.rows(2, 3).unwrap().range(), 172..280);
+        assert!(!matrix.transposed().unwrap().is_contiguous());
+        assert_eq!(TensorView::new(blocks, vec![3, 48], 0), None, "half a block at the end");
+        let awkward = TensorView::new(blocks, vec![2, 48], 0).unwrap();
+        assert_eq!((awkward.range(), awkward.rows(1, 1)), (0..54, None));
     }
 
     #[test]

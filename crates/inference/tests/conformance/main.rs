@@ -79,7 +79,7 @@ impl Operand {
             DType::F16 => f16::from_f64(*x).to_le_bytes().to_vec(),
             DType::Bf16 => bf16::from_f64(*x).to_le_bytes().to_vec(),
             DType::U32 => (*x as u32).to_le_bytes().to_vec(),
-            DType::Q8_0 => panic!("blocks have no bytes of single elements"),
+            DType::Blocks(_) => panic!("blocks have no bytes of single elements"),
         };
         self.data.iter().flat_map(bytes).collect()
     }

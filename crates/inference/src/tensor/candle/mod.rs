@@ -46,7 +46,7 @@ impl CandleDevice {
 pub(super) struct Candle(candle_core::Tensor);
 
 impl Candle {
-    /// Copies numbers to the device. Blocks, which candle has no tensors of, become half precision.
+    /// Copies numbers to the device.
     pub(super) fn upload(device: &CandleDevice, data: Data, shape: &[usize]) -> Result<Tensor> {
         let device = &device.0;
         let tensor = match data {
@@ -54,10 +54,8 @@ impl Candle {
             Data::F16(data) => candle_core::Tensor::from_vec(data, shape, device),
             Data::Bf16(data) => candle_core::Tensor::from_vec(data, shape, device),
             Data::U32(data) => candle_core::Tensor::from_vec(data, shape, device),
-            Data::Q8_0(blocks) => {
-                let halves = blocks.iter().flat_map(|block| block.to_f32().map(half::f16::from_f32)).collect();
-                candle_core::Tensor::from_vec::<_, half::f16>(halves, shape, device)
-            }
+            // `DType::on` widens them before.
+            Data::Blocks(format, _) => return Err(host::unsupported("upload", DType::Blocks(format))),
         };
         made("upload", tensor)
     }
@@ -109,7 +107,7 @@ impl Candle {
 fn candle_type(dtype: DType) -> candle_core::DType {
     match dtype {
         DType::F32 => candle_core::DType::F32,
-        DType::F16 | DType::Q8_0 => candle_core::DType::F16,
+        DType::F16 | DType::Blocks(_) => candle_core::DType::F16,
         DType::Bf16 => candle_core::DType::BF16,
         DType::U32 => candle_core::DType::U32,
     }

@@ -108,7 +108,8 @@ fn format(dtype: DType) -> Format {
         DType::F16 => Format::F16,
         DType::Bf16 => Format::Bf16,
         DType::U32 => Format::U32,
-        DType::Q8_0 => Format::Q8_0,
+        // `DType::on` widens blocks of other formats before.
+        DType::Blocks(_) => Format::Q8_0,
     }
 }
 
