@@ -41,6 +41,7 @@ fn run(command: Command) -> Exit {
         Command::Models(args) => commands::models(&args),
         Command::Pull(args) => commands::pull(&args),
         Command::Inspect(args) => commands::inspect(&args),
+        Command::Quantize(args) => commands::quantize(&args),
         Command::Devices(args) => commands::devices(&args),
         Command::Metadata(args) => commands::metadata(&args),
         Command::Bench(args) => commands::bench(&args),

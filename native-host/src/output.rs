@@ -196,9 +196,25 @@ fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
         let file = std::fs::OpenOptions::new().write(true).open(&target);
         return file.and_then(|mut file| file.write_all(bytes)).with_context(name);
     }
+    let write = |file: &mut std::fs::File| file.write_all(bytes).with_context(name);
+    create_whole(path, force, write)
+}
+
+/// Makes a file in one piece from what `write` puts into it: into a temporary file beside it, which then takes the name.
+pub(crate) fn create_whole(
+    path: &Path,
+    force: bool,
+    write: impl FnOnce(&mut std::fs::File) -> Result<()>,
+) -> Result<()> {
+    let name = || path.display().to_string();
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if target.exists() && !force {
+        return Err(Exists(path.to_owned()).into());
+    }
     let mut file = temporary(target.parent().unwrap_or(Path::new(""))).with_context(name)?;
     // Not through tempfile's own `Write`, which adds its path to errors.
-    file.as_file_mut().write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(name)?;
+    write(file.as_file_mut())?;
+    file.as_file().sync_all().with_context(name)?;
     let kept = if force { file.persist(&target) } else { file.persist_noclobber(&target) };
     match kept {
         Ok(_) => Ok(()),

@@ -2,11 +2,13 @@
 
 mod bench;
 mod generate;
+mod quantize;
 mod serve;
 mod values;
 
 pub(crate) use bench::BenchArgs;
 pub(crate) use generate::{GenerateArgs, InitArgs, OutputArgs, PictureArgs};
+pub(crate) use quantize::QuantizeArgs;
 pub(crate) use serve::{LogFormat, ServeArgs};
 pub(crate) use values::{DeviceArg, DtypeArg, Format, ModelArgs, OnOff, Vae};
 
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Show the contents of a model file or folder
     Inspect(InspectArgs),
+    /// Write the tensors of a model as a GGUF file, in fewer bits
+    Quantize(QuantizeArgs),
     /// List the devices that can compute
     Devices(DevicesArgs),
     /// Print the settings that a picture was made with

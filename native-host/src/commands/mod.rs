@@ -8,6 +8,7 @@ mod metadata;
 mod models;
 mod new_key;
 mod pull;
+mod quantize;
 mod serve;
 mod shell;
 
@@ -19,5 +20,6 @@ pub(crate) use metadata::metadata;
 pub(crate) use models::models;
 pub(crate) use new_key::new_key;
 pub(crate) use pull::pull;
+pub(crate) use quantize::quantize;
 pub(crate) use serve::serve;
 pub(crate) use shell::{completions, man};

@@ -6,9 +6,19 @@ use serde_json::Value;
 #[test]
 fn help_reads_well_and_fits() {
     let folder = Folder::new();
-    for command in
-        ["generate", "models", "new-key", "pull", "inspect", "devices", "metadata", "bench", "completions", "man"]
-    {
+    for command in [
+        "generate",
+        "models",
+        "new-key",
+        "pull",
+        "inspect",
+        "quantize",
+        "devices",
+        "metadata",
+        "bench",
+        "completions",
+        "man",
+    ] {
         let help = folder.easel([command, "--help"]);
         assert!(help.text().contains(&format!("Usage: easel {command}")), "{}", help.text());
         assert!(help.text().lines().all(|line| line.chars().count() <= 130), "{}", help.text());
@@ -108,6 +118,26 @@ fn a_folder_is_inspected() {
     for part in ["text_encoder", "text_encoder_2", "unet", "vae"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
+}
+
+#[test]
+fn a_component_is_quantised() {
+    let folder = Folder::new();
+    let unet = repository("tests/golden/sd15/unet");
+    let quantize = |more: &[&str]| {
+        let unet = unet.to_str().unwrap();
+        folder.easel([&["quantize", unet, "unet.gguf", "--type", "q8_0"], more].concat())
+    };
+    let text = quantize(&[]).text().to_owned();
+    assert!(text.starts_with("unet.gguf: ") && text.contains("F16 (") && text.contains("Q8_0 ("), "{text}");
+    assert!(folder.easel(["inspect", "unet.gguf", "--tensors"]).text().contains("Q8_0"));
+    assert_eq!(quantize(&[]).error(1), "unet.gguf: the file exists (--force replaces it)");
+    assert_eq!(quantize(&["--force", "--quiet"]).text(), "");
+    let whole =
+        folder.easel(["quantize", repository("tests/golden/sd15").to_str().unwrap(), "x.gguf", "--type", "Q4_K"]);
+    assert!(whole.error(1).contains("a whole model: quantise one of its components, such as "), "{}", whole.stderr);
+    let wrong = folder.easel(["quantize", "a", "b", "--type", "Q9"]);
+    assert!(wrong.error(2).contains("Q9 is not a type: expected F16, Q4_0, "), "{}", wrong.stderr);
 }
 
 #[test]
