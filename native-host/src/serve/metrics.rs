@@ -104,7 +104,7 @@ mod tests {
     fn f20_the_text_is_what_its_media_type_says() {
         let metrics = Metrics::default();
         metrics.answered("GET", "/health", 200, Duration::from_millis(2));
-        let text = metrics.text(Counts::default()).unwrap();
+        let text = metrics.text(Counts::default(), None).unwrap();
         assert!(text.ends_with("# EOF\n"), "{text}");
         assert!(text.contains("# TYPE easel_http_requests counter\n"), "{text}");
     }
