@@ -50,15 +50,18 @@ pub fn environment(config: &Config) -> Vec<(String, String)> {
     config.settings().to_environment()
 }
 
+/// How much longer a call of a component may be than the body that the component has read: it has the names of more fields.
+const CALL: usize = 64 << 10;
+
 /// Adds the route for components on other hosts where there is a key for it, and the layers that apply to every request.
 fn finished(routes: Router, service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
-    let settings =
-        |key| CallSettings { key, body_limit: config.body_limit, offload: Some(offload()), limits: config.limits };
+    let body_limit = config.body_limit.saturating_add(CALL);
+    let settings = |key| CallSettings { key, body_limit, offload: Some(offload()), limits: config.limits };
     let routes = match config.internal_key {
         Some(key) => routes.merge(easel_contract::calls::router(service, settings(key))),
         None => routes,
     };
-    let budget = Budget::new(config.body_memory, config.body_limit);
+    let budget = Budget::new(config.body_memory, body_limit);
     routes
         .layer(from_fn_with_state(budget, admit))
         .layer(from_fn_with_state(Arc::new(Quotas::new(config.settings())), quotas::limit))
