@@ -2,7 +2,8 @@
 //! be used.
 
 use crate::embedded;
-use std::path::PathBuf;
+use easel_inference::weights::Hub;
+use std::path::{Path, PathBuf};
 
 /// The name of the model that draws nothing: pictures of one colour, for trying out clients.
 pub const STUB: &str = "stub";
@@ -142,6 +143,17 @@ pub enum Place {
     Hub(String),
     /// A file or a folder.
     Path(PathBuf),
+}
+
+impl Place {
+    /// The folder of this machine in which the model lies; `None` for a built-in one.
+    pub fn folder(&self) -> Option<PathBuf> {
+        match self {
+            Self::Stub | Self::Embedded => None,
+            Self::Hub(_) => Hub::from_env().ok().map(|hub| hub.cache().to_owned()),
+            Self::Path(path) => path.parent().map(Path::to_owned),
+        }
+    }
 }
 
 impl KnownModel {

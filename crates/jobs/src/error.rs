@@ -157,8 +157,9 @@ pub enum Error {
     },
 }
 
-/// What the system says when the process or the machine has as many files open as it may (Unix).
-const TOO_MANY_FILES: [i32; 2] = [23, 24];
+/// What passes without anybody changing a file (Unix): too many open files in the process or the machine, and a file system
+/// that the system has made read-only until somebody looks at it.
+const TEMPORARY: [i32; 3] = [23, 24, 30];
 
 impl Error {
     /// What happened, without the paths of this machine: for clients.
@@ -183,10 +184,12 @@ impl Error {
         match self {
             Self::Busy { .. } => true,
             Self::Database { reason, .. } => {
-                use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
-                matches!(reason.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly))
+                // A disk that fails or has become read-only under an open database is an input or output error to SQLite.
+                use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure};
+                let code = reason.sqlite_error_code();
+                matches!(code, Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly | SystemIoFailure))
             }
-            Self::File { reason, .. } => reason.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)),
+            Self::File { reason, .. } => reason.raw_os_error().is_some_and(|code| TEMPORARY.contains(&code)),
             _ => false,
         }
     }

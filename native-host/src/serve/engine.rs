@@ -40,7 +40,11 @@ impl Engine for ModelEngine {
     fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError> {
         self.draw(job).map_err(|failure| match failure {
             Failure::Model(model::Error::Inference(easel_inference::Error::Cancelled)) => EngineError::Stopped,
-            failure => EngineError::Failed(failure.to_string()),
+            failure => {
+                let said = failure.to_string();
+                tracing::error!(task = %job.task().id, error = said, "a task failed");
+                EngineError::Failed(self.0.models.without_folders(&said))
+            }
         })
     }
 }

@@ -5,7 +5,9 @@ use crate::names::{self, Place};
 use easel_inference::pipeline::{CancelToken, Description, Watcher};
 use easel_inference::tensor::DeviceKind;
 use parking_lot::Mutex;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::Arc;
 
 /// The models that requests may name. A request from outside must not name files, so these are all there are.
@@ -49,6 +51,23 @@ impl Models {
     pub fn name(&self, asked: Option<&str>) -> Option<&str> {
         let fits = |(name, _): &&(String, Place)| asked.is_none_or(|asked| asked == name);
         self.known.iter().find(fits).map(|(name, _)| name.as_str())
+    }
+
+    /// What an error says, for clients: without the folders of this machine in which models lie.
+    pub fn without_folders(&self, text: &str) -> String {
+        let components = self.components.values().flatten();
+        let components = components.filter_map(|component| component.path.parent().map(Path::to_owned));
+        let mut folders: Vec<PathBuf> = self.known.iter().filter_map(|(_, place)| place.folder()).collect();
+        folders.extend(components);
+        // The longest first: one may lie in another.
+        folders.sort_by_key(|folder| Reverse(folder.as_os_str().len()));
+        folders.iter().fold(text.to_owned(), |text, folder| {
+            let folder = folder.to_string_lossy();
+            match &*folder {
+                "" | "/" => text,
+                folder => text.replace(&format!("{folder}{MAIN_SEPARATOR}"), ""),
+            }
+        })
     }
 
     /// What is known of a model without loading it; `None` for the stub. Read once, and then kept.
@@ -110,6 +129,29 @@ mod tests {
         assert_eq!(models.name(Some("/etc")), None);
         assert_eq!(models.name(Some(".")), None);
         assert!(Models::new(&["no-such-model".to_owned()], 1).is_err());
+    }
+
+    #[test]
+    fn f18_clients_do_not_hear_where_models_lie() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::create_dir_all(path("models/mine")).unwrap();
+        std::fs::write(path("models/mine/model_index.json"), "{").unwrap();
+        let name = path("models/mine");
+        let component = ComponentPath { name: "vae".into(), path: path("parts/vae.safetensors").into() };
+        let models = Models::new([&name], 1).unwrap();
+        let models = models.with_components([(name.clone(), vec![component])].into());
+        let get = models.get(&name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default());
+        let error = get.map(drop).unwrap_err().to_string();
+        assert!(error.contains(&path("")), "{error}");
+        let said = models.without_folders(&error);
+        assert!(!said.contains(&path("")), "{said}");
+        assert!(said.contains("vae.safetensors"), "{said}");
+
+        let models = Models::new([&name], 1).unwrap();
+        let get = models.get(&name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default());
+        let said = models.without_folders(&get.map(drop).unwrap_err().to_string());
+        assert!(said.contains("model_index.json") && !said.contains(&path("")), "{said}");
     }
 
     #[test]

@@ -37,6 +37,26 @@ fn a_task_that_does_not_finish_in_time_is_drawn_by_the_next_process() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once() {
+    let data = data();
+    let mut host = Host::start(data.path(), &["--grace", "600"]);
+    let task = host.submit(1000);
+    host.until(&task, "processing");
+    host.signal("-TERM");
+    // A signal that comes before the first one was taken is the same signal.
+    let status = loop {
+        match host.child.try_wait().unwrap() {
+            Some(status) => break status,
+            None => host.signal("-TERM"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(130));
+    let host = Host::start(data.path(), &[]);
+    host.until(&task, "processing");
+}
+
+#[test]
 fn killed_it_starts_a_running_task_again_once() {
     let data = data();
     let mut host = Host::start(data.path(), &[]);
