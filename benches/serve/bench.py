@@ -3,8 +3,9 @@
     python3 benches/serve/bench.py EASEL COMPONENT [PART ...]
 
 EASEL is the program, COMPONENT the file `easel_edge.wasm`; `cargo xtask bench serve` builds both. PARTS are load, submitting,
-cost, watchers, leavers, polling, hostile, memory and malformed; the last three take minutes and run only when they are named. The server is
-pinned to one core and wrk, the load, to another. Needs Linux, wrk and Python 3.11; `malformed` needs schemathesis.
+cost, watchers, leavers, polling, rows, hostile, memory and malformed; the last four take minutes and run only when they are
+named. The server is pinned to one core and wrk, the load, to another. Needs Linux, wrk and Python 3.11; `malformed` needs
+schemathesis.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ import time
 import urllib.request
 
 SERVER_CORE, CLIENT_CORE = "0", "1"
+# What schemathesis looks at in an answer.
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
 class Server:
@@ -130,6 +133,13 @@ def hostile():
     import hostile
 
     hostile.run(Server, kinds())
+
+
+def rows():
+    """Lists and the queue with 100,000 rows."""
+    import rows
+
+    rows.run(Server)
 
 
 def cost():
@@ -262,12 +272,12 @@ def memory():
 
 
 def malformed():
-    """10,000 requests that the description makes schemathesis think of: no 5xx, no hang."""
+    """10,000 requests that the description makes schemathesis think of: no 5xx, no hang, no answer that is not described."""
     for kind, options in kinds().items():
         with Server(*options) as server:
             # Many operations have fewer examples than they may.
             operations = sum(len(methods) for methods in server.send("/openapi.json")["paths"].values())
-            command = ["schemathesis", "run", server.url + "/openapi.json", "--checks", "not_a_server_error"]
+            command = ["schemathesis", "run", server.url + "/openapi.json", "--checks", CHECKS]
             command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(20_000 // operations)]
             command += ["--request-timeout", "30", "--continue-on-failure", "--no-color"]
             said = subprocess.run(command, capture_output=True, text=True, cwd=server.folder.name)
@@ -276,12 +286,12 @@ def malformed():
             print("         ", "; ".join(line for line in lines if re.search(r"\d+ generated|test cases", line)))
 
 
-PARTS = {part.__name__: part for part in (load, submitting, cost, watchers, leavers, polling, hostile, memory, malformed)}
+PARTS = {part.__name__: part for part in (load, submitting, cost, watchers, leavers, polling, rows, hostile, memory, malformed)}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or any(part not in PARTS for part in sys.argv[3:]):
         raise SystemExit(__doc__)
     EASEL, COMPONENT = (os.path.abspath(path) for path in sys.argv[1:3])
-    for part in sys.argv[3:] or [name for name in PARTS if name not in ("hostile", "memory", "malformed")]:
+    for part in sys.argv[3:] or [name for name in PARTS if name not in ("rows", "hostile", "memory", "malformed")]:
         print(f"# {part}: {PARTS[part].__doc__}")
         PARTS[part]()
