@@ -3,7 +3,7 @@
 use super::TaskError;
 use crate::access::Caller;
 use crate::extract::JsonBody;
-use crate::field::{GuidanceScale, NegativePrompt, Prompt, Seed, Size, Steps};
+use crate::field::{GuidanceScale, Name, NegativePrompt, Prompt, Seed, Size, Steps};
 use crate::service::{ImageRequest, Priority, Result};
 use crate::{App, wire};
 use axum::Json;
@@ -12,30 +12,30 @@ use axum::http::HeaderName;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What to draw.
+/// What to draw. The model has its own size, steps and guidance for a request without them.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct GenerateRequest {
     #[schema(inline)]
     prompt: Prompt,
     #[schema(inline)]
     negative_prompt: Option<NegativePrompt>,
-    /// 512 by default.
     #[schema(inline)]
     width: Option<Size>,
-    /// 512 by default.
     #[schema(inline)]
     height: Option<Size>,
-    /// 20 by default.
     #[schema(inline)]
     steps: Option<Steps>,
     /// Another name of `steps`, which wins.
     #[schema(inline)]
     num_inference_steps: Option<Steps>,
-    /// 7.5 by default.
     #[schema(inline)]
     guidance_scale: Option<GuidanceScale>,
     #[schema(inline)]
     seed: Option<Seed>,
+    #[schema(inline)]
+    scheduler: Option<Name>,
+    #[schema(inline)]
+    model: Option<Name>,
     priority: Option<PriorityName>,
 }
 
@@ -62,7 +62,8 @@ pub(crate) struct Started {
 
 /// Submit a task.
 #[utoipa::path(post, path = "/generate", tag = "task", request_body = GenerateRequest,
-    responses((status = 200, body = Started), (status = 422, body = TaskError),
+    responses((status = 200, body = Started), (status = 404, body = TaskError, description = "no such model"),
+              (status = 422, body = TaskError),
               (status = 429, body = TaskError, description = "the queue is full"),
               (status = 503, body = TaskError, description = "shutting down")))]
 pub(crate) async fn generate(
@@ -78,11 +79,13 @@ pub(crate) async fn generate(
     let request = ImageRequest {
         prompt: body.prompt.into_inner(),
         negative_prompt: body.negative_prompt.map(NegativePrompt::into_inner),
-        width: Some(body.width.map_or(512, u32::from)),
-        height: Some(body.height.map_or(512, u32::from)),
-        steps: Some(body.steps.or(body.num_inference_steps).map_or(20, u32::from)),
-        guidance_scale: Some(body.guidance_scale.map_or(7.5, GuidanceScale::get)),
+        width: body.width.map(u32::from),
+        height: body.height.map(u32::from),
+        steps: body.steps.or(body.num_inference_steps).map(u32::from),
+        guidance_scale: body.guidance_scale.map(GuidanceScale::get),
         seed: body.seed.map(Seed::get),
+        scheduler: body.scheduler.map(Name::into_inner),
+        model: body.model.map(Name::into_inner),
         count: 1,
         ..ImageRequest::default()
     };
