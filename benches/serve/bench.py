@@ -3,9 +3,9 @@
     python3 benches/serve/bench.py EASEL COMPONENT [PART ...]
 
 EASEL is the program, COMPONENT the file `easel_edge.wasm`; `cargo xtask bench serve` builds both. PARTS are load, submitting,
-cost, watchers, leavers, polling, rows, hostile, memory and malformed; the last four take minutes and run only when they are
-named. The server is pinned to one core and wrk, the load, to another. Needs Linux, wrk and Python 3.11; `malformed` needs
-schemathesis.
+cost, watchers, leavers, polling, faults, rows, hostile, memory and malformed; the last five take minutes and run only when
+they are named. The server is pinned to one core and wrk, the load, to another. Needs Linux, wrk and Python 3.11; `malformed`
+needs schemathesis, `faults` needs root and libfaketime.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 class Server:
     """A running `easel serve` in a data folder of its own."""
 
-    def __init__(self, *options, model="stub", files=None, folder=None):
+    def __init__(self, *options, model="stub", files=None, folder=None, environment=None):
         self.folder = folder or tempfile.TemporaryDirectory()
         limit = [] if files is None else ["prlimit", f"--nofile={files}:{files}"]
         command = [*limit, "taskset", "-c", SERVER_CORE, EASEL, "serve", "--listen", "127.0.0.1:0", "--data", self.folder.name]
         command += ["--model", model, "--device", "cpu", *options]
-        environment = {**os.environ, "RUST_LOG": "warn"}
+        environment = {**os.environ, "RUST_LOG": "warn", **(environment or {})}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         for line in self.process.stderr:
             if found := re.search(r"listening on (http://\S+)", line):
@@ -133,6 +133,13 @@ def hostile():
     import hostile
 
     hostile.run(Server, kinds())
+
+
+def faults():
+    """A database that is locked, a disk that becomes read-only, a clock that jumps."""
+    import faults
+
+    faults.run(Server)
 
 
 def rows():
@@ -286,12 +293,12 @@ def malformed():
             print("         ", "; ".join(line for line in lines if re.search(r"\d+ generated|test cases", line)))
 
 
-PARTS = {part.__name__: part for part in (load, submitting, cost, watchers, leavers, polling, rows, hostile, memory, malformed)}
+PARTS = {part.__name__: part for part in (load, submitting, cost, watchers, leavers, polling, faults, rows, hostile, memory, malformed)}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or any(part not in PARTS for part in sys.argv[3:]):
         raise SystemExit(__doc__)
     EASEL, COMPONENT = (os.path.abspath(path) for path in sys.argv[1:3])
-    for part in sys.argv[3:] or [name for name in PARTS if name not in ("rows", "hostile", "memory", "malformed")]:
+    for part in sys.argv[3:] or [name for name in PARTS if name not in ("faults", "rows", "hostile", "memory", "malformed")]:
         print(f"# {part}: {PARTS[part].__doc__}")
         PARTS[part]()
