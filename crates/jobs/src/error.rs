@@ -203,3 +203,23 @@ impl Error {
 
 /// A result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    #[test]
+    fn a_disk_that_fails_or_is_read_only_may_work_again() {
+        let database = |code| {
+            let reason = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            Error::Database { path: "easel.db".into(), reason }
+        };
+        let temporary = [ffi::SQLITE_BUSY, ffi::SQLITE_FULL, ffi::SQLITE_READONLY, ffi::SQLITE_IOERR_WRITE];
+        assert!(temporary.into_iter().all(|code| database(code).is_temporary()));
+        assert!(!database(ffi::SQLITE_CORRUPT).is_temporary());
+        let file = |kind: i32| Error::file("write", Path::new("picture"))(std::io::Error::from_raw_os_error(kind));
+        assert!(TEMPORARY.into_iter().all(|code| file(code).is_temporary()));
+        assert!(!file(28).is_temporary(), "a full disk ends a task, which makes room");
+    }
+}
