@@ -44,9 +44,10 @@ test("a folder from the disk is drawn with, kept, and deleted", async (t) => {
   assert.match(await draw(page, "a red apple"), /^Drawn/);
   assert.ok(!site.requests.some(({ path }) => path.endsWith(".safetensors")), "the disk's copy was not used");
   await page.click("#open-models");
-  assert.match(await page.textContent("#model-list"), /easel-emoji 14 MB/);
+  assert.match(await page.textContent("#model-list"), /Files14 MB, kept/);
   await page.click("#model-list button:has-text('Delete')");
-  await page.waitForFunction(() => /None yet/.test(document.querySelector("#model-list").textContent));
+  await page.click("#model-list button:has-text('for good')");
+  await page.waitForFunction(() => /14 MB to fetch/.test(document.querySelector("#model-list").textContent));
 });
 
 test("a single checkpoint of either format is drawn with and kept", async (t) => {
@@ -82,12 +83,10 @@ test("an address: looked up, broken off, gone on with after a reload, drawn with
   await page.waitForSelector("#model-plan button");
   assert.match(await page.textContent("#model-plan"), /borrowed14 MB to fetch, about \d+ MB of memory/);
   await page.click("#model-plan button");
-  await page.waitForSelector("#toast div");
-  assert.match(await page.textContent("#toast"), /the connection broke .* loading again goes on from here/);
+  await says(page, /the connection broke .* loading again goes on from here/);
   await page.reload();
   await page.click("#open-models");
-  await page.waitForSelector("#model-list li button");
-  assert.match(await page.textContent("#model-list"), /borrowed \d+ MB of 14 MB/);
+  await page.waitForFunction(() => /borrowedFiles\d+ MB of 14 MB/.test(document.querySelector("#model-list").textContent));
   await page.click("#model-list button:has-text('Go on')");
   await until(page, "borrowed is ready");
   const ranges = other.requests.filter(({ path, method }) => path === unet && method === "GET").map(({ range }) => range);
@@ -145,7 +144,7 @@ test("a folder that holds no model is refused", async (t) => {
   const page = await open(await launch(t), site.url);
   await page.click("#open-models");
   await page.setInputFiles("#model-folder", new URL("reference", import.meta.url).pathname);
-  await page.waitForFunction(() => /reference: neither a diffusers folder nor one checkpoint/.test(document.querySelector("#toast").textContent));
+  await says(page, /reference: neither a diffusers folder nor one checkpoint/);
 });
 
 /** A hub with one repository: the model, and files that nothing needs. */
@@ -216,6 +215,5 @@ test("a full storage is said, and what to do about it", async (t) => {
   await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(site.url).origin, quotaSize: 5_000_000 });
   await page.fill("#prompt", "a red apple");
   await page.click("#generate");
-  await page.waitForSelector("#toast div");
-  assert.match(await page.textContent("#toast"), /storage for this site is full: delete a model|the browser grants this site only/);
+  await says(page, /storage for this site is full: delete a model|the browser grants this site only/);
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { dist, draw, launch, open, PHONE } from "./support/browser.js";
+import { dist, draw, launch, open, PHONE, rest, says } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -38,10 +38,8 @@ for (const [name, options] of Object.entries({ desktop: {}, dark: { colorScheme:
     await shoot(page, `${name}-drawn`);
     assert.deepEqual(await violations(page), []);
     await page.click("#actions [data-action=start]");
-    await page.check("#paint");
     await page.locator("#start-canvas").focus();
     for (const key of ["ArrowLeft", " ", "ArrowDown", " "]) await page.keyboard.press(key);
-    await page.locator("#start").scrollIntoViewIfNeeded();
     await shoot(page, `${name}-brush`);
     assert.deepEqual(await violations(page), []);
     await page.locator("#grid button").first().click();
@@ -118,8 +116,8 @@ test("a worker that runs out of memory or dies is replaced", async (t) => {
   const page = await open(await launch(t), site.url);
   await draw(page, "a red apple");
   for (const [fault, said] of [
-    [`postMessage({ id: -1, error: { name: "OutOfMemory", message: "out of memory" }, fatal: true })`, "^Out of memory. Its memory has been freed"],
-    [`setTimeout(() => { throw new Error("gone"); })`, "^the worker failed: .*gone"],
+    [`postMessage({ id: -1, error: { name: "OutOfMemory", message: "out of memory" }, fatal: true })`, /^Out of memory. Its memory has been freed/],
+    [`setTimeout(() => { throw new Error("gone"); })`, /^the worker failed: .*gone/],
   ]) {
     await page.locator("#steps").fill("60");
     await page.click("#generate");
@@ -127,9 +125,9 @@ test("a worker that runs out of memory or dies is replaced", async (t) => {
     // The worker may end before it has answered.
     const worker = page.workers().findLast((worker) => worker.url().endsWith("worker.js"));
     await worker.evaluate(fault).catch(() => {});
-    await page.waitForFunction((said) => new RegExp(said).test(document.querySelector("#toast").textContent), said);
+    await says(page, said);
     await page.locator("#steps").fill("2");
-    await page.waitForFunction(() => !document.querySelector("#generate").disabled);
+    await rest(page);
     assert.match(await draw(page), /^Drawn/);
   }
 });

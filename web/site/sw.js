@@ -14,19 +14,22 @@ addEventListener("fetch", (event) => {
   if (FILES.includes(path || "index.html")) event.respondWith(answer(event.request, path || "index.html"));
 });
 
-addEventListener("message", (event) => event.waitUntil(keep(event.data.build)));
+addEventListener("message", (event) => event.waitUntil(event.data.update ? skipWaiting() : keep(event.data.build)));
 
 async function install() {
+  const versions = (await caches.keys()).filter((name) => name.startsWith("easel-") && name !== CACHE);
   const cache = await caches.open(CACHE);
   const files = FILES.filter((file) => !BUILD.test(file));
-  await cache.addAll(files.map((file) => new Request(file, { cache: "reload" })));
+  // On a first visit the page has just fetched most of them: the browser has them at hand. An update has to ask.
+  const mode = versions.length > 0 ? "reload" : "force-cache";
+  await cache.addAll(files.map((file) => new Request(file, { cache: mode })));
 }
 
 /** @param {string} build */
 async function keep(build) {
   const cache = await caches.open(CACHE);
   const files = FILES.filter((file) => file.startsWith(`easel/${build}/`));
-  for (const file of files) if (!(await cache.match(file))) await cache.add(file);
+  for (const file of files) if (!(await cache.match(file))) await cache.add(new Request(file, { cache: "force-cache" }));
 }
 
 async function activate() {

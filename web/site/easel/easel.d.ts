@@ -59,8 +59,11 @@ export interface ModelPlan extends StoredModel {
 
 /** One moment of loading or drawing. */
 export interface Progress {
-  /** `wait` means that another tab is fetching the same model. */
-  phase: "wait" | "download" | "verify" | "load" | "encode" | "denoise" | "decode";
+  /**
+   * `wait` means that another tab is fetching the same model; `program`, that the module that computes is being fetched;
+   * `prepare`, that the graphics device compiles its kernels before a first picture.
+   */
+  phase: "wait" | "program" | "download" | "verify" | "load" | "prepare" | "encode" | "denoise" | "decode";
   /** Units done and units in all: bytes, components, denoiser calls, pictures. */
   step: number;
   of: number;
@@ -175,6 +178,10 @@ export class Easel {
   readonly loaded: LoadedModel | undefined;
   /** What computes. Changing it starts another worker, and the next picture loads the model again. */
   backend: Backend;
+  /** Fetches and starts the module that computes, which every other call does when it needs it. */
+  prepare(options?: LoadOptions): Promise<void>;
+  /** Why a model of this many bytes could not be loaded here; `undefined` if it can. */
+  fits(size: number): Promise<string | undefined>;
   /** The cost of loading. Asks the network, fetches no weights. */
   plan(model: ModelSource): Promise<ModelPlan>;
   /** Fetches what is missing, checks it and loads it. A broken download resumes where it stopped. */
@@ -193,7 +200,7 @@ export class Easel {
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Models in the browser's storage. */
   models(): Promise<StoredModel[]>;
-  /** The names of schedulers. */
+  /** The names of schedulers: those that can sample the model that is loaded, or all of them. */
   schedulers(): Promise<string[]>;
   /** The settings inside a picture file, if it has any. */
   readSettings(file: Blob): Promise<Settings | undefined>;

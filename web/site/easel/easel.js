@@ -37,6 +37,16 @@ export class Easel {
     this.#drop(named("AbortError", "something else computes from now on"));
   }
 
+  /** @param {LoadOptions} [options] @returns {Promise<void>} */
+  prepare(options = {}) {
+    return this.#call("prepare", [], options);
+  }
+
+  /** @param {number} size @returns {Promise<string | undefined>} */
+  fits(size) {
+    return this.#call("fits", [size]);
+  }
+
   /** @param {ModelSource} model @returns {Promise<import("./easel.d.ts").ModelPlan>} */
   plan(model) {
     return this.#call("plan", [model]);
