@@ -1,22 +1,12 @@
 // The page itself: who can use it, where it works, how it looks.
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { mkdir } from "node:fs/promises";
 import { test } from "node:test";
+import { violations } from "./support/axe.js";
 import { dist, draw, launch, open, PHONE, rest, says } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const SCREENSHOTS = process.env.EASEL_SCREENSHOTS;
-
-/** What axe finds wrong with the page as it is now. */
-async function violations(page) {
-  // As the developer tools would: a policy of the page does not bind it.
-  const session = await page.context().newCDPSession(page);
-  await session.send("Runtime.evaluate", { expression: axe });
-  const { violations } = await page.evaluate(() => axe.run());
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
-}
 
 /** Keeps a picture of the page where `EASEL_SCREENSHOTS` says. */
 async function shoot(page, name) {

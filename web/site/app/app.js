@@ -40,7 +40,7 @@ function listen() {
     event.preventDefault();
     run.draw();
   });
-  $("generate").addEventListener("click", run.press);
+  $("generate").onclick = (event) => run.press(/** @type {PointerEvent} */ (event));
   $("prompt").addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -127,13 +127,14 @@ async function main() {
   startPicture.start({ onPicture: form.shape, onLeave: () => stage.end("") });
   files.start({ picture: takePicture, model: (name, list) => models.use({ name, files: list }) });
   share.start();
-  update.start();
   await gallery.start({ reuse: ({ settings }) => restore(settings), start: ({ image }) => startPicture.use(image) });
   await resume();
   await device.start(easel, models.list);
   await models.start(easel, run.choose);
   models.options(model);
   await run.prepare();
+  // Last, for it keeps what has been fetched by then.
+  update.start();
 }
 
 main();

@@ -17,7 +17,7 @@ import * as startPicture from "./start-picture.js";
  * @typedef {{ image: Blob, settings: Settings, seed: number | bigint | string, request?: Request }} Shown
  */
 
-/** Milliseconds in which a second press of the button is the end of the first, and cancels nothing. */
+/** Milliseconds in which a second tap or key is the end of the first, and cancels nothing. */
 const HASTE = 500;
 
 export const easel = new Easel();
@@ -37,12 +37,14 @@ export const picture = () => current;
 export const isRunning = () => running !== undefined;
 export const cancel = () => running?.controller.abort();
 
-/** What a press of the button means while it says Cancel. @param {MouseEvent} event */
+/** What a press of the button means while it says Cancel. @param {PointerEvent} event */
 export function press(event) {
   if (!running) return;
   event.preventDefault();
+  // Of a double press of the mouse this is the second one.
+  if (event.pointerType === "mouse") return void (event.detail === 1 && cancel());
   // A line break in a field presses the button as well: then the focus is elsewhere and there was no pointer.
-  const meant = event.detail > 0 ? event.detail === 1 : document.activeElement === event.currentTarget;
+  const meant = event.detail > 0 || document.activeElement === event.currentTarget;
   if (meant && performance.now() - running.since > HASTE) cancel();
 }
 
@@ -247,7 +249,7 @@ export async function prepare() {
     const plan = await easel.plan(models.source(name));
     cost.model = plan.complete || !plan.url ? 0 : plan.size - plan.stored;
     tellCost();
-    if (plan.refusal) $("cost").textContent = brief(plan.refusal);
+    if (plan.refusal) $("note").textContent = `${plan.name}: ${brief(plan.refusal)}`;
     else if (plan.complete) await load(new AbortController().signal);
     await program;
   } catch {

@@ -57,7 +57,7 @@ export function progress({ phase, step, of, seconds }) {
   if (phase !== run.phase) {
     run.phase = phase;
     run.estimate = FETCHING.includes(phase) ? Estimate.ofDownload() : new Estimate();
-    if (["download", "load", "prepare"].includes(phase)) $("announce").textContent = PHASES[phase];
+    if (["download", "load", "prepare", "denoise"].includes(phase)) $("announce").textContent = PHASES[phase];
   }
   if (phase === "denoise") return steps(step, of, seconds);
   if (COUNTED.includes(phase)) bar.value = of ? step / of : 0;
