@@ -59,8 +59,12 @@ async function show(easel) {
   const floats = `${webgpu.f16 ? "with" : "without"} 16-bit floats`;
   const unused = easel.loaded?.reason ? `; not used: ${easel.loaded.reason}` : "";
   const adapter = webgpu.available ? `${webgpu.adapter}, ${floats}${unused}` : `none: ${webgpu.reason}`;
+  const there = await server?.devices().catch(() => []);
+  const computing = there?.filter(({ selected }) => selected).map(({ name, kind }) => `${name} (${kind})`).join(", ");
   define($("device-facts"), [
-    ["Drawing with", easel.loaded ? describe(easel.loaded).join("") : "no model yet"],
+    ["The server", server?.loaded?.name],
+    ["Its device", server && (computing || "it does not say")],
+    [server ? "This browser draws with" : "Drawing with", easel.loaded ? describe(easel.loaded).join("") : "no model yet"],
     ["WebGPU", adapter],
     ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
     ["WebAssembly", found.simd ? `with vector instructions, ${threads(found.threads)}` : "without vector instructions: nothing can be drawn"],

@@ -212,12 +212,22 @@ export class Easel {
   unload(): void;
 }
 
+/** A device that a server can compute on. */
+export interface ServerDevice {
+  id: string;
+  name: string;
+  kind: string;
+  selected: boolean;
+}
+
 /** An Easel server with the methods of {@link Easel} that draw. It is asked with `fetch`. */
 export class RemoteEasel {
   constructor(address: string | URL, fetch?: (url: string, options: RequestInit) => Promise<Response>);
   readonly loaded: RemoteModel | undefined;
   /** Asks for the server's health. */
   load(options?: LoadOptions): Promise<RemoteModel>;
-  /** Draws one picture with the server's model and scheduler. */
+  /** The devices of the server's machine, and which of them it computes on. */
+  devices(options?: LoadOptions): Promise<ServerDevice[]>;
+  /** Draws one picture with the server's model and scheduler. A connection that breaks meanwhile is made anew. */
   generate(options: GenerateOptions): Promise<Picture>;
 }
