@@ -3,7 +3,8 @@ import { $ } from "./dom.js";
 
 /** The longest side of the canvas: finer than any latent of a picture that fits a browser. */
 const LONGEST = 1024;
-const PAINT = "#d9552bb0";
+/** Stripes of two colours: one of them stands out from any picture. */
+const PAINT = ["#d9552bc0", "#14213dc0"];
 
 /**
  * One stroke: the width of its line and the places that it passes, in pixels of the canvas.
@@ -239,12 +240,26 @@ function refresh() {
   render();
 }
 
+/** @param {OffscreenCanvasRenderingContext2D} context */
+function stripes(context) {
+  const side = Math.max(4, 2 * Math.round(Math.max(canvas.width, canvas.height) / 64));
+  const tile = new OffscreenCanvas(side, side);
+  const paint = /** @type {OffscreenCanvasRenderingContext2D} */ (tile.getContext("2d"));
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      paint.fillStyle = PAINT[(x + y) % side < side / 2 ? 0 : 1];
+      paint.fillRect(x, y, 1, 1);
+    }
+  }
+  return context.createPattern(tile, "repeat") ?? PAINT[0];
+}
+
 /** The mask in the colour of paint. */
 function tint() {
   const tinted = new OffscreenCanvas(canvas.width, canvas.height);
   const paint = /** @type {OffscreenCanvasRenderingContext2D} */ (tinted.getContext("2d"));
   paint.drawImage(mask, 0, 0);
-  Object.assign(paint, { globalCompositeOperation: "source-in", fillStyle: PAINT });
+  Object.assign(paint, { globalCompositeOperation: "source-in", fillStyle: stripes(paint) });
   paint.fillRect(0, 0, tinted.width, tinted.height);
   return tinted;
 }
