@@ -10,9 +10,17 @@ test("WebGPU, asked for by name", async (t) => {
   const page = await openWith(t, "");
   const off = async () => difference(await pixels(page), await fromFile(page, REFERENCE));
 
-  await t.test("the first visit draws what the command line draws", async () => {
+  await t.test("the first visit draws what the command line draws, and says that the graphics card is prepared", async () => {
+    await page.evaluate(() => {
+      window.phases = [];
+      const phase = document.querySelector("#phase");
+      new MutationObserver(() => phases.push(phase.textContent)).observe(phase, { childList: true });
+    });
     await ask(page);
     assert.match(await draw(page, undefined, PATIENCE), /^Drawn in/);
+    const phases = await page.evaluate(() => window.phases);
+    assert.ok(phases.some((phase) => phase.startsWith("Preparing the graphics card")), phases.join("; "));
+    assert.ok(!phases.includes("Reading the prompt"), phases.join("; "));
     assert.equal(await page.textContent("#device-line"), "easel-emoji on WebGPU");
     assert.ok((await off()) <= 3, `largest difference ${await off()}`);
     assert.deepEqual(page.errors, []);

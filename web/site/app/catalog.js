@@ -68,5 +68,5 @@ export const BUILT_IN = {
   size: 13.8e6,
   licence: "Apache-2.0",
   terms: "free for everything",
-  sample: "sample.webp",
+  sample: "sample.png",
 };
