@@ -5,6 +5,7 @@ import { $, download, fileName, recall, remember, say } from "./dom.js";
 import * as files from "./files.js";
 import * as form from "./form.js";
 import * as gallery from "./gallery.js";
+import * as live from "./live.js";
 import * as models from "./models.js";
 import * as run from "./run.js";
 import * as share from "./share.js";
@@ -123,6 +124,7 @@ async function main() {
   const model = form.start();
   listen();
   words.start(useWord);
+  live.start();
   batch.start(run.show);
   startPicture.start({ onPicture: form.shape, onLeave: () => stage.end("") });
   files.start({ picture: takePicture, model: (name, list) => models.use({ name, files: list }) });

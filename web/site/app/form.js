@@ -125,6 +125,12 @@ export function nextSeed() {
   return seed(BigInt(input("seed").value || 0));
 }
 
+/** Keeps the seed in the field for the next picture. */
+export function holdSeed() {
+  fresh = true;
+  return seed(BigInt(input("seed").value || 0));
+}
+
 /** Shows the seed of the picture that is looked at, unless the visitor keeps one. @param {number | bigint | string} value */
 export function followSeed(value) {
   if (input("keepSeed").checked || fresh) return;

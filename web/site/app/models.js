@@ -128,7 +128,8 @@ function storedCard({ name, size, stored, complete, url }) {
   const isFetchable = url || stored === 0;
   const label = complete || stored === 0 ? "Use" : "Go on";
   const pick = () => void attempt(name, complete || name === DEFAULT ? name : (known.get(name) ?? name));
-  if (complete || isFetchable) buttons.push(make("button", { type: "button", textContent: label, ariaLabel: `${label}: ${name}`, onclick: pick }));
+  if (easel.loaded?.name === name) buttons.push(make("span", { className: "hint" }, "In use"));
+  else if (complete || isFetchable) buttons.push(make("button", { type: "button", textContent: label, ariaLabel: `${label}: ${name}`, onclick: pick }));
   const drop = async () => {
     await easel.purge(name);
     say(`${name} deleted, ${bytes(stored)} freed`);

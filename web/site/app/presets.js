@@ -27,6 +27,8 @@ export function offer(model) {
   const builtIn = model === BUILT_IN;
   const choices = builtIn ? BACKGROUNDS : STYLES;
   const choice = select.value;
+  // What is said of the built-in model is not true of another one, nor of a server's.
+  $("about").hidden = !builtIn || $("place", HTMLSelectElement).value === "server";
   $("style-label").textContent = builtIn ? "Background" : "Style";
   select.replaceChildren(new Option("As written", ""), ...choices.map(([label, words]) => new Option(label, words)));
   select.value = choices.some(([, words]) => words === choice) ? choice : "";

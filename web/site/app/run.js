@@ -5,6 +5,7 @@ import * as device from "./device.js";
 import { $, brief, bytes, say } from "./dom.js";
 import * as form from "./form.js";
 import * as gallery from "./gallery.js";
+import * as live from "./live.js";
 import * as models from "./models.js";
 import * as presets from "./presets.js";
 import * as stage from "./stage.js";
@@ -30,6 +31,8 @@ let server;
 let loading;
 /** The run in progress. @type {{ controller: AbortController, since: number } | undefined} */
 let running;
+/** The picture that follows the words, if one is being drawn. @type {{ controller: AbortController, done: Promise<number | undefined> } | undefined} */
+let sketching;
 /** The picture on the stage. @type {Shown | undefined} */
 let current;
 
@@ -72,6 +75,7 @@ async function load(signal) {
   if (easel.loaded) {
     form.defaults(easel.loaded.defaults);
     form.trainedAt(name, easel.loaded.defaults);
+    live.offer(easel.loaded.defaults.steps);
   }
   keepBuild();
   form.schedulers(await easel.schedulers());
@@ -104,6 +108,7 @@ async function work(pictures, task, retry) {
     return false;
   }
   let done = true;
+  endSketch();
   running = { controller: new AbortController(), since: performance.now() };
   working(true);
   startPicture.leave();
@@ -127,6 +132,31 @@ export async function draw() {
   const asked = { ...form.words(), ...(await startPicture.read()) };
   const seed = form.nextSeed();
   await series(count, () => ({ ...asked, ...form.numbers(), seed }));
+}
+
+/** Ends the picture that follows the words, if one is being drawn. */
+export const endSketch = () => sketching?.controller.abort();
+
+/**
+ * Draws what the form says for the stage alone, in the place of the sketch before; the seed stays.
+ * @returns {Promise<number | undefined>} seconds, if it was finished
+ */
+export function sketch() {
+  endSketch();
+  const [before, controller] = [sketching?.done, new AbortController()];
+  const draw = async () => {
+    await before;
+    if (running || !easel.loaded || controller.signal.aborted) return undefined;
+    const request = { ...form.words(), ...form.numbers(), seed: form.holdSeed() };
+    const { image, seed, seconds } = await easel.generate({ ...request, signal: controller.signal });
+    if (controller.signal.aborted || running) return undefined;
+    const settings = (await easel.readSettings(image)) ?? { prompt: request.prompt };
+    await show({ image, settings, seed, request });
+    return seconds;
+  };
+  const done = draw().catch(() => undefined);
+  sketching = { controller, done };
+  return done;
 }
 
 /** Draws another picture like the one on the stage. The form stays as it is. */
