@@ -69,6 +69,8 @@ export interface Progress {
   of: number;
   /** Since the beginning. */
   seconds: number;
+  /** How far the whole call is, from 0 to 1: it never falls. */
+  overall: number;
 }
 
 /** A model that is ready. */
@@ -78,6 +80,8 @@ export interface LoadedModel {
   threads: number;
   /** Why `auto` did not take WebGPU, if it did not. */
   reason?: string;
+  /** Why one thread computes, where more could. */
+  threadsReason?: string;
   defaults: { width: number; height: number; steps: number; guidanceScale: number; scheduler: string };
 }
 
@@ -166,14 +170,53 @@ export interface Memory {
 /** What the browser and the device can do. Cheap; starts no worker. */
 export function detect(): Promise<Capabilities>;
 
-/**
- * A worker that draws pictures. Errors have a `name`: `AbortError`, `InvalidRequest`, `ModelError`, `ReadError`,
- * `NetworkError`, `ChecksumError`, `QuotaExceededError`, `DeviceError`, `DeviceLost`,
- * `BackendError`, `OutOfMemory`, `NotFinite`, `ServerError`, `Unsupported`, `WorkerError`.
- */
+/** What went wrong. */
+export type ErrorCode =
+  | "InvalidRequest"
+  | "ModelError"
+  | "ReadError"
+  | "NetworkError"
+  | "ChecksumError"
+  | "QuotaExceededError"
+  | "DeviceError"
+  | "DeviceLost"
+  | "BackendError"
+  | "OutOfMemory"
+  | "NotFinite"
+  | "ServerError"
+  | "Unsupported"
+  | "WorkerError"
+  | "AbortError"
+  | "Error";
+
+/** An error of the package; `name` is the same as `code`. A call that was aborted throws its signal's reason instead. */
+export class EaselError extends Error {
+  constructor(code: ErrorCode, message: string);
+  readonly code: ErrorCode;
+}
+
+/** One thing that happens while a picture is drawn. */
+export type DrawingEvent =
+  | { type: "progress"; progress: Progress }
+  | { type: "preview"; preview: ImageData }
+  | { type: "warning"; message: string }
+  | { type: "picture"; picture: Picture };
+
+export interface EaselOptions {
+  backend?: Backend;
+  /** The folder of bundled models; by default `../models/` beside this file. */
+  base?: string | URL;
+  /** The hub's address. */
+  hub?: string;
+  /** Where `worker.js` is, if a bundler moved it or a content delivery network has it; it may be another origin. */
+  workerUrl?: string | URL;
+  /** The folder that has `wasm/` and `threads/`, if it is not that of the worker. */
+  wasmUrl?: string | URL;
+}
+
+/** A worker that draws pictures. Errors are of {@link EaselError}, but for those of an aborted signal. */
 export class Easel {
-  /** `hub` is the hub's address; `base` the folder of bundled models (default: `../models/` beside this file). */
-  constructor(options?: { backend?: Backend; base?: string | URL; hub?: string });
+  constructor(options?: EaselOptions);
   /** The model that is loaded. */
   readonly loaded: LoadedModel | undefined;
   /** What computes. Changing it starts another worker, and the next picture loads the model again. */
@@ -193,6 +236,8 @@ export class Easel {
    * and the picture continues from its last step.
    */
   generate(options: GenerateOptions): Promise<Picture>;
+  /** The same as events for `for await`, the picture last. Leaving the loop cancels it. */
+  events(options: GenerateOptions): AsyncGenerator<DrawingEvent>;
   /**
    * Answers a request of Easel's HTTP interface, the same routes as a server's, with the model that is loaded. Only path and
    * query of the address matter. Tasks and the last 64 pictures live as long as the worker.
@@ -210,6 +255,8 @@ export class Easel {
   memory(): Promise<Memory>;
   /** Frees the model and all wasm memory. */
   unload(): void;
+  /** The same, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** A device that a server can compute on. */

@@ -1,6 +1,8 @@
 // An Easel server in the place of the worker: the same methods, spoken over the HTTP interface. A picture from words alone
 // is a task whose events are followed; a picture from a picture is one request. `fetch` may be anything of its shape.
 import { error } from "./error.js";
+import { check } from "./options.js";
+import { withOverall } from "./overall.js";
 
 /** @typedef {import("./easel.d.ts").RemoteEasel} Declared */
 /** @typedef {import("./easel.d.ts").GenerateOptions} GenerateOptions */
@@ -38,6 +40,7 @@ export class RemoteEasel {
 
   /** @param {GenerateOptions} options @returns {Promise<import("./easel.d.ts").Picture>} */
   async generate(options) {
+    check(options);
     const { signal, initImage, mask } = options;
     signal?.throwIfAborted();
     if (mask) throw error("Unsupported", "mask: a server takes a picture to start from, but no mask");
@@ -65,8 +68,9 @@ export class RemoteEasel {
     const cancel = () => this.#ask("/cancel-generation", json({ task_id })).catch(() => {});
     signal?.addEventListener("abort", cancel);
     const started = performance.now();
+    const report = withOverall("generate", onProgress);
     const hear = async (/** @type {any} */ { step, steps: of, preview }) => {
-      if (of) onProgress?.({ phase: "denoise", step, of, seconds: (performance.now() - started) / 1000 });
+      if (of) report?.({ phase: "denoise", step, of, seconds: (performance.now() - started) / 1000 });
       if (preview) onPreview?.(await pixels(preview));
     };
     try {

@@ -1,6 +1,6 @@
 // The worker: models and wasm memory live here. Each message is a call of one of `methods`; answers, progress and
 // previews go back under the call's number.
-import { processor, take } from "./backend.js";
+import { from, processor, take } from "./backend.js";
 import { error } from "./error.js";
 import { picture } from "./picture.js";
 import { resolve, select } from "./sources.js";
@@ -17,7 +17,7 @@ const WORK = 512 * 2 ** 20;
 /** From here on, in gigabytes, the memory that a browser admits to may be any amount. */
 const MOST_ADMITTED = 8;
 
-/** @type {{ backend: import("./easel.d.ts").Backend, base: string, hub: string }} */
+/** @type {{ backend: import("./easel.d.ts").Backend, base: string, hub: string, wasm?: string }} */
 let settings;
 /** @type {{ model: any, name: string, size: number } | undefined} */
 let current;
@@ -83,8 +83,8 @@ const methods = {
     const { name, usual } = entry;
     const loaded = await open(context, { name, files, usual });
     current = { name, size, model: loaded };
-    const { backend, threads, reason } = await seated();
-    return { name, backend, threads, reason, defaults: loaded.defaults() };
+    const { backend, threads, reason, threadsReason } = await seated();
+    return { name, backend, threads, reason, threadsReason, defaults: loaded.defaults() };
   }),
 
   /** @param {Context} context @param {LocalModel} model */
@@ -374,7 +374,9 @@ async function failure(thrown) {
 }
 
 addEventListener("message", ({ data }) => {
-  if (data.settings) settings = data.settings;
-  else if (data.cancel) running.get(data.id)?.abort();
+  if (data.settings) {
+    settings = data.settings;
+    from(settings.wasm);
+  } else if (data.cancel) running.get(data.id)?.abort();
   else answer(data.id, data.method, data.args);
 });
