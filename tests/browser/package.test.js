@@ -87,3 +87,22 @@ test("worker and modules may come from another origin", async (t) => {
   assert.ok(cdn.requests.some(({ path }) => path.endsWith("easel_web_bg.wasm")));
   assert.ok(!site.requests.some(({ path }) => path.endsWith("worker.js")));
 });
+
+test("it is an image model of the AI SDK", async (t) => {
+  const got = await inPage(await opened(t), async ({ Easel }) => {
+    const { imageModel } = await import("./easel/ai.js");
+    const easel = new Easel();
+    await easel.load("easel-emoji");
+    const model = imageModel(easel);
+    const { images, response } = await model.doGenerate({ prompt: "a skull", n: 2, aspectRatio: "16:9", seed: 7, providerOptions: { easel: { steps: 1 } } });
+    const sizes = [];
+    for (const bytes of images) {
+      const { width, height } = await createImageBitmap(new Blob([bytes]));
+      sizes.push([width, height]);
+    }
+    const wide = await model.doGenerate({ prompt: "a skull", n: 1, size: "64x128", providerOptions: { easel: { steps: 1 } } });
+    const { width, height } = await createImageBitmap(new Blob([wide.images[0]]));
+    return { version: model.specificationVersion, id: response.modelId, sizes, tall: [width, height] };
+  });
+  assert.deepEqual(got, { version: "v2", id: "easel-emoji", sizes: [[168, 96], [168, 96]], tall: [64, 128] });
+});

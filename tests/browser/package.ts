@@ -1,5 +1,6 @@
 // Every call of the package as a TypeScript program writes it. It is compiled, not run.
 import { detect, Easel, EaselError, RemoteEasel } from "../../web/site/easel/easel.js";
+import { imageModel } from "../../web/site/easel/ai.js";
 import type { Capabilities, ErrorCode, LoadedModel, LocalModel, Memory, ModelPlan, Picture, Progress, Settings, StoredModel } from "../../web/site/easel/easel.js";
 
 export async function everything(file: File, show: (picture: ImageData) => void): Promise<string> {
@@ -52,6 +53,8 @@ export async function everything(file: File, show: (picture: ImageData) => void)
     const code: ErrorCode | undefined = error instanceof EaselError ? error.code : undefined;
     console.log(code);
   }
+  const { images } = await imageModel(easel).doGenerate({ prompt: "a red apple", n: 2, aspectRatio: "16:9", abortSignal: signal });
+  console.log(images.length);
   // @ts-expect-error: a prompt there has to be.
   await easel.generate({});
   // @ts-expect-error: nothing else computes.

@@ -3,6 +3,8 @@ const CACHE = "easel-/*version*/";
 const FILES = JSON.parse(`/*files*/`);
 /** The builds of the module. A browser uses one of them, which is kept when it has been asked for, or the page names it. */
 const BUILD = /^easel\/(wasm|threads)\//;
+/** What no visit needs: it is for programs and programmers. */
+const BESIDE = /(\.d\.ts|\.md|package\.json|easel\/ai\.js|icon-\d+\.png)$/;
 
 addEventListener("install", (event) => event.waitUntil(install()));
 // A new version waits until the pages of the old one are closed, so that a page and its worker always fit.
@@ -19,7 +21,7 @@ addEventListener("message", (event) => event.waitUntil(event.data.update ? skipW
 async function install() {
   const versions = (await caches.keys()).filter((name) => name.startsWith("easel-") && name !== CACHE);
   const cache = await caches.open(CACHE);
-  const files = FILES.filter((file) => !BUILD.test(file));
+  const files = FILES.filter((file) => !BUILD.test(file) && !BESIDE.test(file));
   // On a first visit the page has just fetched most of them: the browser has them at hand. An update has to ask.
   const mode = versions.length > 0 ? "reload" : "force-cache";
   await cache.addAll(files.map((file) => new Request(file, { cache: mode })));
