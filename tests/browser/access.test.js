@@ -26,6 +26,7 @@ for (const colorScheme of ["light", "dark"]) {
     await page.waitForSelector("#problem:not([hidden])");
     assert.deepEqual(await enhanced(), []);
     await page.click("#problem-close");
+    await page.selectOption("#place", "");
     for (const dialog of ["models", "words", "device"]) {
       await page.click(`#open-${dialog}`);
       await page.waitForFunction((id) => document.getElementById(id).open, dialog);

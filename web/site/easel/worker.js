@@ -60,6 +60,7 @@ const methods = {
 
   /** @param {Context} context @param {ModelSource} model */
   async plan(context, model) {
+    if (typeof model === "string") looked.delete(model);
     const entry = typeof model === "string" ? await find(model, context.signal) : local(model);
     const here = (await (await store())?.summary(entry)) ?? { stored: 0, complete: false };
     const { size, memory, refusal } = await need(entry);
