@@ -71,7 +71,8 @@ async function load(signal) {
     if (loading === own) loading = undefined;
   }
   device.line(easel.loaded);
-  $("cost").textContent = "";
+  cost.model = 0;
+  tellCost();
   if (easel.loaded) {
     form.defaults(easel.loaded.defaults);
     form.trainedAt(name, easel.loaded.defaults);
@@ -127,11 +128,9 @@ async function work(pictures, task, retry) {
 /** Draws what the form says. */
 export async function draw() {
   if (running) return;
-  const count = form.count();
   // Typing goes on while the model is loaded: what counts is what was there when Draw was pressed.
-  const asked = { ...form.words(), ...(await startPicture.read()) };
-  const seed = form.nextSeed();
-  await series(count, () => ({ ...asked, ...form.numbers(), seed }));
+  const [words, start, seed] = [form.words(), startPicture.read(), form.nextSeed()];
+  await series(form.count(), async () => ({ ...words, ...(await start), ...form.numbers(), seed }));
 }
 
 /** Ends the picture that follows the words, if one is being drawn. */
@@ -164,16 +163,16 @@ export async function again() {
   if (running || !current) return;
   const { settings, request } = current;
   const seed = crypto.getRandomValues(new Uint32Array(1))[0];
-  await series(1, () => ({ ...(request ?? fromSettings(settings)), seed }));
+  await series(1, async () => ({ ...(request ?? fromSettings(settings)), seed }));
 }
 
-/** @param {number} count @param {() => Request} ask says what to draw, once the model is there */
+/** @param {number} count @param {() => Promise<Request>} ask says what to draw, once the model is there */
 async function series(count, ask) {
   let seconds = 0;
   $("note").textContent = "";
   const task = async (/** @type {AbortSignal} */ signal) => {
     await load(signal);
-    const request = ask();
+    const request = await ask();
     batch.begin(count);
     for (let k = 0; k < count; k++) {
       stage.next(k);
@@ -274,6 +273,7 @@ export async function prepare() {
   if (form.server()) return void ($("cost").textContent = "");
   easel.backend = form.backend();
   if (easel.loaded?.name === name) return;
+  cost.model = 0;
   try {
     const program = easel.prepare({ onProgress: fetchingProgram }).then(programIsHere, programIsHere);
     const plan = await easel.plan(models.source(name));
