@@ -92,14 +92,20 @@ async function forget(name) {
   await list();
 }
 
+/** What the list shows: drawn anew it would forget a question that it asks. */
+let listed = "";
+
 /** Shows the models in this browser. */
 export async function list() {
   const stored = await easel.models().catch(() => []);
   for (const { name } of stored) if (!known.has(name)) known.set(name, name);
+  options();
+  const state = JSON.stringify([stored, easel.loaded?.name]);
+  if (state === listed) return;
+  listed = state;
   const none = { name: DEFAULT, size: BUILT_IN.size, stored: 0, complete: false };
   const all = stored.some(({ name }) => name === DEFAULT) ? stored : [none, ...stored];
   $("model-list").replaceChildren(...all.map(storedCard));
-  options();
 }
 
 /**
