@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { draw, says } from "./support/browser.js";
-import { opened } from "./support/states.js";
+import { ROOMY, opened } from "./support/states.js";
 import { openWith } from "./support/webgpu.js";
 
 /** The facts on a card. */
 const facts = (card) => card.locator("dl").evaluate((list) => Object.fromEntries([...list.querySelectorAll("dt")].map((term) => [term.textContent, term.nextSibling.textContent])));
 
 test("the first page leads to better models, whose cards say what they draw and take, and why they do not fit", async (t) => {
-  const page = await opened(t);
+  const page = await openWith(t, ROOMY);
   await page.click("#open-better");
   await page.waitForSelector("#better-list li:nth-child(5)");
   assert.equal(await page.evaluate(() => document.activeElement.id), "better-title");

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
-import { dist, draw, launch, open } from "./support/browser.js";
+import { dist, draw, launch } from "./support/browser.js";
 import { serve } from "./support/server.js";
-import { opened, until } from "./support/states.js";
+import { ROOMY, opened, until } from "./support/states.js";
+import { openWith } from "./support/webgpu.js";
 
 test("on a line of 1.5 MB a second one click leads to a picture, the page is there within a second, and nothing jumps", async (t) => {
   const site = await serve(t, dist);
@@ -64,7 +65,7 @@ async function tree(page) {
 }
 
 test("the accessibility tree of each state is as it was", async (t) => {
-  const page = await open(await launch(t), (await serve(t, dist)).url);
+  const page = await openWith(t, ROOMY);
   const same = async (state) => {
     const file = new URL(`reference/tree-${state}.txt`, import.meta.url);
     const now = await tree(page);

@@ -21,5 +21,10 @@ export const inSight = (page, selector) =>
     return top >= 0 && bottom <= innerHeight + 1 && (element === above || element.contains(above));
   });
 
+/** For a worker: a device with room for models of some gigabytes, whichever the tests run on. */
+export const ROOMY = `
+  Object.defineProperty(WorkerNavigator.prototype, "deviceMemory", { value: 8, configurable: true });
+  StorageManager.prototype.estimate = async () => ({ usage: 0, quota: 1e11 });`;
+
 /** A window of 1280 by 720 pixels at a zoom of 200 %. */
 export const ZOOMED = { viewport: { width: 640, height: 360 }, deviceScaleFactor: 2 };
