@@ -54,6 +54,7 @@ pub mod memory;
 pub mod norm;
 pub mod parallel;
 mod q8;
+pub mod rope;
 mod simd;
 mod weight;
 mod winograd;
