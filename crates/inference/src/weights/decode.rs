@@ -12,6 +12,8 @@ pub(super) struct Decoder {
     from: StoredType,
     data: Data,
     place: Place,
+    /// What floats of eight bits are multiplied by.
+    scale: f32,
 }
 
 impl Decoder {
@@ -21,7 +23,12 @@ impl Decoder {
             [_, inputs, height, width] if height * width > 1 => Place::kernel(inputs, height * width),
             _ => Place::default(),
         };
-        Self { name: name.to_owned(), from, data: Data::zeros(to, shape.iter().product()), place }
+        Self { name: name.to_owned(), from, data: Data::zeros(to, shape.iter().product()), place, scale: 1.0 }
+    }
+
+    /// The same for floats of eight bits that are multiplied by a number.
+    pub(super) fn scaled(self, scale: Option<f32>) -> Self {
+        Self { scale: scale.unwrap_or(1.0), ..self }
     }
 
     /// The next bytes, which hold whole elements or blocks.
@@ -57,14 +64,15 @@ impl Decoder {
 
     /// Converts elements and puts each in its place. Returns whether every one is finite.
     fn fill(&mut self, bytes: &[u8], from: StoredType) -> bool {
+        let scale = self.scale;
         let place = &mut self.place;
         match (&mut self.data, from) {
             (Data::F32(data), StoredType::F64) => fill::<f64, 8, _>(bytes, data, place, |x| x as f32),
             (Data::F32(data), StoredType::F32) => fill::<f32, 4, _>(bytes, data, place, |x| x),
             (Data::F32(data), StoredType::F16) => fill::<f16, 2, _>(bytes, data, place, f16::to_f32),
             (Data::F32(data), StoredType::Bf16) => fill::<bf16, 2, _>(bytes, data, place, bf16::to_f32),
-            (Data::F32(data), StoredType::F8E4M3) => fill::<E4M3, 1, _>(bytes, data, place, E4M3::to_f32),
-            (Data::F32(data), StoredType::F8E5M2) => fill::<E5M2, 1, _>(bytes, data, place, |x| x.to_f16().to_f32()),
+            (Data::F32(data), StoredType::F8E4M3) => fill::<E4M3, 1, _>(bytes, data, place, |x| x.to_f32() * scale),
+            (Data::F32(data), StoredType::F8E5M2) => fill::<E5M2, 1, _>(bytes, data, place, |x| x.to_f32() * scale),
             (Data::F16(data), StoredType::F64) => fill::<f64, 8, _>(bytes, data, place, f16::from_f64),
             (Data::F16(data), StoredType::F32) => fill::<f32, 4, _>(bytes, data, place, f16::from_f32),
             (Data::F16(data), StoredType::F16) => fill::<f16, 2, _>(bytes, data, place, |x| x),
@@ -72,9 +80,11 @@ impl Decoder {
                 fill::<bf16, 2, _>(bytes, data, place, |x| f16::from_f32(x.to_f32()))
             }
             (Data::F16(data), StoredType::F8E4M3) => {
-                fill::<E4M3, 1, _>(bytes, data, place, |x| f16::from_f32(x.to_f32()))
+                fill::<E4M3, 1, _>(bytes, data, place, |x| f16::from_f32(x.to_f32() * scale))
             }
-            (Data::F16(data), StoredType::F8E5M2) => fill::<E5M2, 1, _>(bytes, data, place, E5M2::to_f16),
+            (Data::F16(data), StoredType::F8E5M2) => {
+                fill::<E5M2, 1, _>(bytes, data, place, |x| f16::from_f32(x.to_f32() * scale))
+            }
             (Data::Bf16(data), StoredType::F64) => fill::<f64, 8, _>(bytes, data, place, bf16::from_f64),
             (Data::Bf16(data), StoredType::F32) => fill::<f32, 4, _>(bytes, data, place, bf16::from_f32),
             (Data::Bf16(data), StoredType::F16) => {
@@ -82,10 +92,10 @@ impl Decoder {
             }
             (Data::Bf16(data), StoredType::Bf16) => fill::<bf16, 2, _>(bytes, data, place, |x| x),
             (Data::Bf16(data), StoredType::F8E4M3) => {
-                fill::<E4M3, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f32()))
+                fill::<E4M3, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f32() * scale))
             }
             (Data::Bf16(data), StoredType::F8E5M2) => {
-                fill::<E5M2, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f16().to_f32()))
+                fill::<E5M2, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f32() * scale))
             }
             // Token ids and other integers are never decoded.
             _ => true,
@@ -133,8 +143,8 @@ impl E4M3 {
 struct E5M2(u8);
 
 impl E5M2 {
-    fn to_f16(self) -> f16 {
-        f16::from_bits(u16::from(self.0) << 8)
+    fn to_f32(self) -> f32 {
+        f16::from_bits(u16::from(self.0) << 8).to_f32()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::source::Source;
 use super::view::TensorView;
-use super::{ckpt, gguf, safetensors};
+use super::{ckpt, gguf, safetensors, scaled};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl TensorIndex {
             }
             head if head.starts_with(gguf::MAGIC) => gguf::open(source).await,
             head if head.get(8) == Some(&b'{') || source.name().ends_with(".safetensors") => {
-                safetensors::open(source).await
+                scaled::attached(safetensors::open(source).await?).await
             }
             _ => Err(Error::format(source.name(), "no safetensors or GGUF file and no PyTorch checkpoint")),
         }

@@ -58,8 +58,8 @@ impl TensorIndex {
         for (name, view) in &self.tensors {
             match view.dtype() {
                 StoredType::Integer { .. } => {}
-                stored => {
-                    let stored = stored.weight_type().ok_or_else(|| self.type_error(name, view))?;
+                _ => {
+                    let stored = view.weight_type().ok_or_else(|| self.type_error(name, view))?;
                     let stays = !stored.is_blocks() || view.is_whole() && stored.fits(view.shape());
                     let stored = if stays { stored } else { DType::F16 };
                     let keep = dtype.map_or(stored, |dtype| dtype.of_weight(view.shape(), stored)).on(device);
@@ -143,7 +143,7 @@ impl Job<'_> {
         let mut upload = Upload::new(self.keep, &shape, device)?;
         for rows in upload.runs() {
             let run = if stored.is_empty() { Vec::new() } else { [&[rows.len()], inner].concat() };
-            let mut decoder = Decoder::new(self.name, from, self.read, &run);
+            let mut decoder = Decoder::new(self.name, from, self.read, &run).scaled(self.view.scale());
             let bytes = rows.start as u64 * row..rows.end as u64 * row;
             match at_hand {
                 Some(all) => decoder.push(&all[bytes.start as usize..bytes.end as usize])?,

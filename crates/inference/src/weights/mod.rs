@@ -23,6 +23,7 @@ mod malformed;
 pub mod pickle;
 mod random;
 pub mod safetensors;
+mod scaled;
 mod send;
 mod source;
 mod view;

@@ -149,6 +149,8 @@ pub struct TensorView {
     source: usize,
     /// Of the first element, in bytes from the start of the source.
     offset: u64,
+    /// The bits of the `f32` that all elements are multiplied by, if there is one.
+    scale: Option<u32>,
 }
 
 impl TensorView {
@@ -164,7 +166,7 @@ impl TensorView {
         if shape.len() != strides.len() {
             return None;
         }
-        let view = Self { dtype, shape, strides, first_row: 0, source: 0, offset };
+        let view = Self { dtype, shape, strides, first_row: 0, source: 0, offset, scale: None };
         view.shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size))?;
         view.checked_range().map(|_| view)
     }
@@ -172,6 +174,22 @@ impl TensorView {
     /// The type that it is stored in.
     pub fn dtype(&self) -> StoredType {
         self.dtype
+    }
+
+    /// The same with a number that all elements are multiplied by.
+    pub(super) fn scaled(self, scale: f32) -> Self {
+        Self { scale: Some(scale.to_bits()), ..self }
+    }
+
+    /// The number that all elements are multiplied by.
+    pub(super) fn scale(&self) -> Option<f32> {
+        self.scale.map(f32::from_bits)
+    }
+
+    /// The type that it has in memory as a weight; `None` for types that weights never have. Scaled numbers get the exponents
+    /// of `bf16`: they can be smaller than those of `f16`.
+    pub fn weight_type(&self) -> Option<DType> {
+        if self.scale.is_some() { Some(DType::Bf16) } else { self.dtype.weight_type() }
     }
 
     /// The sizes of its axes, as the file has them: convolution kernels are `[out, in, kh, kw]`.

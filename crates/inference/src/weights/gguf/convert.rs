@@ -84,6 +84,7 @@ impl<'a> Conversion<'a> {
 fn target(name: &str, view: &TensorView, format: Option<BlockFormat>) -> StoredType {
     let plain = match view.dtype() {
         StoredType::F64 => StoredType::F32,
+        StoredType::F8E4M3 | StoredType::F8E5M2 if view.scale().is_some() => StoredType::Bf16,
         StoredType::F8E4M3 | StoredType::F8E5M2 => StoredType::F16,
         stored => stored,
     };
@@ -121,12 +122,12 @@ async fn convert(
         return Ok(());
     }
     let at_hand = if view.is_whole() { None } else { Some(gather(view, &read_whole(source, range.clone()).await?)) };
-    let from = gathered(view);
+    let from = Numbers { stored: gathered(view), scale: view.scale() };
     let elements = view.elements() as u64;
     for first in (0..elements).step_by(RUN as usize) {
         let count = RUN.min(elements - first);
-        let start = from.bytes_of(first).unwrap_or(0);
-        let length = from.bytes_of(count).unwrap_or(0);
+        let start = from.stored.bytes_of(first).unwrap_or(0);
+        let length = from.stored.bytes_of(count).unwrap_or(0);
         match &at_hand {
             Some(bytes) => sink(&run(name, from, to, count, &bytes[start as usize..(start + length) as usize])?)?,
             None => {
@@ -147,9 +148,16 @@ async fn read_whole(source: &dyn Source, range: Range<u64>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// How a tensor's numbers are stored.
+#[derive(Clone, Copy)]
+struct Numbers {
+    stored: StoredType,
+    scale: Option<f32>,
+}
+
 /// Some elements in another type.
-fn run(name: &str, from: StoredType, to: StoredType, count: u64, bytes: &[u8]) -> Result<Vec<u8>> {
-    if matches!(from, StoredType::Integer { .. }) {
+fn run(name: &str, from: Numbers, to: StoredType, count: u64, bytes: &[u8]) -> Result<Vec<u8>> {
+    if matches!(from.stored, StoredType::Integer { .. }) {
         return Ok(bytes.to_vec());
     }
     let wide = match to {
@@ -157,7 +165,7 @@ fn run(name: &str, from: StoredType, to: StoredType, count: u64, bytes: &[u8]) -
         StoredType::Bf16 => DType::Bf16,
         _ => DType::F32,
     };
-    let mut decoder = Decoder::new(name, from, wide, &[count as usize]);
+    let mut decoder = Decoder::new(name, from.stored, wide, &[count as usize]).scaled(from.scale);
     decoder.push(bytes)?;
     match (decoder.finish(), to) {
         (Data::F32(numbers), StoredType::Blocks(format)) => Ok(format.quantise(&numbers).unwrap_or_default()),
