@@ -6,6 +6,7 @@ pub mod files;
 pub mod folders;
 pub mod modules;
 pub mod original;
+pub mod original_flux;
 pub mod original_sd3;
 pub mod pipelines;
 pub mod rng;

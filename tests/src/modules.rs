@@ -5,6 +5,7 @@ use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow};
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
+use easel_inference::models::flux::{Flux, FluxConditioning, FluxConfig};
 use easel_inference::models::mmdit::{Mmdit, MmditConditioning, MmditConfig};
 use easel_inference::models::t5::{T5Config, T5Encoder};
 use easel_inference::models::unet::{AddedConditioning, ClassLabel, UNet, UNetConditioning, UNetConfig};
@@ -26,6 +27,7 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
             "text" => case.text(),
             "denoiser" if dir.join("unet").is_dir() => case.denoiser(),
             "denoiser" if class_of(&dir.join("transformer")) == "SD3Transformer2DModel" => case.mmdit(),
+            "denoiser" if class_of(&dir.join("transformer")) == "FluxTransformer2DModel" => case.flux(),
             "vae_decode" | "vae_decode_tiled" => case.vae_decode(),
             "vae_encode" | "vae_encode_tiled" => case.vae_encode(),
             _ => continue,
@@ -161,6 +163,37 @@ impl<'a> Case<'a> {
         Ok(checks)
     }
 
+    /// A transformer of tokens, with all that it is conditioned on.
+    fn flux(&self) -> Result<Vec<Check>> {
+        let model = flux(&self.dir.join("transformer"), &self.device)?;
+        let given = |name: &str| -> Result<Tensor> { self.array(name)?.tensor(&self.device) };
+        let last = &self.array("img_ids")?.data;
+        let [height, width] = [1, 2].map(|axis| last[last.len() - 3 + axis] as usize + 1);
+        let tokens = given("hidden_states")?;
+        let text = given("encoder_hidden_states")?;
+        let pooled = given("pooled")?;
+        let time = Flux::timestep_features(f64::from(self.array("timestep")?.data[0]), &self.device)?;
+        let guidance = self.arrays.get("guidance").map_or(0.0, |guidance| f64::from(guidance.data[0]));
+        let conditioning = FluxConditioning { text: &text, pooled: &pooled, guidance };
+        let [_, words, _] = text.dims("flux")?;
+        let mut probes = Vec::new();
+        let out = model.forward_probed(&tokens, [height, width], &time, conditioning, &mut |name, tensor| {
+            if name.starts_with("single_transformer_blocks.") {
+                // Text and picture are one stream in Easel and two results in diffusers.
+                probes.push((format!("{name}.0"), tensor.narrow(1, 0, words)?));
+                probes.push((format!("{name}.1"), tensor.narrow(1, words, height * width)?));
+            } else {
+                probes.push((name.to_owned(), tensor.clone()));
+            }
+            Ok(())
+        })?;
+        let mut checks = vec![self.check("out", &out, self.tolerance("out")?)?];
+        if !checks[0].passed() {
+            checks.extend(self.probes(&probes)?);
+        }
+        Ok(checks)
+    }
+
     /// What the case has besides sample, timestep and text.
     fn conditioning(&self) -> Result<UNetConditioning> {
         let wide = |row: &[f32]| -> Vec<f64> { row.iter().map(|x| f64::from(*x)).collect() };
@@ -245,6 +278,13 @@ pub fn mmdit(folder: &Path, device: &Device) -> Result<Mmdit> {
     let file = folder.join("config.json");
     let config = MmditConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
     Ok(Mmdit::new(&load_weights(folder, device)?, config)?)
+}
+
+/// The FLUX transformer of a folder.
+pub fn flux(folder: &Path, device: &Device) -> Result<Flux> {
+    let file = folder.join("config.json");
+    let config = FluxConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
+    Ok(Flux::new(&load_weights(folder, device)?, config)?)
 }
 
 /// The CLIP text encoder of a folder.

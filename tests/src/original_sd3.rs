@@ -93,7 +93,7 @@ fn transformer(tensors: &Tensors) -> Result<Tensors> {
                     tensors.get(&name).ok_or_else(|| anyhow!("{name} is missing"))
                 };
                 let [query, key, value] = parts.map(part);
-                renamed.insert(in_block(&format!("{whole}{end}")), below([query?, key?, value?]));
+                renamed.insert(in_block(&format!("{whole}{end}")), below(&[query?, key?, value?]));
             }
             continue;
         }
@@ -118,15 +118,15 @@ fn outside(name: &str, stored: &Stored) -> Result<(String, Stored)> {
 }
 
 /// Tensors one below the other.
-fn below([first, second, third]: [&Stored; 3]) -> Stored {
-    let mut fused = first.clone();
-    fused.shape[0] *= 3;
-    fused.bytes.extend(second.bytes.iter().chain(&third.bytes));
+pub(crate) fn below(parts: &[&Stored]) -> Stored {
+    let mut fused = parts[0].clone();
+    fused.shape[0] = parts.iter().map(|part| part.shape[0]).sum();
+    fused.bytes = parts.iter().flat_map(|part| part.bytes.iter().copied()).collect();
     fused
 }
 
 /// The lower half first.
-fn turned(stored: &Stored) -> Stored {
+pub(crate) fn turned(stored: &Stored) -> Stored {
     let mut stored = stored.clone();
     let half = stored.bytes.len() / 2;
     stored.bytes.rotate_left(half);

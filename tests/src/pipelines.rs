@@ -124,12 +124,12 @@ impl Judge<'_> {
         Ok(checks)
     }
 
-    /// One tensor `[n, h, w, c]` against `[n, c, h, w]`.
+    /// One tensor `[n, h, w, c]` against `[n, c, h, w]`, or against FLUX's tokens `[n, h / 2 * w / 2, c * 4]`.
     fn check(&self, name: &str, tensor: &Tensor, tolerance: &str) -> Result<Option<Check>> {
         let Some(expected) = self.arrays.get(name) else { return Ok(None) };
         let tolerance = self.tolerances[tolerance].as_f64().ok_or_else(|| anyhow!("no tolerance for {tolerance}"))?;
-        let got = block_on(tensor.to_channels_first()?.to_vec())?;
-        let error = relative_error(&got, &expected.data);
+        let turned = if expected.shape.len() == 3 { tokens(tensor)? } else { tensor.to_channels_first()? };
+        let error = relative_error(&block_on(turned.to_vec())?, &expected.data);
         Ok(Some(Check { case: self.case.clone(), tensor: name.into(), error, tolerance: target().widened(tolerance) }))
     }
 
@@ -158,20 +158,31 @@ impl Judge<'_> {
     }
 }
 
+/// Squares of 2x2 latents, one token each, whose numbers go by channel, row and column.
+fn tokens(latents: &Tensor) -> Result<Tensor> {
+    let [n, h, w, c] = latents.dims("tokens")?;
+    let squares = latents.reshape(&[n, h / 2, 2, w / 2, 2, c])?.permute(&[0, 1, 3, 5, 2, 4])?;
+    Ok(squares.reshape(&[n, h / 2 * w / 2, 4 * c])?)
+}
+
 /// The request that a case's arguments describe. An argument that is not known is an error: it would change the picture.
 fn request(case: &Value, arrays: &BTreeMap<String, Array>) -> Result<Request> {
     let mut request = Request { batch_size: 1, ..Request::default() };
     let mut strength = 1.0;
+    let is_flux = case["kind"].as_str().is_some_and(|kind| kind.starts_with("Flux"));
     let args = case["args"].as_object().ok_or_else(|| anyhow!("no args"))?;
     for (name, value) in args {
         let size = || value.as_u64().map(|x| x as usize).ok_or_else(|| anyhow!("{name}: {value} is no size"));
+        // FLUX's pipelines of diffusers round sizes down to whole tokens; Easel refuses those that are not.
+        let side = || size().map(|size| if is_flux { size / 16 * 16 } else { size });
         let number = || value.as_f64().ok_or_else(|| anyhow!("{name}: {value} is no number"));
         match name.as_str() {
             "prompt" | "negative_prompt" | "prompt_2" | "negative_prompt_2" | "num_images_per_prompt" => {}
-            "height" => request.height = Some(size()?),
-            "width" => request.width = Some(size()?),
+            "height" => request.height = Some(side()?),
+            "width" => request.width = Some(side()?),
             "num_inference_steps" => request.steps = Some(size()?),
             "guidance_scale" => request.guidance_scale = Some(number()?),
+            "true_cfg_scale" => request.true_cfg_scale = Some(number()?),
             "guidance_rescale" => request.guidance_rescale = number()?,
             "eta" => request.eta = number()?,
             "strength" => strength = number()?,

@@ -44,9 +44,13 @@ pub fn choose(device: &str, float: Option<&str>) -> Result<()> {
 }
 
 impl Target {
-    /// The tolerances of a case, from its `tol`.
+    /// The tolerances of a case, from its `tol`: in half precision those for `f16`, or where weights are in `bf16` those for
+    /// that, which has fewer bits.
     pub fn tolerances<'a>(&self, case: &'a Value) -> &'a Value {
-        &case["tol"][if self.device.float() == DType::F16 { "f16" } else { "f32" }]
+        let all = &case["tol"];
+        let is_half = self.device.float() == DType::F16;
+        let names: &[&str] = if is_half { &["f16", "bf16"] } else { &["f32"] };
+        names.iter().map(|name| &all[*name]).find(|tolerances| !tolerances.is_null()).unwrap_or(&Value::Null)
     }
 
     /// What a tolerance of the CPU in `f32` becomes here.

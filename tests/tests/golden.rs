@@ -6,7 +6,7 @@ use easel_tests::files::repository;
 use std::process::Command;
 
 /// Every folder with networks but `easel-emoji`, whose hundreds of steps would keep a software rasteriser busy for long.
-const NETWORKS: [&str; 12] = [
+const NETWORKS: [&str; 15] = [
     "sd15",
     "sd15-inpaint",
     "sd15-lcm",
@@ -19,7 +19,13 @@ const NETWORKS: [&str; 12] = [
     "sd3",
     "sd35-medium",
     "sd35-large",
+    "flux-schnell",
+    "flux-dev",
+    "taef1",
 ];
+
+/// Folders that are run in half precision, too.
+const HALF: [&str; 7] = ["sd15", "taesd", "sd3", "sd35-medium", "flux-schnell", "flux-dev", "taef1"];
 
 #[test]
 fn every_reference_case_passes() {
@@ -38,7 +44,7 @@ fn the_networks_pass_on_a_gpu_in_f32() {
 #[test]
 fn the_networks_pass_on_a_gpu_in_f16() {
     if has_gpu(DType::F16) {
-        let cases = golden(&["--device", "gpu", "--float", "f16"], &["sd15", "taesd", "sd3", "sd35-medium"]);
+        let cases = golden(&["--device", "gpu", "--float", "f16"], &HALF);
         assert!(cases > 15, "only {cases} cases");
     }
 }

@@ -48,6 +48,9 @@ pub(crate) struct PictureArgs {
     /// How strongly to follow the prompt; 1 or less turns guidance off
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     pub(crate) guidance_scale: Option<f64>,
+    /// FLUX.1 dev: how strongly to avoid the negative prompt, above 1; doubles the work [default: 2 with a negative prompt]
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    pub(crate) true_cfg_scale: Option<f64>,
     /// Rescale the guided prediction, from 0 (not) to 1 (fully)
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub(crate) guidance_rescale: Option<f64>,

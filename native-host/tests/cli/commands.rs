@@ -68,10 +68,10 @@ fn models_are_listed() {
     let text = folder.easel(["models"]).text().to_owned();
     assert!(text.lines().any(|line| line.starts_with("easel-emoji ") && line.contains("built in")), "{text}");
     assert!(text.lines().any(|line| line.starts_with("sd-turbo ") && line.contains("not here")), "{text}");
-    assert!(text.lines().any(|line| line.starts_with("flux-dev ") && line.contains("not supported yet")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("flux-dev ") && line.contains("not here")), "{text}");
     let json = folder.easel(["models", "--json"]).json();
     let flux = json[0].as_array().unwrap().iter().find(|model| model["name"] == "flux-dev").unwrap();
-    assert_eq!((&flux["supported"], &flux["family"]), (&Value::Bool(false), &"FLUX".into()));
+    assert_eq!((&flux["supported"], &flux["family"]), (&Value::Bool(true), &"FLUX.1".into()));
     let names: Vec<_> = json[0].as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"stub") && names.contains(&"stable-diffusion-xl"), "{names:?}");
 }

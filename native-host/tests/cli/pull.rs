@@ -122,9 +122,5 @@ fn names_that_are_not_supported_repositories_are_not_pulled() {
     let folder = Folder::new();
     assert!(folder.easel(["pull", "no-such-model"]).error(1).starts_with("no such file, folder, "));
     assert_eq!(folder.easel(["pull", "stub"]).error(1), "stub is built in: there is nothing to download");
-    for name in ["flux-dev", "black-forest-labs/FLUX.1-dev"] {
-        let message = folder.easel(["pull", name]).error(1).to_owned();
-        assert!(message.starts_with(&format!("{name}: FLUX models are not supported yet")), "{message}");
-    }
     assert!(folder.easel(["pull", "."]).error(1).contains("exists on this machine as a file or folder"));
 }

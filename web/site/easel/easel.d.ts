@@ -105,6 +105,8 @@ export interface GenerateOptions extends LoadOptions {
   seed?: number | bigint;
   steps?: number;
   guidanceScale?: number;
+  /** FLUX.1 dev: how strongly to avoid the negative prompt, above 1; doubles the work. */
+  trueCfgScale?: number;
   guidanceRescale?: number;
   eta?: number;
   width?: number;

@@ -2,7 +2,7 @@
 
 use super::SchedulerClass;
 use super::betas::Training;
-use super::definition::{Flows, ZeroSnr};
+use super::definition::{Flows, TakesMu, ZeroSnr};
 use super::prediction::{Clipping, PredictionType};
 use crate::fields::Fields;
 use crate::{Error, Result};
@@ -198,11 +198,13 @@ impl SchedulerConfig {
         self.flow.enabled
     }
 
-    /// `mu`, the dynamic time shift for a picture of `image_tokens` tokens; `None` if the shift is static.
+    /// `mu`, the dynamic time shift for a picture of `image_tokens` tokens; `None` if the shift is static, as it always is for
+    /// samplers that know no other.
     pub fn dynamic_shift(&self, image_tokens: usize) -> Option<f64> {
         let [(tokens0, shift0), (tokens1, shift1)] = self.flow.line;
         let slope = (shift1 - shift0) / (tokens1 - tokens0);
-        self.flow.dynamic.then_some(image_tokens as f64 * slope + (shift0 - slope * tokens0))
+        let is_dynamic = self.flow.dynamic && self.class.definition().takes.mu != TakesMu::No;
+        is_dynamic.then_some(image_tokens as f64 * slope + (shift0 - slope * tokens0))
     }
 
     /// Whether this class samples flows and nothing else.
