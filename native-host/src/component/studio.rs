@@ -3,7 +3,7 @@
 use super::streams::{Pieces, Reports};
 use bindings::easel::image::studio as wit;
 use bindings::easel::image::studio::{
-    Device, DeviceKind, Image, ImageFilter, ImagePage, ImageRequest, Priority, Run, Task, TaskFilter, TaskPage,
+    Device, DeviceKind, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, Run, Task, TaskFilter, TaskPage,
     TaskSelection,
 };
 use easel_contract::service::Result as Answer;

@@ -198,7 +198,7 @@ impl LoadedModel {
 }
 
 /// What a picture's metadata calls its model: a path says too much about the machine, its last part will do.
-fn public_name(name: &str, place: &Place) -> String {
+pub(crate) fn public_name(name: &str, place: &Place) -> String {
     let Place::Path(path) = place else { return name.to_owned() };
     last_part(path).unwrap_or_else(|| name.to_owned())
 }

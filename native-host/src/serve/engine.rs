@@ -1,10 +1,11 @@
 //! The queue's engine over the inference pipeline: a request in, encoded pictures out.
 
+use super::conversions::{format, redraw};
 use super::{Metrics, Parts};
 use crate::model::{self, LoadedModel};
 use bytes::Bytes;
 use easel_contract::Check;
-use easel_contract::service::ImageRequest;
+use easel_contract::service::{Encoding, ImageRequest};
 use easel_inference::pipeline::{CancelToken, InitImage, Phase, Picture, Progress, Request, Watcher};
 use easel_jobs::{Engine, EngineError, Job, NewPicture};
 use easel_picture::{EncodeOptions, Image, ImageFormat, Limits};
@@ -27,12 +28,13 @@ impl ModelEngine {
         let asked: ImageRequest = serde_json::from_slice(job.request())?;
         asked.check(limits).map_err(Failure::Limits)?;
         let name = asked.model.clone().unwrap_or_default();
+        let encoding = asked.encoding.unwrap_or_default();
         let cancel = CancelToken::default();
         let mut report = Report { job, cancel: cancel.clone(), began: Instant::now(), metrics };
         let model = models.get(&name, devices.selected(), &mut report, &cancel)?;
         let pictures = model.generate(&request(asked, &model)?, &mut report, &cancel)?;
         metrics.drawn(pictures.len(), report.began.elapsed());
-        pictures.iter().map(|picture| Ok(encode(picture)?)).collect()
+        pictures.iter().map(|picture| Ok(encode(picture, encoding)?)).collect()
     }
 }
 
@@ -79,7 +81,9 @@ fn request(asked: ImageRequest, model: &LoadedModel) -> easel_inference::Result<
             request.width.get_or_insert(defaults.width);
             request.height.get_or_insert(defaults.height);
         }
-        request.init = Some(InitImage { image, strength: init.strength, all_steps: false, mask: None });
+        let mask = init.mask.map(|mask| Image::decode_mask(&mask.bytes, redraw(mask.redraw), &Limits::default()));
+        let mask = mask.transpose()?;
+        request.init = Some(InitImage { image, strength: init.strength, all_steps: false, mask });
     }
     Ok(request)
 }
@@ -97,11 +101,15 @@ pub(super) fn without_pictures(asked: &ImageRequest) -> Request {
     }
 }
 
-fn encode(picture: &Picture) -> easel_inference::Result<NewPicture> {
+fn encode(picture: &Picture, encoding: Encoding) -> easel_inference::Result<NewPicture> {
     let parameters = picture.parameters.to_string();
-    let options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
-    let bytes = picture.image.encode(ImageFormat::Png, &options)?.into();
-    Ok(NewPicture { bytes, media_type: ImageFormat::Png.media_type().into(), seed: picture.seed })
+    let mut options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
+    if let Some(quality) = encoding.quality {
+        options.quality = u8::try_from(quality).unwrap_or(u8::MAX);
+    }
+    let format = format(encoding.format);
+    let bytes = picture.image.encode(format, &options)?.into();
+    Ok(NewPicture { bytes, media_type: format.media_type().into(), seed: picture.seed })
 }
 
 /// Carries progress from the pipeline to the task's watchers, and a cancellation the other way.

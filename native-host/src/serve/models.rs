@@ -2,6 +2,7 @@
 
 use crate::model::{self, ComponentPath, LoadOptions, LoadedModel};
 use crate::names::{self, Place};
+use easel_contract::service::Model;
 use easel_inference::pipeline::{CancelToken, Description, Watcher};
 use easel_inference::tensor::DeviceKind;
 use parking_lot::Mutex;
@@ -10,9 +11,14 @@ use std::collections::BTreeMap;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::Arc;
 
+/// The width and height of the stub model's pictures, which has no configuration.
+pub(super) const STUB_SIZE: u32 = 512;
+
 /// The models that requests may name. A request from outside must not name files, so these are all there are.
 pub struct Models {
     known: Vec<(String, Place)>,
+    /// What clients may call each besides: a path says too much about the machine.
+    public: Vec<String>,
     /// Components from places of their own, by the model's name.
     components: BTreeMap<String, Vec<ComponentPath>>,
     /// What is known of each by its configurations, in the same order, once it was asked for.
@@ -39,7 +45,8 @@ impl Models {
             }
         }
         let described = Mutex::new(vec![None; known.len()]);
-        Ok(Self { known, components: BTreeMap::new(), described, loaded: Mutex::default(), most })
+        let public = known.iter().map(|(name, place)| model::public_name(name, place)).collect();
+        Ok(Self { known, public, components: BTreeMap::new(), described, loaded: Mutex::default(), most })
     }
 
     /// The same models, some with components from places of their own.
@@ -49,8 +56,31 @@ impl Models {
 
     /// The name of a model, the default one if `asked` is `None`; `None` if it is not known.
     pub fn name(&self, asked: Option<&str>) -> Option<&str> {
-        let fits = |(name, _): &&(String, Place)| asked.is_none_or(|asked| asked == name);
-        self.known.iter().find(fits).map(|(name, _)| name.as_str())
+        let Some(asked) = asked else { return self.known.first().map(|(name, _)| name.as_str()) };
+        let exact = self.known.iter().position(|(name, _)| name == asked);
+        let found = exact.or_else(|| self.public.iter().position(|name| name == asked))?;
+        Some(&self.known[found].0)
+    }
+
+    /// Every model by the name that clients may call it, with what is known of it.
+    pub fn list(&self) -> Vec<Model> {
+        let described = self.known.iter().zip(&self.public).map(|((name, place), public)| {
+            let size = |size: usize| u32::try_from(size).ok();
+            let known = self.description(name).ok().flatten();
+            match (place, known.as_ref().map(|known| known.defaults())) {
+                (Place::Stub, _) => (public, Some(STUB_SIZE), Some(STUB_SIZE), None),
+                (_, Some(usual)) => (public, size(usual.width), size(usual.height), size(usual.steps)),
+                (_, None) => (public, None, None, None),
+            }
+        });
+        let mut models: Vec<Model> = Vec::new();
+        for (name, width, height, steps) in described {
+            // Two paths may end alike; the first one has the name.
+            if models.iter().all(|model| model.name != *name) {
+                models.push(Model { name: name.clone(), width, height, steps });
+            }
+        }
+        models
     }
 
     /// What an error says, for clients: without the folders of this machine in which models lie.
@@ -129,6 +159,22 @@ mod tests {
         assert_eq!(models.name(Some("/etc")), None);
         assert_eq!(models.name(Some(".")), None);
         assert!(Models::new(&["no-such-model".to_owned()], 1).is_err());
+    }
+
+    #[test]
+    fn models_are_listed_by_names_that_show_no_folder() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji").to_owned();
+        let models = Models::new(&["stub".to_owned(), folder], 1).unwrap();
+        let listed = models.list();
+        let names: Vec<&str> = listed.iter().map(|model| model.name.as_str()).collect();
+        assert_eq!(names, ["stub", "easel-emoji"]);
+        assert_eq!((listed[0].width, listed[0].steps), (Some(512), None));
+        assert_eq!(listed[1].width, Some(128));
+        assert!(listed[1].steps.is_some());
+        let copy = tempfile::tempdir().unwrap();
+        let path = copy.path().join("mine").display().to_string();
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(Models::new([&path], 1).unwrap().name(Some("mine")), Some(path.as_str()));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::{Config, Metrics, ModelEngine, Parts, error};
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{
-    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Priority, ProgressStream, Result,
-    Run, Task, TaskFilter, TaskSelection, WatchOptions,
+    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Priority, ProgressStream,
+    Result, Run, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::{Check, Error, Service};
 use easel_jobs::{
@@ -95,6 +95,9 @@ impl QueueService {
         let (mut request, plan) = checked.await?;
         if let Some(init) = &mut request.init {
             init.bytes = self.0.pictures.fit(std::mem::take(&mut init.bytes), plan).await?;
+            if let Some(mask) = init.mask.take() {
+                init.mask = Some(self.0.pictures.fit_mask(mask, plan).await?);
+            }
         }
         Ok(request)
     }
@@ -211,6 +214,10 @@ impl Service for QueueService {
     async fn delete_image(&self, id: u64) -> Result<()> {
         let id = picture_id(id)?;
         self.blocking(move |inner| inner.jobs.delete_picture(id).map_err(refused)).await
+    }
+
+    async fn models(&self) -> Result<Vec<Model>> {
+        self.blocking(|inner| Ok(inner.parts.models.list())).await
     }
 
     async fn devices(&self) -> Result<Vec<Device>> {

@@ -1,9 +1,10 @@
 //! Pictures to start from: decoded on few threads, within a bound on the pixels of all that are decoded at the same time.
 
+use super::super::conversions::redraw;
 use super::Plan;
 use bytes::Bytes;
 use easel_contract::Error;
-use easel_contract::service::Result;
+use easel_contract::service::{Mask, Redraw, Result};
 use easel_picture::{EncodeOptions, Image, ImageFormat, Limits};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,18 +57,39 @@ impl Pictures {
     /// # Errors
     /// [`Error::InvalidField`] if it is no picture or too large, [`Error::QueueFull`] if its turn does not come.
     pub(in crate::serve) async fn fit(&self, bytes: Bytes, plan: Plan) -> Result<Bytes> {
+        self.decoded("init_image", bytes, move |bytes, limits| fit(bytes, plan, limits)).await
+    }
+
+    /// The mask in the size that is drawn, white where it is drawn anew.
+    ///
+    /// # Errors
+    /// Those of [`fit`](Self::fit), about `mask`.
+    pub(in crate::serve) async fn fit_mask(&self, mask: Mask, plan: Plan) -> Result<Mask> {
+        let kind = redraw(mask.redraw);
+        let fitted = self.decoded("mask", mask.bytes, move |bytes, limits| fit_mask(&bytes, kind, plan, limits));
+        Ok(Mask { bytes: fitted.await?, redraw: Redraw::White })
+    }
+
+    /// What `work` makes of a picture file, in its turn.
+    async fn decoded(
+        &self,
+        field: &'static str,
+        bytes: Bytes,
+        work: impl FnOnce(Bytes, &Limits) -> easel_picture::Result<Bytes> + Send + 'static,
+    ) -> Result<Bytes> {
+        let refused = |error: easel_picture::Error| refused(field, &error);
         // The header says how much will be needed, before anything is.
         let (width, height) = Image::dimensions(&bytes).map_err(refused)?;
         let pixels = width.saturating_mul(height);
         if pixels > self.most {
             let reason = format!("{width}x{height} pixels, expected at most {} in all", self.most);
-            return Err(Error::invalid("init_image", reason));
+            return Err(Error::invalid(field, reason));
         }
         let turn = timeout(self.patience, self.turn(pixels)).await;
         let turn = turn.map_err(|_| Error::QueueFull { retry_after: RETRY_AFTER })??;
         let limits = Limits { pixels: self.most, ..Limits::default() };
         let fitted = tokio::task::spawn_blocking(move || {
-            let fitted = fit(bytes, plan, &limits);
+            let fitted = work(bytes, &limits);
             drop(turn);
             fitted
         });
@@ -94,8 +116,16 @@ fn fit(bytes: Bytes, plan: Plan, limits: &Limits) -> easel_picture::Result<Bytes
     Ok(resized.encode(ImageFormat::Png, &EncodeOptions::default())?.into())
 }
 
-fn refused(error: easel_picture::Error) -> Error {
-    Error::invalid("init_image", error.to_string())
+fn fit_mask(bytes: &[u8], redraw: easel_picture::Redraw, plan: Plan, limits: &Limits) -> easel_picture::Result<Bytes> {
+    let image = Image::decode_mask(bytes, redraw, limits)?;
+    let [height, width] = plan.size.unwrap_or([image.height, image.width]);
+    Ok(image.resized(width, height)?.encode(ImageFormat::Png, &EncodeOptions::default())?.into())
+}
+
+fn refused(field: &str, error: &easel_picture::Error) -> Error {
+    let text = error.to_string();
+    let reason = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+    Error::invalid(field, reason)
 }
 
 #[cfg(test)]
@@ -119,6 +149,18 @@ mod tests {
         assert_eq!(pictures.fit(right.clone(), PLAN).await.unwrap(), right, "what fits stays as it is");
         let broken = right.slice(..right.len() - 20);
         assert!(pictures.fit(broken, PLAN).await.unwrap_err().to_string().starts_with("init_image: "));
+    }
+
+    #[tokio::test]
+    async fn a_mask_is_queued_in_the_size_that_is_drawn_and_white_where_it_is_drawn_anew() {
+        let pictures = Pictures::new(1 << 20);
+        let mask = |redraw| pictures.fit_mask(Mask { bytes: png(32, 32), redraw }, PLAN);
+        let fitted = mask(Redraw::Black).await.unwrap();
+        let decoded = Image::decode(&fitted.bytes, &Limits::default()).unwrap();
+        assert_eq!((fitted.redraw, decoded.width, decoded.height), (Redraw::White, 128, 64));
+        assert_eq!(decoded.rgb8[..3], [255, 155, 55], "the stub's blue turned round");
+        let refused = mask(Redraw::Transparent).await.unwrap_err().to_string();
+        assert_eq!(refused, "mask: has no transparency, expected an alpha channel");
     }
 
     #[tokio::test]

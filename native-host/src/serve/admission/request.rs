@@ -2,13 +2,11 @@
 
 use super::super::Parts;
 use super::super::engine;
+use super::super::models::STUB_SIZE;
 use easel_contract::service::{ImageRequest, Result};
 use easel_contract::{Check, Error};
 use easel_inference::pipeline::StartPlan;
 use easel_inference::sampling::Scheduler;
-
-/// The width and height of the stub model's pictures, which has no configuration.
-const STUB_SIZE: u32 = 512;
 
 /// What is known of a request that has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +46,11 @@ pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<P
     let [height, width] = size(number(defaults.width), number(defaults.height));
     let steps = request.steps.unwrap_or(number(defaults.steps));
     request.check_sums(number(width), number(height), steps, &parts.limits)?;
-    let start = |strength| StartPlan { strength, all_steps: false, has_mask: false };
-    let start = request.init.as_ref().map(|init| start(init.strength));
+    let start = request.init.as_ref().map(|init| StartPlan {
+        strength: init.strength,
+        all_steps: false,
+        has_mask: init.mask.is_some(),
+    });
     description.check(&engine::without_pictures(request), start).map_err(refused)?;
     Ok(Plan { size: Some([height, width]) })
 }
@@ -102,7 +103,7 @@ mod tests {
         assert!(scheduler("lcm", 51).starts_with("steps: must be at most 50, the length of the distilled schedule"));
         assert!(scheduler("flow-match-euler", 4).starts_with("scheduler: "));
         assert!(scheduler("magic", 4).starts_with("scheduler: expected one of "));
-        let init = |strength| Some(InitImage { bytes: vec![].into(), strength });
+        let init = |strength| Some(InitImage { bytes: vec![].into(), strength, mask: None });
         assert!(refusal(|request| request.init = init(0.0)).starts_with("strength: 0 leaves no steps to do"));
         let little = |request: &mut ImageRequest| (request.init, request.steps) = (init(0.1), Some(5));
         assert!(refusal(little).starts_with("strength: 0.1 leaves no steps to do"));
