@@ -50,7 +50,7 @@ test("a folder from the disk is drawn with, kept, and deleted", async (t) => {
   await page.waitForFunction(() => /14 MB to fetch/.test(document.querySelector("#model-list").textContent));
 });
 
-test("a single checkpoint of either format is drawn with and kept", async (t) => {
+test("a single checkpoint of any format is drawn with and kept", async (t) => {
   const site = await serve(t, dist);
   const page = await open(await launch(t), site.url);
   const file = async (name) => gunzipSync(await readFile(new URL(`reference/${name}.gz`, import.meta.url)));
@@ -59,9 +59,11 @@ test("a single checkpoint of either format is drawn with and kept", async (t) =>
   await says(page, /^one is kept in this browser$/);
   await dropBytes(page, "two.ckpt", await file("checkpoint.ckpt"));
   await says(page, /^two is kept in this browser$/);
+  await dropBytes(page, "three.gguf", await file("checkpoint.gguf"));
+  await says(page, /^three is kept in this browser$/);
   await page.reload();
-  await page.waitForFunction(() => /^two on/.test(document.querySelector("#device-line").textContent));
-  for (const name of ["two", "one"]) {
+  await page.waitForFunction(() => /^three on/.test(document.querySelector("#device-line").textContent));
+  for (const name of ["three", "two", "one"]) {
     await page.selectOption("#model", name);
     await page.waitForFunction((name) => document.querySelector("#device-line").textContent.startsWith(`${name} on`), name);
     assert.equal(await page.inputValue("#width"), "512");

@@ -25,7 +25,7 @@ export interface Capabilities {
 /** What computes: `auto` is WebGPU on a real graphics device, else WebAssembly. */
 export type Backend = "auto" | "webgpu" | "wasm";
 
-/** Files of a model at hand: a diffusers folder with paths relative to it, or one checkpoint. */
+/** Files of a model at hand: a diffusers folder with paths relative to it, or one checkpoint (safetensors, GGUF, PyTorch). */
 export interface LocalModel {
   name: string;
   files: [path: string, file: Blob][];

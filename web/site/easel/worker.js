@@ -3,7 +3,7 @@
 import { from, processor, take } from "./backend.js";
 import { error } from "./error.js";
 import { picture } from "./picture.js";
-import { resolve, select } from "./sources.js";
+import { nothing, resolve, select } from "./sources.js";
 import { Store, shortage } from "./store.js";
 
 /** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
@@ -236,12 +236,9 @@ async function find(model, signal) {
 
 /** The files that the model needs, of all that were handed over. @param {LocalModel} model @returns {LocalModel} */
 function trimmed({ name, files }) {
-  const needed = select(files.map(([path, file]) => ({ path, file })));
-  if (needed.length === 0) {
-    const gguf = files.some(([path]) => path.endsWith(".gguf"));
-    const reason = gguf ? "GGUF files are not supported" : "neither a diffusers folder nor one checkpoint";
-    throw error("ModelError", `${name}: ${reason}`);
-  }
+  const all = files.map(([path, file]) => ({ path, file }));
+  const needed = select(all);
+  if (needed.length === 0) throw error("ModelError", `${name}: ${nothing(all)}`);
   return { name, files: needed.map(({ path, file }) => [path, file]) };
 }
 
