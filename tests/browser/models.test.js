@@ -73,6 +73,21 @@ test("a single checkpoint of any format is drawn with and kept", async (t) => {
   }
 });
 
+test("a GGUF file is fetched from an address and drawn with", async (t) => {
+  const root = await mkdtemp(join(tmpdir(), "easel-model-"));
+  t.after(() => rm(root, { recursive: true }));
+  const packed = await readFile(new URL("reference/checkpoint.gguf.gz", import.meta.url));
+  await writeFile(join(root, "tiny.gguf"), gunzipSync(packed));
+  const [site, other] = [await serve(t, dist), await serve(t, root)];
+  const page = await open(await launch(t), site.url);
+  const drawn = await call(page, `async (easel, address) => {
+    const { name } = await easel.load(address);
+    const { image } = await easel.generate({ prompt: "a red apple", width: 64, height: 64, steps: 1 });
+    return [name, image.type];
+  }`, `${other.url}tiny.gguf`);
+  assert.deepEqual(drawn, ["tiny", "image/png"]);
+});
+
 test("an address: looked up, broken off, gone on with after a reload, drawn with", async (t) => {
   const site = await serve(t, dist);
   const other = await elsewhere(t);

@@ -52,7 +52,8 @@ fn linear_in_pieces() {
 fn blocks_in_slices() {
     const SIDE: usize = 1536;
     check_with(3 << 20, "linear of blocks", |context| {
-        let file: Vec<u8> = (0..SIDE * SIDE / 32 * 18).map(|i| if i % 18 < 2 { 0x10 } else { (i * 7919 / 97) as u8 }).collect();
+        let file: Vec<u8> =
+            (0..SIDE * SIDE / 32 * 18).map(|i| if i % 18 < 2 { 0x10 } else { (i * 7919 / 97) as u8 }).collect();
         let w = ops::repack(context, &context.upload(&file)?, &[SIDE, SIDE], BlockFormat::Q4_0)?;
         let x = array(context, &[1024, SIDE]);
         let x = if context.capabilities().f16 { ops::cast(context, &x, Format::F16)? } else { x };

@@ -166,7 +166,9 @@ impl Layout {
             let start = self.start(place);
             let fields = 8 / bits;
             let mask = 0x0101_0101 * ((1_u32 << bits) - 1);
-            terms.push(format!("(((@[at + {start}u + v / {fields}u] >> (v % {fields}u * {bits}u)) & {mask}u) << {low}u)"));
+            terms.push(format!(
+                "(((@[at + {start}u + v / {fields}u] >> (v % {fields}u * {bits}u)) & {mask}u) << {low}u)"
+            ));
             low += bits;
         }
         terms.join(" | ")
@@ -189,11 +191,9 @@ impl Layout {
     return value * (half(d) * f32(s & 15u)) - half(d >> 16u) * f32(s >> 4u);",
                 byte(1, 16)
             ),
-            Scales::SixBits(_) => format!(
-                "return value * (half(d) * f32({})) - half(d >> 16u) * f32({});",
-                byte(1, 32),
-                byte(3, 32)
-            ),
+            Scales::SixBits(_) => {
+                format!("return value * (half(d) * f32({})) - half(d >> 16u) * f32({});", byte(1, 32), byte(3, 32))
+            }
         }
     }
 
