@@ -154,7 +154,7 @@ fn weights_arrive_in_pieces() -> Result<(), Error> {
     let blocks = checkpoint(&[("m", &[20_001, 1056])]);
     let ids = [0, 1, 127, 128, 15_871, 15_872, 15_873, 20_000];
     let matrix = |weights: &Weights| weights.get("m", &[20_001, 1056]).and_then(|matrix| rows(&matrix, &ids));
-    // Rows of an odd number of blocks, two of which make a unit of words; the second type is Q5_0 for such rows.
+    // Rows of an odd number of blocks, where two blocks make a unit of words. For such rows the second type is Q5_0.
     for format in [BlockFormat::Q8_0, BlockFormat::Q4K] {
         let dtype = Some(DType::Blocks(format));
         let [on_cpu, on_gpu] = [&Device::Cpu, &device].map(|device| load(&blocks, device, dtype));
