@@ -91,8 +91,8 @@ pub(crate) async fn a_product_of_blocks_is_replayed(context: &Context) {
             let weights = [BlockFormat::Q4K, BlockFormat::Q5_0];
             let [first, second] = weights.map(|weight| random(context, &[256, 256], 2, Format::Blocks(weight)).array);
             let run = |x: &Array| {
-                let y = ops::linear(context, x, &[first.clone()], None, Epilogue::default())?;
-                ops::linear(context, &y, &[second.clone()], None, Epilogue::default())
+                let y = ops::linear(context, x, std::slice::from_ref(&first), None, Epilogue::default())?;
+                ops::linear(context, &y, std::slice::from_ref(&second), None, Epilogue::default())
             };
             let expected = read(context, &run(&other).unwrap()).await;
             let (plan, y) = context.capture(|| run(&x)).unwrap();
