@@ -1,4 +1,4 @@
-//! Which reference folders there are under a path, and what runs each kind.
+//! Finds the reference folders under a path and runs each kind.
 
 use crate::files::read_json;
 use crate::{Check, emoji, modules, pipelines, rng, schedulers, tokenizer};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub struct Folder {
     /// Where it is.
     pub path: PathBuf,
-    /// Why it is left out, if it is.
+    /// Why it is skipped, if it is.
     pub skip: Option<String>,
     kind: Kind,
 }
@@ -38,7 +38,7 @@ const CLASSES: [&str; 10] = [
     "AutoencoderTiny",
 ];
 
-/// The reference folders at `dir`: itself, or the folders directly below it, in order of their names.
+/// The reference folders at `dir`: itself, or the folders directly below it, in the order of their names.
 pub fn find(dir: &Path) -> Result<Vec<Folder>> {
     if let Some(folder) = recognise(dir)? {
         return Ok(vec![folder]);

@@ -1,4 +1,4 @@
-//! What the golden cases run on: the CPU unless `golden --device` says otherwise, and how near the results have to be.
+//! The device of the golden cases, the CPU unless `golden --device` says otherwise, and its tolerances.
 
 use anyhow::{Context, Result, bail};
 use easel_inference::Device;
@@ -7,12 +7,12 @@ use pollster::block_on;
 use serde_json::Value;
 use std::sync::OnceLock;
 
-/// A device and the tolerances that apply to it.
+/// A device and its tolerances.
 #[derive(Debug)]
 pub struct Target {
     /// Where models compute.
     pub device: Device,
-    /// Whose order of additions is not that of the reference: errors of `f32` may be ten times as large.
+    /// The device adds in another order than the reference: errors in `f32` may be ten times as large.
     other_order: bool,
 }
 
@@ -53,7 +53,7 @@ impl Target {
         names.iter().map(|name| &all[*name]).find(|tolerances| !tolerances.is_null()).unwrap_or(&Value::Null)
     }
 
-    /// What a tolerance of the CPU in `f32` becomes here.
+    /// The tolerance here for a CPU tolerance in `f32`.
     pub fn widened(&self, tolerance: f64) -> f64 {
         match self.device.float() {
             DType::F32 if self.other_order => tolerance * 10.0,
@@ -61,7 +61,7 @@ impl Target {
         }
     }
 
-    /// How many levels of 8 bits a pixel may be off, where the picture as a whole has this tolerance.
+    /// How many 8-bit levels a pixel may be off, if the whole picture has this tolerance.
     pub fn levels(&self, tolerance: f64) -> f64 {
         if self.device.float() == DType::F16 { (tolerance * 255.0).ceil() } else { 2.0 }
     }

@@ -1,5 +1,5 @@
-//! A model whose components are in files and folders of their own draws the picture that it draws from one folder, and
-//! whatever is missing or in the wrong place is named.
+//! A model with components in separate files and folders draws the same picture as from one folder, and errors name
+//! what is missing or misplaced.
 
 use easel_inference::families::{ComponentSource, ModelFiles, OpenOptions};
 use easel_inference::pipeline::{CancelToken, Description, LoadOptions, Pipeline, Request, Unwatched};
@@ -18,7 +18,7 @@ fn golden(folder: &str) -> PathBuf {
     repository().join("tests/golden").join(folder)
 }
 
-/// Opens a model with components from places of their own.
+/// Opens a model with components from separate files or folders.
 fn open(base: &Path, components: &[(&str, PathBuf)], overrides: Value) -> Result<ModelFiles> {
     let mut options = OpenOptions { overrides, ..OpenOptions::default() };
     for (name, path) in components {
@@ -31,7 +31,7 @@ fn message(result: Result<ModelFiles>) -> String {
     result.err().unwrap().to_string()
 }
 
-/// Draws with the schedule of the golden folder, which single files do not bring.
+/// Draws with the schedule of the golden folder, since single files have none.
 fn picture(files: &ModelFiles, folder: &ModelFiles) -> Vec<u8> {
     let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(Device::Cpu) };
     let mut watcher = Unwatched;
@@ -47,7 +47,7 @@ fn picture(files: &ModelFiles, folder: &ModelFiles) -> Vec<u8> {
     pictures[0].image.rgb8.clone()
 }
 
-/// Parts of a golden model under the original names, each in a file of its own.
+/// Parts of a golden model under the original names, each in a separate file.
 struct Parts {
     folder: tempfile::TempDir,
     tensors: Tensors,
@@ -58,13 +58,13 @@ impl Parts {
         Self { folder: tempfile::tempdir().unwrap(), tensors: original(&golden(model)).unwrap() }
     }
 
-    /// A file of the tensors under a prefix, without it.
+    /// A file with the tensors under a prefix, which is removed.
     fn bare(&self, prefix: &str) -> PathBuf {
         let own = self.tensors.iter().filter_map(|(name, stored)| Some((name.strip_prefix(prefix)?, stored)));
         self.write(prefix, &own.map(|(name, stored)| (name.to_owned(), stored.clone())).collect())
     }
 
-    /// A file of everything.
+    /// A file with all tensors.
     fn whole(&self) -> PathBuf {
         self.write("whole", &self.tensors)
     }
@@ -92,12 +92,12 @@ fn stable_diffusion_from_its_parts() {
     let own_tokenizer = ("tokenizer", base.join("tokenizer"));
     let own_autoencoder = ("vae", base.join("vae/diffusion_pytorch_model.safetensors"));
 
-    // Started from a file with the denoiser alone. What shapes don't show is said.
+    // Based on a file with only the denoiser, with overrides for fields that shapes do not show.
     let tiny = json!({"unet": {"attention_head_dim": 2, "norm_num_groups": 8}, "vae": {"norm_num_groups": 4}});
     let files = open(&denoiser, &[own_encoder.clone(), own_tokenizer, own_autoencoder], tiny).unwrap();
     assert_eq!(picture(&files, &folder), expected, "a denoiser, an autoencoder and folders");
 
-    // Started from the folder, whose configurations fit.
+    // Based on the folder, with its configurations.
     let components = [("unet", denoiser), ("vae", autoencoder), ("text_encoder", encoder)];
     let files = open(&base, &components, Value::Null).unwrap();
     assert_eq!(picture(&files, &folder), expected, "a folder with three files");
@@ -119,7 +119,7 @@ fn sdxl_from_its_parts() {
     assert_eq!(alone.model_index()["_class_name"], "StableDiffusionXLPipeline");
 }
 
-/// What the shapes of the tiny models do not show, because they are tinier than their families.
+/// Fields that cannot be detected for the tiny models, because they are smaller than their families' models.
 fn tiny_sd3() -> Value {
     json!({
         "transformer": {"attention_head_dim": 16, "num_attention_heads": 3},
@@ -171,7 +171,7 @@ fn large_turbo_is_told_by_its_name() {
 }
 
 #[test]
-fn stable_diffusion_3_can_do_without_t5_and_not_without_its_vocabulary() {
+fn stable_diffusion_3_works_without_t5_but_not_without_its_vocabulary() {
     let base = golden("sd3");
     let folder = open(&base, &[], Value::Null).unwrap();
     let mut tensors = original_sd3::original(&base).unwrap();
@@ -306,7 +306,7 @@ fn a_tiny_autoencoder_in_the_place_of_the_large_one() {
 }
 
 #[test]
-fn what_is_missing_or_misplaced_is_named() {
+fn missing_and_misplaced_parts_are_named() {
     let parts = Parts::of("sd15");
     let base = golden("sd15");
     let denoiser = parts.bare(DENOISER);

@@ -14,11 +14,11 @@ use std::time::Instant;
 /// The quality of previews, which are JPEGs.
 const PREVIEW_QUALITY: u8 = 75;
 
-/// Draws the queue's tasks with the models that they name.
+/// Runs the queue's tasks with the models that they name.
 pub struct ModelEngine(Parts);
 
 impl ModelEngine {
-    /// An engine that shares loaded models with the others.
+    /// An engine that shares the loaded models with other engines.
     pub fn new(parts: Parts) -> Self {
         Self(parts)
     }
@@ -76,7 +76,7 @@ fn request(asked: ImageRequest, model: &LoadedModel) -> easel_inference::Result<
     request.preview_every = 1;
     if let Some(init) = asked.init {
         let image = Image::decode(&init.bytes, &Limits::default())?;
-        // A picture is drawn over at the model's size, not at its own.
+        // An initial picture is redrawn in the model's default size, not in its own.
         if let Some(defaults) = model.defaults() {
             request.width.get_or_insert(defaults.width);
             request.height.get_or_insert(defaults.height);
@@ -88,7 +88,7 @@ fn request(asked: ImageRequest, model: &LoadedModel) -> easel_inference::Result<
     Ok(request)
 }
 
-/// The settings of a request in the pipeline's terms, with one empty prompt and no picture to start from.
+/// The settings of a request in the pipeline's terms, with one empty prompt and no initial picture.
 pub(super) fn without_pictures(asked: &ImageRequest) -> Request {
     let size = |size: Option<u32>| size.map(|size| size as usize);
     Request {
@@ -112,7 +112,7 @@ fn encode(picture: &Picture, encoding: Encoding) -> easel_inference::Result<NewP
     Ok(NewPicture { bytes, media_type: format.media_type().into(), seed: picture.seed })
 }
 
-/// Carries progress from the pipeline to the task's watchers, and a cancellation the other way.
+/// Passes progress from the pipeline to the task's watchers, and cancellation back.
 struct Report<'a, 'j> {
     job: &'a Job<'j>,
     cancel: CancelToken,
@@ -162,7 +162,7 @@ mod tests {
     use futures_util::StreamExt;
 
     #[tokio::test]
-    async fn f1_a_task_of_another_version_that_breaks_the_limits_fails_as_a_task() {
+    async fn f1_a_queued_task_of_another_version_beyond_the_limits_fails() {
         let folder = tempfile::tempdir().unwrap();
         let absurd = ImageRequest {
             prompt: "a cat".into(),

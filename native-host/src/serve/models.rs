@@ -1,4 +1,4 @@
-//! The models that requests may name, and those that are loaded.
+//! The models that requests may name, and the loaded ones.
 
 use crate::model::{self, ComponentPath, LoadOptions, LoadedModel};
 use crate::names::{self, Place};
@@ -14,14 +14,14 @@ use std::sync::Arc;
 /// The width and height of the stub model's pictures, which has no configuration.
 pub(super) const STUB_SIZE: u32 = 512;
 
-/// The models that requests may name. A request from outside must not name files, so these are all there are.
+/// The models that requests may name, and no others, since requests must not name files.
 pub struct Models {
     known: Vec<(String, Place)>,
     /// What clients may call each besides: a path says too much about the machine.
     public: Vec<String>,
-    /// Components from places of their own, by the model's name.
+    /// Components from separate files, by the model's name.
     components: BTreeMap<String, Vec<ComponentPath>>,
-    /// What is known of each by its configurations, in the same order, once it was asked for.
+    /// The description of each, in the same order, once it has been read.
     described: Mutex<Vec<Option<Arc<Description>>>>,
     /// The most recently used one last.
     loaded: Mutex<Vec<Loaded>>,
@@ -49,12 +49,12 @@ impl Models {
         Ok(Self { known, public, components: BTreeMap::new(), described, loaded: Mutex::default(), most })
     }
 
-    /// The same models, some with components from places of their own.
+    /// The same models, some with components from separate files.
     pub fn with_components(self, components: BTreeMap<String, Vec<ComponentPath>>) -> Self {
         Self { components, ..self }
     }
 
-    /// The name of a model, the default one if `asked` is `None`; `None` if it is not known.
+    /// The name of a model, or of the default one if `asked` is `None`; `None` if it is unknown.
     pub fn name(&self, asked: Option<&str>) -> Option<&str> {
         let Some(asked) = asked else { return self.known.first().map(|(name, _)| name.as_str()) };
         let exact = self.known.iter().position(|(name, _)| name == asked);
@@ -100,21 +100,21 @@ impl Models {
         })
     }
 
-    /// What is known of a model without loading it; `None` for the stub. Read once, and then kept.
+    /// The description of a model, without loading it; `None` for the stub. Read once, and then kept.
     pub fn description(&self, name: &str) -> Result<Option<Arc<Description>>, model::Error> {
         let found = self.known.iter().position(|(known, _)| known == name).ok_or(model::Error::NoFiles)?;
         if let Some(description) = &self.described.lock()[found] {
             return Ok(Some(Arc::clone(description)));
         }
-        // Two requests may read it at the same time, which is cheaper than to let all others wait for a slow disk.
+        // Two requests may read it at the same time; that is cheaper than making all others wait for a slow disk.
         let components = self.components.get(name).map(Vec::as_slice).unwrap_or_default();
         let description = model::describe(&self.known[found].1, None, components)?.map(Arc::new);
         self.described.lock()[found].clone_from(&description);
         Ok(description)
     }
 
-    /// A model, loaded on a device if it is not there yet. Only one model loads at a time: two that load together are
-    /// ready no sooner and need twice the memory.
+    /// A model, loaded onto the device if needed. Only one model loads at a time: two at once would be ready no sooner and
+    /// need twice the memory.
     pub fn get(
         &self,
         name: &str,
@@ -133,7 +133,7 @@ impl Models {
             loaded.push(model);
             return Ok(found);
         }
-        // Room is made first, so that there are never more models in memory than allowed.
+        // Models are dropped first, so that there are never more in memory than allowed.
         loaded.retain(|model| model.device == device);
         let surplus = (loaded.len() + 1).saturating_sub(self.most).min(loaded.len());
         loaded.drain(..surplus);
@@ -151,7 +151,7 @@ mod tests {
     use easel_inference::pipeline::Unwatched;
 
     #[test]
-    fn requests_may_name_what_was_configured_and_what_is_built_in() {
+    fn requests_may_name_configured_and_built_in_models() {
         let models = Models::new(&["stub".to_owned()], 1).unwrap();
         assert_eq!(models.name(None), Some("stub"));
         assert_eq!(models.name(Some("easel-emoji")), Some("easel-emoji"));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_loaded_once_and_the_least_recently_used_goes() {
+    fn a_model_is_loaded_once_and_the_least_recently_used_one_is_dropped() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji").to_owned();
         let models = Models::new([&folder], 1).unwrap();
         let get = |name| models.get(name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default()).unwrap();

@@ -1,4 +1,4 @@
-//! The engine that the transcripts speak of.
+//! The engine that the transcripts assume.
 
 use bytes::Bytes;
 use easel_contract::service::{ImageRequest, PictureFormat};
@@ -6,7 +6,7 @@ use easel_jobs::{Engine, EngineError, Job, NewPicture, Progress};
 use easel_picture::{EncodeOptions, Image, ImageFormat};
 use std::time::Duration;
 
-/// Draws the stub picture in steps of 10 ms, or of a second, and fails when the prompt asks for that.
+/// Draws the stub picture in steps of 10 ms or of a second, and fails if the prompt says so.
 pub(crate) struct Slow;
 
 impl Engine for Slow {

@@ -4,7 +4,7 @@ use super::config::SchedulerConfig;
 use super::definition::{Setup, TakesSigmas};
 use super::spacing::linspace;
 
-/// Moves a sigma towards the noisy end; 1 leaves it where it is.
+/// Moves a sigma towards the noisy end; a shift of 1 leaves it unchanged.
 pub(super) fn shift(sigma: f64, shift: f64) -> f64 {
     shift * sigma / (1.0 + (shift - 1.0) * sigma)
 }
@@ -19,7 +19,7 @@ impl SchedulerConfig {
         })
     }
 
-    /// The static shift, or the dynamic one for `mu`.
+    /// Applies the static shift, or the dynamic one for `mu`.
     pub(super) fn shift_sigmas(&self, sigmas: &mut [f64], mu: Option<f64>) {
         let dynamic = mu.filter(|_| self.flow.dynamic);
         let strength = dynamic.map(|mu| if self.flow.linear_time_shift { mu } else { mu.exp() });

@@ -1,12 +1,12 @@
-//! Stored bytes to the numbers of a weight, piece by piece: widening or narrowing, the layout of convolutions, and the
-//! check that every number is finite.
+//! Decodes stored bytes to the numbers of a weight, piece by piece: widens or narrows them, changes the layout of
+//! convolutions, and checks that every number is finite.
 
 use super::view::StoredType;
 use crate::tensor::{BlockFormat, Data};
 use crate::{DType, Error, Result};
 use half::{bf16, f16};
 
-/// The finished part of one weight.
+/// The decoder of one weight, with the part that is finished.
 pub(super) struct Decoder {
     name: String,
     from: StoredType,
@@ -17,7 +17,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// For a tensor of this shape in the file, stored as `from` and wanted as `to`; four axes are a convolution.
+    /// For a tensor with this shape in the file, stored as `from` and decoded to `to`; four axes are a convolution.
     pub(super) fn new(name: &str, from: StoredType, to: DType, shape: &[usize]) -> Self {
         let place = match *shape {
             [_, inputs, height, width] if height * width > 1 => Place::kernel(inputs, height * width),
@@ -31,7 +31,7 @@ impl Decoder {
         Self { scale: scale.unwrap_or(1.0), ..self }
     }
 
-    /// The next bytes, which hold whole elements or blocks.
+    /// Decodes the next bytes, which must be whole elements or blocks.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         if let StoredType::Blocks(format) = self.from {
             return self.push_blocks(format, bytes);
@@ -40,7 +40,7 @@ impl Decoder {
         if self.fill(bytes, from) { Ok(()) } else { Err(self.not_finite()) }
     }
 
-    /// Blocks are kept as they are, or widened some at a time.
+    /// Keeps blocks as they are, or widens some at a time.
     fn push_blocks(&mut self, format: BlockFormat, bytes: &[u8]) -> Result<()> {
         /// Blocks that are widened at a time.
         const CHUNK: usize = 1024;
@@ -62,7 +62,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Converts elements and puts each in its place. Returns whether every one is finite.
+    /// Converts elements and puts each in its place. Returns whether all are finite.
     fn fill(&mut self, bytes: &[u8], from: StoredType) -> bool {
         let scale = self.scale;
         let place = &mut self.place;
@@ -121,7 +121,7 @@ pub(super) fn widened(format: BlockFormat, blocks: &[u8]) -> Vec<f32> {
     wide
 }
 
-/// An 8-bit float: sign, four bits of exponent around 7, three of mantissa. All ones is no number; there is no infinity
+/// An 8-bit float: sign, four bits of exponent with bias 7, three of mantissa. All ones is NaN; there is no infinity
 /// (<https://arxiv.org/abs/2209.05433>).
 #[derive(Clone, Copy)]
 struct E4M3(u8);
@@ -132,7 +132,7 @@ impl E4M3 {
         if magnitude == 0x7f {
             return f32::NAN;
         }
-        // Exponent and mantissa where a half has them are a number 2^8 times too small.
+        // Exponent and mantissa shifted to their places in an f16 give a number 2^8 times too small.
         let sign = u16::from(self.0 & 0x80) << 8;
         f16::from_bits(sign | u16::from(magnitude) << 7).to_f32() * 256.0
     }
@@ -160,12 +160,12 @@ impl Stored<1> for E5M2 {
     }
 }
 
-/// A number as it lies in memory.
+/// A number in memory.
 trait Number: Copy {
     fn finite(self) -> bool;
 }
 
-/// A number as it lies in a file.
+/// A number in a file.
 trait Stored<const SIZE: usize>: Copy {
     fn read(bytes: [u8; SIZE]) -> Self;
 }
@@ -188,7 +188,7 @@ macro_rules! number {
 
 number!(f64: 8, f32: 4, f16: 2, bf16: 2);
 
-/// Converts all elements of `bytes` and puts each in its place. Returns whether every one is finite.
+/// Converts all elements of `bytes` and puts each in its place. Returns whether all are finite.
 fn fill<S: Stored<SIZE>, const SIZE: usize, T: Number>(
     bytes: &[u8],
     data: &mut [T],
@@ -215,13 +215,13 @@ fn fill<S: Stored<SIZE>, const SIZE: usize, T: Number>(
     finite
 }
 
-/// Where the next element goes: to the next position, or, for a convolution, from `[out, in, kh, kw]` to
-/// `[out, kh, kw, in]`.
+/// Where the next element goes: to the next position, or for a convolution from `[out, in, kh, kw]` to `[out, kh, kw,
+/// in]`.
 struct Place {
     inputs: usize,
-    /// Elements of one kernel, `kh * kw`; 1 where elements keep their order.
+    /// Elements of one kernel, `kh * kw`; 1 if elements keep their order.
     kernel: usize,
-    /// Where the present output's elements start.
+    /// Where the current output's elements start.
     start: usize,
     input: usize,
     tap: usize,
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_named() {
+    fn tensors_with_values_that_are_not_finite_are_named() {
         let mut half_scale = vec![0_u8; 18];
         half_scale[1] = 0x7c;
         let cases: [(StoredType, &[u8]); 5] = [

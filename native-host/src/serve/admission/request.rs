@@ -1,4 +1,4 @@
-//! Requests are checked against the limits and against the model that they name, whose weights need not be loaded.
+//! Checks requests against the limits and against the model that they name, without loading its weights.
 
 use super::super::Parts;
 use super::super::engine;
@@ -8,14 +8,14 @@ use easel_contract::{Check, Error};
 use easel_inference::pipeline::StartPlan;
 use easel_inference::sampling::Scheduler;
 
-/// What is known of a request that has been checked.
+/// What is known about a request that has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::serve) struct Plan {
-    /// `[height, width]` of its pictures; `None` if nothing is known about the model, because it is not on this machine.
+    /// `[height, width]` of its pictures; `None` if the model is not on this machine and so nothing is known about it.
     pub(super) size: Option<[usize; 2]>,
 }
 
-/// Refuses a request that an engine would refuse later. Its model must be one of those that may be asked for.
+/// Refuses a request that an engine would refuse later. Its model must be one that requests may name.
 pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<Plan> {
     request.check(&parts.limits)?;
     if let Some(name) = &request.scheduler {
@@ -36,7 +36,7 @@ pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<P
             )?;
             return Ok(Plan { size: Some(size(STUB_SIZE, STUB_SIZE)) });
         }
-        // The task will say so when it is drawn: until then the model may have been downloaded.
+        // The task will fail when it is drawn, unless the model has been downloaded by then.
         Err(error) => {
             tracing::debug!(%error, "a model's configuration cannot be read");
             return Ok(Plan { size: None });
@@ -59,12 +59,12 @@ fn number(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// The pipeline's error as the contract has it.
+/// The pipeline's error as one of the contract's.
 fn refused(error: easel_inference::Error) -> Error {
     let text = error.to_string();
     let field = match &error {
         easel_inference::Error::Invalid { field, .. } => *field,
-        // A schedule that no request can be sampled with.
+        // The schedule cannot be sampled with.
         _ => "scheduler",
     };
     let reason = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn f12_what_the_model_cannot_do_is_refused_before_it_is_queued() {
+    fn f12_requests_beyond_the_model_are_refused_before_they_are_queued() {
         let scheduler = |name: &str, steps| {
             refusal(|request| (request.scheduler, request.steps) = (Some(name.to_owned()), Some(steps)))
         };
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn f12_what_is_not_given_counts_as_the_model_would_choose_it() {
+    fn f12_missing_settings_count_as_the_models_defaults() {
         let folder = tempfile::tempdir().unwrap();
         let limits = Limits { all_steps: 1, ..Limits::default() };
         let config = Config { data: folder.path().to_owned(), limits, ..Config::default() };
