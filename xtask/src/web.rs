@@ -5,7 +5,7 @@
 
 use crate::command::{Run, cargo, root};
 use crate::setup::{self, WASM};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -112,6 +112,21 @@ pub(crate) fn bind(module: &Path, folder: &Path) -> Result<()> {
     bindgen.input_path(module).web(true)?.typescript(false).remove_name_section(true).remove_producers_section(true);
     bindgen.generate(folder).with_context(|| format!("wasm-bindgen on {}", module.display()))?;
     optimise(&folder.join(format!("{name}_bg.wasm")));
+    quieten_threads(folder)
+}
+
+/// How the helper of `wasm-bindgen-rayon` starts a thread's module, and how wasm-bindgen wants it since 0.2.93: otherwise
+/// each thread writes a warning to the console of the page.
+const START_OF_A_THREAD: [&str; 2] =
+    ["pkg.default(data.module, data.memory)", "pkg.default({ module_or_path: data.module, memory: data.memory })"];
+
+fn quieten_threads(folder: &Path) -> Result<()> {
+    let snippets = files(folder)?.into_iter().filter(|path| path.ends_with("workerHelpers.no-bundler.js"));
+    for path in snippets.map(|path| folder.join(path)) {
+        let script = fs::read_to_string(&path)?;
+        ensure!(script.contains(START_OF_A_THREAD[0]), "{} starts threads in another way now", path.display());
+        fs::write(&path, script.replace(START_OF_A_THREAD[0], START_OF_A_THREAD[1]))?;
+    }
     Ok(())
 }
 
