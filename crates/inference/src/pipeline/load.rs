@@ -1,12 +1,13 @@
 //! A model's components put together, ready to draw.
 
 use super::components::Held;
+use super::embeddings::Embeddings;
 use super::progress::{CancelToken, Phase, Watcher};
 use super::run::Run;
 use crate::families::{Defaults, Model, ModelFiles, SamplingDefaults, VAE};
 use crate::sampling::SchedulerConfig;
 use crate::tensor::Products;
-use crate::{DType, Device, Result, Tensor};
+use crate::{DType, Device, Result};
 use std::sync::Mutex;
 
 /// How a model is loaded.
@@ -44,6 +45,7 @@ pub struct Pipeline {
     pub(super) model: Box<dyn Model>,
     pub(super) scheduler: SchedulerConfig,
     pub(super) held: Mutex<Held>,
+    pub(super) embeddings: Mutex<Embeddings>,
     defaults: Defaults,
 }
 
@@ -63,9 +65,11 @@ impl Pipeline {
         if let Some(sampling) = options.sampling {
             defaults = defaults.with_sampling(sampling);
         }
-        let pipeline =
-            Self { files: files.clone(), options: options.clone(), model, scheduler, held: Mutex::default(), defaults };
-        if !options.low_memory {
+        let files = files.clone();
+        let options = options.clone();
+        let held = Mutex::default();
+        let pipeline = Self { files, options, model, scheduler, held, embeddings: Mutex::default(), defaults };
+        if !pipeline.options.low_memory {
             pipeline.load_all(&mut run).await?;
         }
         Ok(pipeline)
@@ -83,13 +87,6 @@ impl Pipeline {
         let count = self.files.components().count();
         run.progress(Phase::Load, count, count, None);
         Ok(())
-    }
-
-    /// Latents or a picture on their way into the autoencoder.
-    pub(super) fn to_autoencoder(&self, x: &Tensor) -> Result<Tensor> {
-        let device = &self.options.device;
-        let float = if self.model.autoencoder().needs_f32() { DType::F32 } else { device.float() };
-        x.cast(float)?.to_device(device)
     }
 
     /// What a component multiplies in on the processor.

@@ -25,6 +25,9 @@
 //! are small, the numbers of a sampler are then the same everywhere, progress is what the device has really done, and
 //! nothing that is needed again exists only on the device.
 //!
+//! The states of the latest prompts stay (`embeddings`), so that another picture with the same text needs no text encoder.
+//! Where half precision overflows in the denoiser or the autoencoder, that stage is done again in `f32` (`finite`).
+//!
 //! So a run survives the loss of its GPU. The components are dropped, the device is opened anew for everybody who has
 //! a handle (`Device::revive`), and the stage is done again: one denoiser call, or one picture to decode. A pipeline
 //! keeps its files for that, and for [`LoadOptions::low_memory`], which loads each component when a run needs it and
@@ -33,6 +36,8 @@
 mod components;
 mod denoise;
 mod description;
+mod embeddings;
+mod finite;
 mod generate;
 mod load;
 mod preview;

@@ -106,6 +106,15 @@ impl Device {
         }
     }
 
+    /// The same device for models that compute in `f32`, whatever [`float`](Self::float) says: where half precision is too
+    /// narrow for what a network computes.
+    pub fn in_f32(&self) -> Self {
+        match self {
+            Self::Gpu(device) => Self::Gpu(device.in_f32()),
+            Self::Cpu | Self::Candle(_) => self.clone(),
+        }
+    }
+
     /// candle's kernels on the CPU: slower than [`Device::Cpu`], and the same code path as CUDA and Metal.
     #[cfg(feature = "candle")]
     pub fn candle_cpu() -> Self {

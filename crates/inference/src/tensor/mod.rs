@@ -50,6 +50,7 @@ mod data;
 mod device;
 mod elementwise;
 mod embedding;
+mod finite;
 #[cfg(feature = "webgpu")]
 mod gpu;
 #[cfg(not(feature = "webgpu"))]
