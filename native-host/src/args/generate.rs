@@ -17,9 +17,13 @@ pub(crate) struct GenerateArgs {
     pub(crate) init: InitArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Hold one of the model's components at a time: less memory, and every run reads the files again
+    /// Hold one of the model's components at a time: less memory, and every run reads the files again [default: where all of
+    /// them do not fit the memory that is free; EASEL_MEMORY sets how much that is]
     #[arg(long)]
     pub(crate) low_memory: bool,
+    /// Read the denoiser's blocks from disk during each step, two at a time: the least memory, and the slowest
+    #[arg(long)]
+    pub(crate) offload: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

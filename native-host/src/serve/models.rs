@@ -2,7 +2,8 @@
 
 use crate::model::{self, ComponentPath, LoadOptions, LoadedModel};
 use crate::names::{self, Place};
-use easel_inference::pipeline::{CancelToken, Description, Watcher};
+use easel_inference::Device;
+use easel_inference::pipeline::{CancelToken, Description, Needs, Request, Watcher};
 use easel_inference::tensor::DeviceKind;
 use parking_lot::Mutex;
 use std::cmp::Reverse;
@@ -17,10 +18,15 @@ pub struct Models {
     components: BTreeMap<String, Vec<ComponentPath>>,
     /// What is known of each by its configurations, in the same order, once it was asked for.
     described: Mutex<Vec<Option<Arc<Description>>>>,
+    /// What each takes on the processor, by name and size, once it was asked for.
+    needs: Mutex<BTreeMap<(String, Option<usize>, Option<usize>), Needs>>,
     /// The most recently used one last.
     loaded: Mutex<Vec<Loaded>>,
     most: usize,
 }
+
+/// The most sizes whose needs are kept.
+const NEEDS_MAX: usize = 256;
 
 struct Loaded {
     name: String,
@@ -39,7 +45,8 @@ impl Models {
             }
         }
         let described = Mutex::new(vec![None; known.len()]);
-        Ok(Self { known, components: BTreeMap::new(), described, loaded: Mutex::default(), most })
+        let needs = Mutex::default();
+        Ok(Self { known, components: BTreeMap::new(), described, needs, loaded: Mutex::default(), most })
     }
 
     /// The same models, some with components from places of their own.
@@ -83,12 +90,33 @@ impl Models {
         Ok(description)
     }
 
-    /// A model, loaded on a device if it is not there yet. Only one model loads at a time: two that load together are
+    /// What a model takes on the processor for a request, by its size; `None` for the stub. Found out once for each size.
+    pub fn needs(&self, name: &str, request: &Request) -> Result<Option<Needs>, model::Error> {
+        let key = (name.to_owned(), request.width, request.height);
+        if let Some(needs) = self.needs.lock().get(&key) {
+            return Ok(Some(needs.clone()));
+        }
+        let (_, place) = self.known.iter().find(|(known, _)| known == name).ok_or(model::Error::NoFiles)?;
+        let request = Some(request.clone());
+        let components = self.components.get(name).cloned().unwrap_or_default();
+        let needs = model::needs(place, &LoadOptions { request, components, ..LoadOptions::new(Device::Cpu) })?;
+        if let Some(needs) = &needs {
+            let mut kept = self.needs.lock();
+            if kept.len() >= NEEDS_MAX {
+                kept.clear();
+            }
+            kept.insert(key, needs.clone());
+        }
+        Ok(needs)
+    }
+
+    /// A model, loaded on a device if it is not there yet, and held so that there is memory for the request. Only one model loads at a time: two that load together are
     /// ready no sooner and need twice the memory.
     pub fn get(
         &self,
         name: &str,
         device: DeviceKind,
+        request: &Request,
         watcher: &mut dyn Watcher,
         cancel: &CancelToken,
     ) -> Result<Arc<LoadedModel>, model::Error> {
@@ -109,6 +137,7 @@ impl Models {
         loaded.drain(..surplus);
         let mut options = LoadOptions::new(model::select_device(device, None)?.device);
         options.components = self.components.get(name).cloned().unwrap_or_default();
+        options.request = Some(request.clone());
         let model = Arc::new(LoadedModel::load(name, place, &options, watcher, cancel)?);
         loaded.push(Loaded { name: name.clone(), device, model: Arc::clone(&model) });
         Ok(model)
@@ -158,7 +187,8 @@ mod tests {
     fn a_model_is_loaded_once_and_the_least_recently_used_goes() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji").to_owned();
         let models = Models::new([&folder], 1).unwrap();
-        let get = |name| models.get(name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default()).unwrap();
+        let request = Request::new("a cat", None, 1, 1);
+        let get = |name| models.get(name, DeviceKind::Cpu, &request, &mut Unwatched, &CancelToken::default()).unwrap();
         let first = get("easel-emoji");
         get("stub");
         assert!(Arc::ptr_eq(&first, &get("easel-emoji")));

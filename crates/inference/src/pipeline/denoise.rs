@@ -134,6 +134,8 @@ struct Walk {
 struct Denoiser {
     model: Arc<dyn families::Denoiser>,
     device: Device,
+    /// Whether its blocks are loaded anew in every call, so that a recording would hold all of them.
+    streamed: bool,
     conditioned: Vec<Conditioned>,
 }
 
@@ -155,7 +157,7 @@ impl Denoiser {
             Ok(Conditioned { conditioning: conditioning.to_device(device)?, replay: Replay::default() })
         };
         let conditioned = conditionings.iter().map(there).collect::<Result<_>>()?;
-        Ok(Self { model, device: device.clone(), conditioned })
+        Ok(Self { model, device: device.clone(), streamed: pipeline.options.offload, conditioned })
     }
 
     /// One call, recorded at the first step and replayed at the following ones.
@@ -163,6 +165,9 @@ impl Denoiser {
         let input = ask.input.cast(self.device.float())?.to_device(&self.device)?;
         let time = self.model.time(ask.timestep, &self.device)?;
         let Conditioned { conditioning, replay } = &mut self.conditioned[ask.which];
+        if self.streamed {
+            return self.device.enter(|| self.model.predict(&input, &time, conditioning));
+        }
         let step = |inputs: &[Tensor]| self.model.predict(&inputs[0], &inputs[1], conditioning);
         replay.run(&[&input, &time], step)
     }

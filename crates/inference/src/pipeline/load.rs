@@ -2,6 +2,7 @@
 
 use super::components::Held;
 use super::embeddings::Embeddings;
+use super::plan::Keeping;
 use super::progress::{CancelToken, Phase, Watcher};
 use super::run::Run;
 use crate::families::{Defaults, Model, ModelFiles, SamplingDefaults, VAE};
@@ -9,6 +10,7 @@ use crate::sampling::SchedulerConfig;
 use crate::tensor::Products;
 use crate::{DType, Device, Result};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a model is loaded.
 #[derive(Clone, Debug)]
@@ -27,12 +29,21 @@ pub struct LoadOptions {
     /// Load each component when a run needs it and drop it afterwards: a device then holds the largest of them rather than
     /// all, and every run reads the files again. Off unless asked for.
     pub low_memory: bool,
+    /// Read the denoiser's blocks from disk during each step, two of them at a time. Implies
+    /// [`low_memory`](Self::low_memory). The pictures are the same, byte for byte.
+    pub offload: bool,
 }
 
 impl LoadOptions {
     /// Everything as it is stored, on this device.
     pub fn new(device: Device) -> Self {
-        Self { device, dtype: None, products: None, name: String::new(), sampling: None, low_memory: false }
+        let name = String::new();
+        Self { device, dtype: None, products: None, name, sampling: None, low_memory: false, offload: false }
+    }
+
+    /// The same with the components held in this way.
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { low_memory: keeping != Keeping::All, offload: keeping == Keeping::Offload, ..self }
     }
 }
 
@@ -46,6 +57,8 @@ pub struct Pipeline {
     pub(super) scheduler: SchedulerConfig,
     pub(super) held: Mutex<Held>,
     pub(super) embeddings: Mutex<Embeddings>,
+    /// Whether components leave when they have worked: as the options say, or since the device had no room for all.
+    pub(super) in_turn: AtomicBool,
     defaults: Defaults,
 }
 
@@ -59,6 +72,19 @@ impl Pipeline {
         cancel: &CancelToken,
     ) -> Result<Self> {
         let mut run = Run::start(watcher, cancel);
+        let pipeline = Self::new(files, options)?;
+        if !pipeline.in_turn.load(Ordering::Relaxed) {
+            pipeline.load_all(&mut run).await?;
+        }
+        Ok(pipeline)
+    }
+
+    /// Reads the configurations and loads nothing yet: a run loads what it needs, and keeps it unless
+    /// [`low_memory`](LoadOptions::low_memory) says otherwise.
+    ///
+    /// # Errors
+    /// Those of a configuration that its family cannot run.
+    pub fn new(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let scheduler = SchedulerConfig::from_json(files.scheduler())?;
         let model = files.family().model(files, &scheduler)?;
         let mut defaults = model.defaults().clone();
@@ -68,15 +94,17 @@ impl Pipeline {
         let files = files.clone();
         let options = options.clone();
         let held = Mutex::default();
-        let pipeline = Self { files, options, model, scheduler, held, embeddings: Mutex::default(), defaults };
-        if !pipeline.options.low_memory {
-            pipeline.load_all(&mut run).await?;
-        }
-        Ok(pipeline)
+        let embeddings = Mutex::default();
+        let in_turn = AtomicBool::new(options.low_memory || options.offload);
+        Ok(Self { files, options, model, scheduler, held, embeddings, in_turn, defaults })
     }
 
     async fn load_all(&self, run: &mut Run<'_>) -> Result<()> {
         self.surviving(run, async |run| {
+            // Since there was no room for all: a run loads what it needs.
+            if self.in_turn.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             for name in self.model.text_encoders() {
                 self.text_encoder(name, run).await?;
             }

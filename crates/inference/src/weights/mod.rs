@@ -18,6 +18,7 @@ mod handle;
 #[cfg(feature = "native")]
 mod hub;
 mod index;
+mod jobs;
 mod load;
 mod malformed;
 pub mod pickle;
@@ -25,6 +26,11 @@ mod random;
 pub mod safetensors;
 mod send;
 mod source;
+#[cfg(feature = "native")]
+mod stream;
+#[cfg(not(feature = "native"))]
+#[path = "no_stream.rs"]
+mod stream;
 mod view;
 mod zip;
 
@@ -43,5 +49,6 @@ pub use load::PIECE;
 pub use malformed::Malformed;
 pub use send::{BoxFuture, Shareable, WasmNotSend};
 pub(crate) use source::read_all;
+pub use stream::Part;
 pub use source::{MemorySource, Source};
 pub use view::{StoredType, TensorView};

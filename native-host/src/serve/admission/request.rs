@@ -2,10 +2,12 @@
 
 use super::super::Parts;
 use super::super::engine;
+use crate::model;
 use easel_contract::service::{ImageRequest, Result};
 use easel_contract::{Check, Error};
-use easel_inference::pipeline::StartPlan;
+use easel_inference::pipeline::{Keeping, Request, StartPlan};
 use easel_inference::sampling::Scheduler;
+use easel_inference::tensor::DeviceKind;
 
 /// The width and height of the stub model's pictures, which has no configuration.
 const STUB_SIZE: u32 = 512;
@@ -50,8 +52,25 @@ pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<P
     request.check_sums(number(width), number(height), steps, &parts.limits)?;
     let start = |strength| StartPlan { strength, all_steps: false, has_mask: false };
     let start = request.init.as_ref().map(|init| start(init.strength));
-    description.check(&engine::without_pictures(request), start).map_err(refused)?;
+    let asked = engine::without_pictures(request);
+    description.check(&asked, start).map_err(refused)?;
+    check_memory(request.model.as_deref().unwrap_or_default(), &asked, parts)?;
     Ok(Plan { size: Some([height, width]) })
+}
+
+/// Refuses a picture that takes more memory than this machine has, also if all models that are loaded now leave.
+fn check_memory(name: &str, asked: &Request, parts: &Parts) -> Result<()> {
+    let Some(available) = model::available().filter(|_| parts.devices.selected() == DeviceKind::Cpu) else {
+        return Ok(());
+    };
+    // What cannot be planned is reported by the task.
+    let Ok(Some(needs)) = parts.models.needs(name, asked) else { return Ok(()) };
+    match needs.choose(available + model::own(), &[Keeping::All, Keeping::InTurn]) {
+        Err(easel_inference::Error::InsufficientMemory { needed, available, advice }) => {
+            Err(Error::InsufficientMemory { model: name.to_owned(), needed, available, advice })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn number(size: usize) -> u32 {
