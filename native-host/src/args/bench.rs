@@ -5,12 +5,14 @@ use clap::Args;
 
 #[derive(Args)]
 #[command(after_help = "\
-Without a name, lists what can be timed. Each component runs in a process of its own, so that its peak memory is its own.
+Without a name, lists what can be timed. Each component runs in a process of its own, so that its peak memory is its own;
+beside it stands what was planned before anything was loaded.
 
 Examples:
   easel bench sd15-unet
   easel bench sd15-unet vae-decode --size 256 --dtype f16 --runs 5 --json
   easel bench sd15-unet --device gpu --dtype f16            a table of kernels by the GPU's timestamps, too
+  easel bench easel-emoji --size 256 --offload
   easel bench matmul --device gpu --dtype f16 --cooperative")]
 pub(crate) struct BenchArgs {
     /// What to time, or `all`
@@ -28,6 +30,15 @@ pub(crate) struct BenchArgs {
     /// Where to compute
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Cpu)]
     pub(crate) device: DeviceArg,
+    /// The model of a pipeline [default: the embedded one]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) model: Option<String>,
+    /// A pipeline holds one component at a time
+    #[arg(long)]
+    pub(crate) low_memory: bool,
+    /// A pipeline streams its denoiser's blocks from disk
+    #[arg(long)]
+    pub(crate) offload: bool,
     /// Use a GPU's tensor cores, where it has them, for products in f16
     #[arg(long)]
     pub(crate) cooperative: bool,

@@ -4,8 +4,8 @@
 //! a run survives the loss of its GPU. [`Pipeline::surviving`] drops the components, has the device opened anew for everyone
 //! who holds a handle of it, and repeats the stage: one denoiser call, or one picture to decode. The pipeline keeps its
 //! [`ModelFiles`](crate::families::ModelFiles) for that, and for [`LoadOptions::low_memory`](super::LoadOptions), which loads
-//! each component when a run needs it and drops it afterwards. That is off by default, since every run then reads the files
-//! again.
+//! each component when a run needs it and drops it afterwards, as every pipeline does from the moment on when its device has no
+//! room for all. It is off by default, since every run then reads the files again.
 
 use super::load::{LoadOptions, Pipeline};
 use super::progress::Phase;

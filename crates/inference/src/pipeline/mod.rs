@@ -31,7 +31,9 @@
 //! So a run survives the loss of its GPU. The components are dropped, the device is opened anew for everybody who has
 //! a handle (`Device::revive`), and the stage is done again: one denoiser call, or one picture to decode. A pipeline
 //! keeps its files for that, and for [`LoadOptions::low_memory`], which loads each component when a run needs it and
-//! drops it afterwards. That is off by default, since every run then reads the files again.
+//! drops it afterwards. That is off by default, since every run then reads the files again, but a device that has no room
+//! for all of a model gets one component at a time. [`LoadOptions::offload`] streams the denoiser's blocks from disk besides.
+//! [`Pipeline::needs`] says how much memory each way takes, before anything is loaded.
 
 mod components;
 mod denoise;

@@ -34,6 +34,8 @@
 //! `f16` says otherwise; everything between two products stays `f32`. `tests/tests/rounded.rs` shows what fewer bits
 //! cost.
 //!
+//! On `Device::Outline` tensors have shapes and no numbers: networks that run there say how much memory they will take.
+//!
 //! The conformance table (`tests/conformance`) runs every op on every device against plain loops. `Device::candle_cpu`
 //! (feature `candle`) runs the code path of CUDA and Metal on a machine that has neither.
 
