@@ -90,6 +90,12 @@ impl Models {
         Ok(description)
     }
 
+    /// Whether any models are loaded.
+    pub fn are_loaded(&self) -> bool {
+        // Locked while one is being loaded.
+        self.loaded.try_lock().is_none_or(|loaded| !loaded.is_empty())
+    }
+
     /// What a model takes on the processor for a request, by its size; `None` for the stub. Found out once for each size.
     pub fn needs(&self, name: &str, request: &Request) -> Result<Option<Needs>, model::Error> {
         let key = (name.to_owned(), request.width, request.height);

@@ -65,7 +65,8 @@ fn check_memory(name: &str, asked: &Request, parts: &Parts) -> Result<()> {
     };
     // What cannot be planned is reported by the task.
     let Ok(Some(needs)) = parts.models.needs(name, asked) else { return Ok(()) };
-    match needs.choose(available + model::own(), &[Keeping::All, Keeping::InTurn]) {
+    let leaves = if parts.models.are_loaded() { model::own() } else { 0 };
+    match needs.choose(available + leaves, &[Keeping::All, Keeping::InTurn]) {
         Err(easel_inference::Error::InsufficientMemory { needed, available, advice }) => {
             Err(Error::InsufficientMemory { model: name.to_owned(), needed, available, advice })
         }

@@ -99,12 +99,15 @@ impl<'a> Sketch<'a> {
         let name = self.pipeline.model.denoiser();
         let before = self.ledger.held();
         self.ledger.take_peak();
-        let weights = self.pipeline.files.component(name)?.streamed(&device, self.pipeline.options.dtype)?;
+        let files = self.pipeline.files.component(name)?;
+        // Read tensor by tensor, and taken apart while it is in memory as the file has it.
+        let largest = files.tensors.iter().map(|(_, view)| view.bytes()).max().unwrap_or(0);
+        let weights = files.streamed(&device, self.pipeline.options.dtype)?;
         let denoiser = self.pipeline.model.build_denoiser(&weights.with_products(self.pipeline.products(name)))?;
         self.predict(&*denoiser, conditioning)?;
         drop(denoiser);
         device.release_idle();
-        Ok(Some(self.ledger.take_peak() - before))
+        Ok(Some(self.ledger.take_peak() - before + largest.min(PIECE)))
     }
 
     /// Two calls of a denoiser.
