@@ -179,13 +179,13 @@ fn what_overflows_in_half_precision_is_computed_again_in_f32() {
 #[test]
 fn what_overflows_in_f32_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    for (component, layer, result) in [
-        ("vae", "decoder.conv_in", "the decoded picture"),
-        ("unet", "conv_in", "the denoiser's prediction"),
-    ] {
+    for (component, layer, result) in
+        [("vae", "decoder.conv_in", "the decoded picture"), ("unet", "conv_in", "the denoiser's prediction")]
+    {
         let files = scaled(component, layer, 3e38, folder.path());
         let error = draw_small(&files, Device::Cpu, false, &mut Unwatched).unwrap_err().to_string();
-        let said = "holds a value that is not a finite number, although it was computed in f32: the weights may be damaged";
+        let said =
+            "holds a value that is not a finite number, although it was computed in f32: the weights may be damaged";
         assert_eq!(error, format!("{result} {said}"));
     }
 }

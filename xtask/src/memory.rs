@@ -25,7 +25,8 @@ const ROWS: [&[&str]; 12] = [
 
 /// Measures all rows, and the models in these folders in every way.
 pub(crate) fn bench(models: &[String]) -> Result<()> {
-    let mut rows: Vec<Vec<String>> = ROWS.iter().map(|row| row.iter().map(|word| (*word).to_owned()).collect()).collect();
+    let mut rows: Vec<Vec<String>> =
+        ROWS.iter().map(|row| row.iter().map(|word| (*word).to_owned()).collect()).collect();
     for model in models {
         for keeping in [None, Some("--low-memory"), Some("--offload")] {
             let row = ["easel-emoji", "--size", "512", "--model", model].into_iter().chain(keeping);

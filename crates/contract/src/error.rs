@@ -106,7 +106,9 @@ pub enum Error {
         model: String,
     },
     /// The machine has not the memory that the picture takes, however the model is held.
-    #[error("model: {model:?} does not fit this machine's memory: at least {needed} bytes needed, {available} free; {advice}")]
+    #[error(
+        "model: {model:?} does not fit this machine's memory: at least {needed} bytes needed, {available} free; {advice}"
+    )]
     InsufficientMemory {
         /// The model that was asked for.
         model: String,

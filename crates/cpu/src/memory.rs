@@ -174,7 +174,8 @@ mod tests {
         assert_eq!([a.as_slice().as_ptr(), b.as_slice().as_ptr()], [first, second]);
         idle.give(a);
         idle.give(b);
-        let lengths = |idle: &Pool<Lines>| idle.0.iter().map(|(len, buffers)| (*len, buffers.len())).collect::<Vec<_>>();
+        let lengths =
+            |idle: &Pool<Lines>| idle.0.iter().map(|(len, buffers)| (*len, buffers.len())).collect::<Vec<_>>();
         // 1000 is more than half of 1500 and goes; 100 stays.
         let longer = idle.take(1500, Lines::zeros);
         assert!(longer.as_slice().len() >= 1500);

@@ -10,9 +10,7 @@ pub use hub::is_cached;
 use crate::embedded;
 use crate::names::Place;
 use easel_inference::families::{ComponentSource, Defaults, ModelFiles, OpenOptions, SamplingDefaults, VAE};
-use easel_inference::pipeline::{
-    self, CancelToken, Description, Keeping, Needs, Picture, Pipeline, Request, Watcher,
-};
+use easel_inference::pipeline::{self, CancelToken, Description, Keeping, Needs, Picture, Pipeline, Request, Watcher};
 use easel_inference::tensor::{DeviceKind, GpuOptions, Selection};
 use easel_inference::weights::{ComponentFiles, Directory, MemoryFiles};
 use easel_inference::{DType, Device};

@@ -30,11 +30,12 @@ fn inspect_shows_what_a_model_takes() {
     for part in ["MEMORY AT 128x128", "all at once", "--low-memory", "--offload"] {
         assert!(table.text().contains(part), "{}", table.text());
     }
-    let part = folder.easel(["inspect", "--json"].map(str::to_owned).into_iter().chain([super::repository(
-        "models/easel-emoji/vae",
-    )
-    .display()
-    .to_string()]));
+    let part = folder.easel(
+        ["inspect", "--json"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([super::repository("models/easel-emoji/vae").display().to_string()]),
+    );
     assert_eq!(part.json()[0]["memory"], Value::Null);
 }
 

@@ -81,10 +81,16 @@ fn pictures_that_do_not_fit_the_memory_are_refused_before_they_are_queued() {
     command.env("EASEL_MEMORY", "300M");
     let host = Host::run(command);
     let mut refused = host.post("/generate", &json!({ "prompt": "a", "width": 1024, "height": 1024 }));
-    assert_eq!((refused.status().as_u16(), &refused.headers()["x-easel-error"]), (507, &"insufficient_memory".parse().unwrap()));
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["x-easel-error"]),
+        (507, &"insufficient_memory".parse().unwrap())
+    );
     let answer: Value = refused.body_mut().read_json().unwrap();
     let detail = answer["detail"].as_str().unwrap();
-    assert!(detail.contains("does not fit this machine's memory: at least ") && detail.contains("314572800 free"), "{detail}");
+    assert!(
+        detail.contains("does not fit this machine's memory: at least ") && detail.contains("314572800 free"),
+        "{detail}"
+    );
     assert_eq!(host.json("/tasks")["total_tasks"], 0);
     let task = host.submit(1);
     host.until(&task, "completed");

@@ -135,7 +135,10 @@ mod tests {
             Texts { guided: false, ..texts("a") },
             Texts { options: PromptOptions { clip_skip: 1, ..PromptOptions::default() }, ..texts("a") },
             Texts { batch: [texts("a").batch, texts("a").batch].concat(), ..texts("a") },
-            Texts { batch: vec![Prompt { negative: Some(String::new()), ..texts("a").batch[0].clone() }], ..texts("a") },
+            Texts {
+                batch: vec![Prompt { negative: Some(String::new()), ..texts("a").batch[0].clone() }],
+                ..texts("a")
+            },
         ];
         assert!(others.iter().all(|other| kept.find(other).is_none()));
         assert!(kept.find(&texts("a")).is_some());

@@ -90,9 +90,9 @@ use crate::{Error, Result};
 use candle::Candle;
 use device::not_built;
 use easel_cpu::Floats;
-use outline::Outline;
 #[cfg(not(all(feature = "candle", feature = "webgpu")))]
 use never::never;
+use outline::Outline;
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

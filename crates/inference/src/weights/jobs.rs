@@ -90,4 +90,3 @@ fn fits(group: &[Job<'_>], job: &Job<'_>) -> bool {
     let range = job.view.range();
     source == job.view.source() && range.start <= last.end.saturating_add(GAP) && range.end <= first.start + PIECE
 }
-

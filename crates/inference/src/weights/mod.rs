@@ -49,6 +49,6 @@ pub use load::PIECE;
 pub use malformed::Malformed;
 pub use send::{BoxFuture, Shareable, WasmNotSend};
 pub(crate) use source::read_all;
-pub use stream::Part;
 pub use source::{MemorySource, Source};
+pub use stream::Part;
 pub use view::{StoredType, TensorView};

@@ -122,8 +122,11 @@ mod tests {
             work: work * MIB,
             offloaded: offloaded.map(|bytes| bytes * MIB),
         };
-        let components =
-            vec![component("encoder", 300, 5, None), component("denoiser", 1000, 200, Some(300)), component("decoder", 100, 150, None)];
+        let components = vec![
+            component("encoder", 300, 5, None),
+            component("denoiser", 1000, 200, Some(300)),
+            component("decoder", 100, 150, None),
+        ];
         Needs { size: [512, 512], components }
     }
 
@@ -149,6 +152,9 @@ mod tests {
              quantize`; its denoiser alone has 1000 MiB)"
         );
         let text = needs.choose(200 * MIB, &[Keeping::Offload]).unwrap_err().to_string();
-        assert!(text.starts_with("not enough memory: at least 310 MiB needed, 200 MiB free; a size below 512x512"), "{text}");
+        assert!(
+            text.starts_with("not enough memory: at least 310 MiB needed, 200 MiB free; a size below 512x512"),
+            "{text}"
+        );
     }
 }

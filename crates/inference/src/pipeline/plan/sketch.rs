@@ -42,7 +42,12 @@ struct Working {
 }
 
 impl<'a> Sketch<'a> {
-    pub(super) fn new(pipeline: &'a Pipeline, request: &'a Request, settings: &'a Settings, batch: &'a [Prompt]) -> Self {
+    pub(super) fn new(
+        pipeline: &'a Pipeline,
+        request: &'a Request,
+        settings: &'a Settings,
+        batch: &'a [Prompt],
+    ) -> Self {
         let ledger = OutlineDevice::of(&pipeline.options.device);
         Self { pipeline, request, settings, batch, ledger, done: Vec::new() }
     }

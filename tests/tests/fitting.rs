@@ -156,7 +156,10 @@ fn a_file_that_changes_while_its_blocks_are_streamed_is_named() {
         std::fs::rename(folder.path().join("elsewhere"), &weights).unwrap();
     }
     let text = run(&mut || file().set_len(1000).unwrap()).unwrap_err().to_string();
-    assert!(text.starts_with(&format!("{name}: expected bytes ")) && text.ends_with("the file has 1000 bytes"), "{text}");
+    assert!(
+        text.starts_with(&format!("{name}: expected bytes ")) && text.ends_with("the file has 1000 bytes"),
+        "{text}"
+    );
 }
 
 /// Bytes that a run held at most, beside what was held before it.
@@ -178,13 +181,17 @@ fn a_run_takes_what_was_planned() {
         let files = open(&golden(folder));
         for keeping in [Keeping::All, Keeping::InTurn, Keeping::Offload] {
             for products in [Products::F32, Products::Bf16] {
-                let options = LoadOptions { products: Some(products), ..LoadOptions::new(Device::Cpu).keeping(keeping) };
+                let options =
+                    LoadOptions { products: Some(products), ..LoadOptions::new(Device::Cpu).keeping(keeping) };
                 let request = request(side, 2);
                 let needs = Pipeline::new(&files, &options).unwrap().needs(&request).unwrap();
                 let planned = needs.peak(keeping) as f64;
                 let measured = measured(&files, &options, &request) as f64;
                 let off = planned / measured - 1.0;
-                println!("{folder}, {keeping:?}, {products:?}: planned {planned}, measured {measured}, {:.1} %", off * 100.0);
+                println!(
+                    "{folder}, {keeping:?}, {products:?}: planned {planned}, measured {measured}, {:.1} %",
+                    off * 100.0
+                );
                 assert!(off.abs() < 0.1, "{folder}, {keeping:?}, {products:?}: planned {planned}, measured {measured}");
             }
         }
