@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(
             text,
             "not enough memory: at least 1.2 GiB needed, 1.1 GiB free; --offload needs 310 MiB; fewer bits (`easel \
-             quantize`; its denoiser alone has 1000 MiB)"
+             quantize`; its denoiser alone has 1.0 GiB)"
         );
         let text = needs.choose(200 * MIB, &[Keeping::Offload]).unwrap_err().to_string();
         assert!(

@@ -15,8 +15,8 @@ use crate::{Device, Result, Tensor};
 const TIMESTEP: f64 = 500.0;
 /// Channels of a mask and a masked picture's latents beside the latents.
 const MASK_CHANNELS: usize = 1;
-/// Copies of a picture's floats that exist when it is finished: as a tensor, moved to 0..1, and read back.
-const COPIES: usize = 3;
+/// Bytes of a finished picture's pixel beside the tensors that it was decoded to: floats that are read back, then bytes.
+const FINISHED: usize = 3 * (size_of::<f32>() + 1);
 
 /// A run of one batch.
 pub(super) struct Sketch<'a> {
@@ -153,7 +153,7 @@ impl<'a> Sketch<'a> {
         let latents = model.latents().unpack(&Tensor::zeros(&[1, h, w, c], &device)?, &autoencoder)?.cast(float)?;
         autoencoder.decode(&latents, tiling)?;
         drop((autoencoder, latents));
-        working.needs.work += (COPIES * height * width * 3 * size_of::<f32>()) as u64;
+        working.needs.work += (height * width * FINISHED) as u64;
         self.finished(working);
         Ok(())
     }

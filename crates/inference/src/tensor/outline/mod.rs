@@ -165,6 +165,7 @@ pub(super) struct Outline {
     dtype: DType,
     /// How a prepared weight is kept.
     kept: Option<Kept>,
+    #[allow(dead_code, reason = "held until the last tensor that has it is gone")]
     memory: Arc<Piece>,
 }
 
