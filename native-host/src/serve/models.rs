@@ -176,7 +176,8 @@ mod tests {
         let component = ComponentPath { name: "vae".into(), path: path("parts/vae.safetensors").into() };
         let models = Models::new([&name], 1).unwrap();
         let models = models.with_components([(name.clone(), vec![component])].into());
-        let get = models.get(&name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default());
+        let request = Request::new("a cat", None, 1, 1);
+        let get = models.get(&name, DeviceKind::Cpu, &request, &mut Unwatched, &CancelToken::default());
         let error = get.map(drop).unwrap_err().to_string();
         assert!(error.contains(&path("")), "{error}");
         let said = models.without_folders(&error);
@@ -184,7 +185,8 @@ mod tests {
         assert!(said.contains("vae.safetensors"), "{said}");
 
         let models = Models::new([&name], 1).unwrap();
-        let get = models.get(&name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default());
+        let request = Request::new("a cat", None, 1, 1);
+        let get = models.get(&name, DeviceKind::Cpu, &request, &mut Unwatched, &CancelToken::default());
         let said = models.without_folders(&get.map(drop).unwrap_err().to_string());
         assert!(said.contains("model_index.json") && !said.contains(&path("")), "{said}");
     }
