@@ -5,7 +5,7 @@
 use super::{LoadOptions, Result};
 use easel_inference::families::ModelFiles;
 use easel_inference::pipeline::{self, Keeping, Pipeline, Request, Watcher, gibibytes};
-use easel_inference::{Device, Error};
+use easel_inference::Device;
 use sysinfo::{MemoryRefreshKind, ProcessesToUpdate, System, get_current_pid};
 
 /// Bytes that may be taken, whatever the system says: digits, with `M` or `G` behind them for mebibytes or gibibytes.
@@ -53,7 +53,7 @@ pub(super) fn request(options: &LoadOptions) -> Request {
 /// all of them at once.
 ///
 /// # Errors
-/// [`Error::InsufficientMemory`] if they cannot be held in that way, or in any.
+/// [`easel_inference::Error::InsufficientMemory`] if they cannot be held in that way, or in any.
 pub(super) fn choose(
     files: &ModelFiles,
     load: &pipeline::LoadOptions,
