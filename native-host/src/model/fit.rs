@@ -3,9 +3,9 @@
 //! A GPU's free memory is not known: where it has no room for all of a model, the pipeline finds out when it loads.
 
 use super::{LoadOptions, Result};
+use easel_inference::Device;
 use easel_inference::families::ModelFiles;
 use easel_inference::pipeline::{self, Keeping, Pipeline, Request, Watcher, gibibytes};
-use easel_inference::Device;
 use sysinfo::{MemoryRefreshKind, ProcessesToUpdate, System, get_current_pid};
 
 /// Bytes that may be taken, whatever the system says: digits, with `M` or `G` behind them for mebibytes or gibibytes.
@@ -17,10 +17,12 @@ const PIXEL: u64 = 8 << 10;
 /// Bytes that programs can take now without others being moved to disk: what the system says, or the container, or
 /// `EASEL_MEMORY`. `None` if nobody knows.
 pub fn available() -> Option<u64> {
-    let mut system = System::new();
-    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-    let of_container = system.cgroup_limits().map(|limits| limits.free_memory);
-    let of_system = Some(system.available_memory()).filter(|bytes| *bytes > 0);
+    let mut system = System::new().ok();
+    if let Some(system) = &mut system {
+        system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+    }
+    let of_container = system.as_ref().and_then(System::cgroup_limits).map(|limits| limits.free_memory);
+    let of_system = system.map(|system| system.available_memory()).filter(|bytes| *bytes > 0);
     let limit = std::env::var(LIMIT).ok().and_then(|text| parse(&text));
     [of_system, of_container, limit].into_iter().flatten().min()
 }
@@ -28,7 +30,7 @@ pub fn available() -> Option<u64> {
 /// Bytes that this process has in memory.
 pub fn own() -> u64 {
     let Ok(id) = get_current_pid() else { return 0 };
-    let mut system = System::new();
+    let Ok(mut system) = System::new() else { return 0 };
     system.refresh_processes(ProcessesToUpdate::Some(&[id]), false);
     system.process(id).map_or(0, sysinfo::Process::memory)
 }
