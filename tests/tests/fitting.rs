@@ -177,7 +177,7 @@ fn measured(files: &ModelFiles, options: &LoadOptions, request: &Request) -> usi
 #[test]
 fn a_run_takes_what_was_planned() {
     let _alone = ALONE.lock().unwrap();
-    for (folder, side) in [("sd15", 512), ("sdxl", 512), ("sd3", 512)] {
+    for (folder, side) in [("sd15", 512), ("sdxl", 512), ("sd3", 384)] {
         let files = open(&golden(folder));
         for keeping in [Keeping::All, Keeping::InTurn, Keeping::Offload] {
             for products in [Products::F32, Products::Bf16] {
