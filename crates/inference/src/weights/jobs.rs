@@ -48,7 +48,7 @@ impl TensorIndex {
         Ok(jobs)
     }
 
-    /// What has to be done for one weight; `None` for what is none.
+    /// What has to be done for one tensor; `None` for those that are no weights.
     pub(super) fn job<'a>(
         &self,
         name: &'a str,

@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A device of which there is only the ledger. Clones share it.
+/// A device without memory or kernels: there is only its ledger, which clones share.
 #[derive(Clone)]
 pub struct OutlineDevice {
     /// The device that it stands for.
