@@ -3,9 +3,9 @@
     python bench.py sd15-unet vae-decode --threads 2
     easel bench sd15-unet --json > easel.json && python bench.py sd15-unet --easel easel.json
 
-With --easel, every row of that file is timed at its own size, batch, type and thread count, and the ratios are printed.
-Each architecture runs in a process of its own, so that its peak memory is its own. On CUDA, or with --compile, networks are
-timed by themselves and through torch.compile; the peak there is the GPU's memory.
+With --easel, every row of that file is timed with its own size, batch, type and thread count, and the ratios are printed.
+Each architecture runs in a separate process, to measure its peak memory. On CUDA, or with --compile, networks are timed with
+and without torch.compile; the peak there is the GPU's memory.
 """
 
 import argparse
@@ -32,9 +32,9 @@ def arguments():
     parser.add_argument("--device", choices=["auto", "cpu", "gpu", "cuda", "metal"], default="cpu")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--compile", action="store_true", help="time networks through torch.compile, too")
+    parser.add_argument("--compile", action="store_true", help="also time networks with torch.compile")
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
-    parser.add_argument("--easel", type=Path, metavar="FILE", help="what `easel bench --json` printed")
+    parser.add_argument("--easel", type=Path, metavar="FILE", help="the output of `easel bench --json`")
     parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -50,7 +50,7 @@ def main():
     names = list(architectures) if "all" in names else names
     unknown = [name for name in names if name not in architectures]
     if unknown or not names:
-        sys.exit(f"bench.py: {unknown[0] if unknown else 'which'}? One of {', '.join(architectures)}, all")
+        sys.exit(f"bench.py: {f'unknown name {unknown[0]}' if unknown else 'no name'}, expected one of {', '.join(architectures)}, all")
     rows = []
     for i, name in enumerate(names):
         rival = rivals[i] if rivals else None
@@ -128,14 +128,14 @@ def pick_device(torch, device):
 
 
 def prepare(torch, architecture, dtype, device, size, batch, compiled):
-    """A function that runs the architecture once and waits for the result. `compiled` is applied to its network."""
+    """Returns a function that runs the architecture once and waits for the result. `compiled` is applied to its network."""
     kinds = {"unet": unet, "mmdit": mmdit, "decoder": decoder, "text": text, "product": product, "pipeline": pipeline}
     make = kinds[architecture["kind"]]
     return make(torch, architecture.get("config"), dtype, device, size, batch, compiled)
 
 
 def wave(torch, shape, dtype, device):
-    """Smooth made-up input between -1 and 1."""
+    """Smooth artificial input between -1 and 1."""
     count = int(torch.tensor(shape).prod())
     return (torch.arange(count, dtype=torch.float32) * 0.37).sin().reshape(shape).to(device, dtype)
 
@@ -223,7 +223,7 @@ def count_flop(run):
 
 
 def peak_bytes():
-    """The largest resident size that this process had (Linux, macOS)."""
+    """The peak resident size of this process (Linux, macOS)."""
     try:
         import resource
     except ImportError:
@@ -233,7 +233,7 @@ def peak_bytes():
 
 
 def peak_of(rival):
-    """Of Easel: the GPU's memory where it ran on one."""
+    """Easel's peak: the GPU's memory if it ran on one."""
     return rival.get("gpu_peak_bytes") or rival["peak_bytes"]
 
 

@@ -2,8 +2,8 @@
 //
 //     node bench.js FOLDER [NAME ...] [--threads N] [--runs N]
 //
-// FOLDER is what export.py wrote. Each of the two has a worker of its own, with its threads; they take turns. A line per
-// graph: medians, their ratio, and the largest difference of the results relative to the largest number in them.
+// FOLDER is the output of export.py. Easel and onnxruntime-web each have a worker with its threads; they take turns. A line
+// per graph: medians, their ratio, and the largest difference of the results relative to the largest number in them.
 import { readFile } from "node:fs/promises";
 import { relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { launch } from "../../tests/browser/support/browser.js";
 import { serve } from "../../tests/browser/support/server.js";
 
-/** Apart by rounding only: of two implementations that sum in different orders. */
+/** The largest difference from rounding: the two implementations sum in different orders. */
 const SAME = 1e-3;
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -45,7 +45,7 @@ async function compare({ work, threads, runs, folder }) {
   for (let round = 0; round <= runs; round++) {
     results = [];
     for (const worker of workers) results.push(await worker.call(inputs));
-    // The first is for warming up.
+    // The first round is a warm-up.
     if (round > 0) results.forEach(({ ms }, i) => times[i].push(ms));
   }
   for (const worker of workers) worker.end();
@@ -73,7 +73,7 @@ try {
     await page.close();
     const [easel, ort] = times.map(median);
     console.log(JSON.stringify({ name: work.name, threads, runs, easel_ms: easel, onnxruntime_web_ms: ort, ratio: easel / ort, error }));
-    if (!(error < SAME)) throw new Error(`${work.name}: the results are ${error} apart`);
+    if (!(error < SAME)) throw new Error(`${work.name}: the results differ by ${error}`);
   }
 } finally {
   for (const end of ends) await end();

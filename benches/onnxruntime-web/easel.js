@@ -1,8 +1,8 @@
-// Easel in a worker: loads a network, then runs it as often as it is told to and says how long that took.
+// Easel in a worker: loads a network, then runs it once per message and reports the time.
 import start, { Network, initThreadPool } from "/target/onnxruntime-web/wasm/network.js";
 import { answer, denoise } from "./steps.js";
 
-/** Channels last, and back. */
+/** Converts to channels-last and back. */
 function transpose(data, [n, rows, columns]) {
   const out = new Float32Array(data.length);
   for (let b = 0; b < n; b++)

@@ -1,7 +1,7 @@
 """Writes the graphs of the comparison with onnxruntime-web: `export.py DIR`.
 
-Per resolution of Stable Diffusion 1.5's UNet one residual block and the transformer behind it (at 8x8 the residual block
-alone, as there), with random weights, and the denoiser of easel-emoji: an ONNX file as PyTorch exports it, and the same
+For each resolution of Stable Diffusion 1.5's UNet, one residual block and the transformer after it (at 8x8 there is no
+transformer) with random weights, and the denoiser of easel-emoji: each an ONNX file as PyTorch exports it, and the same
 weights as safetensors. Needs torch, diffusers, safetensors and onnx.
 """
 

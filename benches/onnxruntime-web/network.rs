@@ -1,10 +1,10 @@
-//! Easel's side of the comparison with onnxruntime-web: one block of a UNet, or a whole one, for a worker to call.
+//! Easel's side of the comparison with onnxruntime-web: one block of a UNet, or a whole UNet, called by a worker.
 //!
-//! `cargo xtask bench onnxruntime-web` builds it. It also builds, and does nothing, on other platforms.
+//! `cargo xtask bench onnxruntime-web` builds it. On other platforms it compiles to an empty crate.
 
 #![cfg(target_arch = "wasm32")]
 
-// The pool of threads, and what panics say.
+// The thread pool and the panic messages.
 #[cfg(feature = "threads")]
 pub use easel_web::init_thread_pool;
 
@@ -16,17 +16,17 @@ use easel_inference::{Device, Error, Result, Tensor};
 use std::sync::Arc;
 use wasm_bindgen::prelude::*;
 
-/// Width of the time embedding and of the text, and the groups of the norms, of Stable Diffusion 1.5.
+/// Widths of the time embedding and the text, and the groups of the norms, in Stable Diffusion 1.5.
 const TIME: usize = 1280;
 const TEXT: usize = 768;
 const GROUPS: usize = 32;
 
-/// What is timed.
+/// The timed network.
 #[wasm_bindgen]
 pub struct Network(Kind);
 
 enum Kind {
-    /// A residual block, and the transformer that may follow it.
+    /// A residual block, possibly followed by a transformer.
     Block {
         resnet: ResnetBlock,
         transformer: Option<Transformer2d>,
@@ -42,14 +42,14 @@ impl Network {
         Ok(Self(block(channels, attention, &weights).map_err(said)?))
     }
 
-    /// A UNet with the `config.json` that diffusers writes.
+    /// A UNet with diffusers' `config.json`.
     pub async fn denoiser(config: String, bytes: Vec<u8>) -> std::result::Result<Self, JsError> {
         let config = UNetConfig::from_json("config.json", &serde_json::from_str(&config)?).map_err(said)?;
         let weights = read(bytes).await.map_err(said)?;
         Ok(Self(Kind::Denoiser(UNet::new(&weights, config).map_err(said)?)))
     }
 
-    /// One call. `sample` is channels-last; `shapes` are those of sample and text states, one after the other.
+    /// Runs the network once. `sample` is channels-last; `shapes` has the shapes of the sample and the text states.
     pub async fn run(
         &self,
         sample: Vec<f32>,

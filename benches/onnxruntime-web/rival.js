@@ -1,4 +1,4 @@
-// onnxruntime-web in a worker: loads a graph, then runs it as often as it is told to and says how long that took.
+// onnxruntime-web in a worker: loads a graph, then runs it once per message and reports the time.
 import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
 import { answer, denoise } from "./steps.js";
 

@@ -1,13 +1,13 @@
-// What both workers share: how they are spoken to, and the loop around the network, which is the same arithmetic for both.
+// Shared by both workers: their messages, and the loop around the network, with the same arithmetic for both.
 
 const GUIDANCE = 4;
 
-/** One call, or a walk of guided steps from noise: unconditional and conditional in one batch, Euler's method. */
+/** One call, or a loop of guided steps from noise: unconditional and conditional in one batch, Euler's method. */
 export async function denoise(work, sample, time, step) {
   const started = performance.now();
   if (work.steps === 1) return [await step(sample, time), performance.now() - started];
   const half = sample.length / 2;
-  // Both start from the same noise.
+  // Both halves start from the same noise.
   const x = sample.slice();
   x.copyWithin(half, 0, half);
   for (let i = 0; i < work.steps; i++) {
@@ -20,7 +20,7 @@ export async function denoise(work, sample, time, step) {
   return [x, performance.now() - started];
 }
 
-/** Answers the page: `load` once, then the function it returned for every message. */
+/** Answers the page: calls `load` for the first message, and its result for every other. */
 export function answer({ load }) {
   let run;
   addEventListener("message", async ({ data }) => {

@@ -1,11 +1,11 @@
-"""What serving costs: `easel serve` with the component and without, under load, watched, and polled while it draws.
+"""The overhead of serving: `easel serve` with and without the component, under load, watched, and polled while it draws.
 
     python3 benches/serve/bench.py EASEL COMPONENT [PART ...]
 
 EASEL is the program, COMPONENT the file `easel_edge.wasm`; `cargo xtask bench serve` builds both. PARTS are load, submitting,
 cost, watchers, leavers, polling, faults, rows, hostile, memory and malformed; the last five take minutes and run only when
-they are named. The server is pinned to one core and wrk, the load, to another. Needs Linux, wrk and Python 3.11; `malformed`
-needs schemathesis, `faults` needs root and libfaketime.
+named. The server is pinned to one core and wrk, the load generator, to another. Needs Linux, wrk and Python 3.11;
+`malformed` needs schemathesis, `faults` needs root and libfaketime.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 
 class Server:
-    """A running `easel serve` in a data folder of its own."""
+    """A running `easel serve` with its own data folder."""
 
     def __init__(self, *options, model="stub", files=None, folder=None, environment=None):
         self.folder = folder or tempfile.TemporaryDirectory()
@@ -68,7 +68,7 @@ class Server:
         return self.send("/generate", {"prompt": "a red apple", "width": 128, "height": 128, "seed": 7, **options})["task_id"]
 
     def seconds(self, task):
-        """How long the engine took for a task, by the store's own times."""
+        """How long the engine took for a task, by the times in the store."""
         while (found := self.send(f"/status/{task}"))["status"] in ("pending", "processing"):
             time.sleep(0.2)
         assert found["status"] == "completed", found
@@ -129,7 +129,7 @@ def submitting():
 
 
 def hostile():
-    """Full of clients that misbehave, with 1024 open files."""
+    """A server full of misbehaving clients, with 1024 open files."""
     import hostile
 
     hostile.run(Server, kinds())
@@ -150,7 +150,7 @@ def rows():
 
 
 def cost():
-    """One client: the time that the component adds to a request. Both servers are up and take turns, seven times."""
+    """One client: the time that the component adds to a request. Both servers run and take turns, seven times."""
     from contextlib import ExitStack
 
     with ExitStack() as stack:
@@ -164,7 +164,7 @@ def cost():
 
 
 async def watch(server, task, ready, seen):
-    """Watches a task and notes when each step came."""
+    """Watches a task and records when each step arrives."""
     host, port = server.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"GET /generate-stream/{task} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
@@ -182,7 +182,7 @@ async def watch(server, task, ready, seen):
 
 
 def watchers():
-    """How far apart 200 watchers of one task see a step."""
+    """How far apart 200 watchers of one task see the same step."""
 
     async def run(server):
         blocker = server.generate(steps=40)
@@ -203,11 +203,11 @@ def watchers():
     for kind, options in kinds().items():
         with Server(*options, model="easel-emoji") as server:
             apart = asyncio.run(run(server))
-            print(f"{kind:9} 200 watchers, 40 steps, all seen by all: at most {max(apart) * 1e3:.1f} ms apart, median {statistics.median(apart) * 1e3:.1f} ms")
+            print(f"{kind:9} 200 watchers, 40 steps, all seen by all watchers: at most {max(apart) * 1e3:.1f} ms apart, median {statistics.median(apart) * 1e3:.1f} ms")
 
 
 def leavers():
-    """What thousands of watchers leave behind that go away while the task runs."""
+    """The memory left behind by thousands of watchers that disconnect while the task runs."""
 
     async def visit(server, task):
         host, port = server.url.removeprefix("http://").split(":")
@@ -233,7 +233,7 @@ def leavers():
 
 
 def polling():
-    """What 200 polls a second cost a picture that is being drawn on the same core."""
+    """How much 200 polls a second slow down a picture drawn on the same core."""
 
     async def poll(server, until):
         host, port = server.url.removeprefix("http://").split(":")
@@ -279,10 +279,10 @@ def memory():
 
 
 def malformed():
-    """10,000 requests that the description makes schemathesis think of: no 5xx, no hang, no answer that is not described."""
+    """10,000 requests that schemathesis generates from the description: no 5xx, no hang, no undescribed response."""
     for kind, options in kinds().items():
         with Server(*options) as server:
-            # Many operations have fewer examples than they may.
+            # Many operations have fewer examples than the maximum.
             operations = sum(len(methods) for methods in server.send("/openapi.json")["paths"].values())
             command = ["schemathesis", "run", server.url + "/openapi.json", "--checks", CHECKS]
             command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(20_000 // operations)]

@@ -1,7 +1,7 @@
-"""What clients that misbehave cost the others: `easel serve` with 1024 open files, full of them.
+"""The effect of misbehaving clients on others: `easel serve` with 1024 open files, full of them.
 
-2,000 connections that say nothing, 200 with half a head and 200 that ask for pictures and never read, each opened again as
-soon as it is closed; meanwhile `/health` is asked on new connections, a picture is drawn, and memory is watched. And
+2,000 connections that send nothing, 200 that send half a head and 200 that request pictures and never read, each opened again
+as soon as it is closed; meanwhile `/health` is requested on new connections, a picture is drawn, and memory is measured. And
 `/images?limit=100` of large pictures, by several clients that read slowly.
 """
 
@@ -21,7 +21,7 @@ LARGE = 10_000_000
 
 
 async def exchange(server, path, body=None, timeout=60):
-    """Status and body of one request on a connection of its own."""
+    """The status and body of one request on its own connection."""
     reader, writer = await asyncio.open_connection(*server.place())
     try:
         data = b"" if body is None else json.dumps(body).encode()
@@ -36,7 +36,7 @@ async def exchange(server, path, body=None, timeout=60):
 
 
 async def occupy(server, said, opened):
-    """Holds a connection that has said this, and opens another one when it is closed."""
+    """Holds a connection that has sent `said`, and opens another when it is closed."""
     while True:
         try:
             reader, writer = await asyncio.open_connection(*server.place(), limit=1024)
@@ -44,7 +44,7 @@ async def occupy(server, said, opened):
             if said:
                 writer.write(said)
             if said.endswith(b"\r\n\r\n"):
-                # Never reads: the transport stops at its limit, and the socket fills.
+                # Never reads: the transport stops at its limit, and the socket's buffer fills.
                 writer.transport.pause_reading()
                 while not writer.is_closing():
                     await asyncio.sleep(1)
@@ -58,7 +58,7 @@ async def occupy(server, said, opened):
 
 
 def crowd(server, opened):
-    """All of them, in a process of their own: those who are measured must not wait for their event loop."""
+    """All hostile clients, in a separate process so that the measured clients do not wait for their event loop."""
     half = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
     deaf = b"GET /images?limit=100 HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
@@ -70,7 +70,7 @@ def crowd(server, opened):
 
 
 async def siege(server):
-    """Fills the server, and measures what others get."""
+    """Fills the server, and measures the service that others get."""
     _, body = await exchange(server, "/generate", {"prompt": "a red apple", "width": 512, "height": 512, "steps": 1})
     await until_completed(server, json.loads(body)["task_id"])
     opened = multiprocessing.get_context("fork").Value("i", 0)
@@ -99,7 +99,7 @@ async def siege(server):
 
 
 async def until_completed(server, task):
-    """How the task ended, and when it can be told."""
+    """Waits until a task has ended, and returns its status."""
     while True:
         try:
             found = json.loads((await exchange(server, f"/status/{task}"))[1])
@@ -156,7 +156,7 @@ def run(start, kinds):
     for kind, options in kinds.items():
         with start(*options, files=1024) as server:
             found = asyncio.run(siege(server))
-            print(f"{kind:9} /health asked {found['asked']} times: median {found['p50']:.1f} ms, p99 {found['p99']:.1f} ms, "
+            print(f"{kind:9} /health requested {found['asked']} times: median {found['p50']:.1f} ms, p99 {found['p99']:.1f} ms, "
                   f"{found['failed']} failed; {found['opened']} hostile connections; the drawing {found['drawing']}; "
                   f"at most {found['peak']:.0f} MB", flush=True)
         folder = tempfile.TemporaryDirectory()

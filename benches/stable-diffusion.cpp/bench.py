@@ -5,8 +5,8 @@
     python benches/stable-diffusion.cpp/bench.py MODEL target/release/easel [--threads 2] [--runs 3] [--types f16 q8_0]
 
 MODEL is a diffusers folder; the one that large.py writes has random weights. stable-diffusion.cpp predicts with and without
-the prompt one after the other, Easel both in one batch. The fastest row of each counts; every row runs in a process of its
-own. A line of JSON per row, then the ratio.
+the prompt one after the other, Easel both in one batch. The fastest row of each program counts; every row runs in its own
+process. Prints a line of JSON per row, then the ratio.
 """
 
 import argparse
@@ -19,18 +19,18 @@ import tempfile
 import time
 from pathlib import Path
 
-# Names of the weights' types here and there.
+# Weight types, with the same names in both programs.
 TYPES = ["f32", "f16", "q8_0"]
-# What its authors offer to make it faster; neither is the default.
+# Its options for speed; neither is the default.
 VARIANTS = {"": {}, "flash": {"diffusion_flash_attn": True}, "direct": {"diffusion_conv_direct": True}}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a diffusers folder")
-    parser.add_argument("easel", help="the program to compare with")
+    parser.add_argument("easel", help="the Easel program to compare with")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=3, help="timed steps, after one that is not")
+    parser.add_argument("--runs", type=int, default=3, help="timed steps, after one untimed")
     parser.add_argument("--types", nargs="+", choices=TYPES, default=["f16", "q8_0"])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--row", nargs=2, metavar=("TYPE", "VARIANT"), help=argparse.SUPPRESS)
@@ -62,7 +62,7 @@ def in_child(args, dtype, variant):
 
 
 def measure(args, dtype, variant):
-    """Ends the process after the last step: the decoder is not timed here. Without its messages the library hides ours."""
+    """Ends the process after the last step: the decoder is not timed. Turning the library's messages off would silence ours."""
     from stable_diffusion_cpp import StableDiffusion
 
     folder = with_old_names(args.model)
@@ -72,7 +72,7 @@ def measure(args, dtype, variant):
     ends = []
 
     def progress(step, steps, seconds):
-        # It is also called while weights load, with their number.
+        # It is also called while weights load, with their count.
         if steps != args.runs + 1:
             return
         ends.append(time.perf_counter())
@@ -90,7 +90,7 @@ def measure(args, dtype, variant):
 
 
 def with_old_names(model):
-    """The folder itself, or one like it where the text encoder's names are those of older transformers: it knows no others."""
+    """The folder, or a copy with older transformers' names in the text encoder, which are the only ones that it reads."""
     from safetensors.numpy import load_file, save_file
 
     text = load_file(f"{model}/text_encoder/model.safetensors")

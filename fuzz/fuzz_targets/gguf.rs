@@ -1,4 +1,4 @@
-//! Headers of GGUF files: the tensors of an accepted header lie within the file, each in bytes of its own.
+//! Headers of GGUF files: the tensors of an accepted header lie within the file and do not overlap.
 
 #![no_main]
 
@@ -11,6 +11,6 @@ fuzz_target!(|bytes: &[u8]| {
         let data: u64 = header.tensors.values().map(|view| view.bytes()).sum();
         assert!(data <= length);
     }
-    // The beginning of a file that claims to be as large as a file can be.
+    // The start of a file that claims the largest possible size.
     let _ = parse_header(bytes, u64::MAX);
 });

@@ -22,12 +22,12 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// What was read, once it is written, is read again as the same.
+/// Parameters that were read are the same after writing and reading them again.
 fn check_text(text: &str) {
     let Ok(parameters) = text.parse::<Parameters>();
     let written = parameters.to_string();
     let Ok(again) = written.parse::<Parameters>();
-    // Fewer settings than make a line are left out when nothing but prompt is read.
+    // With fewer settings, the line reads as part of the prompt.
     if parameters.steps.is_some() && parameters.seed.is_some() && parameters.size.is_some() {
         assert_eq!(again, parameters, "{written}");
     }

@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(tensor.shape.len(), tensor.strides.len(), "{name}");
         }
         let _ = pickle.integer("global_step");
-        // What follows a pickle does not change it.
+        // Bytes after a pickle do not change it.
         let again = parse(&bytes[..pickle.length]).expect("the same pickle");
         assert_eq!(again.tensors(), pickle.tensors());
     }

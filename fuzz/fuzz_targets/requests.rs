@@ -1,4 +1,4 @@
-//! Requests from strangers: any body and any query to every route that takes one, through the router.
+//! Untrusted requests: any body or query, to every route that takes one, through the router.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use tokio::runtime::Builder;
 use tower::ServiceExt;
 
-/// The routes by the first byte.
+/// The routes, selected by the first byte.
 const ROUTES: [(&str, &str); 8] = [
     ("POST", "/generate"),
     ("POST", "/imagine"),
@@ -25,7 +25,7 @@ const ROUTES: [(&str, &str); 8] = [
 fuzz_target!(|bytes: &[u8]| {
     let Some((first, rest)) = bytes.split_first() else { return };
     let (method, path) = ROUTES[usize::from(*first) % ROUTES.len()];
-    // Half of the requests have what follows as their query, where it can be one.
+    // Half of the requests use the rest as a query, if it is text.
     let as_query = first & 0x80 != 0;
     let query = std::str::from_utf8(rest).ok().filter(|_| as_query).unwrap_or_default();
     let body = if as_query { Body::empty() } else { Body::from(rest.to_vec()) };
@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = request.header(header::CONTENT_TYPE, "application/json").body(body) else { return };
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     let status = runtime.block_on(async {
-        // A service that is stopping checks everything and draws nothing.
+        // A service that is shutting down checks everything and draws nothing.
         let setup = Setup { stopping: true, ..Setup::default() };
         let router = router(MemoryService::start(&setup), MemoryService::settings(&setup));
         router.oneshot(request).await.map(|answer| answer.status().as_u16())

@@ -12,6 +12,6 @@ fuzz_target!(|bytes: &[u8]| {
         let data: u64 = header.tensors.values().map(|view| view.bytes()).sum();
         assert_eq!(8 + named + data, length);
     }
-    // The beginning of a file that claims to be as large as a file can be.
+    // The start of a file that claims the largest possible size.
     let _ = parse_header(bytes, u64::MAX);
 });

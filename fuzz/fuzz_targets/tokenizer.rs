@@ -1,4 +1,4 @@
-//! Tokenizer files from strangers, each kind in turn, and a prompt that reaches every rule of what was read.
+//! Untrusted tokenizer files, each kind in turn, and a prompt that reaches every rule.
 
 #![no_main]
 

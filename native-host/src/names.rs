@@ -20,7 +20,7 @@ pub struct Family {
 const STABLE_DIFFUSION: Family = Family { name: "Stable Diffusion", is_supported: true };
 const STABLE_DIFFUSION_XL: Family = Family { name: "Stable Diffusion XL", is_supported: true };
 const STABLE_DIFFUSION_3: Family = Family { name: "Stable Diffusion 3", is_supported: true };
-const FLUX: Family = Family { name: "FLUX", is_supported: false };
+const FLUX: Family = Family { name: "FLUX.1", is_supported: true };
 
 /// A model with a short name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

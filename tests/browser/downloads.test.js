@@ -4,7 +4,7 @@ import { cp, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { PATIENCE, dist, draw, launch, open, says } from "./support/browser.js";
+import { PATIENCE, dist, draw, launch, open, rest, says } from "./support/browser.js";
 import { serve } from "./support/server.js";
 import { openWith, worker } from "./support/webgpu.js";
 
@@ -100,7 +100,7 @@ test("another folder of the same name takes the place of the first, unless it is
   await page.click("#open-models");
   await page.setInputFiles("#model-folder", broken);
   await says(page, /^easel-emoji\/unet\/.*safetensors: /);
-  await page.waitForFunction(() => !document.querySelector("#generate").disabled);
+  await rest(page);
   assert.match(await draw(page), /^Drawn/);
 });
 
@@ -115,5 +115,6 @@ test("a copy for which there is no room leaves nothing behind", async (t) => {
   await says(page, /^large is used from the disk: .*full/);
   assert.match(await draw(page, "a red apple", PATIENCE), /^Drawn/);
   await page.click("#open-models");
-  await page.waitForFunction(() => /None yet/.test(document.querySelector("#model-list").textContent));
+  await page.waitForFunction(() => /^easel-emoji/.test(document.querySelector("#model-list").textContent));
+  assert.equal(await page.locator("#model-list li").count(), 1);
 });

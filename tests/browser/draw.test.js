@@ -85,7 +85,7 @@ test("cancelling stops within a step and leaves the page ready", async (t) => {
   await page.locator("#steps").fill("60");
   await page.click("#generate");
   await page.waitForFunction(() => /step [3-9] of 60/.test(document.querySelector("#phase").textContent), undefined, { timeout: PATIENCE });
-  await page.click("#cancel");
+  await page.click("#generate");
   await page.waitForFunction(() => document.querySelector("#phase").textContent === "Cancelled", undefined, { timeout: 5000 });
   assert.equal(await page.locator("#grid li").count(), 1);
   await page.locator("#steps").fill("4");
@@ -121,12 +121,14 @@ test("starting from a picture keeps its composition, a mask keeps what is not pa
   await draw(page);
   const slight = difference(before, await pixels(page), "mean");
   assert.ok(slight > 0 && slight < 40, `mean difference ${slight}`);
-  await page.check("#paint");
+  await page.click("#start-edit");
   await page.locator("#strength").fill("1");
   const box = await page.locator("#start-canvas").boundingBox();
-  await page.mouse.move(box.x + box.width * 0.1, box.y + box.height * 0.1);
+  // The picture is a square in the middle of the stage.
+  const left = box.x + (box.width - box.height) / 2;
+  await page.mouse.move(left + box.height * 0.1, box.y + box.height * 0.1);
   await page.mouse.down();
-  await page.mouse.move(box.x + box.width * 0.3, box.y + box.height * 0.1, { steps: 4 });
+  await page.mouse.move(left + box.height * 0.3, box.y + box.height * 0.1, { steps: 4 });
   await page.mouse.up();
   await page.fill("#prompt", "a red apple on a black background");
   await draw(page);

@@ -42,9 +42,9 @@ test("what is deleted is gone, unless it is brought back", async (t) => {
   const page = await withPictures(t, ["a red apple", "a green cactus"]);
   await page.locator("#grid button").first().click();
   await page.click("#viewer [data-action=delete]");
-  await page.waitForFunction(() => document.querySelectorAll("#grid li").length === 1);
-  await page.click("#toast button");
-  await page.waitForFunction(() => document.querySelectorAll("#grid li").length === 2);
+  await page.waitForFunction(() => document.querySelectorAll("#grid li:not(.deleted)").length === 1);
+  await page.click("#grid .deleted button");
+  await page.waitForFunction(() => document.querySelectorAll("#grid li:not(.deleted)").length === 2);
   await page.locator("#grid button").first().click();
   await page.click("#viewer [data-action=delete]");
   await page.reload();
@@ -69,7 +69,7 @@ test("a full storage costs no picture: it stays until the page closes, and that 
 test("what one tab draws and deletes, the other shows", async (t) => {
   const page = await withPictures(t, ["a red apple"]);
   const other = await open(page.context(), page.url());
-  const shows = (count) => other.waitForFunction((count) => document.querySelectorAll("#grid li").length === count, count, { polling: 100 });
+  const shows = (count) => other.waitForFunction((count) => document.querySelectorAll("#grid li:not(.deleted)").length === count, count, { polling: 100 });
   await shows(1);
   await draw(page, "a green cactus");
   await shows(2);

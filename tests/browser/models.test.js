@@ -44,12 +44,13 @@ test("a folder from the disk is drawn with, kept, and deleted", async (t) => {
   assert.match(await draw(page, "a red apple"), /^Drawn/);
   assert.ok(!site.requests.some(({ path }) => path.endsWith(".safetensors")), "the disk's copy was not used");
   await page.click("#open-models");
-  assert.match(await page.textContent("#model-list"), /easel-emoji 14 MB/);
+  assert.match(await page.textContent("#model-list"), /Files14 MB, kept/);
   await page.click("#model-list button:has-text('Delete')");
-  await page.waitForFunction(() => /None yet/.test(document.querySelector("#model-list").textContent));
+  await page.click("#model-list button:has-text('for good')");
+  await page.waitForFunction(() => /14 MB to fetch/.test(document.querySelector("#model-list").textContent));
 });
 
-test("a single checkpoint of either format is drawn with and kept", async (t) => {
+test("a single checkpoint of any format is drawn with and kept", async (t) => {
   const site = await serve(t, dist);
   const page = await open(await launch(t), site.url);
   const file = async (name) => gunzipSync(await readFile(new URL(`reference/${name}.gz`, import.meta.url)));
@@ -58,9 +59,11 @@ test("a single checkpoint of either format is drawn with and kept", async (t) =>
   await says(page, /^one is kept in this browser$/);
   await dropBytes(page, "two.ckpt", await file("checkpoint.ckpt"));
   await says(page, /^two is kept in this browser$/);
+  await dropBytes(page, "three.gguf", await file("checkpoint.gguf"));
+  await says(page, /^three is kept in this browser$/);
   await page.reload();
-  await page.waitForFunction(() => /^two on/.test(document.querySelector("#device-line").textContent));
-  for (const name of ["two", "one"]) {
+  await page.waitForFunction(() => /^three on/.test(document.querySelector("#device-line").textContent));
+  for (const name of ["three", "two", "one"]) {
     await page.selectOption("#model", name);
     await page.waitForFunction((name) => document.querySelector("#device-line").textContent.startsWith(`${name} on`), name);
     assert.equal(await page.inputValue("#width"), "512");
@@ -68,6 +71,21 @@ test("a single checkpoint of either format is drawn with and kept", async (t) =>
     await page.locator("#steps").fill("2");
     assert.match(await draw(page, "a red apple"), /^Drawn/);
   }
+});
+
+test("a GGUF file is fetched from an address and drawn with", async (t) => {
+  const root = await mkdtemp(join(tmpdir(), "easel-model-"));
+  t.after(() => rm(root, { recursive: true }));
+  const packed = await readFile(new URL("reference/checkpoint.gguf.gz", import.meta.url));
+  await writeFile(join(root, "tiny.gguf"), gunzipSync(packed));
+  const [site, other] = [await serve(t, dist), await serve(t, root)];
+  const page = await open(await launch(t), site.url);
+  const drawn = await call(page, `async (easel, address) => {
+    const { name } = await easel.load(address);
+    const { image } = await easel.generate({ prompt: "a red apple", width: 64, height: 64, steps: 1 });
+    return [name, image.type];
+  }`, `${other.url}tiny.gguf`);
+  assert.deepEqual(drawn, ["tiny", "image/png"]);
 });
 
 test("an address: looked up, broken off, gone on with after a reload, drawn with", async (t) => {
@@ -82,12 +100,10 @@ test("an address: looked up, broken off, gone on with after a reload, drawn with
   await page.waitForSelector("#model-plan button");
   assert.match(await page.textContent("#model-plan"), /borrowed14 MB to fetch, about \d+ MB of memory/);
   await page.click("#model-plan button");
-  await page.waitForSelector("#toast div");
-  assert.match(await page.textContent("#toast"), /the connection broke .* loading again goes on from here/);
+  await says(page, /the connection broke .* loading again goes on from here/);
   await page.reload();
   await page.click("#open-models");
-  await page.waitForSelector("#model-list li button");
-  assert.match(await page.textContent("#model-list"), /borrowed \d+ MB of 14 MB/);
+  await page.waitForFunction(() => /borrowedFiles\d+ MB of 14 MB/.test(document.querySelector("#model-list").textContent));
   await page.click("#model-list button:has-text('Go on')");
   await until(page, "borrowed is ready");
   const ranges = other.requests.filter(({ path, method }) => path === unet && method === "GET").map(({ range }) => range);
@@ -145,7 +161,7 @@ test("a folder that holds no model is refused", async (t) => {
   const page = await open(await launch(t), site.url);
   await page.click("#open-models");
   await page.setInputFiles("#model-folder", new URL("reference", import.meta.url).pathname);
-  await page.waitForFunction(() => /reference: neither a diffusers folder nor one checkpoint/.test(document.querySelector("#toast").textContent));
+  await says(page, /reference: neither a diffusers folder nor one checkpoint/);
 });
 
 /** A hub with one repository: the model, and files that nothing needs. */
@@ -216,6 +232,5 @@ test("a full storage is said, and what to do about it", async (t) => {
   await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(site.url).origin, quotaSize: 5_000_000 });
   await page.fill("#prompt", "a red apple");
   await page.click("#generate");
-  await page.waitForSelector("#toast div");
-  assert.match(await page.textContent("#toast"), /storage for this site is full: delete a model|the browser grants this site only/);
+  await says(page, /storage for this site is full: delete a model|the browser grants this site only/);
 });

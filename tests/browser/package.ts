@@ -1,6 +1,7 @@
 // Every call of the package as a TypeScript program writes it. It is compiled, not run.
-import { detect, Easel, RemoteEasel } from "../../web/site/easel/easel.js";
-import type { Capabilities, LoadedModel, LocalModel, Memory, ModelPlan, Picture, Progress, Settings, StoredModel } from "../../web/site/easel/easel.js";
+import { detect, Easel, EaselError, RemoteEasel } from "../../web/site/easel/easel.js";
+import { imageModel } from "../../web/site/easel/ai.js";
+import type { Capabilities, ErrorCode, LoadedModel, LocalModel, Memory, ModelPlan, Picture, Progress, Settings, StoredModel } from "../../web/site/easel/easel.js";
 
 export async function everything(file: File, show: (picture: ImageData) => void): Promise<string> {
   const { webgpu, threads, storage }: Capabilities = await detect();
@@ -9,8 +10,12 @@ export async function everything(file: File, show: (picture: ImageData) => void)
   const controller = new AbortController();
   const { signal } = controller;
   const onProgress = ({ phase, step, of, seconds }: Progress) => console.log(phase, step / of, seconds.toFixed());
+  const onCdn = new Easel({ workerUrl: "https://cdn.example/easel/worker.js", wasmUrl: "https://cdn.example/easel/" });
+  await onCdn[Symbol.asyncDispose]();
   const plan: ModelPlan = await easel.plan("owner/name");
   if (plan.refusal) throw new Error(plan.refusal);
+  await easel.prepare({ onProgress, signal });
+  const tooLarge: string | undefined = await easel.fits(2e9);
   const mine: LocalModel = { name: "mine", files: [["model.safetensors", file]] };
   const loaded: LoadedModel = await easel.load(mine, { onProgress, onWarning: console.warn, signal });
   await easel.keep(mine, { onProgress, signal });
@@ -38,6 +43,18 @@ export async function everything(file: File, show: (picture: ImageData) => void)
   easel.unload();
   const either: Easel | RemoteEasel = new RemoteEasel("https://example.org", (url, options) => easel.fetch(url, options));
   const { seed }: Picture = await either.generate({ prompt: (await easel.schedulers()).join(), signal });
+  for await (const event of easel.events({ prompt: "a red apple" })) {
+    if (event.type === "progress") console.log(event.progress.overall, tooLarge);
+    if (event.type === "picture") show(new ImageData(event.picture.width, event.picture.height));
+  }
+  try {
+    await easel.load("nothing");
+  } catch (error) {
+    const code: ErrorCode | undefined = error instanceof EaselError ? error.code : undefined;
+    console.log(code);
+  }
+  const { images } = await imageModel(easel).doGenerate({ prompt: "a red apple", n: 2, aspectRatio: "16:9", abortSignal: signal });
+  console.log(images.length);
   // @ts-expect-error: a prompt there has to be.
   await easel.generate({});
   // @ts-expect-error: nothing else computes.

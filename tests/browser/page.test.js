@@ -1,22 +1,12 @@
 // The page itself: who can use it, where it works, how it looks.
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { mkdir } from "node:fs/promises";
 import { test } from "node:test";
-import { dist, draw, launch, open, PHONE } from "./support/browser.js";
+import { violations } from "./support/axe.js";
+import { dist, draw, launch, open, PHONE, rest, says } from "./support/browser.js";
 import { serve } from "./support/server.js";
 
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const SCREENSHOTS = process.env.EASEL_SCREENSHOTS;
-
-/** What axe finds wrong with the page as it is now. */
-async function violations(page) {
-  // As the developer tools would: a policy of the page does not bind it.
-  const session = await page.context().newCDPSession(page);
-  await session.send("Runtime.evaluate", { expression: axe });
-  const { violations } = await page.evaluate(() => axe.run());
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
-}
 
 /** Keeps a picture of the page where `EASEL_SCREENSHOTS` says. */
 async function shoot(page, name) {
@@ -38,10 +28,8 @@ for (const [name, options] of Object.entries({ desktop: {}, dark: { colorScheme:
     await shoot(page, `${name}-drawn`);
     assert.deepEqual(await violations(page), []);
     await page.click("#actions [data-action=start]");
-    await page.check("#paint");
     await page.locator("#start-canvas").focus();
     for (const key of ["ArrowLeft", " ", "ArrowDown", " "]) await page.keyboard.press(key);
-    await page.locator("#start").scrollIntoViewIfNeeded();
     await shoot(page, `${name}-brush`);
     assert.deepEqual(await violations(page), []);
     await page.locator("#grid button").first().click();
@@ -118,8 +106,8 @@ test("a worker that runs out of memory or dies is replaced", async (t) => {
   const page = await open(await launch(t), site.url);
   await draw(page, "a red apple");
   for (const [fault, said] of [
-    [`postMessage({ id: -1, error: { name: "OutOfMemory", message: "out of memory" }, fatal: true })`, "^Out of memory. Its memory has been freed"],
-    [`setTimeout(() => { throw new Error("gone"); })`, "^the worker failed: .*gone"],
+    [`postMessage({ id: -1, error: { name: "OutOfMemory", message: "out of memory" }, fatal: true })`, /^Out of memory. Its memory has been freed/],
+    [`setTimeout(() => { throw new Error("gone"); })`, /^the worker failed: .*gone/],
   ]) {
     await page.locator("#steps").fill("60");
     await page.click("#generate");
@@ -127,9 +115,9 @@ test("a worker that runs out of memory or dies is replaced", async (t) => {
     // The worker may end before it has answered.
     const worker = page.workers().findLast((worker) => worker.url().endsWith("worker.js"));
     await worker.evaluate(fault).catch(() => {});
-    await page.waitForFunction((said) => new RegExp(said).test(document.querySelector("#toast").textContent), said);
+    await says(page, said);
     await page.locator("#steps").fill("2");
-    await page.waitForFunction(() => !document.querySelector("#generate").disabled);
+    await rest(page);
     assert.match(await draw(page), /^Drawn/);
   }
 });

@@ -9,17 +9,19 @@ import { serve } from "./support/server.js";
 const PICTURE = (await readFile(new URL("reference/blue-star.png", import.meta.url))).toString("base64");
 
 /**
- * A server of the HTTP interface that notes what it is asked; with `hold`, pictures never come; with
- * `wrong`, that is the answer to what is asked for.
+ * A server of the HTTP interface that notes what it is asked; with `hold`, pictures never come; with `breaks`, as many
+ * connections break before the picture; with `wrong`, that is the answer to what is asked for.
  */
-async function studio(t, { hold = false, wrong = undefined } = {}) {
+async function studio(t, { hold = false, wrong = undefined, breaks = 0 } = {}) {
   const asked = [];
+  let broken = 0;
   const event = (data) => `id: 1\ndata: ${JSON.stringify({ task_id: "t", ...data })}\n\n`;
   const routes = {
     "/health": () => ({ status: "healthy" }),
     "/generate": () => ({ status: "started", task_id: "t" }),
     "/cancel-generation": () => ({ status: "success" }),
     "/imagine": () => [PICTURE],
+    "/pipeline/devices": () => ({ devices: [{ id: "cpu", name: "Threadripper", kind: "cpu", selected: false }, { id: "gpu", name: "Radeon", kind: "gpu", selected: true }] }),
   };
   const server = createServer(async (request, response) => {
     const cors = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
@@ -36,6 +38,10 @@ async function studio(t, { hold = false, wrong = undefined } = {}) {
     }
     response.writeHead(200, { ...cors, "content-type": "text/event-stream" });
     response.write(": a comment\n\n" + event({ status: "processing", step: 5, steps: 10, preview: PICTURE }));
+    if (broken < breaks) {
+      broken++;
+      return setTimeout(() => response.destroy(), 50);
+    }
     if (!hold) response.end(event({ status: "completed", step: 10, steps: 10, result: { image_url: PICTURE } }));
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
@@ -43,7 +49,7 @@ async function studio(t, { hold = false, wrong = undefined } = {}) {
     server.closeAllConnections();
     server.close();
   });
-  return { url: `http://localhost:${server.address().port}`, asked, die: () => server.closeAllConnections() };
+  return { url: `http://localhost:${server.address().port}`, asked, die: () => server.close() && server.closeAllConnections(), broken: () => broken };
 }
 
 async function choose(page, address) {
@@ -72,10 +78,31 @@ test("cancelling reaches the server", async (t) => {
   await page.fill("#prompt", "a blue star");
   await page.click("#generate");
   await page.waitForFunction(() => document.querySelector("#phase").textContent === "Drawing, step 5 of 10");
-  await page.click("#cancel");
+  await page.click("#generate");
   await page.waitForFunction(() => document.querySelector("#phase").textContent === "Cancelled");
   while (there.asked.length < 2) await page.waitForTimeout(50);
   assert.deepEqual(there.asked.map(([route]) => route), ["/generate", "/cancel-generation"]);
+});
+
+test("events that break off are followed again, and nothing is asked for twice", async (t) => {
+  const [site, there] = [await serve(t, dist), await studio(t, { breaks: 2 })];
+  const page = await open(await launch(t), site.url);
+  await choose(page, there.url);
+  assert.match(await draw(page, "a blue star"), /^Drawn/);
+  assert.equal(there.broken(), 2);
+  assert.deepEqual(there.asked.map(([route]) => route), ["/generate"]);
+});
+
+test("with a server nothing is said to be fetched, and the panel names its device", async (t) => {
+  const [site, there] = [await serve(t, dist), await studio(t)];
+  const page = await open(await launch(t), site.url);
+  await page.waitForFunction(() => document.querySelector("#cost").textContent === "14 MB to fetch once");
+  await choose(page, there.url);
+  assert.equal(await page.textContent("#cost"), "");
+  await draw(page, "a blue star");
+  await page.click("#open-device");
+  await page.waitForSelector("#device[open]");
+  assert.match(await page.textContent("#device-facts"), /The serverlocalhost:\d+Its deviceRadeon \(gpu\)/);
 });
 
 test("a server that is not there is named", async (t) => {
@@ -84,8 +111,7 @@ test("a server that is not there is named", async (t) => {
   await choose(page, "http://localhost:9");
   await page.fill("#prompt", "a blue star");
   await page.click("#generate");
-  await page.waitForSelector("#toast div");
-  assert.match(await page.textContent("#toast"), /^http:\/\/localhost:9\/health: no answer/);
+  await says(page, /^http:\/\/localhost:9\/health: no answer/);
 });
 
 test("a server that goes away or refuses is quoted in one line", async (t) => {

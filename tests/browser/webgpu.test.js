@@ -1,7 +1,7 @@
 // Drawing with WebGPU, on a software adapter that has to be asked for by name.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dist, draw, launch, open, pixels } from "./support/browser.js";
+import { dist, draw, launch, open, pixels, says } from "./support/browser.js";
 import { difference, fromFile } from "./support/pictures.js";
 import { serve } from "./support/server.js";
 import { ask, KEEP_DEVICES, openWith, PATIENCE, REFERENCE, told, until, worker } from "./support/webgpu.js";
@@ -10,9 +10,17 @@ test("WebGPU, asked for by name", async (t) => {
   const page = await openWith(t, "");
   const off = async () => difference(await pixels(page), await fromFile(page, REFERENCE));
 
-  await t.test("the first visit draws what the command line draws", async () => {
+  await t.test("the first visit draws what the command line draws, and says that the graphics card is prepared", async () => {
+    await page.evaluate(() => {
+      window.phases = [];
+      const phase = document.querySelector("#phase");
+      new MutationObserver(() => phases.push(phase.textContent)).observe(phase, { childList: true });
+    });
     await ask(page);
     assert.match(await draw(page, undefined, PATIENCE), /^Drawn in/);
+    const phases = await page.evaluate(() => window.phases);
+    assert.ok(phases.some((phase) => phase.startsWith("Preparing the graphics card")), phases.join("; "));
+    assert.ok(!phases.includes("Reading the prompt"), phases.join("; "));
     assert.equal(await page.textContent("#device-line"), "easel-emoji on WebGPU");
     assert.ok((await off()) <= 3, `largest difference ${await off()}`);
     assert.deepEqual(page.errors, []);
@@ -26,7 +34,7 @@ test("WebGPU, asked for by name", async (t) => {
     await ask(page, { steps: 60 });
     await page.click("#generate");
     await until(page, "step 2 of 60");
-    await page.click("#cancel");
+    await page.click("#generate");
     await until(page, "^Cancelled$");
     assert.deepEqual((await page.evaluate(() => tasks)).filter((duration) => duration > 50), []);
   });
@@ -88,7 +96,7 @@ test("a device that cannot be opened: an error where it was asked for, else WebA
     GPUAdapter.prototype.requestDevice = async () => { throw new DOMException("the driver is not well", "OperationError"); };`);
   await ask(page);
   await page.click("#generate");
-  await page.waitForFunction(() => /driver is not well/.test(document.querySelector("#toast").textContent));
+  await says(page, /driver is not well/);
   await until(page, "^Stopped$");
   await ask(page, { place: "" });
   assert.match(await draw(page), /^Drawn in/);

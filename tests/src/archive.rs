@@ -1,4 +1,4 @@
-//! A reference file, read with the `safetensors` crate: not with the reader under test.
+//! A reference file, read with the `safetensors` crate instead of the reader under test.
 
 use anyhow::{Context, Result, bail};
 use safetensors::{Dtype, SafeTensors};
@@ -10,7 +10,7 @@ pub(crate) struct Archive {
     tensors: BTreeMap<String, Entry>,
 }
 
-/// One tensor; whole numbers are read as floats.
+/// A tensor; integers are read as floats.
 pub(crate) struct Entry {
     pub(crate) shape: Vec<usize>,
     pub(crate) whole: bool,

@@ -1,4 +1,4 @@
-//! The embedded model against what diffusers draws with it: token ids, final latents, pictures.
+//! Compares the embedded model with diffusers: token ids, final latents, pictures.
 
 use crate::files::{read_arrays, read_json, repository};
 use crate::target::target;
@@ -48,13 +48,14 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// The tolerances of final latents and picture. Those of f16 are the case's own (`models/train-easel-emoji/measure_half.py`).
+/// The tolerances of final latents and picture. For f16 the case has its own
+/// (`models/train-easel-emoji/measure_half.py`).
 fn tolerances(case: &Value) -> Result<[f64; 2]> {
     if target().device.float() != DType::F16 {
         return Ok([target().widened(LATENTS_TOLERANCE), 0.0]);
     }
     let of =
-        |name: &str| target().tolerances(case)[name].as_f64().ok_or_else(|| anyhow!("no tolerance of {name} in f16"));
+        |name: &str| target().tolerances(case)[name].as_f64().ok_or_else(|| anyhow!("no tolerance for {name} in f16"));
     Ok([of("final_latents")?, of("image")?])
 }
 

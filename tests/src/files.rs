@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The repository's folder, wherever it is.
+/// The repository's folder.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
@@ -19,7 +19,7 @@ pub fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_slice(&text).with_context(|| path.display().to_string())
 }
 
-/// One array of a case: floats and integers alike as `f32`, in the layout of the file.
+/// An array of a case: floats and integers as `f32`, in the layout of the file.
 #[derive(Clone, Debug)]
 pub struct Array {
     /// The sizes of its axes.
@@ -66,7 +66,7 @@ fn long(bytes: &[u8]) -> i64 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | i64::from(*byte))
 }
 
-/// The weights of a component's folder: one safetensors file, or the shards that its index names.
+/// The weights of a component's folder: one safetensors file, or the shards in its index.
 pub fn load_weights(folder: &Path, device: &Device) -> Result<Weights> {
     let mut tensors = BTreeMap::new();
     for path in weight_files(folder)? {

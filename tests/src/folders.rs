@@ -1,4 +1,4 @@
-//! Which reference folders there are under a path, and what runs each kind.
+//! Finds the reference folders under a path and runs each kind.
 
 use crate::files::read_json;
 use crate::{Check, emoji, modules, pipelines, rng, schedulers, tokenizer};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub struct Folder {
     /// Where it is.
     pub path: PathBuf,
-    /// Why it is left out, if it is.
+    /// Why it is skipped, if it is.
     pub skip: Option<String>,
     kind: Kind,
 }
@@ -25,7 +25,7 @@ enum Kind {
 }
 
 /// Model classes whose cases can be run.
-const CLASSES: [&str; 9] = [
+const CLASSES: [&str; 10] = [
     "StableDiffusionPipeline",
     "StableDiffusionImg2ImgPipeline",
     "StableDiffusionInpaintPipeline",
@@ -34,10 +34,11 @@ const CLASSES: [&str; 9] = [
     "StableDiffusionXLInpaintPipeline",
     "LatentConsistencyModelPipeline",
     "StableDiffusion3Pipeline",
+    "FluxPipeline",
     "AutoencoderTiny",
 ];
 
-/// The reference folders at `dir`: itself, or the folders directly below it, in order of their names.
+/// The reference folders at `dir`: itself, or the folders directly below it, in the order of their names.
 pub fn find(dir: &Path) -> Result<Vec<Folder>> {
     if let Some(folder) = recognise(dir)? {
         return Ok(vec![folder]);
@@ -76,7 +77,6 @@ fn unsupported(path: &Path) -> Result<Option<String>> {
     let Some(file) = file else { bail!("{}: neither model_index.json nor config.json", path.display()) };
     let config = read_json(&file)?;
     let class = config["_class_name"].as_str().or_else(|| config["model_type"].as_str()).unwrap_or("(no class)");
-    // The 16-channel autoencoder of FLUX is the same network and runs as well.
     Ok((!CLASSES.contains(&class)).then(|| format!("{class} is not supported")))
 }
 

@@ -1,4 +1,4 @@
-//! What crosses crates: the golden cases (reference numbers from diffusers and transformers) and how they are compared.
+//! Tests across crates: the golden cases (reference numbers from diffusers and transformers) and their comparison.
 
 mod archive;
 pub mod emoji;
@@ -6,6 +6,7 @@ pub mod files;
 pub mod folders;
 pub mod modules;
 pub mod original;
+pub mod original_flux;
 pub mod original_sd3;
 pub mod pipelines;
 pub mod rng;
@@ -14,12 +15,12 @@ pub mod target;
 pub mod tokenizer;
 pub mod torch;
 
-/// One tensor of a golden case, compared.
+/// The comparison of one tensor of a golden case.
 #[derive(Clone, Debug)]
 pub struct Check {
     /// `folder/case`.
     pub case: String,
-    /// The tensor.
+    /// The name of the tensor.
     pub tensor: String,
     /// The measured error, in the metric of `tolerance`.
     pub error: f64,
@@ -28,13 +29,13 @@ pub struct Check {
 }
 
 impl Check {
-    /// Whether the error is within the tolerance. A NaN is not.
+    /// Whether the error is within the tolerance. NaN is not.
     pub fn passed(&self) -> bool {
         self.error <= self.tolerance
     }
 }
 
-/// `max|a - b| / max|reference|`, the metric of the golden folder; infinite when lengths differ or a value is not finite.
+/// `max|a - b| / max|reference|`, the metric of the golden folder; infinite if lengths differ or a value is not finite.
 pub fn relative_error(got: &[f32], reference: &[f32]) -> f64 {
     if got.len() != reference.len() || got.iter().any(|x| !x.is_finite()) {
         return f64::INFINITY;

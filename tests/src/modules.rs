@@ -1,10 +1,11 @@
-//! The networks one by one against the golden cases of kind `text`, `denoiser`, `vae_decode` and `vae_encode`.
+//! Single networks against the golden cases of kind `text`, `denoiser`, `vae_decode` and `vae_encode`.
 
 use crate::files::{Array, load_weights, read_arrays, read_json};
 use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow};
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
+use easel_inference::models::flux::{Flux, FluxConditioning, FluxConfig};
 use easel_inference::models::mmdit::{Mmdit, MmditConditioning, MmditConfig};
 use easel_inference::models::t5::{T5Config, T5Encoder};
 use easel_inference::models::unet::{AddedConditioning, ClassLabel, UNet, UNetConditioning, UNetConfig};
@@ -15,8 +16,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Runs every case of `dir` (laid out as `tests/golden/sd15` or `tests/golden/taesd`) that tests one network which this
-/// crate has. If one fails, the checks that follow it compare intermediate results, as far as the case has any.
+/// Runs every case of `dir` (with the layout of `tests/golden/sd15` or `tests/golden/taesd`) that tests a single
+/// supported network. If a case fails, further checks compare its intermediate results, if it has any.
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     let cases = read_json(&dir.join("cases/cases.json"))?;
@@ -26,6 +27,7 @@ pub fn run(dir: &Path) -> Result<Vec<Check>> {
             "text" => case.text(),
             "denoiser" if dir.join("unet").is_dir() => case.denoiser(),
             "denoiser" if class_of(&dir.join("transformer")) == "SD3Transformer2DModel" => case.mmdit(),
+            "denoiser" if class_of(&dir.join("transformer")) == "FluxTransformer2DModel" => case.flux(),
             "vae_decode" | "vae_decode_tiled" => case.vae_decode(),
             "vae_encode" | "vae_encode_tiled" => case.vae_encode(),
             _ => continue,
@@ -69,7 +71,7 @@ impl<'a> Case<'a> {
         self.arrays.get(name).ok_or_else(|| anyhow!("no tensor {name}"))
     }
 
-    /// Compares `got`, given in the layout of the file, with the case's tensor `name`.
+    /// Compares `got`, in the layout of the file, with the case's tensor `name`.
     fn check(&self, name: &str, got: &Tensor, tolerance: f64) -> Result<Check> {
         let expected = self.array(name)?;
         let same_shape = got.shape() == expected.shape;
@@ -81,7 +83,7 @@ impl<'a> Case<'a> {
         self.tolerances[name].as_f64().ok_or_else(|| anyhow!("no tolerance for {name}"))
     }
 
-    /// A state of skipped layers without a tolerance of its own has that of the penultimate state, or of the last one.
+    /// A state of skipped layers without its own tolerance uses that of the penultimate state, or of the last one.
     fn text_tolerance(&self, name: &str) -> Result<f64> {
         let like = [name, "penultimate", "last_hidden_state"];
         like.iter().find_map(|name| self.tolerances[*name].as_f64()).ok_or_else(|| anyhow!("no tolerance for {name}"))
@@ -120,7 +122,7 @@ impl<'a> Case<'a> {
     fn denoiser(&self) -> Result<Vec<Check>> {
         let unet = unet(&self.dir.join("unet"), &self.device)?;
         if self.arrays.contains_key("timestep_cond") {
-            // The embedding of the guidance scale is made by the pipeline there and inside the model here.
+            // diffusers' pipeline embeds the guidance scale; here the model does.
             return Ok(Vec::new());
         }
         let conditioning = self.conditioning()?;
@@ -139,11 +141,11 @@ impl<'a> Case<'a> {
         Ok(checks)
     }
 
-    /// A joint transformer; what it is conditioned on is that of the folder's case `conditioning`.
+    /// A joint transformer, with the conditioning of the folder's case `conditioning`.
     fn mmdit(&self) -> Result<Vec<Check>> {
         let model = mmdit(&self.dir.join("transformer"), &self.device)?;
-        let given = read_arrays(&self.dir.join("cases/conditioning.safetensors"))?;
-        let tensor = |name: &str| given.get(name).ok_or_else(|| anyhow!("no tensor {name}"))?.tensor(&self.device);
+        let arrays = read_arrays(&self.dir.join("cases/conditioning.safetensors"))?;
+        let tensor = |name: &str| arrays.get(name).ok_or_else(|| anyhow!("no tensor {name}"))?.tensor(&self.device);
         let text = tensor("prompt_embeds")?;
         let pooled = tensor("pooled")?;
         let sample = self.array("sample")?.channels_last(&self.device)?;
@@ -161,7 +163,38 @@ impl<'a> Case<'a> {
         Ok(checks)
     }
 
-    /// What the case has besides sample, timestep and text.
+    /// A transformer of tokens, with all that it is conditioned on.
+    fn flux(&self) -> Result<Vec<Check>> {
+        let model = flux(&self.dir.join("transformer"), &self.device)?;
+        let given = |name: &str| -> Result<Tensor> { self.array(name)?.tensor(&self.device) };
+        let last = &self.array("img_ids")?.data;
+        let [height, width] = [1, 2].map(|axis| last[last.len() - 3 + axis] as usize + 1);
+        let tokens = given("hidden_states")?;
+        let text = given("encoder_hidden_states")?;
+        let pooled = given("pooled")?;
+        let time = Flux::timestep_features(f64::from(self.array("timestep")?.data[0]), &self.device)?;
+        let guidance = self.arrays.get("guidance").map_or(0.0, |guidance| f64::from(guidance.data[0]));
+        let conditioning = FluxConditioning { text: &text, pooled: &pooled, guidance };
+        let [_, words, _] = text.dims("flux")?;
+        let mut probes = Vec::new();
+        let out = model.forward_probed(&tokens, [height, width], &time, conditioning, &mut |name, tensor| {
+            if name.starts_with("single_transformer_blocks.") {
+                // Text and picture are one stream in Easel and two results in diffusers.
+                probes.push((format!("{name}.0"), tensor.narrow(1, 0, words)?));
+                probes.push((format!("{name}.1"), tensor.narrow(1, words, height * width)?));
+            } else {
+                probes.push((name.to_owned(), tensor.clone()));
+            }
+            Ok(())
+        })?;
+        let mut checks = vec![self.check("out", &out, self.tolerance("out")?)?];
+        if !checks[0].passed() {
+            checks.extend(self.probes(&probes)?);
+        }
+        Ok(checks)
+    }
+
+    /// The case's inputs besides sample, timestep and text.
     fn conditioning(&self) -> Result<UNetConditioning> {
         let wide = |row: &[f32]| -> Vec<f64> { row.iter().map(|x| f64::from(*x)).collect() };
         let mut conditioning = UNetConditioning::default();
@@ -179,11 +212,11 @@ impl<'a> Case<'a> {
         Ok(conditioning)
     }
 
-    /// Intermediate results that the case has, in the order in which they were computed.
+    /// The case's intermediate results, in the order of computation.
     fn probes(&self, probes: &[(String, Tensor)]) -> Result<Vec<Check>> {
         let mut checks = Vec::new();
         for (name, tensor) in probes {
-            // A block that returns several tensors has the first one under `.0`.
+            // The first of several results of a block is under `.0`.
             let names = [format!("probe.{name}"), format!("probe.{name}.0")];
             let Some(name) = names.iter().find(|name| self.arrays.contains_key(*name)) else { continue };
             let broadcast = self.array(name)?.shape.first() != tensor.shape().first();
@@ -194,7 +227,7 @@ impl<'a> Case<'a> {
         Ok(checks)
     }
 
-    /// The tiles of the case: of its own size, or as large as the autoencoder has them.
+    /// The tiles of the case: its own size, or the autoencoder's.
     fn tiles(&self, vae: &Autoencoder) -> Option<Tiling> {
         self.tiling.or_else(|| self.tiled.then(|| vae.config().tiling()))
     }
@@ -245,6 +278,13 @@ pub fn mmdit(folder: &Path, device: &Device) -> Result<Mmdit> {
     let file = folder.join("config.json");
     let config = MmditConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
     Ok(Mmdit::new(&load_weights(folder, device)?, config)?)
+}
+
+/// The FLUX transformer of a folder.
+pub fn flux(folder: &Path, device: &Device) -> Result<Flux> {
+    let file = folder.join("config.json");
+    let config = FluxConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
+    Ok(Flux::new(&load_weights(folder, device)?, config)?)
 }
 
 /// The CLIP text encoder of a folder.

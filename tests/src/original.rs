@@ -1,5 +1,5 @@
 //! Writes a model in the diffusers layout as one file in the layout of the original repositories, so that both can be
-//! loaded and compared. The inverse of what `easel_inference::weights` does, written for itself.
+//! loaded and compared: the inverse of `easel_inference::families`, written independently.
 
 use crate::files::read_json;
 use crate::torch;
@@ -29,7 +29,7 @@ pub struct Stored {
 /// Tensors by name.
 pub type Tensors = BTreeMap<String, Stored>;
 
-/// All tensors of a component's one safetensors file.
+/// All tensors of a component's safetensors file.
 pub fn read(path: &Path) -> Result<Tensors> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let file = SafeTensors::deserialize(&bytes).with_context(|| path.display().to_string())?;
@@ -41,7 +41,7 @@ pub fn read(path: &Path) -> Result<Tensors> {
     Ok(file.tensors().into_iter().map(|(name, view)| (name, stored(view))).collect())
 }
 
-/// The model in `dir` (laid out as `tests/golden/sd15`, `sd21` or `sdxl`) under the original names.
+/// The model in `dir` (with the layout of `tests/golden/sd15`, `sd21` or `sdxl`) under the original names.
 pub fn original(dir: &Path) -> Result<Tensors> {
     let mut tensors = Tensors::new();
     let unet = read(&dir.join("unet/diffusion_pytorch_model.safetensors"))?;
@@ -67,7 +67,7 @@ pub fn original(dir: &Path) -> Result<Tensors> {
     } else {
         tensors.extend(clip("cond_stage_model.transformer."));
     }
-    // What training leaves behind.
+    // Left over from training.
     let left_over = Stored { dtype: Dtype::F32, shape: vec![2], bytes: vec![0; 8] };
     for name in ["alphas_cumprod", "betas", "model_ema.diffusion_modelinput_blocks00weight", "model_ema.decay"] {
         tensors.insert(name.into(), left_over.clone());
@@ -98,13 +98,13 @@ pub fn write_gguf(from: &Path, format: Option<BlockFormat>, path: &Path) -> Resu
         bytes.extend_from_slice(piece);
         Ok(())
     }))?;
-    anyhow::ensure!(bytes.len() as u64 == conversion.bytes(), "a file of another length than was said");
+    anyhow::ensure!(bytes.len() as u64 == conversion.bytes(), "the file has another length than announced");
     std::fs::write(path, bytes).with_context(|| path.display().to_string())
 }
 
 /// The names of one UNet.
 struct UNetNames {
-    /// Blocks per level on the way down: the layers and the step to the next level.
+    /// Blocks per level on the way down: the layers and the downsampler.
     per_level: usize,
     /// Whether the levels on the way up have attention.
     up_attention: Vec<bool>,
@@ -224,7 +224,7 @@ fn vae_tensor(name: &str, mut stored: Stored, levels: usize) -> Option<(String, 
     Some((original, stored))
 }
 
-/// A text encoder of transformers as OpenCLIP has it.
+/// A text encoder of transformers in OpenCLIP's layout.
 fn open_clip(prefix: &str, encoder: &Tensors) -> Result<Tensors> {
     const PARTS: [(&str, &str); 5] = [
         ("layer_norm1", "ln_1"),
@@ -286,7 +286,7 @@ fn transpose(stored: &Stored) -> Result<Stored> {
     Ok(Stored { dtype: stored.dtype, shape: vec![columns, rows], bytes: bytes.collect() })
 }
 
-/// Stable Diffusion 2's files have the whole tower: a last layer and a projection that are not used.
+/// Stable Diffusion 2's files have the whole tower, with an unused last layer and projection.
 fn unused_layer(prefix: &str, tensors: &Tensors) -> Result<Tensors> {
     let layers = format!("{prefix}transformer.resblocks.");
     let count = tensors.keys().filter(|name| name.starts_with(&layers) && name.ends_with(".ln_1.bias")).count();

@@ -1,11 +1,11 @@
-//! Writes a Stable Diffusion 3 model in the diffusers layout as one file in the layout of Stability AI and ComfyUI. The
-//! inverse of what `easel_inference::families` does, written for itself.
+//! Writes a Stable Diffusion 3 model in the diffusers layout as one file in the layout of Stability AI and ComfyUI: the
+//! inverse of `easel_inference::families`, written independently.
 
 use crate::original::{Stored, Tensors, read, vae_tensors};
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::Path;
 
-/// The names of one side of a block: in diffusers, and in the original.
+/// The names of one side of a block: in diffusers and in the original.
 type Parts = [(&'static str, &'static str); 6];
 
 const PICTURE: Parts = [
@@ -32,7 +32,7 @@ const DUAL: [(&str, &str); 3] = [
     ("attn2.norm_k.", "x_block.attn2.ln_k."),
 ];
 
-/// Query, key and value projection in diffusers, and the one that they are in the original.
+/// Query, key and value projections in diffusers, and the fused one in the original.
 const FUSED: [([&str; 3], &str); 3] = [
     (["attn.to_q.", "attn.to_k.", "attn.to_v."], "x_block.attn.qkv."),
     (["attn.add_q_proj.", "attn.add_k_proj.", "attn.add_v_proj."], "context_block.attn.qkv."),
@@ -50,7 +50,7 @@ const OUTSIDE: [(&str, &str); 8] = [
     ("norm_out.linear.", "final_layer.adaLN_modulation.1."),
 ];
 
-/// The model in `dir` (laid out as `tests/golden/sd3`) under the original names.
+/// The model in `dir` (with the layout of `tests/golden/sd3`) under the original names.
 pub fn original(dir: &Path) -> Result<Tensors> {
     let mut tensors = Tensors::new();
     for (name, stored) in transformer(&read(&dir.join("transformer/diffusion_pytorch_model.safetensors"))?)? {
@@ -69,7 +69,7 @@ pub fn original(dir: &Path) -> Result<Tensors> {
     Ok(tensors)
 }
 
-/// The denoiser without a prefix.
+/// The denoiser, without a prefix.
 fn transformer(tensors: &Tensors) -> Result<Tensors> {
     let number = |name: &String| name.strip_prefix("transformer_blocks.")?.split('.').next()?.parse::<usize>().ok();
     let last = tensors.keys().filter_map(number).max().context("no blocks")?;
@@ -93,7 +93,7 @@ fn transformer(tensors: &Tensors) -> Result<Tensors> {
                     tensors.get(&name).ok_or_else(|| anyhow!("{name} is missing"))
                 };
                 let [query, key, value] = parts.map(part);
-                renamed.insert(in_block(&format!("{whole}{end}")), below([query?, key?, value?]));
+                renamed.insert(in_block(&format!("{whole}{end}")), below(&[query?, key?, value?]));
             }
             continue;
         }
@@ -117,16 +117,16 @@ fn outside(name: &str, stored: &Stored) -> Result<(String, Stored)> {
     Ok((format!("{old}{}", &name[new.len()..]), stored))
 }
 
-/// Tensors one below the other.
-fn below([first, second, third]: [&Stored; 3]) -> Stored {
-    let mut fused = first.clone();
-    fused.shape[0] *= 3;
-    fused.bytes.extend(second.bytes.iter().chain(&third.bytes));
+/// Concatenates tensors along the first axis.
+pub(crate) fn below(parts: &[&Stored]) -> Stored {
+    let mut fused = parts[0].clone();
+    fused.shape[0] = parts.iter().map(|part| part.shape[0]).sum();
+    fused.bytes = parts.iter().flat_map(|part| part.bytes.iter().copied()).collect();
     fused
 }
 
-/// The lower half first.
-fn turned(stored: &Stored) -> Stored {
+/// Swaps the halves of a tensor, the lower one first.
+pub(crate) fn turned(stored: &Stored) -> Stored {
     let mut stored = stored.clone();
     let half = stored.bytes.len() / 2;
     stored.bytes.rotate_left(half);

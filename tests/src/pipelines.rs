@@ -18,7 +18,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Runs every pipeline case of `dir` (laid out as `tests/golden/sd15`).
+/// Runs every pipeline case of `dir` (with the layout of `tests/golden/sd15`).
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
     let cases = read_json(&dir.join("cases/cases.json"))?;
     let cases: Vec<&Value> = cases["cases"].as_array().into_iter().flatten().filter(|case| is_pipeline(case)).collect();
@@ -42,7 +42,7 @@ fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Pipeline> {
     Ok(block_on(Pipeline::load(files, options, &mut Recorder::default(), &CancelToken::default()))?)
 }
 
-/// The model without the components that a case leaves out, if it leaves any out.
+/// The model without the components that a case omits, if it omits any.
 fn without(files: &ModelFiles, case: &Value) -> Option<ModelFiles> {
     let mut files = files.clone();
     for component in case["without"].as_array()? {
@@ -55,7 +55,7 @@ fn is_pipeline(case: &Value) -> bool {
     case["kind"].as_str().is_some_and(|kind| kind.ends_with("Pipeline"))
 }
 
-/// Keeps handles of every tensor that passes by.
+/// Records every probed tensor.
 #[derive(Default)]
 struct Recorder {
     seen: Vec<(Probe, Tensor)>,
@@ -124,12 +124,12 @@ impl Judge<'_> {
         Ok(checks)
     }
 
-    /// One tensor `[n, h, w, c]` against `[n, c, h, w]`.
+    /// One tensor `[n, h, w, c]` against `[n, c, h, w]`, or against FLUX's tokens `[n, h / 2 * w / 2, c * 4]`.
     fn check(&self, name: &str, tensor: &Tensor, tolerance: &str) -> Result<Option<Check>> {
         let Some(expected) = self.arrays.get(name) else { return Ok(None) };
         let tolerance = self.tolerances[tolerance].as_f64().ok_or_else(|| anyhow!("no tolerance for {tolerance}"))?;
-        let got = block_on(tensor.to_channels_first()?.to_vec())?;
-        let error = relative_error(&got, &expected.data);
+        let turned = if expected.shape.len() == 3 { tokens(tensor)? } else { tensor.to_channels_first()? };
+        let error = relative_error(&block_on(turned.to_vec())?, &expected.data);
         Ok(Some(Check { case: self.case.clone(), tensor: name.into(), error, tolerance: target().widened(tolerance) }))
     }
 
@@ -141,11 +141,11 @@ impl Judge<'_> {
         } else {
             f64::INFINITY
         };
-        // Fractional timesteps come out of an interpolation in log sigma; see schedulers/cases.json.
+        // Fractional timesteps come from an interpolation in log sigma; see schedulers/cases.json.
         Ok(Some(Check { case: self.case.clone(), tensor: "timesteps".into(), error, tolerance: 1e-3 }))
     }
 
-    /// The picture in the case's metric, and in levels of 8-bit pixels: at most 2 anywhere.
+    /// The picture, in the case's metric and in levels of 8-bit pixels, at most 2 of difference anywhere.
     fn pictures(&self, pictures: &Tensor) -> Result<Vec<Check>> {
         let tolerance = target().levels(self.tolerances["image"].as_f64().unwrap_or(0.0));
         let float = self.check("image", pictures, "image")?;
@@ -158,20 +158,31 @@ impl Judge<'_> {
     }
 }
 
-/// The request that a case's arguments describe. An argument that is not known is an error: it would change the picture.
+/// Squares of 2x2 latents, one token each, whose numbers go by channel, row and column.
+fn tokens(latents: &Tensor) -> Result<Tensor> {
+    let [n, h, w, c] = latents.dims("tokens")?;
+    let squares = latents.reshape(&[n, h / 2, 2, w / 2, 2, c])?.permute(&[0, 1, 3, 5, 2, 4])?;
+    Ok(squares.reshape(&[n, h / 2 * w / 2, 4 * c])?)
+}
+
+/// The request for a case's arguments. An unknown argument is an error, since it would change the picture.
 fn request(case: &Value, arrays: &BTreeMap<String, Array>) -> Result<Request> {
     let mut request = Request { batch_size: 1, ..Request::default() };
     let mut strength = 1.0;
+    let is_flux = case["kind"].as_str().is_some_and(|kind| kind.starts_with("Flux"));
     let args = case["args"].as_object().ok_or_else(|| anyhow!("no args"))?;
     for (name, value) in args {
-        let size = || value.as_u64().map(|x| x as usize).ok_or_else(|| anyhow!("{name}: {value} is no size"));
-        let number = || value.as_f64().ok_or_else(|| anyhow!("{name}: {value} is no number"));
+        let size = || value.as_u64().map(|x| x as usize).ok_or_else(|| anyhow!("{name}: {value} is not a size"));
+        // FLUX's pipelines of diffusers round sizes down to whole tokens; Easel refuses those that are not.
+        let side = || size().map(|size| if is_flux { size / 16 * 16 } else { size });
+        let number = || value.as_f64().ok_or_else(|| anyhow!("{name}: {value} is not a number"));
         match name.as_str() {
             "prompt" | "negative_prompt" | "prompt_2" | "negative_prompt_2" | "num_images_per_prompt" => {}
-            "height" => request.height = Some(size()?),
-            "width" => request.width = Some(size()?),
+            "height" => request.height = Some(side()?),
+            "width" => request.width = Some(side()?),
             "num_inference_steps" => request.steps = Some(size()?),
             "guidance_scale" => request.guidance_scale = Some(number()?),
+            "true_cfg_scale" => request.true_cfg_scale = Some(number()?),
             "guidance_rescale" => request.guidance_rescale = number()?,
             "eta" => request.eta = number()?,
             "strength" => strength = number()?,
@@ -206,7 +217,7 @@ fn layers(value: &Value) -> Vec<usize> {
 
 fn size_conditioning(sizes: &mut SizeConditioning, name: &str, value: &Value) -> Result<()> {
     let pair: Vec<usize> = value.as_array().into_iter().flatten().filter_map(|x| Some(x.as_u64()? as usize)).collect();
-    let pair: [usize; 2] = pair.try_into().map_err(|_| anyhow!("the argument {name} ({value}) is not known"))?;
+    let pair: [usize; 2] = pair.try_into().map_err(|_| anyhow!("unknown argument {name} ({value})"))?;
     match name {
         "original_size" => sizes.original_size = Some(pair),
         "target_size" => sizes.target_size = Some(pair),
@@ -214,12 +225,12 @@ fn size_conditioning(sizes: &mut SizeConditioning, name: &str, value: &Value) ->
         "negative_original_size" => sizes.negative_original_size = Some(pair),
         "negative_target_size" => sizes.negative_target_size = Some(pair),
         "negative_crops_coords_top_left" => sizes.negative_crop_top_left = pair,
-        _ => bail!("the argument {name} is not known"),
+        _ => bail!("unknown argument {name}"),
     }
     Ok(())
 }
 
-/// One prompt per picture; each is repeated `num_images_per_prompt` times, next to each other.
+/// One prompt per picture; each is repeated `num_images_per_prompt` times in a row.
 fn prompts(case: &Value) -> Result<Vec<Prompt>> {
     let args = &case["args"];
     let texts = texts(&args["prompt"]);

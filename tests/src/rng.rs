@@ -1,4 +1,4 @@
-//! The `rng` folder: torch's `rand` and `randn` on the CPU against [`Generator`].
+//! The `rng` folder: compares torch's `rand` and `randn` on the CPU with [`Generator`].
 
 use crate::Check;
 use crate::archive::Archive;
@@ -11,16 +11,16 @@ use std::path::Path;
 /// torch's vectorised code differs from its plain code by up to 2e-6.
 const TOLERANCE: f64 = 1e-5;
 
-/// Compares every stored `f32` draw; those of other types come from other numbers.
+/// Compares every stored `f32` draw; other types use other random numbers.
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
     let cases: Value = serde_json::from_slice(&std::fs::read(dir.join("cases.json")).context("cases.json")?)?;
     let file = cases["file"].as_str().context("field file")?;
     let archive = Archive::open(&dir.join(file))?;
     let mut checks = Vec::new();
-    // Draws that continue one generator, by `seed/label`, in their order.
+    // Consecutive draws of one generator, by `seed/label`.
     let mut sequences: BTreeMap<(&str, &str), BTreeMap<usize, &[f32]>> = BTreeMap::new();
     for (name, entry) in archive.iter() {
-        let (seed, draw) = name.split_once('/').context("a draw's name holds a slash")?;
+        let (seed, draw) = name.split_once('/').context("a draw's name needs a slash")?;
         let mut generator = Generator::new(seed.parse::<i64>()? as u64);
         let parts: Vec<_> = draw.split('.').collect();
         let (got, tolerance) = match parts[..] {

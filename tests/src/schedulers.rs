@@ -9,7 +9,7 @@ use pollster::block_on;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// `observed` is how far `f64` arithmetic is from the reference.
+/// Tolerances are this times `observed`, the error of `f64` arithmetic, and at least [`FLOOR`].
 const OBSERVED_FACTOR: f64 = 20.0;
 const FLOOR: f64 = 2e-5;
 
@@ -30,7 +30,7 @@ struct Case<'a> {
     checks: Vec<Check>,
 }
 
-/// Runs every case of every scheduler that the folder has.
+/// Runs every case of every scheduler in the folder.
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
     let bank = Bank::open(&dir.join("bank.safetensors"))?;
     let summary = read_json(&dir.join("cases.json"))?;
@@ -63,7 +63,7 @@ impl Case<'_> {
             return Ok(());
         }
         if self.fields.get("nonfinite").is_some() && sampler.is_err() {
-            // diffusers gets NaN from this configuration: to refuse it is as good as to make sense of it.
+            // diffusers gets NaN from this configuration, so refusing it is right too.
             return Ok(());
         }
         let sampler = sampler?;
@@ -73,14 +73,14 @@ impl Case<'_> {
     }
 
     fn sampler(&self, config: &SchedulerConfig) -> easel_inference::Result<Sampler> {
-        let given = &self.fields["set_timesteps"];
+        let options = &self.fields["set_timesteps"];
         let list = |value: &Value| value.as_array().map(|list| list.iter().filter_map(Value::as_f64).collect());
         let timesteps = TimestepOptions {
-            timesteps: list(&given["timesteps"]),
-            sigmas: list(&given["sigmas"]),
-            mu: given["mu"].as_f64(),
-            strength: given["strength"].as_f64(),
-            original_inference_steps: given["original_inference_steps"].as_u64().map(|n| n as usize),
+            timesteps: list(&options["timesteps"]),
+            sigmas: list(&options["sigmas"]),
+            mu: options["mu"].as_f64(),
+            strength: options["strength"].as_f64(),
+            original_inference_steps: options["original_inference_steps"].as_u64().map(|n| n as usize),
             ..TimestepOptions::default()
         };
         let listed = timesteps.timesteps.is_some() || timesteps.sigmas.is_some();
@@ -125,7 +125,7 @@ impl Case<'_> {
         let mut got = Vec::new();
         for index in self.fields["add_noise_index"].as_array().context("field add_noise_index")? {
             let index = index.as_u64().context("an index")? as usize;
-            // A timestep that is there twice means the second one.
+            // For a repeated timestep, diffusers uses the second one.
             let timestep = sampler.timesteps().get(index).copied().context("index within the schedule")?;
             let same = |(_, t): &(usize, &f64)| **t == timestep;
             let found: Vec<_> = sampler.timesteps().iter().enumerate().filter(same).map(|(i, _)| i).collect();
@@ -151,7 +151,7 @@ impl Case<'_> {
         let tolerance = self.tolerance("observed");
         match self.tensor("samples") {
             Some(reference) => self.push("samples", relative_error(&samples, &reference.data), tolerance),
-            // diffusers gets NaN here; there is no reason why we should.
+            // diffusers gets NaN here, and we need not.
             None => {
                 let finite = samples.iter().all(|value| value.is_finite());
                 self.push("samples", if finite { 0.0 } else { f64::INFINITY }, 0.0);
@@ -163,7 +163,8 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// The recorded draws, which our generator has to reproduce from the seed; without a record, the generator.
+    /// The recorded draws, after checking that our generator reproduces them from the seed; without a record, the
+    /// generator.
     fn noise(&mut self, bank: &Bank) -> Result<Noise> {
         let seed = self.fields["noise_seed"].as_u64().unwrap_or(0);
         let mut generator = Noise::batch(seed);
@@ -175,7 +176,7 @@ impl Case<'_> {
             draws.push(from_channels_first(draw, bank.noise.shape())?);
         }
         self.push("noise", absolute_error(&drawn, &reference.data), 1e-5);
-        Ok(Noise::given(draws))
+        Ok(Noise::from_draws(draws))
     }
 
     fn tensor(&self, name: &str) -> Option<&'_ Entry> {
@@ -206,7 +207,7 @@ impl Bank {
     }
 }
 
-/// The training schedules, entry by entry.
+/// Compares the training schedules entry by entry.
 fn check_tables(path: &Path) -> Result<Vec<Check>> {
     let archive = Archive::open(path)?;
     let mut checks = Vec::new();
@@ -221,7 +222,7 @@ fn check_tables(path: &Path) -> Result<Vec<Check>> {
         });
         let got = SchedulerConfig::from_json(&config)?.alphas_cumprod();
         let error = absolute_error(&got, &entry.data);
-        // torch's vectorised square root, which the rescaling goes through, is not always correctly rounded.
+        // Rescaling uses torch's vectorised square root, which is not always correctly rounded.
         let tolerance = if table.ends_with("_zero_snr") { 1e-6 } else { 0.0 };
         checks.push(Check { case: "schedulers/tables".into(), tensor: name.into(), error, tolerance });
     }
@@ -233,7 +234,7 @@ fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
-/// Numbers in torch's order to a channels-last tensor of `[n, h, w, c]`.
+/// Converts numbers in torch's order to a channels-last tensor `[n, h, w, c]`.
 fn from_channels_first(data: &[f32], shape: &[usize]) -> Result<Tensor> {
     let [n, h, w, c] = shape[..] else { anyhow::bail!("expected four axes, got {shape:?}") };
     Ok(Tensor::from_vec(data.to_vec(), &[n, c, h, w], &Device::Cpu)?.to_channels_last()?)
@@ -247,7 +248,7 @@ fn absolute_error(got: &[f32], reference: &[f32]) -> f64 {
     largest(got, reference, |a, b| (a - b).abs())
 }
 
-/// Relative to each entry, as sigmas are compared.
+/// The error relative to each entry, as for sigmas.
 fn elementwise_error(got: &[f32], reference: &[f32]) -> f64 {
     largest(got, reference, |a, b| (a - b).abs() / b.abs().max(1e-6))
 }

@@ -1,4 +1,4 @@
-//! What the golden cases run on: the CPU unless `golden --device` says otherwise, and how near the results have to be.
+//! The device of the golden cases, the CPU unless `golden --device` says otherwise, and its tolerances.
 
 use anyhow::{Context, Result, bail};
 use easel_inference::Device;
@@ -7,12 +7,12 @@ use pollster::block_on;
 use serde_json::Value;
 use std::sync::OnceLock;
 
-/// A device and the tolerances that apply to it.
+/// A device and its tolerances.
 #[derive(Debug)]
 pub struct Target {
     /// Where models compute.
     pub device: Device,
-    /// Whose order of additions is not that of the reference: errors of `f32` may be ten times as large.
+    /// The device adds in another order than the reference: errors in `f32` may be ten times as large.
     other_order: bool,
 }
 
@@ -44,12 +44,16 @@ pub fn choose(device: &str, float: Option<&str>) -> Result<()> {
 }
 
 impl Target {
-    /// The tolerances of a case, from its `tol`.
+    /// The tolerances of a case, from its `tol`: in half precision those for `f16`, or where weights are in `bf16` those for
+    /// that, which has fewer bits.
     pub fn tolerances<'a>(&self, case: &'a Value) -> &'a Value {
-        &case["tol"][if self.device.float() == DType::F16 { "f16" } else { "f32" }]
+        let all = &case["tol"];
+        let is_half = self.device.float() == DType::F16;
+        let names: &[&str] = if is_half { &["f16", "bf16"] } else { &["f32"] };
+        names.iter().map(|name| &all[*name]).find(|tolerances| !tolerances.is_null()).unwrap_or(&Value::Null)
     }
 
-    /// What a tolerance of the CPU in `f32` becomes here.
+    /// The tolerance here for a CPU tolerance in `f32`.
     pub fn widened(&self, tolerance: f64) -> f64 {
         match self.device.float() {
             DType::F32 if self.other_order => tolerance * 10.0,
@@ -57,7 +61,7 @@ impl Target {
         }
     }
 
-    /// How many levels of 8 bits a pixel may be off, where the picture as a whole has this tolerance.
+    /// How many 8-bit levels a pixel may be off, if the whole picture has this tolerance.
     pub fn levels(&self, tolerance: f64) -> f64 {
         if self.device.float() == DType::F16 { (tolerance * 255.0).ceil() } else { 2.0 }
     }

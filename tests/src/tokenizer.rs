@@ -1,4 +1,4 @@
-//! Runs the cases of a tokenizer folder: prompts and the ids that transformers gives them.
+//! Runs the cases of a tokenizer folder: prompts and their ids in transformers.
 
 use crate::Check;
 use anyhow::{Context, Result, ensure};
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use std::io::Read;
 use std::path::Path;
 
-/// Longer than any prompt of the cases, for the ids that are neither padded nor cut.
-const UNCUT: usize = 1 << 20;
+/// Longer than any prompt of the cases, for ids that are neither padded nor truncated.
+const UNLIMITED: usize = 1 << 20;
 
 /// The files of a tokenizer folder in memory.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Reads `tokenizer.json`, `merges.txt`, `vocab.json` (each may be packed as `.gz`) and the two configuration files.
+    /// Reads `tokenizer.json`, `merges.txt`, `vocab.json` (each possibly as `.gz`) and the two configuration files.
     pub fn read(dir: &Path) -> Result<Self> {
         let json = |name: &str| -> Result<Value> {
             let bytes = read(dir, name)?.unwrap_or_else(|| b"{}".to_vec());
@@ -50,7 +50,7 @@ impl Folder {
         self
     }
 
-    /// The same folder with its `tokenizer.json` changed.
+    /// The same folder with a changed `tokenizer.json`.
     pub fn with_tokenizer_json(mut self, change: impl FnOnce(&mut Value)) -> Result<Self> {
         let mut document = match &self.tokenizer_json {
             Some(bytes) => serde_json::from_slice(bytes)?,
@@ -61,7 +61,7 @@ impl Folder {
         Ok(self)
     }
 
-    /// CLIP's folder with its vocabulary in a `tokenizer.json`, as transformers writes it.
+    /// CLIP's folder with its vocabulary in a `tokenizer.json`, as written by transformers.
     pub fn clip_as_tokenizer_json(self) -> Result<Self> {
         let vocab: Value = serde_json::from_slice(self.vocab.as_deref().context("no vocab.json")?)?;
         let merges = String::from_utf8(self.merges.clone().context("no merges.txt")?)?;
@@ -100,7 +100,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The tokenizer, in windows of `model_max_length` tokens.
+    /// The tokenizer, with windows of `model_max_length` tokens.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         let map = serde_json::to_vec(&self.special_tokens_map)?;
         let config = serde_json::to_vec(&self.tokenizer_config)?;
@@ -112,11 +112,11 @@ impl Folder {
             special_tokens_map: Some(&map),
             tokenizer_config: Some(&config),
         };
-        Ok(Tokenizer::from_files(&files, UNCUT)?)
+        Ok(Tokenizer::from_files(&files, UNLIMITED)?)
     }
 }
 
-/// A file, or its `.gz` unpacked, or nothing if there is neither.
+/// Reads a file, or unpacks its `.gz`; `None` if there is neither.
 fn read(dir: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let packed = dir.join(format!("{name}.gz"));
     if packed.is_file() {
@@ -129,7 +129,7 @@ fn read(dir: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     if plain.is_file() { Ok(Some(std::fs::read(plain)?)) } else { Ok(None) }
 }
 
-/// Runs every case of the folder. The error is the number of ids that differ; none may.
+/// Runs every case of the folder. The error is the number of differing ids, which must be 0.
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
     let folder = Folder::read(dir)?;
     if folder.tokenizer_json.is_some() && folder.merges.is_none() {
@@ -156,7 +156,7 @@ pub fn run_clip(folder: &Folder, cases: &Cases) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// Runs T5's cases, also with the stages as transformers writes them since 4.39.
+/// Runs T5's cases, also with the stages written by transformers since 4.39.
 fn run_t5(folder: &Folder, cases: &Cases) -> Result<Vec<Check>> {
     let folder = folder.clone().with_pad_token("<pad>");
     let plain = folder.tokenizer()?;
@@ -212,14 +212,14 @@ impl Case {
     fn ids(&self, field: &str) -> Result<Vec<u32>> {
         let ids = self.fields[field].as_array().with_context(|| format!("{}: no {field}", self.name))?;
         let ids = ids.iter().map(|id| u32::try_from(id.as_u64()?).ok());
-        ids.collect::<Option<_>>().with_context(|| format!("{}: {field} holds what is no id", self.name))
+        ids.collect::<Option<_>>().with_context(|| format!("{}: {field} contains a value that is not an id", self.name))
     }
 
     fn compare(&self, field: &str, got: Vec<u32>) -> Result<Check> {
         Ok(self.check(field, differing(&got, &self.ids(field)?)))
     }
 
-    /// The window of the prompt against what it must be by its ids.
+    /// Compares the window of the prompt with the one expected from its ids.
     fn compare_padded(&self, field: &str, tokenizer: &Tokenizer) -> Result<Check> {
         let expected = padded(tokenizer, framed(tokenizer, &self.prompt)?);
         Ok(self.check(field, differing(&tokenizer.encode(&self.prompt)?.ids, &expected)))
@@ -237,7 +237,7 @@ fn framed(tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<u32>> {
     Ok(frame.start.into_iter().chain(ids).chain(frame.end).collect())
 }
 
-/// What a window must be, worked out from the framed ids: cut before the end token, or padded after it.
+/// The expected window for framed ids: truncated before the end token, or padded after it.
 fn padded(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Vec<u32> {
     let frame = tokenizer.frame();
     if ids.len() > frame.length {
@@ -248,7 +248,7 @@ fn padded(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Vec<u32> {
     ids
 }
 
-/// How many ids differ, those that only one of the two has included.
+/// How many ids differ, including those that only one of the two has.
 fn differing(got: &[u32], reference: &[u32]) -> f64 {
     let common = got.iter().zip(reference).filter(|(a, b)| a != b).count();
     (common + got.len().abs_diff(reference.len())) as f64

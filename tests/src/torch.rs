@@ -1,10 +1,10 @@
-//! Writes what `torch.save` writes: a ZIP archive of stored files with a pickle and one file for each tensor.
+//! Writes files like `torch.save`: a ZIP archive of stored files with a pickle and one file for each tensor.
 
 use crate::original::{Stored, Tensors};
 use anyhow::{Result, bail};
 use safetensors::Dtype;
 
-/// PyTorch aligns the contents of files to this.
+/// PyTorch's alignment of file contents.
 const ALIGNMENT: usize = 64;
 
 /// The archive of `{"global_step": 470000, "state_dict": tensors}`.
@@ -39,7 +39,7 @@ fn tensor(bytes: &mut Vec<u8>, key: usize, stored: &Stored) -> Result<()> {
         Dtype::F16 => "HalfStorage",
         Dtype::BF16 => "BFloat16Storage",
         Dtype::I64 => "LongStorage",
-        other => bail!("{other:?} is not written"),
+        other => bail!("{other:?} is not supported"),
     };
     bytes.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
     text(bytes, "storage");
@@ -82,7 +82,7 @@ impl Zip {
         let header = self.bytes.len();
         let end = header + 30 + name.len() + 4;
         let padding = (ALIGNMENT - end % ALIGNMENT) % ALIGNMENT;
-        // Method, time and date are 0; then checksum and both sizes.
+        // Method, time and date are 0; then follow checksum and both sizes.
         let sizes = [crc32(content), content.len() as u32, content.len() as u32].map(u32::to_le_bytes).concat();
         let common = [&[0; 8][..], &sizes, &(name.len() as u16).to_le_bytes()].concat();
         let extra = [&b"FB"[..], &(padding as u16).to_le_bytes(), &vec![b'Z'; padding]].concat();

@@ -1,4 +1,4 @@
-//! Checkpoints that PyTorch wrote (`fixtures/make_checkpoints.py`), in both formats of `torch.save`.
+//! Checkpoints written by PyTorch (`fixtures/make_checkpoints.py`), in both formats of `torch.save`.
 
 use easel_inference::weights::{FileSource, TensorIndex};
 use easel_inference::{DType, Device};
@@ -43,7 +43,7 @@ fn the_tensors_are_those_of_the_safetensors_file() {
     }
 }
 
-/// A file of the Python package `gguf` (`fixtures/make_gguf.py`) holds the numbers that the package reads from it.
+/// A file written by the Python package `gguf` (`fixtures/make_gguf.py`) gives the same numbers as with the package.
 #[test]
 fn the_tensors_of_a_gguf_file_are_those_of_the_package() {
     let expected = block_on(open("python.safetensors").load(&Device::Cpu, None)).unwrap();

@@ -80,7 +80,9 @@ fn draw(files: &ModelFiles, options: &LoadOptions, request: &Request, watcher: &
 #[test]
 fn streamed_blocks_make_the_same_picture() {
     let _alone = ALONE.lock().unwrap();
-    for (folder, skipped) in [("sd15", None), ("sdxl", None), ("sd3", None), ("sd35-medium", Some(vec![1]))] {
+    for (folder, skipped) in
+        [("sd15", None), ("sdxl", None), ("sd3", None), ("sd35-medium", Some(vec![1])), ("flux-dev", None)]
+    {
         let files = open(&golden(folder));
         for products in [Products::F32, Products::Bf16] {
             let mut request = request(64, 3);
@@ -177,7 +179,7 @@ fn measured(files: &ModelFiles, options: &LoadOptions, request: &Request) -> usi
 #[test]
 fn a_run_takes_what_was_planned() {
     let _alone = ALONE.lock().unwrap();
-    for (folder, side) in [("sd15", 512), ("sdxl", 512), ("sd3", 384)] {
+    for (folder, side) in [("sd15", 512), ("sdxl", 512), ("sd3", 384), ("flux-dev", 256)] {
         let files = open(&golden(folder));
         for keeping in [Keeping::All, Keeping::InTurn, Keeping::Offload] {
             for products in [Products::F32, Products::Bf16] {

@@ -1,12 +1,12 @@
-//! Every reference case, through the same program that `cargo xtask golden` runs on any folder.
+//! Every reference case, through the program behind `cargo xtask golden`.
 
 use easel_inference::tensor::{DeviceKind, GpuOptions};
 use easel_inference::{DType, Device};
 use easel_tests::files::repository;
 use std::process::Command;
 
-/// Every folder with networks but `easel-emoji`, whose hundreds of steps would keep a software rasteriser busy for long.
-const NETWORKS: [&str; 12] = [
+/// Every folder with networks but `easel-emoji`, whose hundreds of steps would take a software rasteriser too long.
+const NETWORKS: [&str; 15] = [
     "sd15",
     "sd15-inpaint",
     "sd15-lcm",
@@ -19,7 +19,13 @@ const NETWORKS: [&str; 12] = [
     "sd3",
     "sd35-medium",
     "sd35-large",
+    "flux-schnell",
+    "flux-dev",
+    "taef1",
 ];
+
+/// Folders that are run in half precision, too.
+const HALF: [&str; 7] = ["sd15", "taesd", "sd3", "sd35-medium", "flux-schnell", "flux-dev", "taef1"];
 
 #[test]
 fn every_reference_case_passes() {
@@ -38,23 +44,23 @@ fn the_networks_pass_on_a_gpu_in_f32() {
 #[test]
 fn the_networks_pass_on_a_gpu_in_f16() {
     if has_gpu(DType::F16) {
-        let cases = golden(&["--device", "gpu", "--float", "f16"], &["sd15", "taesd", "sd3", "sd35-medium"]);
+        let cases = golden(&["--device", "gpu", "--float", "f16"], &HALF);
         assert!(cases > 15, "only {cases} cases");
     }
 }
 
-/// Whether there is a GPU that computes in this type; if not, says why, and fails where one was promised. Half precision
-/// is not everywhere, not even where a GPU was promised.
+/// Whether there is a GPU that computes in this type. If not, prints why, and fails if a GPU is required. Half
+/// precision is never required, because not every GPU has it.
 fn has_gpu(float: DType) -> bool {
     let options = GpuOptions { float: Some(float), ..GpuOptions::default() };
     let Err(error) = pollster::block_on(Device::open(DeviceKind::Gpu, &options)) else { return true };
-    let promised = std::env::var_os("EASEL_REQUIRE_GPU").is_some() && float == DType::F32;
-    assert!(!promised, "EASEL_REQUIRE_GPU is set: {error}");
+    let required = std::env::var_os("EASEL_REQUIRE_GPU").is_some() && float == DType::F32;
+    assert!(!required, "EASEL_REQUIRE_GPU is set: {error}");
     println!("not tested: {error}");
     false
 }
 
-/// Runs the program on these folders of the reference and returns the number of cases. All of them passed.
+/// Runs the program on these reference folders, checks that all cases passed, and returns their number.
 fn golden(options: &[&str], folders: &[&str]) -> usize {
     let root = repository().join("tests/golden");
     let folders = folders.iter().map(|folder| root.join(folder));

@@ -1,6 +1,5 @@
-//! The embedded model on a GPU: the same pictures as on the processor, also where the device grants nothing beyond what
-//! WebGPU guarantees everywhere, where one component is held at a time, where the device is lost on the way, and where half
-//! precision overflows.
+//! The embedded model on a GPU: the same pictures as on the processor, also with only WebGPU's guaranteed limits, with
+//! one component in memory at a time, if the device is lost during the run, and if half precision overflows.
 
 use easel_inference::families::{ComponentSource, ModelFiles, OpenOptions};
 use easel_inference::pipeline::{
@@ -13,10 +12,10 @@ use easel_tests::original;
 use pollster::block_on;
 use std::path::Path;
 
-/// A picture that a software rasteriser draws soon.
+/// The side and the steps of a picture that a software rasteriser draws quickly.
 const SMALL: [usize; 2] = [32, 2];
 
-/// Opens a GPU that computes in `f32`, or says why there is none.
+/// Opens a GPU that computes in `f32`, or prints why there is none.
 fn open(guaranteed_only: bool) -> Option<Device> {
     open_as(DType::F32, guaranteed_only)
 }
@@ -40,7 +39,7 @@ fn load(options: &LoadOptions) -> Pipeline {
     block_on(Pipeline::load(&files, options, &mut Unwatched, &CancelToken::default())).unwrap()
 }
 
-/// Draws a picture of this side in some steps.
+/// Draws a picture with this side and number of steps.
 fn draw(pipeline: &Pipeline, [side, steps]: [usize; 2], watcher: &mut dyn Watcher) -> Picture {
     let mut request = Request::new("a red apple", Some("blue"), 3, 1);
     (request.width, request.height, request.steps) = (Some(side), Some(side), Some(steps));
@@ -48,7 +47,7 @@ fn draw(pipeline: &Pipeline, [side, steps]: [usize; 2], watcher: &mut dyn Watche
 }
 
 fn gpu(device: &Device) -> &GpuDevice {
-    let Device::Gpu(gpu) = device else { panic!("{device} is no GPU") };
+    let Device::Gpu(gpu) = device else { panic!("{device} is not a GPU") };
     gpu
 }
 
@@ -75,13 +74,13 @@ fn one_component_at_a_time_needs_less_memory() {
         Some((picture.image.rgb8, loaded, gpu(&device).context().stats().memory.peak))
     };
     let (Some((all, loaded, all_peak)), Some((one, nothing, one_peak))) = (run(false), run(true)) else { return };
-    assert!(all == one, "other pictures");
+    assert!(all == one, "the pictures differ");
     assert_eq!(nothing, 0, "nothing is loaded before it is needed");
     // Text encoder and autoencoder are a third of the model.
     assert!(one_peak < all_peak - loaded / 5, "{one_peak} bytes, {all_peak} with all {loaded} of the model loaded");
 }
 
-/// Destroys the device at the first event of a phase and step, and keeps the warnings about it.
+/// Destroys the device at the first event of a phase and step, and records the warnings.
 struct Saboteur<'a> {
     device: &'a GpuDevice,
     at: (Phase, usize),
@@ -108,7 +107,7 @@ fn a_run_survives_the_loss_of_its_device() {
     for at in [(Phase::Encode, 0), (Phase::Denoise, 1), (Phase::Denoise, 2)] {
         let mut saboteur = Saboteur { device: gpu(&device), at, warnings: Vec::new() };
         let disturbed = draw(&pipeline, SMALL, &mut saboteur).image.rgb8;
-        assert!(disturbed == undisturbed, "lost at {at:?}: another picture");
+        assert!(disturbed == undisturbed, "lost at {at:?}: the pictures differ");
         let [warning] = &saboteur.warnings[..] else { panic!("lost at {at:?}: {:?}", saboteur.warnings) };
         assert_eq!(warning, "the GPU was lost (destroyed); going on from the last step on a fresh one");
     }

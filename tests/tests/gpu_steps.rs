@@ -1,5 +1,5 @@
-//! A denoising step on a GPU costs what the model's fused ops count: hardly a dispatch more, and from the second step on
-//! no memory and no bind group.
+//! A denoising step on a GPU takes hardly more dispatches than the model has fused ops, and from the second step on
+//! allocates no memory and no bind groups.
 
 use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
@@ -13,7 +13,7 @@ fn open() -> Option<(Device, GpuDevice)> {
     let options = GpuOptions { float: Some(DType::F32), ..GpuOptions::default() };
     match block_on(Device::open(DeviceKind::Gpu, &options)) {
         Ok(Device::Gpu(gpu)) => Some((Device::Gpu(gpu.clone()), gpu)),
-        Ok(other) => panic!("{other} is no GPU"),
+        Ok(other) => panic!("{other} is not a GPU"),
         Err(error) if std::env::var_os("EASEL_REQUIRE_GPU").is_some() => panic!("EASEL_REQUIRE_GPU is set: {error}"),
         Err(error) => {
             println!("not tested: {error}");
@@ -22,8 +22,8 @@ fn open() -> Option<(Device, GpuDevice)> {
     }
 }
 
-/// The dispatches that the tensors of a UNet stand for. A convolution or linear layer is one, with its bias, activation and
-/// residual; a layer norm is one; a group norm with its activation is three, since its moments come first.
+/// The expected dispatches for the tensors of a UNet. A convolution or linear layer is one, with its bias, activation
+/// and residual; a layer norm is one; a group norm with its activation is three, since its moments come first.
 fn counted(unet: &ComponentFiles) -> usize {
     let of = |name: &str| {
         let Some(layer) = name.strip_suffix(".weight") else { return 0 };
@@ -32,8 +32,8 @@ fn counted(unet: &ComponentFiles) -> usize {
         if last("norm1") || last("norm2") || last("norm3") || last(".norm") || last("norm_out") {
             return if in_transformer { 1 } else { 3 };
         }
-        // What has no tensors of its own: attention beside its output, GEGLU after its product, the time embedding's
-        // addition, and the skip connection that a block on the way up joins.
+        // Ops without tensors: attention before its output, GEGLU after its product, the time embedding's addition, and
+        // the concatenation of a skip connection on the way up.
         let also = last("to_out.0") || last("ff.net.0.proj") || last("time_emb_proj");
         let joins = layer.starts_with("up_blocks") && last("conv1");
         1 + usize::from(also || joins)
@@ -43,7 +43,7 @@ fn counted(unet: &ComponentFiles) -> usize {
 }
 
 #[test]
-fn a_step_is_its_fused_ops_and_takes_nothing() -> Result<()> {
+fn a_step_runs_its_fused_ops_and_allocates_nothing() -> Result<()> {
     for model in ["tests/golden/sd15", "models/easel-emoji"] {
         let Some((device, gpu)) = open() else { return Ok(()) };
         let files = block_on(ModelFiles::open_path(&repository().join(model), &OpenOptions::default()))?;
@@ -66,7 +66,7 @@ fn a_step_is_its_fused_ops_and_takes_nothing() -> Result<()> {
         let dispatches = plan.dispatches();
         let counted = counted(component);
         println!("{model}: {dispatches} dispatches, {counted} counted");
-        assert!(dispatches * 10 <= counted * 11, "{model}: {dispatches} dispatches for {counted} that are counted");
+        assert!(dispatches * 10 <= counted * 11, "{model}: {dispatches} dispatches, expected about {counted}");
         drop(plan);
 
         let mut replay = Replay::default();

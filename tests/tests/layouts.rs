@@ -54,14 +54,14 @@ fn weights(component: &ComponentFiles) -> BTreeMap<String, (String, Vec<usize>, 
     all
 }
 
-/// Every field that was detected and that the folder has too is the same.
+/// Checks that detected fields equal the folder's, where it has them.
 fn compare_documents(what: &str, folder: &Value, detected: &Value) {
     let folder = folder.as_object().unwrap();
     let detected = detected.as_object().unwrap();
     let common: Vec<_> = detected.iter().filter(|(field, _)| folder.contains_key(*field)).collect();
     assert!(common.len() >= 5, "{what}: only {} fields in common", common.len());
     for (field, value) in common {
-        // The side of the training pictures: the tiny models were made up with another.
+        // The size of the training pictures, which differs in the tiny models.
         if field != "sample_size" {
             assert_eq!(*value, folder[field], "{what}: {field}");
         }
@@ -102,7 +102,7 @@ fn check(folder: &str, overrides: &Value, components: usize) {
     }
 }
 
-/// What the shapes of the tiny models do not show, because they are tinier than their families.
+/// Fields that cannot be detected for the tiny models, because they are smaller than their families' models.
 fn tiny(heads: Value, encoder_heads: usize) -> Value {
     json!({
         "unet": {"attention_head_dim": heads, "norm_num_groups": 8},
@@ -128,7 +128,7 @@ fn stable_diffusion_xl() {
     check("sdxl", &overrides, 4);
 }
 
-/// Matrices whose rows fill blocks stay in them, and are near what they were; the rest is what it was.
+/// Matrices whose rows fill blocks stay in blocks, close to their original values; everything else is unchanged.
 #[test]
 fn a_quantised_file() {
     let files = tempfile::tempdir().unwrap();
@@ -178,7 +178,7 @@ fn open_tensors(tensors: &Tensors, overrides: Value) -> Result<ModelFiles, Error
 }
 
 #[test]
-fn the_prediction_type_can_be_said() {
+fn the_prediction_type_can_be_overridden() {
     let tensors = original(&golden("sd21")).unwrap();
     let model = open_tensors(&tensors, json!({"scheduler": {"prediction_type": "epsilon"}})).unwrap();
     assert_eq!(model.scheduler()["prediction_type"], "epsilon");
@@ -192,7 +192,7 @@ fn the_prediction_type_can_be_said() {
 }
 
 #[test]
-fn what_does_not_fit_is_named() {
+fn mismatches_are_named() {
     let tensors = original(&golden("sd15")).unwrap();
     let problem = |tensors: &Tensors, overrides| open_tensors(tensors, overrides).err().unwrap();
     let mut extra = tensors.clone();
@@ -225,7 +225,7 @@ fn what_does_not_fit_is_named() {
     assert!(text.contains("this model has no unet (nor text_encoder); give it"), "{text}");
 }
 
-/// Splits a component into two shards with an index, under this spelling of its name.
+/// Splits a component into two shards with an index of this name.
 fn shard(source: &Path, folder: &Path, index: &str, variant: &str) {
     let tensors = read(source).unwrap();
     let mut map = serde_json::Map::new();
@@ -270,20 +270,23 @@ fn shards_and_variants_of_a_folder() {
         std::fs::write(unet.join(index), json.to_string()).unwrap();
         block_on(ModelFiles::open_path(model.path(), &OpenOptions::default())).err().unwrap().to_string()
     };
-    assert!(problem(json!({})).ends_with("no weight_map, expected the shard of every tensor"));
+    assert!(problem(json!({})).ends_with("no weight_map, expected one with the shard of every tensor"));
     let text = problem(json!({"weight_map": {"a": "../a.safetensors"}}));
     assert!(
         text.ends_with("tensor a is in \"../a.safetensors\", expected the name of a file beside the index"),
         "{text}"
     );
     let text = problem(json!({"weight_map": {"a": "diffusion_pytorch_model.fp16-00001-of-00002.safetensors"}}));
-    assert!(text.ends_with("tensor a is missing in diffusion_pytorch_model.fp16-00001-of-00002.safetensors"), "{text}");
+    assert!(
+        text.ends_with("tensor a is missing from diffusion_pytorch_model.fp16-00001-of-00002.safetensors"),
+        "{text}"
+    );
     std::fs::write(unet.join("config.json"), "{").unwrap();
     assert!(problem(json!({})).contains("unet/config.json: not valid JSON: "));
 }
 
 #[test]
-fn folders_that_hold_no_model() {
+fn folders_without_a_model_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let problem = || block_on(ModelFiles::open_path(folder.path(), &OpenOptions::default())).err().unwrap().to_string();
     assert!(problem().ends_with("neither model_index.json nor a checkpoint in this folder"));

@@ -1,4 +1,4 @@
-//! Every network against what diffusers and transformers compute with the same weights.
+//! Compares every network with diffusers and transformers on the same weights.
 
 use easel_inference::models::vae::Autoencoder;
 use easel_inference::{Device, Error};
@@ -6,7 +6,7 @@ use easel_tests::files::{load_weights, read_arrays, read_json, repository};
 use easel_tests::{Check, modules, relative_error};
 use pollster::block_on;
 
-/// Fails with a list of the checks that are over their tolerance.
+/// Fails with a list of the checks beyond their tolerance.
 fn expect_all_pass(checks: &[Check], at_least: usize) {
     assert!(checks.len() >= at_least, "only {} checks ran", checks.len());
     for check in checks {
@@ -41,7 +41,7 @@ fn taesd() {
     golden("taesd", 4);
 }
 
-/// Variants that no model of the golden folder has; `tests/variants/generate.py` made them.
+/// Variants that no golden model has, made by `tests/variants/generate.py`.
 #[test]
 fn variants() {
     let folder = repository().join("tests/variants");
@@ -83,7 +83,7 @@ fn invalid_field<T>(result: Result<T, Error>) -> &'static str {
 }
 
 #[test]
-fn text_encoder_refuses_what_it_cannot_encode() {
+fn text_encoders_refuse_unsupported_inputs() {
     let encoder = modules::clip_text(&repository().join("models/easel-emoji/text_encoder"), &Device::Cpu).unwrap();
     for ids in [vec![], vec![vec![]], vec![vec![1; 33]], vec![vec![1; 4], vec![1; 5]]] {
         assert!(matches!(encoder.forward(&ids), Err(Error::Shape { op: "clip_text", .. })), "{ids:?}");
@@ -95,7 +95,7 @@ fn text_encoder_refuses_what_it_cannot_encode() {
 }
 
 #[test]
-fn unets_say_which_input_they_lack() {
+fn unets_name_missing_inputs() {
     let lacks = |folder: &str, name: &str| {
         let folder = repository().join("tests").join(folder);
         let arrays = read_arrays(&folder.join("cases/unet.safetensors")).unwrap();
@@ -112,7 +112,7 @@ fn unets_say_which_input_they_lack() {
 }
 
 #[test]
-fn weights_that_do_not_fit_are_named() {
+fn mismatched_weights_are_named() {
     let golden = repository().join("tests/golden");
     let build = |weights: &str, config: &str, change: fn(&mut serde_json::Value)| {
         let mut json = read_json(&golden.join(config).join("config.json")).unwrap();

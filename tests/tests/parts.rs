@@ -1,14 +1,14 @@
-//! A model whose components are in files and folders of their own draws the picture that it draws from one folder, and
-//! whatever is missing or in the wrong place is named.
+//! A model with components in separate files and folders draws the same picture as from one folder, and errors name
+//! what is missing or misplaced.
 
 use easel_inference::families::{ComponentSource, ModelFiles, OpenOptions};
-use easel_inference::pipeline::{CancelToken, LoadOptions, Pipeline, Request, Unwatched};
+use easel_inference::pipeline::{CancelToken, Description, LoadOptions, Pipeline, Request, Unwatched};
 use easel_inference::sampling::SchedulerConfig;
 use easel_inference::tensor::Products;
 use easel_inference::{Device, Result};
 use easel_tests::files::repository;
-use easel_tests::original::{Stored, Tensors, original, write_safetensors};
-use easel_tests::original_sd3;
+use easel_tests::original::{Stored, Tensors, original, write_gguf, write_safetensors};
+use easel_tests::{original_flux, original_sd3};
 use pollster::block_on;
 use safetensors::Dtype;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn golden(folder: &str) -> PathBuf {
     repository().join("tests/golden").join(folder)
 }
 
-/// Opens a model with components from places of their own.
+/// Opens a model with components from separate files or folders.
 fn open(base: &Path, components: &[(&str, PathBuf)], overrides: Value) -> Result<ModelFiles> {
     let mut options = OpenOptions { overrides, ..OpenOptions::default() };
     for (name, path) in components {
@@ -31,7 +31,7 @@ fn message(result: Result<ModelFiles>) -> String {
     result.err().unwrap().to_string()
 }
 
-/// Draws with the schedule of the golden folder, which single files do not bring.
+/// Draws with the schedule of the golden folder, since single files have none.
 fn picture(files: &ModelFiles, folder: &ModelFiles) -> Vec<u8> {
     let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(Device::Cpu) };
     let mut watcher = Unwatched;
@@ -47,7 +47,7 @@ fn picture(files: &ModelFiles, folder: &ModelFiles) -> Vec<u8> {
     pictures[0].image.rgb8.clone()
 }
 
-/// Parts of a golden model under the original names, each in a file of its own.
+/// Parts of a golden model under the original names, each in a separate file.
 struct Parts {
     folder: tempfile::TempDir,
     tensors: Tensors,
@@ -58,13 +58,13 @@ impl Parts {
         Self { folder: tempfile::tempdir().unwrap(), tensors: original(&golden(model)).unwrap() }
     }
 
-    /// A file of the tensors under a prefix, without it.
+    /// A file with the tensors under a prefix, which is removed.
     fn bare(&self, prefix: &str) -> PathBuf {
         let own = self.tensors.iter().filter_map(|(name, stored)| Some((name.strip_prefix(prefix)?, stored)));
         self.write(prefix, &own.map(|(name, stored)| (name.to_owned(), stored.clone())).collect())
     }
 
-    /// A file of everything.
+    /// A file with all tensors.
     fn whole(&self) -> PathBuf {
         self.write("whole", &self.tensors)
     }
@@ -92,12 +92,12 @@ fn stable_diffusion_from_its_parts() {
     let own_tokenizer = ("tokenizer", base.join("tokenizer"));
     let own_autoencoder = ("vae", base.join("vae/diffusion_pytorch_model.safetensors"));
 
-    // Started from a file with the denoiser alone. What shapes don't show is said.
+    // Based on a file with only the denoiser, with overrides for fields that shapes do not show.
     let tiny = json!({"unet": {"attention_head_dim": 2, "norm_num_groups": 8}, "vae": {"norm_num_groups": 4}});
     let files = open(&denoiser, &[own_encoder.clone(), own_tokenizer, own_autoencoder], tiny).unwrap();
     assert_eq!(picture(&files, &folder), expected, "a denoiser, an autoencoder and folders");
 
-    // Started from the folder, whose configurations fit.
+    // Based on the folder, with its configurations.
     let components = [("unet", denoiser), ("vae", autoencoder), ("text_encoder", encoder)];
     let files = open(&base, &components, Value::Null).unwrap();
     assert_eq!(picture(&files, &folder), expected, "a folder with three files");
@@ -119,7 +119,7 @@ fn sdxl_from_its_parts() {
     assert_eq!(alone.model_index()["_class_name"], "StableDiffusionXLPipeline");
 }
 
-/// What the shapes of the tiny models do not show, because they are tinier than their families.
+/// Fields that cannot be detected for the tiny models, because they are smaller than their families' models.
 fn tiny_sd3() -> Value {
     json!({
         "transformer": {"attention_head_dim": 16, "num_attention_heads": 3},
@@ -156,7 +156,22 @@ fn stable_diffusion_3_from_one_file_and_from_its_parts() {
 }
 
 #[test]
-fn stable_diffusion_3_can_do_without_t5_and_not_without_its_vocabulary() {
+fn large_turbo_is_told_by_its_name() {
+    let parts =
+        Parts { folder: tempfile::tempdir().unwrap(), tensors: original_sd3::original(&golden("sd35-large")).unwrap() };
+    for (name, steps, guidance_scale) in [("sd3.5_large", 28, 4.5), ("sd3.5_large_turbo", 4, 0.0)] {
+        let files = open(&parts.write(name, &parts.tensors), &[], tiny_sd3()).unwrap();
+        let description = Description::read(&files, None).unwrap();
+        assert_eq!(
+            (description.defaults().steps, description.defaults().guidance_scale),
+            (steps, guidance_scale),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn stable_diffusion_3_works_without_t5_but_not_without_its_vocabulary() {
     let base = golden("sd3");
     let folder = open(&base, &[], Value::Null).unwrap();
     let mut tensors = original_sd3::original(&base).unwrap();
@@ -181,8 +196,117 @@ fn stable_diffusion_3_can_do_without_t5_and_not_without_its_vocabulary() {
     assert_ne!(picture(&files, &folder), picture(&folder, &folder));
 }
 
+/// What the shapes of the tiny models do not show, because they are tinier than their families.
+fn tiny_flux() -> Value {
+    json!({
+        "transformer": {"axes_dims_rope": [4, 6, 6]},
+        "vae": {"norm_num_groups": 4},
+        "text_encoder": {"num_attention_heads": 4},
+    })
+}
+
+/// The tokenizers of a FLUX folder as components.
+fn flux_tokenizers(base: &Path) -> [(&'static str, PathBuf); 2] {
+    ["tokenizer", "tokenizer_2"].map(|name| (name, base.join(name)))
+}
+
 #[test]
-fn what_is_missing_or_misplaced_is_named() {
+fn flux_from_one_file_and_from_its_parts() {
+    for name in ["flux-schnell", "flux-dev"] {
+        let base = golden(name);
+        let folder = open(&base, &[], Value::Null).unwrap();
+        let expected = picture(&folder, &folder);
+        let parts = Parts { folder: tempfile::tempdir().unwrap(), tensors: original_flux::original(&base).unwrap() };
+        let tokenizers = flux_tokenizers(&base);
+
+        let whole = open(&parts.whole(), &tokenizers, tiny_flux()).unwrap();
+        assert_eq!(whole.family().name(), "FLUX.1");
+        for field in ["_class_name", "shift", "use_dynamic_shifting", "base_shift", "max_image_seq_len"] {
+            assert_eq!(whole.scheduler()[field], folder.scheduler()[field], "{name}: {field}");
+        }
+        assert_eq!(picture(&whole, &folder), expected, "{name} from one file");
+
+        let denoiser = parts.bare(DENOISER);
+        let encoders = [("text_encoder", "clip_l"), ("text_encoder_2", "t5xxl")];
+        let file = |(component, part)| (component, parts.bare(&format!("text_encoders.{part}.transformer.")));
+        let mut components: Vec<_> = encoders.map(file).into_iter().chain(tokenizers).collect();
+        components.push(("vae", parts.bare("vae.")));
+        let files = open(&denoiser, &components, tiny_flux()).unwrap();
+        assert_eq!(picture(&files, &folder), expected, "{name} from four files");
+
+        let own = parts.write("own", &original_flux::read_all(&base.join("transformer")).unwrap());
+        let files = open(&own, &components, tiny_flux()).unwrap();
+        assert_eq!(picture(&files, &folder), expected, "{name} from a denoiser in the layout of diffusers");
+
+        let t5 = original_flux::llama_cpp(&original_flux::read_all(&base.join("text_encoder_2")).unwrap()).unwrap();
+        let [gguf, t5_gguf] = ["flux1.gguf", "t5.gguf"].map(|name| parts.folder.path().join(name));
+        write_gguf(&denoiser, None, &gguf).unwrap();
+        write_gguf(&parts.write("t5", &t5), None, &t5_gguf).unwrap();
+        components[1].1 = t5_gguf;
+        let files = open(&gguf, &components, tiny_flux()).unwrap();
+        assert_eq!(picture(&files, &folder), expected, "{name} from GGUF files");
+
+        // A folder with components in its place.
+        let files =
+            open(&base, &[components[0].clone(), ("transformer", denoiser), components[4].clone()], Value::Null);
+        assert_eq!(picture(&files.unwrap(), &folder), expected, "{name} from a folder with three files");
+    }
+}
+
+#[test]
+fn parts_of_other_models_are_named() {
+    let base = golden("flux-dev");
+    let problem = |components: &[(&str, PathBuf)], overrides: Value| -> String {
+        let files = match open(&base, components, overrides) {
+            Ok(files) => files,
+            Err(error) => return error.to_string(),
+        };
+        let options = LoadOptions::new(Device::Cpu);
+        let loaded = block_on(Pipeline::load(&files, &options, &mut Unwatched, &CancelToken::default()));
+        loaded.err().unwrap().to_string()
+    };
+    let t5 = problem(&[], json!({"text_encoder_2": {"d_model": 2048}}));
+    assert_eq!(t5, "text_encoder_2/config.json: field d_model: 2048, but the denoiser takes text states of 64");
+    let clip = problem(&[("text_encoder", golden("sd21").join("text_encoder"))], Value::Null);
+    let expected = "text_encoder/config.json: field hidden_size: 48, but the denoiser takes a pooled state of 32";
+    assert!(clip.ends_with(expected), "{clip}");
+    let vae = problem(&[("vae", golden("sd15").join("vae"))], Value::Null);
+    let expected = "transformer/config.json: field in_channels: 64 channels (and 64 out), expected 16 of this vae";
+    assert!(vae.ends_with(expected), "{vae}");
+    let sd3 = golden("sd3").join("transformer/diffusion_pytorch_model.safetensors");
+    let denoiser = problem(&[("transformer", sd3)], Value::Null);
+    assert!(
+        denoiser.ends_with("diffusion_pytorch_model.safetensors: no transformer of FLUX.1 in this file"),
+        "{denoiser}"
+    );
+    let clip_file = golden("flux-dev").join("text_encoder/model.safetensors");
+    let wrong = problem(&[("text_encoder_2", clip_file)], Value::Null);
+    assert!(wrong.ends_with("model.safetensors: no text_encoder_2 of FLUX.1 in this file"), "{wrong}");
+    // The weights of the other model of the family, with the configuration of this one.
+    let schnell = golden("flux-schnell").join("transformer");
+    let files = problem(&[("transformer", schnell)], json!({"transformer": {"guidance_embeds": true}}));
+    assert!(files.contains("time_text_embed.guidance_embedder.linear_1."), "{files}");
+    for text in [t5, clip, vae, denoiser, wrong, files] {
+        assert!(!text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn a_tiny_autoencoder_in_the_place_of_the_large_one() {
+    for name in ["flux-schnell", "sd3"] {
+        let base = golden(name);
+        let folder = open(&base, &[], Value::Null).unwrap();
+        let files = open(&base, &[("vae", golden("taef1"))], Value::Null).unwrap();
+        let drawn = picture(&files, &folder);
+        assert_ne!(drawn, picture(&folder, &folder), "{name}");
+        let alone = golden("taef1").join("diffusion_pytorch_model.safetensors");
+        let files = open(&base, &[("vae", alone)], Value::Null).unwrap();
+        assert_eq!(picture(&files, &folder), drawn, "{name}: from a file without a configuration");
+    }
+}
+
+#[test]
+fn missing_and_misplaced_parts_are_named() {
     let parts = Parts::of("sd15");
     let base = golden("sd15");
     let denoiser = parts.bare(DENOISER);
@@ -213,15 +337,16 @@ fn what_is_missing_or_misplaced_is_named() {
 fn families_that_are_not_supported_yet_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let stored = Stored { dtype: Dtype::F32, shape: vec![2], bytes: vec![0; 8] };
-    let file = folder.path().join("flux1-dev.safetensors");
-    write_safetensors(&Tensors::from([("double_blocks.0.img_attn.qkv.weight".into(), stored)]), &file).unwrap();
+    let file = folder.path().join("flux2-dev.safetensors");
+    write_safetensors(&Tensors::from([("double_stream_modulation_img.lin.weight".into(), stored)]), &file).unwrap();
     let text = message(open(&file, &[], Value::Null));
-    assert!(text.ends_with("flux1-dev.safetensors: FLUX.1 models are not supported yet"), "{text}");
+    assert!(text.ends_with("flux2-dev.safetensors: FLUX.2 models are not supported yet"), "{text}");
     let cases = [
         ("Flux2Pipeline", "FLUX.2 models are not supported yet"),
-        ("FluxPipeline", "FLUX.1 models are not supported yet"),
+        ("FluxFillPipeline", "FLUX.1 Fill models are not supported yet"),
+        ("FluxControlNetPipeline", "FLUX.1 Control models are not supported yet"),
         ("ZImagePipeline", "Z-Image models are not supported yet"),
-        ("OddPipeline", "expected a model of Stable Diffusion 3 or Stable Diffusion XL or Stable Diffusion"),
+        ("OddPipeline", "expected a model of FLUX.1 or Stable Diffusion 3 or Stable Diffusion XL or Stable Diffusion"),
     ];
     for (class, expected) in cases {
         let index =

@@ -1,4 +1,5 @@
-//! What a caller of the pipeline relies on, with the embedded model: progress, previews, cancellation, warnings, batches.
+//! The pipeline's promises to its callers, with the embedded model: progress, previews, cancellation, warnings,
+//! batches.
 
 use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::pipeline::{
@@ -17,7 +18,7 @@ static EMOJI: LazyLock<Pipeline> = LazyLock::new(|| {
     block_on(Pipeline::load(&files, &options, &mut Unwatched, &CancelToken::default())).unwrap()
 });
 
-/// Keeps every event; cancels once `cancel_at` denoising steps are done.
+/// Records every event; cancels after `cancel_at` denoising steps.
 #[derive(Default)]
 struct Log {
     events: Vec<Progress>,
@@ -63,7 +64,7 @@ fn draw(request: &Request) -> Result<Vec<Picture>> {
     draw_logged(request, &mut Log::default())
 }
 
-/// The largest difference of two pictures at pixels that `of` accepts.
+/// The largest difference between two pictures at pixels that `of` accepts.
 fn difference(a: &Image, b: &Image, of: impl Fn(usize, usize) -> bool) -> u8 {
     let mut largest = 0;
     for (i, (x, y)) in a.rgb8.iter().zip(&b.rgb8).enumerate() {
@@ -85,7 +86,7 @@ fn every_step_is_reported_in_order_with_the_callers_clock() {
 }
 
 #[test]
-fn previews_come_as_often_as_asked_for_and_look_like_the_picture_at_the_end() {
+fn previews_come_at_the_requested_interval_and_end_like_the_picture() {
     let mut log = Log::default();
     let pictures = draw_logged(&Request { preview_every: 2, ..request("a red apple", 6) }, &mut log).unwrap();
     let previews: Vec<_> = log.events.iter().filter_map(|event| Some((event.step, event.preview.as_ref()?))).collect();
@@ -114,7 +115,7 @@ fn a_picture_is_the_same_alone_and_in_a_batch() {
     assert_eq!(both[1].image, second[0].image);
     assert_eq!((both[0].seed, both[1].seed), (7, 8));
     assert_ne!(both[0].image, both[1].image);
-    // Computed at once, the sums may be ordered otherwise.
+    // Computed together, sums may be in another order.
     let at_once =
         draw(&Request { batch_size: 2, ..Request { steps: Some(4), ..Request::new("a rocket", None, 7, 2) } });
     assert!(difference(&at_once.unwrap()[1].image, &second[0].image, |_, _| true) <= 1);
@@ -134,7 +135,7 @@ fn a_truncated_prompt_is_a_warning() {
 }
 
 #[test]
-fn weights_are_read_only_when_asked_for() {
+fn prompt_weights_are_read_only_on_request() {
     let weighted = |prompt: &str, weighting: bool| {
         let mut request = request(prompt, 3);
         request.prompt_options.weighting = weighting;
@@ -148,7 +149,7 @@ fn weights_are_read_only_when_asked_for() {
 }
 
 #[test]
-fn image_to_image_stays_near_and_inpainting_keeps_what_is_not_masked() {
+fn image_to_image_stays_near_and_inpainting_keeps_unmasked_pixels() {
     let original = draw(&request("a red apple", 8)).unwrap().remove(0).image;
     let from = |strength: f64, mask: Option<Image>| {
         let init = InitImage { image: original.clone(), strength, all_steps: false, mask };
@@ -175,7 +176,7 @@ fn image_to_image_stays_near_and_inpainting_keeps_what_is_not_masked() {
 }
 
 #[test]
-fn settings_out_of_range_are_refused_before_anything_is_computed() {
+fn settings_out_of_range_are_refused_before_computing() {
     let refused = |change: &dyn Fn(&mut Request)| {
         let mut request = request("a cat", 2);
         change(&mut request);
@@ -190,7 +191,7 @@ fn settings_out_of_range_are_refused_before_anything_is_computed() {
 }
 
 #[test]
-fn parameters_say_how_the_picture_was_made() {
+fn parameters_record_how_the_picture_was_made() {
     let picture = draw(&Request { scheduler: Some("euler".into()), ..request("a cat", 2) }).unwrap().remove(0);
     let text = picture.parameters.to_string();
     assert_eq!(text.lines().next(), Some("a cat"));

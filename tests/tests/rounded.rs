@@ -1,5 +1,6 @@
-//! What fewer bits cost: weights in bfloat16, half precision and quantised blocks, and products in bfloat16, on the
-//! processor, against `f32`. Products in bfloat16 are computed here on every machine, by dot products where it has them.
+//! The errors from fewer bits: weights in bfloat16, half precision and quantised blocks, and products in bfloat16, on
+//! the processor, compared with `f32`. Products in bfloat16 run here on every machine, with dot product instructions if
+//! it has them.
 
 use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Pictures of the embedded model, all pixels in a row.
+/// Pictures of the embedded model, with their pixels concatenated.
 fn pictures(dtype: DType, products: Products) -> Vec<u8> {
     let path = repository().join("models/easel-emoji");
     let files = block_on(ModelFiles::open_path(&path, &OpenOptions::default())).unwrap();
@@ -30,16 +31,17 @@ fn pictures(dtype: DType, products: Products) -> Vec<u8> {
         .collect()
 }
 
-/// The ratio of the largest level's power to that of the difference, in decibels.
+/// The peak signal-to-noise ratio in decibels.
 fn psnr(got: &[u8], expected: &[u8]) -> f64 {
     assert_eq!(got.len(), expected.len());
     let power: f64 = got.iter().zip(expected).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
     10.0 * (255.0_f64.powi(2) * got.len() as f64 / power).log10()
 }
 
-/// The model is stored in half precision: that changes nothing. The others are seen by nobody: 40 dB are 2.5 levels.
+/// The model is stored in half precision, so that changes nothing. The other errors are invisible: 40 dB are 2.5
+/// levels.
 #[test]
-fn pictures_stay_what_they_are() {
+fn pictures_stay_the_same() {
     let expected = pictures(DType::F32, Products::F32);
     for (dtype, products, least) in [
         (DType::F16, Products::F32, f64::INFINITY),
@@ -48,7 +50,7 @@ fn pictures_stay_what_they_are() {
         (DType::Bf16, Products::Bf16, 40.0),
         (DType::Q8_0, Products::F32, 40.0),
         (DType::Q8_0, Products::Bf16, 40.0),
-        // Most rows of this model do not fill the blocks of 256: they are in Q5_0.
+        // Most rows of this model do not fill blocks of 256 and are in Q5_0.
         (DType::Blocks(BlockFormat::Q4K), Products::F32, 25.0),
     ] {
         let decibels = psnr(&pictures(dtype, products), &expected);
@@ -58,7 +60,7 @@ fn pictures_stay_what_they_are() {
     }
 }
 
-/// The output of a golden folder's UNet with its weights in this type, relative to what diffusers computes in `f32`.
+/// The error of a golden folder's UNet with weights in this type, relative to diffusers in `f32`.
 fn denoiser_error(folder: &Path, case: &Value, dtype: DType, products: Products) -> f64 {
     let arrays = read_arrays(&folder.join("cases").join(case["file"].as_str().unwrap())).unwrap();
     let source = FileSource::open(folder.join("unet/diffusion_pytorch_model.safetensors")).unwrap();
@@ -73,10 +75,10 @@ fn denoiser_error(folder: &Path, case: &Value, dtype: DType, products: Products)
     relative_error(&block_on(out.to_channels_first().unwrap().to_vec()).unwrap(), &arrays["out"].data)
 }
 
-/// The golden cases say how far a run in half precision may be off. bfloat16 has three bits fewer, and so have the blocks of
-/// eight bits: seven, and a sign.
+/// The golden cases have tolerances for half precision. bfloat16 has three bits fewer, and so do 8-bit blocks: seven,
+/// and a sign.
 #[test]
-fn denoisers_are_as_near_as_their_bits() {
+fn denoisers_are_as_accurate_as_their_bits() {
     for folder in ["sd15", "sd21"] {
         let folder = repository().join("tests/golden").join(folder);
         let cases = read_json(&folder.join("cases/cases.json")).unwrap();

@@ -1,4 +1,4 @@
-//! The tokenizers against transformers, and the built-in vocabulary of CLIP against the reference one.
+//! Compares the tokenizers with transformers, and CLIP's built-in vocabulary with the reference.
 
 use easel_inference::text::{PadToken, Tokenizer};
 use easel_tests::Check;
@@ -32,7 +32,7 @@ fn clip_has_the_same_ids_from_a_tokenizer_json() {
     assert_same(&folder.tokenizer().unwrap(), &Tokenizer::clip(PadToken::EndOfText).unwrap());
 }
 
-/// Both know the same tokens and split the same text alike.
+/// Checks that both have the same tokens and split text identically.
 fn assert_same(left: &Tokenizer, right: &Tokenizer) {
     assert_eq!(left.vocab_size(), right.vocab_size());
     assert_eq!(left.frame(), right.frame());
@@ -58,7 +58,7 @@ fn the_built_in_vocabulary_is_the_reference_one() {
 }
 
 #[test]
-fn merges_alone_make_the_same_vocabulary() {
+fn merges_alone_give_the_same_vocabulary() {
     let folder = || Folder::read(&golden()).unwrap();
     assert_same(&folder().without_vocab().tokenizer().unwrap(), &folder().tokenizer().unwrap());
 }

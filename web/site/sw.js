@@ -3,6 +3,8 @@ const CACHE = "easel-/*version*/";
 const FILES = JSON.parse(`/*files*/`);
 /** The builds of the module. A browser uses one of them, which is kept when it has been asked for, or the page names it. */
 const BUILD = /^easel\/(wasm|threads)\//;
+/** What no visit needs: it is for programs and programmers. */
+const BESIDE = /(\.d\.ts|\.md|package\.json|easel\/ai\.js|icon-\d+\.png)$/;
 
 addEventListener("install", (event) => event.waitUntil(install()));
 // A new version waits until the pages of the old one are closed, so that a page and its worker always fit.
@@ -14,19 +16,22 @@ addEventListener("fetch", (event) => {
   if (FILES.includes(path || "index.html")) event.respondWith(answer(event.request, path || "index.html"));
 });
 
-addEventListener("message", (event) => event.waitUntil(keep(event.data.build)));
+addEventListener("message", (event) => event.waitUntil(event.data.update ? skipWaiting() : keep(event.data.build)));
 
 async function install() {
+  const versions = (await caches.keys()).filter((name) => name.startsWith("easel-") && name !== CACHE);
   const cache = await caches.open(CACHE);
-  const files = FILES.filter((file) => !BUILD.test(file));
-  await cache.addAll(files.map((file) => new Request(file, { cache: "reload" })));
+  const files = FILES.filter((file) => !BUILD.test(file) && !BESIDE.test(file));
+  // On a first visit the page has just fetched most of them: the browser has them at hand. An update has to ask.
+  const mode = versions.length > 0 ? "reload" : "force-cache";
+  await cache.addAll(files.map((file) => new Request(file, { cache: mode })));
 }
 
 /** @param {string} build */
 async function keep(build) {
   const cache = await caches.open(CACHE);
   const files = FILES.filter((file) => file.startsWith(`easel/${build}/`));
-  for (const file of files) if (!(await cache.match(file))) await cache.add(file);
+  for (const file of files) if (!(await cache.match(file))) await cache.add(new Request(file, { cache: "force-cache" }));
 }
 
 async function activate() {

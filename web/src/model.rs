@@ -7,6 +7,7 @@ use crate::files::files;
 use crate::options::GenerateOptions;
 use easel_inference::families::{ModelFiles, OpenOptions, SamplingDefaults};
 use easel_inference::pipeline::{LoadOptions, Pipeline};
+use easel_inference::sampling::Scheduler;
 use easel_inference::{Device, Error, Result};
 use easel_picture::{EncodeOptions, ImageFormat};
 use js_sys::Array;
@@ -118,6 +119,14 @@ impl Model {
             scheduler,
         };
         serde_wasm_bindgen::to_value(&defaults).map_err(Into::into)
+    }
+
+    /// The names of the schedulers that can sample this model.
+    pub fn schedulers(&self) -> Vec<String> {
+        let own = self.pipeline.scheduler();
+        let mut names = Scheduler::names();
+        names.retain(|name| name.parse::<Scheduler>().and_then(|chosen| chosen.apply(own)).is_ok());
+        names
     }
 
     /// What computes: wasm or webgpu.

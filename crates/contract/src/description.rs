@@ -1,7 +1,7 @@
 //! The description of the interface (OpenAPI 3.1): what each route says of itself, and the answers that any request may get.
 
 use crate::error::Family;
-use crate::{imagine, run, site, task};
+use crate::{imagine, openai, run, site, task};
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::Components;
@@ -40,6 +40,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     all.merge(run::Description::openapi());
     all.merge(task::Description::openapi());
     all.merge(imagine::Description::openapi());
+    all.merge(openai::Description::openapi());
     all.merge(site::Description::openapi());
     for (path, item) in &mut all.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.delete];

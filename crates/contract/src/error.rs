@@ -1,5 +1,6 @@
 //! The one list of errors: each has a status, a stable code and a message. The body's shape is the API family's.
 
+use crate::openai;
 use crate::service::Status;
 use axum::body::Body;
 use axum::extract::Request;
@@ -11,6 +12,9 @@ use serde_json::{Value, json};
 
 /// The header that carries an error's stable code.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-easel-error");
+
+/// The header by which OpenAI's packages are told whether to ask again.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// How a key may be shown (RFC 9110, section 11.6.1). Browsers ask a person for what the second one wants.
 const CHALLENGES: [&str; 2] = ["Bearer realm=\"easel\"", "Basic realm=\"easel\", charset=\"UTF-8\""];
@@ -41,8 +45,12 @@ pub enum Error {
         message: String,
     },
     /// The body says that it is something else.
-    #[error("the body must be sent with content-type: application/json")]
-    UnsupportedMediaType,
+    #[error("the body must be sent with content-type: {accepted}")]
+    UnsupportedMediaType {
+        /// What the route takes.
+        #[serde(skip)]
+        accepted: &'static str,
+    },
     /// The body is too long.
     #[error("the body is longer than {limit} bytes")]
     BodyTooLarge {
@@ -243,7 +251,7 @@ impl Error {
             Self::InvalidField { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_field"),
             Self::InvalidJson { .. } => (StatusCode::BAD_REQUEST, "invalid_json"),
             Self::UnreadableBody { .. } => (StatusCode::BAD_REQUEST, "unreadable_body"),
-            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::UnsupportedMediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "route_not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -333,6 +341,8 @@ pub(crate) enum Family {
     Task,
     /// Flask's `{"error"}`.
     Imagine,
+    /// OpenAI's `{"error":{"message","type","param","code"}}`.
+    OpenAi,
 }
 
 impl Family {
@@ -341,6 +351,7 @@ impl Family {
         match path.split('/').nth(1) {
             Some("pipeline") => Self::Run,
             Some("imagine") => Self::Imagine,
+            Some("v1") => Self::OpenAi,
             _ => Self::Task,
         }
     }
@@ -351,6 +362,7 @@ impl Family {
             Self::Run => "PipelineError",
             Self::Task => "TaskError",
             Self::Imagine => "ImagineError",
+            Self::OpenAi => "OpenAiError",
         }
     }
 }
@@ -370,6 +382,15 @@ pub(crate) fn shape(family: Family, mut response: Response) -> Response {
     };
     let message = error.to_string();
     let body = match family {
+        Family::OpenAi => {
+            let (status, body) = openai::error_body(&error);
+            *response.status_mut() = status;
+            if matches!(error, Error::TaskCancelled | Error::TaskFailed { .. }) {
+                // The packages ask again after a conflict and after a fault of the server: that would draw it again.
+                response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+            }
+            body
+        }
         Family::Run => json!({ "status": "error", "message": message, "detail": message }),
         Family::Task => json!({ "detail": error.detail() }),
         Family::Imagine => json!({ "error": message }),

@@ -18,6 +18,9 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+/// What a body is sent as.
+const JSON: &str = "application/json";
+
 /// A body above this many bytes is parsed by [`Offload`].
 const LONG_BODY: usize = 256 << 10;
 
@@ -83,7 +86,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequest<S> for Js
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         if !is_json(request.headers()) {
-            return Err(Error::UnsupportedMediaType);
+            return Err(Error::UnsupportedMediaType { accepted: JSON });
         }
         Body::read(request, state).await?.parse().await.map(Self)
     }
@@ -101,27 +104,27 @@ impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequest<S> for Op
         match (body.bytes.is_empty(), is_json) {
             (true, _) => Ok(Self(None)),
             (false, true) => body.parse().await.map(|value| Self(Some(value))),
-            (false, false) => Err(Error::UnsupportedMediaType),
+            (false, false) => Err(Error::UnsupportedMediaType { accepted: JSON }),
         }
     }
 }
 
 /// Whether the body says that it is JSON. Another type would let a foreign page send requests without asking (CORS).
-fn is_json(headers: &HeaderMap) -> bool {
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 /// A body that has been read, and not yet parsed.
-struct Body {
-    bytes: Bytes,
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
     offload: Option<Offload>,
     grant: Option<Grant>,
 }
 
 impl Body {
-    async fn read<S: Send + Sync>(mut request: Request, state: &S) -> Result<Self, Error> {
+    pub(crate) async fn read<S: Send + Sync>(mut request: Request, state: &S) -> Result<Self, Error> {
         let reading = request.extensions_mut().remove::<Reading>();
         let Reading { limit, offload } = reading.unwrap_or(Reading { limit: usize::MAX, offload: None });
         let grant = request.extensions_mut().remove();
@@ -141,11 +144,19 @@ impl Body {
     }
 
     async fn parse<T: DeserializeOwned + Send + 'static>(self) -> Result<T, Error> {
+        self.read_with(parse).await
+    }
+
+    /// What `read` makes of it.
+    pub(crate) async fn read_with<T: Send + 'static>(
+        self,
+        read: impl FnOnce(&[u8]) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let Self { bytes, offload, grant } = self;
-        let Some(Offload(run)) = offload.filter(|_| bytes.len() > LONG_BODY) else { return parse(&bytes) };
+        let Some(Offload(run)) = offload.filter(|_| bytes.len() > LONG_BODY) else { return read(&bytes) };
         let (parsed, waits) = oneshot::channel();
         run(Box::new(move || {
-            let value = parse(&bytes);
+            let value = read(&bytes);
             drop(bytes);
             drop(grant);
             // A client that has left waits no more.
@@ -155,7 +166,7 @@ impl Body {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let malformed = |error: serde_json::Error| Error::InvalidJson { message: error.to_string() };
     // Structs can be read from arrays too, field by field in order: not here.
     if body.trim_ascii_start().first() != Some(&b'{') {
@@ -179,7 +190,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let mut fields = pairs(parts)?;
         fields.retain(|_, value| value.as_str() != Some(""));
-        from_fields(fields).map(Self)
+        from_fields(fields, Place::Query).map(Self)
     }
 }
 
@@ -198,7 +209,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T>
             let message = "has no value: give one, or leave the field out".to_owned();
             return Err(Error::InvalidField { place: Place::Query, field: field.clone(), message });
         }
-        from_fields(fields).map(|value| Self(Some(value)))
+        from_fields(fields, Place::Query).map(|value| Self(Some(value)))
     }
 }
 
@@ -221,8 +232,9 @@ fn pairs(parts: &Parts) -> Result<Map<String, Value>, Error> {
     Ok(fields)
 }
 
-fn from_fields<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Error> {
-    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| refused(&error, Place::Query))
+/// A value of fields that were given as text.
+pub(crate) fn from_fields<T: DeserializeOwned>(fields: Map<String, Value>, place: Place) -> Result<T, Error> {
+    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| refused(&error, place))
 }
 
 /// The id of a task in the path.
@@ -245,6 +257,17 @@ impl<S: Send + Sync> FromRequestParts<S> for ImageId {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let text = segment(parts, state, "id").await?;
         text.parse().map(Self).map_err(|_| in_path("id", format!("{text:?} is not the number of a picture")))
+    }
+}
+
+/// The name of a model in the path.
+pub(crate) struct ModelId(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for ModelId {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        segment(parts, state, "model").await.map(Self)
     }
 }
 

@@ -4,9 +4,9 @@ use crate::access::Caller;
 use crate::extract::JsonBody;
 use crate::field::{GuidanceScale, Integer, NegativePrompt, Prompt, Seed, Size, Steps, Strength};
 use crate::pictures::{Framed, List};
-use crate::service::{ImageRequest, InitImage, Priority, Result, Status, Task, WatchOptions};
+use crate::service::{ImageRequest, InitImage, Priority, Result};
 use crate::wire::Base64;
-use crate::{App, Error, accept, limits, range, wire};
+use crate::{App, Error, accept, limits, range, waiting, wire};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -14,7 +14,6 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use serde::Deserialize;
 use utoipa::{OpenApi, ToSchema};
 
@@ -26,9 +25,6 @@ pub(crate) fn routes() -> Router<App> {
 #[derive(OpenApi)]
 #[openapi(paths(imagine))]
 pub(crate) struct Description;
-
-/// How long a client should wait whose task is not drawn because the service stops, in seconds.
-const RETRY_AFTER: u32 = 5;
 
 /// A number of pictures.
 type Count = Integer<1, { limits::ROUND_MAX }>;
@@ -107,7 +103,7 @@ async fn imagine(
     }
     let queued = caller.submit(&*app.service, request, Priority::Normal).await;
     let task = queued.map_err(|error| error.renamed(&NAMES))?;
-    let task = ended(&app, &task.id).await?;
+    let task = waiting::completed(&app, &task.id).await?;
     if one_png {
         let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;
         return range::whole(&*app.service, &app.service.image(id).await?).await;
@@ -138,6 +134,7 @@ impl ImagineRequest {
             count: count(self.n_samples) * count(self.n_iter),
             init: self.init_image.map(|Base64(bytes)| init_image(bytes, strength)).transpose()?,
             attended: true,
+            encoding: None,
         })
     }
 }
@@ -146,25 +143,7 @@ impl ImagineRequest {
 fn init_image(bytes: Bytes, strength: f64) -> Result<InitImage> {
     let is_webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
     if is_webp || bytes.starts_with(b"\x89PNG\r\n\x1a\n") || bytes.starts_with(b"\xff\xd8\xff") {
-        return Ok(InitImage { bytes, strength });
+        return Ok(InitImage { bytes, strength, mask: None });
     }
     Err(Error::invalid("init_image", "neither a PNG nor a JPEG nor a WebP"))
-}
-
-/// Waits until a task has its pictures.
-async fn ended(app: &App, id: &str) -> Result<Task> {
-    let mut reports = app.service.watch(id.to_owned(), WatchOptions::default()).await?;
-    let mut has_ended = false;
-    while let Some(report) = reports.next().await {
-        has_ended = report.status.is_final();
-    }
-    if !has_ended {
-        return Err(Error::ShuttingDown { retry_after: RETRY_AFTER });
-    }
-    let task = app.service.task(id.to_owned()).await?;
-    match task.status {
-        Status::Completed => Ok(task),
-        Status::Cancelled => Err(Error::TaskCancelled),
-        _ => Err(Error::TaskFailed { message: task.error.unwrap_or_else(|| "the engine stopped".into()) }),
-    }
 }

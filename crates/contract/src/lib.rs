@@ -22,15 +22,21 @@ mod description;
 mod error;
 mod extract;
 pub mod field;
+mod head;
 mod imagine;
 pub mod limits;
+mod multipart;
+mod openai;
 mod pictures;
 mod range;
+mod request;
 mod run;
 pub mod service;
 mod settings;
 mod site;
+mod sse;
 mod task;
+mod waiting;
 mod wire;
 pub mod wit;
 
@@ -69,6 +75,7 @@ pub fn router(service: Arc<dyn Service>, settings: Settings) -> Router {
         .merge(run::routes())
         .merge(task::routes())
         .merge(imagine::routes())
+        .merge(openai::routes())
         .merge(site::routes())
         .fallback(async || Error::RouteNotFound)
         .layer(from_fn_with_state(app.clone(), access::guard))

@@ -161,6 +161,8 @@ impl Check for ImageRequest {
         self.scheduler.as_deref().map_or(Ok(()), |scheduler| name("scheduler", scheduler))?;
         self.model.as_deref().map_or(Ok(()), |model| name("model", model))?;
         between("count", self.count.into(), 1, limits.count)?;
+        let quality = self.encoding.and_then(|encoding| encoding.quality);
+        quality.map_or(Ok(()), |quality| between("quality", quality, 1, 100))?;
         self.init.as_ref().map_or(Ok(()), |InitImage { strength, .. }| between("strength", *strength, 0.0, 1.0))?;
         // What is not given counts as nothing here.
         let given = [self.width, self.height, self.steps].map(Option::unwrap_or_default);
@@ -255,7 +257,7 @@ mod tests {
         );
         assert_eq!(refused(|r| r.prompt = "é".repeat(10_001)), "prompt: must have at most 10000 characters, got 10001");
         assert_eq!(refused(|r| r.model = Some("m".repeat(201))), "model: must have at most 200 characters, got 201");
-        let init = InitImage { bytes: vec![].into(), strength: -0.1 };
+        let init = InitImage { bytes: vec![].into(), strength: -0.1, mask: None };
         assert_eq!(refused(|r| r.init = Some(init)), "strength: must be between 0 and 1, got -0.1");
     }
 

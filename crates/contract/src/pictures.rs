@@ -253,6 +253,7 @@ mod tests {
             created_at: SystemTime::UNIX_EPOCH,
             size: 0,
             digest: String::new(),
+            media_type: String::new(),
         };
         let entry = Entry { prompt: "\"image_url\":\"\"", image_url: "", created_at: 7 };
         let framed = Framed::json(&entry, "image_url", picture).unwrap();

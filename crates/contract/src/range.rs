@@ -14,7 +14,8 @@ async fn send(service: &dyn Service, image: &Image, range: Range<u64>) -> Result
     let length = range.end - range.start;
     let mut response = Body::from_stream(service.read_image(image.id, range).await?).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/png"));
+    let media_type = HeaderValue::from_str(&image.media_type).map_err(Error::internal)?;
+    headers.insert(header::CONTENT_TYPE, media_type);
     headers.insert(header::CONTENT_LENGTH, length.into());
     headers.insert(SEED, image.seed.into());
     Ok(response)

@@ -126,8 +126,7 @@ async fn run(
         scheduler: body.scheduler.map(Name::into_inner),
         model: body.model.map(Name::into_inner),
         count: 1,
-        init: None,
-        attended: false,
+        ..ImageRequest::default()
     };
     let renamed = |error: Error| error.renamed(&[("steps", "num_inference_steps")]);
     let task = caller.run(&*app.service, request).await.map_err(renamed)?;

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
+pub use crate::request::{Encoding, ImageRequest, InitImage, Mask, PictureFormat, Redraw};
+
 /// The answer of a service.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -94,6 +96,9 @@ macro_rules! service_calls {
             /// [`Error::ImageNotFound`].
             DeleteImage: delete_image as delete_image(id: u64) -> ();
 
+            /// The models that requests may name, the default one first.
+            Models: models as list_models() -> Vec<Model>;
+
             /// Every device that this host can compute on.
             Devices: devices as list_devices() -> Vec<Device>;
 
@@ -152,46 +157,6 @@ service_calls!(declare_service {
     /// Waits.
     async fn sleep(&self, duration: Duration);
 });
-
-/// A request for pictures. Fields that are `None` are the model's own choice.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ImageRequest {
-    /// What to draw.
-    pub prompt: String,
-    /// What not to draw.
-    pub negative_prompt: Option<String>,
-    /// Width in pixels, a multiple of 8.
-    pub width: Option<u32>,
-    /// Height in pixels, a multiple of 8.
-    pub height: Option<u32>,
-    /// Denoising steps.
-    pub steps: Option<u32>,
-    /// How strongly to follow the prompt.
-    pub guidance_scale: Option<f64>,
-    /// The seed of the first picture, the next one has the next; the service draws a missing one.
-    pub seed: Option<u64>,
-    /// The scheduler by name.
-    pub scheduler: Option<String>,
-    /// The model by name.
-    pub model: Option<String>,
-    /// How many pictures, at least 1.
-    pub count: u32,
-    /// A picture to start from.
-    pub init: Option<InitImage>,
-    /// Whether a client waits for it: the task is cancelled when nobody watches it any more.
-    #[serde(default)]
-    pub attended: bool,
-}
-
-/// A picture to start from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InitImage {
-    /// A picture file: PNG, JPEG or WebP; hosts also read GIF, BMP and TIFF.
-    #[serde(with = "crate::wire::base64_bytes")]
-    pub bytes: Bytes,
-    /// How much to change it, 0 (not at all) to 1 (completely).
-    pub strength: f64,
-}
 
 /// Which waiting task goes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -351,7 +316,7 @@ pub struct ImageFilter {
     pub paging: Paging,
 }
 
-/// The record of a stored PNG.
+/// The record of a stored picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     /// Its number, growing.
@@ -368,6 +333,21 @@ pub struct Image {
     pub size: u64,
     /// A hash of its bytes in hexadecimal digits: its ETag.
     pub digest: String,
+    /// How it is encoded, `image/png` say.
+    pub media_type: String,
+}
+
+/// A model that requests may name, with what it draws when nothing else is asked for, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// What requests call it.
+    pub name: String,
+    /// Width in pixels.
+    pub width: Option<u32>,
+    /// Height in pixels.
+    pub height: Option<u32>,
+    /// Denoising steps.
+    pub steps: Option<u32>,
 }
 
 /// A device to compute on.

@@ -17,6 +17,11 @@ pub(crate) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
+/// A time in seconds since 1970.
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// How much is done, in percent.
 pub(crate) fn percent(status: Status, step: u32, steps: u32) -> u32 {
     match status {

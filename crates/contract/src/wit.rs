@@ -68,9 +68,14 @@ macro_rules! wit_conversions {
         $crate::wit_conversions!(@enum $wit Priority { Low, Normal, High });
         $crate::wit_conversions!(@enum $wit Status { Pending, Processing, Completed, Cancelled, Error });
         $crate::wit_conversions!(@enum $wit DeviceKind { Cpu, Gpu, Cuda, Metal });
-        $crate::wit_conversions!(@record $wit InitImage = (InitImage) { bytes, strength });
+        $crate::wit_conversions!(@enum $wit Redraw { White, Black, Transparent });
+        $crate::wit_conversions!(@enum $wit PictureFormat { Png, Jpeg, Webp });
+        $crate::wit_conversions!(@record $wit Mask = (Mask) { bytes, redraw });
+        $crate::wit_conversions!(@record $wit InitImage = (InitImage) { bytes, strength, mask });
+        $crate::wit_conversions!(@record $wit Encoding = (Encoding) { format, quality });
         $crate::wit_conversions!(@record $wit ImageRequest = (ImageRequest) {
-            prompt, negative_prompt, width, height, steps, guidance_scale, seed, scheduler, model, count, init, attended
+            prompt, negative_prompt, width, height, steps, guidance_scale, seed, scheduler, model, count, init, attended,
+            encoding
         });
         $crate::wit_conversions!(@record $wit Task = (Task) {
             id, status, step, steps, created_at, started_at, completed_at, prompt, seed, queue_position, error, images
@@ -86,9 +91,10 @@ macro_rules! wit_conversions {
         $crate::wit_conversions!(@record $wit TaskSelection = (TaskSelection) { ids, status });
         $crate::wit_conversions!(@record $wit ImageFilter = (ImageFilter) { task_id, paging });
         $crate::wit_conversions!(@record $wit Image = (Image) {
-            id, task_id, prompt, seed, created_at, size, digest
+            id, task_id, prompt, seed, created_at, size, digest, media_type
         });
         $crate::wit_conversions!(@record $wit ImagePage = (Page<$crate::service::Image>) { total, items });
+        $crate::wit_conversions!(@record $wit Model = (Model) { name, width, height, steps });
         $crate::wit_conversions!(@record $wit Device = (Device) { id, name, kind, memory_bytes, selected });
 
         impl $crate::wit::Convert<(String, Option<String>)> for $wit::Check {

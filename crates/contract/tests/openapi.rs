@@ -15,9 +15,9 @@ fn every_route_of_the_families_is_described() {
         routes.extend(methods.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));
     }
     let expected = "DELETE /delete-tasks, DELETE /images/{id}, GET /, GET /docs, GET /generate-stream/{task_id}, GET /health, \
-        GET /health/live, GET /health/ready, GET /images, GET /images/{id}, GET /metrics, GET /openapi.json, GET /pipeline/devices, GET /pipeline/image, \
-        GET /pipeline/status, GET /status/{task_id}, GET /tasks, POST /cancel-generation, POST /generate, POST /imagine, \
-        POST /pipeline/run, POST /pipeline/select-device";
+        GET /health/live, GET /health/ready, GET /images, GET /images/{id}, GET /images/{id}/{digest}, GET /metrics, GET /openapi.json, GET /pipeline/devices, GET /pipeline/image, \
+        GET /pipeline/status, GET /status/{task_id}, GET /tasks, GET /v1/models, GET /v1/models/{id}, POST /cancel-generation, POST /generate, POST /imagine, \
+        POST /pipeline/run, POST /pipeline/select-device, POST /v1/images/edits, POST /v1/images/generations";
     routes.sort();
     assert_eq!(routes.join(", "), expected);
 }

@@ -55,6 +55,7 @@ pub mod needs;
 pub mod norm;
 pub mod parallel;
 mod q8;
+pub mod rope;
 mod simd;
 mod weight;
 mod winograd;

@@ -2,7 +2,7 @@
 //! binds, and the host never holds a large tensor. A counting allocator sees what the host holds.
 
 use bytes::Bytes;
-use easel_inference::tensor::{DeviceKind, GpuOptions};
+use easel_inference::tensor::{BlockFormat, DeviceKind, GpuOptions};
 use easel_inference::weights::{BoxFuture, Source, TensorIndex, Weights};
 use easel_inference::{DType, Device, Error, Result, Tensor};
 use half::f16;
@@ -152,9 +152,13 @@ fn weights_arrive_in_pieces() -> Result<(), Error> {
     assert!(kernel(&on_cpu)? == kernel(&on_gpu)?, "a kernel laid out anew, as f32");
 
     let blocks = checkpoint(&[("m", &[20_001, 1056])]);
-    let [on_cpu, on_gpu] = [Device::Cpu, device].map(|device| load(&blocks, &device, Some(DType::Q8_0)));
-    let ids = [0, 127, 128, 15_871, 15_872, 15_873, 20_000];
+    let ids = [0, 1, 127, 128, 15_871, 15_872, 15_873, 20_000];
     let matrix = |weights: &Weights| weights.get("m", &[20_001, 1056]).and_then(|matrix| rows(&matrix, &ids));
-    assert!(matrix(&on_cpu)? == matrix(&on_gpu)?, "blocks");
+    // Rows of an odd number of blocks, where two blocks make a unit of words. For such rows the second type is Q5_0.
+    for format in [BlockFormat::Q8_0, BlockFormat::Q4K] {
+        let dtype = Some(DType::Blocks(format));
+        let [on_cpu, on_gpu] = [&Device::Cpu, &device].map(|device| load(&blocks, device, dtype));
+        assert!(matrix(&on_cpu)? == matrix(&on_gpu)?, "blocks of {format:?}");
+    }
     Ok(())
 }

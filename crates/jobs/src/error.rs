@@ -1,40 +1,40 @@
-//! What can go wrong with a task or its store.
+//! Errors of tasks and their store.
 
 use crate::{PictureId, Status, TaskId};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What can go wrong with a task or its store. Every message is one line.
+/// An error of a task or its store. Every message is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// As many tasks wait as may.
+    /// The most tasks allowed are waiting.
     #[error("the queue is full: {capacity} tasks are waiting")]
     QueueFull {
         /// The most tasks that may wait.
         capacity: usize,
     },
-    /// Nothing new is accepted any more.
+    /// The queue is shutting down and accepts no more tasks.
     #[error("the service is shutting down")]
     ShuttingDown,
-    /// There is no such task, or no longer.
-    #[error("task {id} is not known")]
+    /// The task does not exist, or not any more.
+    #[error("there is no task {id}")]
     UnknownTask {
-        /// The task that was asked for.
+        /// The task that was requested.
         id: TaskId,
     },
-    /// The task had ended before it could be cancelled.
-    #[error("task {id} has ended already: {status}")]
+    /// The task ended before it could be cancelled.
+    #[error("task {id} has already ended: {status}")]
     AlreadyEnded {
         /// The task.
         id: TaskId,
         /// How it ended.
         status: Status,
     },
-    /// There is no such picture, or no longer.
-    #[error("picture {id} is not known")]
+    /// The picture does not exist, or not any more.
+    #[error("there is no picture {id}")]
     UnknownPicture {
-        /// The picture that was asked for.
+        /// The picture that was requested.
         id: PictureId,
     },
     /// The database refused an operation: it is locked, read-only, full or broken.
@@ -42,64 +42,67 @@ pub enum Error {
     Database {
         /// The database file.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's error.
         reason: rusqlite::Error,
     },
-    /// The database file is damaged, or is no database.
+    /// The database file is damaged or not a database.
     #[error("{}: the database is damaged: {reason}", path.display())]
     Corrupt {
         /// The database file.
         path: PathBuf,
-        /// The first thing that SQLite's check found.
+        /// The first problem that SQLite's check found.
         reason: String,
     },
-    /// The folder has files in it and does not say that it is Easel's.
+    /// The folder has files in it but no marker of Easel's.
     #[error(
-        "{}: the folder has {found:?} in it and is no data folder of Easel's, so nothing in it was touched: name an empty \
-         folder or a new one (--data)", path.display()
+        "{}: the folder contains {found:?} and is not an Easel data folder; nothing was changed: choose an empty or a new \
+         folder with --data", path.display()
     )]
     ForeignFolder {
         /// The folder.
         path: PathBuf,
-        /// Something that is in it.
+        /// A file in it.
         found: String,
     },
-    /// The data folder was laid out by a newer version of Easel.
-    #[error("{}: the data folder has layout {found}, this version knows up to {newest}", path.display())]
+    /// The data folder belongs to a newer version of Easel.
+    #[error(
+        "{}: the data folder has layout {found}, but this version of Easel supports layouts up to {newest}: \
+         use a newer version", path.display()
+    )]
     NewerFolder {
         /// The data folder.
         path: PathBuf,
         /// Its layout.
         found: u32,
-        /// The newest layout that is known here.
+        /// The newest supported layout.
         newest: u32,
     },
-    /// A file of the data folder was removed, or another one was put in its place.
+    /// A file of the data folder was removed or replaced.
     #[error("{}: the file was removed or replaced while it was in use: restart the service", path.display())]
     Replaced {
         /// The file.
         path: PathBuf,
     },
-    /// A picture's file is not as long as it was written.
+    /// A picture's file has the wrong length.
     #[error("the file of picture {id} has {found} bytes, expected {expected}")]
     DamagedPicture {
         /// The picture.
         id: PictureId,
         /// The length of its file.
         found: u64,
-        /// The length that was written.
+        /// The length in the database.
         expected: u64,
     },
-    /// A picture could not be read to its end.
+    /// A picture could not be read.
     #[error("picture {id} cannot be read: {reason}")]
     ReadPicture {
         /// The picture.
         id: PictureId,
-        /// Why not.
+        /// The cause.
         reason: std::io::Error,
     },
-    /// The store has too much to do, or waits for its disk: the call was given up, and nothing was changed.
-    #[error("the store did not get to it within {} ms", patience.as_millis())]
+    /// The store is overloaded or its disk is slow. The call was abandoned and changed nothing.
+    #[error("the store did not answer within {} ms: try again", patience.as_millis())]
     Busy {
         /// How long the call may take.
         patience: Duration,
@@ -107,17 +110,20 @@ pub enum Error {
     /// The latest run has not ended.
     #[error("a run is in progress")]
     RunInProgress,
-    /// The latest run has no picture, or it was taken.
+    /// The latest run has no picture, or its picture was taken.
     #[error("the latest run has no picture to take")]
     RunNotComplete,
     /// The database was written by a newer version of Easel.
-    #[error("{}: the database has schema {found}, this version knows up to {newest}", path.display())]
+    #[error(
+        "{}: the database has schema {found}, but this version of Easel supports schemas up to {newest}: \
+         use a newer version", path.display()
+    )]
     NewerSchema {
         /// The database file.
         path: PathBuf,
         /// Its schema.
         found: usize,
-        /// The newest schema that is known here.
+        /// The newest supported schema.
         newest: usize,
     },
     /// Another process has the data folder open.
@@ -126,23 +132,23 @@ pub enum Error {
         /// The data folder.
         path: PathBuf,
     },
-    /// A file of the data folder could not be worked with.
+    /// An operation on a file of the data folder failed.
     #[error("{}: cannot {action}: {reason}", path.display())]
     File {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         reason: std::io::Error,
     },
-    /// An engine's thread has ended, because the service shuts down or by a fault of the queue's.
+    /// An engine's thread has ended, because of a shutdown or a bug in the queue.
     #[error("an engine's thread has ended")]
     EngineEnded,
     /// A thread could not be started.
     #[error("cannot start a thread: {reason}")]
     Thread {
-        /// Why not.
+        /// The cause.
         reason: std::io::Error,
     },
     /// A retention schedule is not a cron expression.
@@ -152,17 +158,17 @@ pub enum Error {
         field: &'static str,
         /// The expression as it was written.
         expression: String,
-        /// Its fault.
+        /// The parser's message.
         reason: String,
     },
 }
 
-/// What passes without anybody changing a file (Unix): too many open files in the process or the machine, and a file system
-/// that the system has made read-only until somebody looks at it.
+/// Unix error codes of temporary conditions: too many open files in the process or the machine, and a file system that the
+/// system has made read-only.
 const TEMPORARY: [i32; 3] = [23, 24, 30];
 
 impl Error {
-    /// What happened, without the paths of this machine: for clients.
+    /// The message for clients, without paths of this machine.
     pub fn for_clients(&self) -> Cow<'static, str> {
         match self {
             Self::Database { reason, .. } => match reason.sqlite_error() {
@@ -179,7 +185,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed a moment later.
+    /// Whether the call may succeed if it is repeated.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Busy { .. } => true,
@@ -194,7 +200,7 @@ impl Error {
         }
     }
 
-    /// A file error, ready for `map_err`.
+    /// Makes a file error, for `map_err`.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |reason| Self::File { action, path, reason }

@@ -1,7 +1,7 @@
-//! Progress of one task for any number of watchers.
+//! The progress of one task, for any number of watchers.
 //!
-//! The events lie in one log behind a [`tokio::sync::watch`] channel. A watcher is a place in that log: it cannot hold
-//! up the engine or another watcher, and leaves nothing behind when it goes.
+//! The events are in one log behind a [`tokio::sync::watch`] channel. A watcher is a position in that log: it cannot delay
+//! the engine or another watcher, and leaves nothing behind when it is dropped.
 
 use crate::{Last, Progress, Status, Task};
 use bytes::Bytes;
@@ -12,26 +12,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// The most events that are kept for watchers that fall behind or come back.
+/// The most events kept for watchers that fall behind or reconnect.
 const KEPT: usize = 256;
 
-/// Something happened to a task.
+/// A change of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its place among the task's events, from 0.
+    /// Its number among the task's events, from 0.
     pub id: u64,
-    /// Where the task is in its life; the last event has one that is an end.
+    /// The task's status; final in the last event.
     pub status: Status,
-    /// How far it is.
+    /// The task's progress.
     pub progress: Progress,
-    /// What the picture looks like so far, if the engine made a preview in this step.
+    /// A preview of the picture, if the engine made one in this step.
     pub preview: Option<Bytes>,
     /// Why the task failed.
     pub error: Option<String>,
 }
 
 impl Event {
-    /// What the store says of a task, as its first event.
+    /// The first event of a task, from its state in the store.
     fn of(task: &Task) -> Self {
         let id = task.last_event;
         let error = task.error.clone();
@@ -39,20 +39,20 @@ impl Event {
     }
 }
 
-/// The latest events of a task: never empty.
+/// The latest events of a task; never empty.
 struct Log {
     events: VecDeque<Event>,
     next: u64,
-    /// When the latest event came.
-    heard: Instant,
+    /// The time of the latest event.
+    last_change: Instant,
 }
 
 impl Log {
     fn new(first: Event) -> Self {
-        Self { next: first.id + 1, events: [first].into(), heard: Instant::now() }
+        Self { next: first.id + 1, events: [first].into(), last_change: Instant::now() }
     }
 
-    /// The state that the latest event left the task in.
+    /// The latest event, which has the task's current state.
     fn last(&self) -> Option<&Event> {
         self.events.back()
     }
@@ -60,27 +60,27 @@ impl Log {
     fn push(&mut self, mut event: Event) {
         event.id = self.next;
         self.next += 1;
-        self.heard = Instant::now();
+        self.last_change = Instant::now();
         if self.events.len() == KEPT {
             self.events.pop_front();
         }
         self.events.push_back(event);
     }
 
-    /// The first event that is kept from place `id` on.
+    /// The first kept event with this id or a later one.
     fn from(&self, id: u64) -> Option<&Event> {
         let first = self.events.front()?.id;
         self.events.get(usize::try_from(id.saturating_sub(first)).ok()?)
     }
 }
 
-/// The engine's and the queue's side of a task that has not ended.
+/// The engine's and the queue's handle to a task that has not ended.
 pub(crate) struct Feed {
     log: watch::Sender<Log>,
     cancelled: AtomicBool,
-    /// Held while the store is asked to cancel the task.
+    /// Held while the store cancels the task.
     cancelling: Mutex<()>,
-    /// Shared by the watchers that want previews: its count says whether there are any.
+    /// Shared by the watchers that want previews: its count shows whether there are any.
     previews: Arc<()>,
 }
 
@@ -108,19 +108,19 @@ impl Feed {
         self.enter(Status::Cancelled, None);
     }
 
-    /// Keeps the task from being begun, so that the event that will be its last is known. Steps of a task that was begun
-    /// do not wait for this.
+    /// Keeps the task from beginning, so that the id of its last event is known. Steps of a running task do not wait for
+    /// this.
     pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
         self.cancelling.lock()
     }
 
-    /// An engine takes the task up.
+    /// An engine begins the task.
     pub(crate) fn begin(&self) {
         let _held = self.hold();
         self.enter(Status::Processing, None);
     }
 
-    /// The task goes on to another status.
+    /// Changes the task's status.
     pub(crate) fn enter(&self, status: Status, error: Option<String>) {
         self.push(|last| {
             let progress = match status {
@@ -132,34 +132,34 @@ impl Feed {
         });
     }
 
-    /// The task goes on within its status.
+    /// Reports progress without a change of status.
     pub(crate) fn progress(&self, progress: Progress, preview: Option<Bytes>) {
         self.push(|last| Event { id: 0, status: last.status, progress, preview, error: None });
     }
 
-    /// Whether an engine works on the task.
+    /// Whether an engine is running the task.
     pub(crate) fn is_running(&self) -> bool {
         self.log.borrow().last().is_some_and(|last| last.status == Status::Processing)
     }
 
-    /// How long an engine that works on the task has said nothing.
+    /// The time since the last event, if an engine is running the task.
     pub(crate) fn silence(&self) -> Option<Duration> {
         let log = self.log.borrow();
-        log.last().filter(|last| last.status == Status::Processing).map(|_| log.heard.elapsed())
+        log.last().filter(|last| last.status == Status::Processing).map(|_| log.last_change.elapsed())
     }
 
-    /// How far the task is.
+    /// The task's progress.
     pub(crate) fn latest(&self) -> Progress {
         self.log.borrow().last().map_or(Progress::default(), |event| event.progress)
     }
 
-    /// What the store is to remember if the next event is the last.
+    /// The last event, for the store, if the next one is the last.
     pub(crate) fn end(&self) -> Last {
         let log = self.log.borrow();
         Last { event: log.next, progress: log.last().map_or(Progress::default(), |event| event.progress) }
     }
 
-    /// Adds an event, unless the task has ended: an engine that has yet to notice has no say any more.
+    /// Adds an event, unless the task has ended: its engine may not have noticed yet.
     fn push(&self, event: impl FnOnce(&Event) -> Event) {
         self.log.send_if_modified(|log| {
             let event = log.last().filter(|last| !last.status.is_end()).map(event);
@@ -173,7 +173,7 @@ impl Feed {
             let log = log.borrow();
             (log.next - 1, log.last().is_some_and(|last| last.status.is_end()))
         };
-        // A watcher that has seen the end sees it again: nothing else will come.
+        // A watcher that has seen the last event gets it again, as nothing else will come.
         let newest = if ended { current } else { current + 1 };
         let next = options.after.filter(|after| *after <= current).map_or(current, |after| newest.min(after + 1));
         Watcher { log, next, ended: false, previews: options.previews.then(|| Arc::clone(&self.previews)) }
@@ -185,11 +185,11 @@ impl Feed {
 pub struct WatchOptions {
     /// Start after this event, if it is still known; else from the current state.
     pub after: Option<u64>,
-    /// See previews. Engines make none while no watcher wants them.
+    /// Receive previews. Engines make them only while a watcher wants them.
     pub previews: bool,
 }
 
-/// Sees the events of one task.
+/// Receives the events of one task.
 pub struct Watcher {
     log: watch::Receiver<Log>,
     next: u64,
@@ -198,12 +198,12 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Sees the one event of a task that has ended.
+    /// A watcher of a task that has ended, with its one event.
     pub(crate) fn of_ended(task: &Task) -> Self {
         Feed::new(task).watch(WatchOptions::default())
     }
 
-    /// Waits for the next event. `None` after the last one, and when the process ends before the task does.
+    /// Waits for the next event. `None` after the last one, and when the process shuts down before the task ends.
     pub async fn next(&mut self) -> Option<Event> {
         while !self.ended {
             if let Some(event) = self.log.borrow_and_update().from(self.next) {

@@ -1,4 +1,4 @@
-//! The queue as a service sees it: what may be done with tasks and pictures.
+//! The queue's API: the operations on tasks and pictures.
 
 use crate::feed::Feed;
 use crate::retention::{self, Schedule};
@@ -15,15 +15,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long engines have to stop once they are asked to.
+/// How long engines may take to stop on request.
 const STOP: Duration = Duration::from_secs(10);
 
-/// How a queue is run.
+/// Options of a queue.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The most tasks that may wait.
     pub capacity: usize,
-    /// When tasks and pictures are cleared away.
+    /// When tasks and pictures are cleared.
     pub retention: Retention,
 }
 
@@ -33,32 +33,32 @@ impl Default for Options {
     }
 }
 
-/// The queue. Its methods block for as long as the store takes, usually far less than a millisecond and some for a
-/// write to the disk, and never longer than the store's deadline; only [`Watcher::next`] waits for an engine. No lock is
-/// held while the store is asked.
+/// The queue. Its methods block while the store works, usually far less than a millisecond, some for a disk write, and
+/// never longer than the store's deadline; only [`Watcher::next`] waits for an engine. No lock is held during a call to
+/// the store.
 pub struct Jobs {
     shared: Arc<Shared>,
     capacity: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the queue's threads share.
+/// The state that the queue's threads share.
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) gate: Gate,
-    /// Tells every engine to stop because the process ends.
+    /// Tells every engine to stop because the process is shutting down.
     pub(crate) interrupt: AtomicBool,
-    /// The tasks that someone watches or an engine works on.
+    /// The tasks that are watched or running.
     feeds: Mutex<HashMap<TaskId, Arc<Feed>>>,
 }
 
 impl Jobs {
-    /// Takes up what an earlier process left and starts one worker for each engine.
+    /// Recovers the tasks of an earlier process and starts one worker per engine.
     pub fn start(store: Arc<dyn Store>, engines: Vec<Box<dyn Engine>>, options: &Options) -> Result<Self> {
         let schedule = Schedule::parse(&options.retention)?;
         let (again, failed) = store.recover()?;
         if again + failed > 0 {
-            tracing::warn!(again, failed, "an earlier process ended while tasks ran");
+            tracing::warn!(again, failed, "an earlier process ended while tasks were running");
         }
         let shared = Arc::new(Shared {
             store,
@@ -70,7 +70,7 @@ impl Jobs {
         for engine in engines {
             jobs.spawn("easel-engine", |shared| worker::work(shared, engine))?;
         }
-        jobs.spawn("easel-retention", move |shared| retention::keep(shared, &schedule))?;
+        jobs.spawn("easel-retention", move |shared| retention::run(shared, &schedule))?;
         Ok(jobs)
     }
 
@@ -91,7 +91,7 @@ impl Jobs {
         Ok(task)
     }
 
-    /// Starts a run; one at a time is in progress. [`Error::RunInProgress`], and those of [`Self::submit`].
+    /// Starts a run; only one is in progress at a time. [`Error::RunInProgress`], and those of [`Self::submit`].
     pub fn start_run(&self, task: &NewTask) -> Result<Task> {
         if self.shared.gate.is_closed() {
             return Err(Error::ShuttingDown);
@@ -101,7 +101,7 @@ impl Jobs {
         Ok(task)
     }
 
-    /// The latest run, with its progress of this moment, unless its task was deleted.
+    /// The latest run with its current progress, unless its task was deleted.
     pub fn latest_run(&self) -> Result<Option<Run>> {
         let run = self.shared.store.latest_run()?;
         Ok(run.map(|run| Run { task: self.shared.with_progress(run.task), ..run }))
@@ -126,7 +126,7 @@ impl Jobs {
         }
         let feed = self.shared.feed(&task);
         let watcher = feed.watch(options);
-        // The task may have ended between the question and the subscription: then nobody will tell this feed.
+        // The task may have ended before this feed was registered: then nothing will be sent to it.
         let task = self.shared.store.task(id);
         let has_ended = task.as_ref().map_or(true, |task| task.status.is_end());
         if has_ended && self.shared.forget_this(id, &feed) {
@@ -145,31 +145,31 @@ impl Jobs {
         let last = feed.as_ref().map(|feed| feed.end());
         let before = self.shared.store.cancel(id, last)?;
         let mut feeds = self.shared.feeds.lock();
-        // A worker that has claimed the task, but has no feed for it yet, asks the store when it has one.
+        // A worker that has claimed the task but not made its feed yet checks the store afterwards.
         let feed = if before.status == Status::Pending { feeds.remove(&id) } else { feeds.get(&id).cloned() };
         drop(feeds);
         feed.iter().for_each(|feed| feed.cancel());
         Ok(())
     }
 
-    /// One task, with its progress of this moment. [`Error::UnknownTask`].
+    /// One task with its current progress. [`Error::UnknownTask`].
     pub fn task(&self, id: TaskId) -> Result<Task> {
         Ok(self.shared.with_progress(self.shared.store.task(id)?))
     }
 
-    /// Tasks, newest first, with their progress of this moment.
+    /// Tasks, newest first, with their current progress.
     pub fn tasks(&self, query: &TaskQuery) -> Result<Page<Task>> {
         let page = self.shared.store.tasks(query)?;
         let items = page.items.into_iter().map(|task| self.shared.with_progress(task)).collect();
         Ok(Page { items, ..page })
     }
 
-    /// How many waiting tasks come before this one; `None` if it does not wait.
+    /// How many waiting tasks are ahead of this one; `None` if it is not waiting.
     pub fn queue_position(&self, id: TaskId) -> Result<Option<usize>> {
         Ok(self.standings(&[id])?.pop().and_then(|standing| standing.position))
     }
 
-    /// Where each of these tasks stands, in this order.
+    /// The standing of each of these tasks, in this order.
     pub fn standings(&self, tasks: &[TaskId]) -> Result<Vec<Standing>> {
         self.shared.store.standings(tasks)
     }
@@ -179,12 +179,12 @@ impl Jobs {
         self.shared.store.counts()
     }
 
-    /// Deletes tasks that have ended, and says how many. Their pictures stay.
+    /// Deletes tasks that have ended, and returns how many. Their pictures stay.
     pub fn delete_tasks(&self, selection: &Selection) -> Result<usize> {
         self.shared.store.delete_tasks(selection)
     }
 
-    /// Pictures, newest first, and of one task in the order they were drawn.
+    /// Pictures, newest first; those of a single task in the order they were drawn.
     pub fn pictures(&self, query: &PictureQuery) -> Result<Page<Picture>> {
         self.shared.store.pictures(query)
     }
@@ -199,8 +199,8 @@ impl Jobs {
         self.shared.store.read(picture)
     }
 
-    /// Opens the encoded picture, to be read from this byte on. [`Error::UnknownPicture`] if it has been deleted,
-    /// [`Error::DamagedPicture`] if it is not whole.
+    /// Opens the encoded picture for reading from byte `from`. [`Error::UnknownPicture`] if it was deleted,
+    /// [`Error::DamagedPicture`] if its file has the wrong length.
     pub fn open(&self, picture: &Picture, from: u64) -> Result<Box<dyn Read + Send>> {
         self.shared.store.open(picture, from)
     }
@@ -210,7 +210,7 @@ impl Jobs {
         self.shared.store.delete_picture(id)
     }
 
-    /// Fails if this part of the store does not work now.
+    /// Fails if this part of the store is not working.
     pub fn check_store(&self, part: Part) -> Result<()> {
         self.shared.store.check(part)
     }
@@ -221,17 +221,17 @@ impl Jobs {
         if is_alive { Ok(()) } else { Err(Error::EngineEnded) }
     }
 
-    /// How long the engine that has said nothing for longest has said nothing; `None` if no engine works.
+    /// The longest time that a running engine has reported nothing; `None` if no engine is running.
     pub fn silence(&self) -> Option<Duration> {
         self.shared.feeds.lock().values().filter_map(|feed| feed.silence()).max()
     }
 
-    /// Stops: nothing new is accepted, tasks that run have `grace` to finish, then they are stopped and wait in the
-    /// store for the next process, as those that have not begun do. Blocks until all threads have ended, or an engine
-    /// has not looked at its flag for ten seconds.
+    /// Shuts down. No new task is accepted, and running tasks have `grace` to finish before they are stopped. Unfinished
+    /// tasks wait in the store for the next process. Blocks until all threads have ended, or until an engine has not
+    /// stopped for ten seconds.
     pub fn shutdown(&self, grace: Duration) {
         self.shared.gate.close();
-        // Nothing more will be said of tasks that wait: their watchers need not wait for the grace.
+        // Waiting tasks have no more events, so their watchers need not wait for the grace period.
         self.shared.feeds.lock().retain(|_, feed| feed.is_running());
         if !self.join(grace) {
             self.shared.interrupt.store(true, Ordering::Relaxed);
@@ -258,24 +258,24 @@ impl Jobs {
 }
 
 impl Drop for Jobs {
-    /// Without a grace; [`Jobs::shutdown`] has one.
+    /// Shuts down without a grace period; [`Jobs::shutdown`] has one.
     fn drop(&mut self) {
         self.shutdown(Duration::ZERO);
     }
 }
 
 impl Shared {
-    /// The feed of a task that runs now.
+    /// The feed of a running task.
     pub(crate) fn feed(&self, task: &Task) -> Arc<Feed> {
         Arc::clone(self.feeds.lock().entry(task.id).or_insert_with(|| Arc::new(Feed::new(task))))
     }
 
-    /// The task has left its engine.
+    /// Drops the feed of a task that has left its engine.
     pub(crate) fn forget(&self, id: TaskId) {
         self.feeds.lock().remove(&id);
     }
 
-    /// The same, unless another feed has taken this one's place; says whether it was there.
+    /// Drops this feed unless another has replaced it; returns whether it was there.
     fn forget_this(&self, id: TaskId, feed: &Arc<Feed>) -> bool {
         let mut feeds = self.feeds.lock();
         let is_there = feeds.get(&id).is_some_and(|found| Arc::ptr_eq(found, feed));
@@ -295,7 +295,7 @@ impl Shared {
     }
 }
 
-/// Wakes the threads when there is work, and lets them go when there will be none.
+/// Wakes the threads when there is work, and ends them at a shutdown.
 #[derive(Default)]
 pub(crate) struct Gate {
     state: Mutex<GateState>,
@@ -317,7 +317,7 @@ impl Gate {
         self.state.lock().signals
     }
 
-    /// There is a task.
+    /// Announces a task.
     fn signal(&self) {
         self.state.lock().signals += 1;
         self.changed.notify_all();
@@ -328,20 +328,20 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Waits for more signals than `seen`, the gate's closing or `patience` to pass; returns the signals so far.
+    /// Waits until there are more signals than `seen`, the gate closes, or `patience` runs out; returns the signals so far.
     pub(crate) fn wait(&self, seen: u64, patience: Duration) -> u64 {
         self.wait_while(patience, |state| state.signals == seen).signals
     }
 
-    /// Sleeps unless the gate closes, and says whether it did.
+    /// Sleeps until the gate closes or `patience` runs out; returns whether it closed.
     pub(crate) fn sleep(&self, patience: Duration) -> bool {
         self.wait_while(patience, |_| true).is_closed
     }
 
     fn wait_while(&self, patience: Duration, keeps_waiting: impl Fn(&GateState) -> bool) -> GateState {
-        let waits = |state: &mut GateState| !state.is_closed && keeps_waiting(state);
+        let is_waiting = |state: &mut GateState| !state.is_closed && keeps_waiting(state);
         let mut state = self.state.lock();
-        self.changed.wait_while_for(&mut state, waits, patience);
+        self.changed.wait_while_for(&mut state, is_waiting, patience);
         *state
     }
 }

@@ -1,28 +1,26 @@
 //! Tasks: a bounded queue with priorities, the workers that run them on engines, progress for any number of watchers,
-//! and a store that keeps tasks and pictures through a kill.
+//! and a store whose tasks and pictures survive a kill.
 //!
-//! A task is `pending`, then `processing`, and ends once as `completed`, `cancelled` or `error`. What ends it is decided
-//! by one conditional update in the [`Store`], so a cancellation and a completion that race have one winner. [`Jobs`]
-//! joins the store, one thread for each [`Engine`], and the [`Watcher`]s.
+//! A task is `pending`, then `processing`, and ends once as `completed`, `cancelled` or `error`. One conditional update in
+//! the [`Store`] ends it, so a cancellation that races with a completion has one winner. [`Jobs`] connects the store, one
+//! thread per [`Engine`], and the [`Watcher`]s.
 //!
-//! No tensors, no HTTP, no wire types: what an engine is asked to draw passes through as opaque bytes.
+//! No tensors, no HTTP, no wire types: an engine's request passes through as opaque bytes.
 //!
-//! # What survives
+//! # Durability
 //!
-//! The store is the queue: a worker claims the first waiting task by one `UPDATE`, and every end of a task is an
-//! `UPDATE` that names the status it must have. Nothing that must survive lives in memory, so a shared store can serve
-//! several hosts.
+//! The store is the queue: a worker claims the first waiting task with one `UPDATE`, and every end of a task is an `UPDATE`
+//! conditional on its status. Nothing that must survive is kept in memory, so a shared store can serve several hosts.
 //!
 //! - Pictures are written, synced and renamed before the transaction that completes their task. A kill loses no finished
-//!   picture, and a task that it stopped is started again once.
-//! - The data folder says whose it is, and one that does not is refused. Nothing in it is removed that Easel has not
-//!   written: at a start, what a kill cut off goes, whole pictures that the database does not know are moved to
-//!   `lost+found`, and other files are left alone. No link is followed below the folder.
-//! - Every call of the store has a deadline. One that misses it has changed nothing, and says so ([`Error::Busy`]).
-//! - A task that ends while the store refuses (a full disk) is kept by its worker, which takes no other until it is
-//!   written.
-//! - Progress is a log of events per task behind a `tokio::sync::watch` channel; a watcher is a place in that log.
-//!   Engines wait for nobody, and make previews only while somebody wants them.
+//!   picture, and a task that it interrupted is started again once.
+//! - The data folder has a marker, and a folder without one is refused. Only files that Easel wrote are removed: at a
+//!   start, partial files are deleted, whole pictures that the database does not know are moved to `lost+found`, and other
+//!   files are left alone. No link below the folder is followed.
+//! - Every call to the store has a deadline. A call that misses it changes nothing and fails with [`Error::Busy`].
+//! - If the store refuses the end of a task (a full disk), its worker keeps trying and takes no other task until then.
+//! - Progress is a log of events per task behind a `tokio::sync::watch` channel; a watcher is a position in that log.
+//!   Engines never wait for watchers, and make previews only while a watcher wants them.
 
 mod engine;
 mod error;

@@ -1,4 +1,4 @@
-//! When tasks and pictures are cleared away, as cron expressions in local time.
+//! Clearing tasks and pictures on a schedule, as cron expressions in local time.
 
 use crate::jobs::Shared;
 use crate::{Error, Result, Selection};
@@ -7,13 +7,13 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 use std::time::Duration;
 
-/// The longest sleep: a clock that is set, or a machine that was asleep, is noticed after this.
+/// The longest sleep: a changed clock or a suspended machine is noticed within this time.
 const SLEEP: Duration = Duration::from_secs(30);
 
-/// How often clearing is tried while the store is busy.
+/// How often clearing is attempted while the store is busy.
 const ATTEMPTS: u32 = 20;
 
-/// When to clear what, as cron expressions with five fields, or six with seconds in front. `None` keeps it for good.
+/// The schedules, as cron expressions with five fields, or six with seconds in front. `None` never clears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// When tasks that have ended are cleared.
@@ -36,7 +36,7 @@ impl Retention {
     }
 }
 
-/// What one schedule clears.
+/// What a schedule clears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Tasks,
@@ -53,13 +53,13 @@ impl Schedule {
         set.map(|(what, field, expression)| Ok((what, parse(field, expression)?))).collect::<Result<_>>().map(Self)
     }
 
-    /// What is due in the time after `from`, up to `to`.
+    /// What is due after `from`, up to and including `to`.
     fn due(&self, from: DateTime<Local>, to: DateTime<Local>) -> impl Iterator<Item = What> {
         let is_due = move |cron: &Cron| cron.find_next_occurrence(&from, false).is_ok_and(|next| next <= to);
         self.0.iter().filter(move |(_, cron)| is_due(cron)).map(|(what, _)| *what)
     }
 
-    /// How long to sleep until something may be due.
+    /// How long to sleep before the next check.
     fn sleep(&self, now: DateTime<Local>) -> Duration {
         let next = self.0.iter().filter_map(|(_, cron)| cron.find_next_occurrence(&now, false).ok()).min();
         next.and_then(|next| (next - now).to_std().ok()).unwrap_or(SLEEP).min(SLEEP)
@@ -75,15 +75,15 @@ fn parse(field: &'static str, expression: &str) -> Result<Cron> {
     })
 }
 
-/// The time by two clocks: one that people set, and one that only goes on.
+/// The time by two clocks: the wall clock, which can be set, and a monotonic one.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     wall: DateTime<Local>,
-    /// Since some moment in the past, the time that the machine slept included where the system counts it.
+    /// Monotonic time from an arbitrary start, including time suspended where the system counts it.
     steady: Duration,
 }
 
-/// How far the clocks may drift apart between two looks before one counts as set.
+/// How far the clocks may diverge between two checks before the wall clock counts as set.
 const DRIFT: TimeDelta = TimeDelta::seconds(5);
 
 impl Moment {
@@ -91,8 +91,8 @@ impl Moment {
         Self { wall: Local::now(), steady: steady() }
     }
 
-    /// From when on to look for what is due at this moment, after a look at `last`: no longer ago than time has really
-    /// passed. A clock that is set back, or corrected, makes nothing due.
+    /// The start of the interval to check at this moment, after a check at `last`: no longer ago than the time that has
+    /// really passed. Setting the clock back, or correcting it, makes nothing due.
     fn since(&self, last: &Self) -> DateTime<Local> {
         let passed = TimeDelta::from_std(self.steady.saturating_sub(last.steady)).unwrap_or(TimeDelta::MAX);
         let is_set = (self.wall - last.wall - passed).abs() > DRIFT;
@@ -100,7 +100,7 @@ impl Moment {
     }
 }
 
-/// A clock that nobody sets.
+/// A clock that cannot be set.
 fn steady() -> Duration {
     #[cfg(target_os = "linux")]
     {
@@ -116,8 +116,8 @@ fn steady() -> Duration {
     }
 }
 
-/// Clears what is due until the queue closes, and has the store give back the room.
-pub(crate) fn keep(shared: &Shared, schedule: &Schedule) {
+/// Clears what is due and lets the store free space, until the queue closes.
+pub(crate) fn run(shared: &Shared, schedule: &Schedule) {
     let mut last = Moment::now();
     while !shared.gate.sleep(schedule.sleep(Local::now())) {
         let now = Moment::now();
@@ -125,13 +125,13 @@ pub(crate) fn keep(shared: &Shared, schedule: &Schedule) {
             clear(shared, what);
         }
         if let Err(error) = shared.store.tidy() {
-            tracing::debug!(%error, "the store could not give back room");
+            tracing::debug!(%error, "the store could not free space");
         }
         last = now;
     }
 }
 
-/// Clears, and tries again for a while if the store is busy: the next time may be a week away.
+/// Clears, retrying for a while if the store is busy: the next time may be a week away.
 fn clear(shared: &Shared, what: What) {
     for attempt in 1..=ATTEMPTS {
         let cleared = match what {
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(due([21, 12, 0], [21, 23, 59]), []);
         assert_eq!(due([21, 23, 59], [22, 0, 0]), [What::Tasks]);
         assert_eq!(due([22, 23, 58], [22, 23, 59]), [What::Pictures]);
-        assert_eq!(due([22, 23, 59], [23, 0, 0]), [What::Tasks], "what was due at the last look is not due again");
+        assert_eq!(due([22, 23, 59], [23, 0, 0]), [What::Tasks], "what was due at the last check is not due again");
         assert_eq!(due([22, 20, 0], [23, 1, 0]), [What::Tasks, What::Pictures], "a long sleep misses nothing");
         assert_eq!(due([23, 1, 0], [22, 1, 0]), [], "a clock that goes back clears nothing");
     }
@@ -179,19 +179,19 @@ mod tests {
             wall: noon + TimeDelta::days(days) + TimeDelta::seconds(steady),
             steady: Duration::from_secs(1000 + steady.cast_unsigned()),
         };
-        let look = |last: Moment, now: Moment| schedule.due(now.since(&last), now.wall).count();
+        let check = |last: Moment, now: Moment| schedule.due(now.since(&last), now.wall).count();
         for days in [-3, 3, -400, 400] {
-            assert_eq!(look(moment(0, 0), moment(days, 30)), 0, "set by {days} days");
-            assert_eq!(look(moment(days, 30), moment(0, 60)), 0, "corrected");
+            assert_eq!(check(moment(0, 0), moment(days, 30)), 0, "set by {days} days");
+            assert_eq!(check(moment(days, 30), moment(0, 60)), 0, "corrected");
         }
-        assert_eq!(look(moment(0, 0), moment(0, 24 * 3600)), 1, "a machine that slept for a day clears tasks");
-        assert_eq!(look(moment(0, 0), moment(0, 6 * 24 * 3600)), 2, "and pictures after Sunday");
+        assert_eq!(check(moment(0, 0), moment(0, 24 * 3600)), 1, "a machine that slept for a day clears tasks");
+        assert_eq!(check(moment(0, 0), moment(0, 6 * 24 * 3600)), 2, "and pictures after Sunday");
         let contiguous = moment(0, 30);
-        assert_eq!(contiguous.since(&moment(0, 0)), moment(0, 0).wall, "no moment is looked at twice or never");
+        assert_eq!(contiguous.since(&moment(0, 0)), moment(0, 0).wall, "no moment is checked twice or skipped");
     }
 
     #[test]
-    fn five_fields_will_do_and_none_turns_a_schedule_off() {
+    fn five_fields_are_enough_and_none_turns_a_schedule_off() {
         let schedule = Schedule::parse(&Retention { tasks: Some("*/5 * * * *".into()), pictures: None }).unwrap();
         assert_eq!(schedule.0.len(), 1);
         assert!(schedule.sleep(Local::now()) <= SLEEP);

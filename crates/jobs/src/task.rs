@@ -1,27 +1,27 @@
-//! Tasks, pictures, and the questions that can be asked about them.
+//! Tasks, pictures, and queries for them.
 
 use bytes::Bytes;
 use std::fmt;
 use std::time::SystemTime;
 
-/// Names a task, for good and everywhere.
+/// A task's globally unique id.
 pub type TaskId = uuid::Uuid;
 
-/// Names a picture within its store; later pictures have larger numbers, and none is used twice.
+/// A picture's id in its store: ascending, and never reused.
 pub type PictureId = i64;
 
-/// Where a task is in its life.
+/// The status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It waits for an engine.
+    /// Waiting for an engine.
     Pending,
-    /// An engine works on it.
+    /// Running on an engine.
     Processing,
-    /// Its pictures are in the store.
+    /// Finished, with its pictures in the store.
     Completed,
-    /// Someone asked for it to stop.
+    /// Cancelled by a client.
     Cancelled,
-    /// It failed; the task says why.
+    /// Failed; the task has the reason.
     Error,
 }
 
@@ -29,7 +29,7 @@ impl Status {
     /// Every status.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Processing, Self::Completed, Self::Cancelled, Self::Error];
 
-    /// The status in one lower-case word.
+    /// The status as a lower-case word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -45,7 +45,7 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Whether the task will never change again.
+    /// Whether the task has ended.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Completed | Self::Cancelled | Self::Error)
     }
@@ -57,103 +57,103 @@ impl fmt::Display for Status {
     }
 }
 
-/// Which waiting task an engine takes first. Tasks of one priority are taken in the order in which they came.
+/// Which waiting task goes first. Tasks of the same priority go in order of arrival.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// After all others.
     Low,
-    /// In turn.
+    /// In order of arrival.
     #[default]
     Normal,
     /// Before all others.
     High,
 }
 
-/// How far a task is.
+/// The progress of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Steps done.
     pub step: u32,
-    /// Steps in all; 0 while that is not known.
+    /// Steps in all; 0 while unknown.
     pub steps: u32,
 }
 
 impl Progress {
-    /// The share that is done, 0 to 100.
+    /// The share done in percent, 0 to 100.
     pub fn percent(self) -> u32 {
         if self.steps == 0 { 0 } else { (u64::from(self.step.min(self.steps)) * 100 / u64::from(self.steps)) as u32 }
     }
 
-    /// All steps done, and at least one.
+    /// The progress of a finished task: all steps done, and at least one.
     pub fn done(self) -> Self {
         let steps = self.steps.max(1);
         Self { step: steps, steps }
     }
 }
 
-/// Where a task ends in its log of events.
+/// The last event of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Last {
-    /// The number of the last event.
+    /// Its number.
     pub event: u64,
-    /// How far the task came.
+    /// The task's final progress.
     pub progress: Progress,
 }
 
 /// A task to be queued.
 #[derive(Clone, Debug, Default)]
 pub struct NewTask {
-    /// What listings show.
+    /// The prompt, shown in listings.
     pub prompt: String,
-    /// Everything the engine needs, in the engine's own encoding. It is kept until the task ends.
+    /// The engine's input, in its own encoding. It is kept until the task ends.
     pub request: Vec<u8>,
     /// Which waiting task goes first.
     pub priority: Priority,
     /// The seed of the first picture.
     pub seed: u64,
-    /// How many steps it is expected to take; 0 if only the engine knows.
+    /// The expected number of steps; 0 if only the engine knows.
     pub steps: u32,
 }
 
-/// A task as the store knows it.
+/// A task in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// Its name.
+    /// Its id.
     pub id: TaskId,
-    /// Where it is in its life.
+    /// Its status.
     pub status: Status,
     /// Which waiting task goes first.
     pub priority: Priority,
-    /// What listings show.
+    /// The prompt, shown in listings.
     pub prompt: String,
     /// The seed of its first picture.
     pub seed: u64,
-    /// How far it is, or was when it ended.
+    /// Its progress, final once it has ended.
     pub progress: Progress,
     /// The number of its last event, once it has ended.
     pub last_event: u64,
-    /// How often an engine has started it: more than once if a process was killed.
+    /// How often an engine has started it; more than once if a process was killed.
     pub attempts: u32,
     /// Why it failed, if its status is [`Status::Error`].
     pub error: Option<String>,
     /// When it was accepted.
     pub created_at: SystemTime,
-    /// When an engine last took it up.
+    /// When an engine last started it.
     pub started_at: Option<SystemTime>,
     /// When it ended.
     pub completed_at: Option<SystemTime>,
 }
 
-/// What is around a task: its place in the queue, and what it has drawn.
+/// A task's place in the queue and its pictures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// How many waiting tasks come before it; `None` if it does not wait.
+    /// How many waiting tasks are ahead of it; `None` if it is not waiting.
     pub position: Option<usize>,
-    /// Its pictures, in the order in which they were drawn.
+    /// Its pictures, in the order they were drawn.
     pub pictures: Vec<PictureId>,
 }
 
-/// A task that runs alone among its kind, and whose picture is taken once.
+/// A run: only one is in progress at a time, and its picture can be taken once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Its task.
@@ -167,32 +167,32 @@ pub struct Run {
 pub struct NewPicture {
     /// The encoded picture.
     pub bytes: Bytes,
-    /// How it is encoded, `image/png` say.
+    /// Its media type, such as `image/png`.
     pub media_type: String,
     /// The seed it was drawn with.
     pub seed: u64,
 }
 
-/// A finished picture in the store. It never changes, and stays when its task is deleted.
+/// A picture in the store. It never changes, and stays when its task is deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// Its name.
+    /// Its id.
     pub id: PictureId,
-    /// The task that asked for it.
+    /// The task that it belongs to.
     pub task: TaskId,
-    /// Its place among the task's pictures, from 0.
+    /// Its number among the task's pictures, from 0.
     pub number: u32,
     /// The task's prompt.
     pub prompt: String,
     /// The seed it was drawn with.
     pub seed: u64,
-    /// How it is encoded, `image/png` say.
+    /// Its media type, such as `image/png`.
     pub media_type: String,
     /// The length of the encoded picture in bytes.
     pub length: u64,
     /// The SHA-256 of the encoded picture in hexadecimal digits.
     pub digest: String,
-    /// When it was finished.
+    /// When it was stored.
     pub created_at: SystemTime,
 }
 
@@ -213,7 +213,7 @@ impl Default for TaskQuery {
     }
 }
 
-/// Which pictures to list, newest first, and of one task in the order they were drawn.
+/// Which pictures to list: newest first; those of a single task in the order they were drawn.
 #[derive(Clone, Debug)]
 pub struct PictureQuery {
     /// Only those of this task.
@@ -230,19 +230,19 @@ impl Default for PictureQuery {
     }
 }
 
-/// A part of a listing.
+/// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// How many there are without limit and offset.
+    /// The length of the whole list.
     pub total: usize,
-    /// Those that were asked for.
+    /// This page's entries.
     pub items: Vec<T>,
 }
 
-/// Which of the tasks that have ended to delete: all that fit every field that is set. The others are always kept.
+/// Which tasks to delete: those that have ended and match every field that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Only those of these names; unknown ones are passed over.
+    /// Only those with these ids; unknown ids are ignored.
     pub ids: Option<Vec<TaskId>>,
     /// Only those in this status.
     pub status: Option<Status>,

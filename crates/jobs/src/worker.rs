@@ -1,4 +1,4 @@
-//! One worker: takes a task, runs it on its engine, ends it.
+//! A worker: takes a task, runs it on its engine, and ends it.
 
 use crate::feed::Feed;
 use crate::jobs::Shared;
@@ -8,21 +8,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How long an idle worker sleeps before it looks again: the store may be back, or another host may have queued a task.
+/// How long an idle worker sleeps: the store may recover meanwhile, or another host may queue a task.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How long to wait before a task's end is written again, after the store has refused it.
+/// How long to wait before retrying a write of a task's end that the store refused.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Runs tasks until the queue closes. A panic outside of the engine, in whatever writes the log say, ends the task that
-/// runs as an error, and the worker goes on.
+/// Runs tasks until the queue closes. After a panic outside the engine, in a log subscriber for example, the running task
+/// ends as an error and the worker carries on.
 pub(crate) fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
     let mut running = None;
     while let Err(panic) = catch_unwind(AssertUnwindSafe(|| take_and_run(shared, &mut *engine, &mut running))) {
         if let Some(claimed) = running.take() {
             let feed = shared.feed(&claimed.task);
             let ending = Ending::Error(format!("the worker panicked: {}", message(&*panic)));
-            // After a second panic the task is left to the next start, which takes it up again.
+            // After a second panic, the next start recovers the task.
             let _ = catch_unwind(AssertUnwindSafe(|| end(shared, &feed, &claimed, ending)));
             shared.forget(claimed.task.id);
         }
@@ -39,7 +39,7 @@ fn take_and_run(shared: &Shared, engine: &mut dyn Engine, running: &mut Option<C
             }
             Ok(None) => seen = shared.gate.wait(seen, IDLE),
             Err(error) => {
-                tracing::error!(%error, "no task could be taken from the queue");
+                tracing::error!(%error, "could not take a task from the queue");
                 seen = shared.gate.wait(seen, IDLE);
             }
         }
@@ -50,13 +50,13 @@ fn run(shared: &Shared, engine: &mut dyn Engine, claimed: &Claimed) {
     let task = &claimed.task;
     let feed = shared.feed(task);
     feed.begin();
-    // A cancellation between the claim and the feed has found nobody to tell.
+    // A cancellation between the claim and the feed had no feed to notify.
     if shared.store.task(task.id).is_ok_and(|task| task.status == Status::Cancelled) {
         feed.cancel();
         return shared.forget(task.id);
     }
     let job = Job { task, request: &claimed.request, feed: &feed, interrupt: &shared.interrupt };
-    // What the engine keeps is whole after a panic: `Engine` asks for that.
+    // The engine's state is consistent after a panic: `Engine` requires that.
     let result = catch_unwind(AssertUnwindSafe(|| engine.run(&job)));
     let ending = match result {
         Ok(Ok(pictures)) => Ending::Completed(pictures),
@@ -68,8 +68,8 @@ fn run(shared: &Shared, engine: &mut dyn Engine, claimed: &Claimed) {
     shared.forget(task.id);
 }
 
-/// Ends the task in the store, however long the store refuses: a task must not be lost because a disk was full. Until
-/// then this worker takes no other task, so that a host without a disk stops working instead of working in vain.
+/// Ends the task in the store, retrying while the store refuses: a full disk must not lose a task. Until then this worker
+/// takes no other, so a host without a disk stops instead of drawing pictures that it cannot keep.
 fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
     let id = claimed.task.id;
     loop {
@@ -84,12 +84,12 @@ fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
             }
             Ok(false) => return ended_elsewhere(shared, feed, claimed),
             Err(error @ Error::File { .. }) if !error.is_temporary() => {
-                tracing::error!(%id, %error, "the pictures of a task could not be written");
+                tracing::error!(%id, %error, "could not write the pictures of a task");
                 ending = Ending::Error(error.for_clients().into_owned());
             }
             Err(error) => {
-                tracing::error!(%id, %error, "the end of a task could not be written");
-                // After a restart the task is taken up as if the process had been killed.
+                tracing::error!(%id, %error, "could not write the end of a task");
+                // The next process recovers the task as if this one had been killed.
                 if shared.gate.is_closed() {
                     return;
                 }
@@ -99,7 +99,7 @@ fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
     }
 }
 
-/// The task has ended already: usually by a cancellation, which its watchers have seen.
+/// The task has already ended, usually by a cancellation that its watchers have seen.
 fn ended_elsewhere(shared: &Shared, feed: &Feed, claimed: &Claimed) {
     match shared.store.task(claimed.task.id) {
         Ok(task) => feed.enter(task.status, task.error),
@@ -107,7 +107,7 @@ fn ended_elsewhere(shared: &Shared, feed: &Feed, claimed: &Claimed) {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
     text.and_then(|text| text.lines().next()).unwrap_or("no message")

@@ -1,4 +1,4 @@
-//! A process that is killed at random moments loses no task and no picture, and draws none twice.
+//! A process killed at random moments loses no task and no picture, and draws none twice.
 //!
 //! This program is its own child: `kill child FOLDER` runs the queue of a folder until it is killed.
 
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 const TASKS: usize = 50;
 const KILLS: u64 = 20;
 
-struct Painter;
+struct TestEngine;
 
-impl Engine for Painter {
+impl Engine for TestEngine {
     fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError> {
         for step in 1..=5 {
             std::thread::sleep(Duration::from_millis(2));
@@ -30,7 +30,7 @@ impl Engine for Painter {
 
 fn jobs(folder: &Path, engines: usize) -> Jobs {
     let store = Arc::new(SqliteStore::open(folder).expect("the store opens"));
-    let engines = (0..engines).map(|_| Box::new(Painter) as Box<dyn Engine>).collect();
+    let engines = (0..engines).map(|_| Box::new(TestEngine) as Box<dyn Engine>).collect();
     let retention = Retention { tasks: None, pictures: None };
     Jobs::start(store, engines, &Options { retention, ..Options::default() }).expect("the queue starts")
 }
@@ -71,7 +71,7 @@ fn main() {
             std::thread::sleep(Duration::from_secs(1));
         }
     }
-    // cargo-nextest asks a program without a harness for its tests, and then for those of them that are ignored.
+    // cargo-nextest lists the tests of a program without a harness, then its ignored tests.
     if arguments.iter().any(|argument| argument == "--list") {
         if !arguments.iter().any(|argument| argument == "--ignored") {
             println!("killed_at_random_moments: test");

@@ -13,6 +13,6 @@ mod resize;
 
 pub use codec::{EncodeOptions, ImageFormat, Limits, read_metadata};
 pub use error::{Error, Result};
-pub use mask::Mask;
+pub use mask::{Mask, Redraw};
 pub use metadata::Parameters;
 pub use pixels::Image;

@@ -6,6 +6,29 @@ use crate::{Error, Image, Result};
 /// The smallest grey that counts as white: the first byte that is at least 0.5 on a scale of 0..=1.
 const THRESHOLD: u8 = 128;
 
+/// Which part of a picture stands for what is drawn anew, in [`Image::decode_mask`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redraw {
+    /// White.
+    #[default]
+    White,
+    /// Black.
+    Black,
+    /// What is wholly transparent.
+    Transparent,
+}
+
+/// A picture that is white where samples are wholly transparent and black elsewhere. [`Error::Invalid`] if they have no
+/// alpha.
+pub(crate) fn transparency(width: usize, height: usize, channels: usize, samples: Vec<u8>) -> Result<Image> {
+    if !matches!(channels, 2 | 4) {
+        return Err(Error::invalid("mask", "has no transparency, expected an alpha channel"));
+    }
+    let alpha = samples.iter().skip(channels - 1).step_by(channels);
+    let grey = alpha.map(|alpha| if *alpha == 0 { u8::MAX } else { 0 }).collect();
+    Image::from_samples(width, height, 1, grey)
+}
+
 /// A mask of ones (draw anew) and zeros (keep).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mask {
@@ -50,6 +73,7 @@ fn nearest(from: usize, to: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{EncodeOptions, ImageFormat, Limits};
 
     #[test]
     fn grey_is_cut_at_one_half() {
@@ -71,6 +95,29 @@ mod tests {
         // torch.nn.functional.interpolate(torch.arange(11.)[None, None], 4)
         assert_eq!(nearest(11, 4), [0, 2, 5, 8]);
         assert_eq!(nearest(3, 7), [0, 0, 0, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn what_is_drawn_anew_is_white_black_or_transparent() {
+        let file = |color, samples: &[u8]| {
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+            encoder.set_color(color);
+            encoder.write_header().unwrap().write_image_data(samples).unwrap();
+            bytes
+        };
+        let decode = |bytes: &[u8], redraw| Image::decode_mask(bytes, redraw, &Limits::default());
+        let grey = file(png::ColorType::Grayscale, &[0, 255]);
+        let mask = |redraw| Mask::from_image(&decode(&grey, redraw).unwrap(), 2, 1).unwrap().values;
+        assert_eq!(mask(Redraw::White), [0.0, 1.0]);
+        assert_eq!(mask(Redraw::Black), [1.0, 0.0]);
+        let clear = file(png::ColorType::Rgba, &[9, 9, 9, 0, 255, 255, 255, 1]);
+        assert_eq!(decode(&clear, Redraw::Transparent).unwrap().rgb8, [255, 255, 255, 0, 0, 0]);
+        let refused = decode(&grey, Redraw::Transparent).unwrap_err().to_string();
+        assert_eq!(refused, "mask: has no transparency, expected an alpha channel");
+        let jpeg = Image::stub(8, 8).unwrap().encode(ImageFormat::Jpeg, &EncodeOptions::default()).unwrap();
+        let refused = decode(&jpeg, Redraw::Transparent).unwrap_err().to_string();
+        assert_eq!(refused, "mask: a JPEG has no transparency here, expected a PNG");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //!
 //! Each row is the best of several runs, each long enough that starting it costs nothing.
 
+use easel_cpu::BlockFormat;
 use easel_webgpu::ops::{self, Conv2d, Epilogue};
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Choice, Context, Options, Result};
@@ -24,7 +25,12 @@ fn main() -> Result<()> {
         for [m, n, k] in if small { vec![[512; 3]] } else { vec![[4096; 3], [8192, 320, 320], [154, 1280, 1280]] } {
             linear(&context, [m, n, k], format, format)?;
         }
-        linear(&context, if small { [512; 3] } else { [4096; 3] }, format, Format::Q8_0)?;
+        for &blocks in BlockFormat::ALL {
+            let weight = Format::Blocks(blocks);
+            for [m, n, k] in if small { [[4, 512, 512], [512; 3]] } else { [[4, 4096, 4096], [4096; 3]] } {
+                linear(&context, [m, n, k], format, weight)?;
+            }
+        }
         for [side, channels] in if small { vec![[16, 128]] } else { vec![[512, 128], [64, 320], [16, 1280]] } {
             conv2d(&context, side, channels, format)?;
         }
@@ -41,9 +47,12 @@ fn main() -> Result<()> {
 fn array(context: &Context, shape: &[usize], format: Format) -> Result<Array> {
     let count: usize = shape.iter().product();
     let float = |i: usize| ((i * 7919 % 1024) as f32 - 512.0) / 1024.0;
-    if format == Format::Q8_0 {
-        let raw: Vec<u8> = (0..count / 32 * 34).map(|i| if i % 34 < 2 { 0x20 } else { (i % 251) as u8 }).collect();
-        return ops::repack_q8_0(context, &context.upload(&raw)?, shape);
+    if let Format::Blocks(format) = format {
+        let mut raw: Vec<u8> = (0..count / format.length() * format.bytes()).map(|i| (i % 251) as u8).collect();
+        for block in raw.chunks_exact_mut(format.bytes()) {
+            format.halves().iter().for_each(|at| block[*at..at + 2].fill(0x10));
+        }
+        return ops::repack(context, &context.upload(&raw)?, shape, format);
     }
     let floats: Vec<f32> = (0..count).map(float).collect();
     ops::cast(context, &Array::from_f32(context, &floats, shape)?, format)

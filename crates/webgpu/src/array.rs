@@ -8,8 +8,6 @@ use crate::{Buffer, Context, Error, Result};
 #[derive(Debug, Clone)]
 pub struct Array {
     buffer: Buffer,
-    /// The scales of `Q8_0`, one `f16` for each 32 elements.
-    scales: Option<Buffer>,
     shape: Vec<usize>,
     format: Format,
 }
@@ -18,28 +16,13 @@ impl Array {
     /// The numbers in `buffer`, read as `format`.
     ///
     /// # Errors
-    /// If the buffer is too small, or `format` is `Q8_0`, which has its own constructors.
+    /// If the buffer is too small, or rows are not whole blocks.
     pub fn new(buffer: Buffer, shape: &[usize], format: Format) -> Result<Self> {
-        let bytes = bytes("array", shape, format)?;
-        if buffer.bytes() < bytes || format == Format::Q8_0 {
-            let expected = format!("at most {} bytes of a plain format, not {format:?}", buffer.bytes());
+        if buffer.bytes() < bytes("array", shape, format)? {
+            let expected = format!("at most {} bytes of {format:?}", buffer.bytes());
             return Err(Error::Shape { op: "array", expected, got: shape.to_vec() });
         }
-        Ok(Self { buffer, scales: None, shape: shape.to_vec(), format })
-    }
-
-    /// Quants (`i8`) and scales (`f16`, one for each 32 quants) as a `Q8_0` weight.
-    ///
-    /// # Errors
-    /// If a buffer is too small or rows are not whole blocks.
-    pub fn q8_0(quants: Buffer, scales: Buffer, shape: &[usize]) -> Result<Self> {
-        let elements = elements("array", shape)? as u64;
-        let whole = shape.last().is_some_and(|width| width.is_multiple_of(32));
-        if !whole || quants.bytes() < elements || scales.bytes() < elements / 16 {
-            let expected = format!("rows of whole blocks of 32 in {} and {} bytes", quants.bytes(), scales.bytes());
-            return Err(Error::Shape { op: "array", expected, got: shape.to_vec() });
-        }
-        Ok(Self { buffer: quants, scales: Some(scales), shape: shape.to_vec(), format: Format::Q8_0 })
+        Ok(Self { buffer, shape: shape.to_vec(), format })
     }
 
     /// Pooled memory for an array, holding whatever was there before.
@@ -50,18 +33,13 @@ impl Array {
         Self::new(context.alloc(bytes("array", shape, format)?)?, shape, format)
     }
 
-    /// Memory of its own for a weight, to be [written](Context::write) or, for `Q8_0`,
-    /// [repacked](crate::ops::repack_q8_0_rows) into.
+    /// Memory of its own for a weight, to be [written](Context::write) or, for blocks,
+    /// [repacked](crate::ops::repack_rows) into.
     ///
     /// # Errors
-    /// If there is no room, or rows of `Q8_0` are not whole blocks.
+    /// If there is no room, or rows are not whole blocks.
     pub fn resident(context: &Context, shape: &[usize], format: Format) -> Result<Self> {
-        if format != Format::Q8_0 {
-            return Self::new(context.resident(bytes("array", shape, format)?)?, shape, format);
-        }
-        // The kernel writes two blocks at a time.
-        let pairs = (elements("array", shape)? as u64 / 32).div_ceil(2);
-        Self::q8_0(context.resident(pairs * 64)?, context.resident(pairs * 4)?, shape)
+        Self::new(context.resident(bytes("array", shape, format)?)?, shape, format)
     }
 
     /// An array of `f32` with the given content.
@@ -104,19 +82,9 @@ impl Array {
         self.format
     }
 
-    /// The memory. Of `Q8_0` these are the quants.
+    /// The memory.
     pub fn buffer(&self) -> &Buffer {
         &self.buffer
-    }
-
-    /// Of `Q8_0`, the scales.
-    pub(crate) fn scales(&self) -> Option<&Buffer> {
-        self.scales.as_ref()
-    }
-
-    /// Every buffer that a kernel binds for this array, in order.
-    pub(crate) fn buffers(&self) -> impl Iterator<Item = &Buffer> {
-        std::iter::once(&self.buffer).chain(&self.scales)
     }
 
     /// The same numbers in another shape.
@@ -135,14 +103,13 @@ impl Array {
     /// # Errors
     /// If they are not inside, or `first` is not where a binding may start.
     pub(crate) fn part(&self, first: usize, count: usize) -> Result<Self> {
-        let size = self.format.size();
-        let buffer = self.buffer.slice(first as u64 * size, count as u64 * size)?;
+        let buffer = self.buffer.slice(self.bytes_of(first), self.bytes_of(count))?;
         Self::new(buffer, &[count], self.format)
     }
 
     /// Bytes of `elements` elements.
     pub(crate) fn bytes_of(&self, elements: usize) -> u64 {
-        elements as u64 * self.format.size()
+        self.format.bytes(elements as u64)
     }
 
     pub(crate) fn shape_error(&self, op: &'static str, expected: impl Into<String>) -> Error {
@@ -162,5 +129,10 @@ fn elements(op: &'static str, shape: &[usize]) -> Result<usize> {
 
 /// Bytes that an array takes.
 fn bytes(op: &'static str, shape: &[usize], format: Format) -> Result<u64> {
-    Ok(elements(op, shape)? as u64 * format.size())
+    let block = format.block();
+    if !shape.last().copied().unwrap_or(1).is_multiple_of(block) {
+        let expected = format!("rows of whole blocks of {block} for {format:?}");
+        return Err(Error::Shape { op, expected, got: shape.to_vec() });
+    }
+    Ok(format.bytes(elements(op, shape)? as u64))
 }

@@ -19,6 +19,11 @@
 //! every one of them without a GPU. Kernels are compiled without wgpu's run-time checks: their text is ours, their
 //! loops end, and their indices hold for the shapes that the ops have checked.
 //!
+//! Weights in GGUF's blocks stay in their bits. When one is uploaded, a kernel repacks the blocks into words (`ops::repack`,
+//! `shader/blocks.rs`); every kernel that reads a weight reads it four numbers at a time, whatever its format, and the
+//! blocks are widened there. A product does so on the way to workgroup memory, again for every tile. For 1024 rows of
+//! halves and more, where that would be often, the weight is widened to halves before, at most 64 MiB at a time.
+//!
 //! Activations come from a pool; weights lie in buffers of their own size. A weight over the binding limit is several
 //! arrays, cut along its first axis. An activation over the limit is one buffer that the ops bind in pieces: rows, or
 //! blocks of a copy. Only what a kernel has to see whole stays bounded: the keys of one batch entry, and a picture's

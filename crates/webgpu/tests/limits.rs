@@ -3,7 +3,9 @@
 mod common;
 
 use common::open;
+use easel_cpu::BlockFormat;
 use easel_webgpu::ops::{self, Activation, Binary, Conv2d, Epilogue};
+use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Context, Error, Options, Result};
 
 /// Bytes that the narrow device binds.
@@ -17,13 +19,18 @@ fn array(context: &Context, shape: &[usize]) -> Array {
 
 /// Runs an op on both devices and compares.
 fn check(what: &str, op: impl Fn(&Context) -> Result<Array>) {
+    check_with(NARROW, what, op);
+}
+
+/// The same with another limit.
+fn check_with(narrow: u64, what: &str, op: impl Fn(&Context) -> Result<Array>) {
     let run = |storage_binding| {
         let context = open(&Options { storage_binding, ..Options::default() })?;
         let y = op(&context).unwrap_or_else(|error| panic!("{what}: {error}"));
         Some(common::floats(&context, y.buffer()).unwrap())
     };
-    let (Some(whole), Some(cut)) = (run(None), run(Some(NARROW))) else { return };
-    assert!(whole.len() as u64 * 4 > NARROW, "{what}: nothing to cut");
+    let (Some(whole), Some(cut)) = (run(None), run(Some(narrow))) else { return };
+    assert!(whole.len() as u64 * 4 > narrow, "{what}: nothing to cut");
     for (i, (whole, cut)) in whole.iter().zip(&cut).enumerate() {
         assert!((whole - cut).abs() <= 1e-5 * whole.abs().max(1.0), "{what}, element {i}: {cut} instead of {whole}");
     }
@@ -37,6 +44,21 @@ fn linear_in_pieces() {
         let residual = array(context, &[1001, 33]);
         let epilogue = Epilogue { residual: Some(&residual), activation: Activation::Silu };
         ops::linear(context, &x, &w, Some(&array(context, &[33])), epilogue)
+    });
+}
+
+/// Blocks that are widened to halves for many rows are so in slices.
+#[test]
+fn blocks_in_slices() {
+    const SIDE: usize = 1536;
+    check_with(3 << 20, "linear of blocks", |context| {
+        let file: Vec<u8> =
+            (0..SIDE * SIDE / 32 * 18).map(|i| if i % 18 < 2 { 0x10 } else { (i * 7919 / 97) as u8 }).collect();
+        let w = ops::repack(context, &context.upload(&file)?, &[SIDE, SIDE], BlockFormat::Q4_0)?;
+        let x = array(context, &[1024, SIDE]);
+        let x = if context.capabilities().f16 { ops::cast(context, &x, Format::F16)? } else { x };
+        let y = ops::linear(context, &x, &[w], None, Epilogue::default())?;
+        ops::cast(context, &y, Format::F32)
     });
 }
 

@@ -1,17 +1,17 @@
-//! `easel bench` as it is typed.
+//! The arguments of `easel bench`.
 
 use super::{DeviceArg, DtypeArg};
 use clap::Args;
 
 #[derive(Args)]
 #[command(after_help = "\
-Without a name, lists what can be timed. Each component runs in a process of its own, so that its peak memory is its own;
+Without a name, lists what can be timed. Each component runs in its own process, so that its peak memory is measured alone;
 beside it stands what was planned before anything was loaded.
 
 Examples:
   easel bench sd15-unet
   easel bench sd15-unet vae-decode --size 256 --dtype f16 --runs 5 --json
-  easel bench sd15-unet --device gpu --dtype f16            a table of kernels by the GPU's timestamps, too
+  easel bench sd15-unet --device gpu --dtype f16            also times each kernel by the GPU's timestamps
   easel bench easel-emoji --size 256 --offload
   easel bench matmul --device gpu --dtype f16 --cooperative")]
 pub(crate) struct BenchArgs {
@@ -24,7 +24,7 @@ pub(crate) struct BenchArgs {
     /// Samples in a batch [default: 2 for UNets and text encoders, else 1]
     #[arg(long, value_name = "N")]
     pub(crate) batch: Option<usize>,
-    /// Type of the weights; with bf16, products are in it where the processor is faster at that
+    /// Type of the weights; bf16 also multiplies in bf16 on processors that are faster at it
     #[arg(long, value_enum, default_value_t = DtypeArg::F32)]
     pub(crate) dtype: DtypeArg,
     /// Where to compute
@@ -39,19 +39,19 @@ pub(crate) struct BenchArgs {
     /// A pipeline streams its denoiser's blocks from disk
     #[arg(long)]
     pub(crate) offload: bool,
-    /// Use a GPU's tensor cores, where it has them, for products in f16
+    /// Use the GPU's tensor cores, if it has them, for f16 matrix products
     #[arg(long)]
     pub(crate) cooperative: bool,
-    /// Timed runs, after one that is not timed
+    /// Timed runs, after one untimed warm-up
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) runs: u32,
-    /// Threads of the processor [default: all]
+    /// Processor threads [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
     /// Print JSON, one object per line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Time the one name in this process
+    /// Time the single name in this process
     #[arg(long, hide = true)]
     pub(crate) in_process: bool,
 }

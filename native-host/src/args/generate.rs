@@ -1,4 +1,4 @@
-//! `easel generate` as it is typed.
+//! The arguments of `easel generate`.
 
 use super::{Format, ModelArgs, OnOff};
 use clap::Args;
@@ -17,8 +17,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) init: InitArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Hold one of the model's components at a time: less memory, and every run reads the files again [default: where all of
-    /// them do not fit the memory that is free; EASEL_MEMORY sets how much that is]
+    /// Load one component of the model at a time: needs less memory, but reads the files again for every run [default: if not
+    /// all of them fit into the free memory, or into EASEL_MEMORY]
     #[arg(long)]
     pub(crate) low_memory: bool,
     /// Read the denoiser's blocks from disk during each step, two at a time: the least memory, and the slowest
@@ -34,12 +34,12 @@ Examples:
   easel generate \"a blue star\" -n 4 --seed 7 --steps 30
   easel generate \"a castle\" --init-image sketch.png --strength 0.6 -o castle.webp
   easel generate --from apple.png -o again.png      the same picture again, from its metadata
-  easel generate --from apple.png --steps 40        the same but for one setting
+  easel generate --from apple.png --steps 40        the same with one setting changed
   echo \"a green fish\" | easel generate - -o - | display
 
 Pictures carry their settings: see `easel metadata`. Ctrl-C stops between two steps and leaves no file.";
 
-/// What the picture is like. Every option that is missing is the model's own default.
+/// What to draw and how. The model's own defaults fill in for missing options.
 #[derive(Args)]
 #[command(next_help_heading = "Picture")]
 pub(crate) struct PictureArgs {
@@ -52,16 +52,19 @@ pub(crate) struct PictureArgs {
     /// How strongly to follow the prompt; 1 or less turns guidance off
     #[arg(long, value_name = "G", allow_negative_numbers = true)]
     pub(crate) guidance_scale: Option<f64>,
-    /// Rescale the guided prediction, from 0 (not) to 1 (fully)
+    /// FLUX.1 dev: how strongly to avoid the negative prompt, above 1; doubles the work [default: 2 with a negative prompt]
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
+    pub(crate) true_cfg_scale: Option<f64>,
+    /// Rescale the guided prediction, from 0 (not at all) to 1 (fully)
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub(crate) guidance_rescale: Option<f64>,
     /// The first picture's seed; the next ones count up [default: random]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Width in pixels, a multiple of 8
+    /// Width in pixels, a multiple of 8 (of 16 for some models)
     #[arg(long, value_name = "W")]
     pub(crate) width: Option<usize>,
-    /// Height in pixels, a multiple of 8
+    /// Height in pixels, a multiple of 8 (of 16 for some models)
     #[arg(long, value_name = "H")]
     pub(crate) height: Option<usize>,
     /// The scheduler: ddim, euler, euler-a, dpm++2m, ... (a wrong name lists all)
@@ -73,20 +76,20 @@ pub(crate) struct PictureArgs {
     /// Read (word:1.3) and [word] as weights
     #[arg(long)]
     pub(crate) weighting: bool,
-    /// Read prompts longer than the text encoder's window in several windows
+    /// Split prompts longer than the text encoder's window into several windows
     #[arg(long)]
     pub(crate) long_prompts: bool,
-    /// Take the text encoder's hidden states this many layers early
+    /// Skip this many of the text encoder's last layers
     #[arg(long, value_name = "N")]
     pub(crate) clip_skip: Option<usize>,
-    /// How many pictures
+    /// How many pictures to make
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=COUNT_MAX as i64))]
     pub(crate) count: u16,
-    /// Pictures computed together
+    /// How many pictures to compute at a time
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) batch_size: usize,
-    /// Decode in overlapping tiles, which needs less memory [default: for large pictures]
+    /// Decode in overlapping tiles, which needs less memory [default: on for large pictures]
     #[arg(long, value_enum, value_name = "on|off")]
     pub(crate) tiling: Option<OnOff>,
     /// Start from the settings in a picture's metadata; other options override them
@@ -94,7 +97,7 @@ pub(crate) struct PictureArgs {
     pub(crate) from: Option<PathBuf>,
 }
 
-/// A picture to begin with.
+/// The picture to start from.
 #[derive(Args)]
 #[command(next_help_heading = "Starting from a picture")]
 pub(crate) struct InitArgs {
@@ -109,23 +112,23 @@ pub(crate) struct InitArgs {
     pub(crate) mask: Option<PathBuf>,
 }
 
-/// Where pictures go, and what is reported on the way.
+/// Where pictures are written, and what is reported.
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
-    /// The file or folder to write to; `-` is standard output [default: a name made from prompt and seed]
+    /// The file or folder to write to; `-` is standard output [default: a name made from the prompt and the seed]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Replace the file if it exists
     #[arg(short, long)]
     pub(crate) force: bool,
-    /// The file format [default: by the extension, else png]
+    /// The file format [default: from the extension, else png]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
     /// JPEG quality, 1 to 100
     #[arg(long, value_name = "Q", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) quality: Option<u8>,
-    /// Keep FILE.preview.png up to date while denoising
+    /// Show the picture so far in FILE.preview.png while denoising
     #[arg(long)]
     pub(crate) preview: bool,
     /// Print events as JSON on standard output, one object per line

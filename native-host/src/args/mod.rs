@@ -1,4 +1,4 @@
-//! The command line as it is typed. The commands decide what it means.
+//! The arguments of the command line. The commands interpret them.
 
 mod bench;
 mod generate;
@@ -37,7 +37,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 cancelled.";
 pub(crate) enum Command {
     /// Make pictures from a prompt
     Generate(Box<GenerateArgs>),
-    /// Make pictures for clients, over HTTP
+    /// Serve pictures over HTTP
     Serve(Box<ServeArgs>),
     /// Make an API key for clients of `easel serve`
     NewKey(NewKeyArgs),
@@ -47,15 +47,15 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Show the contents of a model file or folder
     Inspect(InspectArgs),
-    /// Write the tensors of a model as a GGUF file, in fewer bits
+    /// Convert the tensors of a model to a GGUF file with fewer bits
     Quantize(QuantizeArgs),
     /// List the devices that can compute
     Devices(DevicesArgs),
     /// Print the settings that a picture was made with
     Metadata(MetadataArgs),
-    /// Time whole architectures with random weights
+    /// Measure the speed of networks with random weights
     Bench(BenchArgs),
-    /// Print a script that completes commands and options in a shell
+    /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page
     Man(ManArgs),
@@ -76,9 +76,9 @@ Examples:
 
 Files go to $HF_HOME/hub (default ~/.cache/huggingface/hub), where Python's huggingface_hub finds them too.")]
 pub(crate) struct PullArgs {
-    /// A short name (see `easel models`) or a repository, owner/name
+    /// A short name (see `easel models`) or a hub repository, owner/name
     pub(crate) name: String,
-    /// Prefer the weight files of this variant, fp16 for example
+    /// Prefer the weight files of this variant, for example fp16
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<String>,
     /// The branch, tag or commit of the repository
@@ -109,10 +109,10 @@ pub(crate) struct InspectArgs {
     /// Print the configuration of every component
     #[arg(long)]
     pub(crate) config: bool,
-    /// Read the weight files of this variant, fp16 for example
+    /// Read the weight files of this variant, for example fp16
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<String>,
-    /// Take a component from a place of its own, as `easel generate` does
+    /// Take a component from a separate file or folder, as for `easel generate`
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) component: Vec<ComponentPath>,
     /// Print JSON
@@ -123,16 +123,16 @@ pub(crate) struct InspectArgs {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  easel new-key gallery --file keys.toml            (prints the key, once, and adds its hash to the file)
+  easel new-key gallery --file keys.toml            (prints the key once and adds its hash to the file)
   easel serve --listen 0.0.0.0:8100 --api-key-file keys.toml
   curl -H \"authorization: Bearer $KEY\" http://192.168.1.7:8100/tasks
 
-The file can hold limits of a key: rate = 60 (requests in a minute), concurrency = 4, models = [\"easel-emoji\"].")]
+The file can limit each key: rate = 60 (requests a minute), concurrency = 4, models = [\"easel-emoji\"].")]
 pub(crate) struct NewKeyArgs {
-    /// What the log calls the key
+    /// The key's name in the log
     #[arg(default_value = "key")]
     pub(crate) name: String,
-    /// The file that gets the hash of the key [default: print what belongs there, on standard error]
+    /// The key file to add the key's hash to [default: print the entry for it on standard error]
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 }
@@ -175,7 +175,7 @@ Examples:
   easel man | man -l -
   easel man ~/.local/share/man/man1")]
 pub(crate) struct ManArgs {
-    /// A folder for the pages of all commands, easel.1, easel-generate.1 and so on [default: print easel.1]
+    /// The folder to write the pages of all commands to: easel.1, easel-generate.1 and so on [default: print easel.1]
     #[arg(value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
 }

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 Examples:
   easel quantize v1-5-pruned.safetensors sd15-Q8_0.gguf --type Q8_0
   easel quantize ./my-model/unet unet-Q4_K.gguf --type Q4_K
-  easel quantize model.ckpt model.gguf --type F16      (as it is stored, in another file format)
+  easel quantize model.ckpt model.gguf --type F16      (the stored numbers, in another file format)
 
-Matrices are quantised; norms, biases, convolutions and tables of positions stay floats. Where rows do not fill the blocks
-of 256 of a K format, Q4_K becomes Q5_0, Q5_K becomes Q5_1 and Q6_K becomes Q8_0.")]
+Matrices are quantised; norms, biases, convolutions and position embeddings stay floating-point. The K formats have blocks
+of 256: where the length of a row is not a multiple of that, Q4_K becomes Q5_0, Q5_K becomes Q5_1 and Q6_K becomes Q8_0.")]
 pub(crate) struct QuantizeArgs {
     /// A file of tensors, or the folder of one component
     #[arg(value_name = "IN")]
@@ -21,7 +21,7 @@ pub(crate) struct QuantizeArgs {
     /// The GGUF file to write
     #[arg(value_name = "OUT")]
     pub(crate) output: PathBuf,
-    /// The type of matrices, as GGUF names it: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, or F16 for none
+    /// The GGUF type of matrices: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, or F16 to leave them as stored
     #[arg(long = "type", value_name = "TYPE", value_parser = target)]
     pub(crate) target: Target,
     /// Replace OUT if it exists
@@ -32,7 +32,7 @@ pub(crate) struct QuantizeArgs {
     pub(crate) quiet: bool,
 }
 
-/// What matrices become; `None` leaves them as they are stored.
+/// The type for matrices; `None` leaves them as they are stored.
 #[derive(Clone, Copy)]
 pub(crate) struct Target(pub(crate) Option<BlockFormat>);
 
@@ -44,7 +44,7 @@ fn target(name: &str) -> Result<Target, String> {
         Some(format) if format.quantises() => Ok(Target(Some(format))),
         found => {
             let names: Vec<_> = BlockFormat::ALL.iter().filter(|format| format.quantises()).map(|f| f.name()).collect();
-            let problem = if found.is_some() { "can be read, but not made" } else { "is not a type" };
+            let problem = if found.is_some() { "can be read but not written" } else { "is not a type" };
             Err(format!("{name} {problem}: expected F16, {}", names.join(", ")))
         }
     }
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(target("q4_k").ok().and_then(|target| target.0), Some(BlockFormat::Q4K));
         assert!(target("f16").is_ok_and(|target| target.0.is_none()));
         let problem = target("Q2_K").err().unwrap();
-        assert!(problem.starts_with("Q2_K can be read, but not made: expected F16, Q4_0, "), "{problem}");
+        assert!(problem.starts_with("Q2_K can be read but not written: expected F16, Q4_0, "), "{problem}");
         assert!(target("Q9").err().unwrap().starts_with("Q9 is not a type: "));
     }
 }

@@ -5,7 +5,7 @@ use easel_host::model::ComponentPath;
 use easel_inference::DType;
 use easel_inference::tensor::DeviceKind;
 
-/// Which model, and how it is loaded.
+/// Which model to load, and how.
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
@@ -13,22 +13,21 @@ pub(crate) struct ModelArgs {
     /// [default: easel-emoji]
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
-    /// Where to compute; auto takes a GPU that passes a self-test, else the processor, and the processor at once for the
+    /// Where to compute; auto uses a GPU that passes a self-test, else the processor, and always the processor for the
     /// built-in model
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Auto)]
     pub(crate) device: DeviceArg,
-    /// Keep weights in this type, and compute in it on a GPU [default: as stored, f16 on GPUs that have it, and products in
-    /// bf16 on processors that are faster at those]
+    /// Keep weights in this type, and compute in it on a GPU [default: as stored; f16 on GPUs that support it; products
+    /// in bf16 on processors that are faster at them]
     #[arg(long, value_enum)]
     pub(crate) dtype: Option<DtypeArg>,
-    /// Prefer the weight files of this variant, fp16 for example
+    /// Prefer the weight files of this variant, for example fp16
     #[arg(long, value_name = "VARIANT")]
     pub(crate) variant: Option<String>,
-    /// Take a component from a place of its own: a file that holds it, alone or among others, or its folder; can be given
-    /// several times
+    /// Take a component from a separate file, alone or among others in it, or from a folder; can be repeated
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) component: Vec<ComponentPath>,
-    /// Which autoencoder decodes: the small, fast one or the model's own
+    /// The autoencoder that decodes: tiny (TAESD: small and fast) or full (the model's own)
     #[arg(long, value_enum)]
     pub(crate) vae: Option<Vae>,
 }
@@ -37,14 +36,14 @@ pub(crate) struct ModelArgs {
 pub(crate) enum DeviceArg {
     Auto,
     Cpu,
-    /// Vulkan, Metal or DX12 through WebGPU; EASEL_GPU picks an adapter of `easel devices` by number or name
+    /// Vulkan, Metal or DX12 through WebGPU; EASEL_GPU picks an adapter from `easel devices` by number or name
     Gpu,
     Cuda,
     Metal,
 }
 
 impl DeviceArg {
-    /// The name as it is typed.
+    /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -79,7 +78,7 @@ pub(crate) enum DtypeArg {
 }
 
 impl DtypeArg {
-    /// The name as it is typed.
+    /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -108,7 +107,7 @@ pub(crate) enum Vae {
 }
 
 impl Vae {
-    /// The name as it is typed.
+    /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tiny => "tiny",
@@ -142,7 +141,7 @@ impl Format {
         }
     }
 
-    /// The name as it is typed.
+    /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Png => "png",

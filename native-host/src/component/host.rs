@@ -27,8 +27,8 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-/// How much longer than its own time to answer an instance is given: the request alone should end first, not all that the
-/// instance works on.
+/// How much longer than its limit an instance may take to answer: the request alone should end first, not everything
+/// that the instance works on.
 const LATE: Duration = Duration::from_secs(1);
 
 /// A component, compiled and linked.
@@ -62,7 +62,7 @@ impl Program {
         Ok(Self { engine, instance, limits })
     }
 
-    /// A host whose instances ask this service. `environment` is all they see of this process.
+    /// A host whose instances call this service. `environment` is all they see of this process.
     pub fn host(&self, service: Arc<dyn Service>, environment: Vec<(String, String)>) -> Host {
         let engine = self.engine.clone();
         let limits = self.limits;
@@ -83,12 +83,13 @@ impl Host {
         Self { handler: ProxyHandler::new(pool.clone()), pool: Arc::new(pool) }
     }
 
-    /// The same with new instances, which see another environment. Those of this host go when they are not needed any more.
+    /// The same component with new instances, which see another environment. This host's end when they are no longer
+    /// needed.
     pub fn with_environment(&self, environment: Vec<(String, String)>) -> Self {
         Self::new(Pool { environment, ..Pool::clone(&self.pool) })
     }
 
-    /// Asks the component. Its faults are answered with a status of 500 or more and logged.
+    /// Sends a request to the component. Its faults are logged and answered with a status of 500 or more.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let request = match with_authority(request) {
             Ok(request) => request.map(|body| body.map_err(unreadable).boxed_unsync()),
@@ -105,7 +106,7 @@ impl Host {
     }
 }
 
-/// A body that a client did not send to its end.
+/// The error for a body that ended early.
 fn unreadable(error: axum::Error) -> wasmtime_wasi_http::Error {
     tracing::debug!(%error, "a body ended early");
     wasmtime_wasi_http::Error::HttpProtocolError
@@ -128,7 +129,7 @@ fn answer(status: StatusCode, message: &str) -> Response<Body> {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// The request with the name of the server in its URI: WASI has it there and takes the header `host` away.
+/// The request with the server's name in its URI: WASI reads it there and removes the `host` header.
 fn with_authority(mut request: Request<Body>) -> Result<Request<Body>, easel_contract::Error> {
     if let Some(authority) = authority(request.uri(), request.headers())? {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
@@ -140,7 +141,7 @@ fn with_authority(mut request: Request<Body>) -> Result<Request<Body>, easel_con
     Ok(request)
 }
 
-/// Lets time pass for an engine as long as it exists.
+/// Advances the engine's epoch for as long as the engine exists.
 fn tick(engine: &Engine) -> std::io::Result<()> {
     let engine = engine.weak();
     let run = move || {
@@ -153,7 +154,7 @@ fn tick(engine: &Engine) -> std::io::Result<()> {
     std::thread::Builder::new().name("easel-epoch".into()).spawn(run).map(drop)
 }
 
-/// Makes instances.
+/// The factory of instances.
 #[derive(Clone)]
 struct Pool {
     engine: Engine,
@@ -177,7 +178,7 @@ impl HandlerState for Pool {
     }
 }
 
-/// Ends an instance that takes too long, or is not needed any more.
+/// Ends an instance that takes too long, or is no longer needed.
 struct Expiration {
     limits: Limits,
     deadline: Instant,

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, StoreLimits, StoreLimitsBuilder};
 
-/// How often running components are looked at.
+/// How often running components are checked.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// Core modules, tables and memories of one component: the program itself and what adapts its imports.
+/// The most core modules, tables and memories of one component: the program itself and the adapters of its imports.
 const CORE_INSTANCES: u32 = 16;
 const TABLES: u32 = 8;
 const MEMORIES: u32 = 2;
@@ -28,9 +28,9 @@ pub struct Limits {
     pub computing: Duration,
     /// How long it has to answer a request.
     pub answering: Duration,
-    /// How long it may go on with the bodies of answers after the last request.
+    /// How long it may go on streaming answers after the last request.
     pub streaming: Duration,
-    /// How long it is kept without a request.
+    /// How long it is kept while idle.
     pub idle: Duration,
 }
 
@@ -94,7 +94,8 @@ impl Turn {
         Self { began: now, seen: now }
     }
 
-    /// How long the guest has computed, when it is seen computing at a tick: since the last tick at which it was not.
+    /// Called when the guest is computing at a tick. Returns how long it has computed: since the last tick when it was
+    /// not.
     pub(super) fn seen(&mut self, now: Instant) -> Duration {
         if now.duration_since(self.seen) > 3 * TICK {
             self.began = now;

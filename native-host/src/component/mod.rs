@@ -4,8 +4,8 @@
 //! `easel:image/studio`, answered by any [`Service`](easel_contract::Service): a [`QueueService`](crate::serve::QueueService), or
 //! an implementation of the application's. The version of wasmtime is part of this interface, so it is exported.
 //!
-//! [`Program`] and [`Host`] are the whole of it: a component with limits, asked by HTTP requests. `examples/plugin.rs`
-//! uses them.
+//! [`Program`] and [`Host`] are a complete host: a component with limits that answers HTTP requests.
+//! `examples/plugin.rs` uses them.
 
 mod host;
 mod limits;

@@ -1,4 +1,4 @@
-//! What one instance of the component owns: no files, no sockets, no clock but WASI's own, and the service that answers it.
+//! What one instance of the component owns: the service that answers it, WASI's clock, and no files or sockets.
 
 use super::limits::{Limits, Turn};
 use super::studio::StudioView;
@@ -51,7 +51,7 @@ impl State {
         // At every tick the guest yields to others; one that never pauses is stopped.
         store.epoch_deadline_callback(move |mut store| {
             let took = store.data_mut().turn.seen(Instant::now());
-            wasmtime::ensure!(took <= most, "the component has computed for {} s without a pause", took.as_secs());
+            wasmtime::ensure!(took <= most, "the component computed for {} s without a pause", took.as_secs());
             Ok(UpdateDeadline::Yield(1))
         });
         store

@@ -53,8 +53,8 @@ impl<D: 'static> StreamProducer<D> for Pieces {
         let polled = self.0.poll_next_unpin(cx).map(|piece| match piece? {
             Ok(bytes) => Some(bytes),
             Err(error) => {
-                // The guest sees fewer bytes than it was promised.
-                tracing::error!(%error, "a picture could not be read to its end");
+                // The guest notices: it gets fewer bytes than announced.
+                tracing::error!(%error, "a picture could not be read to the end");
                 None
             }
         });
@@ -62,7 +62,7 @@ impl<D: 'static> StreamProducer<D> for Pieces {
     }
 }
 
-/// The component model's word for what a stream said.
+/// A stream's state in the component model's terms.
 fn produced<T>(polled: Poll<Option<T>>, finish: bool, deliver: impl FnOnce(T)) -> Poll<Result<StreamResult>> {
     match polled {
         Poll::Ready(Some(item)) => {

@@ -3,7 +3,7 @@
 use super::streams::{Pieces, Reports};
 use bindings::easel::image::studio as wit;
 use bindings::easel::image::studio::{
-    Device, DeviceKind, Image, ImageFilter, ImagePage, ImageRequest, Priority, Run, Task, TaskFilter, TaskPage,
+    Device, DeviceKind, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, Run, Task, TaskFilter, TaskPage,
     TaskSelection,
 };
 use easel_contract::service::Result as Answer;
@@ -20,7 +20,7 @@ pub(super) mod bindings {
 
 wit_conversions!(wit);
 
-/// What the data of a store has to offer.
+/// What a store's data must provide.
 pub trait StudioView: Send {
     /// The service that answers the component.
     fn studio(&mut self) -> Arc<dyn Service>;
@@ -31,7 +31,7 @@ pub fn add_to_linker<T: StudioView + 'static>(linker: &mut Linker<T>) -> Result<
     wit::add_to_linker::<T, Link>(linker, |data| Linked(data.studio()))
 }
 
-/// Connects the data of any store with the functions of the interface.
+/// Connects any store's data with the interface's functions.
 struct Link;
 
 struct Linked(Arc<dyn Service>);
@@ -40,7 +40,7 @@ impl HasData for Link {
     type Data<'a> = Linked;
 }
 
-/// The component's side of an answer.
+/// An answer in the component's types.
 type Answered<T> = Result<std::result::Result<T, wit::Failure>>;
 
 fn answer<T: Convert<U>, U>(answer: Answer<T>) -> Answered<U> {
@@ -53,7 +53,7 @@ fn service<T>(accessor: &Accessor<T, Link>) -> Arc<dyn Service> {
 
 impl wit::Host for Linked {}
 
-/// Answers the table's calls, in the generated types.
+/// Implements the calls of the table in the generated types.
 macro_rules! answer_calls {
     (
         { $($written_out:tt)* }

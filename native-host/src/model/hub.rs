@@ -1,4 +1,4 @@
-//! What the Hugging Face hub's cache has.
+//! What the Hugging Face hub's cache contains.
 
 use super::{Error, Result};
 use crate::names::KNOWN;
@@ -10,7 +10,7 @@ pub fn is_cached(repository: &str) -> bool {
     Hub::from_env().is_ok_and(|hub| hub.cached(repository, None).is_some())
 }
 
-/// The folder of a repository in the cache; an error that says how to get it there.
+/// The folder of a repository in the cache. The error says how to download it.
 pub(super) fn cached(repository: &str) -> Result<PathBuf> {
     Hub::from_env()?.cached(repository, None).ok_or_else(|| {
         let known = KNOWN.iter().find(|known| known.repository == Some(repository));

@@ -1,4 +1,4 @@
-//! Models by name: found, loaded, run. The stub model is one too.
+//! Models by name: finding, loading and running them, the stub model too.
 
 mod fit;
 mod hub;
@@ -21,18 +21,18 @@ use std::str::FromStr;
 /// Why there is no model, or no picture.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The stub model draws, but cannot be looked into.
+    /// The stub model can draw, but there is nothing to inspect.
     #[error("the stub model has no files")]
     NoFiles,
-    /// The model is one of the hub's and not on this machine.
+    /// The model is on the hub, but not on this machine.
     #[error("{repository} is not downloaded yet: run `easel pull {name}` first")]
     NotDownloaded {
         /// Its repository.
         repository: String,
-        /// What to ask for.
+        /// The name to pull.
         name: String,
     },
-    /// The model's folder in the hub's cache cannot be opened, often because files are missing.
+    /// The model's folder in the hub's cache cannot be opened, usually because files are missing.
     #[error("{repository} in the cache (`easel pull {repository}` completes it): {reason}")]
     Cached {
         /// Its repository.
@@ -49,7 +49,7 @@ pub enum Error {
     /// Loading or drawing failed.
     #[error(transparent)]
     Inference(#[from] easel_inference::Error),
-    /// A picture that cannot be made.
+    /// The picture cannot be made.
     #[error(transparent)]
     Picture(#[from] easel_picture::Error),
 }
@@ -64,11 +64,11 @@ pub struct LoadOptions {
     pub device: Device,
     /// The type of the weights; `None` keeps them as they are stored.
     pub dtype: Option<DType>,
-    /// The variant of the weight files that is preferred.
+    /// The preferred variant of the weight files.
     pub variant: Option<String>,
-    /// Components from places of their own.
+    /// Components from separate files or folders.
     pub components: Vec<ComponentPath>,
-    /// Put TAESD in the place of the model's own autoencoder: small and fast.
+    /// Use TAESD, which is small and fast, instead of the model's own autoencoder.
     pub tiny_vae: bool,
     /// How components are held; `None` is the fastest way for which there is memory.
     pub keeping: Option<Keeping>,
@@ -77,14 +77,14 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    /// Everything as the model has it, on this device.
+    /// The model as it is, on this device.
     pub fn new(device: Device) -> Self {
         let components = Vec::new();
         Self { device, dtype: None, variant: None, components, tiny_vae: false, keeping: None, request: None }
     }
 }
 
-/// A component of a model and the file or folder to take it from, as it is typed: `vae=PATH`.
+/// A component of a model and the file or folder to take it from; on the command line, `vae=PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentPath {
     /// The name of the component.
@@ -94,10 +94,10 @@ pub struct ComponentPath {
 }
 
 impl ComponentPath {
-    /// What the settings of a picture call a component that came from a place of its own, before its name.
+    /// The prefix of the picture settings that name separate components.
     pub const SETTING: &str = "Component ";
 
-    /// The setting of a picture that says where the component came from.
+    /// The picture setting that says where the component came from.
     fn metadata(&self) -> (String, String) {
         (format!("{}{}", Self::SETTING, self.name), last_part(&self.path).unwrap_or_default())
     }
@@ -116,14 +116,14 @@ impl FromStr for ComponentPath {
     }
 }
 
-/// How a GPU is opened: models compute in the type that weights are asked for in; `EASEL_GPU` names the adapter.
+/// How a GPU is opened: models compute in the type requested for the weights; `EASEL_GPU` names the adapter.
 pub fn gpu_options(dtype: Option<DType>) -> GpuOptions {
     let adapter = std::env::var("EASEL_GPU").unwrap_or_default();
     let float = dtype.filter(|dtype| matches!(dtype, DType::F32 | DType::F16));
     GpuOptions { adapter, float, ..GpuOptions::default() }
 }
 
-/// Opens a device and says which it is; see [`gpu_options`] and [`Device::select`].
+/// Opens a device and returns it with its name; see [`gpu_options`] and [`Device::select`].
 pub fn select_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference::Result<Selection> {
     block_on(Device::select(kind, &gpu_options(dtype)))
 }
@@ -134,7 +134,7 @@ pub fn select_device(kind: DeviceKind, dtype: Option<DType>) -> easel_inference:
 /// raise the compiler's recursion limit.
 pub struct LoadedModel {
     model: Box<dyn Draw>,
-    /// Components that came from places of their own, as the metadata of pictures names them.
+    /// The separate components, as picture metadata names them.
     components: Vec<(String, String)>,
 }
 
@@ -155,12 +155,12 @@ impl Draw for Pipeline {
 }
 
 impl LoadedModel {
-    /// One that makes blue pictures.
+    /// The stub model, which makes blue pictures.
     pub fn stub() -> Self {
         Self { model: Box::new(stub::Stub), components: Vec::new() }
     }
 
-    /// Loads the model that is called `name` from where it is.
+    /// Loads a model from its place; pictures call it `name`.
     pub fn load(
         name: &str,
         place: &Place,
@@ -184,7 +184,7 @@ impl LoadedModel {
         Ok(Self { model, components })
     }
 
-    /// Makes the pictures of a request. Their parameters name the components that came from places of their own.
+    /// Makes the pictures of a request. Their parameters name the separate components.
     pub fn generate(&self, request: &Request, watcher: &mut dyn Watcher, cancel: &CancelToken) -> Result<Vec<Picture>> {
         let mut pictures = self.model.generate(request, watcher, cancel)?;
         for picture in &mut pictures {
@@ -193,7 +193,7 @@ impl LoadedModel {
         Ok(pictures)
     }
 
-    /// What it draws when nothing else is asked for; `None` if it has no preference.
+    /// The defaults for a request that sets nothing else; `None` if the model has no preference.
     pub fn defaults(&self) -> Option<&Defaults> {
         self.model.defaults()
     }
@@ -219,13 +219,14 @@ fn model_files(place: &Place, options: &LoadOptions) -> Result<ModelFiles> {
     Ok(files)
 }
 
-/// What a picture's metadata calls its model: a path says too much about the machine, its last part will do.
-fn public_name(name: &str, place: &Place) -> String {
+/// The model's name in picture metadata: only the last part of a path, since the rest reveals too much about the
+/// machine.
+pub(crate) fn public_name(name: &str, place: &Place) -> String {
     let Place::Path(path) = place else { return name.to_owned() };
     last_part(path).unwrap_or_else(|| name.to_owned())
 }
 
-/// The name of a folder, or of a file without its ending.
+/// The name of a folder, or of a file without its extension.
 fn last_part(path: &Path) -> Option<String> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let last = if path.is_dir() { path.file_name() } else { path.file_stem() };
@@ -253,7 +254,7 @@ pub fn open(place: &Place, variant: Option<&str>, components: &[ComponentPath]) 
     Ok(files?)
 }
 
-/// What is known of a model by its configurations; `None` for the stub, which draws anything.
+/// What a model's configuration says about it; `None` for the stub, which draws anything.
 pub fn describe(place: &Place, variant: Option<&str>, components: &[ComponentPath]) -> Result<Option<Description>> {
     if *place == Place::Stub {
         return Ok(None);
@@ -262,12 +263,12 @@ pub fn describe(place: &Place, variant: Option<&str>, components: &[ComponentPat
     Ok(Some(Description::read(&files, sampling(place))?))
 }
 
-/// The steps and guidance scale that a model was trained for, where its family's are others.
+/// The steps and guidance scale that a model was trained for, if they differ from its family's.
 fn sampling(place: &Place) -> Option<SamplingDefaults> {
     (*place == Place::Embedded).then_some(embedded::SAMPLING)
 }
 
-/// Puts TAESD in the place of a model's own autoencoder, unless that is a tiny one already.
+/// Replaces a model's own autoencoder with TAESD, unless it is a tiny one already.
 fn use_tiny_autoencoder(files: &mut ModelFiles, variant: Option<&str>) -> Result<()> {
     let own = files.component(VAE)?;
     if own.config["_class_name"] == "AutoencoderTiny" {

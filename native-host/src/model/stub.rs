@@ -1,4 +1,4 @@
-//! The stub model's pictures: one colour, with metadata as any other.
+//! The stub model's pictures: a single colour, with the usual metadata.
 
 use super::{Draw, Result};
 use crate::names;
@@ -6,7 +6,7 @@ use easel_inference::families::Defaults;
 use easel_inference::pipeline::{CancelToken, Phase, Picture, Progress, Prompt, Request, Watcher};
 use easel_picture::{Image, Parameters};
 
-/// The width and height of its pictures, if the request says nothing.
+/// The default width and height of its pictures.
 const SIZE: usize = 512;
 
 /// "Draws" the pictures of a request.

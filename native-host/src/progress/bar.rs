@@ -42,7 +42,7 @@ impl Display for Bar {
     }
 
     fn warning(&mut self, message: &str) {
-        // Nothing in the closure fails.
+        // The closure cannot fail.
         let _ = self.line(|| {
             note(format_args!("easel: warning: {message}"));
             Ok(())
@@ -50,7 +50,7 @@ impl Display for Bar {
     }
 
     fn device(&mut self, name: &str) {
-        // Nothing in the closure fails.
+        // The closure cannot fail.
         let _ = self.line(|| {
             note(format_args!("easel: computing on {name}"));
             Ok(())
@@ -60,7 +60,7 @@ impl Display for Bar {
     fn picture(&mut self, picture: &Saved<'_>) -> Result<()> {
         let text = describe(picture);
         let on_stdout = picture.path.is_some();
-        self.line(|| super::lines::tell(&text, on_stdout))
+        self.line(|| super::lines::print(&text, on_stdout))
     }
 
     fn finish(&mut self) {

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use easel_inference::pipeline::Progress;
 use serde::Serialize;
 
-/// Everything that is reported to programs; `event` says which it is.
+/// Everything that is reported to programs; `event` is its kind.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event<'a> {
@@ -15,7 +15,7 @@ enum Event<'a> {
         phase: &'a str,
         step: u64,
         of: u64,
-        /// Since the run began.
+        /// Seconds since the run began.
         seconds: f64,
         #[serde(skip_serializing_if = "Option::is_none")]
         seconds_per_step: Option<f64>,
@@ -48,14 +48,14 @@ enum Event<'a> {
 }
 
 impl Event<'_> {
-    fn tell(&self) -> Result<()> {
+    fn print(&self) -> Result<()> {
         say_json(self)
     }
 }
 
-/// The run failed.
+/// Reports that the run failed.
 pub(crate) fn error_event(message: &str) -> Result<()> {
-    Event::Error { message }.tell()
+    Event::Error { message }.print()
 }
 
 /// Reports everything as events.
@@ -75,20 +75,20 @@ impl Display for Json {
             preview: preview.map(|png| base64::engine::general_purpose::STANDARD.encode(png)),
         };
         // A run continues when its output is closed; only a picture that cannot be announced is an error.
-        let _ = event.tell();
+        let _ = event.print();
     }
 
     fn warning(&mut self, message: &str) {
-        let _ = Event::Warning { message }.tell();
+        let _ = Event::Warning { message }.print();
     }
 
     fn device(&mut self, name: &str) {
-        let _ = Event::Device { name }.tell();
+        let _ = Event::Device { name }.print();
     }
 
     fn picture(&mut self, picture: &Saved<'_>) -> Result<()> {
         let path = picture.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let Saved { format, seed, width, height, seconds, parameters, .. } = *picture;
-        Event::Picture { path, format, seed, width, height, seconds, parameters }.tell()
+        Event::Picture { path, format, seed, width, height, seconds, parameters }.print()
     }
 }

@@ -27,7 +27,7 @@ impl Display for Lines {
     }
 
     fn picture(&mut self, picture: &Saved<'_>) -> Result<()> {
-        tell(&describe(picture), picture.path.is_some())
+        print(&describe(picture), picture.path.is_some())
     }
 }
 
@@ -36,8 +36,8 @@ fn is_milestone(step: usize, of: usize) -> bool {
     step == of || (of >= 8 && step > 0 && step * 4 / of > (step - 1) * 4 / of)
 }
 
-/// A line about a finished picture; not on standard output if the picture itself went there.
-pub(super) fn tell(line: &str, on_stdout: bool) -> Result<()> {
+/// Prints a line about a finished picture, on standard error if the picture itself went to standard output.
+pub(super) fn print(line: &str, on_stdout: bool) -> Result<()> {
     if on_stdout {
         return say(line);
     }
@@ -51,10 +51,10 @@ mod tests {
 
     #[test]
     fn a_pipe_gets_few_lines() {
-        let told = |of| (0..=of).filter(|step| is_milestone(*step, of)).collect::<Vec<_>>();
-        assert_eq!(told(3), [3]);
-        assert_eq!(told(20), [5, 10, 15, 20]);
-        assert_eq!(told(1000), [250, 500, 750, 1000]);
-        assert_eq!(told(9), [3, 5, 7, 9]);
+        let milestones = |of| (0..=of).filter(|step| is_milestone(*step, of)).collect::<Vec<_>>();
+        assert_eq!(milestones(3), [3]);
+        assert_eq!(milestones(20), [5, 10, 15, 20]);
+        assert_eq!(milestones(1000), [250, 500, 750, 1000]);
+        assert_eq!(milestones(9), [3, 5, 7, 9]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a user sees of a run: a bar on a terminal, plain lines in a pipe, JSON events for programs, or nothing.
+//! How a run reports to its user: a bar on a terminal, plain lines in a pipe, JSON events for programs, or nothing.
 
 mod bar;
 mod json;
@@ -20,37 +20,37 @@ use std::time::Instant;
 
 /// One way to show a run. Only announcing a picture can fail: a run continues when its output is closed.
 pub(crate) trait Display {
-    /// Something was done; `preview` is an encoded PNG.
+    /// Shows progress; `preview` is an encoded PNG.
     fn progress(&mut self, _progress: &Progress, _pace: &Pace, _preview: Option<&[u8]>) {}
 
-    /// Something that the user should know, but that stops nothing.
+    /// Shows a warning; the run continues.
     fn warning(&mut self, message: &str);
 
-    /// Which device was chosen.
+    /// Shows which device was chosen.
     fn device(&mut self, name: &str);
 
-    /// A picture was written.
+    /// Shows a picture that was written.
     fn picture(&mut self, picture: &Saved<'_>) -> Result<()>;
 
-    /// The run is over: whatever is being drawn goes away.
+    /// The run is over: removes what is drawn on the terminal.
     fn finish(&mut self) {}
 }
 
 /// A picture that was written.
 pub(crate) struct Saved<'a> {
-    /// Where; `None` is standard output.
+    /// The file; `None` is standard output.
     pub(crate) path: Option<PathBuf>,
     pub(crate) format: &'static str,
     pub(crate) seed: u64,
     pub(crate) width: usize,
     pub(crate) height: usize,
-    /// Since the run began, or since the picture before this one.
+    /// Seconds since the run began or since the previous picture.
     pub(crate) seconds: f64,
-    /// The settings as the metadata has them.
+    /// The settings, as in the metadata.
     pub(crate) parameters: &'a str,
 }
 
-/// Nothing but errors.
+/// Shows nothing but errors.
 struct Quiet;
 
 impl Display for Quiet {
@@ -63,7 +63,7 @@ impl Display for Quiet {
     }
 }
 
-/// Watches a run for the display.
+/// Reports a run to the display.
 pub(crate) struct Report {
     display: Box<dyn Display>,
     preview: Option<Preview>,
@@ -92,23 +92,23 @@ impl Report {
         Self { display, preview, pace: Pace::default(), began, last_picture, last_warning }
     }
 
-    /// Says which of how many pictures comes next.
+    /// Announces the next picture, out of `of`.
     pub(crate) fn next(&mut self, first: usize, of: usize) {
         self.pace.next_picture(first, of);
     }
 
-    /// Says which device was chosen.
+    /// Reports which device was chosen.
     pub(crate) fn device(&mut self, name: &str) {
         self.display.device(name);
     }
 
-    /// Seconds since the picture before, or since the beginning.
+    /// Seconds since the previous picture, or since the run began.
     pub(crate) fn lap(&mut self) -> f64 {
         let now = self.clock();
         now - std::mem::replace(&mut self.last_picture, now)
     }
 
-    /// A picture was written.
+    /// Reports a picture that was written.
     pub(crate) fn picture(&mut self, picture: &Saved<'_>) -> Result<()> {
         self.display.picture(picture)
     }
@@ -116,7 +116,7 @@ impl Report {
 
 impl Watcher for Report {
     fn progress(&mut self, progress: &Progress) {
-        // By our own clock, which began before loading did.
+        // This clock started before loading; the pipeline's did not.
         self.pace.update(progress.phase, progress.step, progress.of, self.clock());
         let mut encoded = None;
         if let (Some(preview), Some(image)) = (&mut self.preview, &progress.preview) {
@@ -129,7 +129,7 @@ impl Watcher for Report {
     }
 
     fn warning(&mut self, message: &str) {
-        // Batches of one run have the same thing to say.
+        // Every batch of a run repeats the same warnings.
         if self.last_warning != message {
             self.display.warning(message);
             message.clone_into(&mut self.last_warning);
@@ -147,7 +147,7 @@ impl Drop for Report {
     }
 }
 
-/// One line for a person about a picture that was written.
+/// A readable line about a picture that was written.
 fn describe(picture: &Saved<'_>) -> String {
     let path = picture.path.as_ref().map_or("standard output".into(), |path| path.display().to_string());
     let Saved { width, height, seed, seconds, .. } = picture;

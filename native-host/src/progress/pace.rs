@@ -1,4 +1,4 @@
-//! How fast a run goes and how long it will take.
+//! How fast a run is and how long it will take.
 
 use easel_inference::pipeline::Phase;
 
@@ -6,23 +6,23 @@ use easel_inference::pipeline::Phase;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pace {
     phase: Option<Phase>,
-    /// When the phase began: when the one before was last heard of.
+    /// When the phase began: the time of the previous phase's last event.
     since: f64,
     now: f64,
     step: usize,
     of: usize,
-    /// The first picture that is being worked on, counted from 1, and how many there will be.
+    /// The first picture of the current batch, counted from 1, and the total.
     pub(crate) picture: usize,
     pub(crate) pictures: usize,
 }
 
 impl Pace {
-    /// Another picture begins, and its phases from the start.
+    /// Starts another picture, from its first phase.
     pub(crate) fn next_picture(&mut self, picture: usize, pictures: usize) {
         *self = Self { picture, pictures, now: self.now, ..Self::default() };
     }
 
-    /// Takes in one progress event.
+    /// Records a progress event.
     pub(crate) fn update(&mut self, phase: Phase, step: usize, of: usize, seconds: f64) {
         if self.phase != Some(phase) {
             self.phase = Some(phase);
@@ -43,7 +43,7 @@ impl Pace {
         (self.now - self.since).max(0.0)
     }
 
-    /// Seconds per step, once there was one.
+    /// Seconds per step, after the first step.
     pub(crate) fn per_step(&self) -> Option<f64> {
         (self.step > 0).then(|| self.in_phase() / self.step as f64)
     }
@@ -53,7 +53,7 @@ impl Pace {
         self.per_step().map(|per_step| per_step * self.of.saturating_sub(self.step) as f64)
     }
 
-    /// `0.12 s a step, 1.4 s left`, or nothing while nothing is known.
+    /// `0.12 s a step, 1.4 s left`, or nothing if that is not known yet.
     pub(crate) fn describe(&self) -> String {
         match (self.per_step(), self.left()) {
             (Some(step), Some(left)) => format!("{} a step, {} left", seconds(step), seconds(left)),
@@ -67,7 +67,7 @@ impl Pace {
     }
 }
 
-/// A duration as people say it.
+/// A duration for people to read.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
         s if s < 0.0995 => format!("{:.0} ms", s * 1e3),

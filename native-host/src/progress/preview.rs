@@ -6,7 +6,7 @@ use anyhow::Result;
 use easel_picture::Image;
 use std::path::PathBuf;
 
-/// The preview file, removed with this value.
+/// The preview file, removed when this value is dropped.
 pub(super) struct Preview {
     path: PathBuf,
     written: bool,
@@ -17,7 +17,7 @@ impl Preview {
         Self { path, written: false }
     }
 
-    /// Replaces the file; the PNG that it holds now.
+    /// Replaces the file and returns its PNG.
     pub(super) fn show(&mut self, image: &Image) -> Result<Vec<u8>> {
         let png = picture::encode_preview(image)?;
         output::replace(&self.path, &png)?;
@@ -29,7 +29,7 @@ impl Preview {
 impl Drop for Preview {
     fn drop(&mut self) {
         if self.written {
-            // A preview that another program removed needs no removing.
+            // Another program may have removed it already.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,4 +1,4 @@
-//! What the queue refuses, as the contract has it.
+//! The queue's refusals as the contract's errors.
 
 use super::conversions::status;
 use easel_contract::Error;
@@ -8,7 +8,7 @@ use easel_jobs::{PictureId, TaskId};
 /// How long a refused client should wait before it tries again, in seconds.
 const RETRY_AFTER: u32 = 5;
 
-/// The queue's error as the contract has it.
+/// The queue's error as one of the contract's.
 pub(super) fn refused(error: easel_jobs::Error) -> Error {
     use easel_jobs::Error as Jobs;
     match error {
@@ -19,14 +19,14 @@ pub(super) fn refused(error: easel_jobs::Error) -> Error {
         Jobs::UnknownPicture { id } => Error::ImageNotFound { id: id.cast_unsigned() },
         Jobs::RunInProgress => Error::RunInProgress,
         Jobs::RunNotComplete => Error::RunNotComplete,
-        // The store has named it in the log.
+        // The store has logged which one.
         Jobs::DamagedPicture { .. } => Error::internal("the picture is damaged"),
         error if error.is_temporary() => {
             tracing::warn!(%error, "the store is busy");
             Error::Busy { retry_after: RETRY_AFTER }
         }
         other => {
-            // Paths and the system's messages are for the operator.
+            // Paths and system messages are only for the operator.
             tracing::error!(error = %other, "the store failed");
             Error::internal("the store failed")
         }

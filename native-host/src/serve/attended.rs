@@ -1,8 +1,8 @@
-//! Tasks that clients wait for: each is cancelled when nobody watches it any more.
+//! Tasks that clients wait for. A task is cancelled when nobody watches it any more.
 //!
-//! The count is of watchers, not of connections: a client behind the component or on another host has its watcher dropped
-//! by whatever notices that it left. A client may also leave before it watches, while its task is being queued; so a task
-//! that nobody watches soon is cancelled, too.
+//! Watchers are counted, not connections: when a client leaves, even one behind the component or on another host, its
+//! watcher is dropped. A client may also leave before it watches, while its task is being queued, so a task without a
+//! watcher is cancelled after a moment.
 
 use easel_jobs::{Jobs, TaskId};
 use parking_lot::Mutex;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How soon a client watches the task that it waits for.
+/// How long a client may take to watch its task.
 const SOON: Duration = Duration::from_secs(5);
 
 /// Cancels a task.
@@ -19,13 +19,13 @@ type Cancel = dyn Fn(TaskId) + Send + Sync;
 
 /// The tasks that clients wait for.
 pub(super) struct Attended {
-    /// How many watch each of them.
+    /// The number of watchers of each.
     watchers: Mutex<HashMap<TaskId, usize>>,
     soon: Duration,
     cancel: Box<Cancel>,
 }
 
-/// Watches a task; dropping it stops that.
+/// A watcher of a task, until it is dropped.
 pub(super) struct Watching {
     attended: Arc<Attended>,
     task: TaskId,
@@ -34,17 +34,17 @@ pub(super) struct Watching {
 }
 
 impl Attended {
-    /// Those of a queue.
+    /// For the tasks of a queue.
     pub(super) fn of(jobs: &Arc<Jobs>) -> Arc<Self> {
         let jobs = Arc::downgrade(jobs);
         Self::new(SOON, move |task| {
             let (Some(jobs), Ok(runtime)) = (jobs.upgrade(), Handle::try_current()) else { return };
-            // Cancelling waits for the disk, and watchers are dropped on threads that answer requests.
+            // Cancelling waits for the disk, which the threads that drop watchers must not.
             runtime.spawn_blocking(move || match jobs.cancel(task) {
                 Ok(()) => tracing::info!(%task, "cancelled: its client has left"),
-                // It has ended by itself, or was deleted.
+                // The task has ended by itself or was deleted.
                 Err(easel_jobs::Error::AlreadyEnded { .. } | easel_jobs::Error::UnknownTask { .. }) => {}
-                Err(error) => tracing::warn!(%task, %error, "its client has left, but it was not cancelled"),
+                Err(error) => tracing::warn!(%task, %error, "not cancelled, although its client has left"),
             });
         })
     }
@@ -53,7 +53,7 @@ impl Attended {
         Arc::new(Self { watchers: Mutex::default(), soon, cancel: Box::new(cancel) })
     }
 
-    /// A task was queued whose client will watch it. Needs a tokio runtime.
+    /// Adds a queued task whose client will watch it. Needs a tokio runtime.
     pub(super) fn expect(self: &Arc<Self>, task: TaskId) {
         self.watchers.lock().insert(task, 0);
         let attended = Arc::downgrade(self);
@@ -66,13 +66,13 @@ impl Attended {
         });
     }
 
-    /// A watcher of a task, if that is one of those.
+    /// A watcher of a task, if a client waits for it.
     pub(super) fn watch(self: &Arc<Self>, task: TaskId) -> Option<Watching> {
         *self.watchers.lock().get_mut(&task)? += 1;
         Some(Watching { attended: Arc::clone(self), task, has_ended: false })
     }
 
-    /// Cancels a task that nobody watches.
+    /// Cancels a task that has no watcher.
     fn give_up(&self, task: TaskId) {
         let mut watchers = self.watchers.lock();
         if watchers.get(&task) == Some(&0) {

@@ -1,4 +1,4 @@
-//! What a deployment decides: a TOML file, overridden by environment and options, then checked as a whole.
+//! The configuration of a deployment: a TOML file, overridden by environment and options, then checked as a whole.
 
 use super::access::read_keys;
 use super::{Error, Result};
@@ -20,24 +20,24 @@ use std::time::Duration;
 /// The port that the pipeline family's clients expect.
 const PORT: u16 = 8100;
 
-/// What turns a schedule off.
+/// The schedule that never runs.
 const NEVER: &str = "never";
 
 /// The shortest key of the internal route, in characters.
 const KEY_MIN: usize = 16;
 
-/// Everything that a deployment decides, checked by [`Config::check`].
+/// The configuration of a deployment, checked by [`Config::check`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Where to serve metrics and documentation; without it they are where the rest is.
+    /// Where to serve metrics and documentation; `None` serves them on the address of the other routes.
     pub admin: Option<SocketAddr>,
-    /// The model that is used when a request names none.
+    /// The model for requests that do not name one.
     pub model: String,
     /// Other models that requests may name.
     pub models: Vec<String>,
-    /// Components that models take from places of their own, by the model's name.
+    /// Components that models take from separate files, by the model's name.
     pub components: BTreeMap<String, Vec<ComponentPath>>,
     /// How many models stay loaded.
     pub loaded_models: usize,
@@ -49,15 +49,15 @@ pub struct Config {
     pub capacity: usize,
     /// How many tasks run at once.
     pub engines: usize,
-    /// When tasks and pictures are cleared.
+    /// When tasks and pictures are deleted.
     pub retention: Retention,
-    /// Whose pages may call.
+    /// The web origins whose pages may call.
     pub origins: Origins,
-    /// The names that the server goes by.
+    /// The host names that clients may use.
     pub host_names: HostNames,
     /// The file of the API keys.
     pub api_key_file: Option<PathBuf>,
-    /// The keys that requests must show, of the file; without them, everyone who reaches the server may call.
+    /// The file's keys; every request must carry one. Without keys, anyone who can reach the server may call.
     pub keys: Option<KeyRing>,
     /// The files for TLS; without them the server speaks plain HTTP.
     pub tls: Option<TlsFiles>,
@@ -67,15 +67,15 @@ pub struct Config {
     pub body_limit: usize,
     /// The memory in bytes that all large bodies share while they are read.
     pub body_memory: usize,
-    /// What requests may ask for.
+    /// Limits on what one request may ask for.
     pub limits: Limits,
-    /// The key of the internal route, which carries the calls of components on other hosts; without one there is none.
+    /// The key of the internal route, which components on other hosts call; without it there is no such route.
     pub internal_key: Option<Key>,
     /// How long clients may take.
     pub timeouts: Timeouts,
     /// How many connections there may be.
     pub network: Network,
-    /// Whether to draw what a client waited for that has left.
+    /// Whether to finish pictures whose client has left.
     pub keep_abandoned: bool,
     /// How long running tasks have to finish when the service stops.
     pub grace: Duration,
@@ -84,17 +84,16 @@ pub struct Config {
 /// The files for TLS, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate, and those between it and a known authority.
+    /// The certificate and its intermediate certificates.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
 }
 
 impl TlsFiles {
-    /// Both or none.
+    /// Both files or neither.
     fn both(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Self>> {
-        let lone =
-            |field, other| Err(Error::Setting { field, reason: format!("needs {other}: TLS takes both or none") });
+        let lone = |field, other| Err(Error::Setting { field, reason: format!("needs {other}: TLS needs both files") });
         match (certificate, key) {
             (Some(certificate), Some(key)) => Ok(Some(Self { certificate, key })),
             (None, None) => Ok(None),
@@ -107,13 +106,13 @@ impl TlsFiles {
 /// How long clients may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To send the head of a request, from its first byte or from the beginning of the connection.
+    /// To send the head of a request, from its first byte or from the start of the connection.
     pub header: Duration,
     /// Between two pieces of a body.
     pub body: Duration,
     /// To send a whole body.
     pub upload: Duration,
-    /// To take a piece of an answer.
+    /// To read a piece of an answer.
     pub answer: Duration,
     /// Between two requests.
     pub idle: Duration,
@@ -122,10 +121,10 @@ pub struct Timeouts {
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// In all; fewer if the system lets the process open fewer files.
+    /// In total; fewer if the system lets the process open fewer files.
     pub connections: usize,
-    /// From one address, or one /64 network of IPv6; 0 for as many as there are. This machine's own addresses have no
-    /// limit. Behind a proxy on another machine, all clients have the proxy's address.
+    /// From one address, or one IPv6 /64 network; 0 for no limit. This machine's own addresses have no limit. Behind a
+    /// proxy on another machine, all clients have the proxy's address.
     pub connections_per_address: usize,
 }
 
@@ -169,7 +168,7 @@ impl Default for Config {
     }
 }
 
-/// Settings that override others where they are present: a configuration file, or the options of a command line.
+/// Settings that override earlier ones where present: a configuration file or command-line options.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Overrides {
@@ -185,7 +184,7 @@ pub struct Overrides {
     pub components: Option<BTreeMap<String, BTreeMap<String, PathBuf>>>,
     /// See [`Config::loaded_models`].
     pub loaded_models: Option<usize>,
-    /// See [`Config::device`]: a name.
+    /// See [`Config::device`], by name.
     pub device: Option<String>,
     /// See [`Config::data`].
     pub data: Option<PathBuf>,
@@ -193,13 +192,13 @@ pub struct Overrides {
     pub capacity: Option<usize>,
     /// See [`Config::engines`].
     pub engines: Option<usize>,
-    /// When tasks are cleared: a cron expression or `never`.
+    /// When tasks are deleted: a cron expression or `never`.
     pub clear_tasks: Option<String>,
-    /// When pictures are cleared: a cron expression or `never`.
+    /// When pictures are deleted: a cron expression or `never`.
     pub clear_pictures: Option<String>,
-    /// See [`Config::origins`]: `localhost`, `*` or origins between commas.
+    /// See [`Config::origins`]: `localhost`, `*` or origins separated by commas.
     pub origins: Option<String>,
-    /// See [`Config::host_names`]: names between commas, or `*`.
+    /// See [`Config::host_names`]: names separated by commas, or `*`.
     pub host_names: Option<String>,
     /// See [`Config::api_key_file`].
     pub api_key_file: Option<PathBuf>,
@@ -215,7 +214,7 @@ pub struct Overrides {
     pub body_memory: Option<usize>,
     /// See [`Config::limits`]: a table.
     pub limits: Option<Limits>,
-    /// See [`Config::internal_key`]: a file that holds it.
+    /// The file with [`Config::internal_key`].
     pub internal_key_file: Option<PathBuf>,
     /// See [`Timeouts::header`], in seconds.
     pub header_timeout: Option<u64>,
@@ -256,7 +255,7 @@ pub(super) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 impl Config {
-    /// The configuration in which `later` settings override earlier ones, and all override the defaults; checked.
+    /// The defaults, overridden by these settings, the later ones by precedence; checked.
     pub fn resolve(settings: impl IntoIterator<Item = Overrides>) -> Result<Self> {
         let mut config = Self::default();
         for layer in settings {
@@ -272,7 +271,7 @@ impl Config {
     fn apply(&mut self, set: Overrides) -> Result<()> {
         let device = set.device.map(|name| name.parse()).transpose()?;
         let never = |cron: String| (cron != NEVER).then_some(cron);
-        // Reading these cannot fail: text that is no origin or no name matches none.
+        // Parsing these cannot fail: invalid origins or names match nothing.
         let origins = set.origins.map(|text| infallible(text.parse()));
         let host_names = set.host_names.map(|text| infallible(text.parse()));
         put(&mut self.listen, set.listen);
@@ -334,7 +333,7 @@ impl Config {
         within("grace", self.grace.as_secs(), 0, 24 * 3600)
     }
 
-    /// Fails on components of a model that is not served, and on paths where nothing is.
+    /// Fails on components of a model that is not served, and on paths that do not exist.
     fn check_components(&self) -> Result<()> {
         let refuse = |reason| Err(Error::Setting { field: "components", reason });
         for (model, components) in &self.components {
@@ -342,14 +341,17 @@ impl Config {
                 return refuse(format!("must belong to `model` or one of `models`, got {model}"));
             }
             if let Some(ComponentPath { name, path }) = components.iter().find(|component| !component.path.exists()) {
-                return refuse(format!("must be files or folders, got {} for {name} of {model}", path.display()));
+                return refuse(format!(
+                    "must be files or folders that exist, got {} for {name} of {model}",
+                    path.display()
+                ));
             }
         }
         Ok(())
     }
 }
 
-/// The tables of a configuration file as lists.
+/// The component tables of a configuration file as lists.
 fn component_paths(tables: BTreeMap<String, BTreeMap<String, PathBuf>>) -> BTreeMap<String, Vec<ComponentPath>> {
     let list = |table: BTreeMap<String, PathBuf>| {
         table.into_iter().map(|(name, path)| ComponentPath { name, path }).collect::<Vec<_>>()
@@ -361,7 +363,7 @@ fn infallible<T>(read: std::result::Result<T, Infallible>) -> T {
     read.unwrap_or_else(|never| match never {})
 }
 
-/// The key in a file, without the line end after it.
+/// Reads a key from a file, without surrounding white space.
 fn read_key(path: &Path) -> Result<Key> {
     let failed = |reason| Error::ReadConfig { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(failed)?;

@@ -1,7 +1,8 @@
-//! Between the queue's types and the contract's.
+//! Between the contract's types and those of the queue and of pictures.
 
-use easel_contract::service::{Image, Paging, Priority, Progress, Result, Status, Task};
+use easel_contract::service::{Image, Paging, PictureFormat, Priority, Progress, Redraw, Result, Status, Task};
 use easel_jobs::{Event, Picture, PictureId, Standing};
+use easel_picture::ImageFormat;
 
 /// A task with its place in the queue and its pictures.
 pub(super) fn report(task: easel_jobs::Task, standing: Standing) -> Task {
@@ -32,6 +33,7 @@ pub(super) fn image(picture: Picture) -> Result<Image> {
         created_at: picture.created_at,
         size: picture.length,
         digest: picture.digest,
+        media_type: picture.media_type,
     })
 }
 
@@ -71,5 +73,23 @@ pub(super) fn priority_to_jobs(priority: Priority) -> easel_jobs::Priority {
         Priority::Low => easel_jobs::Priority::Low,
         Priority::Normal => easel_jobs::Priority::Normal,
         Priority::High => easel_jobs::Priority::High,
+    }
+}
+
+/// The kind of file.
+pub(super) fn format(format: PictureFormat) -> ImageFormat {
+    match format {
+        PictureFormat::Png => ImageFormat::Png,
+        PictureFormat::Jpeg => ImageFormat::Jpeg,
+        PictureFormat::Webp => ImageFormat::WebP,
+    }
+}
+
+/// Which part of a mask stands for what is drawn anew.
+pub(super) fn redraw(redraw: Redraw) -> easel_picture::Redraw {
+    match redraw {
+        Redraw::White => easel_picture::Redraw::White,
+        Redraw::Black => easel_picture::Redraw::Black,
+        Redraw::Transparent => easel_picture::Redraw::Transparent,
     }
 }

@@ -1,4 +1,4 @@
-//! The devices of this host, and which one is computed on.
+//! The devices of this host, and the selected one.
 
 use easel_contract::Error;
 use easel_contract::service::{Device, DeviceKind, Result};
@@ -7,21 +7,21 @@ use parking_lot::Mutex;
 use pollster::block_on;
 use std::sync::OnceLock;
 
-/// The devices of this host. They are looked for once, when the service starts.
+/// The devices of this host, enumerated once when the service starts.
 pub struct Devices {
     available: Vec<(Kind, Device)>,
     selected: Mutex<Kind>,
-    /// What `auto` stands for here, once somebody has asked for it.
+    /// What `auto` means on this host, once it has been determined.
     automatic: OnceLock<Kind>,
 }
 
 impl Devices {
-    /// Looks for devices, and selects one.
+    /// Enumerates the devices and selects one.
     pub fn find(wanted: Kind) -> easel_inference::Result<Self> {
         let selected = select(wanted)?;
         let infos = block_on(easel_inference::Device::list());
         let mut available: Vec<(Kind, Device)> = Vec::new();
-        // A GPU in software is slower than the processor itself, and of several the best one is used.
+        // Software GPUs are slower than the processor itself. Of several GPUs, the best one is used.
         for info in infos.into_iter().filter(|info| info.available && !info.software) {
             let Some((own, kind)) = kinds(&info.id) else { continue };
             if available.iter().all(|(known, _)| *known != own) {
@@ -36,7 +36,7 @@ impl Devices {
         Ok(Self { available, selected: selected.into(), automatic })
     }
 
-    /// The device that is computed on.
+    /// The selected device.
     pub fn selected(&self) -> Kind {
         *self.selected.lock()
     }
@@ -48,14 +48,14 @@ impl Devices {
         self.available.iter().map(mark).collect()
     }
 
-    /// What `auto` stands for; the first call tries the devices.
+    /// What `auto` means; the first call tries the devices.
     fn automatic(&self) -> Kind {
         *self.automatic.get_or_init(|| select(Kind::Auto).unwrap_or(Kind::Cpu))
     }
 
-    /// Computes on another device from now on.
+    /// Selects another device for the tasks from now on.
     pub fn select(&self, kind: Option<DeviceKind>) -> Result<Device> {
-        // The GPUs come after the processor, the best one first.
+        // GPUs come after the processor, the best one first.
         let fits = |(own, device): &&(Kind, Device)| match kind {
             None => *own == self.automatic(),
             Some(DeviceKind::Gpu) => device.kind != DeviceKind::Cpu,
@@ -68,7 +68,7 @@ impl Devices {
     }
 }
 
-/// Opens a device to see that it works, and logs which it is.
+/// Opens a device to check that it works, and logs its name.
 fn select(wanted: Kind) -> easel_inference::Result<Kind> {
     let selection = crate::model::select_device(wanted, None)?;
     if let Some(warning) = &selection.warning {
@@ -78,7 +78,7 @@ fn select(wanted: Kind) -> easel_inference::Result<Kind> {
     Ok(kind_of(&selection.device))
 }
 
-/// What a device is called in the list, in the inference crate and in the contract.
+/// A device in the inference crate and in the contract, by its name in the list.
 fn kinds(id: &str) -> Option<(Kind, DeviceKind)> {
     match id.split(':').next()? {
         "gpu" => Some((Kind::Gpu, DeviceKind::Gpu)),
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_processor_is_always_there_and_what_is_not_there_is_refused() {
+    fn the_processor_is_always_listed_and_missing_devices_are_refused() {
         let devices = Devices::find(Kind::Cpu).unwrap();
         let selected: Vec<_> = devices.list().into_iter().filter(|device| device.selected).collect();
         assert_eq!((selected.len(), selected[0].id.as_str()), (1, "cpu"));

@@ -1,10 +1,11 @@
 //! The queue's engine over the inference pipeline: a request in, encoded pictures out.
 
+use super::conversions::{format, redraw};
 use super::{Metrics, Parts};
 use crate::model::{self, LoadedModel};
 use bytes::Bytes;
 use easel_contract::Check;
-use easel_contract::service::ImageRequest;
+use easel_contract::service::{Encoding, ImageRequest};
 use easel_inference::pipeline::{CancelToken, InitImage, Phase, Picture, Progress, Request, Watcher};
 use easel_jobs::{Engine, EngineError, Job, NewPicture};
 use easel_picture::{EncodeOptions, Image, ImageFormat, Limits};
@@ -13,11 +14,11 @@ use std::time::Instant;
 /// The quality of previews, which are JPEGs.
 const PREVIEW_QUALITY: u8 = 75;
 
-/// Draws the queue's tasks with the models that they name.
+/// Runs the queue's tasks with the models that they name.
 pub struct ModelEngine(Parts);
 
 impl ModelEngine {
-    /// An engine that shares loaded models with the others.
+    /// An engine that shares the loaded models with other engines.
     pub fn new(parts: Parts) -> Self {
         Self(parts)
     }
@@ -27,12 +28,13 @@ impl ModelEngine {
         let asked: ImageRequest = serde_json::from_slice(job.request())?;
         asked.check(limits).map_err(Failure::Limits)?;
         let name = asked.model.clone().unwrap_or_default();
+        let encoding = asked.encoding.unwrap_or_default();
         let cancel = CancelToken::default();
         let mut report = Report { job, cancel: cancel.clone(), began: Instant::now(), metrics };
         let model = models.get(&name, devices.selected(), &without_pictures(&asked), &mut report, &cancel)?;
         let pictures = model.generate(&request(asked, &model)?, &mut report, &cancel)?;
         metrics.drawn(pictures.len(), report.began.elapsed());
-        pictures.iter().map(|picture| Ok(encode(picture)?)).collect()
+        pictures.iter().map(|picture| Ok(encode(picture, encoding)?)).collect()
     }
 }
 
@@ -74,17 +76,19 @@ fn request(asked: ImageRequest, model: &LoadedModel) -> easel_inference::Result<
     request.preview_every = 1;
     if let Some(init) = asked.init {
         let image = Image::decode(&init.bytes, &Limits::default())?;
-        // A picture is drawn over at the model's size, not at its own.
+        // An initial picture is redrawn in the model's default size, not in its own.
         if let Some(defaults) = model.defaults() {
             request.width.get_or_insert(defaults.width);
             request.height.get_or_insert(defaults.height);
         }
-        request.init = Some(InitImage { image, strength: init.strength, all_steps: false, mask: None });
+        let mask = init.mask.map(|mask| Image::decode_mask(&mask.bytes, redraw(mask.redraw), &Limits::default()));
+        let mask = mask.transpose()?;
+        request.init = Some(InitImage { image, strength: init.strength, all_steps: false, mask });
     }
     Ok(request)
 }
 
-/// The settings of a request in the pipeline's terms, with one empty prompt and no picture to start from.
+/// The settings of a request in the pipeline's terms, with one empty prompt and no initial picture.
 pub(super) fn without_pictures(asked: &ImageRequest) -> Request {
     let size = |size: Option<u32>| size.map(|size| size as usize);
     Request {
@@ -97,14 +101,18 @@ pub(super) fn without_pictures(asked: &ImageRequest) -> Request {
     }
 }
 
-fn encode(picture: &Picture) -> easel_inference::Result<NewPicture> {
+fn encode(picture: &Picture, encoding: Encoding) -> easel_inference::Result<NewPicture> {
     let parameters = picture.parameters.to_string();
-    let options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
-    let bytes = picture.image.encode(ImageFormat::Png, &options)?.into();
-    Ok(NewPicture { bytes, media_type: ImageFormat::Png.media_type().into(), seed: picture.seed })
+    let mut options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
+    if let Some(quality) = encoding.quality {
+        options.quality = u8::try_from(quality).unwrap_or(u8::MAX);
+    }
+    let format = format(encoding.format);
+    let bytes = picture.image.encode(format, &options)?.into();
+    Ok(NewPicture { bytes, media_type: format.media_type().into(), seed: picture.seed })
 }
 
-/// Carries progress from the pipeline to the task's watchers, and a cancellation the other way.
+/// Passes progress from the pipeline to the task's watchers, and cancellation back.
 struct Report<'a, 'j> {
     job: &'a Job<'j>,
     cancel: CancelToken,
@@ -154,7 +162,7 @@ mod tests {
     use futures_util::StreamExt;
 
     #[tokio::test]
-    async fn f1_a_task_of_another_version_that_breaks_the_limits_fails_as_a_task() {
+    async fn f1_a_queued_task_of_another_version_beyond_the_limits_fails() {
         let folder = tempfile::tempdir().unwrap();
         let absurd = ImageRequest {
             prompt: "a cat".into(),

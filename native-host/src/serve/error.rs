@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Why the service cannot start. Every message is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration file cannot be read.
+    /// A configuration file cannot be read.
     #[error("{}: {reason}", path.display())]
     ReadConfig {
         /// The file.
@@ -19,7 +19,7 @@ pub enum Error {
     ParseConfig {
         /// The file.
         path: PathBuf,
-        /// Where and why not.
+        /// The line and the problem.
         reason: String,
     },
     /// The folder of the page cannot be read.
@@ -30,12 +30,12 @@ pub enum Error {
         /// Why not.
         reason: std::io::Error,
     },
-    /// A setting is out of range.
+    /// A setting is invalid.
     #[error("{field} {reason}")]
     Setting {
         /// The setting as the configuration file spells it.
         field: &'static str,
-        /// The limits, and the value found.
+        /// What was expected, and the value found.
         reason: String,
     },
     /// Without keys, only this machine may call.
@@ -63,7 +63,7 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// Certificate or key cannot be used.
+    /// The TLS certificate or its key cannot be used.
     #[error("{}: {reason}", path.display())]
     Tls {
         /// The file.
@@ -71,22 +71,22 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// A model is not known, or cannot run.
+    /// A model is unknown or cannot run.
     #[error(transparent)]
     Model(#[from] crate::names::NameError),
-    /// The device is not there.
+    /// The device is unavailable.
     #[error(transparent)]
     Device(#[from] easel_inference::Error),
     /// The queue or its store cannot be opened.
     #[error(transparent)]
     Jobs(#[from] easel_jobs::Error),
-    /// The file is not a component, or imports an interface that the host does not offer.
+    /// The file is not a component, or imports an interface that the host does not provide.
     #[error("the component cannot be used: {reason}")]
     Component {
         /// wasmtime's message.
         reason: String,
     },
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
         /// The address.

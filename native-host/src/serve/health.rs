@@ -1,4 +1,4 @@
-//! Whether every part works: asked once for all probes of a moment, and never waited for longer than a deadline.
+//! Health checks: simultaneous probes share one check, and none waits for it longer than a deadline.
 
 use easel_contract::service::Health;
 use parking_lot::Mutex;
@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a good check counts, so that many probes cost no more than one.
+/// How long a good result is reused, so that many probes cost no more than one.
 const HEALTHY: Duration = Duration::from_millis(500);
 
-/// How long a check may take; a disk that is stuck takes forever.
+/// How long a check may take; a stuck disk takes forever.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// An engine that has said nothing for this long may be stuck, or at work on something large: the log says so.
+/// An engine without progress for this long may be stuck or busy with something large, which is logged.
 pub(super) const SILENT: Duration = Duration::from_secs(600);
 
-/// The last check, and whether one is at work.
+/// The last check, and whether one is running.
 pub(super) struct Checks {
     patience: Duration,
     last: Mutex<Option<Checked>>,
-    /// Held by the probe that asks: the others wait for its answer.
+    /// Held by the probe that runs the check; the others wait for its result.
     asking: tokio::sync::Mutex<()>,
-    at_work: Arc<AtomicBool>,
+    is_running: Arc<AtomicBool>,
 }
 
 impl Default for Checks {
@@ -30,7 +30,7 @@ impl Default for Checks {
             patience: PATIENCE,
             last: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
-            at_work: Arc::default(),
+            is_running: Arc::default(),
         }
     }
 }
@@ -42,7 +42,7 @@ struct Checked {
 }
 
 impl Checks {
-    /// The health of this moment, or of a moment ago.
+    /// The current health, or that of a moment ago.
     pub(super) async fn health(&self, check: impl FnOnce() -> Health + Send + 'static) -> Health {
         let came = Instant::now();
         if let Some(health) = self.since(came) {
@@ -58,7 +58,7 @@ impl Checks {
         health
     }
 
-    /// The last answer, if it is good and fresh, or if it was asked for after `came`.
+    /// The last result, if it is good and fresh, or if its check began after `came`.
     fn since(&self, came: Instant) -> Option<Health> {
         let last = self.last.lock();
         let fits = |last: &&Checked| last.began >= came || last.health.is_healthy() && last.began.elapsed() < HEALTHY;
@@ -66,30 +66,30 @@ impl Checks {
     }
 
     async fn ask(&self, check: impl FnOnce() -> Health + Send + 'static) -> Health {
-        // A check that is stuck keeps its thread: another one would keep another.
-        if self.at_work.swap(true, Ordering::AcqRel) {
-            return silent();
+        // A stuck check blocks a thread; a second one would block another.
+        if self.is_running.swap(true, Ordering::AcqRel) {
+            return timed_out();
         }
-        let at_work = Arc::clone(&self.at_work);
-        let asked = tokio::task::spawn_blocking(move || {
+        let is_running = Arc::clone(&self.is_running);
+        let checked = tokio::task::spawn_blocking(move || {
             let health = check();
-            at_work.store(false, Ordering::Release);
+            is_running.store(false, Ordering::Release);
             health
         });
-        match tokio::time::timeout(self.patience, asked).await {
+        match tokio::time::timeout(self.patience, checked).await {
             Ok(Ok(health)) => health,
             Ok(Err(error)) => {
-                self.at_work.store(false, Ordering::Release);
+                self.is_running.store(false, Ordering::Release);
                 tracing::error!(%error, "the check of the store failed");
                 problem("the check failed")
             }
-            Err(_) => silent(),
+            Err(_) => timed_out(),
         }
     }
 }
 
-fn silent() -> Health {
-    problem("no answer within its time")
+fn timed_out() -> Health {
+    problem("no answer in time")
 }
 
 fn problem(text: &str) -> Health {
@@ -103,7 +103,7 @@ mod tests {
     use std::sync::mpsc;
 
     #[tokio::test]
-    async fn f10_a_check_that_is_stuck_is_said_and_keeps_one_thread() {
+    async fn f10_a_stuck_check_is_reported_and_blocks_one_thread() {
         let checks = Checks { patience: Duration::from_millis(20), ..Checks::default() };
         let (_release, stuck) = mpsc::channel::<()>();
         let first = checks.health(move || {
@@ -111,22 +111,22 @@ mod tests {
             Health::default()
         });
         assert!(!first.await.is_healthy());
-        let second = checks.health(|| unreachable!("the first is at work"));
+        let second = checks.health(|| unreachable!("the first is still running"));
         assert!(!second.await.is_healthy());
     }
 
     #[tokio::test]
     async fn f9_many_probes_cost_one_check() {
         let checks = Checks::default();
-        let asked = Arc::new(AtomicUsize::new(0));
+        let checked = Arc::new(AtomicUsize::new(0));
         for _ in 0..20 {
-            let asked = Arc::clone(&asked);
+            let checked = Arc::clone(&checked);
             let health = checks.health(move || {
-                asked.fetch_add(1, Ordering::Relaxed);
+                checked.fetch_add(1, Ordering::Relaxed);
                 Health::default()
             });
             assert!(health.await.is_healthy());
         }
-        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        assert_eq!(checked.load(Ordering::Relaxed), 1);
     }
 }

@@ -1,5 +1,5 @@
-//! The log: lines to standard error that nobody has to read. A thread of its own writes them. If the reader is gone or
-//! slow, or its disk is full, lines are lost and counted; nothing that logs panics or waits.
+//! The log: lines on standard error, written by a separate thread. If the reader is gone or slow, or its disk is full,
+//! lines are lost and counted; code that logs never panics or waits.
 
 use prometheus_client::metrics::counter::Counter;
 use std::fmt::{self, Debug, Write as _};
@@ -14,30 +14,31 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
-/// The most lines that wait to be written: with the longest of each a few megabytes.
+/// The most lines that wait to be written: a few megabytes if all are as long as possible.
 const WAITING: usize = 1024;
 
 /// The most characters of one field.
 const FIELD: usize = 200;
 
-/// The longest line that is written as it is, in bytes.
+/// The longest line that is written uncut, in bytes.
 const LINE: usize = 4096;
 
-/// How long the end of the process waits for the last lines.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long the process waits for the last lines before it exits.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// How many lines were lost.
+/// The number of lost lines.
 pub(super) fn lost() -> Counter {
     static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
     LOST.clone()
 }
 
-/// Starts the log, from level info unless `RUST_LOG` says otherwise. Its end waits a moment for the last lines.
+/// Starts the log, at level info unless `RUST_LOG` says otherwise. Dropping the guard waits a moment for the last
+/// lines.
 pub fn start(as_json: bool) -> io::Result<Guard> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let (lines, guard) = Lines::start(io::stderr(), WAITING)?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
-    // Somebody who embeds this may have a log already.
+    // A program that embeds this may have a log already.
     if as_json {
         let _ = tracing::subscriber::set_global_default(subscriber.json().finish());
     } else {
@@ -47,7 +48,7 @@ pub fn start(as_json: bool) -> io::Result<Guard> {
     Ok(guard)
 }
 
-/// One field, cut if it is long.
+/// Writes a field, cut if it is long.
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     let mut cut = Cut::default();
     write!(cut, "{value:?}")?;
@@ -57,7 +58,7 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt
     }
 }
 
-/// The beginning of a text, and how long it is.
+/// The beginning of a text, and its length.
 #[derive(Default)]
 struct Cut {
     start: String,
@@ -86,7 +87,7 @@ impl fmt::Display for Cut {
     }
 }
 
-/// Where lines go: a queue that may be full.
+/// The queue of lines, which may be full.
 #[derive(Clone)]
 struct Lines(SyncSender<Vec<u8>>);
 
@@ -99,9 +100,9 @@ pub struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // An empty line is the end. If there is no room for it, the reader is not there either.
+        // An empty line marks the end. If there is no room for it, nobody reads the log.
         if self.end.try_send(Vec::new()).is_ok() {
-            let _ = self.written.recv_timeout(FAREWELL);
+            let _ = self.written.recv_timeout(LAST_LINES);
         }
     }
 }
@@ -113,7 +114,7 @@ impl Lines {
         let (closed, written) = mpsc::sync_channel(1);
         thread::Builder::new().name("easel-log".into()).spawn(move || {
             for line in lines.iter().take_while(|line| !line.is_empty()) {
-                // A pipe whose reader has gone, or a disk that is full: the line is lost, and the next may not be.
+                // The pipe's reader has gone or the disk is full: this line is lost, but perhaps not the next.
                 if out.write_all(&line).is_err() {
                     lost().inc();
                 }
@@ -133,7 +134,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// One line, which goes into the queue as a whole.
+/// A line, queued as a whole.
 struct Line<'a> {
     queue: &'a SyncSender<Vec<u8>>,
     text: Vec<u8>,
@@ -163,7 +164,7 @@ impl Drop for Line<'_> {
     }
 }
 
-/// A long line with its long texts cut: JSON stays JSON.
+/// A long line, shortened; in JSON only its texts are cut, so it stays JSON.
 fn shortened(line: &[u8]) -> Vec<u8> {
     let mut text = match serde_json::from_slice(line) {
         Ok(mut value) => {
@@ -199,7 +200,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Instant;
 
-    /// Takes what is written to it.
+    /// Collects what is written to it.
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -214,7 +215,7 @@ mod tests {
         }
     }
 
-    /// A pipe whose reader has gone, or does not read.
+    /// A pipe whose reader has gone or does not read.
     struct Broken(Option<Receiver<()>>);
 
     impl Write for Broken {
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn f5_a_reader_that_is_gone_costs_lines_and_nothing_else() {
+    fn f5_a_missing_reader_costs_lines_and_nothing_else() {
         let before = lost().get();
         log_to(Broken(None), false, || {
             for number in 0..10 {
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn f5_a_reader_that_does_not_read_holds_nobody_up() {
+    fn f5_a_reader_that_does_not_read_blocks_nobody() {
         let (release, stuck) = mpsc::channel();
         let began = Instant::now();
         let before = lost().get();
@@ -265,12 +266,12 @@ mod tests {
             }
         });
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-        assert!(lost().get() >= before + 180, "what does not fit is counted");
+        assert!(lost().get() >= before + 180, "lines without room are counted");
         drop(release);
     }
 
     #[test]
-    fn f5_long_fields_are_cut_and_their_length_is_said() {
+    fn f5_long_fields_are_cut_and_their_length_is_logged() {
         let prompt = "é".repeat(20_000);
         for as_json in [false, true] {
             let page = Page::default();

@@ -1,5 +1,5 @@
-//! What can be measured, in the text format of OpenMetrics 1.0
-//! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which Prometheus reads.
+//! Metrics in the text format of OpenMetrics 1.0 (<https://prometheus.io/docs/specs/om/open_metrics_spec/>), which
+//! Prometheus reads.
 
 use super::log;
 use easel_jobs::{Counts, Status};
@@ -49,40 +49,40 @@ impl Default for Metrics {
             registry: Registry::default(),
         };
         registry.register("http_requests", "Answered requests", metrics.requests.clone());
-        let help = "Time from a request's head to its answer's";
+        let help = "Time from the head of a request to the head of its answer";
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, metrics.latency.clone());
         registry.register("denoising_steps", "Denoising steps done", metrics.steps.clone());
         registry.register("pictures", "Pictures drawn", metrics.pictures.clone());
-        let help = "Time that an engine took for the pictures of a task";
+        let help = "Time that an engine took for a task's pictures";
         registry.register_with_unit("drawing", help, Unit::Seconds, metrics.drawing.clone());
         registry.register("tasks", "Tasks in the store", metrics.tasks.clone());
-        let help = "How long the engine that works and has said nothing for longest has said nothing";
+        let help = "Longest time that a busy engine has reported no progress";
         registry.register_with_unit("engine_silence", help, Unit::Seconds, metrics.silence.clone());
-        registry.register("log_lines_lost", "Lines that the log's reader was too slow for", log::lost());
+        registry.register("log_lines_lost", "Log lines lost because the reader was too slow", log::lost());
         Self { registry, ..metrics }
     }
 }
 
 impl Metrics {
-    /// A request was answered. Routes are patterns, so that their number is bounded.
+    /// Counts an answered request. Routes are patterns, so that their number is bounded.
     pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
         let labels = RequestLabels { method: method.into(), route: route.into(), status };
         self.requests.get_or_create(&labels).inc();
         self.latency.observe(took.as_secs_f64());
     }
 
-    /// A denoising step was done.
+    /// Counts a denoising step.
     pub fn stepped(&self) {
         self.steps.inc();
     }
 
-    /// An engine has drawn the pictures of a task.
+    /// Counts the pictures of a finished task.
     pub fn drawn(&self, pictures: usize, took: Duration) {
         self.pictures.inc_by(pictures as u64);
         self.drawing.observe(took.as_secs_f64());
     }
 
-    /// Everything, with the tasks of this moment, and how long an engine at work has said nothing.
+    /// All metrics as text, with the current tasks and how long a busy engine has reported no progress.
     pub fn text(&self, tasks: Counts, silence: Option<Duration>) -> Result<String, std::fmt::Error> {
         for status in Status::ALL {
             let count = i64::try_from(tasks.of(status)).unwrap_or(i64::MAX);
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn f20_the_text_is_what_its_media_type_says() {
+    fn f20_the_text_conforms_to_its_media_type() {
         let metrics = Metrics::default();
         metrics.answered("GET", "/health", 200, Duration::from_millis(2));
         let text = metrics.text(Counts::default(), None).unwrap();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_is_in_the_text() {
+    fn counted_events_are_in_the_text() {
         let metrics = Metrics::default();
         metrics.answered("GET", "/status/{task_id}", 404, Duration::from_millis(2));
         metrics.stepped();

@@ -11,23 +11,23 @@
 //! # Ok(()) }
 //! ```
 //!
-//! `easel serve` opens a [`QueueService`] and gives it to the router: in the component, which asks it through
-//! `easel:image/studio`, or in the program itself. It takes the component that `--component` names, else the one that
-//! was built in (feature `bundled`, `cargo xtask serve`), else none; `--native` takes none in any case. Running
-//! components is the cargo feature `component`, which brings a compiler along and is therefore off by default. The
-//! page at `/` is found in the same way (`--site`, `bundled`) and stands before the routes; without it the contract's
-//! own small page is there.
+//! `easel serve` opens a [`QueueService`] and gives it to the router, which runs either in the component (and calls it
+//! through `easel:image/studio`) or in the program itself. The component is the one that `--component` names, else the
+//! one that is built in (feature `bundled`, `cargo xtask serve`), else none; `--native` always means none. Running
+//! components needs the cargo feature `component`, which includes a compiler and is therefore off by default. The page
+//! at `/` is found in the same way (`--site`, `bundled`) and takes precedence over the routes; without it, the
+//! contract's own small page is served.
 //!
 //! Instances of the component come from a pool and are reused. Each has limits on memory, tables, computing without a
-//! pause (by epochs), time to answer and time to stream. It may open no file and no socket. Requests may name only
-//! models that the configuration names: a path from outside would be a way to read files.
+//! pause (by epochs), time to answer and time to stream. It cannot open files or sockets. Requests may name only models
+//! in the configuration, since a path from outside would be a way to read files.
 //!
-//! Requests are refused in three places: in front of everything ([`guarded`]: names of the server, foreign pages), in the
-//! router (the same, and keys), and around the routes for what keys may ask at once and in a minute. SECURITY.md says what
-//! is promised.
+//! Requests are refused in three places: in front of everything ([`guarded`]: wrong host names, foreign pages), in the
+//! router (the same, and keys), and around the routes (rate and concurrency of keys). SECURITY.md says what is
+//! promised.
 //!
-//! To stop is to stop accepting, let running tasks finish within a grace (then they wait for the next process), close
-//! the queue, which ends every stream, and close connections.
+//! Stopping has four steps: accept no more connections, give running tasks a grace period to finish (after it they wait
+//! for the next process), close the queue, which ends every stream, and close the connections.
 
 mod access;
 mod admission;

@@ -1,7 +1,8 @@
-//! The models that requests may name, and those that are loaded.
+//! The models that requests may name, and the loaded ones.
 
 use crate::model::{self, ComponentPath, LoadOptions, LoadedModel};
 use crate::names::{self, Place};
+use easel_contract::service::Model;
 use easel_inference::Device;
 use easel_inference::pipeline::{CancelToken, Description, Needs, Request, Watcher};
 use easel_inference::tensor::DeviceKind;
@@ -11,12 +12,17 @@ use std::collections::BTreeMap;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::Arc;
 
-/// The models that requests may name. A request from outside must not name files, so these are all there are.
+/// The width and height of the stub model's pictures, which has no configuration.
+pub(super) const STUB_SIZE: u32 = 512;
+
+/// The models that requests may name, and no others, since requests must not name files.
 pub struct Models {
     known: Vec<(String, Place)>,
-    /// Components from places of their own, by the model's name.
+    /// What clients may call each besides: a path says too much about the machine.
+    public: Vec<String>,
+    /// Components from separate files, by the model's name.
     components: BTreeMap<String, Vec<ComponentPath>>,
-    /// What is known of each by its configurations, in the same order, once it was asked for.
+    /// The description of each, in the same order, once it has been read.
     described: Mutex<Vec<Option<Arc<Description>>>>,
     /// What each takes on the processor, by name and size, once it was asked for.
     needs: Mutex<BTreeMap<(String, Option<usize>, Option<usize>), Needs>>,
@@ -46,18 +52,43 @@ impl Models {
         }
         let described = Mutex::new(vec![None; known.len()]);
         let needs = Mutex::default();
-        Ok(Self { known, components: BTreeMap::new(), described, needs, loaded: Mutex::default(), most })
+        let public = known.iter().map(|(name, place)| model::public_name(name, place)).collect();
+        let components = BTreeMap::new();
+        Ok(Self { known, public, components, described, needs, loaded: Mutex::default(), most })
     }
 
-    /// The same models, some with components from places of their own.
+    /// The same models, some with components from separate files.
     pub fn with_components(self, components: BTreeMap<String, Vec<ComponentPath>>) -> Self {
         Self { components, ..self }
     }
 
-    /// The name of a model, the default one if `asked` is `None`; `None` if it is not known.
+    /// The name of a model, or of the default one if `asked` is `None`; `None` if it is unknown.
     pub fn name(&self, asked: Option<&str>) -> Option<&str> {
-        let fits = |(name, _): &&(String, Place)| asked.is_none_or(|asked| asked == name);
-        self.known.iter().find(fits).map(|(name, _)| name.as_str())
+        let Some(asked) = asked else { return self.known.first().map(|(name, _)| name.as_str()) };
+        let exact = self.known.iter().position(|(name, _)| name == asked);
+        let found = exact.or_else(|| self.public.iter().position(|name| name == asked))?;
+        Some(&self.known[found].0)
+    }
+
+    /// Every model by the name that clients may call it, with what is known of it.
+    pub fn list(&self) -> Vec<Model> {
+        let described = self.known.iter().zip(&self.public).map(|((name, place), public)| {
+            let size = |size: usize| u32::try_from(size).ok();
+            let known = self.description(name).ok().flatten();
+            match (place, known.as_ref().map(|known| known.defaults())) {
+                (Place::Stub, _) => (public, Some(STUB_SIZE), Some(STUB_SIZE), None),
+                (_, Some(usual)) => (public, size(usual.width), size(usual.height), size(usual.steps)),
+                (_, None) => (public, None, None, None),
+            }
+        });
+        let mut models: Vec<Model> = Vec::new();
+        for (name, width, height, steps) in described {
+            // Two paths may end alike; the first one has the name.
+            if models.iter().all(|model| model.name != *name) {
+                models.push(Model { name: name.clone(), width, height, steps });
+            }
+        }
+        models
     }
 
     /// What an error says, for clients: without the folders of this machine in which models lie.
@@ -77,13 +108,13 @@ impl Models {
         })
     }
 
-    /// What is known of a model without loading it; `None` for the stub. Read once, and then kept.
+    /// The description of a model, without loading it; `None` for the stub. Read once, and then kept.
     pub fn description(&self, name: &str) -> Result<Option<Arc<Description>>, model::Error> {
         let found = self.known.iter().position(|(known, _)| known == name).ok_or(model::Error::NoFiles)?;
         if let Some(description) = &self.described.lock()[found] {
             return Ok(Some(Arc::clone(description)));
         }
-        // Two requests may read it at the same time, which is cheaper than to let all others wait for a slow disk.
+        // Two requests may read it at the same time; that is cheaper than making all others wait for a slow disk.
         let components = self.components.get(name).map(Vec::as_slice).unwrap_or_default();
         let description = model::describe(&self.known[found].1, None, components)?.map(Arc::new);
         self.described.lock()[found].clone_from(&description);
@@ -116,8 +147,8 @@ impl Models {
         Ok(needs)
     }
 
-    /// A model, loaded on a device if it is not there yet, and held so that there is memory for the request. Only one model loads at a time: two that load together are
-    /// ready no sooner and need twice the memory.
+    /// A model, loaded onto the device if needed, and held so that there is memory for the request. Only one model loads at a
+    /// time: two at once would be ready no sooner and need twice the memory.
     pub fn get(
         &self,
         name: &str,
@@ -137,7 +168,7 @@ impl Models {
             loaded.push(model);
             return Ok(found);
         }
-        // Room is made first, so that there are never more models in memory than allowed.
+        // Models are dropped first, so that there are never more in memory than allowed.
         loaded.retain(|model| model.device == device);
         let surplus = (loaded.len() + 1).saturating_sub(self.most).min(loaded.len());
         loaded.drain(..surplus);
@@ -156,7 +187,7 @@ mod tests {
     use easel_inference::pipeline::Unwatched;
 
     #[test]
-    fn requests_may_name_what_was_configured_and_what_is_built_in() {
+    fn requests_may_name_configured_and_built_in_models() {
         let models = Models::new(&["stub".to_owned()], 1).unwrap();
         assert_eq!(models.name(None), Some("stub"));
         assert_eq!(models.name(Some("easel-emoji")), Some("easel-emoji"));
@@ -164,6 +195,22 @@ mod tests {
         assert_eq!(models.name(Some("/etc")), None);
         assert_eq!(models.name(Some(".")), None);
         assert!(Models::new(&["no-such-model".to_owned()], 1).is_err());
+    }
+
+    #[test]
+    fn models_are_listed_by_names_that_show_no_folder() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji").to_owned();
+        let models = Models::new(&["stub".to_owned(), folder], 1).unwrap();
+        let listed = models.list();
+        let names: Vec<&str> = listed.iter().map(|model| model.name.as_str()).collect();
+        assert_eq!(names, ["stub", "easel-emoji"]);
+        assert_eq!((listed[0].width, listed[0].steps), (Some(512), None));
+        assert_eq!(listed[1].width, Some(128));
+        assert!(listed[1].steps.is_some());
+        let copy = tempfile::tempdir().unwrap();
+        let path = copy.path().join("mine").display().to_string();
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(Models::new([&path], 1).unwrap().name(Some("mine")), Some(path.as_str()));
     }
 
     #[test]
@@ -192,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_loaded_once_and_the_least_recently_used_goes() {
+    fn a_model_is_loaded_once_and_the_least_recently_used_one_is_dropped() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji").to_owned();
         let models = Models::new([&folder], 1).unwrap();
         let request = Request::new("a cat", None, 1, 1);

@@ -7,18 +7,18 @@ use std::sync::Arc;
 /// What a service shares with its engines.
 #[derive(Clone)]
 pub struct Parts {
-    /// The models that may be asked for.
+    /// The models that requests may name.
     pub models: Arc<Models>,
     /// Where to compute.
     pub devices: Arc<Devices>,
-    /// The counters.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What requests may ask for. An engine checks it again: the request may have been queued by another version.
+    /// Limits on requests. Engines check them again, because another version may have queued the request.
     pub limits: Limits,
 }
 
 impl Parts {
-    /// The parts of a service of this configuration.
+    /// The parts for this configuration.
     pub(super) fn new(config: &Config) -> Result<Self> {
         let names = [&config.model].into_iter().chain(&config.models);
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Pictures in pieces, read when they are asked for: a client that reads slowly holds one piece, and no file.
+//! Pictures in pieces, read on demand: a slow client holds one piece in memory and no open file.
 
 use super::QueueService;
 use bytes::Bytes;
@@ -10,13 +10,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Bytes of a piece: a multiple of 3, so that base64 of a piece needs none of the next one.
+/// Bytes of a piece: a multiple of 3, so that each piece can be encoded in base64 by itself.
 const PIECE: u64 = 48 << 10;
 
-/// How many pieces are read at once: each opens a file and has a thread meanwhile.
+/// How many pieces are read at once; each needs an open file and a thread.
 static READERS: Semaphore = Semaphore::const_new(32);
 
-/// The bytes `range` of a picture. The first piece is read at once, so that a picture that is damaged or gone is known
+/// The bytes `range` of a picture. The first piece is read at once, so that a damaged or missing picture is noticed
 /// before anything is sent.
 pub(super) async fn pieces(
     service: &QueueService,

@@ -10,8 +10,8 @@ use super::{Config, Metrics, ModelEngine, Parts, error};
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{
-    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Priority, ProgressStream, Result,
-    Run, Task, TaskFilter, TaskSelection, WatchOptions,
+    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Priority, ProgressStream,
+    Result, Run, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::{Check, Error, Service};
 use easel_jobs::{
@@ -31,21 +31,21 @@ pub struct QueueService(Arc<Inner>);
 struct Inner {
     jobs: Arc<Jobs>,
     parts: Parts,
-    /// Unless abandoned tasks are kept.
+    /// `None` if abandoned tasks are kept.
     attended: Option<Arc<Attended>>,
     checks: Checks,
-    /// How many tasks there were at the last look, for when the store is busy.
+    /// The last known number of tasks, for when the store is busy.
     counts: Mutex<Counts>,
     pictures: Pictures,
 }
 
 impl QueueService {
-    /// Opens the data folder and starts the engines. Models are loaded when they are first asked for.
+    /// Opens the data folder and starts the engines. Models are loaded when they are first needed.
     pub fn open(config: &Config) -> error::Result<Self> {
         Self::with_engines(config, |parts| Box::new(ModelEngine::new(parts.clone())))
     }
 
-    /// The same with engines of your own. A task's request is an [`ImageRequest`] as JSON.
+    /// The same with your own engines. A task's request is an [`ImageRequest`] as JSON.
     pub fn with_engines(config: &Config, engine: impl Fn(&Parts) -> Box<dyn Engine>) -> error::Result<Self> {
         let parts = Parts::new(config)?;
         let pictures = Pictures::new(config.limits.init_pixels);
@@ -57,17 +57,17 @@ impl QueueService {
         Ok(Self(Arc::new(Inner { jobs, parts, attended, checks, pictures, counts: Mutex::default() })))
     }
 
-    /// What the server counts.
+    /// The service's metrics.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.0.parts.metrics)
     }
 
-    /// Stops as [`Jobs::shutdown`] does, and blocks until then.
+    /// Stops like [`Jobs::shutdown`], and blocks until it has.
     pub fn shutdown(&self, grace: Duration) {
         self.0.jobs.shutdown(grace);
     }
 
-    /// A part of a picture.
+    /// Reads a part of a picture.
     pub(super) async fn read_part(&self, picture: Arc<Picture>, range: Range<u64>) -> Result<Bytes> {
         self.blocking(move |inner| {
             let length = range.end.saturating_sub(range.start);
@@ -75,14 +75,14 @@ impl QueueService {
             let file = inner.jobs.open(&picture, range.start).map_err(refused)?;
             let read = file.take(length).read_to_end(&mut part);
             if !read.is_ok_and(|read| read as u64 == length) {
-                return Err(Error::internal("the picture could not be read to its end"));
+                return Err(Error::internal("the picture could not be read to the end"));
             }
             Ok(part.into())
         })
         .await
     }
 
-    /// The request with the picture to start from as it will be needed: decoded once, and in the size that is drawn.
+    /// The request with its initial picture decoded once and resized to the size of the result.
     async fn fitted(&self, request: ImageRequest) -> Result<ImageRequest> {
         if request.init.is_none() {
             return Ok(request);
@@ -95,11 +95,14 @@ impl QueueService {
         let (mut request, plan) = checked.await?;
         if let Some(init) = &mut request.init {
             init.bytes = self.0.pictures.fit(std::mem::take(&mut init.bytes), plan).await?;
+            if let Some(mask) = init.mask.take() {
+                init.mask = Some(self.0.pictures.fit_mask(mask, plan).await?);
+            }
         }
         Ok(request)
     }
 
-    /// Does something that may wait for the disk, off the threads that answer requests.
+    /// Does work that may wait for the disk, on a thread that answers no requests.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
         let inner = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || work(&inner)).await.map_err(Error::internal)?
@@ -151,7 +154,7 @@ impl Service for QueueService {
 
     async fn delete_tasks(&self, selection: TaskSelection) -> Result<u64> {
         selection.check(&self.0.parts.limits)?;
-        // Text that is not an id names no task.
+        // Text that is not an id matches no task.
         let ids = selection.ids.map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect());
         let selection = Selection { ids, status: selection.status.map(status_to_jobs) };
         self.blocking(move |inner| inner.jobs.delete_tasks(&selection).map(|n| n as u64).map_err(refused)).await
@@ -198,7 +201,7 @@ impl Service for QueueService {
         self.blocking(move |inner| image(inner.jobs.picture(id).map_err(refused)?)).await
     }
 
-    /// A picture stays open while it is read: a deletion meanwhile does not cut the answer.
+    /// A picture survives its deletion until it has been read to the end.
     async fn read_image(&self, id: u64, range: Range<u64>) -> Result<ByteStream> {
         let number = picture_id(id)?;
         let picture = self.blocking(move |inner| inner.jobs.picture(number).map_err(refused)).await?;
@@ -211,6 +214,10 @@ impl Service for QueueService {
     async fn delete_image(&self, id: u64) -> Result<()> {
         let id = picture_id(id)?;
         self.blocking(move |inner| inner.jobs.delete_picture(id).map_err(refused)).await
+    }
+
+    async fn models(&self) -> Result<Vec<Model>> {
+        self.blocking(|inner| Ok(inner.parts.models.list())).await
     }
 
     async fn devices(&self) -> Result<Vec<Device>> {
@@ -250,7 +257,7 @@ impl Service for QueueService {
 }
 
 impl Inner {
-    /// The parts with their problems.
+    /// The health of each part.
     fn check(&self) -> Health {
         let problem = |checked: easel_jobs::Result<()>| {
             checked.err().map(|error| {
@@ -267,7 +274,7 @@ impl Inner {
         Health { checks: stores.into_iter().chain([engine]).collect() }
     }
 
-    /// Checks what only this host knows, and queues.
+    /// Checks the request against this host's settings, and queues it.
     fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task> {
         let is_attended = request.attended;
         let task = self.new_task(request, priority)?;
@@ -278,13 +285,13 @@ impl Inner {
         self.task(task)
     }
 
-    /// Checks what only this host knows.
+    /// Checks the request against this host's settings.
     fn new_task(&self, mut request: ImageRequest, priority: Priority) -> Result<NewTask> {
         request = self.named(request)?;
         check(&request, &self.parts)?;
         let seed = match request.seed {
             Some(seed) => seed,
-            // 32 bits are short enough to be typed again.
+            // 32 bits are short enough to retype.
             None => u64::from(getrandom::u32().map_err(Error::internal)?),
         };
         request.seed = Some(seed);
@@ -308,7 +315,7 @@ impl Inner {
         tasks.pop().ok_or_else(|| Error::internal("the store failed"))
     }
 
-    /// The same for several, with as many questions to the store as for one.
+    /// The same for several, with no more queries than for one.
     fn tasks(&self, tasks: Vec<easel_jobs::Task>) -> Result<Vec<Task>> {
         let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
         let standings = self.jobs.standings(&ids).map_err(refused)?;

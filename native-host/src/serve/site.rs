@@ -1,8 +1,8 @@
-//! The page that a browser gets at `/`, in front of the routes: the files that `cargo xtask web` makes.
+//! The page at `/`, in front of the routes: the files made by `cargo xtask web`.
 //!
-//! A folder is read once, at the start. What is served is what somebody meant to serve: no names that begin with a dot, no
-//! link that leads out of the folder, nothing but files, and nothing under the name of a route. The rest is named in the
-//! log. There are no listings, and a path of a request is only looked up among the names.
+//! A folder is read once, at the start. Only regular files are served: none whose name begins with a dot or is a
+//! route's, and no links out of the folder. The log names the others. There are no listings, and the path of a request
+//! is only looked up among the names.
 
 use super::{Error, Result};
 use axum::Router;
@@ -18,10 +18,10 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What `/` is to a browser.
+/// The file for `/`.
 const INDEX: &str = "index.html";
 
-/// The headers that let a page's threads share memory.
+/// The headers that let a page's workers share memory.
 const ISOLATION: [(&str, &str); 2] =
     [("cross-origin-opener-policy", "same-origin"), ("cross-origin-embedder-policy", "require-corp")];
 
@@ -54,7 +54,7 @@ impl Site {
         Ok(Self(found))
     }
 
-    /// The files that were compiled in.
+    /// The built-in files.
     #[cfg(feature = "bundled")]
     pub fn bundled() -> Self {
         static DIST: include_dir::Dir<'_> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/../web/dist");
@@ -70,7 +70,7 @@ impl Site {
         Self(found)
     }
 
-    /// These files first, and the routes for everything else.
+    /// Serves these files, and the routes for everything else.
     pub fn before(self, routes: Router) -> Router {
         routes.layer(from_fn_with_state(Arc::new(self), answer))
     }
@@ -99,14 +99,14 @@ fn unfit(entry: &DirEntry, root: &Path) -> Option<&'static str> {
         return None;
     }
     match entry.path().canonicalize() {
-        // A folder is read where it is: a link to it could lead in a circle.
+        // Links to folders could form a cycle, and the folder itself is read anyway.
         Ok(target) if target.starts_with(root) && !target.is_dir() => None,
         Ok(_) => Some("a link out of the folder, or to a folder"),
         Err(_) => Some("a link to nothing"),
     }
 }
 
-/// Whether a route of the interface answers this path, or could.
+/// Why a file is hidden by a route of the interface, if it is.
 fn shadowed(name: &str, routes: &[String]) -> Option<&'static str> {
     let path = format!("/{name}");
     let fits = |route: &String| {
@@ -116,7 +116,7 @@ fn shadowed(name: &str, routes: &[String]) -> Option<&'static str> {
     (path == easel_contract::calls::PATH || routes.iter().any(fits)).then_some("a route has this name")
 }
 
-/// The bytes of a file; `None` if it is something else. A pipe is opened without waiting for its other end.
+/// The bytes of a regular file; `None` for anything else. Opening a pipe does not wait for its other end.
 fn contents(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     let mut options = File::options();
     options.read(true);
@@ -125,7 +125,7 @@ fn contents(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
         use std::os::unix::fs::OpenOptionsExt;
         options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
     }
-    // A device may do something when it is opened.
+    // Opening a device may have side effects.
     if !std::fs::metadata(path)?.is_file() {
         return Ok(None);
     }
@@ -143,7 +143,7 @@ async fn answer(State(site): State<Arc<Site>>, request: Request, next: Next) -> 
         return next.run(request).await;
     };
     let headers = request.into_parts().0.headers;
-    // A module of some megabytes takes a while to compress.
+    // A module of several megabytes takes a while to compress.
     let answered = tokio::task::spawn_blocking(move || file.respond(&headers)).await;
     let mut response = answered.unwrap_or_else(|error| {
         tracing::error!(%error, "a file of the page could not be sent");
@@ -155,7 +155,7 @@ async fn answer(State(site): State<Arc<Site>>, request: Request, next: Next) -> 
     response
 }
 
-/// The media type by the file's extension; anything unknown is plain bytes.
+/// The media type for the file's extension; bytes if it is unknown.
 fn media_type(name: &str) -> &'static str {
     match name.rsplit('.').next().unwrap_or_default() {
         "html" => "text/html; charset=utf-8",
@@ -213,7 +213,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn f20_only_files_that_are_meant_are_served() {
+    fn f20_only_intended_files_are_served() {
         use std::os::unix::fs::symlink;
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join("site").join(name);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_named() {
+    fn a_missing_folder_is_named() {
         let error = Site::read("/no/such/site".as_ref()).err().unwrap().to_string();
         assert!(error.starts_with("/no/such/site: "), "{error}");
     }

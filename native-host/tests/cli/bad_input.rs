@@ -1,8 +1,8 @@
-//! Every bad input is one line on standard error that names the cause, the right exit code, and no file.
+//! Bad input leads to one line on standard error that names the cause, the right exit code, and no file.
 
 use super::{Folder, repository};
 
-/// Runs `generate` with the embedded model and these arguments; the error, after checking that no file appeared.
+/// Runs `generate` with the embedded model and these arguments, checks that no file appeared, and returns the error.
 #[track_caller]
 fn refused(code: i32, args: &[&str]) -> String {
     let folder = Folder::new();
@@ -43,7 +43,7 @@ fn names() {
 }
 
 #[test]
-fn a_model_that_is_not_downloaded() {
+fn models_that_are_not_downloaded() {
     let message = refused(1, &["--model", "sd-turbo"]);
     assert!(message.contains("stabilityai/sd-turbo") && message.contains("easel pull sd-turbo"), "{message}");
 }
@@ -63,7 +63,7 @@ fn prompts() {
 }
 
 #[test]
-fn options_that_do_not_go_together() {
+fn options_that_conflict() {
     assert!(refused(2, &["--mask", "mask.png"]).contains("--init-image <FILE>"));
     assert!(refused(2, &["--strength", "0.5"]).contains("--init-image <FILE>"));
     assert!(refused(2, &["--json", "--quiet"]).contains("cannot be used with"));
@@ -88,7 +88,7 @@ fn output_folders() {
 #[cfg(target_os = "linux")]
 #[test]
 fn folders_that_cannot_be_written_to() {
-    // Not even root may make a file there.
+    // Not even root can create a file there.
     let message = refused(1, &["-o", "/proc/x.png"]);
     assert!(message.starts_with("/proc: cannot write to this folder: "), "{message}");
 }
@@ -110,9 +110,9 @@ fn existing_files_are_kept() {
 }
 
 #[test]
-fn pictures_that_are_none() {
+fn files_that_are_not_pictures() {
     let folder = Folder::new();
-    std::fs::write(folder.path("text.png"), b"this is no picture").unwrap();
+    std::fs::write(folder.path("text.png"), b"this is not a picture").unwrap();
     let stub = folder.easel(["generate", "a", "--model", "stub", "--width", "64", "--height", "64", "-o", "whole.png"]);
     assert_eq!(stub.code, Some(0), "{}", stub.stderr);
     let whole = folder.read("whole.png");
@@ -136,7 +136,7 @@ fn pictures_without_settings() {
     assert!(message.ends_with("case0.png: no generation settings in this picture"), "{message}");
 }
 
-/// A safetensors file of one f32 tensor of two numbers, with this header instead of the right one.
+/// A safetensors file with data for two f32 numbers and this header.
 fn safetensors(header: &str) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
@@ -162,7 +162,7 @@ fn broken_model_files() {
         let folder = Folder::new();
         std::fs::write(folder.path(name), bytes).unwrap();
         for command in [vec!["inspect", name], vec!["generate", "a", "-o", "out.png", "--model", name]] {
-            // `inspect` shows files of any tensors; only `generate` needs a model.
+            // `inspect` shows any file of tensors; only `generate` needs a model.
             if name.starts_with("other-model") && command[0] == "inspect" {
                 continue;
             }
@@ -174,7 +174,7 @@ fn broken_model_files() {
 }
 
 #[test]
-fn folders_that_are_no_model() {
+fn folders_that_are_not_models() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("empty")).unwrap();
     assert!(folder.easel(["inspect", "empty"]).error(1).contains("empty"));

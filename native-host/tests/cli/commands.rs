@@ -1,4 +1,4 @@
-//! The commands that make no picture: models, devices, inspect, pull, bench, help.
+//! The commands that make no pictures: models, devices, inspect, pull, bench, help.
 
 use super::{Folder, repository};
 use serde_json::Value;
@@ -30,7 +30,7 @@ fn help_reads_well_and_fits() {
 }
 
 #[test]
-fn a_new_key_is_printed_once_and_its_hash_is_kept() {
+fn a_new_key_is_printed_once_and_its_hash_is_stored() {
     let folder = Folder::new();
     let made = folder.easel(["new-key", "gallery", "--file", "keys.toml"]);
     let key = made.text().trim_end();
@@ -49,7 +49,7 @@ fn a_new_key_is_printed_once_and_its_hash_is_kept() {
 }
 
 #[test]
-fn shells_and_man_know_the_commands() {
+fn completions_and_manual_contain_the_commands() {
     let folder = Folder::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = folder.easel(["completions", shell]);
@@ -68,10 +68,10 @@ fn models_are_listed() {
     let text = folder.easel(["models"]).text().to_owned();
     assert!(text.lines().any(|line| line.starts_with("easel-emoji ") && line.contains("built in")), "{text}");
     assert!(text.lines().any(|line| line.starts_with("sd-turbo ") && line.contains("not here")), "{text}");
-    assert!(text.lines().any(|line| line.starts_with("flux-dev ") && line.contains("not supported yet")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("flux-dev ") && line.contains("not here")), "{text}");
     let json = folder.easel(["models", "--json"]).json();
     let flux = json[0].as_array().unwrap().iter().find(|model| model["name"] == "flux-dev").unwrap();
-    assert_eq!((&flux["supported"], &flux["family"]), (&Value::Bool(false), &"FLUX".into()));
+    assert_eq!((&flux["supported"], &flux["family"]), (&Value::Bool(true), &"FLUX.1".into()));
     let names: Vec<_> = json[0].as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"stub") && names.contains(&"stable-diffusion-xl"), "{names:?}");
 }
@@ -87,9 +87,9 @@ fn devices_are_listed() {
     assert_eq!(automatic.count(), 1, "{json:?}");
 }
 
-/// Where Mesa is installed and there is no session, libwayland would complain on standard error.
+/// With Mesa installed and no desktop session, libwayland would complain on standard error.
 #[test]
-fn looking_for_devices_writes_nothing_but_the_list() {
+fn listing_devices_prints_only_the_list() {
     let folder = Folder::new();
     let mut command = folder.command(["devices"]);
     command.env_remove("XDG_RUNTIME_DIR").env_remove("WAYLAND_DISPLAY").env_remove("DISPLAY");
@@ -148,7 +148,7 @@ fn architectures_are_timed() {
     let [result] = &run.json()[..] else { panic!("one line expected: {}", run.text()) };
     assert_eq!((&result["name"], &result["size"], &result["threads"]), (&"taesd-decode".into(), &64.into(), &1.into()));
     assert!(result["seconds"].as_f64().unwrap() > 0.0);
-    // PyTorch's counter finds the same number.
+    // PyTorch's FLOP counter gives the same number.
     let gflop = result["gflop"].as_f64().unwrap();
     assert!((gflop - 2.208_595_968).abs() < 1e-9, "{gflop}");
     assert!(folder.easel(["bench", "nothing"]).error(1).starts_with("\"nothing\" cannot be timed, only sd15-unet, "));

@@ -1,4 +1,4 @@
-//! `easel generate` from prompt to file: names, formats, events, metadata and the same bytes again.
+//! `easel generate` from prompt to file: names, formats, events, metadata and reproducible bytes.
 
 use super::{Folder, Outcome};
 use serde_json::Value;
@@ -55,7 +55,7 @@ fn a_prompt_comes_from_standard_input_and_a_picture_goes_to_standard_output() {
 }
 
 #[test]
-fn quiet_runs_say_nothing_and_pipes_get_few_lines() {
+fn quiet_runs_print_nothing_and_pipes_get_few_lines() {
     let folder = Folder::new();
     let quiet = folder.draw(&["-q", "-o", "a.png"]);
     assert_eq!((quiet.text(), quiet.stderr.as_str()), ("", ""));
@@ -67,7 +67,7 @@ fn quiet_runs_say_nothing_and_pipes_get_few_lines() {
 }
 
 #[test]
-fn random_seeds_are_told_and_differ() {
+fn random_seeds_are_reported_and_differ() {
     let folder = Folder::new();
     let seed = |name: &str| {
         let outcome = folder.easel(["generate", "x", "--model", "stub", "--json", "-o", name]);
@@ -77,7 +77,7 @@ fn random_seeds_are_told_and_differ() {
 }
 
 #[test]
-fn events_tell_everything() {
+fn events_report_everything() {
     let folder = Folder::new();
     let outcome = folder.draw(&["--json", "-n", "2", "-o", "x.png", "--preview"]);
     assert_eq!(outcome.stderr, "");
@@ -107,7 +107,7 @@ fn events_tell_everything() {
         );
         assert!(picture["parameters"].as_str().unwrap().starts_with("a red apple\n"));
     }
-    // The preview was there while it was needed.
+    // The preview file is removed at the end.
     assert_eq!(folder.files(), ["x-1.png", "x-2.png"]);
 }
 
@@ -122,7 +122,7 @@ fn failures_are_events_too() {
 }
 
 #[test]
-fn metadata_gives_the_same_bytes_again() {
+fn metadata_reproduces_the_same_bytes() {
     let folder = Folder::new();
     let settings =
         ["--negative-prompt", "blue, \"round\"", "--guidance-scale", "3.3", "--scheduler", "euler-a", "--width", "96"];
@@ -137,7 +137,7 @@ fn metadata_gives_the_same_bytes_again() {
         assert!(text.starts_with("a red apple\nNegative prompt: blue, \"round\"\nSteps: 2, "), "{text}");
         assert!(text.contains("CFG scale: 3.3, ") && text.contains("Size: 96x128, "), "{text}");
     }
-    // The format is the source's unless another is asked for, and other options win over the metadata.
+    // The format is the source's unless another is requested, and other options override the metadata.
     folder.easel(["generate", "--from", "a.jpg"]).text();
     folder.easel(["generate", "a blue star", "--from", "a.png", "--seed", "8", "-o", "star.png"]).text();
     assert!(folder.files().contains(&"a-red-apple-7.jpg".to_owned()));
@@ -149,7 +149,7 @@ fn metadata_gives_the_same_bytes_again() {
 }
 
 #[test]
-fn a_picture_of_several_is_made_again_alone() {
+fn one_picture_of_a_batch_is_reproduced_alone() {
     let folder = Folder::new();
     folder.draw(&["-n", "2", "-o", "x.png"]).text();
     folder.easel(["generate", "--from", "x-2.png", "-o", "again.png"]).text();
@@ -173,7 +173,8 @@ fn a_picture_can_be_started_from() {
     assert!(folder.read("again.png") == half);
 }
 
-/// A bitmap file of 24 bits per pixel, rows from bottom to top. The width is a multiple of four, so that none is filled up.
+/// A bitmap file with 24 bits per pixel, rows from bottom to top. The width is a multiple of four, so rows need no
+/// padding.
 fn bmp(image: &easel_picture::Image) -> Vec<u8> {
     assert_eq!(image.width % 4, 0);
     let mut bytes = b"BM".to_vec();
@@ -203,18 +204,18 @@ fn a_bitmap_can_be_started_from() {
 }
 
 #[test]
-fn a_folder_is_a_model_and_only_its_name_is_told() {
+fn a_folder_is_a_model_and_only_its_last_part_is_recorded() {
     let folder = Folder::new();
     let model = super::repository("models/easel-emoji");
     let args = ["--guidance-scale", "4", "--model", model.to_str().unwrap(), "-o", "folder.png"];
     folder.draw(&args).text();
     folder.draw(&["-o", "embedded.png"]).text();
-    // Picture and settings are those of the embedded model, which this is.
+    // The folder holds the embedded model, so picture and settings are the same.
     assert!(folder.read("folder.png") == folder.read("embedded.png"));
 }
 
 #[test]
-fn components_from_elsewhere_are_noted_and_asked_for_again() {
+fn separate_components_are_recorded_and_required_again() {
     let folder = Folder::new();
     let vae = format!("vae={}", super::repository("models/easel-emoji/vae").display());
     let draw = |args: &[&str]| folder.easel([&["generate", "--steps", "1", "-o"], args].concat());
@@ -227,9 +228,9 @@ fn components_from_elsewhere_are_noted_and_asked_for_again() {
     assert!(folder.read("again.png") == folder.read("first.png"));
 }
 
-/// The driver of a GPU takes longer to load than the embedded model takes to draw.
+/// Loading a GPU driver takes longer than drawing with the embedded model.
 #[test]
-fn the_embedded_model_is_drawn_on_the_processor_and_no_gpu_is_looked_for() {
+fn the_embedded_model_runs_on_the_processor_without_looking_for_gpus() {
     let folder = Folder::new();
     let arguments = ["generate", "a star", "--steps", "1", "--seed", "1", "--device", "auto", "-o", "star.png"];
     let outcome = super::Outcome::new(folder.command(arguments).env("EASEL_GPU", "").output().unwrap());

@@ -1,4 +1,4 @@
-//! Files from strangers and odd places to write to: nothing is obeyed, opened or waited for that the user has not named.
+//! Files from strangers and odd output paths: nothing in them is obeyed, and only what the user named is opened.
 
 use super::Folder;
 use easel_picture::{EncodeOptions, Image, ImageFormat};
@@ -11,7 +11,7 @@ fn picture(path: &Path, settings: &str) {
 }
 
 #[test]
-fn f20_metadata_and_names_of_tensors_are_shown_without_their_escapes() {
+fn f20_metadata_and_tensor_names_are_shown_with_escapes_made_visible() {
     let folder = Folder::new();
     picture(&folder.path("x.png"), "a cat\u{1b}[2J\u{9b}1m\nSteps: 2, Seed: 1, Size: 64x64");
     let shown = folder.easel(["metadata", "x.png"]).text().to_owned();
@@ -51,7 +51,7 @@ fn f20_a_seed_that_cannot_be_understood_is_not_replaced_by_a_random_one() {
 }
 
 #[test]
-fn f12_what_the_model_cannot_do_is_refused_by_its_configuration() {
+fn f12_settings_beyond_the_model_are_refused_by_its_configuration() {
     let folder = Folder::new();
     let refused =
         |args: &[&str]| folder.easel([&["generate", "a cat", "-o", "x.png"], args].concat()).error(1).to_owned();
@@ -63,7 +63,7 @@ fn f12_what_the_model_cannot_do_is_refused_by_its_configuration() {
 
 #[cfg(unix)]
 #[test]
-fn f20_places_that_cannot_be_written_to_are_refused_before_anything_is_drawn() {
+fn f20_unwritable_places_are_refused_before_drawing() {
     let folder = Folder::new();
     std::os::unix::fs::symlink("nowhere.png", folder.path("link.png")).unwrap();
     std::fs::create_dir(folder.path("x-2.png")).unwrap();

@@ -6,7 +6,7 @@ use super::{Folder, Outcome};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-/// Starts a run of a thousand steps, interrupts it after the first ones, and waits for its end.
+/// Starts a run of a thousand steps, interrupts it after the first few, and waits for it to end.
 fn interrupted(folder: &Folder, args: &[&str]) -> Outcome {
     let slow = ["generate", "a red apple", "--steps", "1000", "--json", "-o", "x.png"];
     let mut command = folder.command(slow.iter().chain(args));
@@ -23,19 +23,19 @@ fn interrupted(folder: &Folder, args: &[&str]) -> Outcome {
 }
 
 #[test]
-fn the_run_stops_and_leaves_nothing() {
+fn the_run_stops_and_leaves_no_file() {
     let folder = Folder::new();
     let outcome = interrupted(&folder, &["--preview"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(130), "easel: cancelled\n"));
-    let told = String::from_utf8(outcome.stdout).unwrap();
-    assert!(told.ends_with(r#"{"event":"error","message":"cancelled"}"#), "{told}");
-    // It did stop: it did not just hide the rest.
-    assert!(told.lines().count() < 500, "{}", told.lines().count());
+    let stdout = String::from_utf8(outcome.stdout).unwrap();
+    assert!(stdout.ends_with(r#"{"event":"error","message":"cancelled"}"#), "{stdout}");
+    // The run really stopped, and did not only hide its output.
+    assert!(stdout.lines().count() < 500, "{}", stdout.lines().count());
     assert!(folder.files().is_empty(), "{:?}", folder.files());
 }
 
 #[test]
-fn a_file_that_was_there_stays_as_it_was() {
+fn an_existing_file_stays_as_it_was() {
     let folder = Folder::new();
     std::fs::write(folder.path("x.png"), b"mine").unwrap();
     assert_eq!(interrupted(&folder, &["--force"]).code, Some(130));

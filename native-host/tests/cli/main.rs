@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// What a run left behind.
+/// The result of a run.
 struct Outcome {
     code: Option<i32>,
     stdout: Vec<u8>,
@@ -51,7 +51,7 @@ impl Outcome {
     }
 }
 
-/// A folder to work in, gone at the end of the test.
+/// The working folder, deleted at the end of the test.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -63,7 +63,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// The command, to be run in this folder and with no settings from outside.
+    /// The command, in this folder and without settings from the environment.
     fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_easel"));
         command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
@@ -83,7 +83,7 @@ impl Folder {
         let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // The command may stop reading before the end, as it does with a text that is too long.
+        // The command may stop reading early, for example if the text is too long.
         let _ = child.stdin.take().unwrap().write_all(input);
         Outcome::new(child.wait_with_output().unwrap())
     }

@@ -1,4 +1,4 @@
-//! `easel pull` from a small hub on this machine, and the model used from the cache.
+//! `easel pull` from a small hub on this machine, and `generate` with the cached model.
 
 use super::{Folder, repository};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// Serves files as the hub does, at an address of this machine, for as long as the test runs.
+/// Serves files like the hub, on this machine, for as long as the test runs.
 fn hub(files: BTreeMap<String, Vec<u8>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -42,7 +42,7 @@ fn answer(mut stream: &TcpStream, files: &BTreeMap<String, Vec<u8>>) {
     let head =
         format!("HTTP/1.1 {status}\r\nETag: \"{etag}\"\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     let sent = if method == "HEAD" { Vec::new() } else { body };
-    // The client may have gone.
+    // The client may have left.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&sent));
 }
 
@@ -71,7 +71,7 @@ fn a_model_is_pulled_and_then_used_without_the_hub() {
     );
     assert!(first.stderr.contains("unet/diffusion_pytorch_model.safetensors  9.0 MB"), "{}", first.stderr);
     assert!(path.join("tokenizer/merges.txt").is_file() && !path.join("extra.bin").exists());
-    // All there: nothing is fetched again.
+    // Nothing is downloaded again.
     let events = pull(&["--json"]).json();
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!((&events[0]["event"], &events[0]["repository"]), (&"model".into(), &"owner/model".into()));
@@ -100,7 +100,7 @@ fn a_model_is_pulled_and_then_used_without_the_hub() {
 }
 
 #[test]
-fn a_repository_that_the_hub_lacks_is_named() {
+fn a_repository_missing_from_the_hub_is_named() {
     let folder = Folder::new();
     let address = hub(BTreeMap::new());
     let pull = |name: &str, args: &[&str]| {
@@ -118,13 +118,9 @@ fn a_repository_that_the_hub_lacks_is_named() {
 }
 
 #[test]
-fn names_that_are_not_supported_repositories_are_not_pulled() {
+fn only_supported_repositories_are_pulled() {
     let folder = Folder::new();
     assert!(folder.easel(["pull", "no-such-model"]).error(1).starts_with("no such file, folder, "));
     assert_eq!(folder.easel(["pull", "stub"]).error(1), "stub is built in: there is nothing to download");
-    for name in ["flux-dev", "black-forest-labs/FLUX.1-dev"] {
-        let message = folder.easel(["pull", name]).error(1).to_owned();
-        assert!(message.starts_with(&format!("{name}: FLUX models are not supported yet")), "{message}");
-    }
     assert!(folder.easel(["pull", "."]).error(1).contains("exists on this machine as a file or folder"));
 }

@@ -1,4 +1,4 @@
-//! Who may call: keys that change while the server runs, names, and addresses that other machines reach.
+//! Access control: keys that change while the server runs, host names, and addresses that other machines can reach.
 
 use crate::{Host, agent, command, data};
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ fn status(host: &Host, key: &str) -> u16 {
     agent().get(host.url("/tasks")).header("authorization", format!("Bearer {key}")).call().unwrap().status().as_u16()
 }
 
-/// The answer to a request as it is written here.
+/// The answer to this request, sent as it is.
 fn raw(host: &Host, request: &str) -> String {
     let mut stream = TcpStream::connect(&host.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -29,7 +29,7 @@ fn raw(host: &Host, request: &str) -> String {
 }
 
 #[test]
-fn f7_keys_are_asked_for_and_taken_back_while_the_server_runs() {
+fn f7_keys_are_required_added_and_revoked_while_the_server_runs() {
     let data = data();
     let secrets = tempfile::tempdir().unwrap();
     let file = secrets.path().join("keys.toml");
@@ -46,14 +46,14 @@ fn f7_keys_are_asked_for_and_taken_back_while_the_server_runs() {
     let second = new_key("second", &file);
     let began = Instant::now();
     while status(&host, &second) != 200 {
-        assert!(began.elapsed() < Duration::from_secs(20), "the new key is not known");
+        assert!(began.elapsed() < Duration::from_secs(20), "the new key is still unknown");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(status(&host, &first), 401);
 }
 
 #[test]
-fn f7_f20_a_request_names_the_server_once_and_rightly() {
+fn f7_f20_a_request_names_the_server_once_and_correctly() {
     let data = data();
     let host = Host::start(data.path(), &["--host-names", "draw.example"]);
     let get = |hosts: &str| raw(&host, &format!("GET /health HTTP/1.1\r\n{hosts}connection: close\r\n\r\n"));
@@ -66,12 +66,12 @@ fn f7_f20_a_request_names_the_server_once_and_rightly() {
 }
 
 #[test]
-fn f7_other_machines_are_let_in_only_on_purpose() {
+fn f7_other_machines_are_accepted_only_on_purpose() {
     let data = data();
     let output = command(data.path(), &["--listen", "0.0.0.0:0"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.starts_with("easel: listen: 0.0.0.0:0 is open to other machines and there are no keys"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.starts_with("easel: listen: 0.0.0.0:0 is open to other machines and there are no keys"), "{stderr}");
     let host = Host::start(data.path(), &["--listen", "0.0.0.0:0", "--allow-anonymous"]);
     assert_eq!(host.get("/health").status(), 200);
 }

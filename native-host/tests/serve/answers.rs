@@ -1,5 +1,5 @@
-//! Answers with large pictures, and clients that leave before theirs: the routes in this process, over an engine that
-//! draws a megabyte at once or nothing for ever.
+//! Answers with large pictures, and clients that leave early: the routes in this process, over an engine that draws a
+//! megabyte at once or never finishes.
 
 use crate::data;
 use axum::Router;
@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
-/// The length of a picture: not a multiple of 3, and many pieces long.
+/// The length of a picture in bytes: not a multiple of 3, and many pieces long.
 const LENGTH: usize = 1_000_001;
 
-/// The longest piece that an answer may come in.
+/// The longest allowed piece of an answer.
 const PIECE: usize = 80_000;
 
 /// Draws large pictures; with the prompt `never`, waits until it is asked to stop.
@@ -115,7 +115,7 @@ fn imagine(prompt: &str, samples: u32) -> Request<Body> {
     request.header(header::HOST, "localhost").body(Body::from(body.to_string())).unwrap()
 }
 
-/// The text of an answer, which came in pieces that are not long.
+/// The text of an answer, after checking that its pieces are short.
 async fn in_pieces(response: Response<Body>) -> String {
     assert_eq!(response.status(), 200);
     let mut body = response.into_body();
@@ -175,7 +175,7 @@ async fn f11_a_client_that_leaves_cancels_its_task() {
 }
 
 #[tokio::test]
-async fn f11_abandoned_tasks_are_kept_if_that_is_wished() {
+async fn f11_abandoned_tasks_are_kept_if_configured() {
     let served = Served::start(true);
     let waiting = tokio::spawn(served.router.clone().oneshot(imagine("never", 1)));
     let task = served.only_task().await;

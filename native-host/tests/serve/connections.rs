@@ -1,4 +1,5 @@
-//! Clients that say nothing, stop in the middle, or do not read: a server in this process, with times of milliseconds.
+//! Clients that send nothing, stop in the middle, or do not read: a server in this process, with timeouts of
+//! milliseconds.
 
 use crate::data;
 use axum::Router;
@@ -18,10 +19,10 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-/// Longer than any limit here, and no test waits for it unless it fails.
+/// Longer than any timeout here; only failing tests wait for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The times of most tests.
+/// The timeouts of most tests.
 const SHORT: Timeouts = Timeouts {
     header: Duration::from_millis(100),
     body: Duration::from_millis(100),
@@ -30,14 +31,14 @@ const SHORT: Timeouts = Timeouts {
     idle: Duration::from_millis(100),
 };
 
-/// Times that never pass here.
+/// Timeouts that never pass here.
 const LONG: Timeouts =
     Timeouts { header: PATIENCE, body: PATIENCE, upload: PATIENCE, answer: PATIENCE, idle: PATIENCE };
 
 /// A server in this process.
 struct Served {
     address: SocketAddr,
-    /// Endless answers that have not been given up.
+    /// The number of endless answers that are still open.
     endless: Arc<AtomicUsize>,
     stop: Option<oneshot::Sender<()>>,
     runtime: Option<Runtime>,
@@ -71,7 +72,7 @@ impl Served {
         Self { address, endless, stop: Some(stop), runtime: Some(runtime), _folder: folder }
     }
 
-    /// A connection that has sent this.
+    /// A connection over which these bytes were sent.
     fn connect(&self, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -98,7 +99,7 @@ impl Drop for Served {
     }
 }
 
-/// `/` never ends, `/ticks` has a piece every 30 ms and five of them, `/ok` is short, `/upload` reads what comes.
+/// `/` never ends, `/ticks` sends five pieces, one every 30 ms, `/ok` is short, `/upload` reads its body.
 fn routes(endless: Arc<AtomicUsize>) -> Router {
     let forever = move || {
         let endless = Arc::clone(&endless);
@@ -115,7 +116,7 @@ fn routes(endless: Arc<AtomicUsize>) -> Router {
         .route("/upload", post(async |body: Bytes| body.len().to_string()))
 }
 
-/// A body without an end, counted while it is there.
+/// An endless body, counted while it exists.
 struct Endless(Arc<AtomicUsize>);
 
 impl Endless {
@@ -139,15 +140,15 @@ impl Drop for Endless {
     }
 }
 
-/// Waits until the server closes a connection, and returns what it said.
+/// Waits until the server closes a connection, and returns what it sent.
 fn rest(stream: &mut TcpStream) -> Vec<u8> {
-    let mut said = Vec::new();
-    match stream.read_to_end(&mut said) {
+    let mut received = Vec::new();
+    match stream.read_to_end(&mut received) {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            panic!("the connection does not end: {:?}", String::from_utf8_lossy(&said))
+            panic!("the connection does not end: {:?}", String::from_utf8_lossy(&received))
         }
-        // A reset is an end, too.
-        _ => said,
+        // A reset counts as an end.
+        _ => received,
     }
 }
 
@@ -162,17 +163,17 @@ fn f3_silent_connections_end() {
     assert!(rest(&mut idle).ends_with(b"ok"), "between two requests");
     let mut second = server.connect(b"GET /ok HTTP/1.1\r\nhost: a\r\n\r\nGET /ok HTTP/1.1\r\nhos");
     assert!(rest(&mut second).ends_with(b"ok"), "in the second head");
-    // A connection of HTTP/2 without a request: its preface and empty settings.
+    // An HTTP/2 connection without a request: preface and empty settings.
     let mut idle = server.connect(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     rest(&mut idle);
 }
 
 #[test]
-fn f3_a_body_that_trickles_has_an_end() {
+fn f3_a_trickling_body_is_ended() {
     let server = Served::start(Timeouts { upload: Duration::from_millis(300), ..SHORT }, 100);
     let mut slow = server.connect(b"POST /upload HTTP/1.1\r\nhost: a\r\ncontent-length: 10000\r\n\r\n");
     let began = Instant::now();
-    // No pause is as long as the time between two pieces.
+    // No pause is as long as the timeout between two pieces.
     while slow.write_all(b"a").is_ok() {
         assert!(began.elapsed() < PATIENCE, "it goes on and on");
         std::thread::sleep(Duration::from_millis(10));
@@ -180,7 +181,7 @@ fn f3_a_body_that_trickles_has_an_end() {
 }
 
 #[test]
-fn f15_a_client_that_does_not_read_is_left() {
+fn f15_a_client_that_does_not_read_is_disconnected() {
     let server = Served::start(SHORT, 100);
     let _deaf = server.connect(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     server.until_endless(1);
@@ -191,8 +192,8 @@ fn f15_a_client_that_does_not_read_is_left() {
 fn f15_a_client_that_reads_slowly_and_a_slow_answer_are_not() {
     let server = Served::start(SHORT, 100);
     let mut ticks = server.connect(b"GET /ticks HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-    let said = String::from_utf8(rest(&mut ticks)).unwrap();
-    assert!(said.contains("4\n") && said.ends_with("0\r\n\r\n"), "{said}");
+    let answer = String::from_utf8(rest(&mut ticks)).unwrap();
+    assert!(answer.contains("4\n") && answer.ends_with("0\r\n\r\n"), "{answer}");
     let mut slow = server.connect(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut buffer = vec![0; 1 << 20];
     let began = Instant::now();
@@ -202,7 +203,7 @@ fn f15_a_client_that_reads_slowly_and_a_slow_answer_are_not() {
     }
 }
 
-/// A frame of HTTP/2 for stream 0 or 1.
+/// An HTTP/2 frame for stream 0 or 1.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
 }
@@ -228,7 +229,7 @@ fn f15_a_stream_without_a_window_is_reset() {
 }
 
 #[test]
-fn f3_a_full_server_answers_whole_requests_at_once() {
+fn f3_a_full_server_answers_complete_requests_at_once() {
     let server = Served::start(LONG, 16);
     let silent: Vec<TcpStream> = (0..64).map(|_| server.connect(b"")).collect();
     let halves: Vec<TcpStream> = (0..64).map(|_| server.connect(b"GET /ok HTTP/1.1\r\nhost: a\r\n")).collect();
@@ -242,13 +243,13 @@ fn f3_a_full_server_answers_whole_requests_at_once() {
 }
 
 #[test]
-fn f3_a_server_full_of_clients_that_wait_refuses_quickly() {
+fn f3_a_server_full_of_waiting_clients_refuses_quickly() {
     let server = Served::start(LONG, 16);
     let waiting: Vec<TcpStream> = (0..16).map(|_| server.connect(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")).collect();
     server.until_endless(16);
     let mut refused = server.connect(b"");
-    let said = rest(&mut refused);
-    assert!(said.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&said));
+    let answer = rest(&mut refused);
+    assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&answer));
     // Clients that have not read for a second make room.
     std::thread::sleep(Duration::from_millis(1100));
     let mut whole = server.connect(b"GET /ok HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");

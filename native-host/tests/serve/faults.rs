@@ -1,4 +1,4 @@
-//! A disk that is full, a database that is locked.
+//! A full disk and a locked database.
 
 #![cfg(target_os = "linux")]
 
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// A small file system that only the server sees, nearly full.
+/// A small, nearly full file system that only the server sees.
 const SMALL_DISK: &str = r#"mount -t tmpfs -o size=2m none "$0" && head -c 1200k /dev/zero >"$0/filler" && exec "$@""#;
 
-/// A server on a small disk, if this user may mount one; what lies on the disk is seen through the server's eyes.
+/// A server on a small disk, if this user may mount one, and the path to that disk through the server's process.
 fn on_small_disk(data: &Path) -> Option<(Host, PathBuf)> {
     let may = Command::new("unshare").args(["-rm", "sh", "-c", SMALL_DISK]).arg(data).arg("true").status();
     if !may.is_ok_and(|status| status.success()) {
@@ -40,8 +40,8 @@ fn f20_on_a_full_disk_health_names_it_and_deletions_work() {
     }
     let mut health = host.get("/health");
     assert_eq!(health.status(), 503, "f10");
-    let said = health.body_mut().read_to_string().unwrap();
-    assert!(said.contains("\"disk\":\"cannot write: ") && !said.contains(&data.path().display().to_string()), "{said}");
+    let body = health.body_mut().read_to_string().unwrap();
+    assert!(body.contains("\"disk\":\"cannot write: ") && !body.contains(&data.path().display().to_string()), "{body}");
     assert_eq!(host.get("/health/live").status(), 200);
     assert_eq!(host.get("/health/ready").status(), 503);
     let id = host.json("/images")["slice"][0]["id"].as_u64().unwrap();
@@ -64,7 +64,7 @@ fn a_full_disk_loses_no_task_and_no_picture() {
         answer["task_id"].as_str().unwrap().to_owned()
     };
     let tasks: Vec<String> = (0..8).map(|_| submit()).collect();
-    // Long enough for all of them; the first that does not fit is an error, or is kept until its end can be written.
+    // Long enough for all of them; one that does not fit fails, or is kept until its end can be written.
     std::thread::sleep(Duration::from_secs(8));
     assert!(host.json("/images")["length"].as_u64().unwrap() < 8, "the disk is full before all are drawn");
     std::fs::remove_file(disk.join("filler")).unwrap();
@@ -79,7 +79,7 @@ fn a_full_disk_loses_no_task_and_no_picture() {
 }
 
 #[test]
-fn while_the_database_is_locked_health_says_so_and_afterwards_all_is_well() {
+fn health_reports_a_locked_database_and_recovers() {
     let data = data();
     let host = Host::start(data.path(), &[]);
     let done = host.submit(1);

@@ -1,4 +1,4 @@
-//! Starting, stopping, being killed, and starting again.
+//! Starting, stopping, killing and restarting the server.
 
 #![cfg(unix)]
 
@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[test]
-fn at_the_end_it_finishes_running_tasks_and_keeps_waiting_ones() {
+fn a_stop_finishes_running_tasks_and_keeps_waiting_ones() {
     let data = data();
     let mut host = Host::start(data.path(), &[]);
     let running = host.submit(40);
@@ -57,7 +57,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn killed_it_starts_a_running_task_again_once() {
+fn after_a_kill_a_running_task_is_started_again_once() {
     let data = data();
     let mut host = Host::start(data.path(), &[]);
     let done = host.submit(1);
@@ -76,35 +76,35 @@ fn killed_it_starts_a_running_task_again_once() {
     assert_eq!(host.json("/images")["length"], 1);
 }
 
-/// What a start that fails says, and its exit code.
+/// The exit code and the message of a failing start.
 fn refused(args: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_easel")).arg("serve").args(args).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.lines().count(), 1, "{said}");
-    (output.status.code(), said.trim_end().to_owned())
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    (output.status.code(), stderr.trim_end().to_owned())
 }
 
 #[test]
-fn a_start_that_cannot_work_says_why() {
+fn a_failing_start_says_why() {
     let folder = data();
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(path("easel.toml"), "engines = 99").unwrap();
-    let (code, said) = refused(&["--config", &path("easel.toml")]);
-    assert_eq!((code, said.as_str()), (Some(1), "easel: engines must be between 1 and 64, got 99"));
+    let (code, stderr) = refused(&["--config", &path("easel.toml")]);
+    assert_eq!((code, stderr.as_str()), (Some(1), "easel: engines must be between 1 and 64, got 99"));
 
-    let (code, said) = refused(&["--device", "cpu", "--model", "no-such-model"]);
-    assert!(code == Some(1) && said.starts_with("easel: no such file, folder, "), "{said}");
+    let (code, stderr) = refused(&["--device", "cpu", "--model", "no-such-model"]);
+    assert!(code == Some(1) && stderr.starts_with("easel: no such file, folder, "), "{stderr}");
 
-    let (_, said) = refused(&["--component", &path("edge.wasm")]);
-    assert!(said.starts_with(&format!("easel: {}: No such file", path("edge.wasm"))), "{said}");
-    let (_, said) = refused(&["--site", &path("dist")]);
-    assert!(said.starts_with(&format!("easel: {}: No such file", path("dist"))), "{said}");
+    let (_, stderr) = refused(&["--component", &path("edge.wasm")]);
+    assert!(stderr.starts_with(&format!("easel: {}: No such file", path("edge.wasm"))), "{stderr}");
+    let (_, stderr) = refused(&["--site", &path("dist")]);
+    assert!(stderr.starts_with(&format!("easel: {}: No such file", path("dist"))), "{stderr}");
 
     let host = Host::start(folder.path(), &[]);
     let taken = host.address.clone();
     let other = path("other");
-    let (_, said) = refused(&["--device", "cpu", "--listen", &taken, "--data", &other]);
-    assert!(said.starts_with(&format!("easel: cannot listen on {taken}: ")), "{said}");
+    let (_, stderr) = refused(&["--device", "cpu", "--listen", &taken, "--data", &other]);
+    assert!(stderr.starts_with(&format!("easel: cannot listen on {taken}: ")), "{stderr}");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn two_processes_do_not_share_a_data_folder() {
         .args(["serve", "--device", "cpu", "--listen", "127.0.0.1:0", "--data", &data])
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("another process uses this data folder"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("another process uses this data folder"), "{stderr}");
     assert_eq!(output.status.code(), Some(1));
 }

@@ -1,4 +1,4 @@
-//! Clients that send too much, too slowly, or leave.
+//! Clients that send too much, send too slowly, or leave.
 
 use crate::{Host, data};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn rest(mut stream: TcpStream) -> String {
 }
 
 #[test]
-fn slow_heads_and_slow_bodies_are_cut() {
+fn slow_heads_and_slow_bodies_are_cut_off() {
     let data = data();
     let host = configured(data.path(), "header_timeout = 1\nbody_timeout = 1");
     let mut slow = TcpStream::connect(&host.address).unwrap();

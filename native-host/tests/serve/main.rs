@@ -1,4 +1,4 @@
-//! `easel serve`, run as an operator runs it and asked as clients ask.
+//! `easel serve`, started as by an operator and called as by clients.
 
 mod access;
 mod answers;
@@ -24,7 +24,7 @@ struct Host {
 }
 
 impl Host {
-    /// Starts a server of the embedded model on a data folder.
+    /// Starts a server with the embedded model on a data folder.
     fn start(data: &Path, args: &[&str]) -> Self {
         Self::run(command(data, args))
     }
@@ -37,10 +37,11 @@ impl Host {
         }
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let told = lines.by_ref().find_map(|line| line.strip_prefix("easel: listening on http://").map(str::to_owned));
-        // Read on, so that the server never waits for us.
+        let address =
+            lines.by_ref().find_map(|line| line.strip_prefix("easel: listening on http://").map(str::to_owned));
+        // Keep reading, so that the server never waits for us.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: told.expect("the server listens") }
+        Self { child, address: address.expect("the server listens") }
     }
 
     fn url(&self, path: &str) -> String {
@@ -59,7 +60,7 @@ impl Host {
         agent().post(self.url(path)).send_json(body).unwrap()
     }
 
-    /// Submits a task of the task family and returns its id.
+    /// Submits a task through the task routes and returns its id.
     fn submit(&self, steps: u32) -> String {
         let body = json!({ "prompt": "a red apple", "width": 64, "height": 64, "steps": steps, "seed": 7 });
         let answer: Value = self.post("/generate", &body).body_mut().read_json().unwrap();

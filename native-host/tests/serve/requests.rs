@@ -1,4 +1,4 @@
-//! Pictures by the ways that clients ask for them.
+//! Pictures through every route that clients use.
 
 use crate::{Host, agent, data};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn a_task_is_submitted_watched_and_fetched() {
 }
 
 #[test]
-fn an_image_is_drawn_while_the_client_waits_and_from_another_one() {
+fn an_image_is_drawn_while_the_client_waits_also_from_another_one() {
     let data = data();
     let host = Host::start(data.path(), &[]);
     let size = |name: &str| (name.to_owned(), json!(64));
@@ -50,7 +50,7 @@ fn an_image_is_drawn_while_the_client_waits_and_from_another_one() {
 
     body.insert("init_image".into(), json!("iVBORw0KGgpub3QgcmVhbGx5"));
     let mut refused = host.post("/imagine", &body.into());
-    assert_eq!(refused.status(), 422, "what cannot be decoded is not queued");
+    assert_eq!(refused.status(), 422, "an undecodable picture is not queued");
     assert!(refused.body_mut().read_to_string().unwrap().contains("init_image"));
 }
 
@@ -64,7 +64,7 @@ fn only_models_that_were_configured_may_be_named() {
 }
 
 #[test]
-fn what_the_service_does_can_be_measured() {
+fn metrics_count_the_work() {
     let data = data();
     let host = Host::start(data.path(), &[]);
     let task = host.submit(3);

@@ -1,4 +1,4 @@
-//! The service over a store that is busy, damaged or of an earlier process, asked as the routes ask it.
+//! The service over a busy or damaged store, or one from an earlier process, called as by the routes.
 
 use crate::data;
 use easel_contract::service::{ImageFilter, ImageRequest, Paging, Priority, Status, Task, TaskFilter};
@@ -53,9 +53,9 @@ async fn f8_five_thousand_waiting_tasks_are_listed_at_once() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
-/// All of this runs on one thread: a call that blocked it would hold up the others.
+/// All of this runs on one thread: a blocking call would hold up the others.
 #[tokio::test]
-async fn f9_while_the_database_is_locked_nobody_waits_who_does_not_write() {
+async fn f9_while_the_database_is_locked_only_writers_wait() {
     let data = data();
     let service = open(data.path(), 1);
     let task = drawn(&service).await;
@@ -81,7 +81,7 @@ async fn f9_while_the_database_is_locked_nobody_waits_who_does_not_write() {
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     other.execute_batch("COMMIT").unwrap();
     let first = service.run(request()).await.unwrap();
-    assert_eq!(first.status, Status::Pending, "nothing that was refused is there");
+    assert_eq!(first.status, Status::Pending, "no refused task is in the store");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! The same through the edge component, and what happens to components that misbehave.
+//! The transcripts through the edge component, and the handling of components that misbehave.
 //!
-//! Needs what `cargo xtask edge` builds; without it the tests are skipped, unless `EASEL_REQUIRE_EDGE=1` promises it.
+//! Needs the output of `cargo xtask edge`; without it the tests are skipped, or fail if `EASEL_REQUIRE_EDGE=1`.
 
 use crate::{Host, play_all};
 use axum::Router;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 #[path = "../../examples/plugin.rs"]
 mod plugin;
 
-/// What a test cannot do without is not there.
+/// Skips a test whose prerequisite is missing, or fails it if prerequisites are required.
 pub(crate) fn missing<T>(what: &str) -> Option<T> {
     assert!(std::env::var_os("EASEL_REQUIRE_EDGE").is_none(), "EASEL_REQUIRE_EDGE is set, but there is no {what}");
     eprintln!("skipped: there is no {what}");
@@ -70,7 +70,7 @@ fn service(folder: &TempDir) -> Arc<QueueService> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_component_that_misbehaves_is_stopped_while_others_go_on() {
+async fn a_misbehaving_component_is_stopped_while_others_go_on() {
     let limits = Limits { memory: 64 << 20, computing: Duration::from_secs(1), ..Limits::default() };
     let Some(program) = program("easel_faulty.wasm", limits) else { return };
     let folder = TempDir::new().unwrap();
@@ -93,7 +93,7 @@ async fn a_component_that_misbehaves_is_stopped_while_others_go_on() {
 }
 
 #[tokio::test]
-async fn an_instance_that_needs_more_memory_than_it_may_have_ends_alone() {
+async fn an_instance_beyond_its_memory_limit_ends_alone() {
     let small = Limits { memory: 8 << 20, ..Limits::default() };
     let Some(program) = edge(small) else { return };
     let folder = TempDir::new().unwrap();
@@ -105,7 +105,7 @@ async fn an_instance_that_needs_more_memory_than_it_may_have_ends_alone() {
 }
 
 #[tokio::test]
-async fn instances_return_when_their_requests_are_answered() {
+async fn instances_are_returned_when_their_requests_are_answered() {
     let few = Limits { instances: 2, requests: 1, ..Limits::default() };
     let Some(program) = edge(few) else { return };
     let folder = TempDir::new().unwrap();
@@ -119,7 +119,7 @@ async fn instances_return_when_their_requests_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn watchers_that_leave_give_their_instances_back() {
+async fn watchers_that_leave_free_their_instances() {
     let few = Limits { instances: 4, requests: 1, ..Limits::default() };
     let Some(program) = edge(few) else { return };
     let (component, _host) = slow(&program);
@@ -175,12 +175,12 @@ async fn until_one_is(host: &component::Host, status: &str) {
         if String::from_utf8_lossy(&answer).contains("\"total_tasks\":1") {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "none is {status}: {answer:?}");
+        assert!(began.elapsed() < Duration::from_secs(20), "no task is {status}: {answer:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// A component over the slow engine, and what keeps that alive.
+/// A component over the slow engine, and the host that keeps the engine alive.
 fn slow(program: &Program) -> (component::Host, Host) {
     let mut component = None;
     let host = Host::start(&Setup::default(), |service, config| {
@@ -196,10 +196,10 @@ async fn post(host: &component::Host, path: &str, body: &str) -> Response<Body> 
 }
 
 #[test]
-fn what_is_no_component_is_refused() {
+fn files_that_are_not_components_are_refused() {
     let refused = |bytes: &[u8]| Program::compile(bytes, Limits::default()).err().map(|error| error.to_string());
     assert!(refused(b"a shopping list").is_some());
-    // A component, but none that answers HTTP requests.
+    // A component, but one that does not answer HTTP requests.
     let empty = [b"\0asm".as_slice(), &[0x0d, 0, 1, 0]].concat();
     assert!(refused(&empty).unwrap().contains("wasi:http/handler"), "{:?}", refused(&empty));
 }

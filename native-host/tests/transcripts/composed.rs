@@ -1,7 +1,7 @@
-//! The same through the composed component under `wasmtime serve`, which calls a host of this process.
+//! The transcripts through the composed component under `wasmtime serve`, which calls a host in this process.
 //!
-//! Needs `cargo xtask edge` and a `wasmtime` 48 (`$EASEL_WASMTIME`, else on the path); without them it is skipped, unless
-//! `EASEL_REQUIRE_EDGE=1` promises them.
+//! Needs `cargo xtask edge` and a `wasmtime` 48 (`$EASEL_WASMTIME`, else on the path); without them it is skipped, or
+//! fails if `EASEL_REQUIRE_EDGE=1`.
 
 use crate::component::{built, missing};
 use crate::{Host, KEY, native, play_some};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-/// A `wasmtime` and the component as it has compiled it.
+/// A `wasmtime` and the component that it compiled.
 struct Tools {
     wasmtime: PathBuf,
     compiled: PathBuf,
@@ -26,7 +26,7 @@ struct Tools {
 }
 
 impl Tools {
-    /// Both, if they are there. Compiled once, the component starts in milliseconds.
+    /// Both, if they are available. Compiled ahead of time, the component starts in milliseconds.
     fn find() -> Option<Self> {
         let component = built("easel_edge_remote.wasm")?;
         let wasmtime = std::env::var_os("EASEL_WASMTIME").map_or("wasmtime".into(), PathBuf::from);
@@ -65,7 +65,7 @@ impl Edge {
         let url = format!("http://{}", listener.local_addr()?);
         let router = host.router.clone();
         let server = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
-        // A free port; `wasmtime serve` does not say which one it has taken when asked for any.
+        // A free port, because `wasmtime serve` does not report the port that it chose.
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
         let variables = setup.settings().to_environment();
         let serve = Command::new(&tools.wasmtime)
@@ -86,7 +86,7 @@ impl Edge {
         bail!("wasmtime does not listen on {address} after 30 s")
     }
 
-    /// Sends a request; the body of the answer is still to come.
+    /// Sends a request and returns the answer before its body has arrived.
     async fn open(&self, request: Request<Bytes>) -> Result<Response<hyper::body::Incoming>> {
         let stream = TcpStream::connect(self.address).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -101,21 +101,21 @@ impl Edge {
 impl Client for Edge {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let (parts, body) = self.open(request).await?.into_parts();
-        Ok(Response::from_parts(parts, body.collect().await.context("the body was cut")?.to_bytes()))
+        Ok(Response::from_parts(parts, body.collect().await.context("the body was cut off")?.to_bytes()))
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_transcript_holds_under_another_host() {
     let Some(tools) = Tools::find() else { return };
-    // This host takes the header `host` from requests and tells the component no name instead.
+    // This host removes the `host` header from requests without telling the component the name.
     let is_wanted = |transcript: &Transcript| !transcript.setup.knows_its_name;
     play_some(is_wanted, async |setup| Edge::start(setup, &tools).await.unwrap()).await;
 }
 
-/// Some versions of wasmtime end a body that comes in pieces after the first one, with status 200 and no error.
+/// Some versions of wasmtime end a body after its first piece, with status 200 and no error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_arrives_complete_and_as_it_is_made() {
+async fn a_stream_arrives_complete_and_without_delay() {
     let Some(tools) = Tools::find() else { return };
     let edge = Edge::start(&Setup::default(), &tools).await.unwrap();
     let order = r#"{"prompt":"slowly","width":64,"height":64,"steps":3}"#;

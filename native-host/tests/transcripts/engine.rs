@@ -1,12 +1,12 @@
-//! The engine that the transcripts speak of.
+//! The engine that the transcripts assume.
 
 use bytes::Bytes;
-use easel_contract::service::ImageRequest;
+use easel_contract::service::{ImageRequest, PictureFormat};
 use easel_jobs::{Engine, EngineError, Job, NewPicture, Progress};
 use easel_picture::{EncodeOptions, Image, ImageFormat};
 use std::time::Duration;
 
-/// Draws the stub picture in steps of 10 ms, or of a second, and fails when the prompt asks for that.
+/// Draws the stub picture in steps of 10 ms or of a second, and fails if the prompt says so.
 pub(crate) struct Slow;
 
 impl Engine for Slow {
@@ -26,13 +26,18 @@ impl Engine for Slow {
             job.report(Progress { step, steps }, preview);
         }
         let [width, height] = [request.width, request.height].map(|side| side.unwrap_or(512) as usize);
+        let format = match request.encoding.unwrap_or_default().format {
+            PictureFormat::Png => ImageFormat::Png,
+            PictureFormat::Jpeg => ImageFormat::Jpeg,
+            PictureFormat::Webp => ImageFormat::WebP,
+        };
         let picture = |number| {
             let seed = request.seed.unwrap_or_default().wrapping_add(number);
-            let parameters = format!("{}\nSeed: {seed}", request.prompt);
+            let parameters = format!("{}\nSteps: {steps}, Seed: {seed}, Size: {width}x{height}", request.prompt);
             let options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
-            let bytes = Image::stub(width, height).and_then(|image| image.encode(ImageFormat::Png, &options));
+            let bytes = Image::stub(width, height).and_then(|image| image.encode(format, &options));
             let bytes = bytes.map_err(|error| failed(&error))?.into();
-            Ok(NewPicture { bytes, media_type: "image/png".into(), seed })
+            Ok(NewPicture { bytes, media_type: format.media_type().into(), seed })
         };
         (0..u64::from(request.count)).map(picture).collect()
     }

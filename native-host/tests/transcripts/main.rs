@@ -1,5 +1,5 @@
-//! Every conversation of the contract's transcripts, with the queue and its store behind the router, behind the
-//! component, and behind the component composed for other hosts.
+//! Plays the contract's transcripts against the queue and its store behind the router, behind the component, and behind
+//! the component composed for other hosts.
 
 #[cfg(feature = "component")]
 mod component;
@@ -26,10 +26,10 @@ use tower::ServiceExt;
 /// The key of the internal route.
 const KEY: &str = "a key for transcripts";
 
-/// A service and its routes, in a data folder of their own.
+/// A service and its routes, with a separate data folder.
 struct Host {
     router: Router,
-    /// Keeps the database from being written to, if the transcript wants that.
+    /// Locks the database against writes, if the transcript requires that.
     _lock: Option<rusqlite::Connection>,
     _folder: TempDir,
 }
@@ -76,13 +76,13 @@ fn native(service: QueueService, config: &Config) -> Router {
     router(Arc::new(service.clone()), service.metrics(), config)
 }
 
-/// Plays every transcript, each against a host of its own. All are started first: that takes a while, and the ones that
-/// play must not wait meanwhile.
+/// Plays every transcript, each against its own host. All hosts are started first, because starting one takes a while
+/// and would delay running transcripts.
 async fn play_all<C: Client>(start: impl AsyncFn(&Setup) -> C) {
     play_some(|_| true, start).await;
 }
 
-/// The same with some transcripts.
+/// Plays some of the transcripts.
 async fn play_some<C: Client>(is_wanted: impl Fn(&Transcript) -> bool, start: impl AsyncFn(&Setup) -> C) {
     let mut ready: Vec<(Transcript, C)> = Vec::new();
     for transcript in all().unwrap().into_iter().filter(is_wanted) {

@@ -1,4 +1,4 @@
-//! The same over TLS, and clients that do not speak it.
+//! The transcripts over TLS, and clients that do not speak it.
 
 use crate::{Host, native, play_some};
 use anyhow::{Context, Result};
@@ -21,7 +21,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// What TLS adds to: who may call, and answers that are short, long and streamed.
+/// Transcripts that TLS could affect: access control, and short, long and streamed answers.
 const PLAYED: [&str; 6] = ["foreign_pages", "host_names", "images", "keys", "service", "stream"];
 
 /// A server on a port of this machine.
@@ -59,7 +59,7 @@ impl Secure {
         Self { address, server, _host: host }
     }
 
-    /// A connection of a client that knows the certificate and speaks these protocols.
+    /// A connection from a client that trusts the certificate and speaks these protocols.
     async fn connect(&self, protocols: &[&str]) -> Result<TlsStream<TcpStream>> {
         let mut known = RootCertStore::empty();
         known.add(CertificateDer::from_pem_file(file("first.cert.pem"))?)?;
@@ -81,7 +81,7 @@ impl Client for Secure {
         let mut request = request.map(Full::new);
         request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static("localhost"));
         let (parts, body) = sender.send_request(request).await?.into_parts();
-        Ok(Response::from_parts(parts, body.collect().await.context("the body was cut")?.to_bytes()))
+        Ok(Response::from_parts(parts, body.collect().await.context("the body was cut off")?.to_bytes()))
     }
 }
 

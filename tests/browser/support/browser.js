@@ -56,12 +56,17 @@ export async function draw(page, prompt, timeout = PATIENCE) {
   if (prompt !== undefined) await page.fill("#prompt", prompt);
   const before = await page.locator("#picture").getAttribute("src");
   await page.click("#generate");
-  await page.waitForFunction(() => !document.querySelector("#generate").disabled, undefined, { timeout, polling: 100 });
-  const [phase, toast] = [await page.textContent("#phase"), await page.textContent("#toast")];
+  await page.waitForFunction((before) => document.querySelector("#picture").src !== (before ?? "") || !document.querySelector("#problem").hidden, before, { timeout, polling: 100 });
+  await rest(page, timeout);
+  const [phase, problem] = [await page.textContent("#phase"), await page.textContent("#problem")];
   const after = await page.locator("#picture").getAttribute("src");
-  if (before === after) throw new Error(`nothing was drawn: ${phase}; ${toast}`);
+  if (before === after) throw new Error(`nothing was drawn: ${phase}; ${problem}`);
   return phase;
 }
+
+/** Waits until nothing is being drawn or fetched. */
+export const rest = (page, timeout = PATIENCE) =>
+  page.waitForFunction(() => !document.querySelector("#generate").hasAttribute("data-running"), undefined, { timeout, polling: 100 });
 
 /** The pixels of the picture on the stage, four bytes each. */
 export function pixels(page, selector = "#picture") {
@@ -91,9 +96,12 @@ export async function dropBytes(page, name, content, type = "", paste = false) {
   }, [name, Buffer.from(content).toString("base64"), type, paste]);
 }
 
-/** Waits until the page tells the visitor this. */
+/** Waits until the page tells the visitor this: in a message, below the prompt, or as a problem on the stage. */
 export const says = (page, pattern) =>
-  page.waitForFunction((pattern) => new RegExp(pattern).test(document.querySelector("#toast").textContent), pattern.source);
+  page.waitForFunction((pattern) => {
+    const places = ["#toast", "#note", "#problem:not([hidden]) #problem-words", "#problem:not([hidden]) #problem-detail"];
+    return places.some((place) => new RegExp(pattern).test(document.querySelector(place)?.textContent ?? ""));
+  }, pattern.source);
 
 /** A telephone. */
 export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };

@@ -21,12 +21,12 @@ const ISOLATION = { "cross-origin-opener-policy": "same-origin", "cross-origin-e
 export const checks = process.env.EASEL_CHECKS ?? new URL("../../../target/browser-checks", import.meta.url).pathname;
 
 /**
- * Serves `root` until the test ends. `faults` may be changed at any time: `cut` names a file whose connection breaks after
- * `after` bytes, once; with `whole`, ranges are ignored; `modified` is the date that files bear. `requests` lists what was
- * asked for.
+ * Serves `root` until the test ends. With `dated`, files have a date, as those of usual servers, and browsers keep them a while. `faults` may be changed at any time: `cut` names a file whose connection breaks after
+ * `after` bytes, once; with `whole`, ranges are ignored; `modified` is the date that files bear; `slow` is a line that is silent
+ * at first and then brings few bytes a second, for models and modules. `requests` lists what was asked for.
  */
-export async function serve(test, root, { isolated = true } = {}) {
-  const faults = { cut: undefined, after: 0, whole: false, modified: undefined };
+export async function serve(test, root, { isolated = true, dated = false } = {}) {
+  const faults = { cut: undefined, after: 0, whole: false, modified: undefined, slow: undefined };
   const requests = [];
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://x").pathname);
@@ -36,6 +36,7 @@ export async function serve(test, root, { isolated = true } = {}) {
     const headers = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin", ...(isolated ? ISOLATION : {}) };
     if (size < 0) return response.writeHead(404, headers).end();
     Object.assign(headers, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "accept-ranges": "bytes" });
+    if (dated) headers["last-modified"] = "Thu, 01 Jan 2026 10:00:00 GMT";
     if (faults.modified) headers["last-modified"] = faults.modified;
     const start = faults.whole ? 0 : Number(request.headers.range?.match(/^bytes=(\d+)-$/)?.[1] ?? 0);
     if (start >= size && start > 0) return response.writeHead(416, headers).end();
@@ -43,6 +44,7 @@ export async function serve(test, root, { isolated = true } = {}) {
     if (start > 0) headers["content-range"] = `bytes ${start}-${size - 1}/${size}`;
     response.writeHead(start > 0 ? 206 : 200, headers);
     if (request.method === "HEAD") return response.end();
+    if (faults.slow && size > 1e6) return trickle(response, file, start, faults.slow);
     send(response, file, start, path === faults.cut ? faults : undefined);
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
@@ -67,4 +69,19 @@ function send(response, file, start, fault) {
     });
   }
   stream.pipe(response);
+}
+
+/** Sends a file as a slow line does. @param {{ silence: number, bytesPerSecond: number }} line */
+async function trickle(response, file, start, { silence, bytesPerSecond }) {
+  const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+  await sleep(silence);
+  const began = performance.now();
+  let sent = 0;
+  for await (const chunk of createReadStream(file, { start })) {
+    if (response.destroyed) return;
+    response.write(chunk);
+    sent += chunk.length;
+    await sleep((1000 * sent) / bytesPerSecond - (performance.now() - began));
+  }
+  response.end();
 }

@@ -39,8 +39,9 @@ export async function openWith(t, script) {
   const page = await open(context, site.url);
   await page.evaluate(() => {
     window.told = [];
-    const toast = document.querySelector("#toast");
-    new MutationObserver(() => told.push(toast.textContent)).observe(toast, { childList: true });
+    for (const place of ["#toast", "#note", "#problem-words", "#problem-detail"].map((id) => document.querySelector(id))) {
+      new MutationObserver(() => told.push(place.textContent)).observe(place, { childList: true });
+    }
   });
   return page;
 }

@@ -1,15 +1,33 @@
 //! The `stub` picture, and the size of any PNG.
 
-use anyhow::Result;
+use easel_contract::service::{Encoding, PictureFormat};
+use easel_picture::{EncodeOptions, Image, ImageFormat, Result};
 
-/// A PNG of one colour.
-pub(crate) fn stub(width: u32, height: u32, parameters: &str) -> Result<Vec<u8>> {
+/// The media type of an encoding.
+pub(crate) fn media_type(encoding: Encoding) -> &'static str {
+    format(encoding).media_type()
+}
+
+fn format(encoding: Encoding) -> ImageFormat {
+    match encoding.format {
+        PictureFormat::Png => ImageFormat::Png,
+        PictureFormat::Jpeg => ImageFormat::Jpeg,
+        PictureFormat::Webp => ImageFormat::WebP,
+    }
+}
+
+/// A picture of one colour.
+pub(crate) fn stub(width: u32, height: u32, encoding: Encoding, parameters: &str) -> Result<Vec<u8>> {
+    let options = EncodeOptions { parameters: Some(parameters), ..EncodeOptions::default() };
+    Image::stub(width as usize, height as usize)?.encode(format(encoding), &options)
+}
+
+/// A PNG that is wholly transparent.
+pub(crate) fn clear(width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.add_itxt_chunk("parameters".into(), parameters.into())?;
-    let pixels = [0, 100, 200].repeat((width * height) as usize);
-    encoder.write_header()?.write_image_data(&pixels)?;
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.write_header()?.write_image_data(&vec![0; (width * height * 4) as usize])?;
     Ok(bytes)
 }
 

@@ -5,6 +5,7 @@ use crate::picture;
 use crate::transcript::{Step, Transcript};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use easel_contract::service::Encoding;
 use http::{HeaderName, Request, Response, header};
 use std::pin::Pin;
 use std::time::Duration;
@@ -79,7 +80,30 @@ fn request(step: &Step, names: &Names) -> Result<Request<Bytes>> {
     for (name, value) in &step.headers {
         builder = builder.header(name, pattern::filled(value, names));
     }
-    Ok(builder.body(body.into())?)
+    let is_form = step.headers.iter().any(|(_, value)| value.starts_with("multipart/"));
+    Ok(builder.body(if is_form { form(&body)?.into() } else { body.into() })?)
+}
+
+/// The body of a form: lines end as the standard wants it, and pictures stand in place of their names.
+fn form(body: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for line in body.lines() {
+        let picture = line.strip_prefix("<<").and_then(|rest| rest.strip_suffix(">>"));
+        match picture.and_then(|picture| picture.split_once(' ')) {
+            Some((kind, size)) => {
+                let (width, height) = size.split_once('x').context("a picture needs WIDTHxHEIGHT")?;
+                let [width, height] = [width.parse()?, height.parse()?];
+                bytes.extend(match kind {
+                    "png" => picture::stub(width, height, Encoding::default(), "")?,
+                    "clear" => picture::clear(width, height)?,
+                    _ => bail!("<<{kind} ...>> is not a picture that can be sent"),
+                });
+            }
+            None => bytes.extend_from_slice(line.as_bytes()),
+        }
+        bytes.extend_from_slice(b"\r\n");
+    }
+    Ok(bytes)
 }
 
 fn compare(step: &Step, answer: &Response<Bytes>, names: &mut Names) -> Result<()> {

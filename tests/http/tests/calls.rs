@@ -2,7 +2,9 @@
 
 use axum::body::Body;
 use easel_contract::calls::{Call, CallSettings, Key, PATH, router};
-use easel_contract::service::{Image, ImageRequest, InitImage, Priority, Progress, Status, Task, WatchOptions};
+use easel_contract::service::{
+    Image, ImageRequest, InitImage, Mask, Priority, Progress, Redraw, Status, Task, WatchOptions,
+};
 use easel_contract::service::{Paging, TaskFilter, TaskSelection};
 use easel_contract::{Error, Limits, Service};
 use easel_transcripts::{MemoryService, Setup};
@@ -27,7 +29,8 @@ async fn send(service: &Arc<MemoryService>, key: &str, body: Vec<u8>) -> (Status
 }
 
 fn request() -> ImageRequest {
-    let init = Some(InitImage { bytes: vec![1, 2, 255].into(), strength: 0.1 });
+    let mask = Some(Mask { bytes: vec![7].into(), redraw: Redraw::Black });
+    let init = Some(InitImage { bytes: vec![1, 2, 255].into(), strength: 0.1, mask });
     let size = (Some(64), Some(64));
     let prompt = "a \u{1f34e}".to_owned();
     ImageRequest {

@@ -8,8 +8,16 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt;
 
-const PATHS: [&str; 5] = ["/generate", "/pipeline/run", "/pipeline/select-device", "/cancel-generation", "/imagine"];
-const FIELDS: [&str; 14] = [
+const PATHS: [&str; 7] = [
+    "/generate",
+    "/pipeline/run",
+    "/pipeline/select-device",
+    "/cancel-generation",
+    "/imagine",
+    "/v1/images/generations",
+    "/v1/images/edits",
+];
+const FIELDS: [&str; 22] = [
     "prompt",
     "width",
     "height",
@@ -24,6 +32,14 @@ const FIELDS: [&str; 14] = [
     "device",
     "task_id",
     "init_image",
+    "n",
+    "size",
+    "quality",
+    "stream",
+    "partial_images",
+    "image",
+    "images",
+    "mask",
 ];
 
 /// A value of any type, often at the edge of the accepted range.
@@ -66,6 +82,13 @@ proptest! {
     fn bodies(path in prop::sample::select(&PATHS[..]), body in body()) {
         let request = Request::post(path).header(header::CONTENT_TYPE, "application/json").body(body.into()).unwrap();
         let status = status(request);
+        prop_assert!(status.is_some_and(|status| status < 500), "{status:?}");
+    }
+
+    #[test]
+    fn forms(body in "(--xy|\r\n|: |; name=\"[a-z]{0,3}|\"|content-disposition|[ -~é]{0,9}){0,20}") {
+        let request = Request::post("/v1/images/edits").header(header::CONTENT_TYPE, "multipart/form-data; boundary=xy");
+        let status = status(request.body(body.into()).unwrap());
         prop_assert!(status.is_some_and(|status| status < 500), "{status:?}");
     }
 

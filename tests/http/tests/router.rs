@@ -39,7 +39,7 @@ async fn every_route_that_is_described_is_there() {
     let description = serde_json::to_value(openapi()).unwrap();
     for (path, methods) in description["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
-            let path = path.replace("{id}", "1").replace("{task_id}", "1");
+            let path = path.replace("{id}", "1").replace("{digest}", "1").replace("{task_id}", "1");
             let request = Request::builder().method(method.to_uppercase().as_str()).uri(&path);
             let answer = client.send(request.body(Bytes::new()).unwrap()).await.unwrap();
             let code = answer.headers().get(ERROR_CODE).map(|code| code.to_str().unwrap());

@@ -1,5 +1,5 @@
 //! `golden [--device NAME] [--float f32|f16] DIR...`: runs every case of reference folders through the real loaders and
-//! pipelines, one line per case. On devices other than the CPU ten times the error in `f32` passes.
+//! pipelines, one line per case. Devices other than the CPU may have ten times the error in `f32`.
 
 use anyhow::{Context, Result, bail};
 use easel_tests::{Check, folders, target};
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs all folders; whether every case passed.
+/// Runs all folders and returns whether every case passed.
 fn run() -> Result<bool> {
     let mut dirs = Vec::new();
     let mut device = "cpu".to_owned();
@@ -26,8 +26,8 @@ fn run() -> Result<bool> {
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--device" => device = args.next().context("--device: a name is missing")?,
-            "--float" => float = Some(args.next().context("--float: a type is missing")?),
+            "--device" => device = args.next().context("--device needs a name")?,
+            "--float" => float = Some(args.next().context("--float needs f32 or f16")?),
             _ => dirs.push(PathBuf::from(arg)),
         }
     }
@@ -59,11 +59,11 @@ fn run() -> Result<bool> {
     Ok(failed == 0)
 }
 
-/// For every case the tensor that is closest to its tolerance or farthest over it.
+/// For every case, the tensor that is closest to its tolerance or farthest beyond it.
 fn worst_per_case(checks: &[Check]) -> BTreeMap<&str, &Check> {
     let share = |check: &Check| match check.error / check.tolerance {
         _ if check.error == 0.0 => 0.0,
-        // The worst of all.
+        // NaN is the worst.
         share if share.is_nan() => f64::INFINITY,
         share => share,
     };

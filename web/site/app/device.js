@@ -1,8 +1,12 @@
 // The panel that says what this device and this browser can do.
 import { detect } from "../easel/easel.js";
-import { $, bytes, define, make, say } from "./dom.js";
+import { $, asking, bytes, define, make, say } from "./dom.js";
 
 /** @typedef {import("../easel/easel.js").Easel} Easel */
+/** @typedef {import("../easel/easel.js").RemoteEasel} RemoteEasel */
+
+/** The server that draws, if one does. @type {RemoteEasel | undefined} */
+let server;
 
 /** @param {Easel} easel @param {() => void} onPurge */
 export async function start(easel, onPurge) {
@@ -17,20 +21,24 @@ export async function start(easel, onPurge) {
     await show(easel);
     say("The model’s memory is free; the next picture loads it again");
   };
-  $("clear-all").onclick = async () => {
+  const clear = async () => {
     await easel.purge();
     onPurge();
     await show(easel);
     say("All models are deleted from this browser");
   };
+  const button = asking("Delete all models", "Delete all models for good", clear);
+  button.id = "clear-all";
+  $("clear-all").replaceWith(button);
   line(easel.loaded);
 }
 
 /**
  * The line in the page's head.
- * @param {import("../easel/easel.d.ts").LoadedModel | import("../easel/easel.d.ts").RemoteModel} [loaded]
+ * @param {import("../easel/easel.d.ts").LoadedModel | import("../easel/easel.d.ts").RemoteModel} [loaded] @param {RemoteEasel} [from] the server, if one draws
  */
-export function line(loaded) {
+export function line(loaded, from) {
+  server = from;
   const [model, place] = loaded ? describe(loaded) : ["", "No model loaded"];
   $("device-line").replaceChildren(make("span", {}, model), place);
   $("device-dot").classList.toggle("ready", Boolean(loaded));
@@ -51,8 +59,12 @@ async function show(easel) {
   const floats = `${webgpu.f16 ? "with" : "without"} 16-bit floats`;
   const unused = easel.loaded?.reason ? `; not used: ${easel.loaded.reason}` : "";
   const adapter = webgpu.available ? `${webgpu.adapter}, ${floats}${unused}` : `none: ${webgpu.reason}`;
+  const there = await server?.devices().catch(() => []);
+  const computing = there?.filter(({ selected }) => selected).map(({ name, kind }) => `${name} (${kind})`).join(", ");
   define($("device-facts"), [
-    ["Drawing with", easel.loaded ? describe(easel.loaded).join("") : "no model yet"],
+    ["The server", server?.loaded?.name],
+    ["Its device", server && (computing || "it does not say")],
+    [server ? "This browser draws with" : "Drawing with", easel.loaded ? describe(easel.loaded).join("") : "no model yet"],
     ["WebGPU", adapter],
     ["Buffers", webgpu.maxBufferSize === undefined ? undefined : `up to ${bytes(webgpu.maxBufferSize)}`],
     ["WebAssembly", found.simd ? `with vector instructions, ${threads(found.threads)}` : "without vector instructions: nothing can be drawn"],

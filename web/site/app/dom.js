@@ -21,13 +21,19 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** The most characters of a message: a prompt or an address that it quotes may be long. */
+const LONGEST = 200;
+
+/** The beginning of a text that is too long to be shown. @param {string} text @param {number} [most] */
+export const brief = (text, most = LONGEST) => (text.length > most ? `${text.slice(0, most).trimEnd()}…` : text);
+
 /**
  * Shows a message for a while, above everything, with a button if there is an action.
  * @param {string} text @param {{ label: string, run(): void }} [action]
  */
 export function say(text, action) {
   const toast = $("toast");
-  const message = make("div", {}, make("span", {}, text));
+  const message = make("div", {}, make("span", { dir: "auto" }, brief(text)));
   const gone = () => {
     message.remove();
     if (toast.childElementCount === 0) toast.hidePopover();
@@ -44,6 +50,34 @@ export function say(text, action) {
   toast.hidePopover();
   toast.showPopover();
   setTimeout(gone, action ? 12000 : 6000);
+}
+
+/**
+ * A button that asks before it does what cannot be undone: it becomes the question, and a second button takes it back.
+ * @param {string} label @param {string} question @param {() => void} run @param {string} [name] for those who do not see what it is about
+ */
+export function asking(label, question, run, name = label) {
+  const button = make("button", { type: "button", textContent: label, ariaLabel: name });
+  const keep = make("button", { type: "button", textContent: "Keep" });
+  const calm = () => {
+    keep.remove();
+    Object.assign(button, { textContent: label, ariaLabel: name });
+    button.classList.remove("danger");
+  };
+  button.onclick = () => {
+    if (keep.isConnected) {
+      calm();
+      return run();
+    }
+    Object.assign(button, { textContent: question, ariaLabel: question });
+    button.classList.add("danger");
+    button.after(keep);
+  };
+  keep.onclick = () => {
+    calm();
+    button.focus();
+  };
+  return button;
 }
 
 /** The value that an earlier visit stored under this name, if the browser stores any. @param {string} name */
@@ -86,7 +120,7 @@ export function download(file, name) {
 /** A file name made from a prompt. @param {string} prompt @param {string | number | bigint} seed */
 export function fileName(prompt, seed) {
   const words = prompt.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? ["picture"];
-  return `${words.slice(0, 8).join("-")}-${seed}.png`;
+  return `${words.slice(0, 8).join("-").slice(0, 80)}-${seed}.png`;
 }
 
 /** The text of a definition list. @param {HTMLElement} list @param {[string, string | undefined][]} facts */

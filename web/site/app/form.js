@@ -1,5 +1,6 @@
 // The form: the visitor's request, kept from visit to visit.
 import { $, recall, remember } from "./dom.js";
+import * as presets from "./presets.js";
 
 /** @typedef {import("../easel/easel.d.ts").Settings} Settings */
 /** @typedef {import("../easel/easel.d.ts").LoadedModel["defaults"]} Defaults */
@@ -8,6 +9,11 @@ const KEPT = "easel-form";
 const LARGEST_SEED = 2n ** 64n - 1n;
 const form = $("form", HTMLFormElement);
 const input = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name));
+
+/** Whether the seed in the field is one that nothing has been drawn with yet. */
+let fresh = true;
+/** The size that the model was trained at. @type {{ model: string, width: number, height: number } | undefined} */
+let trained;
 
 /** Fields whose value the visitor has chosen; the others follow the model. */
 const FOLLOWING = ["width", "height", "steps", "guidanceScale"];
@@ -20,17 +26,19 @@ export function start() {
   for (const [name, value] of Object.entries(kept.fields ?? {})) set(name, value);
   for (const name of kept.chosen ?? []) chosen.add(name);
   if (!kept.fields) defaults({ width: 128, height: 128, steps: 20, guidanceScale: 4 });
+  fresh = !kept.fields;
   if (!input("seed").value) reroll();
   form.addEventListener("input", ({ target }) => {
     const { name } = /** @type {HTMLInputElement} */ (target);
     if (FOLLOWING.includes(name)) chosen.add(name);
-    if (name === "seed") judgeSeed();
+    if (name === "seed") typedSeed();
     outputs();
     keep();
   });
   // A field inside closed settings could not show its error.
   form.addEventListener("invalid", ({ target }) => open(/** @type {Element} */ (target)), true);
   $("settings", HTMLDetailsElement).open = matchMedia("(min-width: 56rem)").matches;
+  presets.start(shape);
   judgeSeed();
   place();
   outputs();
@@ -50,6 +58,13 @@ function earlier() {
 function open(element) {
   const details = element.closest("details");
   if (details) details.open = true;
+}
+
+/** A seed that was typed is meant, for this picture and the next. */
+function typedSeed() {
+  fresh = true;
+  set("keepSeed", input("seed").value !== "");
+  judgeSeed();
 }
 
 function judgeSeed() {
@@ -79,22 +94,49 @@ export function defaults(values) {
   outputs();
 }
 
+/** Notes the size that the model was trained at, which the field for the size speaks of. @param {string} model @param {Defaults} values */
+export function trainedAt(model, { width, height }) {
+  trained = { model, width, height };
+  outputs();
+}
+
 /** Forgets the choices made for another model. */
 export function follow() {
   chosen.clear();
 }
 
-/** The request, under the names of the package. */
-export function read() {
-  const [prompt, negative, scheduler] = ["prompt", "negativePrompt", "scheduler"].map((name) => input(name).value.trim());
+/** What the visitor wrote and no model changes: read when Draw is pressed, for typing goes on meanwhile. */
+export function words() {
+  const negative = input("negativePrompt").value.trim();
+  return { prompt: presets.styled(input("prompt").value.trim()), negativePrompt: negative || undefined };
+}
+
+/** The numbers of the request, under the names of the package: read when the model is there, whose own they may be. */
+export function numbers() {
+  const scheduler = input("scheduler").value;
   const [width, height, steps, guidanceScale] = FOLLOWING.map((name) => Number(input(name).value));
-  return {
-    prompt,
-    negativePrompt: negative || undefined,
-    seed: seed(BigInt(input("seed").value)),
-    ...{ width, height, steps, guidanceScale },
-    scheduler: scheduler || undefined,
-  };
+  return { ...{ width, height, steps, guidanceScale }, scheduler: scheduler || undefined };
+}
+
+/** The seed to draw with: the one in the field if it is kept or new, else another one. */
+export function nextSeed() {
+  if (!input("keepSeed").checked && !fresh) reroll();
+  fresh = false;
+  return seed(BigInt(input("seed").value || 0));
+}
+
+/** Keeps the seed in the field for the next picture. */
+export function holdSeed() {
+  fresh = true;
+  return seed(BigInt(input("seed").value || 0));
+}
+
+/** Shows the seed of the picture that is looked at, unless the visitor keeps one. @param {number | bigint | string} value */
+export function followSeed(value) {
+  if (input("keepSeed").checked || fresh) return;
+  set("seed", value);
+  judgeSeed();
+  keep();
 }
 
 /** The seed `k` places after another; 0 follows the largest. @param {bigint | number} first @param {number} k */
@@ -113,6 +155,7 @@ export function shape(width, height) {
     chosen.add(name);
     set(name, Math.min(value, 4096));
   }
+  outputs();
   keep();
 }
 
@@ -126,7 +169,6 @@ export function backend() {
 
 /** The address of the server, if a server draws. */
 export const server = () => (input("place").value === "server" ? input("server").value.trim() : "");
-export const keepsSeed = () => input("keepSeed").checked;
 
 /** Shows the fields of the place that draws. */
 export function place() {
@@ -137,15 +179,19 @@ export function place() {
   for (const id of ["model", "scheduler"]) $(id, HTMLSelectElement).disabled = isServer;
 }
 
-/** Draws another seed. */
+/** Rolls another seed, which the next picture is drawn with. */
 export function reroll() {
   set("seed", crypto.getRandomValues(new Uint32Array(1))[0]);
+  fresh = true;
   judgeSeed();
   keep();
 }
 
-/** Shows the settings of a picture; those that are missing are the model's own choice. @param {Settings} settings */
-export function restore(settings) {
+/**
+ * Shows the settings of a picture; those that are missing are the model's own choice.
+ * @param {Settings} settings @param {string} [own] the model's own scheduler, as pictures name it: that is no choice
+ */
+export function restore(settings, own) {
   const { width, height, steps, guidanceScale, prompt, negativePrompt, schedulerName, seed, strength } = settings;
   set("prompt", prompt);
   set("negativePrompt", negativePrompt ?? "");
@@ -154,7 +200,8 @@ export function restore(settings) {
     chosen.add(name);
     set(name, value);
   }
-  set("scheduler", schedulerName ?? "");
+  set("style", "");
+  set("scheduler", settings.scheduler === own ? "" : (schedulerName ?? ""));
   if (strength !== undefined && strength !== null) set("strength", strength);
   if (seed !== undefined && seed !== null) {
     set("seed", seed);
@@ -179,6 +226,19 @@ function outputs() {
     const { value, id } = $(output.htmlFor.value, HTMLInputElement);
     output.value = id === "guidanceScale" && Number(value) <= 1 ? "off" : id === "strength" ? `${Math.round(Number(value) * 100)} %` : value;
   }
+  const [width, height] = [Number(input("width").value), Number(input("height").value)];
+  presets.mark(width, height);
+  $("size-note").textContent = sizeNote(width, height);
+}
+
+/** What is to be expected of a size that the model was not trained at. @param {number} width @param {number} height */
+function sizeNote(width, height) {
+  if (!trained || input("place").value === "server") return "";
+  const ratio = (width * height) / (trained.width * trained.height);
+  const isEmoji = trained.model === presets.BUILT_IN;
+  // The built-in model has seen one size only; larger ones have seen many shapes of about as many pixels.
+  const other = isEmoji ? width !== trained.width || height !== trained.height : ratio < 0.5 || ratio > 2;
+  return other ? `${trained.model} was trained at ${trained.width} × ${trained.height}. At other sizes things come out doubled, blurred or broken.` : "";
 }
 
 /** Keeps the form for the next visit. */

@@ -1,24 +1,33 @@
 // The picture in the middle of the page: preview, result, progress and the time that is left.
 import { $, duration } from "./dom.js";
+import { Estimate } from "./estimate.js";
+import * as problem from "./problem.js";
 
 /** @typedef {import("../easel/easel.d.ts").Progress} Progress */
 
 const PHASES = {
   wait: "Another tab is fetching this model…",
+  program: "Fetching the program",
   download: "Fetching the model",
   verify: "Checking the model",
   load: "Loading the model",
+  prepare: "Preparing the graphics card: once, up to a minute or two",
   encode: "Reading the prompt",
   denoise: "Drawing",
   decode: "Finishing",
 };
+/** Phases whose units are bytes or components, each with a bar of its own. */
+const COUNTED = ["program", "download", "verify", "load"];
+const FETCHING = ["program", "download"];
 
 const canvas = $("preview", HTMLCanvasElement);
 const image = $("picture", HTMLImageElement);
 const bar = $("progress", HTMLProgressElement);
 
-/** The run that is shown: which picture of how many, and when its first step ended. */
-let run = { picture: 0, of: 1, first: { step: 0, at: 0 } };
+/** The run that is shown: which picture of how many, its phase, and how long that may last. */
+let run = { picture: 0, of: 1, phase: "", estimate: new Estimate() };
+/** What the caption says of the picture beside the phase. */
+let caption = "";
 
 /** What a tab in the background shows: how far the work is, and its end until the visitor looks. */
 const NAME = document.title;
@@ -29,7 +38,8 @@ document.addEventListener("visibilitychange", () => finished && !document.hidden
 /** Shows that a run begins. @param {number} of the number of pictures */
 export function begin(of) {
   finished = false;
-  run = { picture: 0, of, first: { step: 0, at: 0 } };
+  run = { picture: 0, of, phase: "", estimate: new Estimate() };
+  problem.hide();
   $("actions").inert = true;
   $("empty").hidden = true;
   bar.value = 0;
@@ -39,25 +49,31 @@ export function begin(of) {
 /** Shows that the next picture begins. @param {number} picture */
 export function next(picture) {
   run.picture = picture;
-  run.first = { step: 0, at: 0 };
+  run.phase = "";
 }
 
 /** @param {Progress} progress */
 export function progress({ phase, step, of, seconds }) {
-  if (phase !== "denoise") {
-    if (["download", "verify", "load"].includes(phase)) bar.value = of ? step / of : 0;
-    if (phase === "download") title(`${Math.round(100 * bar.value)} % fetched`);
-    const share = phase === "download" && of ? ` ${Math.floor((100 * step) / of)} %` : "";
-    tell(PHASES[phase] + share, phase === "download" && step > 0 ? left(seconds / (step / of) - seconds) : "");
-    return;
+  if (phase !== run.phase) {
+    run.phase = phase;
+    run.estimate = FETCHING.includes(phase) ? Estimate.ofDownload() : new Estimate();
+    if (["download", "load", "prepare", "denoise"].includes(phase)) $("announce").textContent = PHASES[phase];
   }
-  if (run.first.step === 0) run.first = { step, at: seconds };
+  if (phase === "denoise") return steps(step, of, seconds);
+  if (COUNTED.includes(phase)) bar.value = of ? step / of : 0;
+  if (phase === "prepare") bar.removeAttribute("value");
+  if (phase === "download") title(`${Math.round(100 * bar.value)} % fetched`);
+  const fetching = FETCHING.includes(phase) && of;
+  tell(PHASES[phase] + (fetching ? ` ${Math.floor((100 * step) / of)} %` : ""), fetching ? left(run.estimate.left(step, of, seconds)) : "");
+}
+
+/** Steps of a picture. @param {number} step @param {number} of @param {number} seconds */
+function steps(step, of, seconds) {
   bar.value = (run.picture + step / of) / run.of;
   title(`${Math.round(100 * bar.value)} %`);
   const which = run.of > 1 ? `picture ${run.picture + 1} of ${run.of}, ` : "";
-  const pace = (seconds - run.first.at) / (step - run.first.step);
-  const rest = of - step + (run.of - run.picture - 1) * of;
-  tell(`${PHASES[phase]}, ${which}step ${step} of ${of}`, step > run.first.step ? left(rest * pace) : "");
+  const all = (run.of - run.picture) * of;
+  tell(`${PHASES.denoise}, ${which}step ${step} of ${of}`, left(run.estimate.left(step, all, seconds)));
 }
 
 /** @param {ImageData} preview */
@@ -69,18 +85,21 @@ export function preview(preview) {
   image.hidden = true;
 }
 
-/** Shows a finished picture. @param {Blob} file @param {string} alt */
-export async function show(file, alt) {
+/** Shows a finished picture. @param {Blob} file @param {string} alt @param {string} about what its caption says */
+export async function show(file, alt, about) {
   const url = URL.createObjectURL(file);
   const before = image.src;
   image.src = url;
   image.alt = alt;
+  caption = about;
   await image.decode().catch(() => {});
   if (before) URL.revokeObjectURL(before);
   image.hidden = false;
   canvas.hidden = true;
   $("empty").hidden = true;
+  if (!finished) return;
   $("actions").inert = false;
+  $("left").textContent = about;
 }
 
 /** Shows that a run is over. @param {string} text */
@@ -88,17 +107,21 @@ export function end(text) {
   bar.value = 0;
   finished = true;
   title(document.hidden ? text : "");
-  tell(text);
-  $("announce").textContent = text;
-  const nothing = image.hidden && !image.src;
-  if (image.src) {
-    image.hidden = false;
-    canvas.hidden = true;
-    $("actions").inert = false;
-  } else {
-    canvas.hidden = true;
-    $("empty").hidden = !nothing;
-  }
+  tell(text, caption);
+  if (text) $("announce").textContent = text;
+  canvas.hidden = true;
+  image.hidden = !image.src;
+  $("empty").hidden = Boolean(image.src);
+  $("actions").inert = !image.src;
+}
+
+/** Shows that a run has failed, and why. @param {Error} error @param {Parameters<typeof problem.show>[1]} ways */
+export function fail(error, ways) {
+  problem.show(error, ways);
+  end("Stopped");
+  // A failure is said by its panel, which stands in the place of the examples.
+  $("announce").textContent = "";
+  $("empty").hidden = true;
 }
 
 /** @param {string} phase @param {string} [rest] */
@@ -107,4 +130,4 @@ function tell(phase, rest = "") {
   $("left").textContent = rest;
 }
 
-const left = (/** @type {number} */ seconds) => `${duration(Math.max(0, seconds))} left`;
+const left = (/** @type {number | undefined} */ seconds) => (seconds === undefined ? "" : `${duration(seconds)} left`);

@@ -25,7 +25,7 @@ export interface Capabilities {
 /** What computes: `auto` is WebGPU on a real graphics device, else WebAssembly. */
 export type Backend = "auto" | "webgpu" | "wasm";
 
-/** Files of a model at hand: a diffusers folder with paths relative to it, or one checkpoint. */
+/** Files of a model at hand: a diffusers folder with paths relative to it, or one checkpoint (safetensors, GGUF, PyTorch). */
 export interface LocalModel {
   name: string;
   files: [path: string, file: Blob][];
@@ -59,13 +59,18 @@ export interface ModelPlan extends StoredModel {
 
 /** One moment of loading or drawing. */
 export interface Progress {
-  /** `wait` means that another tab is fetching the same model. */
-  phase: "wait" | "download" | "verify" | "load" | "encode" | "denoise" | "decode";
+  /**
+   * `wait` means that another tab is fetching the same model; `program`, that the module that computes is being fetched;
+   * `prepare`, that the graphics device compiles its kernels before a first picture.
+   */
+  phase: "wait" | "program" | "download" | "verify" | "load" | "prepare" | "encode" | "denoise" | "decode";
   /** Units done and units in all: bytes, components, denoiser calls, pictures. */
   step: number;
   of: number;
   /** Since the beginning. */
   seconds: number;
+  /** How far the whole call is, from 0 to 1: it never falls. */
+  overall: number;
 }
 
 /** A model that is ready. */
@@ -75,6 +80,8 @@ export interface LoadedModel {
   threads: number;
   /** Why `auto` did not take WebGPU, if it did not. */
   reason?: string;
+  /** Why one thread computes, where more could. */
+  threadsReason?: string;
   defaults: { width: number; height: number; steps: number; guidanceScale: number; scheduler: string };
 }
 
@@ -98,6 +105,8 @@ export interface GenerateOptions extends LoadOptions {
   seed?: number | bigint;
   steps?: number;
   guidanceScale?: number;
+  /** FLUX.1 dev: how strongly to avoid the negative prompt, above 1; doubles the work. */
+  trueCfgScale?: number;
   guidanceRescale?: number;
   eta?: number;
   width?: number;
@@ -163,18 +172,61 @@ export interface Memory {
 /** What the browser and the device can do. Cheap; starts no worker. */
 export function detect(): Promise<Capabilities>;
 
-/**
- * A worker that draws pictures. Errors have a `name`: `AbortError`, `InvalidRequest`, `ModelError`, `ReadError`,
- * `NetworkError`, `ChecksumError`, `QuotaExceededError`, `DeviceError`, `DeviceLost`,
- * `BackendError`, `OutOfMemory`, `NotFinite`, `ServerError`, `Unsupported`, `WorkerError`.
- */
+/** What went wrong. */
+export type ErrorCode =
+  | "InvalidRequest"
+  | "ModelError"
+  | "ReadError"
+  | "NetworkError"
+  | "ChecksumError"
+  | "QuotaExceededError"
+  | "DeviceError"
+  | "DeviceLost"
+  | "BackendError"
+  | "OutOfMemory"
+  | "NotFinite"
+  | "ServerError"
+  | "Unsupported"
+  | "WorkerError"
+  | "AbortError"
+  | "Error";
+
+/** An error of the package; `name` is the same as `code`. A call that was aborted throws its signal's reason instead. */
+export class EaselError extends Error {
+  constructor(code: ErrorCode, message: string);
+  readonly code: ErrorCode;
+}
+
+/** One thing that happens while a picture is drawn. */
+export type DrawingEvent =
+  | { type: "progress"; progress: Progress }
+  | { type: "preview"; preview: ImageData }
+  | { type: "warning"; message: string }
+  | { type: "picture"; picture: Picture };
+
+export interface EaselOptions {
+  backend?: Backend;
+  /** The folder of bundled models; by default `../models/` beside this file. */
+  base?: string | URL;
+  /** The hub's address. */
+  hub?: string;
+  /** Where `worker.js` is, if a bundler moved it or a content delivery network has it; it may be another origin. */
+  workerUrl?: string | URL;
+  /** The folder that has `wasm/` and `threads/`, if it is not that of the worker. */
+  wasmUrl?: string | URL;
+}
+
+/** A worker that draws pictures. Errors are of {@link EaselError}, but for those of an aborted signal. */
 export class Easel {
-  /** `hub` is the hub's address; `base` the folder of bundled models (default: `../models/` beside this file). */
-  constructor(options?: { backend?: Backend; base?: string | URL; hub?: string });
+  constructor(options?: EaselOptions);
   /** The model that is loaded. */
   readonly loaded: LoadedModel | undefined;
   /** What computes. Changing it starts another worker, and the next picture loads the model again. */
   backend: Backend;
+  /** Fetches and starts the module that computes, which every other call does when it needs it. */
+  prepare(options?: LoadOptions): Promise<void>;
+  /** Why a model of this many bytes could not be loaded here; `undefined` if it can. */
+  fits(size: number): Promise<string | undefined>;
   /** The cost of loading. Asks the network, fetches no weights. */
   plan(model: ModelSource): Promise<ModelPlan>;
   /** Fetches what is missing, checks it and loads it. A broken download resumes where it stopped. */
@@ -186,6 +238,8 @@ export class Easel {
    * and the picture continues from its last step.
    */
   generate(options: GenerateOptions): Promise<Picture>;
+  /** The same as events for `for await`, the picture last. Leaving the loop cancels it. */
+  events(options: GenerateOptions): AsyncGenerator<DrawingEvent>;
   /**
    * Answers a request of Easel's HTTP interface, the same routes as a server's, with the model that is loaded. Only path and
    * query of the address matter. Tasks and the last 64 pictures live as long as the worker.
@@ -193,7 +247,7 @@ export class Easel {
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Models in the browser's storage. */
   models(): Promise<StoredModel[]>;
-  /** The names of schedulers. */
+  /** The names of schedulers: those that can sample the model that is loaded, or all of them. */
   schedulers(): Promise<string[]>;
   /** The settings inside a picture file, if it has any. */
   readSettings(file: Blob): Promise<Settings | undefined>;
@@ -203,6 +257,16 @@ export class Easel {
   memory(): Promise<Memory>;
   /** Frees the model and all wasm memory. */
   unload(): void;
+  /** The same, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A device that a server can compute on. */
+export interface ServerDevice {
+  id: string;
+  name: string;
+  kind: string;
+  selected: boolean;
 }
 
 /** An Easel server with the methods of {@link Easel} that draw. It is asked with `fetch`. */
@@ -211,6 +275,8 @@ export class RemoteEasel {
   readonly loaded: RemoteModel | undefined;
   /** Asks for the server's health. */
   load(options?: LoadOptions): Promise<RemoteModel>;
-  /** Draws one picture with the server's model and scheduler. */
+  /** The devices of the server's machine, and which of them it computes on. */
+  devices(options?: LoadOptions): Promise<ServerDevice[]>;
+  /** Draws one picture with the server's model and scheduler. A connection that breaks meanwhile is made anew. */
   generate(options: GenerateOptions): Promise<Picture>;
 }

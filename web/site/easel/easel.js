@@ -1,6 +1,10 @@
 // The package's entry: the page's side of the worker.
+import { EaselError, error as failure } from "./error.js";
+import { check } from "./options.js";
+import { withOverall } from "./overall.js";
 export { detect } from "./detect.js";
 export { RemoteEasel } from "./remote.js";
+export { EaselError };
 
 /** @typedef {import("./easel.d.ts").Easel} Declared */
 /** @typedef {import("./easel.d.ts").GenerateOptions} GenerateOptions */
@@ -21,10 +25,13 @@ export class Easel {
   #calls = new Map();
   #next = 0;
   #settings;
+  #workerUrl;
 
-  /** @param {{ backend?: import("./easel.d.ts").Backend, base?: string | URL, hub?: string }} [options] */
-  constructor({ backend = "auto", base = new URL("../models/", import.meta.url), hub = "https://huggingface.co" } = {}) {
-    this.#settings = { backend, base: String(new URL(base, globalThis.location?.href)), hub };
+  /** @param {import("./easel.d.ts").EaselOptions} [options] */
+  constructor({ backend = "auto", base = new URL("../models/", import.meta.url), hub = "https://huggingface.co", workerUrl, wasmUrl } = {}) {
+    const absolute = (/** @type {string | URL} */ url) => String(new URL(url, globalThis.location?.href));
+    this.#settings = { backend, base: absolute(base), hub, wasm: wasmUrl && absolute(wasmUrl) };
+    this.#workerUrl = workerUrl && absolute(workerUrl);
   }
 
   get backend() {
@@ -35,6 +42,16 @@ export class Easel {
     if (backend === this.#settings.backend) return;
     this.#settings.backend = backend;
     this.#drop(named("AbortError", "something else computes from now on"));
+  }
+
+  /** @param {LoadOptions} [options] @returns {Promise<void>} */
+  prepare(options = {}) {
+    return this.#call("prepare", [], options);
+  }
+
+  /** @param {number} size @returns {Promise<string | undefined>} */
+  fits(size) {
+    return this.#call("fits", [size]);
   }
 
   /** @param {ModelSource} model @returns {Promise<import("./easel.d.ts").ModelPlan>} */
@@ -58,6 +75,7 @@ export class Easel {
 
   /** @param {GenerateOptions} options @returns {Promise<import("./easel.d.ts").Picture>} */
   async generate(options) {
+    check(options);
     if (!this.loaded) {
       if (!this.#model) throw named("InvalidRequest", "model: no model is loaded");
       await this.load(this.#model, options);
@@ -65,6 +83,40 @@ export class Easel {
     const { signal, onProgress, onPreview, onWarning, ...request } = options;
     if (onPreview) request.previewEvery ??= "auto";
     return this.#call("generate", [request], { signal, onProgress, onPreview, onWarning });
+  }
+
+  /**
+   * What happens while a picture is drawn, and the picture at the end. Leaving the loop cancels it.
+   * @param {GenerateOptions} options @returns {AsyncGenerator<import("./easel.d.ts").DrawingEvent>}
+   */
+  async *events(options) {
+    const left = new AbortController();
+    /** @type {(import("./easel.d.ts").DrawingEvent | { type: "error", error: unknown })[]} */
+    const queue = [];
+    let wake = () => {};
+    const push = (/** @type {typeof queue[number]} */ event) => {
+      queue.push(event);
+      wake();
+    };
+    const signal = AbortSignal.any([left.signal, ...(options.signal ? [options.signal] : [])]);
+    this.generate({
+      ...options,
+      signal,
+      onProgress: (progress) => push({ type: "progress", progress }),
+      onPreview: (preview) => push({ type: "preview", preview }),
+      onWarning: (message) => push({ type: "warning", message }),
+    }).then((picture) => push({ type: "picture", picture }), (error) => push({ type: "error", error }));
+    try {
+      for (;;) {
+        const event = queue.shift();
+        if (event?.type === "error") throw event.error;
+        if (event) yield event;
+        if (event?.type === "picture") return;
+        if (queue.length === 0) await new Promise((resolve) => (wake = () => resolve(undefined)));
+      }
+    } finally {
+      left.abort();
+    }
   }
 
   /** @returns {Promise<import("./easel.d.ts").StoredModel[]>} */
@@ -121,6 +173,11 @@ export class Easel {
     this.#drop(named("AbortError", "the model was unloaded"));
   }
 
+  /** For `await using`, in browsers that have it. */
+  async [Symbol.asyncDispose]() {
+    this.unload();
+  }
+
   /**
    * @param {string} method @param {unknown[]} args
    * @param {LoadOptions & { onPreview?(preview: ImageData): void, onHead?: Function, onPiece?: Function }} [options]
@@ -138,14 +195,17 @@ export class Easel {
         this.#calls.delete(id);
         settle(value);
       };
-      const listeners = { progress: onProgress, preview: onPreview, warning: onWarning, head: onHead, piece: onPiece };
-      this.#calls.set(id, { resolve: done(resolve), reject: done(reject), listeners });
+      const listeners = { progress: withOverall(method, onProgress), preview: onPreview, warning: onWarning, head: onHead, piece: onPiece };
+      const reason = (/** @type {Error} */ thrown) => reject(signal?.aborted && thrown.name === "AbortError" ? signal.reason : thrown);
+      this.#calls.set(id, { resolve: done(resolve), reject: done(reason), listeners });
       worker.postMessage({ id, method, args });
     });
   }
 
   #start() {
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "easel" });
+    const worker = this.#workerUrl
+      ? new Worker(nearby(this.#workerUrl), { type: "module", name: "easel" })
+      : new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "easel" });
     worker.postMessage({ settings: this.#settings });
     worker.onmessage = ({ data }) => this.#hear(data);
     worker.onerror = (event) => {
@@ -174,7 +234,15 @@ export class Easel {
   }
 }
 
-/** An error of a kind. @param {string} name @param {string} message */
+/** An error of a kind, whose message names options as the package does. @param {string} name @param {string} message */
 function named(name, message) {
-  return name === "AbortError" ? new DOMException(message, name) : Object.assign(new Error(message), { name });
+  if (name === "AbortError") return new DOMException(message, name);
+  const own = message.replace(/^[a-z]+(_[a-z]+)+(?=:)/, (field) => field.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()));
+  return failure(/** @type {import("./easel.d.ts").ErrorCode} */ (name), own);
+}
+
+/** Where a worker may be started from: browsers start none from another origin, but one that imports it. @param {string} url */
+function nearby(url) {
+  if (new URL(url).origin === globalThis.location?.origin) return url;
+  return URL.createObjectURL(new Blob([`import ${JSON.stringify(url)};`], { type: "text/javascript" }));
 }

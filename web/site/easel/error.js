@@ -1,6 +1,12 @@
-// Errors of a kind: the kind is the `name`, as for those that the browser throws.
+// Errors of a kind: the kind is the `code`, and the `name` as well, as for those that the browser throws.
 
-/** @param {string} name @param {string} message */
-export function error(name, message) {
-  return Object.assign(new Error(message), { name });
+export class EaselError extends Error {
+  /** @param {import("./easel.d.ts").ErrorCode} code @param {string} message */
+  constructor(code, message) {
+    super(message);
+    this.name = this.code = code;
+  }
 }
+
+/** @param {import("./easel.d.ts").ErrorCode} code @param {string} message */
+export const error = (code, message) => new EaselError(code, message);

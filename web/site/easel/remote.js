@@ -1,11 +1,16 @@
 // An Easel server in the place of the worker: the same methods, spoken over the HTTP interface. A picture from words alone
 // is a task whose events are followed; a picture from a picture is one request. `fetch` may be anything of its shape.
 import { error } from "./error.js";
+import { check } from "./options.js";
+import { withOverall } from "./overall.js";
 
 /** @typedef {import("./easel.d.ts").RemoteEasel} Declared */
 /** @typedef {import("./easel.d.ts").GenerateOptions} GenerateOptions */
 /** @typedef {import("./easel.d.ts").LoadOptions} LoadOptions */
 /** @typedef {(url: string, options: RequestInit) => Promise<Response>} Fetch */
+
+/** Milliseconds before each attempt to follow a task again whose events broke off: it goes on without its listener. */
+const PAUSES = [250, 1000, 3000];
 
 /** @implements {Declared} */
 export class RemoteEasel {
@@ -27,8 +32,15 @@ export class RemoteEasel {
     return this.loaded;
   }
 
+  /** @param {LoadOptions} [options] @returns {Promise<import("./easel.d.ts").ServerDevice[]>} */
+  async devices({ signal } = {}) {
+    const { devices } = await (await this.#ask("/pipeline/devices", { signal })).json();
+    return devices;
+  }
+
   /** @param {GenerateOptions} options @returns {Promise<import("./easel.d.ts").Picture>} */
   async generate(options) {
+    check(options);
     const { signal, initImage, mask } = options;
     signal?.throwIfAborted();
     if (mask) throw error("Unsupported", "mask: a server takes a picture to start from, but no mask");
@@ -56,22 +68,48 @@ export class RemoteEasel {
     const cancel = () => this.#ask("/cancel-generation", json({ task_id })).catch(() => {});
     signal?.addEventListener("abort", cancel);
     const started = performance.now();
+    const report = withOverall("generate", onProgress);
+    const hear = async (/** @type {any} */ { step, steps: of, preview }) => {
+      if (of) report?.({ phase: "denoise", step, of, seconds: (performance.now() - started) / 1000 });
+      if (preview) onPreview?.(await pixels(preview));
+    };
     try {
-      const events = await this.#ask(`/generate-stream/${task_id}${onPreview ? "?preview=1" : ""}`, { signal });
-      const broken = (/** @type {Error} */ thrown) => {
-        throw signal?.aborted ? thrown : error("NetworkError", `${this.#base}: the connection broke (${thrown.message})`);
-      };
-      for await (const event of serverSent(events, broken)) {
-        const { status, step, steps: of, preview, result, error: reason } = event;
-        if (status === "completed") return result.image_url;
-        if (status === "cancelled") throw error("AbortError", "cancelled");
-        if (status === "error") throw error("ServerError", reason ?? "the server failed");
-        if (of) onProgress?.({ phase: "denoise", step, of, seconds: (performance.now() - started) / 1000 });
-        if (preview) onPreview?.(await pixels(preview));
-      }
-      throw error("NetworkError", `${this.#base}: the events ended before the picture came`);
+      return await this.#follow(`/generate-stream/${task_id}${onPreview ? "?preview=1" : ""}`, hear, signal);
     } finally {
       signal?.removeEventListener("abort", cancel);
+    }
+  }
+
+  /**
+   * The picture of a task whose events are heard to their end, over several connections if one breaks.
+   * @param {string} route @param {(event: any) => Promise<void>} hear @param {AbortSignal} [signal] @returns {Promise<string>}
+   */
+  async #follow(route, hear, signal) {
+    const broken = (/** @type {Error} */ thrown) => {
+      throw signal?.aborted ? thrown : error("NetworkError", `${this.#base}: the connection broke (${thrown.message})`);
+    };
+    /** Why the connection broke: that no other can be made says less. @type {unknown} */
+    let first;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        for await (const event of serverSent(await this.#ask(route, { signal }), broken)) {
+          const { status, result, error: reason } = event;
+          if (status === "completed") return result.image_url;
+          if (status === "cancelled") throw error("AbortError", "cancelled");
+          if (status === "error") throw error("ServerError", reason ?? "the server failed");
+          // A connection that brings something counts as the first again.
+          attempt = 0;
+          first = undefined;
+          await hear(event);
+        }
+        throw error("NetworkError", `${this.#base}: the events ended before the picture came`);
+      } catch (thrown) {
+        const pause = PAUSES[attempt];
+        first ??= thrown;
+        if (/** @type {Error} */ (thrown).name !== "NetworkError" || signal?.aborted) throw thrown;
+        if (pause === undefined) throw first;
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
     }
   }
 

@@ -9,7 +9,7 @@ import { error } from "./error.js";
  * @typedef {{ name: string, url?: string, files: RemoteFile[], usual?: Usual, refusal?: string }} RemoteModel
  */
 
-const CHECKPOINT = /\.(safetensors|ckpt|pt|pth)$/;
+const CHECKPOINT = /\.(safetensors|gguf|ckpt|pt|pth)$/;
 /** Pipelines of diffusers whose models can be run. */
 const FAMILIES = /^(StableDiffusion(XL)?(Img2Img|Inpaint)?|LatentConsistencyModel(Img2Img)?)Pipeline$/;
 const REPOSITORY = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
@@ -88,7 +88,7 @@ async function repository(id, hub, signal) {
     }));
   const index = all.find(({ path }) => path === "model_index.json");
   const files = select(all);
-  if (files.length === 0) throw error("ModelError", `${id}: neither a diffusers folder nor one checkpoint`);
+  if (files.length === 0) throw error("ModelError", `${id}: ${nothing(all)}`);
   const family = index && (await json(new URL(index.url ?? ""), signal))._class_name;
   const refusal = family && !FAMILIES.test(family) ? `a ${family} cannot be run here` : undefined;
   return { name: id, url: `${hub}/${id}`, files, refusal };
@@ -131,6 +131,13 @@ function single(all) {
   const checkpoints = all.filter(({ path }) => !path.includes("/") && CHECKPOINT.test(path));
   const safe = checkpoints.filter(({ path }) => path.endsWith(".safetensors"));
   return safe.length === 1 ? safe : checkpoints.length === 1 ? checkpoints : [];
+}
+
+/** Why files are no model. @param {{ path: string }[]} all */
+export function nothing(all) {
+  const count = all.filter(({ path }) => CHECKPOINT.test(path)).length;
+  const more = count > 1 ? `; of its ${count} checkpoints, choose one` : "";
+  return `neither a diffusers folder nor one checkpoint${more}`;
 }
 
 /** @param {URL} url @param {AbortSignal} [signal] */

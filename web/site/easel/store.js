@@ -17,20 +17,20 @@ const REPORT = 2 ** 20;
  * @typedef {import("./sources.js").RemoteFile & { shards?: string[] }} StoredFile
  * @typedef {{ name: string, url?: string, files: StoredFile[], usual?: { steps: number, guidanceScale: number } }} Entry
  * @typedef {{ progress(phase: string, step: number, of: number): void, signal: AbortSignal }} Watch
- * @typedef {{ update(bytes: Uint8Array): void, hex(): string, free(): void }} Digest
+ * @typedef {{ update(bytes: Uint8Array): void, hex(): string, free(): void }} Digest a SHA-256 of pieces
  */
 
 export class Store {
   #root;
   #digest;
 
-  /** @param {FileSystemDirectoryHandle} root @param {() => Digest} digest starts a SHA-256 of pieces */
+  /** @param {FileSystemDirectoryHandle} root @param {() => Promise<Digest>} digest starts one */
   constructor(root, digest) {
     this.#root = root;
     this.#digest = digest;
   }
 
-  /** The store of this origin; `undefined` where there is none. @param {() => Digest} digest */
+  /** The store of this origin; `undefined` where there is none. @param {() => Promise<Digest>} digest */
   static async open(digest) {
     try {
       const origin = await navigator.storage.getDirectory();
@@ -176,7 +176,7 @@ export class Store {
    * @param {FileSystemDirectoryHandle} folder @param {number} index @param {StoredFile} file
    */
   async #seal(folder, index, file) {
-    const whole = this.#digest();
+    const whole = await this.#digest();
     const shards = [];
     try {
       for (let shard = 0; shard * SHARD < file.size; shard++) {

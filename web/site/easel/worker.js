@@ -1,9 +1,9 @@
 // The worker: models and wasm memory live here. Each message is a call of one of `methods`; answers, progress and
 // previews go back under the call's number.
-import { processor, take } from "./backend.js";
+import { from, processor, take } from "./backend.js";
 import { error } from "./error.js";
 import { picture } from "./picture.js";
-import { resolve, select } from "./sources.js";
+import { nothing, resolve, select } from "./sources.js";
 import { Store, shortage } from "./store.js";
 
 /** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
@@ -17,7 +17,7 @@ const WORK = 512 * 2 ** 20;
 /** From here on, in gigabytes, the memory that a browser admits to may be any amount. */
 const MOST_ADMITTED = 8;
 
-/** @type {{ backend: import("./easel.d.ts").Backend, base: string, hub: string }} */
+/** @type {{ backend: import("./easel.d.ts").Backend, base: string, hub: string, wasm?: string }} */
 let settings;
 /** @type {{ model: any, name: string, size: number } | undefined} */
 let current;
@@ -28,10 +28,17 @@ const running = new Map();
 
 /** What computes, found out at the first call that needs it, and again if that failed. @type {Promise<import("./backend.js").Seat> | undefined} */
 let seat;
-const seated = () => (seat ??= take(settings.backend).catch((thrown) => {
+const seated = () => (seat ??= take(settings.backend, fetching).catch((thrown) => {
   seat = undefined;
   throw thrown;
 }));
+/** The calls at work, which hear how much of the program has been fetched: all of them wait for it. @type {Set<import("./store.js").Watch>} */
+const watching = new Set();
+const fetching = (/** @type {number} */ step, /** @type {number} */ of) => {
+  for (const watch of watching) watch.progress("program", step, of);
+};
+/** Whether the graphics device has drawn with the model: then its kernels are compiled. */
+let warm = false;
 const wasm = async () => (await seated()).module;
 
 /** The HTTP interface of this worker. @type {Promise<any> | undefined} */
@@ -40,11 +47,20 @@ const server = () => (service ??= wasm().then(({ Server }) => new Server(engine)
 
 /** @type {Promise<Store | undefined> | undefined} */
 let storage;
-const store = () => (storage ??= wasm().then(({ Digest }) => Store.open(() => new Digest())));
+const store = () => (storage ??= Store.open(async () => new (await wasm()).Digest()));
+
+/** What was found out about models, by what they were asked for as. @type {Map<string, Promise<import("./sources.js").RemoteModel>>} */
+const looked = new Map();
 
 const methods = {
+  prepare: async () => void (await seated()),
+
+  /** @param {Context} _ @param {number} size */
+  fits: async (_, size) => (await need({ name: "", files: [{ path: "", size }] })).refusal ?? (await shortage(size)),
+
   /** @param {Context} context @param {ModelSource} model */
   async plan(context, model) {
+    if (typeof model === "string") looked.delete(model);
     const entry = typeof model === "string" ? await find(model, context.signal) : local(model);
     const here = (await (await store())?.summary(entry)) ?? { stored: 0, complete: false };
     const { size, memory, refusal } = await need(entry);
@@ -55,16 +71,21 @@ const methods = {
   /** @param {Context} context @param {ModelSource} model */
   load: (context, model) => exclusive(context, async () => {
     free();
+    warm = false;
     const { watch, signal } = context;
+    // First the program and then the model, so that progress tells of one thing after the other.
+    await seated();
     const entry = typeof model === "string" ? await find(model, signal) : local(model);
     const { size, refusal } = await need(entry);
     if (refusal) throw error("Unsupported", `${entry.name}: ${refusal}`);
+    // What is found out anew next time, if these files turn out to be others than it says.
+    if (typeof model === "string") looked.delete(model);
     const files = typeof model === "string" ? await fetched(entry, watch) : trimmed(model).files;
     const { name, usual } = entry;
     const loaded = await open(context, { name, files, usual });
     current = { name, size, model: loaded };
-    const { backend, threads, reason } = await seated();
-    return { name, backend, threads, reason, defaults: loaded.defaults() };
+    const { backend, threads, reason, threadsReason } = await seated();
+    return { name, backend, threads, reason, threadsReason, defaults: loaded.defaults() };
   }),
 
   /** @param {Context} context @param {LocalModel} model */
@@ -99,7 +120,7 @@ const methods = {
   },
 
   models: async () => (await (await store())?.list()) ?? [],
-  schedulers: async () => (await wasm()).schedulers(),
+  schedulers: async () => current?.model.schedulers() ?? (await wasm()).schedulers(),
 
   /** @param {Context} _ @param {Blob} file */
   async readSettings(_, file) {
@@ -128,7 +149,7 @@ async function open(context, { name, files, usual }) {
     const { name: kind, message } = /** @type {Error} */ (thrown);
     if (kind !== "DeviceError" || settings.backend !== "auto" || backend === "wasm") throw thrown;
     context.tell("warning", `Without WebGPU: ${message}`);
-    seat = processor(message);
+    seat = processor(fetching, message);
     return open(context, { name, files, usual });
   }
 }
@@ -142,10 +163,22 @@ const draw = (context, request) => exclusive(context, async () => {
   const { model } = current;
   const sparing = request.previewEvery === "auto";
   const asked = sparing ? { ...request, previewEvery: 1 } : request;
-  const drawn = await cancellable(context, (cancel) => model.generate(asked, events(context, sparing), cancel));
+  const own = warm || model.backend() !== "webgpu" ? context : preparing(context);
+  const drawn = await cancellable(context, (cancel) => model.generate(asked, events(own, sparing), cancel));
+  warm = true;
   const { png, width, height, parameters } = drawn;
   drawn.free();
   return { png, width, height, parameters };
+});
+
+/**
+ * The context of a first picture on a graphics device. What comes before its first step is mostly the compilation of kernels,
+ * and is called so.
+ * @param {Context} context @returns {Context}
+ */
+const preparing = (context) => ({
+  ...context,
+  watch: { ...context.watch, progress: (phase, step, of) => context.watch.progress(phase === "encode" ? "prepare" : phase, step, of) },
 });
 
 /** What the HTTP interface draws with: the tasks that are at work, by their ids. @type {Map<string, AbortController>} */
@@ -190,8 +223,12 @@ async function find(model, signal) {
   const whole = known?.files.every((/** @type {any} */ file) => file.shards || !file.url);
   if (known && whole && !known.url?.startsWith(settings.base)) return known;
   try {
-    return await resolve(known?.url ?? model, settings, signal);
+    // A plan is followed by loading: what was found out for it is used, once.
+    const found = looked.get(model) ?? resolve(known?.url ?? model, settings, signal);
+    looked.set(model, found);
+    return structuredClone(await found);
   } catch (thrown) {
+    looked.delete(model);
     if (known) return known;
     throw thrown;
   }
@@ -199,12 +236,9 @@ async function find(model, signal) {
 
 /** The files that the model needs, of all that were handed over. @param {LocalModel} model @returns {LocalModel} */
 function trimmed({ name, files }) {
-  const needed = select(files.map(([path, file]) => ({ path, file })));
-  if (needed.length === 0) {
-    const gguf = files.some(([path]) => path.endsWith(".gguf"));
-    const reason = gguf ? "GGUF files are not supported" : "neither a diffusers folder nor one checkpoint";
-    throw error("ModelError", `${name}: ${reason}`);
-  }
+  const all = files.map(([path, file]) => ({ path, file }));
+  const needed = select(all);
+  if (needed.length === 0) throw error("ModelError", `${name}: ${nothing(all)}`);
   return { name, files: needed.map(({ path, file }) => [path, file]) };
 }
 
@@ -310,6 +344,7 @@ async function answer(id, method, args) {
   const progress = (/** @type {string} */ phase, /** @type {number} */ step, /** @type {number} */ of) =>
     tell("progress", { phase, step, of, seconds: (performance.now() - started) / 1000 });
   const context = { tell, signal: controller.signal, watch: { progress, signal: controller.signal } };
+  watching.add(context.watch);
   try {
     const run = /** @type {(context: Context, ...args: any[]) => Promise<unknown>} */ (methods[method]);
     postMessage({ id, value: await run(context, ...args) });
@@ -317,6 +352,7 @@ async function answer(id, method, args) {
     postMessage({ id, ...(await failure(thrown)) });
   } finally {
     running.delete(id);
+    watching.delete(context.watch);
   }
 }
 
@@ -336,7 +372,9 @@ async function failure(thrown) {
 }
 
 addEventListener("message", ({ data }) => {
-  if (data.settings) settings = data.settings;
-  else if (data.cancel) running.get(data.id)?.abort();
+  if (data.settings) {
+    settings = data.settings;
+    from(settings.wasm);
+  } else if (data.cancel) running.get(data.id)?.abort();
   else answer(data.id, data.method, data.args);
 });

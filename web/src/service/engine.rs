@@ -1,9 +1,10 @@
 //! The engine that draws: the worker, behind an object that it hands in.
 
 use super::store::{Steps, TaskStore};
+use crate::error::to_js;
 use bytes::Bytes;
-use easel_contract::service::ImageRequest;
-use easel_picture::{EncodeOptions, Image, ImageFormat};
+use easel_contract::service::{Encoding, ImageRequest, Mask, PictureFormat, Redraw};
+use easel_picture::{EncodeOptions, Image, ImageFormat, Limits, read_metadata};
 use js_sys::Promise;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -68,11 +69,14 @@ struct Drawing<'a> {
     init_image: Option<&'a serde_bytes::Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strength: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask: Option<serde_bytes::ByteBuf>,
     preview_every: u32,
 }
 
 /// The picture with this seed, as the engine is asked for it.
 pub(super) fn drawing(request: &ImageRequest, seed: u64) -> Result<JsValue, JsValue> {
+    let mask = request.init.as_ref().and_then(|init| init.mask.as_ref());
     let drawing = Drawing {
         prompt: &request.prompt,
         negative_prompt: request.negative_prompt.as_deref(),
@@ -84,10 +88,38 @@ pub(super) fn drawing(request: &ImageRequest, seed: u64) -> Result<JsValue, JsVa
         seed,
         init_image: request.init.as_ref().map(|init| serde_bytes::Bytes::new(&init.bytes)),
         strength: request.init.as_ref().map(|init| init.strength),
+        mask: mask.map(white_mask).transpose().map_err(|error| to_js(error.into()))?,
         preview_every: 1,
     };
     let serializer = serde_wasm_bindgen::Serializer::new().serialize_large_number_types_as_bigints(true);
     drawing.serialize(&serializer).map_err(Into::into)
+}
+
+/// The mask as the engine takes it: white where it is drawn anew.
+fn white_mask(mask: &Mask) -> easel_picture::Result<serde_bytes::ByteBuf> {
+    let redraw = match mask.redraw {
+        Redraw::White => easel_picture::Redraw::White,
+        Redraw::Black => easel_picture::Redraw::Black,
+        Redraw::Transparent => easel_picture::Redraw::Transparent,
+    };
+    let image = Image::decode_mask(&mask.bytes, redraw, &Limits::default())?;
+    image.encode(ImageFormat::Png, &EncodeOptions::default()).map(serde_bytes::ByteBuf::from)
+}
+
+/// The picture in the format that a request asks for, with its settings; and its media type.
+pub(super) fn encoded(png: Vec<u8>, encoding: Encoding) -> easel_picture::Result<(Vec<u8>, &'static str)> {
+    let format = match encoding.format {
+        PictureFormat::Png => return Ok((png, ImageFormat::Png.media_type())),
+        PictureFormat::Jpeg => ImageFormat::Jpeg,
+        PictureFormat::Webp => ImageFormat::WebP,
+    };
+    let settings = read_metadata(&png)?;
+    let mut options = EncodeOptions { parameters: settings.as_deref(), ..EncodeOptions::default() };
+    if let Some(quality) = encoding.quality {
+        options.quality = u8::try_from(quality).unwrap_or(u8::MAX);
+    }
+    let bytes = Image::decode(&png, &Limits::default())?.encode(format, &options)?;
+    Ok((bytes, format.media_type()))
 }
 
 /// Where the engine reports on one picture of a task.

@@ -32,6 +32,15 @@ pub(crate) struct Identity {
     pub(crate) seed: u64,
 }
 
+/// A picture that was drawn.
+pub(crate) struct Drawn {
+    pub(crate) seed: u64,
+    /// The file.
+    pub(crate) bytes: Bytes,
+    pub(crate) digest: String,
+    pub(crate) media_type: &'static str,
+}
+
 /// Denoising steps of a task.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Steps {
@@ -136,15 +145,18 @@ impl TaskStore {
     }
 
     /// Stores a picture of a task in progress.
-    pub(crate) fn picture(&mut self, id: &str, seed: u64, png: Bytes, digest: String, now: SystemTime) {
+    pub(crate) fn picture(&mut self, id: &str, drawn: Drawn, now: SystemTime) {
         let number = self.drawn + 1;
         let Some(entry) = self.processing(id) else { return };
         entry.task.images.push(number);
         let task_id = id.to_owned();
         let prompt = entry.task.prompt.clone();
-        let size = png.len() as u64;
+        let Drawn { seed, bytes, digest, media_type } = drawn;
+        let size = bytes.len() as u64;
+        let media_type = media_type.to_owned();
         self.drawn = number;
-        self.pictures.push((Image { id: number, task_id, prompt, seed, created_at: now, size, digest }, png));
+        let image = Image { id: number, task_id, prompt, seed, created_at: now, size, digest, media_type };
+        self.pictures.push((image, bytes));
         if self.pictures.len() > PICTURES {
             self.pictures.remove(0);
         }

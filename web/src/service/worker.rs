@@ -1,15 +1,15 @@
 //! The contract's `Service` over the worker's store and engine.
 
-use super::engine::{Engine, Report, drawing, now};
-use super::store::{Identity, Steps, TaskStore};
+use super::engine::{Engine, Report, drawing, encoded, now};
+use super::store::{Drawn, Identity, Steps, TaskStore};
 use crate::digest::Digest;
-use crate::error::reason;
+use crate::error::{reason, to_js};
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::Error;
 use easel_contract::service::{
-    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Priority, ProgressStream, Result,
-    Run, Service, Task, TaskFilter, TaskSelection, WatchOptions,
+    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Priority, ProgressStream,
+    Result, Run, Service, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use futures_util::stream::{self, StreamExt};
 use js_sys::Uint8Array;
@@ -72,9 +72,12 @@ impl WorkerService {
             };
             let drawn = self.engine.draw(&task.id, drawing(request, seed)?, report);
             let png = Uint8Array::new(&JsFuture::from(drawn).await?).to_vec();
+            let encoding = request.encoding.unwrap_or_default();
+            let (bytes, media_type) = encoded(png, encoding).map_err(|error| to_js(error.into()))?;
             let mut digest = Digest::new();
-            digest.update(&png);
-            self.store.lock().picture(&task.id, seed, png.into(), digest.hex(), now());
+            digest.update(&bytes);
+            let picture = Drawn { seed, bytes: bytes.into(), digest: digest.hex(), media_type };
+            self.store.lock().picture(&task.id, picture, now());
         }
         Ok(())
     }
@@ -160,6 +163,10 @@ impl Service for WorkerService {
 
     async fn delete_image(&self, id: u64) -> Result<()> {
         self.store.lock().delete_image(id)
+    }
+
+    async fn models(&self) -> Result<Vec<Model>> {
+        Ok(self.engine.model().map(|name| Model { name, ..Model::default() }).into_iter().collect())
     }
 
     async fn devices(&self) -> Result<Vec<Device>> {

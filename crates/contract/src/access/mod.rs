@@ -19,7 +19,7 @@ pub use keys::{Key, KeyRing, Keys, digest};
 pub use origins::Origins;
 
 use crate::error::{Family, shape};
-use crate::service::{ImageRequest, Priority, Result, Service, Task};
+use crate::service::{ImageRequest, Model, Priority, Result, Service, Task};
 use crate::{App, Error, Settings, accept};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::Method;
@@ -62,10 +62,12 @@ pub fn check_source<B>(settings: &Settings, request: &axum::http::Request<B>) ->
     settings.origins.check(request)
 }
 
-/// Whether a request needs a key where keys are set: all but the state of the service and the page at `/`.
+/// Whether a request needs a key where keys are set: all but the state of the service, the page at `/`, and a picture
+/// whose address says the hash of its bytes.
 pub fn needs_key<B>(request: &axum::http::Request<B>) -> bool {
     let path = request.uri().path();
-    let is_open = HEALTH.contains(&path) || (path == "/" && accept::prefers_page(request.headers()));
+    let is_shared = path.strip_prefix("/images/").is_some_and(|rest| rest.split('/').count() == 2);
+    let is_open = is_shared || HEALTH.contains(&path) || (path == "/" && accept::prefers_page(request.headers()));
     !(is_open && matches!(*request.method(), Method::GET | Method::HEAD))
 }
 
@@ -103,6 +105,15 @@ impl Caller {
     /// [`Service::run`], if the caller may use the model.
     pub(crate) async fn run(self, service: &dyn Service, request: ImageRequest) -> Result<Task> {
         service.run(self.admit(request)?).await
+    }
+
+    /// The models that the caller may use.
+    pub(crate) async fn models(&self, service: &dyn Service) -> Result<Vec<Model>> {
+        let mut models = service.models().await?;
+        if let Some(allowed) = self.0.as_ref().and_then(|key| key.models.as_ref()) {
+            models.retain(|model| allowed.contains(&model.name));
+        }
+        Ok(models)
     }
 
     /// A key that may use certain models gets the first of them where a request names none.
@@ -151,6 +162,8 @@ mod tests {
         assert!(!needs("GET", "/health", "*/*") && !needs("HEAD", "/health/ready", "*/*"));
         assert!(!needs("GET", "/", "text/html") && needs("GET", "/", "application/json"));
         assert!(needs("POST", "/health", "*/*"));
+        assert!(!needs("GET", "/images/7/0af1", "*/*") && needs("DELETE", "/images/7/0af1", "*/*"));
+        assert!(needs("GET", "/images/7", "*/*") && needs("GET", "/images/7/0af1/more", "*/*"));
         for path in ["/metrics", "/docs", "/openapi.json", "/images", "/health/", "/none"] {
             assert!(needs("GET", path, "text/html"), "{path}");
         }

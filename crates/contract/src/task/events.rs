@@ -5,21 +5,16 @@ use crate::extract::{Query, TaskId};
 use crate::field::StatusName;
 use crate::pictures::Framed;
 use crate::service::{Progress, Result, Service, Status, WatchOptions};
+use crate::sse::{self, COMMENT, Text, beat, whole};
 use crate::{App, Error, wire};
-use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, header};
-use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
-use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
-
-/// How often a stream says something at least: proxies close a connection that is silent.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How a task is watched.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -113,21 +108,7 @@ pub(crate) async fn generate_stream(
         }
         Err(error) => return Err(error),
     };
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-cache"),
-        // Asks proxies that buffer (nginx) not to.
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    Ok((headers, Body::from_stream(events)).into_response())
-}
-
-/// Text in pieces: one event, or all of them. Events are written here and not by axum, whose events are whole: one with a
-/// picture is sent while the picture is read.
-type Text = BoxStream<'static, Result<Bytes>>;
-
-fn whole(text: String) -> Text {
-    stream::iter([Ok(text.into())]).boxed()
+    Ok(sse::respond(events))
 }
 
 /// Reports as events, and a comment at every beat.
@@ -141,7 +122,7 @@ fn events(service: Arc<dyn Service>, task_id: String, reports: BoxStream<'static
                 Either::Left((report, _)) => report?,
                 Either::Right(_) => {
                     pending = beat(service);
-                    return Some((whole(": \n\n".into()), (reports, pending)));
+                    return Some((whole(COMMENT.into()), (reports, pending)));
                 }
             };
             let event = event(&*service, &task_id, report).await;
@@ -149,12 +130,6 @@ fn events(service: Arc<dyn Service>, task_id: String, reports: BoxStream<'static
         }
     };
     stream::unfold((reports, first), next).flatten().boxed()
-}
-
-/// The time between two comments. One runs on while events come: a new one for each event would cost a component as much
-/// as the event does.
-fn beat(service: Arc<dyn Service>) -> BoxFuture<'static, ()> {
-    async move { service.sleep(KEEP_ALIVE).await }.boxed()
 }
 
 async fn event(service: &dyn Service, task_id: &str, report: Progress) -> Result<Text> {

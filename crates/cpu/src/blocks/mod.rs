@@ -122,6 +122,12 @@ impl BlockFormat {
         self.row().bytes
     }
 
+    /// The bytes of a block at which the halves begin that everything else in it is multiplied with: its scale, then, where
+    /// it has one, that of its least values.
+    pub const fn halves(self) -> &'static [usize] {
+        self.row().halves
+    }
+
     /// The format with this number in GGUF files.
     pub fn from_id(id: u32) -> Option<Self> {
         Self::ALL.iter().copied().find(|format| format.id() == id)

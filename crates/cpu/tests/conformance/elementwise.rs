@@ -3,6 +3,7 @@
 use crate::{assert_near, at_every_level, values};
 use easel_cpu::Activation;
 use easel_cpu::norm::{group_norm, layer_norm, rms_norm};
+use easel_cpu::rope::rope;
 
 /// The activation in `f64`.
 fn activate(activation: Activation, x: f64) -> f64 {
@@ -127,6 +128,28 @@ fn rms_norms() {
                 let want: Vec<_> = x.chunks(width).flat_map(row).collect();
                 assert_near(&got, &want, 4e-7, &format!("{rows}x{width} size {size}"));
             }
+        }
+    });
+}
+
+#[test]
+fn pairs_turn_by_the_angles_of_their_position() {
+    at_every_level(|| {
+        for (batch, tokens, heads, pairs) in [(1, 1, 1, 1), (2, 5, 3, 4), (1, 77, 2, 64), (2, 300, 5, 9)] {
+            let hidden = heads * 2 * pairs;
+            let x = values(batch * tokens * hidden, 5, 0.0);
+            let turn = |i: usize| (i / pairs) as f32 / (1 + i % pairs) as f32;
+            let angles: Vec<f32> = (0..tokens * pairs).flat_map(|i| [turn(i).cos(), turn(i).sin()]).collect();
+            let mut got = vec![0.0; x.len()];
+            rope(&x, [tokens, hidden], &angles, &mut got);
+            let turned = |(i, pair): (usize, &[f32])| {
+                let at = (i / pairs / heads % tokens * pairs + i % pairs) * 2;
+                let [c, s] = [at, at + 1].map(|at| f64::from(angles[at]));
+                let [a, b] = [f64::from(pair[0]), f64::from(pair[1])];
+                [(a * c - b * s, a.abs() + b.abs()), (a * s + b * c, a.abs() + b.abs())]
+            };
+            let want: Vec<_> = x.chunks(2).enumerate().flat_map(turned).collect();
+            assert_near(&got, &want, 2e-7, &format!("{batch}x{tokens}, {heads} heads of {pairs} pairs"));
         }
     });
 }

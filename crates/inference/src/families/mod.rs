@@ -20,6 +20,7 @@
 
 mod conditioning;
 mod defaults;
+mod flux;
 mod model_files;
 mod parts;
 mod sd3;
@@ -34,6 +35,7 @@ pub use model_files::{ModelFiles, OpenOptions};
 pub use parts::ComponentSource;
 
 use crate::models::vae::{Autoencoder, AutoencoderConfig};
+use crate::pipeline::Request;
 use crate::sampling::{SchedulerConfig, TimestepOptions};
 use crate::weights::{Shareable, TensorIndex, TensorView, Weights};
 use crate::{Device, Result, Tensor};
@@ -41,7 +43,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Every family, in the order in which files are offered to them: the particular before the general.
-pub static FAMILIES: &[&dyn Family] = &[&sd3::Sd3, &sdxl::Sdxl, &stable_diffusion::StableDiffusion];
+pub static FAMILIES: &[&dyn Family] = &[&flux::Flux, &sd3::Sd3, &sdxl::Sdxl, &stable_diffusion::StableDiffusion];
 
 /// The name of the autoencoder among the components, which all families share.
 pub const VAE: &str = "vae";
@@ -115,9 +117,10 @@ pub trait Model: Shareable {
     /// Builds the denoiser.
     fn build_denoiser(&self, weights: &Weights) -> Result<Box<dyn Denoiser>>;
 
-    /// Whether the denoiser runs on prompt and negative prompt for this guidance scale. A model that was distilled with
-    /// guidance takes the scale as an input instead.
-    fn is_guided(&self, guidance_scale: f64) -> bool;
+    /// The scale by which the predictions for prompt and negative prompt are combined, for this guidance scale and what else
+    /// the request says of it. `None` if the denoiser runs on the prompt alone: a model that was distilled with guidance takes
+    /// the guidance scale as an input instead.
+    fn guidance(&self, guidance_scale: f64, request: &Request) -> Result<Option<f64>>;
 
     /// Whether the denoiser takes a mask and the masked picture's latents as further channels, and so can only redraw.
     fn needs_mask(&self) -> bool;

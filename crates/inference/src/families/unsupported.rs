@@ -17,7 +17,11 @@ struct Unsupported {
 /// The longer of two classes that begin alike comes first.
 const UNSUPPORTED: &[Unsupported] = &[
     Unsupported { name: "FLUX.2", class: "Flux2", tensor: "double_stream_modulation_img.lin.weight" },
-    Unsupported { name: "FLUX.1", class: "Flux", tensor: "double_blocks.0.img_attn.qkv.weight" },
+    Unsupported { name: "FLUX.1 Fill", class: "FluxFill", tensor: "" },
+    Unsupported { name: "FLUX.1 Kontext", class: "FluxKontext", tensor: "" },
+    Unsupported { name: "FLUX.1 Redux", class: "FluxPriorRedux", tensor: "" },
+    Unsupported { name: "FLUX.1 Control", class: "FluxControl", tensor: "" },
+    Unsupported { name: "Chroma", class: "Chroma", tensor: "distilled_guidance_layer.in_proj.weight" },
     Unsupported { name: "Z-Image", class: "ZImage", tensor: "x_pad_token" },
     Unsupported { name: "Stable Cascade", class: "StableCascade", tensor: "" },
     Unsupported { name: "Würstchen", class: "Wuerstchen", tensor: "" },

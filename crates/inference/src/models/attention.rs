@@ -94,6 +94,11 @@ impl Projected {
         })
     }
 
+    /// The same with the heads of queries and keys turned by the angles of their positions, as [`Tensor::rope`] takes them.
+    pub fn turned(&self, angles: &Tensor) -> Result<Self> {
+        Ok(Self { query: self.query.rope(angles)?, key: self.key.rope(angles)?, value: self.value.clone() })
+    }
+
     /// All tokens look at all: `[n, t, width]`.
     pub fn attend(&self, heads: usize) -> Result<Tensor> {
         self.query.attention(&self.key, &self.value, heads, false)

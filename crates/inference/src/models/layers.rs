@@ -200,6 +200,31 @@ pub fn modulate(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
     x.modulated_norm(MODULATED_EPS, scale, shift)
 }
 
+/// The feed-forward layers of a diffusion transformer: two linear layers with GELU between, after a modulated norm and
+/// around a gated residual connection.
+pub struct ModulatedFeedForward {
+    layer1: Linear,
+    layer2: Linear,
+}
+
+impl ModulatedFeedForward {
+    /// From `width` to four times that and back.
+    pub fn new(weights: &Weights, width: usize) -> Result<Self> {
+        Ok(Self {
+            layer1: Linear::new(&weights.pp("net.0.proj"), width, 4 * width)?,
+            layer2: Linear::new(&weights.pp("net.2"), 4 * width, width)?,
+        })
+    }
+
+    /// The stream `x` `[n, t, width]` after the layers; scale, shift and gate are `[n, width]`.
+    pub fn forward(&self, x: Tensor, [scale, shift, gate]: &[Tensor; 3]) -> Result<Tensor> {
+        let normed = modulate(&x, scale, shift)?;
+        let inner = self.layer1.forward_with(&normed, Epilogue::activation(Activation::GeluTanh))?;
+        drop(normed);
+        x.add_gated(gate, &self.layer2.forward(&inner)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 pub mod attention;
 pub mod clip_text;
 pub mod embeddings;
+pub mod flux;
 pub mod layers;
 pub mod mmdit;
 pub mod resnet;

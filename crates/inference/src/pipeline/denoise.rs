@@ -36,13 +36,14 @@ impl Pipeline {
         share: Share,
         run: &mut Run<'_>,
     ) -> Result<Tensor> {
-        let guidance = Guidance { scale: settings.guidance_scale, rescale: request.guidance_rescale };
+        let rescale = request.guidance_rescale;
+        let guidance = settings.guidance.map(|scale| Guidance { scale, rescale });
         let timesteps = sampler.timesteps().to_vec();
         let Start { mut latents, first_call, inpaint } = start;
         let walked: Vec<f32> = timesteps[first_call..].iter().map(|t| *t as f32).collect();
         let count = walked.len();
         let mut denoiser = Walk { ready: None, device: self.options.device.clone() };
-        let skip = request.skip_layers.as_ref().filter(|_| settings.guided);
+        let skip = request.skip_layers.as_ref().filter(|_| guidance.is_some());
         let mut conditionings = vec![conditioning.clone()];
         if let Some(skip) = skip {
             conditionings.push(self.model.without_layers(conditioning, &skip.layers)?);
@@ -52,11 +53,14 @@ impl Pipeline {
         for call in first_call..timesteps.len() {
             run.pause().await?;
             let scaled = sampler.scale_model_input(call, &latents)?;
-            let input = denoiser_input(&scaled, &inpaint, settings.guided)?;
+            let input = denoiser_input(&scaled, &inpaint, guidance.is_some())?;
             let mut ask = Ask { conditionings: &conditionings, which: WHOLE, input, timestep: timesteps[call] };
             let prediction = self.predict(&mut denoiser, &ask, run).await?;
             run.watcher.tensor(Probe::NoisePrediction(call - first_call), &prediction);
-            let mut guided = if settings.guided { guidance.apply(&prediction)? } else { prediction.clone() };
+            let mut guided = match &guidance {
+                Some(guidance) => guidance.apply(&prediction)?,
+                None => prediction.clone(),
+            };
             if let Some(skip) = skip.filter(|skip| skip.covers(call - first_call, settings.steps)) {
                 ask = Ask { which: WITHOUT_LAYERS, input: denoiser_input(&scaled, &inpaint, false)?, ..ask };
                 let without = self.predict(&mut denoiser, &ask, run).await?;

@@ -96,7 +96,7 @@ impl Pipeline {
             request,
             size: settings.size,
             guidance_scale: settings.guidance_scale,
-            guided: settings.guided,
+            guided: settings.is_guided(),
             cancel: run.cancel,
         };
         let states = self.text_states(&prompts, run).await?;
@@ -167,6 +167,7 @@ impl Pipeline {
     fn parameters(&self, request: &Request, settings: &Settings, prompt: &Prompt) -> Parameters {
         let height = settings.size[0];
         let width = settings.size[1];
+        let other_scale = settings.guidance.filter(|scale| *scale != settings.guidance_scale);
         let nonzero = |value: f64| (value != 0.0).then_some(value);
         let options = request.prompt_options;
         let (sampler, schedule) = settings.scheduler.label();
@@ -177,6 +178,7 @@ impl Pipeline {
             sampler: Some(sampler.to_owned()),
             schedule_type: schedule.map(str::to_owned),
             cfg_scale: Some(settings.guidance_scale),
+            true_cfg_scale: request.true_cfg_scale.or(other_scale),
             guidance_rescale: nonzero(request.guidance_rescale),
             eta: nonzero(request.eta),
             seed: Some(prompt.seed),

@@ -120,6 +120,10 @@ pub struct Request {
     pub steps: Option<usize>,
     /// How strongly to follow the prompt; 1 or less turns guidance off.
     pub guidance_scale: Option<f64>,
+    /// The scale of classifier-free guidance with the negative prompt for models that take `guidance_scale` as an input (FLUX.1
+    /// dev), in which it comes on top; 1 or less turns it off. `None` means the model's own where a negative prompt with words is
+    /// given, else none.
+    pub true_cfg_scale: Option<f64>,
     /// How far to pull the guided prediction back to the spread of the unguided one, 0 to 1.
     pub guidance_rescale: f64,
     /// Guidance by left-out layers, beside that by the prompt.
@@ -169,6 +173,7 @@ impl Request {
         if let Some(scale) = self.guidance_scale {
             in_range("guidance_scale", scale, 0.0, 100.0)?;
         }
+        in_range("true_cfg_scale", self.true_cfg_scale.unwrap_or(0.0), 0.0, 100.0)?;
         in_range("guidance_rescale", self.guidance_rescale, 0.0, 1.0)?;
         if let Some(skip) = &self.skip_layers {
             in_range("skip_layer_guidance_scale", skip.scale, 0.0, 100.0)?;
@@ -233,6 +238,7 @@ mod tests {
             refused(|r| r.guidance_scale = Some(f64::NAN)),
             "guidance_scale: must be between 0 and 100, got NaN"
         );
+        assert_eq!(refused(|r| r.true_cfg_scale = Some(101.0)), "true_cfg_scale: must be between 0 and 100, got 101");
         assert_eq!(refused(|r| r.guidance_rescale = 1.5), "guidance_rescale: must be between 0 and 1, got 1.5");
         let skip = |stop| Some(SkipLayers { stop, ..SkipLayers::new(vec![7]) });
         assert_eq!(

@@ -11,8 +11,8 @@ pub(super) struct Settings {
     pub(super) size: [usize; 2],
     pub(super) steps: usize,
     pub(super) guidance_scale: f64,
-    /// The denoiser runs on prompt and negative prompt.
-    pub(super) guided: bool,
+    /// The scale for the predictions for prompt and negative prompt; `None` if the denoiser runs on the prompt alone.
+    pub(super) guidance: Option<f64>,
     pub(super) scheduler: SchedulerConfig,
 }
 
@@ -37,8 +37,13 @@ impl Settings {
             None => own.clone(),
         };
         let guidance_scale = request.guidance_scale.unwrap_or(defaults.guidance_scale);
-        let guided = model.is_guided(guidance_scale);
-        Ok(Self { size, steps: request.steps.unwrap_or(defaults.steps), guidance_scale, guided, scheduler })
+        let guidance = model.guidance(guidance_scale, request)?;
+        Ok(Self { size, steps: request.steps.unwrap_or(defaults.steps), guidance_scale, guidance, scheduler })
+    }
+
+    /// Whether the denoiser runs on prompt and negative prompt.
+    pub(super) fn is_guided(&self) -> bool {
+        self.guidance.is_some()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The quantile function of the beta distribution, by the continued fraction of the incomplete beta function.
 //!
-//! Press et al., Numerical Recipes, section 6.4. Determined to about 1e-14, far below what a sigma shows.
+//! Press et al., Numerical Recipes, section 6.4. Accurate to about 1e-14, far beyond the precision of a sigma.
 
 /// The `x` in 0 to 1 with `P(X <= x) = probability` for `X ~ Beta(a, b)`.
 pub(super) fn quantile(probability: f64, a: f64, b: f64) -> f64 {
@@ -10,7 +10,7 @@ pub(super) fn quantile(probability: f64, a: f64, b: f64) -> f64 {
     if probability >= 1.0 {
         return 1.0;
     }
-    // Bisection halves the interval until the floating-point grid ends: sure, and fast enough for a schedule.
+    // Bisection down to adjacent floating-point numbers: always converges, and is fast enough for a schedule.
     let mut low = 0.0_f64;
     let mut high = 1.0_f64;
     loop {
@@ -34,7 +34,7 @@ fn cumulative(x: f64, a: f64, b: f64) -> f64 {
     }
 }
 
-/// The value, or a tiny one in place of zero.
+/// The value, or a tiny one instead of zero.
 fn nonzero(value: f64) -> f64 {
     const TINY: f64 = 1e-300;
     if value.abs() < TINY { TINY } else { value }
@@ -67,7 +67,7 @@ fn continued_fraction(x: f64, a: f64, b: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Against 30 digits of mpmath's regularised incomplete beta function.
+    /// Compared with 30 digits of mpmath's regularised incomplete beta function.
     #[test]
     fn equal_to_mpmath() {
         let cases = [

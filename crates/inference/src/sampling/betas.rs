@@ -8,7 +8,7 @@ use super::config::{BetaSchedule, Betas, SchedulerConfig};
 use super::definition::ZeroSnr;
 use std::f64::consts::FRAC_PI_2;
 
-/// How much of the image is left (squared) after every training timestep.
+/// The share of the image (squared) that is left after every training timestep.
 #[derive(Clone, Debug)]
 pub(super) struct Training {
     pub(super) alphas_cumprod: Vec<f32>,
@@ -23,7 +23,7 @@ impl Training {
         Self { alphas_cumprod }
     }
 
-    /// The noise level of every training timestep as k-diffusion counts it: noise per unit of image.
+    /// The noise level of every training timestep as in k-diffusion: noise per unit of image.
     pub(super) fn sigmas(&self) -> Vec<f32> {
         self.alphas_cumprod.iter().map(|alpha| ((1.0 - alpha) / alpha).sqrt()).collect()
     }
@@ -62,7 +62,7 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// `torch.linspace` in `f32`: from the start up to the middle, from the end down to it, each with one rounding.
+/// `torch.linspace` in `f32`: counted from the start up to the middle, then from the end, each with one rounding.
 fn linspace(start: f64, end: f64, count: usize) -> Vec<f32> {
     let start = start as f32;
     let end = end as f32;
@@ -87,7 +87,7 @@ fn laplace(t: f64) -> f64 {
     (snr / (1.0 + snr)).sqrt()
 }
 
-/// Shifts and scales the square roots of `alphas_cumprod` so that the last one is zero and the first one stays.
+/// Shifts and scales the square roots of `alphas_cumprod` so that the last one is zero and the first one unchanged.
 fn rescale_zero_terminal_snr(betas: &[f32]) -> Vec<f32> {
     let roots: Vec<f32> = cumulative_alphas(betas).iter().map(|alpha| alpha.sqrt()).collect();
     let [first, .., last] = roots[..] else { return Vec::new() };

@@ -10,7 +10,7 @@ impl SchedulerClass {
         self.definition().class_name
     }
 
-    /// The class of this diffusers name; [`Error::Config`] lists the known ones.
+    /// The class with this diffusers name; [`Error::Config`] lists the known ones.
     pub fn from_name(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
@@ -22,12 +22,12 @@ impl SchedulerClass {
         })
     }
 
-    /// Whether it walks the few steps of the schedule that a model was distilled on (LCM, TCD).
+    /// Whether it follows the short schedule that a model was distilled on (LCM, TCD).
     pub fn is_distilled(self) -> bool {
         self.definition().takes.distilled
     }
 
-    /// Model calls per step: 1, or 2 for methods with a middle (Heun, DPM2).
+    /// Model calls per step: 1, or 2 for two-stage methods (Heun, DPM2).
     pub fn order(self) -> usize {
         self.definition().calls_per_step
     }

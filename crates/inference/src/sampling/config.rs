@@ -2,7 +2,7 @@
 
 use super::SchedulerClass;
 use super::betas::Training;
-use super::definition::{Flows, ZeroSnr};
+use super::definition::{Flows, TakesMu, ZeroSnr};
 use super::prediction::{Clipping, PredictionType};
 use crate::fields::Fields;
 use crate::{Error, Result};
@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 /// The file that a scheduler's configuration comes from, for messages.
 pub(super) const FILE: &str = "scheduler_config.json";
 
-/// How noise is scheduled and removed: what a model's `scheduler_config.json` says, read as one sampler reads it.
+/// How noise is scheduled and removed: a model's `scheduler_config.json` as one sampler reads it.
 #[derive(Clone, Debug)]
 pub struct SchedulerConfig {
     class: SchedulerClass,
-    /// As they stood in the file: another sampler may read others of them.
+    /// The fields of the file: another sampler may read others.
     json: Map<String, Value>,
     pub(super) train_timesteps: usize,
     pub(super) betas: Betas,
@@ -23,7 +23,7 @@ pub struct SchedulerConfig {
     pub(super) clipping: Clipping,
     pub(super) spacing: Spacing,
     pub(super) steps_offset: f64,
-    /// Whether the step after the last timestep ends at a clean image, or at the first training noise level.
+    /// Whether the step after the last timestep ends at a clean image instead of at the first training noise level.
     pub(super) final_alpha_one: bool,
     pub(super) sigmas: SigmaConfig,
     pub(super) flow: FlowConfig,
@@ -52,7 +52,7 @@ pub(super) enum BetaSchedule {
     Exp,
 }
 
-/// Which of the training timesteps are visited.
+/// Which training timesteps are visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spacing {
     Leading,
@@ -60,7 +60,7 @@ pub(super) enum Spacing {
     Trailing,
 }
 
-/// Which sigmas are visited, where they do not simply follow from the timesteps.
+/// Which sigmas are visited, if they do not simply follow from the timesteps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Respacing {
     None,
@@ -76,7 +76,7 @@ pub(super) struct SigmaConfig {
     pub(super) respacing: Respacing,
     pub(super) min: Option<f64>,
     pub(super) max: Option<f64>,
-    /// Ends at the smallest training sigma and not at zero.
+    /// Ends at the smallest training sigma instead of at zero.
     pub(super) end_at_min: bool,
     /// Levels with less signal than this are left out.
     pub(super) lambda_min_clipped: f64,
@@ -95,7 +95,7 @@ pub(super) struct FlowConfig {
 }
 
 impl FlowConfig {
-    /// No flow matching, with diffusers' defaults for what would shift it.
+    /// No flow matching, with diffusers' defaults for its shift.
     pub(super) const OFF: Self = Self {
         enabled: false,
         shift: 1.0,
@@ -125,7 +125,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    /// Whether the solver's variable is the predicted image (and not the predicted noise).
+    /// Whether the solver integrates the predicted image instead of the predicted noise.
     pub(super) fn predicts_image(self) -> bool {
         matches!(self, Self::DpmPlusPlus | Self::SdeDpmPlusPlus)
     }
@@ -159,8 +159,8 @@ impl SchedulerConfig {
         Self::read(SchedulerClass::from_name(class)?, json.clone())
     }
 
-    /// The same model with another scheduler class, as diffusers' `from_config` does it: what the file says carries
-    /// over as far as the class reads it, and the class' own defaults fill the rest.
+    /// The same model with another scheduler class, as with diffusers' `from_config`: fields of the file carry over if
+    /// the class reads them, and the class' own defaults fill in the rest.
     pub(super) fn with_class(&self, class: SchedulerClass, overrides: &[(&str, Value)]) -> Result<Self> {
         let mut json = self.json.clone();
         json.extend(overrides.iter().map(|(field, value)| ((*field).to_owned(), value.clone())));
@@ -168,7 +168,7 @@ impl SchedulerConfig {
         Self::read(class, json)
     }
 
-    /// The fields of the file, for what a single sampler reads.
+    /// The fields of the file, for those that only one sampler reads.
     pub(super) fn fields(&self) -> Fields<'_> {
         Fields::of(FILE, &self.json)
     }
@@ -188,7 +188,7 @@ impl SchedulerConfig {
         self.train_timesteps
     }
 
-    /// How much of the image's variance is left after every training timestep.
+    /// The share of the image's variance that is left after every training timestep.
     pub fn alphas_cumprod(&self) -> Vec<f32> {
         Training::new(self).alphas_cumprod
     }
@@ -198,14 +198,16 @@ impl SchedulerConfig {
         self.flow.enabled
     }
 
-    /// `mu`, the dynamic time shift for a picture of `image_tokens` tokens; `None` if the shift is static.
+    /// `mu`, the dynamic time shift for a picture of `image_tokens` tokens; `None` if the shift is static, as it always is for
+    /// samplers that know no other.
     pub fn dynamic_shift(&self, image_tokens: usize) -> Option<f64> {
         let [(tokens0, shift0), (tokens1, shift1)] = self.flow.line;
         let slope = (shift1 - shift0) / (tokens1 - tokens0);
-        self.flow.dynamic.then_some(image_tokens as f64 * slope + (shift0 - slope * tokens0))
+        let is_dynamic = self.flow.dynamic && self.class.definition().takes.mu != TakesMu::No;
+        is_dynamic.then_some(image_tokens as f64 * slope + (shift0 - slope * tokens0))
     }
 
-    /// Whether this class samples flows and nothing else.
+    /// Whether this class samples only flows.
     pub(super) fn is_flow_only(&self) -> bool {
         self.class.definition().flows == Flows::Only
     }
@@ -242,7 +244,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// The field that a configuration is refused for.
+    /// The field for which a configuration is refused.
     fn refused(json: Value) -> String {
         match SchedulerConfig::from_json(&json) {
             Err(Error::Config { field, .. }) => field,
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_scheduler_supports_is_refused_by_its_field() {
+    fn unsupported_values_are_refused_by_field() {
         assert_eq!(refused(json!({})), "_class_name");
         assert_eq!(refused(json!({"_class_name": "NoScheduler"})), "_class_name");
         let cases = [
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_object_is_refused() {
+    fn other_json_than_an_object_is_refused() {
         assert!(matches!(SchedulerConfig::from_json(&json!([])), Err(Error::Format { .. })));
     }
 

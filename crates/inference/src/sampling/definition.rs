@@ -1,5 +1,5 @@
-//! What a sampler's file says about its sampler. The table in `sampler/mod.rs` ties the definitions together, and every
-//! list of samplers is made from it: names, labels, classes, the fields of a configuration, the options of a run.
+//! The definition of a sampler, found in the sampler's file. Every list of samplers is generated from the table
+//! of definitions in `sampler/mod.rs`: names, labels, classes, the fields of a configuration, the options of a run.
 
 use super::config::{Algorithm, BetaSchedule, Respacing, SchedulerConfig, SolverKind, Spacing};
 use super::prediction::PredictionType;
@@ -7,21 +7,21 @@ use super::sampler::Solver;
 use super::{SchedulerClass, StepOptions, TimestepOptions};
 use crate::Result;
 
-/// A sampler, as its own file describes it.
+/// The definition of a sampler.
 pub(super) struct Definition {
     /// The class in diffusers: `_class_name` in `scheduler_config.json`.
     pub(super) class_name: &'static str,
     /// The names that users choose it by, the usual one first.
     pub(super) names: &'static [Name],
-    /// How often the model is called in a step: 1, or 2 for methods with a middle.
+    /// Model calls per step: 1, or 2 for two-stage methods.
     pub(super) calls_per_step: usize,
-    /// What it does with models that were trained by flow matching.
+    /// How it handles models that were trained by flow matching.
     pub(super) flows: Flows,
-    /// The shared fields of the configuration that it reads. Fields of its own are read in its file.
+    /// The shared fields of the configuration that it reads. Its own fields are read in its file.
     pub(super) reads: Reads,
-    /// The options of a run that it takes.
+    /// The options of a run that it accepts.
     pub(super) takes: Takes,
-    /// Refuses values of its own fields, and combinations of fields, that it does not support.
+    /// Refuses unsupported values of its own fields and unsupported combinations of fields.
     pub(super) check: fn(&SchedulerConfig) -> Result<()>,
     /// Sets up a run.
     pub(super) build: fn(&Setup<'_>) -> Result<Box<dyn Solver>>,
@@ -29,16 +29,16 @@ pub(super) struct Definition {
 
 /// A name of a sampler.
 pub(super) struct Name {
-    /// As the command line, the HTTP interface and the page offer it: `dpm++2m`.
+    /// The name on the command line, in the HTTP interface and on the page: `dpm++2m`.
     pub(super) name: &'static str,
-    /// As AUTOMATIC1111 writes it into the metadata of pictures: `DPM++ 2M`.
+    /// AUTOMATIC1111's name in picture metadata: `DPM++ 2M`.
     pub(super) label: &'static str,
-    /// What the name says about the field `algorithm_type`.
+    /// The value of the field `algorithm_type` that the name implies.
     pub(super) algorithm: Option<&'static str>,
 }
 
 impl Name {
-    /// A name that says nothing about the algorithm.
+    /// A name that implies no algorithm.
     pub(super) const fn new(name: &'static str, label: &'static str) -> Self {
         Self { name, label, algorithm: None }
     }
@@ -49,21 +49,21 @@ impl Name {
     }
 }
 
-/// What a sampler does with models that were trained by flow matching.
+/// How a sampler handles models that were trained by flow matching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flows {
     /// It has no form for flows.
     Refuses,
-    /// It solves flows as well, when its fields (`use_flow_sigmas`, `flow_shift`) say so.
+    /// It also solves flows, if its fields (`use_flow_sigmas`, `flow_shift`) say so.
     Solves,
-    /// It solves flows only.
+    /// It solves only flows.
     Only,
-    /// Its form for flows is a class of its own.
+    /// Its form for flows is a separate class.
     As(SchedulerClass),
 }
 
-/// Fields that several samplers share, with the defaults of this one. What a configuration says in other fields belongs to
-/// other samplers and is not looked at.
+/// Fields that several samplers share, with this sampler's defaults. Other fields of a configuration belong to other
+/// samplers and are ignored.
 pub(super) struct Reads {
     /// The training schedule: `beta_start`, `beta_end`, `beta_schedule`, `trained_betas`.
     pub(super) betas: Option<BetaFields>,
@@ -77,7 +77,7 @@ pub(super) struct Reads {
     pub(super) spacing: Option<Spacing>,
     /// `set_alpha_to_one` with this default.
     pub(super) set_alpha_to_one: Option<bool>,
-    /// Switches that choose other sigmas than those of the timesteps; with any, `sigma_min` and `sigma_max`.
+    /// Switches that replace the sigmas of the timesteps. If there are any, `sigma_min` and `sigma_max` are read too.
     pub(super) respacings: &'static [(&'static str, Respacing)],
     /// `final_sigmas_type`.
     pub(super) final_sigmas: bool,
@@ -92,7 +92,7 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// For `..`: a sampler that reads none of the fields but `prediction_type`.
+    /// The base for `..`: reads only `prediction_type`.
     pub(super) const NOTHING: Self = Self {
         betas: None,
         prediction: Prediction::Named(EPSILON_OR_V),
@@ -108,7 +108,7 @@ impl Reads {
         algorithms: &[],
     };
 
-    /// What a value of `algorithm_type` means.
+    /// The algorithm for a value of `algorithm_type`.
     pub(super) fn algorithm(&self, word: &str) -> Option<Algorithm> {
         self.algorithms.iter().find(|(known, _)| *known == word).map(|(_, algorithm)| *algorithm)
     }
@@ -123,25 +123,25 @@ pub(super) struct BetaFields {
     pub(super) more: &'static [(&'static str, BetaSchedule)],
     pub(super) start: f64,
     pub(super) end: f64,
-    /// `rescale_betas_zero_snr`, where it is read.
+    /// `rescale_betas_zero_snr`, if it is read.
     pub(super) zero_snr: Option<ZeroSnr>,
 }
 
-/// What becomes of the last training timestep when the schedule is rescaled to no signal at its end.
+/// The last training timestep of a schedule that is rescaled to have no signal at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ZeroSnr {
     /// No signal is left.
     Exact,
-    /// A hair of signal (2⁻²⁴) is left, because the sampler divides by it.
+    /// A tiny signal (2⁻²⁴) is left, because the sampler divides by it.
     Divisible,
 }
 
 impl BetaFields {
-    /// The schedule of DDPM, for models of pixels.
+    /// The schedule of DDPM, for pixel models.
     pub(super) const PIXELS: Self =
         Self { schedule: BetaSchedule::Linear, more: &[], start: 0.0001, end: 0.02, zero_snr: None };
 
-    /// The schedule of Stable Diffusion, for models of latents.
+    /// The schedule of Stable Diffusion, for latent models.
     pub(super) const LATENTS: Self = Self { start: 0.00085, end: 0.012, ..Self::PIXELS };
 
     /// Reads `rescale_betas_zero_snr` too.
@@ -150,11 +150,11 @@ impl BetaFields {
     }
 }
 
-/// How the meaning of the model's output is found.
+/// How the prediction type is determined.
 pub(super) enum Prediction {
     /// It is fixed.
     Always(PredictionType),
-    /// By the accepted values of `prediction_type`, the default first.
+    /// By `prediction_type`: the accepted values, the default first.
     Named(&'static [(&'static str, PredictionType)]),
 }
 
@@ -166,7 +166,7 @@ pub(super) const EPSILON_OR_V: &[(&str, PredictionType)] =
 pub(super) const EPSILON_V_OR_SAMPLE: &[(&str, PredictionType)] =
     &[("epsilon", PredictionType::Epsilon), ("v_prediction", PredictionType::V), ("sample", PredictionType::Sample)];
 
-/// The switches of the three respacings that most samplers over sigmas know.
+/// The three respacing switches that most sigma-based samplers have.
 pub(super) const RESPACINGS: &[(&str, Respacing)] = &[
     ("use_karras_sigmas", Respacing::Karras),
     ("use_exponential_sigmas", Respacing::Exponential),
@@ -199,7 +199,7 @@ pub(super) struct SolverFields {
     pub(super) lower_order_final: bool,
 }
 
-/// The options of a run that a sampler takes, besides a number of steps.
+/// The options of a run that a sampler accepts, besides a number of steps.
 #[derive(Clone, Copy)]
 pub(super) struct Takes {
     /// `timesteps`.
@@ -208,47 +208,47 @@ pub(super) struct Takes {
     pub(super) sigmas: TakesSigmas,
     /// `mu`.
     pub(super) mu: TakesMu,
-    /// `strength` and `original_inference_steps`: the sampler walks the schedule that a model was distilled on.
+    /// `strength` and `original_inference_steps`: the sampler follows the schedule that a model was distilled on.
     pub(super) distilled: bool,
 }
 
 impl Takes {
-    /// A number of steps only.
+    /// Only a number of steps.
     pub(super) const STEPS: Self =
         Self { timesteps: false, sigmas: TakesSigmas::No, mu: TakesMu::No, distilled: false };
-    /// A number of steps, or the timesteps.
+    /// A number of steps or a list of timesteps.
     pub(super) const TIMESTEPS: Self = Self { timesteps: true, ..Self::STEPS };
     /// The schedule that a model was distilled on.
     pub(super) const DISTILLED: Self = Self { distilled: true, ..Self::TIMESTEPS };
 }
 
-/// Whether a sampler takes a list of sigmas.
+/// Whether a sampler accepts a list of sigmas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TakesSigmas {
     No,
-    /// One for each step and the one after the last, instead of a list of timesteps.
+    /// One for each step and a final one, instead of a list of timesteps.
     WithFinal,
     /// One for each step.
     WithoutFinal,
-    /// One for each step, where the model was trained by flow matching.
+    /// One for each step, if the model was trained by flow matching.
     OnFlows,
 }
 
-/// Whether a sampler takes `mu`, the dynamic shift.
+/// Whether a sampler accepts `mu`, the dynamic shift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TakesMu {
     No,
-    /// Where the configuration shifts dynamically.
+    /// If the configuration shifts dynamically.
     IfDynamic,
-    /// Always; where the configuration shifts dynamically it has to be there.
+    /// Always; required if the configuration shifts dynamically.
     Needed,
 }
 
-/// What a run is set up from.
+/// The inputs for setting up a run.
 pub(super) struct Setup<'a> {
     pub(super) config: &'a SchedulerConfig,
     pub(super) timesteps: &'a TimestepOptions,
     pub(super) step: &'a StepOptions,
-    /// The number of steps, which `timesteps` gives directly or by the length of a list.
+    /// The number of steps, from `timesteps` directly or from the length of a list.
     pub(super) steps: usize,
 }

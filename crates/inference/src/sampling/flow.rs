@@ -1,16 +1,25 @@
 //! Flow-matching schedules and their time shift. Esser et al., <https://arxiv.org/abs/2403.03206>, section 5.3.2.
 
 use super::config::SchedulerConfig;
-use super::definition::Setup;
+use super::definition::{Setup, TakesSigmas};
 use super::spacing::linspace;
 
-/// Moves a sigma towards the noisy end; 1 leaves it where it is.
+/// Moves a sigma towards the noisy end; a shift of 1 leaves it unchanged.
 pub(super) fn shift(sigma: f64, shift: f64) -> f64 {
     shift * sigma / (1.0 + (shift - 1.0) * sigma)
 }
 
 impl SchedulerConfig {
-    /// The static shift, or the dynamic one for `mu`.
+    /// Sigmas from 1 down to `1 / steps` in even steps, for samplers of flows that take a list without the final one; `None` for
+    /// the others, which make their own.
+    pub fn even_sigmas(&self, steps: usize) -> Option<Vec<f64>> {
+        let takes_list = self.class().definition().takes.sigmas == TakesSigmas::WithoutFinal;
+        takes_list.then(|| {
+            linspace(1.0, 1.0 / steps as f64, steps).into_iter().map(|sigma| f64::from(sigma as f32)).collect()
+        })
+    }
+
+    /// Applies the static shift, or the dynamic one for `mu`.
     pub(super) fn shift_sigmas(&self, sigmas: &mut [f64], mu: Option<f64>) {
         let dynamic = mu.filter(|_| self.flow.dynamic);
         let strength = dynamic.map(|mu| if self.flow.linear_time_shift { mu } else { mu.exp() });

@@ -2,13 +2,13 @@
 
 use crate::{Error, Result, Tensor};
 
-/// How strongly the prompt pulls.
+/// How strongly predictions follow the prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guidance {
-    /// The factor on the difference that the prompt makes; 1 is no guidance.
+    /// The factor on the difference that the prompt makes; 1 means no guidance.
     pub scale: f64,
-    /// How far the spread of the result is drawn back to that of the conditional prediction, 0 to 1 (Lin et al.,
-    /// <https://arxiv.org/abs/2305.08891>, section 3.4).
+    /// How far the standard deviation of the result is rescaled to that of the conditional prediction, 0 to 1 (Lin et
+    /// al., <https://arxiv.org/abs/2305.08891>, section 3.4).
     pub rescale: f64,
 }
 
@@ -18,30 +18,30 @@ impl Guidance {
         Self { scale, rescale: 0.0 }
     }
 
-    /// From the predictions without and with the prompt, stacked as `[2n, ..]` in this order, to the guided `[n, ..]`.
+    /// The guided prediction `[n, ..]` from those without and with the prompt, stacked as `[2n, ..]` in this order.
     ///
-    /// Errors: [`Error::Shape`] if the first axis has no two halves.
+    /// Errors: [`Error::Shape`] if the first axis is not even.
     pub fn apply(&self, output: &Tensor) -> Result<Tensor> {
         let both = output.shape().first().copied().unwrap_or(0);
         if both == 0 || both % 2 == 1 {
-            let expected = "an even first axis, the halves without and with the prompt".to_owned();
+            let expected = "an even first axis: the halves without and with the prompt".to_owned();
             return Err(Error::Shape { op: "guidance", expected, got: output.shape().to_vec() });
         }
         let without = output.narrow(0, 0, both / 2)?;
         let with = output.narrow(0, both / 2, both / 2)?;
         let guided = without.combine(1.0, &[(self.scale, &with.sub(&without)?)])?;
-        if self.rescale == 0.0 { Ok(guided) } else { self.draw_back(&guided, &with) }
+        if self.rescale == 0.0 { Ok(guided) } else { self.match_std(&guided, &with) }
     }
 
-    /// Pushes guided predictions further away from what the model predicts with the prompt and without some of its layers
-    /// (`[n, ..]`); `output` is stacked as for [`apply`](Self::apply).
+    /// Pushes guided predictions further away from the model's predictions with the prompt but without some of its
+    /// layers (`[n, ..]`); `output` is stacked as for [`apply`](Self::apply).
     pub fn away_from(guided: &Tensor, output: &Tensor, without_layers: &Tensor, scale: f64) -> Result<Tensor> {
         let n = guided.shape().first().copied().unwrap_or(0);
         let with = output.narrow(0, n, n)?;
         guided.combine(1.0, &[(scale, &with.sub(without_layers)?)])
     }
 
-    fn draw_back(&self, guided: &Tensor, with: &Tensor) -> Result<Tensor> {
+    fn match_std(&self, guided: &Tensor, with: &Tensor) -> Result<Tensor> {
         let (_, wanted_std) = with.mean_and_std()?;
         let (_, guided_std) = guided.mean_and_std()?;
         let rescaled = guided.mul(&wanted_std.div(&guided_std)?)?;
@@ -68,7 +68,7 @@ mod tests {
 
     /// The numbers are those of diffusers' `rescale_noise_cfg`.
     #[test]
-    fn the_spread_is_drawn_back() {
+    fn the_standard_deviation_is_rescaled() {
         let expected = [3.936656, 3.374277, -1.687138, -1.687138, 0.706778, 1.413556, 1.413556, 9.894894];
         let got = run(Guidance { scale: 2.0, rescale: 0.7 });
         assert!(got.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-5), "{got:?}");

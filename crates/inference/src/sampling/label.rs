@@ -1,18 +1,18 @@
-//! Samplers as the metadata of pictures names them: AUTOMATIC1111's sampler names and schedule types.
+//! The names of samplers in picture metadata: AUTOMATIC1111's sampler names and schedule types.
 
 use super::SchedulerConfig;
 use super::config::Respacing;
 
 impl SchedulerConfig {
-    /// The sampler's name and, where its sigmas are respaced, the schedule type. [`Scheduler`](super::Scheduler) reads
-    /// both, joined by a space, back as this scheduler. Algorithms without a name there have that of the class, which
-    /// carries the model's own algorithm over.
+    /// The sampler's name and, if its sigmas are respaced, the schedule type. [`Scheduler`](super::Scheduler) parses
+    /// both, joined by a space, back into this scheduler. Algorithms without a name there get that of the class, with
+    /// which the model's own algorithm carries over.
     pub fn label(&self) -> (&'static str, Option<&'static str>) {
         let schedule = match self.sigmas.respacing {
             Respacing::Karras => Some("Karras"),
             Respacing::Exponential => Some("Exponential"),
             Respacing::Beta => Some("Beta"),
-            // These have no name there.
+            // AUTOMATIC1111 has no name for these.
             Respacing::None | Respacing::Lu => None,
         };
         let definition = self.class().definition();
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn algorithms_without_a_name_have_that_of_the_class() {
+    fn algorithms_without_a_name_get_that_of_the_class() {
         let json = json!({
             "_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min",
         });

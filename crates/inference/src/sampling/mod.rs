@@ -1,10 +1,10 @@
 //! From noise to latents: schedule, sampler, prediction type, guidance and noise are separate things.
 //!
-//! A model's `scheduler_config.json` becomes a [`SchedulerConfig`], over which a user's [`Scheduler`] may be laid. A
+//! A model's `scheduler_config.json` becomes a [`SchedulerConfig`], to which a user's [`Scheduler`] may be applied. A
 //! [`Sampler`] is set up from it for one run; the pipeline then calls the model and [`Sampler::step`] in turn, with
 //! [`Guidance`] between them and [`Noise`] to draw from. Every number follows Hugging Face diffusers 0.42.
 //!
-//! All that is particular to one sampler stands in `sampler/<name>.rs`: see `definition.rs` for what it has to say.
+//! Everything that is particular to one sampler is in `sampler/<name>.rs`; `definition.rs` describes what that is.
 
 mod beta_distribution;
 mod betas;

@@ -1,27 +1,27 @@
-//! Random numbers equal to those of `torch.Generator("cpu")`, and where a run takes its noise from.
+//! Random numbers equal to those of `torch.Generator("cpu")`, and the noise source of a run.
 //!
-//! The generator is Matsumoto & Nishimura's mt19937; normal numbers are made by the method of Box and Muller, in torch in
-//! two ways: 16 and more at a time from 24-bit uniforms, fewer one by one from 53-bit ones. All functions come from
-//! `libm`, so that a seed gives the same noise on every platform.
+//! The generator is Matsumoto & Nishimura's mt19937; normal numbers are made by the Box-Muller method, which torch uses
+//! in two ways: 16 or more numbers at a time from 24-bit uniforms, fewer one by one from 53-bit ones. All functions
+//! come from `libm`, so that a seed gives the same noise on every platform.
 
 use crate::{Device, Error, Result, Tensor};
 use rand_mt::Mt;
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
 
-/// Values that torch transforms together.
+/// The number of values that torch transforms together.
 const BLOCK: usize = 16;
 
-/// `torch.Generator("cpu")`. A clone goes on from the same state: that is how a state is saved.
+/// `torch.Generator("cpu")`. A clone continues from the same state, which is how a state is saved.
 #[derive(Clone, Debug)]
 pub struct Generator {
     bits: Mt,
-    /// The second value of the last pair that was made one by one.
+    /// The second value of the last single pair.
     cached: Option<f64>,
 }
 
 impl Generator {
-    /// As `manual_seed(seed)`; a negative seed is given as its two's complement. Only the low 32 bits count.
+    /// Like `manual_seed(seed)`; a negative seed is passed as its two's complement. Only the low 32 bits count.
     pub fn new(seed: u64) -> Self {
         Self { bits: Mt::new(seed as u32), cached: None }
     }
@@ -42,7 +42,7 @@ impl Generator {
             box_muller(block);
         }
         if rest > 0 {
-            // The last 16 are drawn again as a whole, over values that are done already.
+            // The last 16 are drawn again as a whole, overwriting some finished values.
             let last = &mut uniforms[count - BLOCK..];
             last.fill_with(|| self.uniform24());
             box_muller(last);
@@ -71,7 +71,7 @@ impl Generator {
     }
 }
 
-/// Uniform numbers to normal ones: the first half of the block gives the radii, the second the angles.
+/// Turns uniform numbers into normal ones: the first half of the block gives the radii, the second the angles.
 fn box_muller(block: &mut [f64]) {
     let (radii, angles) = block.split_at_mut(BLOCK / 2);
     for (radius, angle) in radii.iter_mut().zip(angles) {
@@ -82,7 +82,7 @@ fn box_muller(block: &mut [f64]) {
     }
 }
 
-/// Where a run takes its noise from. Every draw goes on where the last one ended.
+/// The noise source of a run. Every draw continues where the last one ended.
 #[derive(Clone, Debug)]
 pub struct Noise {
     source: Source,
@@ -92,30 +92,30 @@ pub struct Noise {
 enum Source {
     Batch(Box<Generator>),
     PerImage(Vec<Generator>),
-    Given(VecDeque<Tensor>),
+    Draws(VecDeque<Tensor>),
 }
 
 impl Noise {
-    /// One generator for all images of the batch, as diffusers does it with a single generator.
+    /// One generator for all images of the batch, as in diffusers with a single generator.
     pub fn batch(seed: u64) -> Self {
         Self { source: Source::Batch(Box::new(Generator::new(seed))) }
     }
 
-    /// One generator per image, as diffusers does it with a list: an image is then the same in any batch.
+    /// One generator per image, as in diffusers with a list: an image is then the same in any batch.
     pub fn per_image(seeds: &[u64]) -> Self {
         Self { source: Source::PerImage(seeds.iter().copied().map(Generator::new).collect()) }
     }
 
-    /// Draws that were made elsewhere, in their order, channels-last.
-    pub fn given(draws: impl IntoIterator<Item = Tensor>) -> Self {
-        Self { source: Source::Given(draws.into_iter().collect()) }
+    /// Noise that was drawn elsewhere, in order, channels-last.
+    pub fn from_draws(draws: impl IntoIterator<Item = Tensor>) -> Self {
+        Self { source: Source::Draws(draws.into_iter().collect()) }
     }
 
-    /// Standard normal noise (`f32`) of a channels-last shape. Four axes are drawn in torch's `[n, c, h, w]` order and
-    /// then turned; any other number is drawn as it lies.
+    /// Standard normal noise (`f32`) of a channels-last shape. With four axes it is drawn in torch's `[n, c, h, w]`
+    /// order and then permuted; otherwise it is drawn in the order of the shape.
     ///
-    /// Errors: [`Error::Shape`] if the batch does not fit the generators or the given draw has another shape,
-    /// [`Error::Invalid`] if all given draws have been used.
+    /// Errors: [`Error::Shape`] if the batch does not match the generators or the prepared draw has another shape,
+    /// [`Error::Invalid`] if all prepared draws have been used.
     pub fn draw(&mut self, shape: &[usize], device: &Device) -> Result<Tensor> {
         const OP: &str = "noise";
         let count: usize = shape.iter().product();
@@ -129,10 +129,10 @@ impl Noise {
                 }
                 generators.iter_mut().flat_map(|generator| generator.randn(count / images)).collect()
             }
-            Source::Given(draws) => {
-                let draw = draws.pop_front().ok_or_else(|| Error::invalid(OP, "all given draws have been used"))?;
+            Source::Draws(draws) => {
+                let draw = draws.pop_front().ok_or_else(|| Error::invalid(OP, "all prepared draws have been used"))?;
                 if draw.shape() != shape {
-                    return Err(wrong(format!("the given draw's shape {:?}", draw.shape())));
+                    return Err(wrong(format!("the prepared draw's shape {:?}", draw.shape())));
                 }
                 return draw.to_device(device);
             }
@@ -145,8 +145,8 @@ impl Noise {
         }
     }
 
-    /// Noise for one picture that the whole batch shares (`[1, h, w, c]`): from the first generator alone, as diffusers
-    /// draws the autoencoder's sample of a picture that is inpainted.
+    /// Noise for one picture that the whole batch shares (`[1, h, w, c]`), from the first generator alone: diffusers
+    /// draws the autoencoder's sample of an inpainted picture like this.
     ///
     /// Errors: as [`Noise::draw`].
     pub fn draw_first(&mut self, shape: &[usize], device: &Device) -> Result<Tensor> {
@@ -160,7 +160,7 @@ impl Noise {
         Ok(drawn)
     }
 
-    /// Noise for a sample: of its shape, on its device.
+    /// Noise for a sample: with its shape, on its device.
     pub fn draw_like(&mut self, sample: &Tensor) -> Result<Tensor> {
         self.draw(sample.shape(), &sample.device())
     }
@@ -172,7 +172,7 @@ mod tests {
     use pollster::block_on;
 
     #[test]
-    fn a_clone_goes_on_alike() {
+    fn a_clone_continues_identically() {
         let mut generator = Generator::new(7);
         generator.randn(3);
         let mut saved = generator.clone();
@@ -208,12 +208,12 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_that_cannot_be_made_is_refused() {
+    fn impossible_draws_are_refused() {
         let cpu = &Device::Cpu;
         assert!(matches!(Noise::per_image(&[1, 2]).draw(&[3, 1, 1, 4], cpu), Err(Error::Shape { .. })));
         assert!(matches!(Noise::per_image(&[]).draw(&[0, 4], cpu), Err(Error::Shape { .. })));
-        let given = Tensor::zeros(&[1, 2], cpu).unwrap();
-        let mut noise = Noise::given([given.clone(), given]);
+        let draw = Tensor::zeros(&[1, 2], cpu).unwrap();
+        let mut noise = Noise::from_draws([draw.clone(), draw]);
         assert!(noise.draw(&[1, 2], cpu).is_ok());
         assert!(matches!(noise.draw(&[1, 3], cpu), Err(Error::Shape { .. })));
         assert!(matches!(noise.draw(&[1, 2], cpu), Err(Error::Invalid { field: "noise", .. })));

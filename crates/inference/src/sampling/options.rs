@@ -1,4 +1,4 @@
-//! What a run asks of its sampler: how many steps and which, and the options of single samplers.
+//! The options of a run: how many steps and which, and options of particular samplers.
 
 use super::SchedulerConfig;
 use super::definition::{TakesMu, TakesSigmas};
@@ -9,13 +9,13 @@ use crate::{Error, Result};
 pub struct TimestepOptions {
     /// The number of steps.
     pub steps: Option<usize>,
-    /// The timesteps themselves, descending, instead of a number (DDPM, Euler, Heun, DPM++, LCM, TCD, flow matching).
+    /// A list of timesteps, descending, instead of a number (DDPM, Euler, Heun, DPM++, LCM, TCD, flow matching).
     pub timesteps: Option<Vec<f64>>,
-    /// The sigmas themselves, descending: for Euler including the final one, for flow matching without it.
+    /// A list of sigmas, descending: for Euler including the final one, for flow matching without it.
     pub sigmas: Option<Vec<f64>>,
     /// The dynamic shift of flow matching, see [`SchedulerConfig::dynamic_shift`].
     pub mu: Option<f64>,
-    /// The part of the distilled schedule that LCM and TCD walk, 0 to 1.
+    /// The part of the distilled schedule that LCM and TCD use, 0 to 1.
     pub strength: Option<f64>,
     /// The length of the distilled schedule, instead of the configured one (LCM, TCD).
     pub original_inference_steps: Option<usize>,
@@ -27,14 +27,14 @@ impl From<usize> for TimestepOptions {
     }
 }
 
-/// Options of single samplers: diffusers' `step` arguments. The default of each is that of diffusers.
+/// Options of particular samplers: diffusers' `step` arguments, with diffusers' defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepOptions {
-    /// How much new noise DDIM (0 to 1, default 0) and TCD (default 0.3) bring in.
+    /// How much new noise DDIM (0 to 1, default 0) and TCD (default 0.3) add.
     pub eta: Option<f64>,
-    /// DDIM: derive the noise from the clipped image again.
+    /// DDIM: derive the noise again from the clipped image.
     pub use_clipped_model_output: bool,
-    /// LMS: how many derivatives are remembered, 1 to 4.
+    /// LMS: how many derivatives are kept, 1 to 4.
     pub lms_order: usize,
     /// Euler: how much extra noise is added within `s_tmin..=s_tmax` (Karras et al., algorithm 2).
     pub s_churn: f64,
@@ -77,7 +77,7 @@ impl StepOptions {
 }
 
 impl TimestepOptions {
-    /// The number of steps, after checking that the sampler takes what was given.
+    /// The number of steps, after checking that the sampler accepts the options.
     pub(super) fn count(&self, config: &SchedulerConfig) -> Result<usize> {
         self.check_accepted(config)?;
         let lists = [("timesteps", &self.timesteps), ("sigmas", &self.sigmas)];
@@ -93,10 +93,10 @@ impl TimestepOptions {
             (None, Some(list)) => Some(list.len() - usize::from(has_final)),
             (None, None) => None,
         };
-        let missing = || Error::invalid("steps", "missing; give a number of steps, or lists of timesteps or sigmas");
+        let missing = || Error::invalid("steps", "missing; give a number of steps, or a list of timesteps or sigmas");
         let steps = self.steps.or(listed).ok_or_else(missing)?;
         if let Some(listed) = listed.filter(|listed| *listed != steps) {
-            return Err(Error::invalid("steps", format!("must be {listed}, as many as are listed, got {steps}")));
+            return Err(Error::invalid("steps", format!("must be {listed}, the length of the list, got {steps}")));
         }
         if !(1..=config.train_timesteps).contains(&steps) {
             let reason = format!("must be between 1 and {}, got {steps}", config.train_timesteps);
@@ -118,14 +118,14 @@ impl TimestepOptions {
             TakesMu::IfDynamic => config.flow.dynamic,
             TakesMu::Needed => true,
         };
-        let given = [
+        let options = [
             ("timesteps", self.timesteps.is_some(), takes.timesteps),
             ("sigmas", self.sigmas.is_some(), takes_sigmas),
             ("mu", self.mu.is_some(), takes_mu),
             ("strength", self.strength.is_some(), takes.distilled),
             ("original_inference_steps", self.original_inference_steps.is_some(), takes.distilled),
         ];
-        if let Some((field, ..)) = given.into_iter().find(|(_, given, accepted)| *given && !accepted) {
+        if let Some((field, ..)) = options.into_iter().find(|(_, is_set, accepted)| *is_set && !accepted) {
             return Err(Error::invalid(field, format!("{} does not take it", class.name())));
         }
         if config.flow.dynamic && takes.mu == TakesMu::Needed && self.mu.is_none() {

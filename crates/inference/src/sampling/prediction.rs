@@ -1,4 +1,4 @@
-//! What a model's output means, and how the predicted image follows from it.
+//! Prediction types: what a model's output means, and how the predicted image follows from it.
 
 use crate::{Result, Tensor};
 
@@ -15,7 +15,7 @@ pub enum PredictionType {
     Flow,
 }
 
-/// What is in a sample: `alpha` times the image and `sigma` times the noise.
+/// The mixture in a sample: `alpha` times the image plus `sigma` times the noise.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
     pub(super) alpha: f32,
@@ -29,7 +29,7 @@ pub(super) fn mix(sample: &Tensor, scale: f32, terms: &[(f32, &Tensor)]) -> Resu
 }
 
 impl PredictionType {
-    /// The image that the model sees in `sample`, which is mixed as `level` says.
+    /// The predicted image in `sample`, which has this level.
     pub(super) fn image(self, output: &Tensor, sample: &Tensor, level: Level) -> Result<Tensor> {
         let Level { alpha, sigma } = level;
         match self {
@@ -40,7 +40,7 @@ impl PredictionType {
         }
     }
 
-    /// The noise that the model sees in `sample`, which is mixed as `level` says.
+    /// The predicted noise in `sample`, which has this level.
     pub(super) fn noise(self, output: &Tensor, sample: &Tensor, level: Level) -> Result<Tensor> {
         let Level { alpha, sigma } = level;
         match self {
@@ -51,7 +51,7 @@ impl PredictionType {
         }
     }
 
-    /// As [`PredictionType::image`] for an unscaled sample, `image + sigma * noise`.
+    /// Like [`PredictionType::image`], for an unscaled sample `image + sigma * noise`.
     pub(super) fn image_exploding(self, output: &Tensor, sample: &Tensor, sigma: f32) -> Result<Tensor> {
         match self {
             Self::V => {
@@ -63,14 +63,14 @@ impl PredictionType {
     }
 }
 
-/// How a predicted image is kept within bounds.
+/// How a predicted image is clipped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Clipping {
     None,
     /// To `-range..=range`.
     Range(f64),
-    /// To the given quantile of each picture's magnitudes (at least 1, at most `max`), which then becomes 1. Saharia et
-    /// al., <https://arxiv.org/abs/2205.11487>.
+    /// To a quantile of each picture's magnitudes (at least 1, at most `max`), which then becomes 1. Saharia et al.,
+    /// <https://arxiv.org/abs/2205.11487>.
     Threshold {
         ratio: f64,
         max: f64,

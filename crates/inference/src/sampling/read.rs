@@ -1,4 +1,4 @@
-//! How the shared fields of a scheduler's configuration become its parts, each with the defaults of the sampler.
+//! Reads the shared fields of a scheduler's configuration, with the defaults of the sampler.
 
 use super::config::{
     Algorithm, BetaSchedule, Betas, FlowConfig, Respacing, SigmaConfig, SolverConfig, SolverKind, Spacing,
@@ -31,7 +31,7 @@ impl Reads {
         })
     }
 
-    /// What the model's output means.
+    /// The prediction type.
     pub(super) fn prediction(&self, fields: &Fields<'_>) -> Result<PredictionType> {
         match self.prediction {
             Prediction::Always(prediction) => Ok(prediction),
@@ -41,7 +41,7 @@ impl Reads {
         }
     }
 
-    /// The bounds of predicted images.
+    /// The clipping of predicted images.
     pub(super) fn clipping(&self, fields: &Fields<'_>) -> Result<Clipping> {
         if self.thresholding {
             let ratio = fields.number("dynamic_thresholding_ratio", 0.995)?;
@@ -61,7 +61,7 @@ impl Reads {
         }
     }
 
-    /// Which of the training timesteps are visited.
+    /// Which training timesteps are visited.
     pub(super) fn spacing(&self, fields: &Fields<'_>) -> Result<Spacing> {
         let Some(default) = self.spacing else { return Ok(Spacing::Linspace) };
         let accepted =
@@ -69,7 +69,7 @@ impl Reads {
         fields.word("timestep_spacing", default, &accepted)
     }
 
-    /// What is added to evenly spaced timesteps.
+    /// The offset added to evenly spaced timesteps.
     pub(super) fn steps_offset(&self, fields: &Fields<'_>) -> Result<f64> {
         if self.spacing.is_none() {
             return Ok(0.0);
@@ -102,7 +102,7 @@ impl Reads {
         Ok(sigmas)
     }
 
-    /// The one respacing that is switched on. Lu's gives way to Karras' and goes before the others.
+    /// The one respacing that is switched on. Karras' takes precedence over Lu's, and Lu's over the others.
     fn respacing(&self, fields: &Fields<'_>) -> Result<Respacing> {
         let mut chosen = Vec::new();
         let mut lu = false;
@@ -136,7 +136,7 @@ impl Reads {
         flow.dynamic = fields.flag("use_dynamic_shifting", false)?;
         flow.linear_time_shift = fields.word("time_shift_type", false, shifts)?;
         if terminal {
-            // Zero means none, as it does in Python.
+            // Zero means none, as in Python.
             flow.terminal = fields.optional_number("shift_terminal")?.filter(|terminal| *terminal != 0.0);
         }
         if line {
@@ -167,7 +167,7 @@ impl Reads {
     }
 }
 
-/// The default of a field that accepts a few words: the meaning of the first one.
+/// The default of a field that accepts a few words: the value of the first one.
 fn first<T: Copy>(accepted: &[(&str, T)], otherwise: T) -> T {
     accepted.first().map_or(otherwise, |(_, meaning)| *meaning)
 }

@@ -1,18 +1,18 @@
-//! Elementary functions of `f32` with the rounding of diffusers' libraries, which is part of the result where a solver's
-//! coefficients are small differences of large terms. They are the same bits on every platform, unlike those of `std`.
+//! Elementary functions of `f32` with the rounding of diffusers' libraries, which affects the result where a solver's
+//! coefficients are small differences of large terms. Unlike those of `std`, they give the same bits on every platform.
 
-/// `torch.log` on the CPU. Correctly rounded, which torch's own (MKL's) misses for one number in four thousand.
+/// `torch.log` on the CPU. Correctly rounded, unlike torch's own (MKL's) for one number in four thousand.
 pub(super) fn ln(x: f32) -> f32 {
     libm::log(x.into()) as f32
 }
 
-/// `torch.expm1` on the CPU. Correctly rounded, which torch's own misses for one number in five hundred.
+/// `torch.expm1` on the CPU. Correctly rounded, unlike torch's own for one number in five hundred.
 pub(super) fn exp_m1(x: f32) -> f32 {
     libm::expm1(x.into()) as f32
 }
 
 /// `numpy.log` of positive, normal numbers on processors with AVX2 or AVX-512: a quotient of two polynomials for the
-/// mantissa, which misses the correct rounding for one number in ten.
+/// mantissa, wrongly rounded for one number in ten.
 ///
 /// DEIS in diffusers calls it on torch's numbers. The coefficients are those of numpy's `npy_simd_data.h`.
 pub(super) fn numpy_ln(x: f32) -> f32 {
@@ -36,8 +36,8 @@ fn polynomial([highest, lower @ ..]: [f32; 6], x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// Against numpy 2.4.6 on a processor with AVX-512; for the first four the correctly rounded logarithm is
-    /// another number.
+    /// Compared with numpy 2.4.6 on a processor with AVX-512; for the first four the correctly rounded logarithm
+    /// differs.
     #[test]
     fn equal_to_numpy() {
         let cases = [

@@ -1,4 +1,4 @@
-//! The sampling schedule of a run: timesteps and sigmas, put together for each family of solvers.
+//! The sampling schedule of a run: timesteps and sigmas, for each family of solvers.
 
 use super::betas::Training;
 use super::config::{BetaSchedule, Respacing, SchedulerConfig};
@@ -8,17 +8,17 @@ use super::spacing::{interpolate, linspace, timesteps, timesteps_to_end};
 use super::{PredictionType, TimestepOptions};
 use crate::{Error, Result};
 
-/// Where a run passes, from noise to image.
+/// The nodes of a run, from noise to image.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schedule {
-    /// The training timestep that the model is told, one per call.
+    /// The training timesteps for the model, one per call.
     pub(super) timesteps: Vec<f64>,
-    /// The noise level at every node, ending where the last step leads. Empty for solvers that look it up by timestep.
+    /// The noise level at every node, with the end of the last step. Empty for solvers that look it up by timestep.
     pub(super) sigmas: Vec<f32>,
 }
 
 impl Schedule {
-    /// Refuses what no arithmetic can walk: a configuration can ask for the logarithm of zero.
+    /// Fails on infinite or undefined entries: a configuration can lead to the logarithm of zero.
     pub(super) fn check(&self) -> Result<()> {
         let finite = self.timesteps.iter().all(|t| t.is_finite()) && self.sigmas.iter().all(|s| s.is_finite());
         if finite { Ok(()) } else { Err(Error::NotFinite { what: "the sampling schedule".into(), hint: "" }) }
@@ -29,16 +29,16 @@ fn round_to_f32(sigmas: impl IntoIterator<Item = f64>) -> Vec<f32> {
     sigmas.into_iter().map(|sigma| sigma as f32).collect()
 }
 
-/// What single k-diffusion solvers do in their own way. By default they do not.
+/// Particularities of single k-diffusion solvers, all off by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ExplodingRules {
-    /// The timesteps of Karras sigmas are rounded.
+    /// Rounds the timesteps of Karras sigmas.
     pub(super) whole_karras_timesteps: bool,
-    /// Karras sigmas keep the ends of the schedule, even where the configuration sets others.
+    /// Karras sigmas keep the ends of the schedule even if the configuration sets others.
     pub(super) karras_keeps_ends: bool,
-    /// Sigmas are spaced evenly in their logarithm.
+    /// Spaces sigmas evenly in their logarithm.
     pub(super) log_linear: bool,
-    /// Models of velocity that were trained on continuous noise levels are told the level and not a timestep.
+    /// Velocity models that were trained on continuous noise levels get the level instead of a timestep.
     pub(super) continuous_timesteps: bool,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn exploding(setup: &Setup<'_>, rules: &ExplodingRules, training: &Tr
     if let Some(sigmas) = &options.sigmas {
         let timesteps = sigmas.iter().take(steps).map(|sigma| timestep_of(f64::from(*sigma as f32), &log_sigmas));
         let schedule = Schedule { timesteps: timesteps.collect(), sigmas: round_to_f32(sigmas.iter().copied()) };
-        return Ok(if continuous { tell_levels(schedule) } else { schedule });
+        return Ok(if continuous { levels_as_timesteps(schedule) } else { schedule });
     }
     if continuous || config.sigmas.respacing != Respacing::None {
         refuse_timesteps(options)?;
@@ -59,7 +59,7 @@ pub(super) fn exploding(setup: &Setup<'_>, rules: &ExplodingRules, training: &Tr
     let mut visited = options.timesteps.clone().unwrap_or_else(|| timesteps(config, steps, false));
     let mut sigmas: Vec<f64> = visited.iter().map(|t| interpolate(*t, &table)).collect();
     if let (true, [first, .., last]) = (rules.log_linear, &table[..]) {
-        // One sigma more than steps, and the final one still follows: so it is in the original.
+        // As in diffusers, there is one more sigma than steps, and the final one still follows.
         let logs = linspace(f64::from(last.ln()), f64::from(first.ln()), steps + 1);
         sigmas = logs.into_iter().map(f64::exp).collect();
     }
@@ -79,11 +79,11 @@ pub(super) fn exploding(setup: &Setup<'_>, rules: &ExplodingRules, training: &Tr
     let end = if config.sigmas.end_at_min { table.first().copied().unwrap_or(0.0) } else { 0.0 };
     sigmas.push(f64::from(end));
     let schedule = Schedule { timesteps: visited, sigmas: round_to_f32(sigmas) };
-    Ok(if continuous { tell_levels(schedule) } else { schedule })
+    Ok(if continuous { levels_as_timesteps(schedule) } else { schedule })
 }
 
-/// The noise level in place of every timestep, as a quarter of its logarithm.
-fn tell_levels(mut schedule: Schedule) -> Schedule {
+/// Replaces every timestep with its noise level, as a quarter of the logarithm.
+fn levels_as_timesteps(mut schedule: Schedule) -> Schedule {
     let steps = schedule.timesteps.len();
     schedule.timesteps = schedule.sigmas.iter().take(steps).map(|sigma| f64::from(0.25 * sigma.ln())).collect();
     schedule
@@ -98,28 +98,28 @@ fn refuse_timesteps(options: &TimestepOptions) -> Result<()> {
     }
 }
 
-/// What single solvers of the DPM-Solver family do in their own way.
+/// Particularities of single solvers of the DPM-Solver family.
 #[derive(Clone, Copy)]
 pub(super) struct LogSnrRules {
     /// The sigmas of a flow, without the final one.
     pub(super) flow_sigmas: fn(&Setup<'_>) -> Vec<f64>,
-    /// Karras sigmas on a flow are noise per unit of image, to be turned into shares of noise.
+    /// Karras sigmas on a flow are noise per unit of image and are converted to shares of noise.
     pub(super) karras_on_flows: bool,
-    /// With the cosine training schedule, the timesteps of Karras and Lu sigmas are cut off instead of rounded.
+    /// With the cosine training schedule, the timesteps of Karras and Lu sigmas are truncated instead of rounded.
     pub(super) cuts_cosine_timesteps: bool,
     /// The sigma that the last step leads to.
     pub(super) end: fn(&End) -> f64,
 }
 
-/// What the sigma after the last step may be made from.
+/// The candidates for the sigma after the last step.
 pub(super) struct End {
-    /// The smallest sigma of the training.
+    /// The smallest training sigma.
     pub(super) smallest: f64,
     /// The sigma of the last call.
     pub(super) last: f64,
     /// Whether the sigmas follow from the timesteps.
     pub(super) from_timesteps: bool,
-    /// Whether the configuration asks for an end at the smallest sigma and not at zero.
+    /// Whether the configuration ends at the smallest sigma instead of at zero.
     pub(super) at_min: bool,
 }
 

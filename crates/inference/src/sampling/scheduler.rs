@@ -1,4 +1,4 @@
-//! Schedulers as users name them: by our names, diffusers' class names, and the names of AUTOMATIC1111.
+//! Schedulers by name: our names, diffusers' class names, and AUTOMATIC1111's names.
 
 use super::definition::{Flows, Name, RESPACINGS};
 use super::{SchedulerClass, SchedulerConfig};
@@ -6,11 +6,11 @@ use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::str::FromStr;
 
-/// A scheduler that a user chose, to be laid over a model's own configuration.
+/// A scheduler chosen by a user, to be applied to a model's own configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scheduler {
     class: SchedulerClass,
-    /// The field `algorithm_type`, where the name implies it.
+    /// The field `algorithm_type`, if the name implies it.
     algorithm: Option<&'static str>,
     /// The switch of the respacing that the name ends with.
     respacing: Option<&'static str>,
@@ -20,7 +20,7 @@ pub struct Scheduler {
 const ENDINGS: [&str; RESPACINGS.len()] = ["karras", "exponential", "beta"];
 
 impl Scheduler {
-    /// The names to offer. Those whose sigmas can be chosen also take the endings `-exponential` and `-beta`.
+    /// The names to offer. Those with selectable sigmas also take the endings `-exponential` and `-beta`.
     pub fn names() -> Vec<String> {
         let plain = entries().map(|(_, entry)| entry.name.to_owned());
         let respaced = entries().filter(|(class, _)| respaces(*class));
@@ -29,7 +29,7 @@ impl Scheduler {
         names
     }
 
-    /// A name of [`Scheduler::names`] that stands for this scheduler; none for a choice that is not listed.
+    /// This scheduler's name among [`Scheduler::names`]; `None` if it is not listed.
     pub fn listed_name(&self) -> Option<String> {
         Self::names().into_iter().find(|name| name.parse().is_ok_and(|known: Self| known == *self))
     }
@@ -39,11 +39,12 @@ impl Scheduler {
         self.class
     }
 
-    /// The model's configuration with this scheduler, as diffusers' `XScheduler.from_config(pipe.scheduler.config)`
-    /// makes it: betas, prediction type and all else that the class reads carry over.
+    /// The model's configuration with this scheduler, as with diffusers'
+    /// `XScheduler.from_config(pipe.scheduler.config)`: betas, prediction type and everything else that the class reads
+    /// carry over.
     ///
-    /// A flow-matching model keeps to its path: `euler` then means the flow-matching Euler method, and the DPM solvers
-    /// are told to solve flows. Errors: [`Error::Invalid`] if the scheduler cannot sample this model, and those of
+    /// A flow-matching model stays one: `euler` then means the flow-matching Euler method, and the DPM solvers are set
+    /// to solve flows. Errors: [`Error::Invalid`] if the scheduler cannot sample this model, and those of
     /// [`SchedulerConfig::from_json`].
     pub fn apply(&self, model: &SchedulerConfig) -> Result<SchedulerConfig> {
         let mut overrides: Vec<(&str, Value)> = Vec::new();
@@ -60,7 +61,7 @@ impl Scheduler {
         model.with_class(class, &overrides)
     }
 
-    /// The class that stands for this one with a model of that kind.
+    /// The class to use with a model of that kind.
     fn class_for(&self, model: &SchedulerConfig) -> Result<SchedulerClass> {
         let refuse = |why: String| Err(Error::invalid("scheduler", format!("{} {why}", self.class.name())));
         match (model.is_flow(), self.class.definition().flows) {
@@ -72,13 +73,13 @@ impl Scheduler {
                     .collect();
                 refuse(format!("cannot sample a flow-matching model; use one of {}", names.join(", ")))
             }
-            (false, Flows::Only) => refuse("samples flow-matching models only".to_owned()),
+            (false, Flows::Only) => refuse("samples only flow-matching models".to_owned()),
             _ => Ok(self.class),
         }
     }
 }
 
-/// All names of all samplers, each with its class.
+/// The names of all samplers, each with its class.
 fn entries() -> impl Iterator<Item = (SchedulerClass, &'static Name)> {
     SchedulerClass::ALL.into_iter().flat_map(|class| class.definition().names.iter().map(move |name| (class, name)))
 }
@@ -110,7 +111,7 @@ impl FromStr for Scheduler {
     }
 }
 
-/// Without case, spaces, hyphens and underscores: `DPM++ 2M Karras` is `dpm++2mkarras`.
+/// The name without case, spaces, hyphens and underscores: `DPM++ 2M Karras` is `dpm++2mkarras`.
 fn plain(name: &str) -> String {
     let kept = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_'));
     kept.flat_map(char::to_lowercase).collect()
@@ -152,9 +153,9 @@ mod tests {
         assert_eq!("DPM2 a Karras".parse::<Scheduler>().unwrap().class(), SchedulerClass::Dpm2Ancestral);
     }
 
-    /// Two samplers of one name would hide each other.
+    /// Two samplers with the same name would hide each other.
     #[test]
-    fn names_are_of_one_sampler_each() {
+    fn names_are_unique() {
         let mut known: Vec<(String, SchedulerClass)> = Vec::new();
         for (class, entry) in entries() {
             for name in [entry.name, entry.label, class.name()].map(plain) {
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(config.prediction_type(), PredictionType::V);
         assert_eq!(config.alphas_cumprod(), stable_diffusion().alphas_cumprod());
         assert_eq!(config.steps_offset, 1.0);
-        // PNDM's spacing is its default and not in the file, so Euler's own default counts.
+        // PNDM's spacing is its default and not in the file, so Euler's own default applies.
         assert_eq!(config.spacing, super::super::config::Spacing::Linspace);
         let karras = "dpm++2m-karras".parse::<Scheduler>().unwrap().apply(&config).unwrap();
         assert_eq!(karras.sigmas.respacing, super::super::config::Respacing::Karras);

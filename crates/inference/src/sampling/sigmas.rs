@@ -8,8 +8,8 @@ use super::config::{Respacing, SchedulerConfig};
 use super::spacing::linspace;
 
 impl SchedulerConfig {
-    /// `steps` sigmas from `first` down to `last` (unless the configuration sets its own ends), or `None` where the
-    /// sigmas follow from the timesteps.
+    /// `steps` sigmas from `first` down to `last` (unless the configuration sets its own ends), or `None` if the sigmas
+    /// follow from the timesteps.
     pub(super) fn respaced(&self, first: f64, last: f64, steps: usize) -> Option<Vec<f64>> {
         let max = self.sigmas.max.unwrap_or(first);
         let min = self.sigmas.min.unwrap_or(last);
@@ -54,7 +54,7 @@ pub(super) fn timestep_of(sigma: f64, log_sigmas: &[f32]) -> f64 {
     let below = log_sigmas.iter().rposition(|entry| log_sigma - f64::from(*entry) >= 0.0).unwrap_or(0);
     let below = below.min(log_sigmas.len().saturating_sub(2));
     let Some([low, high]) = log_sigmas.get(below..below + 2) else { return 0.0 };
-    // The table's own difference is one of f32 in the original.
+    // diffusers computes the difference of table entries in f32.
     let weight = ((f64::from(*low) - log_sigma) / f64::from(low - high)).clamp(0.0, 1.0);
     (1.0 - weight) * below as f64 + weight * (below + 1) as f64
 }

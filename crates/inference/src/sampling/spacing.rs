@@ -1,5 +1,5 @@
-//! Which of the training timesteps a run visits, in numpy's arithmetic. Lin et al., <https://arxiv.org/abs/2305.08891>,
-//! table 2, compares the spacings.
+//! Which training timesteps a run visits, in numpy's arithmetic. Lin et al., <https://arxiv.org/abs/2305.08891>, table
+//! 2, compares the spacings.
 
 use super::config::{SchedulerConfig, Spacing};
 
@@ -13,22 +13,22 @@ pub(super) fn linspace(start: f64, end: f64, count: usize) -> Vec<f64> {
     numbers
 }
 
-/// `count` whole timesteps down from `from - 1`, `stride` apart, the lowest well above zero.
+/// `count` integer timesteps down from `from - 1`, `stride` apart, the lowest well above zero.
 fn trailing(from: usize, stride: f64, count: usize) -> Vec<f64> {
     let from = from as f64;
     // numpy.arange steps by the difference of its first two entries. For some counts (61 of 1000) it yields one entry
-    // too many, timestep -1, which stands for nothing: only `count` are taken.
+    // too many, timestep -1, which is meaningless: only `count` are taken.
     let stride = from - (from - stride);
     (0..count).map(|i| (from - i as f64 * stride).round_ties_even() - 1.0).collect()
 }
 
-/// `steps` timesteps from noisy to clean; with `whole`, evenly spaced ones are rounded.
+/// `steps` timesteps from noisy to clean; with `whole`, evenly spaced ones are rounded to integers.
 pub(super) fn timesteps(config: &SchedulerConfig, steps: usize, whole: bool) -> Vec<f64> {
     let train = config.train_timesteps;
     match config.spacing {
         Spacing::Linspace => {
             let spaced = linspace(0.0, (train - 1) as f64, steps).into_iter().rev();
-            // numpy casts to f32 where it does not round.
+            // diffusers casts to f32 where it does not round.
             spaced.map(|t| if whole { t.round_ties_even() } else { f64::from(t as f32) }).collect()
         }
         Spacing::Leading => leading(train / steps, config.steps_offset, 0..steps),
@@ -36,8 +36,8 @@ pub(super) fn timesteps(config: &SchedulerConfig, steps: usize, whole: bool) -> 
     }
 }
 
-/// `steps` whole timesteps from noisy to clean as the DPM solvers take them: one more is spaced, and the last, which is
-/// where the final step leads, is left out.
+/// `steps` integer timesteps from noisy to clean for the DPM solvers: one more is spaced, and the last, the end of the
+/// final step, is left out.
 pub(super) fn timesteps_to_end(config: &SchedulerConfig, last: usize, steps: usize) -> Vec<f64> {
     match config.spacing {
         Spacing::Linspace => {

@@ -1,9 +1,9 @@
-//! `attention`: scaled dot-product attention for any head width, cross or self, causal or not.
+//! `attention`: scaled dot-product attention for any head width, cross or self, causal or not; and `rope` before it.
 
-use super::{Storage, Tensor, host, work};
+use super::{DType, Storage, Tensor, host, work};
 use crate::Result;
-use easel_cpu::Floats;
 use easel_cpu::attention::AttentionShape;
+use easel_cpu::{Floats, rope};
 
 /// How the products of queries and keys become scores.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +52,29 @@ impl Tensor {
             Storage::Gpu(q) => q.attention(key, value, heads, scores),
             Storage::Candle(q) => q.attention(key, value, heads, scores),
             Storage::Outline(q) => Ok(q.attention(&shape)),
+        }
+    }
+
+    /// Rotary position embedding (<https://arxiv.org/abs/2104.09864>) of `[n, t, heads * width]`: neighbouring pairs of each
+    /// head are turned. `angles` `[t, width / 2, 2]` holds cosine and sine in `f32`.
+    pub fn rope(&self, angles: &Self) -> Result<Self> {
+        const OP: &str = "rope";
+        let [_, tokens, hidden] = self.dims(OP)?;
+        let [positions, pairs, parts] = angles.dims(OP)?;
+        let fits = pairs > 0 && hidden % (2 * pairs) == 0 && [positions, parts] == [tokens, 2] && self.elements() > 0;
+        if !fits || angles.dtype() != DType::F32 {
+            let expected = format!("[n, {positions}, heads * {}] and angles [t, width / 2, 2] in F32", 2 * pairs);
+            return Err(self.shape_error(OP, expected));
+        }
+        match &self.storage {
+            Storage::Cpu(x) => {
+                let mut out = Floats::take(self.elements());
+                rope::rope(x.f32(OP)?, [tokens, hidden], angles.host(OP)?.f32(OP)?, &mut out);
+                Ok(Self::made(out, self.shape()))
+            }
+            Storage::Gpu(x) => x.rope(angles),
+            Storage::Candle(x) => x.rope(angles),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 }

@@ -23,8 +23,8 @@
 //! at once, so loading never holds more than the model and one tensor. Weights go to a GPU in runs of rows of about 16
 //! MiB (`Upload`), and after every 64 MiB the loader waits for the driver: the host never holds a large tensor.
 //! Convolution weights are re-laid from `[out, in, kh, kw]` to `[out, kh, kw, in]`. Quantised blocks
-//! are for matrices: a model loaded with them holds those in a few bits and the rest as it is stored. On the CPU they stay in
-//! their blocks; a GPU keeps `Q8_0`, and other formats reach it as `f16` ([`DType::on`]).
+//! are for matrices: a model loaded with them holds those in a few bits and the rest as it is stored. They stay in their
+//! blocks on the CPU and, repacked into words, on a GPU; candle's devices get them as `f16` ([`DType::on`]).
 //!
 //! # Types
 //!
@@ -154,8 +154,7 @@ impl DType {
     /// The type that a weight of this type has on a device: blocks that it cannot multiply with are widened to `f16`.
     pub fn on(self, device: &Device) -> Self {
         match (self, device) {
-            (Self::Blocks(BlockFormat::Q8_0), Device::Gpu(_)) => self,
-            (Self::Blocks(_), Device::Gpu(_) | Device::Candle(_)) => Self::F16,
+            (Self::Blocks(_), Device::Candle(_)) => Self::F16,
             (_, Device::Outline(outline)) => self.on(outline.stands_for()),
             _ => self,
         }

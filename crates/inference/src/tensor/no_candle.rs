@@ -39,6 +39,7 @@ super::never! { Candle:
     linear(&Tensor, Option<&Tensor>, Epilogue<'_>) -> Result<Tensor>;
     conv2d(&Tensor, Option<&Tensor>, Conv2d, Epilogue<'_>) -> Result<Tensor>;
     attention(&Tensor, &Tensor, usize, Scores<'_>) -> Result<Tensor>;
+    rope(&Tensor) -> Result<Tensor>;
     group_norm(usize, f64, [&Tensor; 2], Activation) -> Result<Tensor>;
     layer_norm(f64, [&Tensor; 2]) -> Result<Tensor>;
     modulated_norm(f64, [&Tensor; 2]) -> Result<Tensor>;

@@ -1,13 +1,13 @@
-//! Prompt weights on a text encoder's output, in the manner of AUTOMATIC1111 (`modules/sd_emphasis.py`, "Original").
+//! Applies prompt weights to a text encoder's output, like AUTOMATIC1111 (`modules/sd_emphasis.py`, "Original").
 
 use crate::{DType, Error, Result, Tensor};
 
-/// Multiplies every token's state by its weight and then scales each row so that its mean is what it was:
-/// `y = x * weight`, result `y * mean(x) / mean(y)`, with means over all tokens and channels of a row.
+/// Multiplies every token's state by its weight and then rescales each row to its previous mean: `y = x * weight`,
+/// result `y * mean(x) / mean(y)`, with means over all tokens and channels of a row.
 ///
-/// `embeddings` is `[n, tokens, width]`, one row per window; `weights` holds `n * tokens` numbers in the same order. The
-/// result has the same shape and type. A row's result does not depend on the other rows. If all weights are 1, the
-/// embeddings come back untouched; a row of zeros stays zero.
+/// `embeddings` is `[n, tokens, width]`, one row per window; `weights` holds `n * tokens` numbers in the same order.
+/// The result has the same shape and type. A row's result does not depend on the other rows. If all weights are 1, the
+/// embeddings are returned unchanged; a row of zeros stays zero.
 ///
 /// Fails with [`Error::Shape`] if there are not three axes or the numbers of tokens and weights differ.
 pub fn apply_weights(embeddings: &Tensor, weights: &[f32]) -> Result<Tensor> {
@@ -20,7 +20,7 @@ pub fn apply_weights(embeddings: &Tensor, weights: &[f32]) -> Result<Tensor> {
     if weights.iter().all(|&weight| weight == 1.0) {
         return Ok(embeddings.clone());
     }
-    // Means of half-precision numbers want single precision.
+    // Means of half-precision numbers need single precision.
     let states = embeddings.cast(DType::F32)?;
     let weights = Tensor::from_vec(weights.to_vec(), &[n, tokens, 1], &embeddings.device())?;
     let weighted = states.mul(&weights)?;
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_is_kept_and_half_precision_is_averaged_in_single() {
+    fn the_type_is_kept_and_means_are_in_single_precision() {
         let half = states(|i| 1.0 + i as f32 / 64.0).cast(DType::F16).unwrap();
         let result = apply_weights(&half, &[1.0, 1.1, 1.0, 1.0, 1.0, 0.9]).unwrap();
         assert_eq!(result.dtype(), DType::F16);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_and_counts_must_fit() {
+    fn shapes_and_counts_must_match() {
         let error = apply_weights(&states(|_| 1.0), &[1.0; 5]).unwrap_err().to_string();
         assert_eq!(error, "apply_weights: expected 5 tokens, one for each weight, got shape [2, 3, 4]");
         let flat = Tensor::zeros(&[6, 4], &Device::Cpu).unwrap();

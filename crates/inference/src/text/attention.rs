@@ -6,16 +6,17 @@
 //! | `(text)` | weight times 1.1 |
 //! | `[text]` | weight divided by 1.1 |
 //! | `(text:1.3)` | weight times 1.3 (round brackets only) |
-//! | `\(`, `\)`, `\[`, `\]`, `\\` | the character itself; any other backslash is left out |
-//! | `BREAK` | a new window begins |
+//! | `\(`, `\)`, `\[`, `\]`, `\\` | the character itself; any other backslash is dropped |
+//! | `BREAK` | begins a new window |
 //!
-//! Brackets nest and their factors multiply. A bracket that is never closed counts up to the end of the prompt; a closing
-//! one without an opening one is ordinary text, and so is `:1.3)` outside of round brackets. One difference:
-//! `BREAK` works inside brackets too; the original reads it as a word there.
+//! Brackets nest and their factors multiply. A bracket that is never closed extends to the end of the prompt; a closing
+//! one without an opening one is ordinary text, and so is `:1.3)` outside round brackets. One difference from the
+//! original: `BREAK` also works inside brackets, where the original reads it as a word.
 
 use crate::{Error, Result};
 
-/// How deep brackets may nest: 1.1 to this power is past any use, and parsing takes this many steps per character.
+/// How deep brackets may nest: 1.1 to this power is beyond any use, and parsing takes up to this many steps per
+/// character.
 const NESTING_MAX: usize = 100;
 const ROUND: f64 = 1.1;
 const SQUARE: f64 = 1.0 / 1.1;
@@ -23,18 +24,18 @@ const SQUARE: f64 = 1.0 / 1.1;
 /// A part of a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fragment {
-    /// Text of one weight. It is tokenised by itself: a word ends where the fragment ends.
+    /// Text with a single weight. It is tokenised by itself: a word ends where the fragment ends.
     Text {
         /// The text without the notation.
         text: String,
         /// Its weight; 1 is neutral.
         weight: f64,
     },
-    /// `BREAK`: what follows goes into a new window.
+    /// `BREAK`: the next fragment begins a new window.
     Break,
 }
 
-/// Splits a prompt into parts of equal weight.
+/// Splits a prompt into fragments of equal weight.
 ///
 /// Fails with [`Error::Invalid`] for a weight that is not a number, as in `(a:1.2.3)`, and for brackets nested more than
 /// 100 deep.
@@ -52,12 +53,12 @@ pub fn parse_attention(prompt: &str) -> Result<Vec<Fragment>> {
         multiply(&mut parser.fragments, start, SQUARE);
     }
     if let Some(weight) = parser.fragments.iter().find_map(not_finite) {
-        return Err(Error::invalid("prompt", format!("brackets make a weight of {weight}")));
+        return Err(Error::invalid("prompt", format!("brackets lead to a weight of {weight}, which is too large")));
     }
     Ok(merge(parser.fragments))
 }
 
-/// Splits a prompt at `BREAK` alone; every other character is text.
+/// Splits a prompt only at `BREAK`; everything else is text.
 pub(super) fn parse_breaks(prompt: &str) -> Vec<Fragment> {
     let mut parser = Parser::default();
     parser.push_text(prompt);
@@ -67,13 +68,13 @@ pub(super) fn parse_breaks(prompt: &str) -> Vec<Fragment> {
 #[derive(Default)]
 struct Parser {
     fragments: Vec<Fragment>,
-    /// For each open bracket, the fragment that it stands before.
+    /// For each open bracket, the fragment that follows it.
     round: Vec<usize>,
     square: Vec<usize>,
 }
 
 impl Parser {
-    /// Reads one mark or one run of text at the start of `rest`; returns how many bytes it has.
+    /// Reads a mark or a run of text at the start of `rest` and returns its length in bytes.
     fn step(&mut self, rest: &str, first: char) -> Result<usize> {
         match first {
             '\\' => return Ok(self.escape(rest)),
@@ -104,7 +105,7 @@ impl Parser {
                 2
             }
             _ => {
-                // Left out, but it counts as a fragment.
+                // Dropped, but it counts as a fragment.
                 self.push("");
                 1
             }
@@ -141,7 +142,7 @@ impl Parser {
         self.fragments.push(Fragment::Text { text: text.to_owned(), weight: 1.0 });
     }
 
-    /// A run of text, cut at every `BREAK` that is a word of its own; white space around `BREAK` is dropped.
+    /// Adds a run of text, split at every `BREAK` that is a separate word; white space around `BREAK` is dropped.
     fn push_text(&mut self, text: &str) {
         const BREAK: &str = "BREAK";
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -160,7 +161,8 @@ impl Parser {
     }
 }
 
-/// The number in `:1.3)` at the start of `rest`, and the length of the whole; white space around the number is allowed.
+/// The number in `:1.3)` at the start of `rest`, and the length of the suffix; white space around the number is
+/// allowed.
 fn weight_suffix(rest: &str) -> Option<(&str, usize)> {
     let after_colon = rest.strip_prefix(':')?.trim_start();
     let digits = after_colon.strip_prefix(['+', '-']).unwrap_or(after_colon);
@@ -170,7 +172,7 @@ fn weight_suffix(rest: &str) -> Option<(&str, usize)> {
     (digits.len() > after.len()).then_some((number, rest.len() - closing.len()))
 }
 
-/// Multiplies the weights of all fragments from `start` on.
+/// Multiplies the weights of all fragments starting at `start`.
 fn multiply(fragments: &mut [Fragment], start: usize, factor: f64) {
     for fragment in fragments.iter_mut().skip(start) {
         if let Fragment::Text { weight, .. } = fragment {
@@ -179,7 +181,7 @@ fn multiply(fragments: &mut [Fragment], start: usize, factor: f64) {
     }
 }
 
-/// A weight that `f32` cannot hold.
+/// The fragment's weight, if `f32` cannot represent it.
 fn not_finite(fragment: &Fragment) -> Option<f64> {
     match fragment {
         Fragment::Text { weight, .. } if !(*weight as f32).is_finite() => Some(*weight),
@@ -187,7 +189,8 @@ fn not_finite(fragment: &Fragment) -> Option<f64> {
     }
 }
 
-/// Joins neighbours of the same weight, then drops empty fragments: one of another weight keeps its neighbours apart.
+/// Joins neighbours of the same weight, then drops empty fragments: one with another weight still separates its
+/// neighbours.
 fn merge(fragments: Vec<Fragment>) -> Vec<Fragment> {
     let mut merged: Vec<Fragment> = Vec::new();
     for fragment in fragments {
@@ -221,7 +224,7 @@ mod tests {
         assert_eq!(parsed(prompt), expected, "{prompt}");
     }
 
-    /// The examples in the documentation of the original, to the last bit.
+    /// The examples in the original's documentation, to the last bit.
     #[test]
     fn the_examples_of_the_original() {
         check("normal text", &[("normal text", 1.0)]);
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn break_is_a_word_of_its_own() {
+    fn break_is_a_separate_word() {
         check("a  BREAK b BREAK BREAK", &[("a", 1.0), ("BREAK", -1.0), ("b", 1.0), ("BREAK", -1.0), ("BREAK", -1.0)]);
         check("BREAKS xBREAK break BREAK_ ÉBREAK", &[("BREAKS xBREAK break BREAK_ ÉBREAK", 1.0)]);
         check("(a BREAK b:1.5)", &[("a", 1.5), ("BREAK", -1.0), ("b", 1.5)]);
@@ -282,7 +285,7 @@ mod tests {
         assert!(error(&format!("(a:{})", "9".repeat(400))).ends_with("expected a number as in (word:1.3)"));
         assert_eq!(
             error(&format!("(a:1{})", "0".repeat(39))),
-            format!("prompt: brackets make a weight of 1{}", "0".repeat(39))
+            format!("prompt: brackets lead to a weight of 1{}, which is too large", "0".repeat(39))
         );
         assert_eq!(error(&"(".repeat(101)), "prompt: brackets are nested more than 100 deep");
         assert!(parse_attention(&"[".repeat(100)).is_ok());

@@ -1,5 +1,5 @@
-//! The full CLIP vocabulary inside the binary, for single-file checkpoints, which bring no tokenizer.
-//! `assets/README.md` describes the file and names its licence.
+//! The full CLIP vocabulary inside the binary, for single-file checkpoints, which have no tokenizer. `assets/README.md`
+//! describes the file and its licence.
 
 use super::clip;
 use super::configuration::Configuration;
@@ -14,15 +14,15 @@ use tokenizers::models::bpe::{BPE, Vocab};
 /// The merges as pairs of ids, packed.
 static PACKED: &[u8] = include_bytes!("../../assets/clip-merges.zlib");
 const FILE: &str = "the built-in CLIP vocabulary";
-/// How many tokens a window of CLIP has.
+/// The length of CLIP's window in tokens.
 const WINDOW: usize = 77;
 
-/// What a text encoder was trained to see after the end of a prompt.
+/// The padding after a prompt with which a text encoder was trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PadToken {
     /// The end token again: Stable Diffusion 1.x, the first text encoder of SDXL.
     EndOfText,
-    /// Token 0, which is `!`: Stable Diffusion 2.x, the second text encoder of SDXL (OpenCLIP's).
+    /// Token 0, `!`: Stable Diffusion 2.x, the second text encoder of SDXL (OpenCLIP's).
     Exclamation,
 }
 
@@ -35,7 +35,7 @@ impl PadToken {
     }
 }
 
-/// CLIP's tokenizer with this padding token. Both share one vocabulary, which is unpacked when it is first used.
+/// CLIP's tokenizer with this padding token. Both share one vocabulary, which is unpacked on first use.
 pub(super) fn tokenizer(pad: PadToken) -> Result<Tokenizer> {
     static BPE: OnceLock<Arc<BPE>> = OnceLock::new();
     static END_OF_TEXT: OnceLock<Tokenizer> = OnceLock::new();
@@ -72,7 +72,7 @@ fn unpack() -> Result<BPE> {
         let token = |plane: usize| {
             let [low, high] = [plane, plane + 1].map(|plane| planes[plane * CLIP_MERGES + merge]);
             let token = tokens.get(usize::from(u16::from_le_bytes([low, high])));
-            token.ok_or_else(|| Error::format(FILE, format!("merge {merge} names a later token")))
+            token.ok_or_else(|| Error::format(FILE, format!("merge {merge} refers to a later token")))
         };
         let left = token(0)?.clone();
         let right = token(2)?.clone();

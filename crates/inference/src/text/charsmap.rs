@@ -1,15 +1,15 @@
-//! The normalisation table of a sentencepiece model, as `tokenizer.json` holds it for T5: in base64, a double-array trie
-//! (<https://github.com/s-yata/darts-clone>) from texts to places in a list of replacements.
+//! The normalisation table of a sentencepiece model, as in T5's `tokenizer.json`: in base64, a double-array trie
+//! (<https://github.com/s-yata/darts-clone>) from texts to positions in a list of replacements.
 //!
-//! The library does not check that a lookup stays inside the table: a damaged one would end in a panic. So the whole
-//! trie is walked once when it is read.
+//! The library does not check that a lookup stays inside the table, so a damaged table would lead to a panic. Therefore
+//! the whole trie is checked once when it is read.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use tokenizers::normalizers::Precompiled;
 
-/// Reads the stage `Precompiled`. The error says what is wrong, without the file.
+/// Reads the stage `Precompiled`. The error does not name the file.
 pub(super) fn read(stage: &Value) -> Result<Precompiled, String> {
     const FIELD: &str = "precompiled_charsmap";
     let text = stage.get(FIELD).and_then(Value::as_str).ok_or_else(|| format!("expected {FIELD} in base64"))?;
@@ -18,7 +18,7 @@ pub(super) fn read(stage: &Value) -> Result<Precompiled, String> {
     Precompiled::from(&bytes).map_err(|error| format!("{FIELD}: {error}"))
 }
 
-/// Whether every text leads to a place inside the table: the length of the trie in bytes, its units, the replacements.
+/// Checks that every lookup stays inside the table: the length of the trie in bytes, its units, the replacements.
 fn check(bytes: &[u8]) -> Option<()> {
     let (length, rest) = bytes.split_first_chunk()?;
     let length = u32::from_le_bytes(*length) as usize;
@@ -29,7 +29,7 @@ fn check(bytes: &[u8]) -> Option<()> {
     let mut seen = vec![false; trie.units.len() / 4];
     let mut waiting = vec![start];
     while let Some(node) = waiting.pop() {
-        // A lookup reads the place of every possible child, whether or not the trie has that child.
+        // A lookup reads the position of every possible child, even if the trie does not have it.
         trie.unit(node | 0xff)?;
         if std::mem::replace(&mut seen[node], true) {
             continue;
@@ -89,10 +89,10 @@ mod tests {
     use serde_json::json;
     use tokenizers::{NormalizedString, Normalizer};
 
-    /// A trie of 512 units that knows one text, `A`, and the place of its replacement.
+    /// A trie of 512 units with one text, `A`, and the position of its replacement.
     fn table(place: u32, replacements: &[u8]) -> Vec<u8> {
         let mut units = vec![0_u32; 512];
-        // The root's children start at 256; that of `A` has its leaf where the root's are.
+        // The root's children start at 256; that of `A` has its leaf among them.
         units[0] = 256 << 10;
         units[256 ^ 0x41] = 0x41 << 10 | 1 << 8 | 0x41;
         units[256] = 1 << 31 | place;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trie_that_leads_back_to_itself_ends() {
+    fn lookups_in_a_cyclic_trie_end() {
         let mut table = table(0, b"ab\0");
         // The child of `A` is its own parent, and has no leaf.
         let unit = (0x41_u32 << 10 | 0x41).to_le_bytes();

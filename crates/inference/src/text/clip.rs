@@ -1,7 +1,7 @@
-//! CLIP's tokenizer (<https://github.com/openai/CLIP>), id for id as transformers' `CLIPTokenizer` has it: no ftfy, no
+//! CLIP's tokenizer (<https://github.com/openai/CLIP>), with the same ids as transformers' `CLIPTokenizer`: no ftfy, no
 //! HTML entities, NFC, and special tokens recognised inside the prompt.
 //!
-//! The padding token is a special token too. Where it is `!`, every `!` of a prompt becomes id 0, also inside a word.
+//! The padding token is a special token too. If it is `!`, every `!` of a prompt becomes id 0, even inside a word.
 
 use super::configuration::Configuration;
 use super::encoder::Vocabulary;
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 use std::sync::Arc;
 use tokenizers::models::bpe::BPE;
 
-/// The special tokens that CLIP has where its files don't name them.
+/// CLIP's special tokens, for files that do not name them.
 const NAMES: Names =
     Names { start: Some(START_OF_TEXT), end: Some(END_OF_TEXT), unknown: Some(END_OF_TEXT), pad: Some(END_OF_TEXT) };
 
@@ -26,7 +26,7 @@ pub(super) fn read(files: &TokenizerFiles<'_>, merges: &[u8], configuration: &Co
     parts(Arc::new(bpe))
 }
 
-/// CLIP's stages around a vocabulary.
+/// CLIP's stages with this vocabulary.
 pub(super) fn parts(bpe: Arc<BPE>) -> Result<Parts> {
     let pattern = |error: tokenizers::Error| Error::format("CLIP's tokenizer", error.to_string());
     Ok(Parts {

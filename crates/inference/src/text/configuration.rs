@@ -13,7 +13,7 @@ pub(super) struct Configuration {
     map: Section,
 }
 
-/// One file, for lookups with errors that name it.
+/// One file, for lookups whose errors name it.
 pub(super) struct Section {
     file: String,
     fields: Map<String, Value>,
@@ -69,7 +69,7 @@ impl Configuration {
         Ok(Self { config, map })
     }
 
-    /// The configuration of CLIP with this padding token, as the repositories of the families have it.
+    /// The configuration of CLIP with this padding token, as in the families' repositories.
     pub(super) fn clip(pad: &str) -> Self {
         let token = |content: &str| serde_json::json!({ "content": content, "normalized": true });
         let mut fields = Map::new();
@@ -80,19 +80,19 @@ impl Configuration {
         Self { config: Section::new(file, Map::new()), map: Section::new(file, fields) }
     }
 
-    /// How many tokens a prompt may have, start and end included, if the configuration says so.
+    /// The most tokens of a prompt, including start and end, if the configuration limits them.
     pub(super) fn max_length(&self) -> Result<Option<usize>> {
         const FIELD: &str = "model_max_length";
         let Some(value) = self.config.get(FIELD) else { return Ok(None) };
         // "No limit" is written as a huge number.
         match value.as_f64() {
             Some(length) if length >= 3.0 => Ok(Some(length as usize)),
-            _ => Err(self.config.error(FIELD, format!("expected a number of tokens from 3, got {value}"))),
+            _ => Err(self.config.error(FIELD, format!("expected at least 3 tokens, got {value}"))),
         }
     }
 
-    /// The file that names a token (`eos_token`, for example), and what it says. The map wins, but files with
-    /// `added_tokens_decoder` are of the newer kind that makes the map redundant: there it is not read.
+    /// The file that names a token (for example `eos_token`), and its entry. The map takes precedence, but is ignored
+    /// beside files with `added_tokens_decoder`, the newer kind that makes it redundant.
     pub(super) fn named(&self, field: &str) -> Option<(&Section, &Value)> {
         let newer = self.config.get("added_tokens_decoder").is_some();
         let sections = [Some(&self.map).filter(|_| !newer), Some(&self.config)].into_iter().flatten();

@@ -2,8 +2,8 @@
 //! (<https://huggingface.co/docs/tokenizers/pipeline>): added tokens are cut out, the rest is normalised, split into
 //! words and looked up in the vocabulary.
 //!
-//! The library's own `Tokenizer` also trains, pads, and knows every stage of every model family. This one holds only
-//! the stages that text encoders of image models have, and shares a vocabulary between tokenizers.
+//! The library's own `Tokenizer` also trains, pads, and supports every stage of every model family. This one has only
+//! the stages that text encoders of image models use, and tokenizers can share a vocabulary.
 
 use super::steps::{Normalizers, PreTokenizers};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use tokenizers::{
     AddedVocabulary, Decoder, Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Result, Token,
 };
 
-/// The blank of byte-level alphabets.
+/// The space of byte-level alphabets.
 const BYTE_LEVEL_BLANK: char = '\u{120}';
-/// The blank of sentencepiece vocabularies.
+/// The space of sentencepiece vocabularies.
 const SENTENCEPIECE_BLANK: char = '\u{2581}';
 
-/// The tokens and the way to find them in a word. Cheap to clone.
+/// The tokens and the method of finding them in a word. Cheap to clone.
 #[derive(Clone)]
 pub(super) enum Vocabulary {
     /// Byte-pair encoding (<https://arxiv.org/abs/1508.07909>) over a byte-level alphabet: CLIP, Qwen.
@@ -29,7 +29,7 @@ pub(super) enum Vocabulary {
 }
 
 impl Vocabulary {
-    /// How many tokens there are, added ones not counted.
+    /// The number of tokens, without added ones.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Bpe(bpe) => bpe.get_vocab_size(),
@@ -37,7 +37,7 @@ impl Vocabulary {
         }
     }
 
-    /// The id of a token, written as in the vocabulary's file.
+    /// The id of a token, spelled as in the vocabulary's file.
     pub(super) fn id(&self, token: &str) -> Option<u32> {
         match self {
             Self::Bpe(bpe) => bpe.token_to_id(token),
@@ -52,7 +52,7 @@ impl Vocabulary {
         }
     }
 
-    /// The text of tokens that follow each other. Ids that are not in the vocabulary are left out.
+    /// The text of consecutive tokens. Ids that are not in the vocabulary are dropped.
     fn decode(&self, ids: &[u32]) -> String {
         match self {
             Self::Bpe(bpe) => {
@@ -68,7 +68,7 @@ impl Vocabulary {
     }
 }
 
-/// The token with a blank in place of its end-of-word mark.
+/// The token with a space instead of its end-of-word mark.
 fn blank_at_end(mut token: String, mark: Option<&str>) -> String {
     if let Some(mark) = mark.filter(|mark| token.ends_with(mark)) {
         token.truncate(token.len() - mark.len());
@@ -82,12 +82,12 @@ pub(super) struct Encoder {
     pub(super) vocabulary: Vocabulary,
     pub(super) normalizers: Normalizers,
     pub(super) pre_tokenizers: PreTokenizers,
-    /// What is recognised inside a text before anything else.
+    /// The tokens that are recognised inside a text before anything else.
     pub(super) added: AddedVocabulary,
 }
 
 impl Encoder {
-    /// The ids of a text, without the tokens that stand around a prompt.
+    /// The ids of a text, without the tokens around a prompt.
     pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let mut text: PreTokenizedString = self.added.extract_and_normalize(Some(&self.normalizers), text);
         self.pre_tokenizers.pre_tokenize(&mut text)?;
@@ -96,7 +96,7 @@ impl Encoder {
         Ok(words.into_iter().flat_map(|(_, _, tokens)| tokens.iter().flatten()).map(|token| token.id).collect())
     }
 
-    /// The text of ids, trimmed.
+    /// The text of these ids, trimmed.
     pub(super) fn decode(&self, ids: &[u32]) -> String {
         let mut text = String::new();
         let added = self.added.get_added_tokens_decoder();

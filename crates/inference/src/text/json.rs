@@ -1,9 +1,9 @@
-//! `tokenizer.json`, the file in which Hugging Face's `tokenizers` keeps a whole tokenizer: stages, vocabulary and added
-//! tokens (<https://huggingface.co/docs/tokenizers/components>).
+//! `tokenizer.json`, the file in which Hugging Face's `tokenizers` saves a whole tokenizer: stages, vocabulary and
+//! added tokens (<https://huggingface.co/docs/tokenizers/components>).
 //!
 //! T5 (a unigram model) and Qwen (byte-pair encoding) are read from this file alone; CLIP may have it too. The special
-//! tokens around a prompt are taken from its post-processor. Its settings for cutting and padding are not used, because
-//! windows do that.
+//! tokens around a prompt come from its post-processor. Its settings for truncation and padding are ignored, because
+//! windows do both.
 
 use super::configuration::Section;
 use super::encoder::Vocabulary;
@@ -34,7 +34,7 @@ struct File<'a> {
     pre_tokenizer: Value,
     #[serde(default)]
     post_processor: Value,
-    /// Large: it is read once its kind is known.
+    /// Large, so it is parsed once its kind is known.
     #[serde(borrow)]
     model: &'a RawValue,
 }
@@ -65,7 +65,7 @@ struct BpeModel {
 #[serde(untagged)]
 enum WrittenMerge {
     Pair(String, String),
-    /// With a blank between the two, as older files have it.
+    /// With a space between the two, as in older files.
     Joined(String),
 }
 
@@ -77,7 +77,7 @@ struct UnigramModel {
     vocab: Vec<(String, f64)>,
 }
 
-/// Reads a `tokenizer.json`; `name` is what errors call it.
+/// Reads a `tokenizer.json`; errors call it `name`.
 pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Parts> {
     let file: File<'_> = serde_json::from_slice(bytes)
         .map_err(|error| Error::format(name, format!("expected a tokenizer with a model: {error}")))?;
@@ -180,7 +180,7 @@ mod tests {
         tokenizer(document).unwrap_err().to_string()
     }
 
-    /// As T5's, with five tokens.
+    /// Like T5's, with five tokens.
     fn unigram() -> Value {
         json!({
             "added_tokens": [{"id": 1, "content": "</s>", "normalized": false, "special": true}],
@@ -201,7 +201,7 @@ mod tests {
         })
     }
 
-    /// As Qwen's, with four tokens and one added.
+    /// Like Qwen's, with four tokens and one added.
     fn bpe() -> Value {
         json!({
             "added_tokens": [{"id": 4, "content": "<end>", "special": true}],
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unigram_model_takes_the_likeliest_tokens_and_an_end() {
+    fn a_unigram_model_takes_the_likeliest_tokens_and_adds_an_end() {
         let tokenizer = open(&unigram().to_string(), &json!({"pad_token": "<pad>"})).unwrap();
         assert_eq!(tokenizer.frame(), Frame { start: None, end: Some(1), pad: 0, length: 8 });
         assert_eq!(tokenizer.encode("AB  b☺").unwrap().ids, [3, 4, 6, 4, 2, 1, 0, 0]);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn byte_pairs_have_what_their_post_processor_says_around_them() {
+    fn byte_pairs_get_the_post_processors_tokens_around_them() {
         let tokenizer = open(&bpe().to_string(), &json!({"eos_token": "<end>", "pad_token": "<end>"})).unwrap();
         assert_eq!(tokenizer.frame(), Frame { start: None, end: None, pad: 4, length: 8 });
         assert_eq!(tokenizer.encode("ab ba<end>").unwrap().ids, [2, 3, 1, 0, 4, 4, 4, 4]);
@@ -242,10 +242,10 @@ mod tests {
     }
 
     #[test]
-    fn padding_comes_from_the_file_where_no_token_is_named() {
+    fn padding_comes_from_the_file_if_no_token_is_named() {
         let mut document = bpe();
         let prefix = "t/tokenizer_config.json: field pad_token: ";
-        let reason = "expected the text of a token, because nothing else says how to pad";
+        let reason = "expected the text of a token, because nothing else defines the padding";
         assert_eq!(refused(&document), format!("{prefix}{reason}"));
         document["padding"] = json!({"pad_id": 3});
         assert_eq!(tokenizer(&document).unwrap().frame().pad, 3);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn models_that_do_not_fit_are_refused() {
+    fn unsupported_models_are_refused() {
         let model = |pointer: &str, value: Value| refused(&changed(bpe(), &format!("/model/{pointer}"), value));
         assert_eq!(
             model("type", json!("WordPiece")),
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(far, "t/tokenizer.json: field added_tokens: expected an id below 8 for \"</s>\"");
     }
 
-    /// The places of all values in a document.
+    /// The JSON pointers to all values in a document.
     fn pointers(value: &Value, at: String, all: &mut Vec<String>) {
         let children: Vec<(String, &Value)> = match value {
             Value::Object(fields) => fields.iter().map(|(name, value)| (name.replace('/', "~1"), value)).collect(),

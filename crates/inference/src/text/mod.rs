@@ -1,14 +1,14 @@
 //! From a prompt to token ids: tokenizers, windows and prompt weighting.
 //!
-//! A [`Tokenizer`] turns text into ids, with the rules of Hugging Face's `tokenizers` library. It is read from a model's
-//! folder (`tokenizer.json`, or CLIP's `merges.txt` and `vocab.json`), or is CLIP's, which is built in. Three ways lead
-//! from a prompt to what a text encoder reads:
-//! - [`Tokenizer::encode`]: one window, cut where the model's positions end. This is what diffusers does.
+//! A [`Tokenizer`] turns text into ids, with the rules of Hugging Face's `tokenizers` library. It is read from a
+//! model's folder (`tokenizer.json`, or CLIP's `merges.txt` and `vocab.json`), or is CLIP's, which is built in. There
+//! are three ways to turn a prompt into a text encoder's input:
+//! - [`Tokenizer::encode`]: one window, truncated to the model's positions, as in diffusers.
 //! - [`read_prompt`] with [`Reading::long`]: as many windows as the prompt needs.
-//! - [`read_prompt`] with [`Reading::weighting`]: a weight per token besides, which [`apply_weights`] applies to the
-//!   encoder's output.
+//! - [`read_prompt`] with [`Reading::weighting`]: also a weight per token, which [`apply_weights`] applies to the encoder's
+//!   output.
 //!
-//! Nothing here knows a device or a file; only [`apply_weights`] computes with tensors.
+//! Nothing here depends on devices or files; only [`apply_weights`] computes with tensors.
 
 mod apply;
 mod attention;

@@ -1,4 +1,4 @@
-//! The special tokens that a `tokenizer.json` puts around a prompt, from its post-processor.
+//! The special tokens around a prompt, from the post-processor of a `tokenizer.json`.
 
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ pub(super) fn read(value: &Value) -> Result<Around, String> {
     }
 }
 
-/// The template for a single text: pieces, which are the text or special tokens.
+/// The template for a single text, a list of pieces: special tokens and the text.
 fn template(value: &Value) -> Result<Around, String> {
     let pieces = value.get("single").and_then(Value::as_array).ok_or("expected a template for a single text")?;
     let mut around = Around::default();

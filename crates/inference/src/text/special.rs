@@ -11,13 +11,13 @@ use tokenizers::{AddedToken, AddedVocabulary};
 /// The largest number of added tokens.
 pub(super) const ADDED_MAX: usize = 1024;
 
-/// An added token and the id that its file gives it.
+/// An added token and its id in the file.
 pub(super) struct Listed {
     pub(super) id: u32,
     pub(super) token: AddedToken,
 }
 
-/// The named tokens of a family whose files don't name them.
+/// The named tokens of a family, for files that do not name them.
 pub(super) struct Names {
     pub(super) start: Option<&'static str>,
     pub(super) end: Option<&'static str>,
@@ -35,7 +35,7 @@ pub(super) struct SpecialTokens {
 
 impl SpecialTokens {
     /// Collects the tokens in the list of `tokenizer.json` (`listed`), in the list of `tokenizer_config.json`, and the
-    /// named ones. A named token has to be in the vocabulary or in a list.
+    /// named ones. A named token must be in the vocabulary or in a list.
     pub(super) fn read(
         configuration: &Configuration,
         mut listed: Vec<Listed>,
@@ -47,7 +47,7 @@ impl SpecialTokens {
         let is_new = |more: &Listed| listed.iter().all(|listed| listed.token.content != more.token.content);
         let more: Vec<_> = more.into_iter().filter(is_new).collect();
         listed.extend(more);
-        // Those that the vocabulary lacks get the ids that follow it, in this order.
+        // Tokens missing from the vocabulary get the ids after it, in this order.
         listed.sort_by_key(|listed| listed.id);
 
         let mut tokens = Tokens { configuration, vocabulary, listed: listed.len(), tokens: Vec::new() };
@@ -75,7 +75,7 @@ struct Tokens<'a> {
     configuration: &'a Configuration,
     vocabulary: &'a Vocabulary,
     tokens: Vec<AddedToken>,
-    /// How many of them, at the beginning, come from lists.
+    /// How many of the first ones come from lists.
     listed: usize,
 }
 
@@ -94,7 +94,7 @@ impl Tokens<'_> {
         let known = self.tokens.iter().position(|known| known.content == content);
         match known {
             Some(at) if at < self.listed => {}
-            // The last one named decides how a token is matched, unless a list does.
+            // The last name decides how a token is matched, unless a list does.
             Some(at) => self.tokens[at] = token,
             None if self.vocabulary.id(&content).is_some() => self.tokens.push(token),
             None => return Err(section.error(field, format!("token {content:?} is not in the vocabulary"))),
@@ -116,7 +116,7 @@ fn add(
     Ok(added)
 }
 
-/// `added_tokens_decoder`: ids and tokens. Ids must follow the `known` ones without much of a gap.
+/// `added_tokens_decoder`: ids and tokens. Ids must follow the `known` ones without a large gap.
 fn added_tokens_decoder(config: &Section, known: usize) -> Result<Vec<Listed>> {
     const FIELD: &str = "added_tokens_decoder";
     let Some(value) = config.get(FIELD) else { return Ok(Vec::new()) };
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_map_wins_over_the_configuration() {
+    fn the_map_takes_precedence_over_the_configuration() {
         let [bang, end] = [json!({"pad_token": "!"}), json!({"pad_token": {"content": "<|endoftext|>"}})];
         assert_eq!(pad(bang.clone(), end.clone()), 0);
         assert_eq!(pad(end.clone(), bang.clone()), END);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn only_normalised_tokens_are_found_in_capitals() {
+    fn only_normalised_tokens_are_found_in_upper_case() {
         let count = |normalized: bool| {
             let token = json!({"content": "<|endoftext|>", "normalized": normalized});
             let map = json!({"eos_token": token, "unk_token": token, "pad_token": token});
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn added_tokens_follow_the_vocabulary_and_the_longest_counts() {
+    fn added_tokens_follow_the_vocabulary_and_the_longest_matches() {
         let token = |content: &str| json!({"content": content, "normalized": false});
         let decoder = json!({"514": token("<cat>"), "515": token("<cat>s"), "0": token("!")});
         let tokenizer = tokenizer(json!({}), json!({ "added_tokens_decoder": decoder })).unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_may_stand_alone_and_swallow_blanks() {
+    fn tokens_may_require_word_boundaries_and_swallow_spaces() {
         let rules = |rule: &str| json!({"514": {"content": "x", rule: true}});
         let ids = |rule: &str, text: &str| {
             let config = json!({ "added_tokens_decoder": rules(rule) });
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_as_long_as_the_configuration_and_the_positions_allow() {
+    fn window_length_is_limited_by_configuration_and_positions() {
         let length = |config| tokenizer(json!({}), config).unwrap().frame().length;
         assert_eq!(length(json!({})), 77);
         assert_eq!(length(json!({"model_max_length": 32})), 32);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn configurations_that_do_not_fit_are_refused() {
+    fn invalid_configurations_are_refused() {
         let token = |value: Value| refused(json!({ "pad_token": value }), json!({}));
         let prefix = "t/special_tokens_map.json: field pad_token: ";
         assert_eq!(token(json!(7)), format!("{prefix}expected the text of a token, got 7"));
@@ -247,7 +247,7 @@ mod tests {
 
         let config = |value: Value| refused(json!({}), value);
         let prefix = "t/tokenizer_config.json: field ";
-        let length = format!("{prefix}model_max_length: expected a number of tokens from 3, got ");
+        let length = format!("{prefix}model_max_length: expected at least 3 tokens, got ");
         assert_eq!(config(json!({"model_max_length": 2})), format!("{length}2"));
         assert_eq!(config(json!({"model_max_length": "x"})), format!("{length}\"x\""));
         let prefix = format!("{prefix}added_tokens_decoder: ");

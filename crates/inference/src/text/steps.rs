@@ -1,8 +1,8 @@
-//! The stages of a `tokenizer.json` that come before the vocabulary: normalisers, which rewrite a text, and
-//! pre-tokenizers, which split it into words.
+//! The stages of a `tokenizer.json` before the vocabulary: normalisers, which rewrite a text, and pre-tokenizers, which
+//! split it into words.
 //!
-//! Only the stages are known that the tokenizers of text encoders have, CLIP's, T5's and Qwen's; each reads its own
-//! fields. Any other stage is an error, because ids would be wrong without it.
+//! Only the stages of CLIP's, T5's and Qwen's tokenizers are supported; each reads its own fields. Any other stage is
+//! an error, because ids would be wrong without it.
 
 use super::charsmap;
 use crate::{Error, Result};
@@ -20,11 +20,11 @@ use tokenizers::{NormalizedString, Normalizer, PreTokenizedString, PreTokenizer,
 /// run of letters, a single digit or a run of other characters.
 const CLIP_WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-/// Normalisers in their order.
+/// Normalisers, in order.
 #[derive(Default)]
 pub(super) struct Normalizers(Vec<Box<dyn Normalizer + Send + Sync>>);
 
-/// Pre-tokenizers in their order.
+/// Pre-tokenizers, in order.
 #[derive(Default)]
 pub(super) struct PreTokenizers(Vec<Box<dyn PreTokenizer + Send + Sync>>);
 
@@ -41,7 +41,7 @@ impl PreTokenizer for PreTokenizers {
 }
 
 impl Normalizers {
-    /// Transformers' for `CLIPTokenizer`: canonical composition, every run of white space as one blank, lower case.
+    /// Those of transformers' `CLIPTokenizer`: canonical composition, runs of white space to one space, lower case.
     pub(super) fn clip() -> tokenizers::Result<Self> {
         let white_space = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ")?;
         Ok(Self(vec![Box::new(NFC), Box::new(white_space), Box::new(Lowercase)]))
@@ -78,8 +78,8 @@ impl Normalizers {
 }
 
 impl PreTokenizers {
-    /// Transformers' for `CLIPTokenizer`. White space between words is dropped. The byte-level stage splits once more,
-    /// which matters in one case: text that looks like a special token but is not one falls into three words.
+    /// Those of transformers' `CLIPTokenizer`. White space between words is dropped. The byte-level stage splits again,
+    /// which matters in one case: text that looks like a special token but is not one is split into three words.
     pub(super) fn clip() -> tokenizers::Result<Self> {
         let words = Split::new(SplitPattern::Regex(CLIP_WORDS.into()), SplitDelimiterBehavior::Removed, true)?;
         let bytes = ByteLevel::default().add_prefix_space(false);
@@ -108,7 +108,7 @@ impl PreTokenizers {
     }
 }
 
-/// A stage as it is written, and where it is, for errors.
+/// A stage as it is in the file, with its location for errors.
 struct Stage<'a> {
     file: &'a str,
     field: &'static str,
@@ -116,7 +116,7 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// The type of the stage, or `None` where there is no stage.
+    /// The type of the stage, or `None` if there is no stage.
     fn kind(&self) -> Result<Option<&str>> {
         if self.value.is_null() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Tokenizers: from text to token ids and back, and the special tokens around a prompt.
+//! Tokenizers: text to token ids and back, and the special tokens around a prompt.
 
 use super::builtin::{self, PadToken};
 use super::clip;
@@ -11,20 +11,20 @@ use super::steps::{Normalizers, PreTokenizers};
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// The longest prompt, in bytes of UTF-8. A window holds a few hundred bytes; this is far above any prompt that a person
-/// writes, and low enough that every prompt takes a fraction of a second.
+/// The longest prompt, in bytes of UTF-8. A window holds a few hundred bytes; this is far more than people write, and
+/// small enough that every prompt takes a fraction of a second.
 pub const MAX_PROMPT_BYTES: usize = 64 * 1024;
 
 /// The bytes of a tokenizer folder. A folder needs `tokenizer.json` or `merges.txt`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenizerFiles<'a> {
-    /// Where the files are, for error messages: `tokenizer_2`, for example.
+    /// The name of the folder in error messages, for example `tokenizer_2`.
     pub folder: &'a str,
-    /// `tokenizer.json`. Where it exists, it is read instead of the vocabulary and the merges.
+    /// `tokenizer.json`. If it exists, it is read instead of the vocabulary and the merges.
     pub tokenizer_json: Option<&'a [u8]>,
-    /// `merges.txt`, CLIP's.
+    /// CLIP's `merges.txt`.
     pub merges: Option<&'a [u8]>,
-    /// `vocab.json`, CLIP's. Without it the vocabulary is built from the merges, as OpenAI does.
+    /// CLIP's `vocab.json`. Without it the vocabulary is built from the merges, as OpenAI does.
     pub vocab: Option<&'a [u8]>,
     /// `special_tokens_map.json`.
     pub special_tokens_map: Option<&'a [u8]>,
@@ -33,11 +33,11 @@ pub struct TokenizerFiles<'a> {
 }
 
 impl<'a> TokenizerFiles<'a> {
-    /// The names of all files that a tokenizer may have.
+    /// The names of all files of a tokenizer.
     pub const NAMES: [&'static str; 5] =
         ["tokenizer.json", "merges.txt", "vocab.json", "special_tokens_map.json", "tokenizer_config.json"];
 
-    /// The files of a folder, which `get` finds by name.
+    /// The files of a folder; `get` finds one by name.
     pub fn find(folder: &'a str, get: impl Fn(&str) -> Option<&'a [u8]>) -> Self {
         let [tokenizer_json, merges, vocab, special_tokens_map, tokenizer_config] = Self::NAMES.map(get);
         Self { folder, tokenizer_json, merges, vocab, special_tokens_map, tokenizer_config }
@@ -48,18 +48,18 @@ impl<'a> TokenizerFiles<'a> {
     }
 }
 
-/// What the vocabulary's file says about a tokenizer; the configuration files say the rest.
+/// The parts of a tokenizer from the vocabulary's file; the rest comes from the configuration files.
 pub(super) struct Parts {
     pub(super) vocabulary: Vocabulary,
     pub(super) normalizers: Normalizers,
     pub(super) pre_tokenizers: PreTokenizers,
     /// The added tokens that the file lists.
     pub(super) added: Vec<Listed>,
-    /// The named tokens where the configuration does not name them.
+    /// The named tokens, for configurations that do not name them.
     pub(super) names: Names,
-    /// The special tokens around a prompt. `None`: those named as start and end.
+    /// The special tokens around a prompt; `None` for those named as start and end.
     pub(super) around: Option<Around>,
-    /// The padding token where none is named.
+    /// The padding token if none is named.
     pub(super) pad: Option<u32>,
 }
 
@@ -71,11 +71,11 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a tokenizer folder. Windows have `model_max_length` tokens, but never more than the text encoder has
+    /// Reads a tokenizer folder. Windows have `model_max_length` tokens, but never more than the text encoder's
     /// `positions` (`max_position_embeddings`).
     ///
-    /// Fails with [`Error::Format`] for files that are missing, or damaged vocabularies or merges, naming file and line,
-    /// and with [`Error::Config`] for a configuration that does not fit.
+    /// Fails with [`Error::Format`] for missing files and for damaged vocabularies or merges, naming file and line, and
+    /// with [`Error::Config`] for an invalid configuration.
     pub fn from_files(files: &TokenizerFiles<'_>, positions: usize) -> Result<Self> {
         let configuration = Configuration::read(files)?;
         let parts = match (files.tokenizer_json, files.merges) {
@@ -89,7 +89,7 @@ impl Tokenizer {
         Self::new(parts, &configuration, positions)
     }
 
-    /// CLIP's tokenizer, which is built in, in windows of 77 tokens. The first call unpacks the vocabulary.
+    /// CLIP's built-in tokenizer, with windows of 77 tokens. The first call unpacks the vocabulary.
     pub fn clip(pad: PadToken) -> Result<Self> {
         builtin::tokenizer(pad)
     }
@@ -101,19 +101,19 @@ impl Tokenizer {
         let pad = special.pad.or(pad).or(end).ok_or_else(|| {
             configuration
                 .config
-                .error("pad_token", "expected the text of a token, because nothing else says how to pad")
+                .error("pad_token", "expected the text of a token, because nothing else defines the padding")
         })?;
         let length = configuration.max_length()?.map_or(positions, |length| length.min(positions));
         let encoder = Encoder { vocabulary, normalizers, pre_tokenizers, added: special.added };
         Ok(Self { encoder: Arc::new(encoder), frame: Frame { start, end, pad, length } })
     }
 
-    /// How many tokens the vocabulary has, added ones not counted.
+    /// The number of tokens in the vocabulary, without added ones.
     pub fn vocab_size(&self) -> usize {
         self.encoder.vocabulary.len()
     }
 
-    /// The ids of a text, without start, end or padding, and not cut.
+    /// The ids of a text, without start, end or padding, and not truncated.
     ///
     /// Fails with [`Error::Invalid`] if the text is longer than [`MAX_PROMPT_BYTES`].
     pub fn tokenize(&self, text: &str) -> Result<Vec<u32>> {
@@ -121,7 +121,7 @@ impl Tokenizer {
         self.encoder.encode(text).map_err(|error| Error::invalid("prompt", error.to_string()))
     }
 
-    /// The text of ids, in its normalised form: CLIP's is in lower case. Unknown ids are left out.
+    /// The normalised text of these ids: CLIP's is in lower case. Unknown ids are dropped.
     pub fn decode(&self, ids: &[u32]) -> String {
         self.encoder.decode(ids)
     }
@@ -136,7 +136,7 @@ impl Tokenizer {
         Self { frame: Frame { length, ..self.frame }, ..self.clone() }
     }
 
-    /// The ids of one window: start, as much of the prompt as fits, end, padding.
+    /// The ids of a single window: start, as much of the prompt as fits, end, padding.
     pub fn encode(&self, prompt: &str) -> Result<Encoded> {
         let ids = self.tokenize(prompt)?;
         let (kept, cut) = ids.split_at(ids.len().min(self.frame.content()));
@@ -154,13 +154,13 @@ impl std::fmt::Debug for Tokenizer {
 /// The special tokens around a prompt, and the length of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The token before the first one of the prompt, if the model has one: CLIP has, T5 and Qwen have not.
+    /// The token before the prompt, if the model has one: CLIP does, T5 and Qwen do not.
     pub start: Option<u32>,
-    /// The token after the last one of the prompt, if the model has one: CLIP and T5 have.
+    /// The token after the prompt, if the model has one: CLIP and T5 do.
     pub end: Option<u32>,
     /// The token that fills the rest of the window.
     pub pad: u32,
-    /// How many tokens a window has.
+    /// The number of tokens of a window.
     pub length: usize,
 }
 
@@ -171,7 +171,7 @@ impl Frame {
         self.length.saturating_sub(around)
     }
 
-    /// `length` ids: start, `content`, end, padding. Content that does not fit is left out.
+    /// `length` ids: start, `content`, end, padding. Content that does not fit is dropped.
     pub fn wrap(&self, content: &[u32]) -> Vec<u32> {
         let content = content.iter().copied().take(self.content());
         let mut ids: Vec<u32> = self.start.into_iter().chain(content).chain(self.end).collect();
@@ -185,7 +185,7 @@ impl Frame {
 pub struct Encoded {
     /// [`Frame::length`] ids.
     pub ids: Vec<u32>,
-    /// The part that did not fit, if any: worth a warning.
+    /// The part that did not fit, if any, for a warning.
     pub truncated: Option<Truncation>,
 }
 
@@ -205,7 +205,7 @@ impl std::fmt::Display for Truncation {
     }
 }
 
-/// Refuses a prompt above [`MAX_PROMPT_BYTES`].
+/// Refuses a prompt of more than [`MAX_PROMPT_BYTES`].
 pub(super) fn check_length(prompt: &str) -> Result<()> {
     if prompt.len() <= MAX_PROMPT_BYTES {
         return Ok(());
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_is_framed_and_padded_as_its_family_wants() {
+    fn a_prompt_is_framed_and_padded_for_its_family() {
         let encoded = clip().encode("A photo  of a cat!").unwrap();
         assert_eq!(encoded.ids[..8], [49406, 320, 1125, 539, 320, 2368, 256, 49407]);
         assert_eq!(encoded.ids[8..], [49407; 69]);
@@ -266,13 +266,13 @@ mod tests {
     fn a_megabyte_is_refused_and_the_longest_word_is_quick() {
         let error = clip().encode(&"a".repeat(1 << 20)).unwrap_err().to_string();
         assert_eq!(error, "prompt: 1048576 bytes long, expected at most 65536");
-        // Thirty milliseconds where merging is n log n, minutes where it is quadratic.
+        // Thirty milliseconds if merging is n log n, minutes if it is quadratic.
         for word in ["a", "ab", "!", "\u{301}", "😀"] {
             clip().encode(&word.repeat(MAX_PROMPT_BYTES / word.len())).unwrap();
         }
     }
 
-    /// Text that reaches every rule: any character, and pieces of special tokens and contractions.
+    /// Text that exercises every rule: any character, and pieces of special tokens and contractions.
     fn text() -> impl Strategy<Value = String> {
         let piece =
             prop_oneof!["\\PC{0,8}", ".{0,8}", "(<\\|)?(startoftext|ENDOFTEXT)(\\|>)?", "'(s|T|re|LL)|!|  |</w>"];
@@ -301,9 +301,9 @@ mod tests {
         }
 
         #[test]
-        fn decoding_gives_the_normalised_text_back(text in text()) {
+        fn decoding_returns_the_normalised_text(text in text()) {
             let ids = clip().tokenize(&text).unwrap();
-            // In text with special tokens, what lies between them is normalised by itself.
+            // In text with special tokens, the parts between them are normalised separately.
             prop_assume!(!text.to_lowercase().contains("oftext"));
             prop_assert_eq!(without_space(&clip().decode(&ids)), without_space(&normalize(&text)));
         }

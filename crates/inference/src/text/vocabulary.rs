@@ -1,37 +1,36 @@
-//! Vocabularies of byte-pair encoding: CLIP's `vocab.json` and `merges.txt`, the vocabulary from `merges.txt` alone as
-//! OpenAI builds it (<https://github.com/openai/CLIP>, `simple_tokenizer.py`), and the checks of both and of
-//! `tokenizer.json`.
+//! Byte-pair vocabularies: from CLIP's `vocab.json` and `merges.txt`, or from `merges.txt` alone as OpenAI builds it
+//! (<https://github.com/openai/CLIP>, `simple_tokenizer.py`), and the checks for both and for `tokenizer.json`.
 
 use crate::{Error, Result};
 use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 
-/// What ends a word in CLIP's files.
+/// The end-of-word mark in CLIP's files.
 pub(super) const END_OF_WORD: &str = "</w>";
-/// The first token of every prompt of CLIP.
+/// The first token of every CLIP prompt.
 pub(super) const START_OF_TEXT: &str = "<|startoftext|>";
-/// The last token of every prompt of CLIP.
+/// The last token of every CLIP prompt.
 pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
-/// How many merges of `bpe_simple_vocab_16e6.txt` OpenAI uses: 49,152 tokens less 256 bytes and two special tokens.
+/// How many merges of `bpe_simple_vocab_16e6.txt` OpenAI uses: 49,152 tokens minus 256 bytes and two special tokens.
 pub(super) const CLIP_MERGES: usize = 49_152 - 256 - 2;
 
-/// Two tokens that become one, and where that is written.
+/// Two tokens that become one, and where the file says so.
 pub(super) struct Merge<'a> {
-    /// The line of `merges.txt`, or the place in the list of `tokenizer.json`.
+    /// The line of `merges.txt`, or the index in the list of `tokenizer.json`.
     pub(super) place: usize,
     pub(super) left: &'a str,
     pub(super) right: &'a str,
 }
 
-/// Merges in the order of their ranks, and what errors call them.
+/// Merges in the order of their ranks, with names for errors.
 pub(super) struct Merges<'a> {
     pub(super) file: &'a str,
-    /// What a place is: `line`, for example.
+    /// The word for a place, for example `line`.
     pub(super) unit: &'static str,
     pub(super) list: Vec<Merge<'a>>,
 }
 
 /// Reads CLIP's vocabulary from the bytes of `merges.txt` and, if there is one, `vocab.json`; the names are for errors.
-/// Bytes that the vocabulary lacks become `unknown`.
+/// Bytes that are missing from the vocabulary become `unknown`.
 pub(super) fn read_clip(vocab: Option<(&str, &[u8])>, merges: (&str, &[u8]), unknown: &str) -> Result<BPE> {
     let mut merges = read_merges(merges.0, merges.1)?;
     let file = vocab.map_or(merges.file, |(file, _)| file);
@@ -56,8 +55,8 @@ pub(super) fn clip_builder(unknown: &str) -> BpeBuilder {
     BpeBuilder::new().unk_token(unknown.to_owned()).end_of_word_suffix(END_OF_WORD.to_owned())
 }
 
-/// Checks a vocabulary and its merges, and builds the model: ids are 0, 1, 2 and so on, and whatever a merge names or
-/// makes is a token.
+/// Checks a vocabulary and its merges, and builds the model: ids must be 0, 1, 2 and so on, and all parts and results
+/// of merges must be tokens.
 pub(super) fn build(builder: BpeBuilder, file: &str, ids: Vocab, merges: &Merges<'_>) -> Result<BPE> {
     check_ids(file, &ids)?;
     for Merge { place, left, right } in &merges.list {
@@ -69,7 +68,7 @@ pub(super) fn build(builder: BpeBuilder, file: &str, ids: Vocab, merges: &Merges
         }
     }
     let merges = merges.list.iter().map(|merge| (merge.left.to_owned(), merge.right.to_owned())).collect();
-    // Prompts are short and never the same: a cache of words would only grow.
+    // Prompts are short and differ: a cache of words would only grow.
     let builder = builder.cache_capacity(0).vocab_and_merges(ids, merges);
     builder.build().map_err(|error| Error::format(file, error.to_string()))
 }
@@ -89,21 +88,21 @@ fn check_ids(file: &str, ids: &Vocab) -> Result<()> {
     }
 }
 
-/// CLIP's tokens of single bytes in the order of their ids: inside a word, then at its end.
+/// CLIP's single-byte tokens in the order of their ids: inside a word, then at its end.
 pub(super) fn byte_tokens() -> impl Iterator<Item = String> {
     let inside = byte_alphabet().map(String::from);
     let last = byte_alphabet().map(|byte| format!("{byte}{END_OF_WORD}"));
     inside.chain(last)
 }
 
-/// The printable characters that stand for bytes, in OpenAI's order: first those bytes that are printable themselves, then
-/// the others, as characters from U+0100 on.
+/// The printable characters that stand for bytes, in OpenAI's order: first the bytes that are printable themselves,
+/// then the others, as characters starting at U+0100.
 fn byte_alphabet() -> impl Iterator<Item = char> {
     let printable = (33..=126).chain(161..=172).chain(174..=255);
     printable.chain(0x100..0x144).filter_map(char::from_u32)
 }
 
-/// Reads `merges.txt`. A first line with `#version` and empty lines are left out.
+/// Reads `merges.txt`. A first line with `#version` and empty lines are skipped.
 fn read_merges<'a>(file: &'a str, bytes: &'a [u8]) -> Result<Merges<'a>> {
     let text = utf8(file, bytes)?;
     let mut list = Vec::new();
@@ -121,7 +120,7 @@ fn read_merges<'a>(file: &'a str, bytes: &'a [u8]) -> Result<Merges<'a>> {
     Ok(Merges { file, unit: "line", list })
 }
 
-/// The two tokens of a merge that is written with a blank between them.
+/// The two tokens of a merge that is written with a space between them.
 pub(super) fn split_merge(merge: &str) -> Option<(&str, &str)> {
     let (left, right) = merge.split_once(' ')?;
     (!left.is_empty() && !right.is_empty() && !right.contains(' ')).then_some((left, right))
@@ -138,7 +137,7 @@ fn vocab_from_merges(merges: &Merges<'_>) -> Result<Vocab> {
     for Merge { place, left, right } in &merges.list {
         let id = ids.len() as u32;
         if ids.insert([*left, *right].concat(), id).is_some() {
-            let reason = format!("line {place}: token {left}{right} is there already");
+            let reason = format!("line {place}: token {left}{right} already exists");
             return Err(Error::format(merges.file, reason));
         }
     }
@@ -158,7 +157,7 @@ fn utf8<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str> {
     })
 }
 
-/// Enough of a line to recognise it by.
+/// The beginning of a line, enough to recognise it.
 pub(super) fn excerpt(line: &str) -> String {
     line.chars().take(40).collect()
 }
@@ -210,16 +209,16 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_and_version_lines_of_all_sources_are_read() {
+    fn all_line_ends_and_version_lines_are_accepted() {
         for merges in ["a b\nab c</w>", "\"bpe_simple_vocab_16e6.txt#version: 0.2\r\na b\r\nab c</w>\r\n\r\n"] {
             assert_eq!(from_merges(merges).get_vocab_size(), 516);
         }
     }
 
     #[test]
-    fn the_earliest_merge_goes_first_wherever_it_is() {
+    fn the_earliest_merge_is_applied_first_wherever_it_is() {
         assert_eq!(parts("b c\na b\n", "abcd"), ["a", "bc", "d</w>"]);
-        // At the end of a word `c` is another token.
+        // At the end of a word, `c` is a different token.
         assert_eq!(parts("b c\na b\n", "abc"), ["ab", "c</w>"]);
         assert_eq!(parts("b c</w>\na b\n", "abc"), ["a", "bc</w>"]);
         assert_eq!(parts("a b\nb c</w>\n", "abc"), ["ab", "c</w>"]);
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_pairs_go_from_left_to_right() {
+    fn equal_pairs_are_merged_from_left_to_right() {
         assert_eq!(parts("a a\n", "aaaab"), ["aa", "aa", "b</w>"]);
         assert_eq!(parts("a a\n", "aaab"), ["aa", "a", "b</w>"]);
         assert_eq!(parts("a a\na a</w>\naa aa\n", "aaaaa"), ["aaaa", "a</w>"]);
@@ -238,7 +237,7 @@ mod tests {
         assert_eq!(merges_error("#version\na b\nab\n"), "t/merges.txt: line 3: expected two tokens, got \"ab\"");
         assert_eq!(merges_error("a b c\n"), "t/merges.txt: line 1: expected two tokens, got \"a b c\"");
         assert_eq!(merges_error("a b\nx yz\n"), "t/merges.txt: line 2: token \"yz\" is not in the vocabulary");
-        assert_eq!(merges_error("a b\na b\n"), "t/merges.txt: line 2: token ab is there already");
+        assert_eq!(merges_error("a b\na b\n"), "t/merges.txt: line 2: token ab already exists");
         assert_eq!(error(None, b"a b\n\xff b\n"), "t/merges.txt: line 2: not UTF-8");
     }
 

@@ -1,10 +1,10 @@
-//! Prompts as windows with a weight per token: long prompts in several windows, and weighted ones, in the manner of
-//! AUTOMATIC1111 (<https://github.com/AUTOMATIC1111/stable-diffusion-webui>, `modules/sd_hijack_clip.py`).
+//! Prompts as windows with a weight per token: long prompts in several windows, and weighted ones, like AUTOMATIC1111
+//! (<https://github.com/AUTOMATIC1111/stable-diffusion-webui>, `modules/sd_hijack_clip.py`).
 //!
-//! Every window is a prompt of its own, with start, end and padding. A window that is full ends after its last comma, if
-//! that lies within the last 20 tokens; `BREAK` ends a window wherever it is. The text encoder reads each window alone,
-//! the windows' states are weighted ([`apply_weights`](super::apply_weights)) and then joined along the token axis.
-//! Prompt and negative prompt need the same number of windows: see [`equalize_windows`].
+//! Every window is a complete prompt with start, end and padding. A full window ends after its last comma, if that is
+//! among the last 20 tokens; `BREAK` always ends a window. The text encoder reads each window separately, the windows'
+//! states are weighted ([`apply_weights`](super::apply_weights)) and then joined along the token axis. Prompt and
+//! negative prompt need the same number of windows: see [`equalize_windows`].
 
 use super::attention::{Fragment, parse_attention, parse_breaks};
 use super::tokenizer::{Frame, Tokenizer, Truncation, check_length};
@@ -12,19 +12,19 @@ use crate::{Error, Result};
 
 /// The largest number of windows: the denoiser attends to all of them in every step.
 pub const MAX_WINDOWS: usize = 32;
-/// How far before the end of a window a comma may be for the window to end there.
+/// How many tokens before its end a full window may be cut at a comma.
 const COMMA_REACH: usize = 20;
 
-/// How a prompt is read. With neither, [`read_prompt`] gives what [`Tokenizer::encode`] gives.
+/// How a prompt is read. With neither option, [`read_prompt`] gives the same ids as [`Tokenizer::encode`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Read brackets as weights: see [`parse_attention`]. Without `long`, `BREAK` only separates words then.
+    /// Read brackets as weights: see [`parse_attention`]. `BREAK` then only separates words, unless `long` is set.
     pub weighting: bool,
     /// Use several windows, and start a new one at `BREAK`, instead of cutting the prompt off.
     pub long: bool,
 }
 
-/// The tokens that the text encoder reads at once.
+/// The tokens that the text encoder reads together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// [`Frame::length`] ids.
@@ -58,7 +58,7 @@ pub fn read_prompt(tokenizer: &Tokenizer, prompt: &str, reading: Reading) -> Res
     };
     let frame = tokenizer.frame();
     if frame.content() == 0 {
-        return Err(Error::invalid("prompt", "the model's windows have no room for one"));
+        return Err(Error::invalid("prompt", "the model's windows have no room for a prompt"));
     }
     if reading.long { pack(tokenizer, frame, &fragments) } else { single(tokenizer, frame, &fragments) }
 }
@@ -101,7 +101,7 @@ fn single(tokenizer: &Tokenizer, frame: Frame, fragments: &[Fragment]) -> Result
     Ok(PromptWindows { windows: vec![Window::new(frame, kept)], truncated })
 }
 
-/// As many windows as it takes.
+/// As many windows as needed.
 fn pack(tokenizer: &Tokenizer, frame: Frame, fragments: &[Fragment]) -> Result<PromptWindows> {
     let comma = match *tokenizer.tokenize(",")? {
         [comma] => Some(comma),
@@ -126,9 +126,9 @@ struct Packer {
     frame: Frame,
     /// The id of a comma, if it is a single token.
     comma: Option<u32>,
-    /// The content of the window that is being filled.
+    /// The content of the current window.
     tokens: Vec<Weighted>,
-    /// The place of its last comma.
+    /// The position of its last comma.
     last_comma: Option<usize>,
     windows: Vec<Window>,
 }
@@ -136,7 +136,7 @@ struct Packer {
 impl Packer {
     fn push(&mut self, token: Weighted) -> Result<()> {
         if self.tokens.len() >= self.frame.content() {
-            // A comma belongs to the text before it, so it does not pull that text into the next window.
+            // A comma belongs to the text before it, so it does not move that text into the next window.
             let comma =
                 self.last_comma.filter(|at| Some(token.0) != self.comma && self.tokens.len() - at <= COMMA_REACH);
             let moved = comma.map(|at| self.tokens.split_off(at + 1)).unwrap_or_default();
@@ -186,7 +186,7 @@ mod tests {
         read_prompt(&clip(), prompt, reading).unwrap().windows
     }
 
-    /// How many tokens of the prompt each window holds.
+    /// The number of prompt tokens in each window.
     fn fill(prompt: &str) -> Vec<usize> {
         let content = |window: &Window| window.ids.iter().position(|&id| id == END).unwrap() - 1;
         windows(prompt, LONG).iter().map(content).collect()
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_window_ends_after_a_comma_that_is_near() {
+    fn a_full_window_ends_after_a_nearby_comma() {
         assert_eq!(fill(&"cat ".repeat(75)), [75]);
         assert_eq!(fill(&"cat ".repeat(76)), [75, 1]);
         let at = |comma: usize, total: usize| fill(&format!("{}, {}", "cat ".repeat(comma), "cat ".repeat(total)));
@@ -209,7 +209,7 @@ mod tests {
         // The comma is token 55 of 75: twenty from the end. One earlier is too far.
         assert_eq!(at(55, 40), [56, 40]);
         assert_eq!(at(54, 40), [75, 20]);
-        // A comma that would itself be the first of a window stays where it is.
+        // A comma that would be the first token of a window stays there.
         assert_eq!(fill(&format!("{}, {},", "cat ".repeat(70), "cat ".repeat(4))), [75, 1]);
         assert_eq!(windows(&format!("{},", "cat ".repeat(75)), LONG)[1].ids[..3], [START, COMMA, END]);
     }
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(fill("BREAK a BREAK"), [0, 1]);
         assert_eq!(fill("a BREAK BREAK a"), [1, 0, 1]);
         assert_eq!(fill(""), [0]);
-        // Without windows to start it is a word, or with weights a separator.
+        // With a single window, it is a word, or with weights a separator.
         assert_eq!(windows("a BREAK a", Reading::default())[0].ids, clip().encode("a break a").unwrap().ids);
         assert_eq!(windows("a BREAK a", WEIGHTED)[0].ids, clip().encode("a a").unwrap().ids);
     }
@@ -266,7 +266,7 @@ mod tests {
         let files = TokenizerFiles { merges: Some(b"a b\n"), ..TokenizerFiles::default() };
         let no_room = Tokenizer::from_files(&files, 2).unwrap();
         let error = read_prompt(&no_room, "a", LONG).unwrap_err().to_string();
-        assert_eq!(error, "prompt: the model's windows have no room for one");
+        assert_eq!(error, "prompt: the model's windows have no room for a prompt");
     }
 
     proptest! {

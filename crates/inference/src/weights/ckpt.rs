@@ -1,4 +1,4 @@
-//! PyTorch checkpoints (`torch/serialization.py`): the ZIP archive of today, and the stream of pickles before PyTorch 1.6.
+//! PyTorch checkpoints (`torch/serialization.py`): today's ZIP archives, and the streams of pickles before PyTorch 1.6.
 
 use super::index::TensorIndex;
 use super::malformed::Malformed;
@@ -10,16 +10,16 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The longest pickle that is read. Those of Stable Diffusion have less than 1 MB.
+/// The longest pickle that is read. Those of Stable Diffusion are shorter than 1 MB.
 const MAX_PICKLE: u64 = 1 << 26;
 
-/// The number that the old format starts with, as pickle protocol 2 writes it.
+/// The magic number of the old format, in pickle protocol 2.
 const LEGACY_MAGIC: [u8; 14] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
 /// The version of the old format.
 const LEGACY_PROTOCOL: i64 = 1001;
 
-/// Where the bytes of a storage are.
+/// The location of a storage's bytes.
 struct Block {
     start: u64,
     bytes: u64,
@@ -57,13 +57,13 @@ pub(super) async fn open_zip(source: Arc<dyn Source>) -> Result<TensorIndex> {
     Ok(TensorIndex { training_step: pickle.integer("global_step"), ..TensorIndex::new(source, tensors) })
 }
 
-/// Whether a file begins as the old format does.
+/// Whether a file begins like the old format.
 pub(super) fn is_legacy(head: &[u8]) -> bool {
     head.starts_with(&LEGACY_MAGIC)
 }
 
-/// Opens the old format: the pickles of a magic number, a version, facts about the system, the object and the list of
-/// storages, and then each storage as its length and its bytes.
+/// Opens the old format: pickles of a magic number, a version, system information, the object and the list of storages,
+/// followed by each storage as its length and its bytes.
 pub(super) async fn open_legacy(source: Arc<dyn Source>) -> Result<TensorIndex> {
     let file = source.name().to_owned();
     let bytes = source.read(0..source.len().min(MAX_PICKLE)).await?;
@@ -95,9 +95,10 @@ pub(super) async fn open_legacy(source: Arc<dyn Source>) -> Result<TensorIndex> 
     Ok(TensorIndex { training_step: object.integer("global_step"), ..TensorIndex::new(source, tensors) })
 }
 
-/// A storage of the old format at byte `start`: the number of its elements, then those.
+/// A storage of the old format at byte `start`: the number of its elements, followed by the elements.
 async fn legacy_block(source: &dyn Source, start: u64, storage: &Storage) -> Result<Block> {
-    let cut_off = || Error::format(source.name(), format!("storage {} goes beyond the end of the file", storage.key));
+    let cut_off =
+        || Error::format(source.name(), format!("storage {} extends beyond the end of the file", storage.key));
     let data = start.checked_add(8).filter(|data| *data <= source.len()).ok_or_else(cut_off)?;
     let count = source.read(start..data).await?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
     if count != storage.elements {
@@ -113,7 +114,7 @@ fn parse(file: &str, bytes: &[u8]) -> Result<Pickle> {
     pickle::parse(bytes).map_err(|Malformed(reason)| Error::format(file, reason))
 }
 
-/// The tensors of a pickle as views of the blocks that hold their storages.
+/// The tensors of a pickle as views of the blocks with their storages.
 fn views(file: &str, pickle: &Pickle, blocks: &HashMap<&str, Block>) -> Result<BTreeMap<String, TensorView>> {
     let mut tensors = BTreeMap::new();
     for (name, tensor) in pickle.tensors() {
@@ -196,14 +197,11 @@ mod tests {
         let data: (&str, &[u8]) = ("x/data.pkl", &two);
         let cases = [
             (problem(&[("readme", b"")]), "a ZIP archive without data.pkl, expected a PyTorch checkpoint"),
-            (problem(&[data]), "x/data/0 is missing in the archive"),
+            (problem(&[data]), "x/data/0 is missing from the archive"),
             (problem(&[data, ("x/data/0", &[0; 7])]), "tensor a ends 1 bytes after its storage 0 of 7 bytes"),
             (problem(&[data, ("x/byteorder", b"big")]), "stored in big-endian byte order, expected little-endian"),
-            (problem(&[("x/data.pkl", b"}")]), "the pickle ends at byte 1, in the middle"),
-            (
-                problem(&[("x/data.pkl", b"cos\nsystem\n.")]),
-                "refers to os.system, which is not on the list of what a checkpoint may hold",
-            ),
+            (problem(&[("x/data.pkl", b"}")]), "the pickle is cut off at byte 1"),
+            (problem(&[("x/data.pkl", b"cos\nsystem\n.")]), "refers to os.system, which is not allowed in checkpoints"),
         ];
         for (text, expected) in cases {
             assert_eq!(text, format!("x.ckpt: {expected}"));
@@ -220,9 +218,9 @@ mod tests {
             (problem(PROTOCOL, b"K\x01.", b""), "the list of storages is not a list of names"),
             (problem(PROTOCOL, b"]X\x01\0\0\x009a.", b""), "storage 9 has no type"),
             (problem(PROTOCOL, b"].", b""), "tensor a is in storage 0, which is missing"),
-            (problem(PROTOCOL, KEYS, b"1234"), "storage 0 goes beyond the end of the file"),
+            (problem(PROTOCOL, KEYS, b"1234"), "storage 0 extends beyond the end of the file"),
             (problem(PROTOCOL, KEYS, &[3, 0, 0, 0, 0, 0, 0, 0]), "storage 0 has 3 elements, expected 2"),
-            (problem(PROTOCOL, KEYS, &[2, 0, 0, 0, 0, 0, 0, 0, 1]), "storage 0 goes beyond the end of the file"),
+            (problem(PROTOCOL, KEYS, &[2, 0, 0, 0, 0, 0, 0, 0, 1]), "storage 0 extends beyond the end of the file"),
         ];
         for (text, expected) in cases {
             assert_eq!(text, format!("x.pt: {expected}"));

@@ -1,5 +1,5 @@
-//! One component of a model: its configuration and its tensors, found among the files of a folder as diffusers and
-//! transformers name them.
+//! One component of a model: its configuration and its tensors, in a folder with the file names of diffusers and
+//! transformers.
 
 use super::files::Files;
 use super::index::TensorIndex;
@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The longest configuration or index that is read.
 pub(crate) const MAX_DOCUMENT: u64 = 1 << 26;
 
-/// The files of one tokenizer, as they are.
+/// The files of one tokenizer, unparsed.
 #[derive(Clone, Debug, Default)]
 pub struct TokenizerFiles {
-    /// What errors call the folder: `tokenizer`.
+    /// The folder's name in errors: `tokenizer`.
     pub folder: String,
-    /// The files by name, those of [`text::TokenizerFiles`](crate::text::TokenizerFiles).
+    /// The files of [`text::TokenizerFiles`](crate::text::TokenizerFiles) by name.
     pub files: BTreeMap<String, Bytes>,
 }
 
@@ -33,19 +33,19 @@ impl TokenizerFiles {
 /// The configuration and the tensors of one component. No tensor is read before [`weights`](Self::weights).
 #[derive(Clone, Debug)]
 pub struct ComponentFiles {
-    /// What errors call the configuration: a file, or where it was detected.
+    /// The configuration's name in errors: a file, or where it was detected.
     pub config_file: String,
-    /// The `config.json`, or what it would be.
+    /// The `config.json`, or an equivalent one for files without it.
     pub config: Value,
-    /// The tensors under the names that the networks ask for: those of diffusers or transformers.
+    /// The tensors under the names that the networks use: those of diffusers or transformers.
     pub tensors: TensorIndex,
-    /// The variant of the weight files that was chosen: `fp16`, for example.
+    /// The chosen variant of the weight files, for example `fp16`.
     pub variant: Option<String>,
 }
 
 impl ComponentFiles {
-    /// Opens the component in `folder` of `files` (empty for the top): `config.json` and the weights, of this variant if
-    /// there is one.
+    /// Opens the component in `folder` of `files` (empty for the top level): `config.json` and the weights, preferably
+    /// of this variant.
     pub async fn open(files: &dyn Files, folder: &str, variant: Option<&str>) -> Result<Self> {
         let list = files.list().await?;
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
@@ -64,7 +64,7 @@ impl ComponentFiles {
         Ok(Self { config_file: format!("{prefix}config.json"), config, tensors, variant: choice.variant })
     }
 
-    /// A component that brings no configuration: `config` was made up from its tensors.
+    /// A component without a configuration file: `config` was derived from its tensors.
     pub(crate) fn detected(name: &str, tensors: TensorIndex, config: Value) -> Self {
         let config_file = format!("{}: detected {name} configuration", tensors.file());
         Self { config_file, config, tensors, variant: None }
@@ -85,21 +85,21 @@ impl ComponentFiles {
     }
 }
 
-/// A weight file that was chosen.
+/// The chosen weight file.
 #[derive(Debug, PartialEq, Eq)]
 struct Choice {
     name: String,
     variant: Option<String>,
 }
 
-/// How diffusers and transformers name weights, without the ends.
+/// The names of weight files in diffusers and transformers, without endings.
 const STEMS: [&str; 3] = ["diffusion_pytorch_model", "model", "pytorch_model"];
 
-/// What ends the names, the preferred first.
+/// The endings of the names, the preferred one first.
 const ENDS: [&str; 2] = ["safetensors", "bin"];
 
-/// The weights among the files of a folder: of the variant that was asked for, else plain, else of any variant (`fp16`
-/// first); whole or in shards; safetensors before pickles.
+/// Chooses the weights among the files of a folder: of the requested variant, else without variant, else of any variant
+/// (`fp16` first); whole or in shards; safetensors before pickles.
 fn choose(names: &[&str], variant: Option<&str>) -> Option<Choice> {
     let others: BTreeSet<&str> = names.iter().filter_map(|name| variant_of(name)).collect();
     let rest = ["fp16"].into_iter().chain(others).map(Some);
@@ -117,7 +117,7 @@ fn choose(names: &[&str], variant: Option<&str>) -> Option<Choice> {
             }
         }
     }
-    // Some other name, if there is no doubt.
+    // A file with another name, if it is the only one.
     let weights: Vec<&&str> =
         names.iter().filter(|name| !name.contains('/') && name.ends_with(".safetensors")).collect();
     let [name] = weights[..] else { return None };
@@ -134,12 +134,12 @@ fn variant_of(name: &str) -> Option<&str> {
     variant.filter(|variant| !variant.is_empty() && !ENDS.contains(variant) && !variant.contains('.'))
 }
 
-/// The tensors of several files, as `*.index.json` distributes them.
+/// The tensors of several files, according to `*.index.json`.
 async fn open_shards(files: &dyn Files, prefix: &str, path: &str) -> Result<TensorIndex> {
     let file = format!("{}/{path}", files.name());
     let json = read_json(files, path).await?;
     let map = json.get("weight_map").and_then(Value::as_object);
-    let map = map.ok_or_else(|| Error::format(&*file, "no weight_map, expected the shard of every tensor"))?;
+    let map = map.ok_or_else(|| Error::format(&*file, "no weight_map, expected one with the shard of every tensor"))?;
     let mut shards: BTreeMap<&str, TensorIndex> = BTreeMap::new();
     let mut tensors = Vec::new();
     for (tensor, shard) in map {
@@ -154,7 +154,7 @@ async fn open_shards(files: &dyn Files, prefix: &str, path: &str) -> Result<Tens
         }
         let found = shards.get(shard).is_some_and(|index| index.get(tensor).is_some());
         if !found {
-            return Err(Error::format(&*file, format!("tensor {tensor} is missing in {shard}")));
+            return Err(Error::format(&*file, format!("tensor {tensor} is missing from {shard}")));
         }
         tensors.push(tensor);
     }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variant_then_the_plain_file_then_any() {
+    fn the_variant_is_preferred_then_the_plain_file_then_any() {
         let both = [
             "config.json",
             "diffusion_pytorch_model.bin",
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_of_every_spelling() {
+    fn all_spellings_of_shards_are_found() {
         let shard = "diffusion_pytorch_model-00001-of-00002.safetensors";
         for (index, variant) in [
             ("diffusion_pytorch_model.safetensors.index.json", None),

@@ -1,30 +1,37 @@
-//! Stored bytes to the numbers of a weight, piece by piece: widening or narrowing, the layout of convolutions, and the
-//! check that every number is finite.
+//! Decodes stored bytes to the numbers of a weight, piece by piece: widens or narrows them, changes the layout of
+//! convolutions, and checks that every number is finite.
 
 use super::view::StoredType;
 use crate::tensor::{BlockFormat, Data};
 use crate::{DType, Error, Result};
 use half::{bf16, f16};
 
-/// The finished part of one weight.
+/// The decoder of one weight, with the part that is finished.
 pub(super) struct Decoder {
     name: String,
     from: StoredType,
     data: Data,
     place: Place,
+    /// What floats of eight bits are multiplied by.
+    scale: f32,
 }
 
 impl Decoder {
-    /// For a tensor of this shape in the file, stored as `from` and wanted as `to`; four axes are a convolution.
+    /// For a tensor with this shape in the file, stored as `from` and decoded to `to`; four axes are a convolution.
     pub(super) fn new(name: &str, from: StoredType, to: DType, shape: &[usize]) -> Self {
         let place = match *shape {
             [_, inputs, height, width] if height * width > 1 => Place::kernel(inputs, height * width),
             _ => Place::default(),
         };
-        Self { name: name.to_owned(), from, data: Data::zeros(to, shape.iter().product()), place }
+        Self { name: name.to_owned(), from, data: Data::zeros(to, shape.iter().product()), place, scale: 1.0 }
     }
 
-    /// The next bytes, which hold whole elements or blocks.
+    /// The same for floats of eight bits that are multiplied by a number.
+    pub(super) fn scaled(self, scale: Option<f32>) -> Self {
+        Self { scale: scale.unwrap_or(1.0), ..self }
+    }
+
+    /// Decodes the next bytes, which must be whole elements or blocks.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         if let StoredType::Blocks(format) = self.from {
             return self.push_blocks(format, bytes);
@@ -33,7 +40,7 @@ impl Decoder {
         if self.fill(bytes, from) { Ok(()) } else { Err(self.not_finite()) }
     }
 
-    /// Blocks are kept as they are, or widened some at a time.
+    /// Keeps blocks as they are, or widens some at a time.
     fn push_blocks(&mut self, format: BlockFormat, bytes: &[u8]) -> Result<()> {
         /// Blocks that are widened at a time.
         const CHUNK: usize = 1024;
@@ -55,16 +62,17 @@ impl Decoder {
         Ok(())
     }
 
-    /// Converts elements and puts each in its place. Returns whether every one is finite.
+    /// Converts elements and puts each in its place. Returns whether all are finite.
     fn fill(&mut self, bytes: &[u8], from: StoredType) -> bool {
+        let scale = self.scale;
         let place = &mut self.place;
         match (&mut self.data, from) {
             (Data::F32(data), StoredType::F64) => fill::<f64, 8, _>(bytes, data, place, |x| x as f32),
             (Data::F32(data), StoredType::F32) => fill::<f32, 4, _>(bytes, data, place, |x| x),
             (Data::F32(data), StoredType::F16) => fill::<f16, 2, _>(bytes, data, place, f16::to_f32),
             (Data::F32(data), StoredType::Bf16) => fill::<bf16, 2, _>(bytes, data, place, bf16::to_f32),
-            (Data::F32(data), StoredType::F8E4M3) => fill::<E4M3, 1, _>(bytes, data, place, E4M3::to_f32),
-            (Data::F32(data), StoredType::F8E5M2) => fill::<E5M2, 1, _>(bytes, data, place, |x| x.to_f16().to_f32()),
+            (Data::F32(data), StoredType::F8E4M3) => fill::<E4M3, 1, _>(bytes, data, place, |x| x.to_f32() * scale),
+            (Data::F32(data), StoredType::F8E5M2) => fill::<E5M2, 1, _>(bytes, data, place, |x| x.to_f32() * scale),
             (Data::F16(data), StoredType::F64) => fill::<f64, 8, _>(bytes, data, place, f16::from_f64),
             (Data::F16(data), StoredType::F32) => fill::<f32, 4, _>(bytes, data, place, f16::from_f32),
             (Data::F16(data), StoredType::F16) => fill::<f16, 2, _>(bytes, data, place, |x| x),
@@ -72,9 +80,11 @@ impl Decoder {
                 fill::<bf16, 2, _>(bytes, data, place, |x| f16::from_f32(x.to_f32()))
             }
             (Data::F16(data), StoredType::F8E4M3) => {
-                fill::<E4M3, 1, _>(bytes, data, place, |x| f16::from_f32(x.to_f32()))
+                fill::<E4M3, 1, _>(bytes, data, place, |x| f16::from_f32(x.to_f32() * scale))
             }
-            (Data::F16(data), StoredType::F8E5M2) => fill::<E5M2, 1, _>(bytes, data, place, E5M2::to_f16),
+            (Data::F16(data), StoredType::F8E5M2) => {
+                fill::<E5M2, 1, _>(bytes, data, place, |x| f16::from_f32(x.to_f32() * scale))
+            }
             (Data::Bf16(data), StoredType::F64) => fill::<f64, 8, _>(bytes, data, place, bf16::from_f64),
             (Data::Bf16(data), StoredType::F32) => fill::<f32, 4, _>(bytes, data, place, bf16::from_f32),
             (Data::Bf16(data), StoredType::F16) => {
@@ -82,10 +92,10 @@ impl Decoder {
             }
             (Data::Bf16(data), StoredType::Bf16) => fill::<bf16, 2, _>(bytes, data, place, |x| x),
             (Data::Bf16(data), StoredType::F8E4M3) => {
-                fill::<E4M3, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f32()))
+                fill::<E4M3, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f32() * scale))
             }
             (Data::Bf16(data), StoredType::F8E5M2) => {
-                fill::<E5M2, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f16().to_f32()))
+                fill::<E5M2, 1, _>(bytes, data, place, |x| bf16::from_f32(x.to_f32() * scale))
             }
             // Token ids and other integers are never decoded.
             _ => true,
@@ -111,7 +121,7 @@ pub(super) fn widened(format: BlockFormat, blocks: &[u8]) -> Vec<f32> {
     wide
 }
 
-/// An 8-bit float: sign, four bits of exponent around 7, three of mantissa. All ones is no number; there is no infinity
+/// An 8-bit float: sign, four bits of exponent with bias 7, three of mantissa. All ones is NaN; there is no infinity
 /// (<https://arxiv.org/abs/2209.05433>).
 #[derive(Clone, Copy)]
 struct E4M3(u8);
@@ -122,7 +132,7 @@ impl E4M3 {
         if magnitude == 0x7f {
             return f32::NAN;
         }
-        // Exponent and mantissa where a half has them are a number 2^8 times too small.
+        // Exponent and mantissa shifted to their places in an f16 give a number 2^8 times too small.
         let sign = u16::from(self.0 & 0x80) << 8;
         f16::from_bits(sign | u16::from(magnitude) << 7).to_f32() * 256.0
     }
@@ -133,8 +143,8 @@ impl E4M3 {
 struct E5M2(u8);
 
 impl E5M2 {
-    fn to_f16(self) -> f16 {
-        f16::from_bits(u16::from(self.0) << 8)
+    fn to_f32(self) -> f32 {
+        f16::from_bits(u16::from(self.0) << 8).to_f32()
     }
 }
 
@@ -150,12 +160,12 @@ impl Stored<1> for E5M2 {
     }
 }
 
-/// A number as it lies in memory.
+/// A number in memory.
 trait Number: Copy {
     fn finite(self) -> bool;
 }
 
-/// A number as it lies in a file.
+/// A number in a file.
 trait Stored<const SIZE: usize>: Copy {
     fn read(bytes: [u8; SIZE]) -> Self;
 }
@@ -178,7 +188,7 @@ macro_rules! number {
 
 number!(f64: 8, f32: 4, f16: 2, bf16: 2);
 
-/// Converts all elements of `bytes` and puts each in its place. Returns whether every one is finite.
+/// Converts all elements of `bytes` and puts each in its place. Returns whether all are finite.
 fn fill<S: Stored<SIZE>, const SIZE: usize, T: Number>(
     bytes: &[u8],
     data: &mut [T],
@@ -205,13 +215,13 @@ fn fill<S: Stored<SIZE>, const SIZE: usize, T: Number>(
     finite
 }
 
-/// Where the next element goes: to the next position, or, for a convolution, from `[out, in, kh, kw]` to
-/// `[out, kh, kw, in]`.
+/// Where the next element goes: to the next position, or for a convolution from `[out, in, kh, kw]` to `[out, kh, kw,
+/// in]`.
 struct Place {
     inputs: usize,
-    /// Elements of one kernel, `kh * kw`; 1 where elements keep their order.
+    /// Elements of one kernel, `kh * kw`; 1 if elements keep their order.
     kernel: usize,
-    /// Where the present output's elements start.
+    /// Where the current output's elements start.
     start: usize,
     input: usize,
     tap: usize,
@@ -273,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_named() {
+    fn tensors_with_values_that_are_not_finite_are_named() {
         let mut half_scale = vec![0_u8; 18];
         half_scale[1] = 0x7c;
         let cases: [(StoredType, &[u8]); 5] = [

@@ -8,10 +8,10 @@ use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How deep a model's folder is looked into; components are one level deep.
+/// How many levels of a model's folder are listed; components are one level deep.
 const DEPTH: usize = 3;
 
-/// The most files that are listed, in case the folder is somebody's home.
+/// The most files that are listed, in case the folder is a home directory.
 const MOST: usize = 10_000;
 
 /// A local folder.
@@ -36,8 +36,8 @@ impl Directory {
     }
 }
 
-/// Adds the files below `folder`, whose path in the model is `prefix`. Hidden ones are left out, links are followed: the
-/// cache of the hub consists of them.
+/// Adds the files below `folder`, whose path in the model is `prefix`. Skips hidden ones and follows links, since the
+/// hub's cache consists of links.
 fn collect(folder: &Path, prefix: &str, depth: usize, paths: &mut Vec<String>) -> Result<()> {
     let io = |error: std::io::Error| Error::io(folder.display().to_string(), &error);
     for entry in std::fs::read_dir(folder).map_err(io)? {
@@ -45,7 +45,7 @@ fn collect(folder: &Path, prefix: &str, depth: usize, paths: &mut Vec<String>) -
         let name = entry.file_name();
         let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
         let path = format!("{prefix}{name}");
-        // A link to nowhere is a file that is not there.
+        // A dangling link counts as a missing file.
         let Ok(metadata) = std::fs::metadata(entry.path()) else { continue };
         if metadata.is_file() && paths.len() < MOST {
             paths.push(path);
@@ -77,7 +77,7 @@ mod tests {
     use pollster::block_on;
 
     #[test]
-    fn lists_and_opens_what_is_below() {
+    fn lists_and_opens_the_files_below() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("unet/.cache")).unwrap();
         std::fs::write(folder.path().join("unet/config.json"), "{}").unwrap();

@@ -1,7 +1,7 @@
 //! `FileSource`: a local file, mapped into memory piece by piece.
 //!
-//! Every read is a map of its own, which ends when its bytes are dropped: pages that were consumed are given back at
-//! once, so loading a model needs little more memory than the model.
+//! Every read is a separate map, unmapped when its bytes are dropped: consumed pages are freed at once, so loading a
+//! model needs little more memory than the model.
 
 use super::send::BoxFuture;
 use super::source::{Source, check_range};
@@ -24,7 +24,7 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Opens the file at `path`, which is also what errors call it.
+    /// Opens the file at `path`. Errors call it by that path.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let name = path.display().to_string();
@@ -33,7 +33,7 @@ impl FileSource {
             if metadata.is_dir() {
                 return Err(std::io::ErrorKind::IsADirectory.into());
             }
-            // To open a pipe is to wait for somebody who writes to it.
+            // Opening a pipe would wait for a writer.
             if !metadata.is_file() {
                 return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a file nor a folder"));
             }
@@ -59,8 +59,8 @@ impl FileSource {
         let size = usize::try_from(range.end - range.start).map_err(|_| {
             Error::format(&self.name, format!("a piece of {} bytes does not fit in memory", range.end - range.start))
         })?;
-        // SAFETY: the map is read-only and lies within the file's length, which was checked above. Another process
-        // could still cut the file short while the piece is in use; model files are replaced, not rewritten in place.
+        // SAFETY: the map is read-only and within the file's length, which was checked above. Another process could
+        // still truncate the file while the piece is in use; model files are replaced, not rewritten in place.
         let map = unsafe { MmapOptions::new().offset(range.start).len(size).populate().map(&self.file) };
         Ok(Bytes::from_owner(Piece(map.map_err(io)?)))
     }
@@ -89,7 +89,7 @@ impl Source for FileSource {
     }
 }
 
-/// Writes a path of a model's folder with the separators of this system, and refuses one that leads out of it.
+/// Joins a path in a model's folder to that folder, with this system's separators. Refuses paths that lead out of it.
 pub(super) fn inside(folder: &Path, path: &str) -> Result<PathBuf> {
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0']);
     if !path.split('/').all(plain) {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_is_named() {
+    fn files_that_cannot_be_opened_are_named() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().join("gone"), folder.path().to_owned()] {
             let error = FileSource::open(&path).unwrap_err();

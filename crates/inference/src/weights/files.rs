@@ -1,4 +1,4 @@
-//! `Files`: the files of a model by their paths, wherever they are: in a folder, in memory, on the hub.
+//! `Files`: the files of a model by path, in a folder, in memory or on the hub.
 
 use super::send::{BoxFuture, WasmNotSend};
 use super::source::{MemorySource, Source};
@@ -7,19 +7,19 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A set of files that belong together. Paths have `/` between their parts and are relative to the model's folder.
+/// A set of files that belong together. Paths use `/` and are relative to the model's folder.
 pub trait Files: WasmNotSend {
-    /// What errors call the set: a folder or an address.
+    /// The set's name in errors: a folder or an address.
     fn name(&self) -> &str;
 
     /// The paths of all files.
     fn list(&self) -> BoxFuture<'_, Result<Vec<String>>>;
 
-    /// Opens a file. A file on the hub that is not in the cache yet is downloaded now.
+    /// Opens a file. Downloads it if it is on the hub and not in the cache yet.
     fn open<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Arc<dyn Source>>>;
 }
 
-/// Sources by path: the embedded model, or what a page has fetched or was given.
+/// Sources by path: the embedded model, or files that a page has fetched or received.
 #[derive(Clone)]
 pub struct MemoryFiles {
     name: String,
@@ -27,12 +27,12 @@ pub struct MemoryFiles {
 }
 
 impl MemoryFiles {
-    /// No files yet.
+    /// An empty set.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), files: BTreeMap::new() }
     }
 
-    /// Files that are compiled in, by path.
+    /// The built-in files, by path.
     pub fn from_static(name: impl Into<String>, files: &[(&str, &'static [u8])]) -> Self {
         let mut set = Self::new(name);
         for (path, bytes) in files {
@@ -42,7 +42,7 @@ impl MemoryFiles {
         set
     }
 
-    /// Adds a file, or replaces it.
+    /// Adds or replaces a file.
     pub fn insert(&mut self, path: impl Into<String>, source: Arc<dyn Source>) {
         self.files.insert(path.into(), source);
     }

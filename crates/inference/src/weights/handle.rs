@@ -1,4 +1,4 @@
-//! `Weights`: tensors by name, as a model's constructor takes them.
+//! `Weights`: tensors by name, the input of a model's constructor.
 
 use super::random::RandomTensors;
 use super::stream::Lazy;
@@ -8,9 +8,9 @@ use crate::{DType, Device, Error, Result, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-/// The tensors of one component (a text encoder, a denoiser, an autoencoder) on their device, seen under a name prefix.
+/// The tensors of one component (a text encoder, a denoiser, an autoencoder) on their device, under a name prefix.
 ///
-/// Cloning and [`pp`](Self::pp) are cheap: every view shares the tensors and the record of those that were taken.
+/// Cloning and [`pp`](Self::pp) are cheap: all views share the tensors and the record of those that were used.
 #[derive(Clone)]
 pub struct Weights {
     shared: Arc<Shared>,
@@ -22,7 +22,7 @@ struct Shared {
     /// The file or folder, for error messages.
     file: String,
     tensors: Mutex<BTreeMap<String, Tensor>>,
-    /// Makes the tensors that are not in `tensors`.
+    /// Generates the tensors that are not in `tensors`.
     random: Option<RandomTensors>,
     /// Reads the tensors that are not in `tensors`, each time that they are taken.
     lazy: Option<Lazy>,
@@ -30,14 +30,14 @@ struct Shared {
 }
 
 impl Weights {
-    /// Wraps tensors. Those with four axes are convolution kernels and must already lie as `[out, kh, kw, in]`.
+    /// Wraps tensors. Those with four axes are convolution kernels and must already be `[out, kh, kw, in]`.
     pub fn new(file: impl Into<String>, tensors: BTreeMap<String, Tensor>) -> Self {
         let tensors = Mutex::new(tensors);
         Self::over(Shared { file: file.into(), tensors, random: None, lazy: None, taken: Arc::default() })
     }
 
-    /// Every tensor that a model asks for, made up in this type on this device: see `RandomTensors`. Optional ones, which
-    /// [`contains`](Self::contains) denies, are not there.
+    /// Generates every tensor that a model requests, in this type on this device: see `RandomTensors`. Optional ones do
+    /// not exist, and [`contains`](Self::contains) is always false.
     pub fn random(dtype: DType, device: &Device) -> Self {
         let random = Some(RandomTensors { dtype, device: device.clone() });
         let file = "random weights".into();
@@ -75,7 +75,7 @@ impl Weights {
         Self { products, ..self }
     }
 
-    /// The view of everything under `name.` (a number works too: `weights.pp(0)`).
+    /// The view of all tensors under `name.` (a number works too: `weights.pp(0)`).
     pub fn pp(&self, name: impl ToString) -> Self {
         Self { prefix: self.full_name(&name.to_string()), ..self.clone() }
     }
@@ -97,23 +97,23 @@ impl Weights {
         self.take(name, &[o, kh, kw, i], &[o, i, kh, kw])
     }
 
-    /// The same as [`get`](Self::get) for a weight that is only multiplied with: see [`Tensor::prepared`]. What is kept
-    /// here is prepared too, so that no weight is held in memory twice.
+    /// Like [`get`](Self::get), for a weight that is only used in products: see [`Tensor::prepared`]. The tensor stored
+    /// here is prepared too, so that no weight is in memory twice.
     pub fn prepared(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         self.prepare(name, shape, shape)
     }
 
-    /// The same as [`conv`](Self::conv) for a kernel that is only multiplied with.
+    /// Like [`conv`](Self::conv), for a kernel that is only used in products.
     pub fn prepared_conv(&self, name: &str, [o, i, kh, kw]: [usize; 4]) -> Result<Tensor> {
         self.prepare(name, &[o, kh, kw, i], &[o, i, kh, kw])
     }
 
-    /// The tensor `name` if it is there; if it is, it must have this shape.
+    /// The tensor `name`, if it exists; it must have this shape.
     pub fn optional(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>> {
         if self.contains(name) { self.get(name, shape).map(Some) } else { Ok(None) }
     }
 
-    /// After a model is built: an error that names the tensors that the model left, except those that `ignore` accepts.
+    /// Called after a model is built: fails if tensors are unused, and names them, except those that `ignore` accepts.
     pub fn finish(&self, ignore: impl Fn(&str) -> bool) -> Result<()> {
         let taken = lock(&self.shared.taken);
         let all: BTreeSet<String> = match &self.shared.lazy {
@@ -138,7 +138,7 @@ impl Weights {
         Ok(prepared)
     }
 
-    /// Looks up `name`, compares with the shape here, and words a mismatch in the file's layout.
+    /// Looks up `name` and checks its shape. Errors state shapes in the file's layout.
     fn take(&self, name: &str, shape: &[usize], file_shape: &[usize]) -> Result<Tensor> {
         let name = self.full_name(name);
         let file = || self.shared.file.clone();

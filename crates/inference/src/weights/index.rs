@@ -1,39 +1,40 @@
-//! `TensorIndex`: every tensor of a file (or of several) by name, whatever the format. Loading is one code path over it.
+//! `TensorIndex`: every tensor of one or several files by name, in any format. All formats share one loading path.
 
 use super::source::Source;
 use super::view::TensorView;
-use super::{ckpt, gguf, safetensors};
+use super::{ckpt, gguf, safetensors, scaled};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Names, shapes and places of the tensors of a checkpoint. Opening one is cheap: no tensor is read.
+/// The names, shapes and places of a checkpoint's tensors. Opening one is cheap: no tensor is read.
 #[derive(Clone)]
 pub struct TensorIndex {
     pub(super) file: String,
     pub(super) sources: Vec<Arc<dyn Source>>,
     pub(super) tensors: BTreeMap<String, TensorView>,
-    /// The training step of a pickled checkpoint, which is all that tells some of them apart.
+    /// The training step of a pickled checkpoint, the only thing that distinguishes some of them.
     pub(super) training_step: Option<i64>,
 }
 
 impl TensorIndex {
-    /// Reads the table of contents of a safetensors file, a PyTorch checkpoint or a GGUF file; which of them it is, its first bytes
-    /// say.
+    /// Reads the table of contents of a safetensors file, a PyTorch checkpoint or a GGUF file, recognised by its first
+    /// bytes.
     pub async fn open(source: Arc<dyn Source>) -> Result<Self> {
         const ENOUGH: u64 = 16;
         let head = source.read(0..source.len().min(ENOUGH)).await?;
         match &head[..] {
             [b'P', b'K', 3, 4, ..] => ckpt::open_zip(source).await,
             [0x80, 2, ..] if ckpt::is_legacy(&head) => ckpt::open_legacy(source).await,
-            head if head.starts_with(b"version https://") => {
-                Err(Error::format(source.name(), "a Git LFS pointer, not the file that it stands for"))
-            }
+            head if head.starts_with(b"version https://") => Err(Error::format(
+                source.name(),
+                "a Git LFS pointer instead of the file itself: download it with `git lfs pull`",
+            )),
             head if head.starts_with(gguf::MAGIC) => gguf::open(source).await,
             head if head.get(8) == Some(&b'{') || source.name().ends_with(".safetensors") => {
-                safetensors::open(source).await
+                scaled::attached(safetensors::open(source).await?).await
             }
-            _ => Err(Error::format(source.name(), "no safetensors or GGUF file and no PyTorch checkpoint")),
+            _ => Err(Error::format(source.name(), "not a safetensors file, GGUF file or PyTorch checkpoint")),
         }
     }
 
@@ -62,22 +63,22 @@ impl TensorIndex {
         self.tensors.extend(other.tensors.into_iter().map(moved));
     }
 
-    /// The file or folder, as errors name it.
+    /// The name of the file or folder in errors.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// How long the model was trained, where a pickled checkpoint says so.
+    /// The number of training steps, if a pickled checkpoint has it.
     pub fn training_step(&self) -> Option<i64> {
         self.training_step
     }
 
-    /// Every tensor, in order of the names.
+    /// All tensors, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &TensorView)> {
         self.tensors.iter().map(|(name, view)| (name.as_str(), view))
     }
 
-    /// The tensor of this name.
+    /// The tensor with this name.
     pub fn get(&self, name: &str) -> Option<&TensorView> {
         self.tensors.get(name)
     }
@@ -111,17 +112,20 @@ mod tests {
     use pollster::block_on;
 
     #[test]
-    fn what_is_no_checkpoint_is_named() {
+    fn other_files_than_checkpoints_are_refused() {
         let open = |name: &str, bytes: &'static [u8]| {
             block_on(TensorIndex::open(Arc::new(MemorySource::new(name, bytes)))).unwrap_err().to_string()
         };
-        assert_eq!(open("a.bin", b""), "a.bin: no safetensors or GGUF file and no PyTorch checkpoint");
+        assert_eq!(open("a.bin", b""), "a.bin: not a safetensors file, GGUF file or PyTorch checkpoint");
         assert_eq!(open("a.bin", b"hello, world, this is text"), open("a.bin", b""));
         assert_eq!(
             open("a.gguf", b"GGUF\x03\0\0\0"),
             "a.gguf: the number of tensors takes 8 bytes, but the file has 0 left: it is cut off"
         );
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n";
-        assert_eq!(open("a", pointer), "a: a Git LFS pointer, not the file that it stands for");
+        assert_eq!(
+            open("a", pointer),
+            "a: a Git LFS pointer instead of the file itself: download it with `git lfs pull`"
+        );
     }
 }

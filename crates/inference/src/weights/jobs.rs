@@ -59,7 +59,7 @@ impl TensorIndex {
         if matches!(view.dtype(), StoredType::Integer { .. }) {
             return Ok(None);
         }
-        let stored = view.dtype().weight_type().ok_or_else(|| self.type_error(name, view))?;
+        let stored = view.weight_type().ok_or_else(|| self.type_error(name, view))?;
         let stays = !stored.is_blocks() || view.is_whole() && stored.fits(view.shape());
         let stored = if stays { stored } else { DType::F16 };
         let keep = dtype.map_or(stored, |dtype| dtype.of_weight(view.shape(), stored)).on(device);

@@ -1,8 +1,8 @@
-//! Streams the tensors of an index onto a device, in the order in which they lie in their files.
+//! Streams the tensors of an index onto a device, in the order of their files.
 //!
-//! Neighbours are read together, large tensors in several pieces, never more than [`PIECE`] bytes at a time; each piece is
-//! decoded straight into the weight's memory. At its peak, loading needs the memory of the model and one piece; on a GPU
-//! the model is there, and the host holds a piece, its decoded numbers and what the driver has not yet taken.
+//! Neighbours are read together, large tensors in several pieces, never more than [`PIECE`] bytes at a time; each piece
+//! is decoded straight into the weight's memory. At its peak, loading needs memory for the model and one piece; with a
+//! GPU, the model is there, and the host holds a piece, its decoded numbers and the driver's pending uploads.
 
 use super::decode::{Decoder, widened};
 use super::index::TensorIndex;
@@ -21,13 +21,13 @@ use std::ops::Range;
 pub const PIECE: u64 = 32 << 20;
 
 impl TensorIndex {
-    /// Loads every weight: as it is stored (`f64` as `f32`, floats of 8 bits as `f16`), or as `dtype`. Quantised blocks are
-    /// kept where the device multiplies with them, which only matrices have; others are widened to `f16`. Of a `dtype` of
-    /// blocks are only matrices, and the rest is as it is stored. Convolution kernels are re-laid from
-    /// `[out, in, kh, kw]` to `[out, kh, kw, in]`, as [`Weights::conv`] expects them. Integers are left out.
+    /// Loads every weight: as it is stored (`f64` as `f32`, 8-bit floats as `f16`), or as `dtype`. Matrices in
+    /// quantised blocks stay in them if the device can multiply with them; other blocks are widened to `f16`. A `dtype`
+    /// with blocks applies only to matrices; the rest stays as it is stored. Convolution kernels are rearranged from
+    /// `[out, in, kh, kw]` to `[out, kh, kw, in]`, as [`Weights::conv`] expects. Integers are skipped.
     ///
-    /// Fails with [`Error::NotFinite`] for a NaN or an infinity, naming the tensor, with [`Error::TensorType`] for floats
-    /// that cannot be read, and with what the source says if it cannot be read.
+    /// Fails with [`Error::NotFinite`] for a NaN or an infinity, naming the tensor, with [`Error::TensorType`] for
+    /// unsupported floats, and with the source's error if it cannot be read.
     pub async fn load(&self, device: &Device, dtype: Option<DType>) -> Result<Weights> {
         if dtype == Some(DType::U32) {
             return Err(Error::invalid("dtype", "weights are f32, f16 or bf16, not u32"));
@@ -66,9 +66,9 @@ async fn load_group(
     let whole = if end - start <= PIECE { Some(read_exact(source, start..end).await?) } else { None };
     for job in group {
         let range = job.view.range();
-        // Within the piece that was read, hence within `usize`.
+        // Within the piece that was read, and therefore within `usize`.
         let whole = whole.as_ref().map(|bytes| &bytes[(range.start - start) as usize..(range.end - start) as usize]);
-        let at_hand = match whole {
+        let loaded = match whole {
             Some(bytes) if job.view.is_whole() => Some(Cow::Borrowed(bytes)),
             Some(bytes) => Some(Cow::Owned(gather(job.view, bytes))),
             None if job.view.is_whole() => None,
@@ -80,27 +80,27 @@ async fn load_group(
                 Some(Cow::Owned(gather(job.view, &bytes)))
             }
         };
-        tensors.insert(job.name.to_owned(), job.load(source, at_hand.as_deref(), device).await?);
+        tensors.insert(job.name.to_owned(), job.load(source, loaded.as_deref(), device).await?);
     }
     Ok(())
 }
 
 impl Job<'_> {
-    /// Decodes the weight and hands it to the device, run by run: from its bytes in row-major order where they are at hand,
-    /// else from the file.
-    async fn load(&self, source: &dyn Source, at_hand: Option<&[u8]>, device: &Device) -> Result<Tensor> {
+    /// Decodes the weight and passes it to the device, run by run: from its bytes in row-major order if they were read
+    /// already, else from the file.
+    async fn load(&self, source: &dyn Source, loaded: Option<&[u8]>, device: &Device) -> Result<Tensor> {
         let stored = self.view.shape();
         let shape = self.shape();
         let inner = stored.get(1..).unwrap_or_default();
         let from = gathered(self.view);
-        // Whole blocks: where a row is not, the view is gathered, and its type has none.
+        // Whole blocks. Views whose rows do not consist of whole blocks are gathered, into a type without blocks.
         let row = from.bytes_of(inner.iter().product::<usize>() as u64).unwrap_or(0);
         let mut upload = Upload::new(self.keep, &shape, device)?;
         for rows in upload.runs() {
             let run = if stored.is_empty() { Vec::new() } else { [&[rows.len()], inner].concat() };
-            let mut decoder = Decoder::new(self.name, from, self.read, &run);
+            let mut decoder = Decoder::new(self.name, from, self.read, &run).scaled(self.view.scale());
             let bytes = rows.start as u64 * row..rows.end as u64 * row;
-            match at_hand {
+            match loaded {
                 Some(all) => decoder.push(&all[bytes.start as usize..bytes.end as usize])?,
                 None => {
                     let start = self.view.range().start;
@@ -115,7 +115,7 @@ impl Job<'_> {
     }
 }
 
-/// Bytes of a source, which may be anybody's: what it returns is not trusted to be what was asked for.
+/// Reads bytes of a source. Sources may be foreign code, so the length of the result is checked.
 pub(super) async fn read_exact(source: &dyn Source, range: Range<u64>) -> Result<Bytes> {
     let bytes = source.read(range.clone()).await?;
     if bytes.len() as u64 == range.end - range.start {
@@ -125,14 +125,14 @@ pub(super) async fn read_exact(source: &dyn Source, range: Range<u64>) -> Result
     Err(Error::format(source.name(), reason))
 }
 
-/// A range in pieces, each of whole units of bytes.
+/// A range in pieces, each a multiple of `unit` bytes.
 pub(super) fn pieces(range: Range<u64>, unit: u64) -> impl Iterator<Item = Range<u64>> {
     let end = range.end;
     let piece = PIECE / unit * unit;
     (range.start..end).step_by(piece as usize).map(move |start| start..end.min(start + piece))
 }
 
-/// The type of a view's elements after [`gather`], where it has to be gathered.
+/// The type of a view's elements after [`gather`], if it needs gathering.
 pub(super) fn gathered(view: &TensorView) -> StoredType {
     match view.dtype() {
         StoredType::Blocks(_) if !view.is_whole() => StoredType::F32,
@@ -141,7 +141,7 @@ pub(super) fn gathered(view: &TensorView) -> StoredType {
 }
 
 /// The elements of a view that is not whole, in row-major order; `bytes` go from its first to its last element. Blocks
-/// are widened before.
+/// are widened first.
 pub(super) fn gather(view: &TensorView, bytes: &[u8]) -> Vec<u8> {
     let wide = match view.dtype() {
         StoredType::Blocks(format) => widened(format, bytes),
@@ -225,7 +225,7 @@ mod tests {
             "tensor f64 holds a value that is not a finite number (or is too large for f16: try bf16 or f32)";
         assert_eq!(error, expected);
         let kept = block_on(index.load(&Device::Cpu, Some(DType::Q8_0))).unwrap();
-        assert_eq!(kept.get("f16", &[3]).unwrap().dtype(), DType::F16, "no matrix");
+        assert_eq!(kept.get("f16", &[3]).unwrap().dtype(), DType::F16, "not a matrix");
         let error = block_on(index.load(&Device::Cpu, Some(DType::U32))).err().unwrap();
         assert!(matches!(error, Error::Invalid { field: "dtype", .. }));
     }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn kernels_are_laid_out_anew_and_views_gathered() {
+    fn kernels_are_rearranged_and_views_gathered() {
         let o = 3;
         let i = 2;
         let k = 6;
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_or_no_float_is_named() {
+    fn tensors_that_are_not_finite_or_not_floats_are_named() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let index =
                 index(&[("a", StoredType::F32, &[1], 0), ("b", StoredType::F32, &[2], 4)], floats(&[1.0, 2.0, bad]));
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(text.to_string(), "x.bin: expected bytes 0 to 8, but the file has 4 bytes");
     }
 
-    /// A file of zeros with ones at the end, which notes what is read.
+    /// A file of zeros with ones at the end, which records the ranges that are read.
     struct Zeros(u64, Mutex<Vec<Range<u64>>>);
 
     impl Source for Zeros {
@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(*source.1.lock().unwrap(), expected);
     }
 
-    /// Promises 64 bytes and returns `.0` for every range.
+    /// Claims to have 64 bytes and returns `.0` bytes for every range.
     struct Liar(usize);
 
     impl Source for Liar {

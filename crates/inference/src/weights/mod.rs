@@ -1,9 +1,9 @@
-//! Where a model's bytes come from and how they become tensors.
+//! Weights: the sources of a model's bytes, and their formats.
 //!
-//! A [`Source`] is a file that is read by range. A [`TensorIndex`] is the table of contents of a checkpoint in any format,
-//! and loading it gives [`Weights`], which is all that networks see. [`ComponentFiles`] is one component of a model: a
-//! configuration and the tensors that go with it. Which components make a model, and what their tensors are called
-//! elsewhere, is what [`families`](crate::families) know; nothing here names a network.
+//! A [`Source`] is a file that is read by range. A [`TensorIndex`] is the table of contents of a checkpoint in any
+//! format; loading it gives [`Weights`], the only thing that networks see. [`ComponentFiles`] is one component of a
+//! model: a configuration with its tensors. [`families`](crate::families) know which components make up a model and how
+//! original files name their tensors; nothing here names a network.
 
 mod ckpt;
 mod component;
@@ -24,6 +24,7 @@ mod malformed;
 pub mod pickle;
 mod random;
 pub mod safetensors;
+mod scaled;
 mod send;
 mod source;
 #[cfg(feature = "native")]

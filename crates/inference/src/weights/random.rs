@@ -1,16 +1,16 @@
-//! Made-up weights of any name and shape: whole architectures without files, for benchmarks and tests.
+//! Random weights of any name and shape: whole architectures without files, for benchmarks and tests.
 
 use crate::{DType, Device, Result, Tensor};
 
-/// Makes tensors on demand, the same ones for the same names in every run.
+/// Generates tensors on demand, the same ones for the same names in every run.
 pub(super) struct RandomTensors {
     pub(super) dtype: DType,
     pub(super) device: Device,
 }
 
 impl RandomTensors {
-    /// A tensor that keeps activations near unit size: matrices and kernels are uniform with variance `1 / fan_in`, where
-    /// `fan_in` is the product of all axes but the first; of those with one axis, weights are ones and biases zeros.
+    /// A tensor that keeps activations near unit size: matrices and kernels are uniform with variance `1 / fan_in`,
+    /// where `fan_in` is the product of all axes but the first; with one axis, weights are ones and biases zeros.
     pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         if let Device::Outline(device) = &self.device {
             return Ok(Tensor::outlined(self.dtype.of_weight(shape, DType::F16).on(&self.device), shape, device));
@@ -28,7 +28,7 @@ impl RandomTensors {
     }
 }
 
-/// Numbers from `-bound..bound` by a linear congruential generator (Knuth's MMIX constants) that starts from the name.
+/// Numbers from `-bound..bound` by a linear congruential generator (Knuth's MMIX constants) seeded with the name.
 fn uniform(name: &str, length: usize, bound: f32) -> Vec<f32> {
     let start = name
         .bytes()

@@ -1,5 +1,5 @@
-//! The safetensors format (<https://github.com/huggingface/safetensors>): the length of a JSON header as eight bytes, the
-//! header, the tensors one after the other without gaps.
+//! The safetensors format (<https://github.com/huggingface/safetensors>): the length of a JSON header as eight bytes,
+//! the header, and the tensors without gaps.
 
 use super::index::TensorIndex;
 use super::malformed::Malformed;
@@ -19,34 +19,34 @@ pub const MAX_HEADER: u64 = 100_000_000;
 /// Bytes before the header: its length, little-endian.
 const LENGTH_BYTES: u64 = 8;
 
-/// The entry of the header that is no tensor.
+/// The entry of the header that is not a tensor.
 const METADATA: &str = "__metadata__";
 
-/// What the header of a safetensors file says.
+/// The header of a safetensors file.
 #[derive(Clone, Debug, Default)]
 pub struct Header {
     /// The tensors by name.
     pub tensors: BTreeMap<String, TensorView>,
-    /// The texts under `__metadata__`.
+    /// The strings under `__metadata__`.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Reads and checks a header: `bytes` is the beginning of a file of `file_length` bytes, up to the header's end at least.
+/// Reads and checks a header: `bytes` is the beginning of a file of `file_length` bytes, including the whole header.
 pub fn parse_header(bytes: &[u8], file_length: u64) -> Result<Header, Malformed> {
     let range = header_range(bytes, file_length)?;
     let end = usize::try_from(range.end).ok().filter(|end| *end <= bytes.len());
     let Some(end) = end else {
-        return Err(Malformed(format!("the header ends at byte {}, but only {} are there", range.end, bytes.len())));
+        return Err(Malformed(format!("the header ends at byte {}, but there are only {}", range.end, bytes.len())));
     };
     let raw: RawHeader = serde_json::from_slice(&bytes[LENGTH_BYTES as usize..end])
-        .map_err(|error| Malformed(format!("the header is not what it should be: {error}")))?;
+        .map_err(|error| Malformed(format!("the header is invalid: {error}")))?;
     check_cover(&raw.tensors, file_length - range.end)?;
     let view = |(name, raw): (String, RawTensor)| raw.view(&name, range.end).map(|view| (name, view));
     let tensors = raw.tensors.into_iter().map(view).collect::<Result<_, _>>()?;
     Ok(Header { tensors, metadata: raw.metadata })
 }
 
-/// Where the header lies, by the first bytes of the file.
+/// The place of the header, from the first bytes of the file.
 fn header_range(bytes: &[u8], file_length: u64) -> Result<Range<u64>, Malformed> {
     let Some(length) = bytes.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)) else {
         return Err(Malformed(format!("{file_length} bytes long, expected a safetensors file of at least 8")));
@@ -63,7 +63,7 @@ fn header_range(bytes: &[u8], file_length: u64) -> Result<Range<u64>, Malformed>
     Ok(LENGTH_BYTES..LENGTH_BYTES + length)
 }
 
-/// The tensors must cover the data from its first byte to its last, each byte once.
+/// Checks that the tensors cover every byte of the data exactly once.
 fn check_cover(tensors: &BTreeMap<String, RawTensor>, data_length: u64) -> Result<(), Malformed> {
     let mut in_order: Vec<_> = tensors.iter().map(|(name, tensor)| (tensor.data_offsets, name)).collect();
     in_order.sort();
@@ -90,7 +90,7 @@ fn check_cover(tensors: &BTreeMap<String, RawTensor>, data_length: u64) -> Resul
     Ok(())
 }
 
-/// One entry of the header as it is written.
+/// An entry of the header as it is in the file.
 #[derive(Deserialize)]
 struct RawTensor {
     dtype: String,
@@ -121,7 +121,7 @@ impl RawTensor {
     }
 }
 
-/// The header as it is written. A map that keeps the last of two equal names would hide a damaged file.
+/// The header as it is in the file. A map that keeps the last of two equal names would hide damage.
 #[derive(Default)]
 struct RawHeader {
     tensors: BTreeMap<String, RawTensor>,
@@ -152,7 +152,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
             }
             match header.tensors.entry(name) {
                 Entry::Occupied(entry) => {
-                    return Err(A::Error::custom(format!("tensor {} is there twice", entry.key())));
+                    return Err(A::Error::custom(format!("tensor {} is listed twice", entry.key())));
                 }
                 Entry::Vacant(entry) => {
                     let named = |error| A::Error::custom(format!("tensor {}: {error}", entry.key()));
@@ -237,9 +237,9 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_none() {
+    fn invalid_headers_are_refused() {
         let twice = format!("{{{},{}}}", entry("a", "F32", "[1]", "[0,4]"), entry("a", "F32", "[1]", "[4,8]"));
-        assert!(problem(&twice, 8).contains("tensor a is there twice"), "{}", problem(&twice, 8));
+        assert!(problem(&twice, 8).contains("tensor a is listed twice"), "{}", problem(&twice, 8));
         for (header, expected) in [
             (r#"{"a":{"dtype":"F32","shape":[1]}}"#, "tensor a: missing field `data_offsets`"),
             (r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, "invalid value: integer `-1`"),
@@ -247,14 +247,14 @@ mod tests {
             (r#"{"__metadata__":{"a":1}}"#, "expected a string"),
         ] {
             let text = problem(header, 4);
-            assert!(text.starts_with("the header is not what it should be: ") && text.contains(expected), "{text}");
+            assert!(text.starts_with("the header is invalid: ") && text.contains(expected), "{text}");
             assert_eq!(text.lines().count(), 1);
         }
         assert_eq!(problem("[1, 2]", 0), "not a safetensors file: expected a header that begins with {");
     }
 
     #[test]
-    fn lengths_that_do_not_fit() {
+    fn impossible_lengths_are_refused() {
         let header = |length: u64, rest: &[u8], file_length| {
             let bytes: Vec<u8> = length.to_le_bytes().iter().chain(rest).copied().collect();
             parse_header(&bytes, file_length).unwrap_err().0
@@ -266,7 +266,7 @@ mod tests {
             header(u64::MAX, b"{", u64::MAX),
             format!("a header of {} bytes, expected at most 100000000", u64::MAX)
         );
-        assert_eq!(header(50, b"{}", 100), "the header ends at byte 58, but only 10 are there");
+        assert_eq!(header(50, b"{}", 100), "the header ends at byte 58, but there are only 10");
         let cut_off = MemorySource::new("x.safetensors", file("{}", 0)[..9].to_vec());
         let text = block_on(open(Arc::new(cut_off))).unwrap_err().to_string();
         assert_eq!(text, "x.safetensors: a header of 2 bytes in a file of 9: the file is cut off");
@@ -290,7 +290,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(sizes in prop::collection::vec((0_usize..4, 0_usize..4), 0..6)) {
+        fn written_headers_are_read_back(sizes in prop::collection::vec((0_usize..4, 0_usize..4), 0..6)) {
             let mut entries = Vec::new();
             let mut end = 0;
             for (i, (rows, columns)) in sizes.iter().enumerate() {

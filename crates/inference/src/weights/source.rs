@@ -1,13 +1,13 @@
-//! `Source`: one file's bytes, read by range. The formats know nothing else about where a file is.
+//! `Source`: a file's bytes, read by range. Formats know nothing else about a file's location.
 
 use super::send::{BoxFuture, WasmNotSend};
 use crate::{Error, Result};
 use bytes::Bytes;
 use std::ops::Range;
 
-/// A file of known length that is read in pieces.
+/// A file of known length, read in pieces.
 pub trait Source: WasmNotSend {
-    /// What errors call it: a path or an address.
+    /// Its name in errors: a path or an address.
     fn name(&self) -> &str;
 
     /// Its length in bytes.
@@ -18,13 +18,13 @@ pub trait Source: WasmNotSend {
         self.len() == 0
     }
 
-    /// The bytes of `range`, all of them: a file that ends earlier is an [`Error::Format`], one that cannot be read an
-    /// [`Error::Io`] or [`Error::Network`]. Readers ask for at most [`PIECE`](super::PIECE) bytes at a time and drop
-    /// each piece before they ask for the next.
+    /// All bytes of `range`: a file that ends earlier is an [`Error::Format`], one that cannot be read an [`Error::Io`]
+    /// or [`Error::Network`]. Readers request at most [`PIECE`](super::PIECE) bytes at a time and drop each piece
+    /// before requesting the next.
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>>;
 }
 
-/// Bytes in memory: a model that is compiled in, or one that a page holds.
+/// Bytes in memory: a built-in model, or one that a page holds.
 #[derive(Clone, Debug)]
 pub struct MemorySource {
     name: String,
@@ -39,7 +39,7 @@ impl MemorySource {
 
     fn slice(&self, range: Range<u64>) -> Result<Bytes> {
         check_range(self, self.len(), &range)?;
-        // Within the length, hence within `usize`.
+        // Within the length, and therefore within `usize`.
         Ok(self.bytes.slice(range.start as usize..range.end as usize))
     }
 }
@@ -58,7 +58,7 @@ impl Source for MemorySource {
     }
 }
 
-/// An error unless `range` lies within a file that has `length` bytes now.
+/// Fails unless `range` is within a file that has `length` bytes now.
 pub(super) fn check_range(source: &dyn Source, length: u64, range: &Range<u64>) -> Result<()> {
     if range.start <= range.end && range.end <= length {
         return Ok(());
@@ -67,7 +67,7 @@ pub(super) fn check_range(source: &dyn Source, length: u64, range: &Range<u64>) 
     Err(Error::format(source.name(), reason))
 }
 
-/// The whole of a small file, at most `limit` bytes.
+/// Reads a whole small file of at most `limit` bytes.
 pub(crate) async fn read_all(source: &dyn Source, limit: u64) -> Result<Bytes> {
     if source.len() > limit {
         let reason = format!("{} bytes long, expected at most {limit}", source.len());
@@ -82,7 +82,7 @@ mod tests {
     use pollster::block_on;
 
     #[test]
-    fn memory_gives_ranges_and_refuses_what_is_past_the_end() {
+    fn memory_returns_ranges_and_refuses_those_past_the_end() {
         let source = MemorySource::new("a.bin", Bytes::from_static(b"0123456789"));
         assert_eq!(source.len(), 10);
         assert_eq!(&block_on(source.read(2..5)).unwrap()[..], b"234");

@@ -38,7 +38,7 @@ impl Lazy {
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.index.get(name).is_some_and(|view| view.dtype().weight_type().is_some())
+        self.index.get(name).is_some_and(|view| view.weight_type().is_some())
     }
 
     pub(super) fn take(&self, name: &str) -> Result<Option<Tensor>> {

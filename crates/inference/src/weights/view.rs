@@ -1,10 +1,10 @@
-//! `TensorView`: where one tensor lies in a file. Renaming, slicing, transposing and reshaping change the view, not bytes.
+//! `TensorView`: the place of a tensor in a file. Slicing, transposing and reshaping change the view, not the bytes.
 
 use crate::DType;
 use crate::tensor::BlockFormat;
 use std::ops::Range;
 
-/// The element type of a tensor as it is stored.
+/// The stored element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StoredType {
     /// 64-bit float; loaded as `f32`.
@@ -23,21 +23,21 @@ pub enum StoredType {
     Blocks(BlockFormat),
     /// Integers and booleans: listed, but never loaded as weights.
     Integer {
-        /// The name as safetensors spells it.
+        /// Its name in safetensors.
         name: &'static str,
-        /// Bits of one element.
+        /// The bits of an element.
         bits: u8,
     },
-    /// Other floats, which cannot be read as weights.
+    /// Other floats, which are not supported as weights.
     Other {
-        /// The name as safetensors spells it.
+        /// Its name in safetensors.
         name: &'static str,
-        /// Bits of one element.
+        /// The bits of an element.
         bits: u8,
     },
 }
 
-/// Every type that safetensors 0.8 has.
+/// Every type of safetensors 0.8.
 const TYPES: [(&str, StoredType); 23] = {
     const fn integer(name: &'static str, bits: u8) -> (&'static str, StoredType) {
         (name, StoredType::Integer { name, bits })
@@ -78,7 +78,7 @@ impl StoredType {
         TYPES.iter().find(|(known, _)| *known == name).map(|(_, dtype)| *dtype)
     }
 
-    /// Its name in a safetensors header, or in GGUF files for what only those have.
+    /// Its name in a safetensors header, or in GGUF for types that only GGUF has.
     pub fn name(self) -> &'static str {
         match self {
             Self::F64 => "F64",
@@ -92,7 +92,7 @@ impl StoredType {
         }
     }
 
-    /// Bits of one element, or of one block.
+    /// The bits of an element or a block.
     fn bits(self) -> u64 {
         match self {
             Self::F64 => 64,
@@ -104,7 +104,7 @@ impl StoredType {
         }
     }
 
-    /// Elements that are stored together.
+    /// The number of elements that are stored together.
     pub(crate) fn block(self) -> u64 {
         match self {
             Self::Blocks(format) => format.length() as u64,
@@ -112,19 +112,19 @@ impl StoredType {
         }
     }
 
-    /// Bytes that are never cut: those of an element, or of a block.
+    /// The bytes of an element or a block, which are never split.
     pub(super) fn unit(self) -> u64 {
         self.bits().div_ceil(8)
     }
 
-    /// Bytes of this number of elements. `None` if the number is beyond all files, or would cut a block.
+    /// The bytes of this number of elements. `None` if the number is impossibly large, or would split a block.
     pub(crate) fn bytes_of(self, elements: u64) -> Option<u64> {
         let whole = elements.is_multiple_of(self.block());
         let bits = whole.then(|| (elements / self.block()).checked_mul(self.bits()))??;
         Some(bits.div_ceil(8))
     }
 
-    /// The type that a weight of this type has in memory; `None` for types that weights never have.
+    /// The type of such a weight in memory; `None` for types that weights cannot have.
     pub fn weight_type(self) -> Option<DType> {
         match self {
             Self::F64 | Self::F32 => Some(DType::F32),
@@ -136,45 +136,62 @@ impl StoredType {
     }
 }
 
-/// Type, shape and place of one tensor in a file.
+/// The type, shape and place of a tensor in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorView {
     dtype: StoredType,
     shape: Vec<usize>,
-    /// Elements between neighbours, one for each axis.
+    /// The distance between neighbours in elements, for each axis.
     strides: Vec<usize>,
-    /// The entry of the first axis that comes first; those before it follow after the last.
+    /// The first entry of the first axis; the entries before it follow after the last.
     first_row: usize,
-    /// Which of the index's sources it is in.
+    /// The number of its source in the index.
     source: usize,
-    /// Of the first element, in bytes from the start of the source.
+    /// The place of the first element, in bytes from the start of the source.
     offset: u64,
+    /// The bits of the `f32` that all elements are multiplied by, if there is one.
+    scale: Option<u32>,
 }
 
 impl TensorView {
-    /// A tensor whose elements lie one after the other in row-major order. `None` if the sizes overflow.
+    /// A tensor with contiguous elements in row-major order. `None` if the sizes overflow.
     pub(crate) fn new(dtype: StoredType, shape: Vec<usize>, offset: u64) -> Option<Self> {
         let strides = row_major(&shape)?;
         Self::strided(dtype, shape, strides, offset)
     }
 
-    /// A tensor whose elements lie `strides` elements apart. `None` if the sizes overflow or there is not one stride for
-    /// each axis.
+    /// A tensor with these strides, in elements. `None` if the sizes overflow or there is not one stride for each axis.
     pub(super) fn strided(dtype: StoredType, shape: Vec<usize>, strides: Vec<usize>, offset: u64) -> Option<Self> {
         if shape.len() != strides.len() {
             return None;
         }
-        let view = Self { dtype, shape, strides, first_row: 0, source: 0, offset };
+        let view = Self { dtype, shape, strides, first_row: 0, source: 0, offset, scale: None };
         view.shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size))?;
         view.checked_range().map(|_| view)
     }
 
-    /// The type that it is stored in.
+    /// Its stored type.
     pub fn dtype(&self) -> StoredType {
         self.dtype
     }
 
-    /// The sizes of its axes, as the file has them: convolution kernels are `[out, in, kh, kw]`.
+    /// The same with a number that all elements are multiplied by.
+    pub(super) fn scaled(self, scale: f32) -> Self {
+        Self { scale: Some(scale.to_bits()), ..self }
+    }
+
+    /// The number that all elements are multiplied by.
+    pub(super) fn scale(&self) -> Option<f32> {
+        self.scale.map(f32::from_bits)
+    }
+
+    /// The type that it has in memory as a weight; `None` for types that weights never have. Scaled numbers get the exponents
+    /// of `bf16`: they can be smaller than those of `f16`.
+    pub fn weight_type(&self) -> Option<DType> {
+        if self.scale.is_some() { Some(DType::Bf16) } else { self.dtype.weight_type() }
+    }
+
+    /// The sizes of its axes, as in the file: convolution kernels are `[out, in, kh, kw]`.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -184,13 +201,13 @@ impl TensorView {
         self.shape.iter().product()
     }
 
-    /// The size of the numbers alone, in bytes.
+    /// The size of its elements, in bytes.
     pub fn bytes(&self) -> u64 {
-        // Views of blocks hold whole ones: checked when they are made.
+        // Views of blocks consist of whole ones, which is checked when they are made.
         self.dtype.bytes_of(self.elements() as u64).unwrap_or(u64::MAX)
     }
 
-    /// The element at this position, counted from the first one in the source.
+    /// The index of the element at this position, counted from the first one in the source.
     pub(crate) fn element(&self, position: &[usize]) -> usize {
         let Some((row, inner)) = position.split_first() else { return 0 };
         let row = (row + self.first_row) % self.shape[0].max(1);
@@ -222,7 +239,7 @@ impl TensorView {
         Some(self.offset..self.offset.checked_add(bytes)?)
     }
 
-    /// Whether the elements lie one after the other in row-major order.
+    /// Whether the elements are contiguous in row-major order.
     pub(super) fn is_contiguous(&self) -> bool {
         let Some(expected) = row_major(&self.shape).filter(|_| self.first_row == 0) else { return false };
         // The stride of an axis with one entry is never used.
@@ -230,14 +247,14 @@ impl TensorView {
         self.elements() == 0 || axes.all(|(size, (stride, expected))| *size == 1 || stride == expected)
     }
 
-    /// Whether it can be read from first to last row: its elements lie in row-major order, and no row begins or ends inside
-    /// a block.
+    /// Whether it can be read from the first to the last row: its elements are in row-major order, and no row begins or
+    /// ends inside a block.
     pub(super) fn is_whole(&self) -> bool {
         let row = self.shape.get(1..).unwrap_or_default().iter().product::<usize>() as u64;
         self.is_contiguous() && self.dtype.bytes_of(row).is_some()
     }
 
-    /// `count` entries of the first axis from `start` on. `None` if there are fewer, or if a block would be cut.
+    /// `count` entries of the first axis, starting at `start`. `None` if there are fewer, or if a block would be split.
     pub(crate) fn rows(&self, start: usize, count: usize) -> Option<Self> {
         let rows = *self.shape.first().filter(|_| self.first_row == 0)?;
         let stride = *self.strides.first()?;
@@ -250,20 +267,20 @@ impl TensorView {
         view.checked_range().map(|_| view)
     }
 
-    /// All entries of the first axis, beginning with this one; those before it follow after the last.
+    /// All entries of the first axis, starting with this one; those before it follow after the last.
     pub(crate) fn rows_from(&self, first: usize) -> Option<Self> {
         let fits = self.first_row == 0 && self.shape.first().is_some_and(|rows| first < *rows);
         fits.then(|| Self { first_row: first, ..self.clone() })
     }
 
-    /// Without the first axis, if that has one entry: a table that was kept as one entry of a batch.
+    /// The view without its first axis, if that has one entry: a table that was stored as a batch of one.
     pub(crate) fn without_batch(&self) -> Option<Self> {
         let (first, shape) = self.shape.split_first()?;
         let is_batch = *first == 1 && !shape.is_empty();
         is_batch.then(|| Self { shape: shape.to_vec(), strides: self.strides[1..].to_vec(), ..self.clone() })
     }
 
-    /// A matrix with its axes exchanged.
+    /// The transpose of a matrix.
     pub(crate) fn transposed(&self) -> Option<Self> {
         if self.first_row != 0 {
             return None;
@@ -273,7 +290,7 @@ impl TensorView {
         Some(Self { shape: vec![columns, rows], strides: vec![right, down], ..self.clone() })
     }
 
-    /// Without the axes of one entry that follow the second: a 1x1 convolution as the matrix that it is.
+    /// The view without the axes of one entry after the second: a 1x1 convolution as a matrix.
     pub(crate) fn pointwise_as_matrix(&self) -> Option<Self> {
         let (axes, rest) = self.shape.split_at_checked(2).filter(|_| self.first_row == 0)?;
         let ones = rest.iter().all(|size| *size == 1);

@@ -1,5 +1,5 @@
-//! The table of contents of a ZIP archive (PKWARE's APPNOTE.TXT), with the 64-bit extension, read by range. PyTorch stores
-//! its files uncompressed, so that each is a range of the archive.
+//! The table of contents of a ZIP archive (PKWARE's APPNOTE.TXT), with the 64-bit extension, read by range. PyTorch
+//! stores files uncompressed, so each is a range of the archive.
 
 use super::source::Source;
 use crate::{Error, Result};
@@ -9,16 +9,16 @@ use std::ops::Range;
 /// The longest table of contents that is read.
 const MAX_DIRECTORY: u64 = 1 << 28;
 
-/// The end record and the longest comment that may follow it.
+/// The length of the end record and of the longest comment after it.
 const MAX_END: u64 = 22 + 0xffff;
 
-/// A file of the archive, as the table of contents has it.
+/// A file's entry in the table of contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Where its local header starts.
+    /// The start of its local header.
     header: u64,
     size: u64,
-    /// Whether its bytes lie in the archive as they are.
+    /// Whether its bytes are stored uncompressed and unencrypted.
     stored: bool,
 }
 
@@ -59,22 +59,22 @@ impl<'a> Archive<'a> {
         self.entries.keys().map(String::as_str)
     }
 
-    /// The bytes of the archive that are the file `name`.
+    /// The range of the archive with the bytes of file `name`.
     pub(super) async fn range(&self, name: &str) -> Result<Range<u64>> {
         let error = |reason: String| Error::format(self.source.name(), reason);
-        let entry = self.entries.get(name).ok_or_else(|| error(format!("{name} is missing in the archive")))?;
+        let entry = self.entries.get(name).ok_or_else(|| error(format!("{name} is missing from the archive")))?;
         if !entry.stored {
-            return Err(error(format!("{name} is compressed, expected it stored")));
+            return Err(error(format!("{name} is compressed, expected it to be stored uncompressed")));
         }
         let header_end = entry.header.checked_add(30).ok_or_else(|| cut_off(self.source))?;
         let header = self.source.read(entry.header..header_end).await?;
         let Some(fields) = Fields::new(&header, 0, 30).filter(|fields| fields.long(0) == 0x0403_4b50) else {
-            return Err(error(format!("{name} is not where the archive says")));
+            return Err(error(format!("{name} is not where the table of contents says")));
         };
         let start = header_end + fields.short(26) + fields.short(28);
         match start.checked_add(entry.size).filter(|stop| *stop <= self.source.len()) {
             Some(stop) => Ok(start..stop),
-            None => Err(error(format!("{name} goes beyond the end of the file: the file is cut off"))),
+            None => Err(error(format!("{name} extends beyond the end of the file: the file is cut off"))),
         }
     }
 }
@@ -102,7 +102,7 @@ fn read_directory(bytes: &[u8], count: u64) -> Option<BTreeMap<String, Entry>> {
     Some(entries)
 }
 
-/// Packed size, size and position; those that do not fit in 32 bits are in the extra field.
+/// Packed size, size and position; values that do not fit in 32 bits are in the extra field.
 fn sizes(fields: &Fields<'_>, extra: &[u8]) -> Option<[u64; 3]> {
     let mut large = zip64_field(extra);
     let mut read = |field: usize| match fields.long(field) {
@@ -132,11 +132,11 @@ fn zip64_field(mut extra: &[u8]) -> &[u8] {
     &[]
 }
 
-/// A record of fixed size with little-endian numbers.
+/// A record of fixed size, with little-endian numbers.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// The record of `size` bytes at `at`. The fields that are asked for lie within the size.
+    /// The record of `size` bytes at `at`. Callers only read fields within it.
     fn new(bytes: &'a [u8], at: usize, size: usize) -> Option<Self> {
         bytes.get(at..at.checked_add(size)?).map(Self)
     }
@@ -166,7 +166,7 @@ pub(super) mod tests {
     use pollster::block_on;
     use proptest::prelude::*;
 
-    /// An archive of stored files; `large` writes every number that can be in the 64-bit extension.
+    /// An archive of stored files; `large` puts all possible numbers into the 64-bit extension.
     pub(in crate::weights) fn archive(files: &[(&str, &[u8])], large: bool) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut directory = Vec::new();
@@ -175,7 +175,7 @@ pub(super) mod tests {
             let header = bytes.len();
             bytes.extend(b"PK\x03\x04\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0");
             bytes.extend([word(content.len()), word(content.len())].concat());
-            // A local extra field of its own length, as PyTorch pads to align the content.
+            // A local extra field of a different length, like PyTorch's padding for alignment.
             bytes.extend([name.len() as u8, 0, 5, 0]);
             bytes.extend(name.bytes().chain([0; 5]));
             bytes.extend(*content);
@@ -229,19 +229,22 @@ pub(super) mod tests {
         let cut_off = "x.ckpt: the archive has no valid table of contents: the file is cut off or damaged";
         assert_eq!(problem(&good[..good.len() - 9], "a"), cut_off);
         assert_eq!(problem(b"", "a"), cut_off);
-        assert_eq!(problem(&good, "b"), "x.ckpt: b is missing in the archive");
+        assert_eq!(problem(&good, "b"), "x.ckpt: b is missing from the archive");
         let with = |at: usize, byte: u8| {
             let mut bytes = good.clone();
             bytes[at] = byte;
             bytes
         };
         let directory = good.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
-        assert_eq!(problem(&with(directory + 10, 8), "a"), "x.ckpt: a is compressed, expected it stored");
+        assert_eq!(
+            problem(&with(directory + 10, 8), "a"),
+            "x.ckpt: a is compressed, expected it to be stored uncompressed"
+        );
         assert_eq!(problem(&with(directory, 0), "a"), cut_off);
-        assert_eq!(problem(&with(directory + 42, 1), "a"), "x.ckpt: a is not where the archive says");
+        assert_eq!(problem(&with(directory + 42, 1), "a"), "x.ckpt: a is not where the table of contents says");
         let mut long = with(directory + 20, 255);
         long[directory + 24] = 255;
-        assert_eq!(problem(&long, "a"), "x.ckpt: a goes beyond the end of the file: the file is cut off");
+        assert_eq!(problem(&long, "a"), "x.ckpt: a extends beyond the end of the file: the file is cut off");
     }
 
     proptest! {

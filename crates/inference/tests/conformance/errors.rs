@@ -101,6 +101,18 @@ fn attention_values() {
 }
 
 #[test]
+fn rope_angles() {
+    let rope = |x: &[usize], angles: &[usize], d: &Device| zeros(x, d).rope(&zeros(angles, d));
+    shape_error("rope", "3 axes", |d| rope(&[2, 8], &[2, 2, 2], d));
+    shape_error("rope", "[n, 3, heads * 4]", |d| rope(&[1, 2, 8], &[3, 2, 2], d));
+    shape_error("rope", "heads * 6", |d| rope(&[1, 2, 8], &[2, 3, 2], d));
+    shape_error("rope", "angles [t, width / 2, 2] in F32", |d| rope(&[1, 2, 8], &[2, 2, 1], d));
+    shape_error("rope", "angles [t, width / 2, 2] in F32", |d| {
+        zeros(&[1, 2, 8], d).rope(&Tensor::from_ids(vec![0; 8], &[2, 2, 2], d)?)
+    });
+}
+
+#[test]
 fn group_norm_groups() {
     let norm = |groups| {
         move |d: &Device| {

@@ -24,6 +24,7 @@ const OPS: &[(&str, f64, Cases)] = &[
     ("attention", 3e-6, networks::attention),
     ("attention, large scores", 5e-5, networks::attention_large_scores),
     ("attention, scale and bias", 5e-6, transformers::attention_scored),
+    ("rope", 3e-7, transformers::rope),
     ("group_norm", 2e-6, networks::group_norm),
     ("layer_norm", 1e-6, networks::layer_norm),
     ("modulated_norm", 1e-6, transformers::modulated_norm),

@@ -1,5 +1,5 @@
 //! Cases of the ops of diffusion transformers and T5: norms that a timestep modulates, root-mean-square norms, gated
-//! residuals, attention with a position bias.
+//! residuals, attention with a position bias, rotary positions.
 
 use super::{Case, Operand, Random, WEIGHT_TYPES, reference};
 use easel_inference::Result;
@@ -84,6 +84,26 @@ pub(super) fn add_gated(device: &Device, random: &mut Random) -> Result<Vec<Case
         let expected = Operand::new(&x.shape, (0..x.data.len()).map(sum).collect());
         let got = residual.tensor(device)?.add_gated(&gate.tensor(device)?, &x.tensor(device)?)?;
         cases.push(Case { name: format!("{n}x{t}x{width}"), got, expected });
+    }
+    Ok(cases)
+}
+
+pub(super) fn rope(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    // Batch, tokens, heads and pairs of a head.
+    for [n, t, heads, pairs] in [[1, 1, 1, 1], [2, 5, 3, 4], [1, 77, 2, 64], [2, 33, 3, 8], [1, 9, 24, 7]] {
+        let x = random.array(&[n, t, heads * 2 * pairs]);
+        let turns = random.array(&[t, pairs]);
+        let parts = |turn: &f64| [(4.0 * turn).cos(), (4.0 * turn).sin()].map(|part| f64::from(part as f32));
+        let angles = Operand::new(&[t, pairs, 2], turns.data.iter().flat_map(parts).collect());
+        let turned = |(i, pair): (usize, &[f64])| {
+            let at = (i / pairs / heads % t * pairs + i % pairs) * 2;
+            let [cosine, sine] = [angles.data[at], angles.data[at + 1]];
+            [pair[0] * cosine - pair[1] * sine, pair[0] * sine + pair[1] * cosine]
+        };
+        let expected = Operand::new(&x.shape, x.data.chunks(2).enumerate().flat_map(turned).collect());
+        let got = x.tensor(device)?.rope(&angles.tensor(device)?)?;
+        cases.push(Case { name: format!("{n}x{t}, {heads} heads of {pairs} pairs"), got, expected });
     }
     Ok(cases)
 }

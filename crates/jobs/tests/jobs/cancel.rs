@@ -1,83 +1,83 @@
-//! Cancellation in every state, and when it races with completion.
+//! Cancellation in every state, and in a race with completion.
 
-use crate::engine::theatre;
+use crate::engine::fixture;
 use easel_jobs::{Error, PictureQuery, Status, WatchOptions};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[tokio::test]
 async fn a_waiting_task_is_cancelled_at_once_and_never_run() {
-    let theatre = theatre(1, 10);
-    let held = theatre.submit("hold");
-    theatre.until(held, Status::Processing);
-    let id = theatre.submit("5");
-    let mut watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
-    theatre.jobs.cancel(id).unwrap();
+    let fixture = fixture(1, 10);
+    let held = fixture.submit("hold");
+    fixture.until(held, Status::Processing);
+    let id = fixture.submit("5");
+    let mut watcher = fixture.jobs.watch(id, WatchOptions::default()).unwrap();
+    fixture.jobs.cancel(id).unwrap();
     assert_eq!(watcher.next().await.unwrap().status, Status::Pending);
     assert_eq!(watcher.next().await.unwrap().status, Status::Cancelled);
     assert_eq!(watcher.next().await, None);
-    theatre.stage.open.store(true, Ordering::Relaxed);
-    theatre.until(held, Status::Completed);
-    assert_eq!(*theatre.stage.order.lock().unwrap(), ["hold"]);
-    assert_eq!(theatre.jobs.task(id).unwrap().started_at, None);
+    fixture.controls.open.store(true, Ordering::Relaxed);
+    fixture.until(held, Status::Completed);
+    assert_eq!(*fixture.controls.order.lock().unwrap(), ["hold"]);
+    assert_eq!(fixture.jobs.task(id).unwrap().started_at, None);
 }
 
 #[tokio::test]
 async fn a_running_task_stops_within_a_step() {
-    let theatre = theatre(1, 10);
-    let id = theatre.submit("hold");
-    let mut watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
+    let fixture = fixture(1, 10);
+    let id = fixture.submit("hold");
+    let mut watcher = fixture.jobs.watch(id, WatchOptions::default()).unwrap();
     while watcher.next().await.unwrap().progress.step == 0 {}
-    theatre.jobs.cancel(id).unwrap();
-    let steps = theatre.stage.steps.load(Ordering::Relaxed);
-    assert_eq!(theatre.events(id).await.last().unwrap().status, Status::Cancelled);
-    let next = theatre.submit("1");
-    theatre.until(next, Status::Completed);
-    assert!(theatre.stage.steps.load(Ordering::Relaxed) - steps <= 2 + 1, "one step may be under way, one begins");
-    let task = theatre.jobs.task(id).unwrap();
+    fixture.jobs.cancel(id).unwrap();
+    let steps = fixture.controls.steps.load(Ordering::Relaxed);
+    assert_eq!(fixture.events(id).await.last().unwrap().status, Status::Cancelled);
+    let next = fixture.submit("1");
+    fixture.until(next, Status::Completed);
+    assert!(fixture.controls.steps.load(Ordering::Relaxed) - steps <= 2 + 1, "one step may be under way, one begins");
+    let task = fixture.jobs.task(id).unwrap();
     assert_eq!((task.status, task.progress.percent()), (Status::Cancelled, 50));
 }
 
 #[test]
-fn what_has_ended_cannot_be_cancelled() {
-    let theatre = theatre(1, 10);
-    let ids = ["1", "fail", "hold"].map(|request| theatre.submit(request));
-    theatre.until(ids[2], Status::Processing);
-    theatre.jobs.cancel(ids[2]).unwrap();
+fn a_task_that_has_ended_cannot_be_cancelled() {
+    let fixture = fixture(1, 10);
+    let ids = ["1", "fail", "hold"].map(|request| fixture.submit(request));
+    fixture.until(ids[2], Status::Processing);
+    fixture.jobs.cancel(ids[2]).unwrap();
     for (id, status) in ids.into_iter().zip([Status::Completed, Status::Error, Status::Cancelled]) {
-        let refused = theatre.jobs.cancel(id).unwrap_err();
+        let refused = fixture.jobs.cancel(id).unwrap_err();
         assert!(matches!(refused, Error::AlreadyEnded { status: found, .. } if found == status), "{refused}");
     }
 }
 
 #[test]
 fn pictures_that_come_after_the_cancellation_are_dropped() {
-    let theatre = theatre(1, 10);
-    let id = theatre.submit("deaf");
-    theatre.until(id, Status::Processing);
-    theatre.jobs.cancel(id).unwrap();
-    let next = theatre.submit("fail");
-    theatre.until(next, Status::Error);
-    assert_eq!(theatre.jobs.task(id).unwrap().status, Status::Cancelled);
-    assert_eq!(theatre.jobs.pictures(&PictureQuery::default()).unwrap().total, 0);
-    assert_eq!(std::fs::read_dir(theatre.folder.path().join("pictures")).unwrap().count(), 0);
+    let fixture = fixture(1, 10);
+    let id = fixture.submit("deaf");
+    fixture.until(id, Status::Processing);
+    fixture.jobs.cancel(id).unwrap();
+    let next = fixture.submit("fail");
+    fixture.until(next, Status::Error);
+    assert_eq!(fixture.jobs.task(id).unwrap().status, Status::Cancelled);
+    assert_eq!(fixture.jobs.pictures(&PictureQuery::default()).unwrap().total, 0);
+    assert_eq!(std::fs::read_dir(fixture.folder.path().join("pictures")).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_race_with_completion_has_one_winner() {
-    let theatre = theatre(1, 10);
+    let fixture = fixture(1, 10);
     let mut won = 0;
     for round in 0..60 {
-        let id = theatre.submit("1");
-        let mut watcher = theatre.jobs.watch(id, WatchOptions::default()).unwrap();
+        let id = fixture.submit("1");
+        let mut watcher = fixture.jobs.watch(id, WatchOptions::default()).unwrap();
         std::thread::sleep(Duration::from_micros(round * 400));
-        let cancelled = theatre.jobs.cancel(id);
+        let cancelled = fixture.jobs.cancel(id);
         let mut last = None;
         while let Some(event) = watcher.next().await {
             last = Some(event.status);
         }
-        let task = theatre.jobs.task(id).unwrap();
-        let pictures = theatre.jobs.pictures(&PictureQuery { task: Some(id), ..PictureQuery::default() }).unwrap();
+        let task = fixture.jobs.task(id).unwrap();
+        let pictures = fixture.jobs.pictures(&PictureQuery { task: Some(id), ..PictureQuery::default() }).unwrap();
         assert_eq!(last, Some(task.status), "watchers and store agree");
         match cancelled {
             Ok(()) => assert_eq!((task.status, pictures.total), (Status::Cancelled, 0)),

@@ -1,4 +1,4 @@
-//! An engine that does as its request says, and a queue in a folder of its own.
+//! An engine controlled by its requests, and a queue in a temporary folder.
 
 use easel_jobs::{
     Engine, EngineError, Event, Job, Jobs, NewPicture, NewTask, Options, Priority, Progress, SqliteStore, Status, Task,
@@ -11,20 +11,20 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// What engine and test share.
+/// State shared by engine and test.
 #[derive(Default)]
-pub(crate) struct Stage {
-    /// Lets tasks with the request `hold` go on.
+pub(crate) struct Controls {
+    /// Lets tasks with the request `hold` continue.
     pub(crate) open: AtomicBool,
     /// Steps of all tasks so far.
     pub(crate) steps: AtomicUsize,
-    /// Prompts in the order in which they were taken up.
+    /// Prompts in the order in which the tasks were started.
     pub(crate) order: Mutex<Vec<String>>,
 }
 
-pub(crate) struct Puppet(pub(crate) Arc<Stage>);
+pub(crate) struct TestEngine(pub(crate) Arc<Controls>);
 
-impl Engine for Puppet {
+impl Engine for TestEngine {
     fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError> {
         self.0.order.lock().unwrap().push(job.task().prompt.clone());
         match job.request() {
@@ -48,7 +48,7 @@ impl Engine for Puppet {
     }
 }
 
-impl Puppet {
+impl TestEngine {
     fn step(&self, job: &Job<'_>, step: u32, steps: u32) -> Result<(), EngineError> {
         if job.should_stop() {
             return Err(EngineError::Stopped);
@@ -61,42 +61,42 @@ impl Puppet {
     }
 }
 
-/// A queue, the stage of its engines, and its folder.
-pub(crate) struct Theatre {
+/// A queue, its engines' controls, and its folder.
+pub(crate) struct Fixture {
     pub(crate) jobs: Jobs,
-    pub(crate) stage: Arc<Stage>,
+    pub(crate) controls: Arc<Controls>,
     pub(crate) folder: TempDir,
 }
 
-pub(crate) fn theatre(engines: usize, capacity: usize) -> Theatre {
+pub(crate) fn fixture(engines: usize, capacity: usize) -> Fixture {
     let folder = TempDir::new().unwrap();
-    let stage = Arc::new(Stage::default());
-    Theatre { jobs: start(&folder, &stage, engines, capacity), stage, folder }
+    let controls = Arc::new(Controls::default());
+    Fixture { jobs: start(&folder, &controls, engines, capacity), controls, folder }
 }
 
-pub(crate) fn start(folder: &TempDir, stage: &Arc<Stage>, engines: usize, capacity: usize) -> Jobs {
+pub(crate) fn start(folder: &TempDir, controls: &Arc<Controls>, engines: usize, capacity: usize) -> Jobs {
     let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
-    let puppets = (0..engines).map(|_| Box::new(Puppet(Arc::clone(stage))) as Box<dyn Engine>).collect();
-    Jobs::start(store, puppets, &Options { capacity, ..Options::default() }).unwrap()
+    let engines = (0..engines).map(|_| Box::new(TestEngine(Arc::clone(controls))) as Box<dyn Engine>).collect();
+    Jobs::start(store, engines, &Options { capacity, ..Options::default() }).unwrap()
 }
 
 pub(crate) fn new_task(request: &str) -> NewTask {
     NewTask { prompt: request.into(), request: request.into(), priority: Priority::Normal, seed: u64::MAX, steps: 0 }
 }
 
-impl Theatre {
+impl Fixture {
     pub(crate) fn submit(&self, request: &str) -> TaskId {
         self.jobs.submit(&new_task(request)).unwrap().id
     }
 
-    /// Waits until a task has this status; if that is its end, until watchers know of it, too, which is a moment later.
+    /// Waits until a task has this status, and if it is final, until watchers have seen it, a moment later.
     pub(crate) fn until(&self, id: TaskId, status: Status) -> Task {
         let mut watcher = self.jobs.watch(id, WatchOptions::default()).unwrap();
-        let mut told = || !status.is_end() || ended(&mut watcher);
+        let mut is_seen = || !status.is_end() || ended(&mut watcher);
         let began = Instant::now();
         loop {
             let task = self.jobs.task(id).unwrap();
-            if task.status == status && told() {
+            if task.status == status && is_seen() {
                 return task;
             }
             assert!(began.elapsed() < Duration::from_secs(20), "{task:?} is not {status}");
@@ -115,7 +115,7 @@ impl Theatre {
     }
 }
 
-/// Whether the watcher has seen the last event, after all that are there for it now.
+/// Whether the watcher has received the last event.
 fn ended(watcher: &mut Watcher) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     loop {

@@ -1,4 +1,4 @@
-//! The queue with engines that do as their requests say.
+//! The queue, with engines controlled by their requests.
 
 mod cancel;
 mod engine;

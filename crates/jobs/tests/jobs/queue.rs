@@ -1,47 +1,47 @@
-//! What a task goes through when nothing goes wrong.
+//! The life of a task when nothing goes wrong.
 
-use crate::engine::{new_task, theatre};
+use crate::engine::{fixture, new_task};
 use easel_jobs::{Error, NewTask, PictureQuery, Priority, Selection, Status, TaskQuery, WatchOptions};
 use std::sync::atomic::Ordering;
 
 #[test]
 fn a_task_becomes_pictures_that_outlive_it() {
-    let theatre = theatre(1, 10);
-    let id = theatre.submit("3");
-    let task = theatre.until(id, Status::Completed);
+    let fixture = fixture(1, 10);
+    let id = fixture.submit("3");
+    let task = fixture.until(id, Status::Completed);
     assert_eq!(task.seed, u64::MAX);
     assert_eq!((task.progress.percent(), task.attempts, task.error), (100, 1, None));
     assert!(task.created_at <= task.started_at.unwrap() && task.started_at <= task.completed_at);
 
-    assert_eq!(theatre.jobs.delete_tasks(&Selection::default()).unwrap(), 1);
-    assert!(matches!(theatre.jobs.task(id), Err(Error::UnknownTask { .. })));
-    assert!(matches!(theatre.jobs.watch(id, WatchOptions::default()), Err(Error::UnknownTask { .. })));
-    assert!(matches!(theatre.jobs.cancel(id), Err(Error::UnknownTask { .. })));
+    assert_eq!(fixture.jobs.delete_tasks(&Selection::default()).unwrap(), 1);
+    assert!(matches!(fixture.jobs.task(id), Err(Error::UnknownTask { .. })));
+    assert!(matches!(fixture.jobs.watch(id, WatchOptions::default()), Err(Error::UnknownTask { .. })));
+    assert!(matches!(fixture.jobs.cancel(id), Err(Error::UnknownTask { .. })));
 
-    let pictures = theatre.jobs.pictures(&PictureQuery { task: Some(id), ..PictureQuery::default() }).unwrap();
+    let pictures = fixture.jobs.pictures(&PictureQuery { task: Some(id), ..PictureQuery::default() }).unwrap();
     assert_eq!(pictures.total, 2);
     let [first, second] = &pictures.items[..] else { panic!("two pictures") };
     assert_eq!((first.number, first.seed, second.number, second.seed), (0, 1, 1, u64::MAX));
     assert_eq!(first.digest, "d876885b7f40eae70bd1f5247a9854914fa5812ce63998e2d894a68e187967cb", "SHA-256");
     assert_eq!((first.prompt.as_str(), first.media_type.as_str(), first.length), ("3", "image/png", 100));
-    assert_eq!(theatre.jobs.read(first).unwrap(), vec![7; 100]);
+    assert_eq!(fixture.jobs.read(first).unwrap(), vec![7; 100]);
 
-    theatre.jobs.delete_picture(first.id).unwrap();
-    assert!(matches!(theatre.jobs.picture(first.id), Err(Error::UnknownPicture { .. })));
-    assert!(matches!(theatre.jobs.read(first), Err(Error::UnknownPicture { .. })));
-    assert!(matches!(theatre.jobs.delete_picture(first.id), Err(Error::UnknownPicture { .. })));
-    assert_eq!(theatre.jobs.picture(second.id).unwrap(), *second);
-    assert_eq!(std::fs::read_dir(theatre.folder.path().join("pictures")).unwrap().count(), 1);
+    fixture.jobs.delete_picture(first.id).unwrap();
+    assert!(matches!(fixture.jobs.picture(first.id), Err(Error::UnknownPicture { .. })));
+    assert!(matches!(fixture.jobs.read(first), Err(Error::UnknownPicture { .. })));
+    assert!(matches!(fixture.jobs.delete_picture(first.id), Err(Error::UnknownPicture { .. })));
+    assert_eq!(fixture.jobs.picture(second.id).unwrap(), *second);
+    assert_eq!(std::fs::read_dir(fixture.folder.path().join("pictures")).unwrap().count(), 1);
 }
 
 #[test]
 fn higher_priorities_go_first_and_equals_in_order() {
-    let theatre = theatre(1, 10);
-    let held = theatre.submit("hold");
-    theatre.until(held, Status::Processing);
+    let fixture = fixture(1, 10);
+    let held = fixture.submit("hold");
+    fixture.until(held, Status::Processing);
     let submit = |prompt: &str, priority| {
         let task = NewTask { prompt: prompt.into(), request: b"1".into(), priority, ..NewTask::default() };
-        theatre.jobs.submit(&task).unwrap().id
+        fixture.jobs.submit(&task).unwrap().id
     };
     let tasks = [
         submit("low", Priority::Low),
@@ -49,63 +49,63 @@ fn higher_priorities_go_first_and_equals_in_order() {
         submit("second", Priority::Normal),
         submit("high", Priority::High),
     ];
-    let places = tasks.map(|id| theatre.jobs.queue_position(id).unwrap().unwrap());
+    let places = tasks.map(|id| fixture.jobs.queue_position(id).unwrap().unwrap());
     assert_eq!(places, [3, 1, 2, 0]);
-    assert_eq!(theatre.jobs.queue_position(held).unwrap(), None);
-    theatre.stage.open.store(true, Ordering::Relaxed);
-    theatre.until(tasks[0], Status::Completed);
-    assert_eq!(*theatre.stage.order.lock().unwrap(), ["hold", "high", "first", "second", "low"]);
+    assert_eq!(fixture.jobs.queue_position(held).unwrap(), None);
+    fixture.controls.open.store(true, Ordering::Relaxed);
+    fixture.until(tasks[0], Status::Completed);
+    assert_eq!(*fixture.controls.order.lock().unwrap(), ["hold", "high", "first", "second", "low"]);
 }
 
 #[test]
 fn a_full_queue_refuses_and_goes_on_when_there_is_room() {
-    let theatre = theatre(1, 2);
-    let held = theatre.submit("hold");
-    theatre.until(held, Status::Processing);
-    let waiting = [theatre.submit("1"), theatre.submit("1")];
-    let refused = theatre.jobs.submit(&new_task("1")).unwrap_err();
+    let fixture = fixture(1, 2);
+    let held = fixture.submit("hold");
+    fixture.until(held, Status::Processing);
+    let waiting = [fixture.submit("1"), fixture.submit("1")];
+    let refused = fixture.jobs.submit(&new_task("1")).unwrap_err();
     assert_eq!(refused.to_string(), "the queue is full: 2 tasks are waiting");
-    theatre.jobs.cancel(waiting[0]).unwrap();
-    theatre.submit("1");
-    assert_eq!(theatre.jobs.counts().unwrap().of(Status::Pending), 2);
+    fixture.jobs.cancel(waiting[0]).unwrap();
+    fixture.submit("1");
+    assert_eq!(fixture.jobs.counts().unwrap().of(Status::Pending), 2);
 }
 
 #[test]
 fn several_engines_share_the_queue_and_run_each_task_once() {
-    let theatre = theatre(3, 100);
-    let tasks: Vec<_> = (0..30).map(|_| theatre.submit("2")).collect();
-    let completed = tasks.iter().map(|id| theatre.until(*id, Status::Completed));
+    let fixture = fixture(3, 100);
+    let tasks: Vec<_> = (0..30).map(|_| fixture.submit("2")).collect();
+    let completed = tasks.iter().map(|id| fixture.until(*id, Status::Completed));
     assert!(completed.into_iter().all(|task| task.attempts == 1));
-    assert_eq!(theatre.stage.order.lock().unwrap().len(), 30);
-    assert_eq!(theatre.jobs.pictures(&PictureQuery::default()).unwrap().total, 60);
+    assert_eq!(fixture.controls.order.lock().unwrap().len(), 30);
+    assert_eq!(fixture.jobs.pictures(&PictureQuery::default()).unwrap().total, 60);
 }
 
 #[test]
 fn listings_come_in_pages_newest_first() {
-    let theatre = theatre(1, 10);
-    let ids = ["1", "fail", "1"].map(|request| theatre.submit(request));
-    theatre.until(ids[2], Status::Completed);
+    let fixture = fixture(1, 10);
+    let ids = ["1", "fail", "1"].map(|request| fixture.submit(request));
+    fixture.until(ids[2], Status::Completed);
     let list = |status, limit, offset| {
-        let page = theatre.jobs.tasks(&TaskQuery { status, limit, offset }).unwrap();
+        let page = fixture.jobs.tasks(&TaskQuery { status, limit, offset }).unwrap();
         (page.total, page.items.iter().map(|task| task.id).collect::<Vec<_>>())
     };
     assert_eq!(list(None, 2, 0), (3, vec![ids[2], ids[1]]));
     assert_eq!(list(None, 2, 2), (3, vec![ids[0]]));
     assert_eq!(list(Some(Status::Completed), usize::MAX, 0), (2, vec![ids[2], ids[0]]));
     assert_eq!(list(Some(Status::Cancelled), 5, 0), (0, vec![]));
-    let newest = theatre.jobs.pictures(&PictureQuery { limit: 1, ..PictureQuery::default() }).unwrap();
+    let newest = fixture.jobs.pictures(&PictureQuery { limit: 1, ..PictureQuery::default() }).unwrap();
     assert_eq!((newest.total, newest.items[0].task), (4, ids[2]));
 }
 
 #[test]
 fn a_running_task_shows_its_progress_in_listings() {
-    let theatre = theatre(1, 10);
-    let id = theatre.submit("hold");
-    theatre.until(id, Status::Processing);
-    while theatre.jobs.task(id).unwrap().progress.percent() != 50 {}
-    assert_eq!(theatre.jobs.tasks(&TaskQuery::default()).unwrap().items[0].progress.percent(), 50);
+    let fixture = fixture(1, 10);
+    let id = fixture.submit("hold");
+    fixture.until(id, Status::Processing);
+    while fixture.jobs.task(id).unwrap().progress.percent() != 50 {}
+    assert_eq!(fixture.jobs.tasks(&TaskQuery::default()).unwrap().items[0].progress.percent(), 50);
     assert_eq!(
-        theatre.jobs.delete_tasks(&Selection { ids: Some(vec![id]), status: None }).unwrap(),
+        fixture.jobs.delete_tasks(&Selection { ids: Some(vec![id]), status: None }).unwrap(),
         0,
         "tasks in progress are kept"
     );

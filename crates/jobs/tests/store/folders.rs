@@ -1,4 +1,4 @@
-//! Data folders that are damaged, foreign, in use, full or not to be written to, and what a killed process leaves.
+//! Data folders that are damaged, foreign, in use, full or read-only, and the cleanup after a killed process.
 
 use easel_jobs::{
     Ending, Error, Jobs, Last, NewPicture, NewTask, Options, Part, PictureQuery, Retention, SqliteStore, Status, Store,
@@ -101,7 +101,7 @@ fn a_database_that_stays_locked_is_an_error_and_reading_goes_on() {
 
 #[cfg(unix)]
 #[test]
-fn a_database_that_may_not_be_written_to_is_an_error() {
+fn a_read_only_database_is_an_error() {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder();
     let path = folder.path().join("easel.db");
@@ -114,7 +114,7 @@ fn a_database_that_may_not_be_written_to_is_an_error() {
 }
 
 #[test]
-fn what_a_killed_process_had_begun_is_swept_away_and_what_it_finished_stays() {
+fn partial_pictures_of_a_killed_process_are_removed_and_finished_ones_stay() {
     let folder = folder();
     let pictures = folder.path().join("pictures");
     let stray = ["5e7b8a0e-0000-4000-8000-000000000000-0", "5e7b8a0e-0000-4000-8000-000000000000-1.partial"];
@@ -139,7 +139,7 @@ fn retention_clears_tasks_and_pictures() {
     let began = Instant::now();
     let rows = || jobs.tasks(&Default::default()).unwrap().total + jobs.pictures(&Default::default()).unwrap().total;
     let files = || fs::read_dir(folder.path().join("pictures")).unwrap().count();
-    // A file goes after its row, so that no row is ever without its file.
+    // A file is removed after its row, so that no row is ever without its file.
     while rows() > 0 || files() > 0 {
         assert!(began.elapsed() < Duration::from_secs(20), "{} rows and {} files are left", rows(), files());
         std::thread::sleep(Duration::from_millis(20));

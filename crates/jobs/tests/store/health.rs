@@ -1,4 +1,4 @@
-//! What a store says of itself: a check fails when its part would.
+//! The store's health checks: each fails when its part does not work.
 
 use easel_jobs::{Ending, Error, Last, NewPicture, NewTask, Part, Picture, PictureQuery, SqliteStore, Store};
 use rusqlite::Connection;
@@ -25,7 +25,7 @@ fn picture(store: &SqliteStore) -> Picture {
 }
 
 #[test]
-fn f10_a_deleted_or_replaced_database_is_said() {
+fn f10_a_deleted_or_replaced_database_is_reported() {
     let (folder, store) = store();
     let path = folder.path().join("easel.db");
     let saved = fs::read(&path).unwrap();
@@ -39,7 +39,7 @@ fn f10_a_deleted_or_replaced_database_is_said() {
 }
 
 #[test]
-fn f10_an_overwritten_database_is_said() {
+fn f10_an_overwritten_database_is_reported() {
     let (folder, store) = store();
     let path = folder.path().join("easel.db");
     let length = fs::metadata(&path).unwrap().len() as usize;
@@ -50,7 +50,7 @@ fn f10_an_overwritten_database_is_said() {
 }
 
 #[test]
-fn f10_a_missing_folder_of_pictures_is_said() {
+fn f10_a_missing_folder_of_pictures_is_reported() {
     let (folder, store) = store();
     let pictures = folder.path().join("pictures");
     fs::rename(&pictures, folder.path().join("moved")).unwrap();
@@ -72,7 +72,7 @@ fn f9_a_locked_database_costs_each_call_its_deadline_and_reading_nothing() {
         calls.into_iter().map(|call| call.join().unwrap().unwrap_err()).collect::<Vec<_>>()
     });
     assert!(refused.iter().all(Error::is_temporary), "{refused:?}");
-    assert!(began.elapsed() < Duration::from_secs(1), "they wait together, not one after the other");
+    assert!(began.elapsed() < Duration::from_secs(1), "they wait at the same time, not one after the other");
     let began = Instant::now();
     assert_eq!(store.task(waiting.id).unwrap(), waiting);
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());

@@ -1,4 +1,4 @@
-//! Long lists: places in the queue for a page of tasks, in the time that the page takes.
+//! Long lists: positions in the queue take no longer than the page of tasks.
 
 use easel_jobs::{SqliteStore, Standing, Status, Store, TaskId, TaskQuery};
 use rusqlite::Connection;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Puts tasks into the database as if they had been submitted, of all priorities in turn.
+/// Fills the database with waiting tasks, of all priorities in turn.
 fn fill(root: &Path, count: usize) {
     let database = Connection::open(root.join("easel.db")).unwrap();
     let sql = "WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM place WHERE n < ?1)
@@ -20,7 +20,7 @@ fn positions(standings: &[Standing]) -> Vec<Option<usize>> {
 }
 
 #[test]
-fn f8_places_in_the_queue_are_those_in_which_tasks_are_claimed() {
+fn f8_positions_in_the_queue_match_the_order_of_claims() {
     let folder = TempDir::new().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
     fill(folder.path(), 30);
@@ -32,7 +32,7 @@ fn f8_places_in_the_queue_are_those_in_which_tasks_are_claimed() {
         let mut ids: Vec<TaskId> = sorted.iter().map(|task| task.id).collect();
         let expected: Vec<_> = (0..ids.len()).map(Some).collect();
         assert_eq!(positions(&store.standings(&ids).unwrap()), expected);
-        // Any few of them, in any order, one that is unknown among them.
+        // A few of them in another order, with an unknown one among them.
         ids.reverse();
         let few = [ids[20], TaskId::nil(), ids[3], ids[11]];
         let places = [20, 3, 11].map(|place| Some(ids.len() - 1 - place));

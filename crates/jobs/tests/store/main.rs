@@ -1,4 +1,4 @@
-//! The SQLite store: its state machine against a model of it, and folders that are not as they should be.
+//! The SQLite store: its state machine against a model, and unusual data folders.
 
 mod folders;
 mod health;

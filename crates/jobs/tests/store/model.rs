@@ -1,4 +1,4 @@
-//! Random operations on the store and on a list that does the same in the plainest way.
+//! Random operations on the store and on a simple model of it.
 
 use easel_jobs::{
     Ending, Error, Last, NewPicture, NewTask, PictureQuery, Priority, Progress, Selection, SqliteStore, Status, Store,
@@ -9,14 +9,14 @@ use tempfile::TempDir;
 
 const CAPACITY: usize = 3;
 
-/// How tasks end that an engine ends.
+/// The last event of tasks that an engine ends.
 const LAST: Last = Last { event: 7, progress: Progress { step: 1, steps: 2 } };
 
 #[derive(Clone, Debug)]
 enum Step {
     Submit(Priority),
     Claim,
-    /// The task at this place, counted among all that were ever accepted.
+    /// The index among all tasks ever accepted.
     Complete(usize),
     Fail(usize),
     Release(usize),
@@ -44,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A task as the model has it.
+/// A task in the model.
 #[derive(Clone, Debug)]
 struct Model {
     id: TaskId,
@@ -71,7 +71,7 @@ impl Pair {
         self.tasks.iter().filter(move |task| !task.is_deleted && task.status == status)
     }
 
-    /// The place of the waiting task that comes first.
+    /// The index of the first waiting task.
     fn first(&self) -> Option<usize> {
         let waiting = |place: &usize| self.tasks[*place].status == Status::Pending;
         // `max_by_key` takes the last of equals, and the places go backwards.
@@ -95,7 +95,7 @@ impl Pair {
     fn submit(&mut self, priority: Priority) {
         let new = NewTask { prompt: "a cat".into(), request: vec![1, 2, 3], priority, seed: 1 << 63, steps: 2 };
         let submitted = self.store().submit(&new, CAPACITY);
-        // More may wait than may be added to: a task that goes back to the queue is never refused.
+        // A released task is never refused, so the queue may exceed its capacity.
         if self.with(Status::Pending).count() >= CAPACITY {
             return assert!(matches!(submitted, Err(Error::QueueFull { capacity: CAPACITY })));
         }
@@ -174,7 +174,7 @@ impl Pair {
         assert_eq!(recovered, (again, failed));
     }
 
-    /// Everything that can be asked has the model's answer.
+    /// Compares every query's result with the model's.
     fn compare(&self) {
         let kept: Vec<&Model> = self.tasks.iter().rev().filter(|task| !task.is_deleted).collect();
         let page = self.store().tasks(&TaskQuery::default()).unwrap();

@@ -1,4 +1,4 @@
-//! Whose data folder it is: what is not Easel's is neither used nor changed, and what is Easel's is its owner's alone.
+//! Ownership of data folders: a foreign folder is neither used nor changed, and Easel's is private to its owner.
 
 use easel_jobs::{Ending, Error, Last, NewPicture, NewTask, PictureQuery, SqliteStore, Store};
 use rusqlite::Connection;
@@ -18,7 +18,7 @@ fn folder() -> (TempDir, PathBuf) {
     (folder, file)
 }
 
-/// The same as the version before markers left it.
+/// The same, as left by the version before markers.
 fn unmarked() -> (TempDir, PathBuf) {
     let (folder, file) = folder();
     let database = Connection::open(folder.path().join("easel.db")).unwrap();
@@ -49,9 +49,9 @@ fn f2_a_strangers_picture_survives_a_start() {
     fs::write(&holiday, "the sea").unwrap();
     let error = error(folder.path());
     assert!(matches!(error, Error::ForeignFolder { .. }), "{error}");
-    assert!(error.to_string().contains("\"pictures\" in it and is no data folder of Easel's"), "{error}");
+    assert!(error.to_string().contains("contains \"pictures\" and is not an Easel data folder"), "{error}");
     assert_eq!(fs::read_to_string(holiday).unwrap(), "the sea");
-    assert_eq!(names(folder.path()), ["pictures"], "nothing was made there");
+    assert_eq!(names(folder.path()), ["pictures"], "nothing was created");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn f2_a_start_with_an_emptied_or_a_missing_database_keeps_every_picture() {
     fs::write(&file, "another").unwrap();
     fs::remove_file(&database).unwrap();
     drop(SqliteStore::open(folder.path()).unwrap());
-    assert_eq!(names(lost.parent().unwrap()).len(), 2, "what was put aside before stays");
+    assert_eq!(names(lost.parent().unwrap()).len(), 2, "earlier files there are kept");
 
     fs::write(&database, saved).unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
@@ -88,7 +88,7 @@ fn f2_a_start_with_an_emptied_or_a_missing_database_keeps_every_picture() {
 }
 
 #[test]
-fn f2_what_others_keep_among_the_pictures_is_left_alone() {
+fn f2_foreign_files_among_the_pictures_are_left_alone() {
     let (folder, file) = folder();
     let pictures = file.parent().unwrap();
     let foreign = ["holiday0.jpg", "5E7B8A0E-0000-4000-8000-000000000000-0", "notes.partial"];
@@ -142,7 +142,7 @@ mod unix {
     }
 
     #[test]
-    fn f2_no_link_is_followed_on_the_way_in() {
+    fn f2_no_link_below_the_folder_is_followed() {
         let target = TempDir::new().unwrap();
         fs::write(target.path().join("5e7b8a0e-0000-4000-8000-000000000000-0"), "theirs").unwrap();
         let (folder, _) = folder();
@@ -174,7 +174,7 @@ mod unix {
     }
 
     #[test]
-    fn f20_everything_is_its_owners_alone() {
+    fn f20_everything_is_private_to_its_owner() {
         let check = |root: &Path| {
             let store = SqliteStore::open(root).unwrap();
             let mut seen = 0;

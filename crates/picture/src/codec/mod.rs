@@ -15,6 +15,7 @@ mod read;
 mod webp;
 
 use crate::error::available;
+use crate::mask::{self, Redraw};
 use crate::{Error, Image, Result};
 
 /// The longest parameters text that is read, in bytes: what a compressed chunk may grow to.
@@ -167,17 +168,34 @@ impl Image {
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
         let format = ImageFormat::detect(bytes)?;
         let image = match format {
-            ImageFormat::Png => png::decode(bytes, limits),
+            ImageFormat::Png => png::decode(bytes, limits, Self::from_samples),
             ImageFormat::Jpeg => jpeg::decode(bytes, limits),
-            ImageFormat::WebP => webp::decode(bytes, limits),
+            ImageFormat::WebP => webp::decode(bytes, limits, Self::from_samples),
             ImageFormat::Gif => extra::decode_gif(bytes, limits),
             ImageFormat::Bmp => extra::decode_bmp(bytes, limits),
             ImageFormat::Tiff => extra::decode_tiff(bytes, limits),
         }?;
-        match exif_of(format, bytes)?.and_then(|exif| exif.orientation()) {
-            Some(orientation) => orientation::upright(image, orientation, format),
-            None => Ok(image),
+        upright(image, format, bytes)
+    }
+
+    /// The picture in a file as a mask: white where it is drawn anew.
+    ///
+    /// Errors: those of [`decode`](Self::decode), and [`Error::Invalid`] for a file without transparency that should have it.
+    pub fn decode_mask(bytes: &[u8], redraw: Redraw, limits: &Limits) -> Result<Self> {
+        if redraw != Redraw::Transparent {
+            let mut image = Self::decode(bytes, limits)?;
+            if redraw == Redraw::Black {
+                image.rgb8.iter_mut().for_each(|sample| *sample = u8::MAX - *sample);
+            }
+            return Ok(image);
         }
+        let format = ImageFormat::detect(bytes)?;
+        let image = match format {
+            ImageFormat::Png => png::decode(bytes, limits, mask::transparency),
+            ImageFormat::WebP => webp::decode(bytes, limits, mask::transparency),
+            _ => Err(Error::invalid("mask", format!("a {} has no transparency here, expected a PNG", format.name()))),
+        }?;
+        upright(image, format, bytes)
     }
 
     /// Width and height of the picture in a file, by its header: what they are before it is turned upright.
@@ -204,6 +222,14 @@ impl Image {
             ImageFormat::Bmp => extra::encode_bmp(self),
             ImageFormat::Tiff => extra::encode_tiff(self),
         }
+    }
+}
+
+/// The picture turned as the file's Exif says.
+fn upright(image: Image, format: ImageFormat, bytes: &[u8]) -> Result<Image> {
+    match exif_of(format, bytes)?.and_then(|exif| exif.orientation()) {
+        Some(orientation) => orientation::upright(image, orientation, format),
+        None => Ok(image),
     }
 }
 

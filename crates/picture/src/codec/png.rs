@@ -4,7 +4,7 @@
 //! way to them, and it passes over a text that is damaged, where a user is told what is wrong with it.
 
 use super::exif::latin1;
-use super::read::{broken, decoder_limits, read};
+use super::read::{FromSamples, broken, decoder_limits, read};
 use super::{ImageFormat, Limits, TEXT_MAX, dimension};
 use crate::{Error, Image, Result};
 use image::codecs::png::PngDecoder;
@@ -19,9 +19,9 @@ const SIGNATURE: usize = 8;
 const KEYWORD: &str = "parameters";
 
 /// The picture: the first frame if it is animated.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits, make: FromSamples) -> Result<Image> {
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(limits));
-    read(decoder.map_err(|error| broken(FORMAT, &error))?, FORMAT, limits, 0)
+    read(decoder.map_err(|error| broken(FORMAT, &error))?, FORMAT, limits, 0, make)
 }
 
 /// A file of 8-bit RGB with the parameters as tEXt, or as iTXt if they are not all Latin-1.

@@ -5,13 +5,17 @@ use crate::{Image, Result};
 use image::{ImageDecoder, ImageError};
 use std::error::Error as _;
 
-/// The picture of a decoder whose header has been read. `bytes_per_pixel` is what the decoder itself needs if that is
-/// more than the samples that it gives.
+/// What makes a picture of width, height, channels and samples of 8 bits.
+pub(super) type FromSamples = fn(usize, usize, usize, Vec<u8>) -> Result<Image>;
+
+/// What `make` makes of the samples of a decoder whose header has been read. `bytes_per_pixel` is what the decoder itself
+/// needs if that is more than the samples that it gives.
 pub(super) fn read(
     mut decoder: impl ImageDecoder,
     format: ImageFormat,
     limits: &Limits,
     bytes_per_pixel: usize,
+    make: FromSamples,
 ) -> Result<Image> {
     let (width, height) = size(&decoder);
     let color = decoder.color_type();
@@ -21,7 +25,7 @@ pub(super) fn read(
     let mut samples = vec![0; width * height * sample_bytes];
     decoder.read_image(&mut samples).map_err(|error| broken(format, &error))?;
     let channels = usize::from(color.channel_count());
-    Image::from_samples(width, height, channels, to_bytes(samples, sample_bytes / channels))
+    make(width, height, channels, to_bytes(samples, sample_bytes / channels))
 }
 
 /// Width and height in pixels.

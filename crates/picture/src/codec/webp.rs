@@ -1,7 +1,7 @@
 //! WebP (<https://developers.google.com/speed/webp/docs/riff_container>) by `image`, which reads both kinds and
 //! writes the lossless one, the only one that exists in Rust alone.
 
-use super::read::{broken, read};
+use super::read::{FromSamples, broken, read};
 use super::{ImageFormat, Limits, dimension, exif};
 use crate::{Error, Image, Result};
 use image::codecs::webp::{WebPDecoder, WebPEncoder};
@@ -20,14 +20,14 @@ const LOSSLESS_BYTES: usize = 4;
 const SIZE_MAX: usize = 16384;
 
 /// The picture.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits, make: FromSamples) -> Result<Image> {
     let bytes = container(bytes);
     let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| broken(FORMAT, &error))?;
     if decoder.has_animation() {
         return Err(FORMAT.error("is animated, expected a still picture"));
     }
     check_frames(bytes, limits)?;
-    read(decoder, FORMAT, limits, LOSSLESS_BYTES)
+    read(decoder, FORMAT, limits, LOSSLESS_BYTES, make)
 }
 
 /// A lossless file, with the parameters as an Exif user comment.

@@ -39,6 +39,8 @@ pub struct Parameters {
     pub schedule_type: Option<String>,
     /// The guidance scale.
     pub cfg_scale: Option<f64>,
+    /// The scale of classifier-free guidance, for models that take the guidance scale as an input.
+    pub true_cfg_scale: Option<f64>,
     /// How far guidance was pulled back to the unguided spread, 0 to 1.
     pub guidance_rescale: Option<f64>,
     /// The DDIM noise share, 0 to 1.

@@ -13,6 +13,7 @@ impl Parameters {
             ("Sampler", text(&self.sampler)),
             ("Schedule type", text(&self.schedule_type)),
             ("CFG scale", text(&self.cfg_scale)),
+            ("True CFG scale", text(&self.true_cfg_scale)),
             ("Guidance rescale", text(&self.guidance_rescale)),
             ("Eta", text(&self.eta)),
             ("Seed", text(&self.seed)),
@@ -40,6 +41,7 @@ impl Parameters {
             "Schedule type" => fill(&mut self.schedule_type, &value),
             // The second spelling is that of tools without classifier-free guidance in their vocabulary.
             "CFG scale" | "Guidance Scale" => replace(&mut self.cfg_scale, finite(&value)),
+            "True CFG scale" => replace(&mut self.true_cfg_scale, finite(&value)),
             "Guidance rescale" => replace(&mut self.guidance_rescale, finite(&value)),
             "Eta" => replace(&mut self.eta, finite(&value)),
             "Seed" => fill(&mut self.seed, &value),

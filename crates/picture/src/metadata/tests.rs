@@ -130,6 +130,7 @@ proptest! {
         (prompt, negative_prompt) in ("(?s).{0,40}", proptest::option::of("(?s)[ -~\n]{0,40}")),
         (steps, seed, size) in (0..=1000_usize, any::<u64>(), any::<(usize, usize)>()),
         (cfg_scale, guidance_rescale, eta) in (any::<Option<f64>>(), any::<Option<f64>>(), any::<Option<f64>>()),
+        true_cfg_scale in any::<Option<f64>>(),
         (sampler, schedule_type) in (any::<Option<String>>(), any::<Option<String>>()),
         (model, model_hash, vae, version) in any::<(Option<String>, Option<String>, Option<String>, Option<String>)>(),
         (clip_skip, batch_size, batch_index) in any::<(Option<usize>, Option<usize>, Option<usize>)>(),
@@ -137,7 +138,8 @@ proptest! {
         other in proptest::collection::vec((key(), any::<String>()), 0..4),
     ) {
         let parameters = Parameters {
-            prompt, negative_prompt, steps: Some(steps), sampler, schedule_type, cfg_scale, guidance_rescale, eta,
+            prompt, negative_prompt, steps: Some(steps), sampler, schedule_type, cfg_scale, true_cfg_scale, guidance_rescale,
+            eta,
             seed: Some(seed), size: Some(size), model, model_hash, vae, clip_skip, denoising_strength, batch_size,
             batch_index, other, version,
         };

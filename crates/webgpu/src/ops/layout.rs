@@ -4,6 +4,7 @@ use super::pieces::aligned;
 use super::{Launch, width, width_constant, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Context, Error, Result};
+use std::ops::Range;
 
 /// Axes that the kernels count.
 const MOST_AXES: usize = 8;
@@ -182,12 +183,12 @@ fn dense(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// A format that copies keep: everything but `Q8_0`, whose scales lie elsewhere.
+/// A format that copies keep: everything but blocks, which only [`repack`](super::repack) writes.
 fn copied_format(op: &'static str, x: &Array) -> Result<Format> {
-    if x.format() == Format::Q8_0 {
-        return Err(x.shape_error(op, "a plain format, not Q8_0,"));
+    match x.format() {
+        Format::Blocks(format) => Err(x.shape_error(op, format!("a plain format, not {},", format.name()))),
+        format => Ok(format),
     }
-    Ok(x.format())
 }
 
 /// The axes in another order.
@@ -290,7 +291,7 @@ pub fn repeat(context: &Context, x: &Array, count: usize) -> Result<Array> {
 /// The same numbers in another format.
 ///
 /// # Errors
-/// If the device cannot write that format: `Bf16` and `Q8_0` nowhere, `F16` where it has no 16-bit floats.
+/// If the device cannot write that format: `Bf16` and blocks nowhere, `F16` where it has no 16-bit floats.
 pub fn cast(context: &Context, x: &Array, format: Format) -> Result<Array> {
     const OP: &str = "cast";
     if x.format() == format {
@@ -302,5 +303,16 @@ pub fn cast(context: &Context, x: &Array, format: Format) -> Result<Array> {
     let y = Array::alloc(context, x.shape(), writable(context, format)?)?;
     let axes = std::iter::once((x.elements(), [1, 1]));
     Copy { op: OP, x, y: &y, offsets: [0, 0] }.run(context, axes)?;
+    Ok(y)
+}
+
+/// Some rows of a weight in another format.
+pub(super) fn cast_rows(context: &Context, x: &Array, rows: Range<usize>, format: Format) -> Result<Array> {
+    const OP: &str = "cast";
+    let inner = x.shape().get(1..).unwrap_or_default();
+    let row: usize = inner.iter().product();
+    let y = Array::alloc(context, &[&[rows.len()], inner].concat(), writable(context, format)?)?;
+    let axes = std::iter::once((y.elements(), [1, 1]));
+    Copy { op: OP, x, y: &y, offsets: [rows.start * row, 0] }.run(context, axes)?;
     Ok(y)
 }

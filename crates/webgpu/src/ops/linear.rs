@@ -1,6 +1,7 @@
 //! `linear`: a fully connected layer with its epilogue.
 
-use super::pieces::pieces;
+use super::layout::cast_rows;
+use super::pieces::{pieces, runs};
 use super::tile::Tile;
 use super::{Activation, Launch, activation_constant, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
@@ -18,6 +19,12 @@ pub struct Epilogue<'a> {
 
 /// Rows up to which the skinny kernel is used.
 const SKINNY: usize = 8;
+
+/// Rows of halves from which on blocks are widened once for a product, rather than in each of its tiles.
+const MANY: usize = 1024;
+
+/// Bytes of halves that blocks are widened to at a time.
+const WIDENED: u64 = 64 << 20;
 
 /// `activation(x w^T + bias + residual)` with `x` `[.., in]` and bias `[out]`: `[.., out]`. The weight `[out, in]` may come
 /// in several parts along `out`, where one buffer would be too large to bind.
@@ -107,13 +114,33 @@ impl<'a> Product<'a> {
                 let expected = format!("a weight of floats, not {:?},", part.format());
                 return Err(part.shape_error("product", expected));
             }
-            let mut inputs = vec![x, part];
-            inputs.extend(self.bias);
-            inputs.extend(&residual);
-            f(Part { inputs: &inputs, y: &y, weight: part, column, rows: rows.len() })?;
-            column += part.shape()[0];
+            for slice in self.slices(part, rows.len()) {
+                let widened = match &slice {
+                    Some(slice) => Some(cast_rows(self.context, part, slice.clone(), Format::F16)?),
+                    None => None,
+                };
+                let weight = widened.as_ref().unwrap_or(part);
+                let mut inputs = vec![x, weight];
+                inputs.extend(self.bias);
+                inputs.extend(&residual);
+                f(Part { inputs: &inputs, y: &y, weight, column, rows: rows.len() })?;
+                column += weight.shape()[0];
+            }
         }
         Ok(())
+    }
+
+    /// The rows of a weight that are widened to halves before they are multiplied, or `None` for all as they are stored. Where
+    /// activations are `f32` blocks are never rounded.
+    fn slices(&self, weight: &Array, rows: usize) -> Vec<Option<Range<usize>>> {
+        let widens = matches!(weight.format(), Format::Blocks(_)) && self.x.format() == Format::F16 && rows >= MANY;
+        if !widens {
+            return vec![None];
+        }
+        let height = weight.shape()[0];
+        let row = (2 * weight.elements() / height.max(1)).max(1) as u64;
+        let most = WIDENED.min(self.context.capabilities().limits.storage_binding) / row;
+        runs(height, most as usize).into_iter().map(Some).collect()
     }
 
     /// Columns of the whole result.

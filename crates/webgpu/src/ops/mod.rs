@@ -27,7 +27,7 @@ pub use embedding::embedding;
 pub use layout::{cast, concat, narrow, permute, repeat};
 pub use linear::{Epilogue, linear};
 pub use norm::{LayerNorm, group_norm, layer_norm, rms_norm};
-pub use quantised::{repack_q8_0, repack_q8_0_rows};
+pub use quantised::{repack, repack_rows};
 pub use variants::variants;
 
 use crate::shader::{Constant, Format, Kernel};
@@ -66,8 +66,8 @@ struct Launch<'a> {
 impl Launch<'_> {
     /// Records `workgroups` workgroups that do `work` multiply-adds together.
     fn run(&self, context: &Context, workgroups: usize, work: usize) -> Result<()> {
-        let inputs: Vec<&Buffer> = self.inputs.iter().flat_map(|array| array.buffers()).collect();
-        let outputs: Vec<&Buffer> = self.outputs.iter().flat_map(|array| array.buffers()).collect();
+        let inputs: Vec<&Buffer> = self.inputs.iter().map(|array| array.buffer()).collect();
+        let outputs: Vec<&Buffer> = self.outputs.iter().map(|array| array.buffer()).collect();
         context.dispatch(Dispatch {
             kernel: &self.kernel,
             inputs: &inputs,

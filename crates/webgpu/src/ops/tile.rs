@@ -50,7 +50,7 @@ impl Tile {
             (tiles.div_ceil(cores) * tile.area()) as f64 / tile.speed
         };
         let better = |best: Self, tile: Self| if time(&tile) < time(&best) { tile } else { best };
-        let exact = formats.x == Format::F16 && matches!(formats.weight, Format::F16 | Format::Q8_0);
+        let exact = formats.x == Format::F16 && matches!(formats.weight, Format::F16 | Format::Blocks(_));
         let cooperative = if exact { Self::cooperative(capabilities) } else { Vec::new() };
         cooperative.into_iter().chain(TILES).reduce(better).unwrap_or(TILES[0])
     }

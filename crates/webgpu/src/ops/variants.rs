@@ -5,16 +5,18 @@ use super::tile::{TILES, Tile};
 use super::{Activation, Binary, attention, conv2d, elementwise, embedding, layout, linear, norm, quantised};
 use crate::Capabilities;
 use crate::shader::{Format, Kernel};
+use easel_cpu::BlockFormat;
 
-/// Weights may have any of these formats.
-const WEIGHTS: [Format; 4] = [Format::F32, Format::F16, Format::Bf16, Format::Q8_0];
+/// Weights may have any of these formats; blocks are one of all.
+const WEIGHTS: [Format; 4] = [Format::F32, Format::F16, Format::Bf16, Format::Blocks(BlockFormat::Q8_0)];
 
 /// The variants that the ops choose from on a device with these capabilities. Not every combination: each condition of
 /// each template is met both ways.
 pub fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
     let activations: &[Format] = if capabilities.f16 { &[Format::F32, Format::F16] } else { &[Format::F32] };
-    let mut kernels = vec![quantised::kernel()];
+    let mut kernels: Vec<Kernel> = BlockFormat::ALL.iter().map(|format| quantised::kernel(*format)).collect();
     for &x in activations {
+        BlockFormat::ALL.iter().for_each(|format| blocks(x, *format, &mut kernels));
         for width in [1, 4] {
             products(x, width, &mut kernels);
             norms(x, width, capabilities, &mut kernels);
@@ -26,7 +28,7 @@ pub fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
     }
     kernels.push(layout::kernel([Format::U16, Format::U16], 3, 1));
     for tile in Tile::cooperative(capabilities) {
-        for (weight, width) in [(Format::F16, 1), (Format::F16, 4), (Format::Q8_0, 4)] {
+        for (weight, width) in [(Format::F16, 1), (Format::F16, 4), (WEIGHTS[3], 4)] {
             let formats = plain_product(Format::F16, weight, width);
             kernels.extend([linear::tiled_kernel(formats, tile), conv2d::kernel(formats, tile, true)]);
         }
@@ -47,7 +49,7 @@ fn plain_product(x: Format, weight: Format, width: usize) -> Formats {
 fn products(x: Format, width: usize, kernels: &mut Vec<Kernel>) {
     let plain = plain_product(x, x, width);
     for weight in WEIGHTS {
-        let bias = Some(if weight == Format::Q8_0 { Format::F32 } else { weight });
+        let bias = Some(if weight == WEIGHTS[3] { Format::F32 } else { weight });
         let full = Formats { weight, bias, residual: Some(x), activation: Activation::Silu, ..plain };
         for formats in [Formats { weight, ..plain }, full] {
             kernels.extend(TILES.map(|tile| linear::tiled_kernel(formats, tile)));
@@ -62,6 +64,14 @@ fn products(x: Format, width: usize, kernels: &mut Vec<Kernel>) {
         let variant = |causal, bias| attention::kernel(shape, [x; 3], width, causal, bias);
         kernels.extend([variant(false, None), variant(true, None), variant(false, Some(x))]);
     }
+}
+
+/// What reads matrices in blocks.
+fn blocks(x: Format, format: BlockFormat, kernels: &mut Vec<Kernel>) {
+    let weight = Format::Blocks(format);
+    let formats = plain_product(x, weight, 4);
+    kernels.extend([linear::skinny_kernel(formats, 1), linear::tiled_kernel(formats, TILES[3])]);
+    kernels.extend([embedding::kernel([weight, x], 4), layout::kernel([weight, x], 1, 4)]);
 }
 
 fn norms(x: Format, width: usize, capabilities: &Capabilities, kernels: &mut Vec<Kernel>) {

@@ -15,12 +15,15 @@
 //! Everything else is passed on, with `const` lines for the numbers among the constants before it. A directive that
 //! makes no sense is passed on too, so that the compiler names it.
 
+mod blocks;
 mod storage;
 mod template;
 
 use std::hash::{Hash, Hasher};
 
 use crate::{Capabilities, Dialect};
+pub(crate) use blocks::Layout;
+use easel_cpu::BlockFormat;
 use storage::Decoder;
 
 /// A kernel and its variant: the key of its pipeline.
@@ -60,17 +63,33 @@ pub enum Format {
     U32,
     /// Any 16-bit element, moved as it is.
     U16,
-    /// GGUF's Q8_0 split in two bindings: `i8`, and one `f16` scale for each 32 of them.
-    Q8_0,
+    /// GGUF's quantised blocks, laid out for kernels (`shader/blocks.rs`) and only readable.
+    Blocks(BlockFormat),
 }
 
 impl Format {
-    /// Bytes per element, without the scales of `Q8_0`.
+    /// Bytes per element; 1 for blocks, whose bytes only [`bytes`](Self::bytes) counts.
     pub fn size(self) -> u64 {
         match self {
             Self::F32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 | Self::U16 => 2,
-            Self::Q8_0 => 1,
+            Self::Blocks(_) => 1,
+        }
+    }
+
+    /// Bytes that this number of elements takes on a GPU.
+    pub fn bytes(self, elements: u64) -> u64 {
+        match self {
+            Self::Blocks(format) => Layout::of(format).bytes(elements),
+            plain => elements.saturating_mul(plain.size()),
+        }
+    }
+
+    /// Elements that rows are whole multiples of.
+    pub(crate) fn block(self) -> usize {
+        match self {
+            Self::Blocks(format) => format.length(),
+            _ => 1,
         }
     }
 
@@ -82,7 +101,7 @@ impl Format {
             Self::Bf16 => "bf16",
             Self::U32 => "u32",
             Self::U16 => "u16",
-            Self::Q8_0 => "q8_0",
+            Self::Blocks(format) => format.name(),
         }
     }
 }
@@ -176,13 +195,12 @@ mod tests {
     #[test]
     fn bindings_are_numbered_in_order() {
         let source = "#uniforms n: u32\n#input x: f32 by 4\n#if BIAS\n#input b: B by 1\n#end\n#output y: f32 by 1";
-        let text = expanded(source, &[("BIAS", Constant::Bool(true)), ("B", Constant::Format(Format::Q8_0))]);
+        let text = expanded(source, &[("BIAS", Constant::Bool(true)), ("B", Constant::Format(Format::Bf16))]);
         for expected in [
             "@binding(0) var<uniform> u: Uniforms;",
             "@binding(1) var<storage, read> x: array<vec4<f32>>;",
             "@binding(2) var<storage, read> b: array<u32>;",
-            "@binding(3) var<storage, read> b_scales: array<u32>;",
-            "@binding(4) var<storage, read_write> y: array<f32>;",
+            "@binding(3) var<storage, read_write> y: array<f32>;",
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }

@@ -1,7 +1,10 @@
 //! Storage bindings with one way to read and write them, whatever format the numbers have.
 //!
-//! A kernel that says `x_get(i)` reads `f32` or `vec4<f32>` from floats, halves, bfloat16 and Q8_0 alike. Formats that
-//! WGSL has no type for are arrays of words.
+//! A kernel that says `x_get(i)` reads `f32` or `vec4<f32>` from floats, halves, bfloat16 and quantised blocks alike.
+//! Formats that WGSL has no type for are arrays of words.
+
+use super::blocks::Layout;
+use easel_cpu::BlockFormat;
 
 /// How a device reads half precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +28,8 @@ pub(super) enum Access {
 
 /// The text of a declaration.
 pub(super) struct Binding {
-    /// Variables and functions.
+    /// The variable and its functions.
     pub(super) text: String,
-    /// How many binding numbers it takes.
-    pub(super) count: usize,
     /// Whether it calls the functions of `prelude/half.wgsl`.
     pub(super) decodes: bool,
 }
@@ -47,24 +48,24 @@ pub(super) fn binding(
         ("f16", Decoder::Bits) => "f16_bits",
         _ => format,
     };
-    let variable = |name: &str, number: usize, element: &str| {
+    let variable = |element: &str| {
         let access = if access == Access::Read { "read" } else { "read_write" };
         format!("@group(0) @binding({number}) var<storage, {access}> {name}: array<{element}>;\n")
     };
     if access == Access::ReadWrite {
         let (element, value, stored) = write(format, width)?;
         let function = format!("fn {name}_put(i: u32, v: {value}) {{ {name}[i] = {stored}; }}\n");
-        return Some(Binding { text: variable(name, number, element) + &function, count: 1, decodes: false });
+        return Some(Binding { text: variable(element) + &function, decodes: false });
+    }
+    if let Some(format) = BlockFormat::from_name(format) {
+        let getters = Layout::of(format).getters(name, width)?;
+        return Some(Binding { text: variable("u32") + &getters, decodes: true });
     }
     let (element, value, body) = read(format, width)?;
     let body = body.replace('@', name);
     let function = format!("fn {name}_get(i: u32) -> {value} {{ {body} }}\n");
-    let scales = if format == "q8_0" { variable(&format!("{name}_scales"), number + 1, "u32") } else { String::new() };
-    Some(Binding {
-        count: if scales.is_empty() { 1 } else { 2 },
-        text: variable(name, number, element) + &scales + &function,
-        decodes: !matches!(format, "f32" | "f16" | "u32" | "u16"),
-    })
+    let decodes = !matches!(format, "f32" | "f16" | "u32" | "u16");
+    Some(Binding { text: variable(element) + &function, decodes })
 }
 
 /// The stored element, the type that is read, and how; `@` stands for the variable.
@@ -89,15 +90,6 @@ fn read(format: &str, width: usize) -> Option<(&'static str, &'static str, &'sta
         ),
         ("bf16", 1) => ("u32", "f32", "return bitcast<f32>((@[i / 2u] >> (i % 2u * 16u)) << 16u);"),
         ("bf16", 4) => ("vec2<u32>", "vec4<f32>", "return brain(@[i]);"),
-        ("q8_0", 1) => {
-            let body = "let q = extractBits(bitcast<i32>(@[i / 4u]), i % 4u * 8u, 8u); \
-                return f32(q) * half(@_scales[i / 64u] >> (i / 32u % 2u * 16u));";
-            ("u32", "f32", body)
-        }
-        ("q8_0", 4) => {
-            let body = "return vec4<f32>(unpack4xI8(@[i])) * half(@_scales[i / 16u] >> (i / 8u % 2u * 16u));";
-            ("u32", "vec4<f32>", body)
-        }
         _ => return None,
     })
 }

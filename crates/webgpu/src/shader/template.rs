@@ -100,7 +100,7 @@ impl Expansion<'_> {
             self.decodes = true;
             self.block(&["#use half".to_owned()]);
         }
-        self.next_binding += binding.count;
+        self.next_binding += 1;
         self.out.push_str(&binding.text);
         Some(0)
     }

@@ -1,6 +1,7 @@
 //! What ops refuse, and in which words.
 
 use super::random;
+use easel_cpu::BlockFormat;
 use easel_webgpu::ops::{self, Activation, Binary, Conv2d, Epilogue, LayerNorm};
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Context, Error, Result};
@@ -58,17 +59,20 @@ pub(crate) async fn shapes_that_do_not_fit(context: &Context) {
 
 pub(crate) async fn formats_that_do_not_fit(context: &Context) {
     let ids = Array::from_bytes(context, &[0; 16], &[4], Format::U32).unwrap();
-    let weight = random(context, &[4, 32], 1, Format::Q8_0).array;
+    let weight = random(context, &[4, 32], 1, Format::Blocks(BlockFormat::Q8_0)).array;
     refused(ops::activation(context, &ids, Activation::Silu), "activation");
     refused(ops::cast(context, &ids, Format::Bf16), "cast");
     refused(ops::permute(context, &weight, &[1, 0]), "permute");
+    refused(ops::cast(context, &array(context, &[4, 32]), weight.format()), "cast");
     refused(ops::linear(context, &weight, &[array(context, &[4, 32])], None, Epilogue::default()), "linear");
     refused(ops::embedding(context, &[array(context, &[4, 4])], &array(context, &[4]), Format::F32), "embedding");
     refused(ops::embedding(context, &[array(context, &[4, 4])], &ids, Format::Bf16), "embedding");
     refused(Array::from_bytes(context, &[0; 12], &[4], Format::U32), "array");
     let raw = context.upload(&[0; 68]).unwrap();
-    refused(ops::repack_q8_0(context, &raw, &[3, 32]), "repack_q8_0");
-    refused(ops::repack_q8_0(context, &raw, &[4, 16]), "array");
+    refused(ops::repack(context, &raw, &[3, 32], BlockFormat::Q8_0), "repack");
+    refused(ops::repack(context, &raw, &[4, 16], BlockFormat::Q8_0), "array");
+    refused(ops::repack_rows(context, &raw, &weight, 1..3), "repack");
+    refused(ops::repack_rows(context, &raw, &array(context, &[2, 32]), 0..2), "repack");
     if !context.capabilities().f16 {
         let cast = ops::cast(context, &array(context, &[4]), Format::F16);
         assert!(matches!(cast, Err(Error::Unsupported { .. })));

@@ -10,6 +10,7 @@ mod errors;
 mod layout;
 mod norms;
 mod products;
+mod quantised;
 mod weights;
 
 use easel_webgpu::shader::Format;
@@ -69,6 +70,7 @@ table! {
     layout: permute_in_every_format, narrow_in_every_format, concat_along_every_axis, repeat_in_every_format;
     norms: group_norm_of_every_shape, row_norms_of_every_shape, mean_and_std_of_every_picture;
     products: linear_at_every_tile_and_tail, linear_with_every_activation, a_weight_in_parts_is_one_weight, conv2d_of_every_kind, conv2d_in_every_geometry, a_long_product_is_cut;
+    quantised: blocks_are_widened_exactly, linear_in_every_format_of_blocks, blocks_are_widened_once_for_many_rows, a_product_of_blocks_is_replayed;
     weights: every_format_is_read_exactly, casts_round_to_nearest, embedding_looks_rows_up;
 }
 
@@ -105,18 +107,18 @@ fn store(context: &Context, values: &[f32], shape: &[usize], format: Format) -> 
             let halves: Vec<bf16> = values.iter().map(|&x| bf16::from_f32(x)).collect();
             (halves.iter().flat_map(|x| x.to_le_bytes()).collect(), halves.iter().map(|x| x.to_f32()).collect())
         }
-        Format::Q8_0 => {
-            let (file, values) = weights::quantise(values);
-            let raw = context.upload(&file).unwrap();
-            return Stored { array: ops::repack_q8_0(context, &raw, shape).unwrap(), values };
-        }
-        Format::U32 | Format::U16 => panic!("{format:?} has no floats"),
+        Format::Blocks(_) | Format::U32 | Format::U16 => panic!("{format:?} is not made of floats"),
     };
     Stored { array: Array::from_bytes(context, &bytes, shape, format).unwrap(), values }
 }
 
 /// Random numbers in any format.
 fn random(context: &Context, shape: &[usize], seed: u32, format: Format) -> Stored {
+    if let Format::Blocks(format) = format {
+        let (file, values) = weights::blocks(format, shape.iter().product(), seed);
+        let raw = context.upload(&file).unwrap();
+        return Stored { array: ops::repack(context, &raw, shape, format).unwrap(), values };
+    }
     store(context, &values(shape.iter().product(), seed, 0.0), shape, format)
 }
 

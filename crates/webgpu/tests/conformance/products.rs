@@ -1,13 +1,14 @@
 //! `linear` and `conv2d`.
 
 use super::{Expected, Stored, activate, activations, assert_near, random};
+use easel_cpu::BlockFormat;
 use easel_webgpu::ops::{self, Activation, Conv2d, Epilogue};
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Context};
 
 const TOLERANCE: f64 = 2e-6;
 
-const WEIGHTS: [Format; 4] = [Format::F32, Format::F16, Format::Bf16, Format::Q8_0];
+const WEIGHTS: [Format; 4] = [Format::F32, Format::F16, Format::Bf16, Format::Blocks(BlockFormat::Q8_0)];
 
 /// The formats that a weight with rows of `k` can have.
 fn weights(k: usize) -> &'static [Format] {
@@ -15,7 +16,7 @@ fn weights(k: usize) -> &'static [Format] {
 }
 
 /// One row of a product: the terms, then `activation(sum + bias + residual)`.
-fn finish(terms: impl Iterator<Item = (f32, f32)>, added: [f32; 2], activation: Activation) -> Expected {
+pub(super) fn finish(terms: impl Iterator<Item = (f32, f32)>, added: [f32; 2], activation: Activation) -> Expected {
     let mut sum = 0.0;
     let mut magnitude = 0.0;
     for (a, b) in terms {
@@ -67,7 +68,7 @@ async fn check_linear(
 ) {
     let x = random(context, &[m, k], 1, format);
     let w = random(context, &[n, k], 2, weight);
-    let plain = if weight == Format::Q8_0 { Format::F32 } else { weight };
+    let plain = if weight == WEIGHTS[3] { Format::F32 } else { weight };
     let added = Added::new(context, &[m, n], [plain, format], activation != Activation::None);
     let y = ops::linear(context, &x.array, &[w.array], added.bias(), added.epilogue(activation)).unwrap();
     let mut want = Vec::new();

@@ -1,29 +1,30 @@
-//! Weights in every format, read by an op that does nothing else: `cast`, `repack_q8_0`, `embedding`.
+//! Weights in every format, read by an op that does nothing else: `cast`, `embedding`.
 
 use super::{assert_near, exactly, random, read, store, values};
+use easel_cpu::BlockFormat;
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Context, ops};
 use half::f16;
 
-/// A GGUF file's Q8_0 blocks of these numbers, and the numbers that they stand for.
-pub(crate) fn quantise(values: &[f32]) -> (Vec<u8>, Vec<f32>) {
-    let mut file = Vec::new();
-    let mut read = Vec::new();
-    for block in values.chunks(32) {
-        let largest = block.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-        let scale = f16::from_f32(largest / 127.0);
-        file.extend(scale.to_le_bytes());
-        for x in block {
-            let quant = (x / scale.to_f32().max(1e-30)).round().clamp(-128.0, 127.0) as i8;
-            file.push(quant as u8);
-            read.push(f32::from(quant) * scale.to_f32());
+/// A GGUF file's blocks of random quants and small scales, and the numbers that they stand for.
+pub(crate) fn blocks(format: BlockFormat, count: usize, seed: u32) -> (Vec<u8>, Vec<f32>) {
+    let blocks = count / format.length();
+    // The middle bits of the random numbers are as good as random bytes.
+    let bytes = values(blocks * format.bytes(), seed, 0.0).into_iter().map(|x| (x.to_bits() >> 8) as u8);
+    let mut file: Vec<u8> = bytes.collect();
+    let scales = values(2 * blocks, seed + 1, 0.0);
+    for (block, scales) in file.chunks_exact_mut(format.bytes()).zip(scales.chunks_exact(2)) {
+        for (at, scale) in format.halves().iter().zip(scales) {
+            block[*at..at + 2].copy_from_slice(&f16::from_f32(scale / 1000.0).to_le_bytes());
         }
     }
-    (file, read)
+    let mut numbers = vec![0.0; count];
+    format.widen(&file, &mut numbers);
+    (file, numbers)
 }
 
 pub(crate) async fn every_format_is_read_exactly(context: &Context) {
-    for format in [Format::F16, Format::Bf16, Format::Q8_0] {
+    for format in [Format::F16, Format::Bf16] {
         for rows in [1, 2, 3] {
             let mut numbers = values(rows * 32, 1, 0.0);
             // Zero, the smallest subnormal and the largest half.
@@ -53,9 +54,10 @@ pub(crate) async fn casts_round_to_nearest(context: &Context) {
 }
 
 pub(crate) async fn embedding_looks_rows_up(context: &Context) {
-    for width in [1, 7, 32] {
-        for format in [Format::F32, Format::F16, Format::Bf16, Format::Q8_0] {
-            if format == Format::Q8_0 && width != 32 {
+    let [small, large] = [BlockFormat::Q8_0, BlockFormat::Q6K].map(Format::Blocks);
+    for width in [1, 7, 32, 256] {
+        for format in [Format::F32, Format::F16, Format::Bf16, small, large] {
+            if format == small && width < 32 || format == large && width < 256 {
                 continue;
             }
             let parts = [4, 1, 6].map(|entries| random(context, &[entries, width], entries as u32, format));

@@ -136,6 +136,7 @@ fn request(args: &PictureArgs, reused: &Reused, prompt: &str) -> Result<Request>
     request.height = args.height.or(size.map(|(_, height)| height));
     request.steps = args.steps.or(reused.steps());
     request.guidance_scale = args.guidance_scale.or(reused.guidance_scale());
+    request.true_cfg_scale = args.true_cfg_scale.or(reused.true_cfg_scale());
     request.guidance_rescale = args.guidance_rescale.or(reused.guidance_rescale()).unwrap_or(0.0);
     request.scheduler = args.scheduler.clone().or_else(|| reused.scheduler());
     request.eta = args.eta.or(reused.eta()).unwrap_or(0.0);

@@ -56,6 +56,10 @@ impl Reused {
         self.parameters.cfg_scale
     }
 
+    pub(super) fn true_cfg_scale(&self) -> Option<f64> {
+        self.parameters.true_cfg_scale
+    }
+
     pub(super) fn guidance_rescale(&self) -> Option<f64> {
         self.parameters.guidance_rescale
     }

@@ -1,5 +1,5 @@
-//! The routes for operators on an address of their own, where a deployment wants that: metrics and documentation are then only
-//! there, and nothing else is, but health.
+//! A separate address for operators, if the deployment wants one: metrics and documentation are then served only there,
+//! and that address serves nothing else but health.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -11,16 +11,16 @@ use std::sync::Arc;
 
 const OPERATORS: [&str; 3] = ["/metrics", "/docs", "/openapi.json"];
 
-/// Which part of the routes an address has.
+/// Which routes an address serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::serve) enum Part {
-    /// All but those for operators.
+    /// All except those for operators.
     Clients,
     /// Those for operators, and health.
     Operators,
 }
 
-/// The routes of one part; the others are not found.
+/// Keeps the routes of one part; the others are not found.
 pub(in crate::serve) fn only(part: Part, routes: Router, settings: Settings) -> Router {
     routes.layer(from_fn_with_state((part, Arc::new(settings)), choose))
 }

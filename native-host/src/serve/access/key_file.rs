@@ -2,9 +2,9 @@
 //!
 //! ```toml
 //! [[key]]
-//! name = "gallery"                # what the log calls it
+//! name = "gallery"                # its name in the log
 //! sha256 = "2bb80d537b1da3e3..."  # of the key, 64 hexadecimal digits
-//! rate = 60                       # optional: requests in a minute
+//! rate = 60                       # optional: requests per minute
 //! concurrency = 4                 # optional: requests at the same time
 //! models = ["easel-emoji"]        # optional: the models that it may use, the first one by default
 //! ```
@@ -18,7 +18,7 @@ use easel_contract::access::{Key, KeyRing, Keys};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What every key begins with, so that people and scanners of leaked secrets know it.
+/// The prefix of every key, by which people and secret scanners recognise it.
 const PREFIX: &str = "easel_";
 
 /// Reads the keys of a file.
@@ -33,7 +33,7 @@ pub fn random_key() -> std::result::Result<String, getrandom::Error> {
     Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
-/// Adds a key to a file, which only its owner may read. Fails if the file is not one of keys, or has a key of this name.
+/// Adds a key to a file, which only its owner may read. Fails if the file is not a key file or has a key of this name.
 pub fn append_key(path: &Path, key: &Key) -> Result<()> {
     let failed = |reason| Error::WriteKeys { path: path.to_owned(), reason };
     let known = if path.exists() { read_keys(path)? } else { Keys::default() };
@@ -45,7 +45,7 @@ pub fn append_key(path: &Path, key: &Key) -> Result<()> {
     file.sync_all().map_err(failed)
 }
 
-/// A key as the file has it. Names are quoted as JSON quotes them, which TOML reads.
+/// The file's entry for a key. Names are quoted as in JSON, which TOML can read.
 pub fn key_entry(key: &Key) -> String {
     let digest: String = key.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("[[key]]\nname = {}\nsha256 = \"{digest}\"\n\n", serde_json::Value::from(key.name.as_str()))
@@ -62,19 +62,19 @@ fn private(path: &Path) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// Reads the file again whenever it has changed, for as long as the process lives.
+/// Reads the file again whenever it changes, for as long as the process lives.
 pub async fn follow_keys(path: PathBuf, ring: KeyRing) {
-    follow(vec![path.clone()], move || take_over(&path, &ring)).await;
+    follow(vec![path.clone()], move || reload(&path, &ring)).await;
 }
 
-/// A file that cannot be read leaves the keys as they were.
-fn take_over(path: &Path, ring: &KeyRing) {
+/// Replaces the keys with those of the file. If it cannot be read, the keys stay.
+fn reload(path: &Path, ring: &KeyRing) {
     match read_keys(path) {
         Ok(keys) => {
             let names: Vec<_> = keys.iter().map(|key| key.name.as_str()).collect();
             tracing::info!(?names, "API keys");
             if names.is_empty() {
-                tracing::warn!(file = %path.display(), "there is no API key: nobody is let in");
+                tracing::warn!(file = %path.display(), "no API keys in the file: requests are refused until there is one");
             }
             warn_if_others_may_read(path);
             ring.replace(keys);
@@ -83,14 +83,14 @@ fn take_over(path: &Path, ring: &KeyRing) {
     }
 }
 
-/// Says so if a file of secrets is not its owner's alone.
+/// Warns if other users may read or change a file of secrets.
 #[cfg(unix)]
 pub(in crate::serve) fn warn_if_others_may_read(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode() & 0o777);
     if mode & 0o077 != 0 {
         let file = path.display();
-        tracing::warn!("{file} has the mode {mode:03o}: other users may read or change it; chmod 600 keeps it to you");
+        tracing::warn!("{file} has mode {mode:03o}: other users may read or change it; run chmod 600 on it");
     }
 }
 
@@ -134,33 +134,33 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_taken_over_and_a_bad_one_is_not() {
+    fn a_changed_file_replaces_the_keys_and_a_bad_one_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         append_key(&path, &Key::new("a", b"first")).unwrap();
         let ring = KeyRing::default();
-        take_over(&path, &ring);
+        reload(&path, &ring);
         assert_eq!(names(&ring), ["a"]);
         append_key(&path, &Key::new("b", b"second")).unwrap();
-        take_over(&path, &ring);
+        reload(&path, &ring);
         assert_eq!(names(&ring), ["a", "b"]);
         std::fs::write(&path, "[[key]]\nname = 'c'\n").unwrap();
-        take_over(&path, &ring);
+        reload(&path, &ring);
         assert_eq!(names(&ring), ["a", "b"]);
         std::fs::remove_file(&path).unwrap();
-        take_over(&path, &ring);
+        reload(&path, &ring);
         assert_eq!(names(&ring), ["a", "b"]);
         std::fs::write(&path, "").unwrap();
-        take_over(&path, &ring);
-        assert_eq!(names(&ring), [""; 0], "the last key can be taken back");
+        reload(&path, &ring);
+        assert_eq!(names(&ring), [""; 0], "the last key can be revoked");
     }
 
     #[test]
-    fn a_file_that_is_not_one_of_keys_is_named_with_the_line() {
+    fn a_malformed_key_file_is_named_with_the_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         std::fs::write(&path, "[[key]]\nname = 'a'\nsha256 = 'short'\n").unwrap();
-        let said = read_keys(&path).unwrap_err().to_string();
-        assert!(said.contains("keys.toml: line 3: ") && said.contains("64 hexadecimal digits"), "{said}");
+        let message = read_keys(&path).unwrap_err().to_string();
+        assert!(message.contains("keys.toml: line 3: ") && message.contains("64 hexadecimal digits"), "{message}");
     }
 }

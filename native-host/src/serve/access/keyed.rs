@@ -1,11 +1,12 @@
-//! A component whose keys change while it runs: its instances have them in their environment, so that others are made.
+//! A component whose keys change while it runs. Instances have the keys in their environment, so a change needs new
+//! ones.
 
 use crate::component::Host;
 use easel_contract::Settings;
 use easel_contract::access::{KeyRing, Keys};
 use parking_lot::Mutex;
 
-/// A component with the keys that are valid now.
+/// A component with the current keys.
 pub(in crate::serve) struct Keyed {
     settings: Settings,
     made: Mutex<(Keys, Host)>,
@@ -18,7 +19,7 @@ impl Keyed {
         Self { settings, made: Mutex::new((keys, host)) }
     }
 
-    /// The component. Instances that have other keys go when their requests are answered.
+    /// The component with the current keys. Instances with other keys end when their requests are answered.
     pub(in crate::serve) fn current(&self) -> Host {
         let keys = valid(&self.settings);
         let mut made = self.made.lock();

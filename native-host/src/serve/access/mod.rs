@@ -1,5 +1,5 @@
-//! Who may call, as far as the router cannot see it: connections without a name for the server, files that change, and how
-//! often and how much at once a key may ask. The rest is `easel_contract::access`.
+//! The parts of access control that the router cannot do: requests that do not name the server, key files that change,
+//! and limits on the rate and concurrency of keys. The rest is `easel_contract::access`.
 
 mod admin;
 mod key_file;
@@ -27,8 +27,8 @@ use easel_contract::access::{authority, check_source, refusal};
 use easel_contract::{Error, Settings};
 use std::sync::Arc;
 
-/// Refuses, in front of everything that a server has, requests under names that are not the server's, without a name, and of
-/// pages that may not call. A component and the contract's router refuse them too; files of the page have only this.
+/// Refuses requests that name another server or none, and those of foreign pages, in front of all routes. A component
+/// and the contract's router refuse them too; the page's files are protected only by this.
 pub fn guarded(routes: Router, config: &Config) -> Router {
     routes.layer(from_fn_with_state(Arc::new(config.settings()), guard))
 }

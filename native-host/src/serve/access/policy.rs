@@ -1,10 +1,10 @@
-//! What a configuration means for who may call.
+//! The access rules that follow from a configuration.
 
 use crate::serve::{Config, Error, Result};
 use easel_contract::{Origins, Settings};
 
 impl Config {
-    /// What the interface needs to know of it. Keys that are replaced are replaced there, too.
+    /// The settings for the interface. They share the key ring, so that replaced keys apply there too.
     pub fn settings(&self) -> Settings {
         Settings {
             origins: self.origins.clone(),
@@ -15,7 +15,7 @@ impl Config {
         }
     }
 
-    /// Other machines must not get at a server without keys unless somebody has said so.
+    /// Fails if other machines can reach a server without keys, unless the configuration allows it.
     pub(in crate::serve) fn check_access(&self) -> Result<()> {
         let is_open = self.api_key_file.is_none() && self.keys.is_none() && !self.allow_anonymous;
         let mut addresses = [Some(self.listen), self.admin].into_iter().flatten();
@@ -25,7 +25,7 @@ impl Config {
         }
     }
 
-    /// Whether pages from anywhere can use the server through the browser of anybody who reaches it.
+    /// Whether any web page can use the server through the browser of a visitor who can reach it.
     pub fn is_open_to_every_page(&self) -> bool {
         self.origins == Origins::Any && self.keys.is_none() && !self.listen.ip().is_loopback()
     }
@@ -49,9 +49,9 @@ mod tests {
     #[test]
     fn f7_other_machines_are_not_let_in_without_keys() {
         for open in ["0.0.0.0:8100", "[::]:8100", "192.168.1.7:8100"] {
-            let said = refused(&format!("listen = '{open}'"));
-            assert!(said.starts_with(&format!("listen: {open} is open to other machines")), "{said}");
-            assert!(said.contains("--api-key-file") && said.contains("--allow-anonymous"), "{said}");
+            let message = refused(&format!("listen = '{open}'"));
+            assert!(message.starts_with(&format!("listen: {open} is open to other machines")), "{message}");
+            assert!(message.contains("--api-key-file") && message.contains("--allow-anonymous"), "{message}");
             Config::resolve([file(&format!("listen = '{open}'\nallow_anonymous = true")).unwrap()]).unwrap();
         }
         assert!(refused("admin = '0.0.0.0:8101'").starts_with("listen: 0.0.0.0:8101 is open to other machines"));

@@ -1,4 +1,5 @@
-//! How often and how much at once a key may ask: around router and component alike, since it needs a clock and a memory.
+//! Limits on the rate and concurrency of keys. They need a clock and state, so they stand in front of router and
+//! component.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
@@ -14,10 +15,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// What rates count in.
+/// The period of rates.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How long a client is told to wait for one of its own requests to end, in seconds.
+/// The `retry-after` of a client with too many requests in progress, in seconds.
 const BUSY: u32 = 1;
 
 /// What the keys have used up.
@@ -28,13 +29,13 @@ pub(in crate::serve) struct Quotas {
 
 /// What a key has used up.
 struct Used {
-    /// When the bucket of requests is full again (the generic cell rate algorithm's theoretical arrival time).
+    /// When the request bucket is full again (the generic cell rate algorithm's theoretical arrival time).
     full: Instant,
     running: u32,
 }
 
 impl Quotas {
-    /// Nothing is used up.
+    /// Unused quotas.
     pub(in crate::serve) fn new(settings: Settings) -> Self {
         Self { settings, used: Mutex::default() }
     }
@@ -75,7 +76,7 @@ impl Drop for Running {
     }
 }
 
-/// Refuses requests beyond what their key may ask. Those without a key, or with a wrong one, are for the router to refuse.
+/// Refuses requests beyond their key's quota. The router refuses those without a valid key.
 pub(in crate::serve) async fn limit(State(quotas): State<Arc<Quotas>>, request: Request, next: Next) -> Response {
     let keys = quotas.settings.keys.as_ref().filter(|_| needs_key(&request));
     let key = keys.and_then(|keys| keys.get().of(request.headers()).ok());
@@ -91,7 +92,7 @@ pub(in crate::serve) async fn limit(State(quotas): State<Arc<Quotas>>, request: 
     }
 }
 
-/// The body of an answer, which is in progress until it is read or the client has left.
+/// The body of an answer; its request is in progress until the body is read or the client has left.
 struct Counted {
     body: Body,
     _running: Running,
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_ask_so_often_in_a_minute() {
+    fn a_key_has_so_many_requests_a_minute() {
         let key = key(6, 0);
         let quotas = quotas(&key);
         let start = Instant::now();
@@ -178,7 +179,7 @@ mod tests {
         );
         let body = axum::body::to_bytes(refused.into_body(), 1000).await.unwrap();
         assert!(body.starts_with(b"{\"detail\":\"this key may have 1 requests in progress"), "{body:?}");
-        assert_eq!(ask("/health").await.status(), StatusCode::OK, "which needs no key");
+        assert_eq!(ask("/health").await.status(), StatusCode::OK, "it needs no key");
         drop(first);
         assert_eq!(ask("/tasks").await.status(), StatusCode::OK);
     }

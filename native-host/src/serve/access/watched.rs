@@ -1,49 +1,49 @@
-//! Files that are read again when they change. They are looked at, not subscribed to: that works on every file system, and
-//! for files that are replaced.
+//! Files that are read again when they change. They are polled, which works on every file system and for files that are
+//! replaced.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-/// How often files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often files are polled.
+const POLL: Duration = Duration::from_secs(1);
 
 /// Calls `changed` at once, and whenever one of the files has changed, for as long as the process lives.
 pub(in crate::serve) async fn follow(paths: Vec<PathBuf>, changed: impl FnMut() + Send + 'static) {
     let mut follower = (Watched::new(paths), changed);
-    let mut look = tokio::time::interval(LOOK);
+    let mut timer = tokio::time::interval(POLL);
     loop {
-        look.tick().await;
-        // A file may lie on a slow disk.
-        let looked = tokio::task::spawn_blocking(move || {
+        timer.tick().await;
+        // The file may be on a slow disk.
+        let polled = tokio::task::spawn_blocking(move || {
             if follower.0.has_changed() {
                 follower.1();
             }
             follower
         });
-        match looked.await {
+        match polled.await {
             Ok(back) => follower = back,
-            Err(error) => return tracing::error!(%error, "changed files are not read any more"),
+            Err(error) => return tracing::error!(%error, "changes of files are no longer noticed"),
         }
     }
 }
 
-/// Some files, and how they were when they were last looked at.
+/// Some files and their states at the last poll.
 struct Watched {
     paths: Vec<PathBuf>,
     seen: Option<Vec<Option<Stamp>>>,
 }
 
-/// What tells one state of a file from the next.
+/// What distinguishes one state of a file from another.
 #[derive(PartialEq)]
 struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
-    /// Device, number and time of the last change of anything, where the system tells.
+    /// Device, inode and time of the last status change, where the system has them.
     identity: (u64, u64, i64, i64),
 }
 
 impl Watched {
-    /// Files that have not been looked at.
+    /// Files that have not been polled yet.
     fn new(paths: Vec<PathBuf>) -> Self {
         Self { paths, seen: None }
     }

@@ -1,4 +1,4 @@
-//! Memory for the bodies of requests: a large one is read when there is room for it, and refused when that takes too long.
+//! Memory for request bodies: a large body is read once there is room for it, and refused if that takes too long.
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -15,13 +15,13 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// A body of at most this many bytes is small: thousands of them take no more than a few large ones.
+/// A body of at most this many bytes is small: thousands of them need no more memory than a few large ones.
 const SMALL: usize = 256 << 10;
 
-/// What bytes are counted in.
+/// The unit in which bytes are counted.
 const UNIT: usize = 64 << 10;
 
-/// How long a body waits for its turn.
+/// How long a body waits for room.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a refused client should wait before it tries again, in seconds.
@@ -38,7 +38,7 @@ pub(in crate::serve) struct Budget {
 }
 
 impl Budget {
-    /// This many bytes for all bodies together, at least `limit`: what a single one may have.
+    /// A budget of this many bytes, or of `limit`, the longest single body, if that is more.
     pub(in crate::serve) fn new(bytes: usize, limit: usize) -> Self {
         let units = bytes.max(limit).div_ceil(UNIT);
         Self { units: Arc::new(Semaphore::new(units)), limit, patience: PATIENCE }
@@ -51,16 +51,16 @@ impl Budget {
     }
 }
 
-/// Lets a request with a large body pass when there is room for it. The room is given back when the body has been parsed.
+/// Lets a request with a large body pass once there is room for it. The room is freed when the body has been parsed.
 pub(in crate::serve) async fn admit(State(budget): State<Budget>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let (body, most) = match declared {
         Some(bytes) => (body, bytes),
         None if parts.method == Method::GET || parts.method == Method::HEAD => (body, 0),
-        None => begun(body, budget.limit).await,
+        None => read_start(body, budget.limit).await,
     };
-    // Longer ones are refused by the route, which says so in its family's words, before they are read.
+    // The route refuses longer ones before reading them, with its own family's error.
     if most > SMALL && most <= budget.limit {
         let Some(granted) = budget.grant(most).await else { return refusal() };
         parts.extensions.insert(Grant::new(granted));
@@ -68,8 +68,8 @@ pub(in crate::serve) async fn admit(State(budget): State<Budget>, request: Reque
     next.run(Request::from_parts(parts, body)).await
 }
 
-/// A body that does not say how long it is, and how long it may become: it is read until it ends or is no longer small.
-async fn begun(body: Body, limit: usize) -> (Body, usize) {
+/// A body of undeclared length, read until it ends or is no longer small, and the most bytes that it may have.
+async fn read_start(body: Body, limit: usize) -> (Body, usize) {
     let mut rest = body.into_data_stream();
     let mut pieces: Vec<Result<Bytes, axum::Error>> = Vec::new();
     let mut length = 0;
@@ -80,7 +80,7 @@ async fn begun(body: Body, limit: usize) -> (Body, usize) {
                 length += piece.len();
                 pieces.push(Ok(piece));
             }
-            // The route finds it where it stands, and says what happened.
+            // The error stays in its place in the body, for the route to report.
             Some(error) => {
                 pieces.push(error);
                 return (Body::from_stream(stream::iter(pieces)), length);
@@ -91,7 +91,7 @@ async fn begun(body: Body, limit: usize) -> (Body, usize) {
     (Body::from_stream(whole), limit)
 }
 
-/// In the shape of every family at once: no route has seen the request.
+/// An error that clients of every route family understand, since no route has seen the request.
 fn refusal() -> Response {
     let message = format!("too many large requests at the same time, try again in {RETRY_AFTER} s");
     let body = json!({ "status": "error", "message": message, "detail": message, "error": message });
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_is_handed_on_with_its_error() {
+    async fn a_body_that_breaks_off_is_passed_on_with_its_error() {
         let pieces = stream::iter([Ok(Bytes::from_static(b"{")), Err(axum::Error::new("the client left"))]);
         let body = Body::from_stream(pieces.chain(stream::pending()));
         assert_eq!(send(&Budget::new(1 << 20, 1 << 20), body).await, StatusCode::BAD_REQUEST);

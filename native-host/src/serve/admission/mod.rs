@@ -1,9 +1,10 @@
-//! What is let in: nothing reaches the queue, the memory or a decoder that has not been checked and counted here.
+//! Admission of requests: everything is checked and counted here before it takes memory, a decoder or a place in the
+//! queue.
 //!
-//! - `request` refuses, before it is queued, what an engine would refuse later: it knows every model by its configurations.
-//! - `pictures` decodes pictures to start from, each once, on few threads and within a bound on pixels in all. What is
-//!   queued is the picture in the size that is drawn, so that an engine decodes no large one.
-//! - `bodies` sets memory aside for large bodies before they are read.
+//! - `request` refuses what an engine would refuse later; it knows every model by its configuration.
+//! - `pictures` decodes initial pictures, each once, on few threads and within a limit on the total of pixels. They are
+//!   queued in the size of the result, so that engines never decode a large one.
+//! - `bodies` reserves memory for large bodies before they are read.
 
 mod bodies;
 mod pictures;

@@ -1,7 +1,8 @@
-//! Requests are checked against the limits and against the model that they name, whose weights need not be loaded.
+//! Checks requests against the limits and against the model that they name, without loading its weights.
 
 use super::super::Parts;
 use super::super::engine;
+use super::super::models::STUB_SIZE;
 use crate::model;
 use easel_contract::service::{ImageRequest, Result};
 use easel_contract::{Check, Error};
@@ -9,17 +10,14 @@ use easel_inference::pipeline::{Keeping, Request, StartPlan};
 use easel_inference::sampling::Scheduler;
 use easel_inference::tensor::DeviceKind;
 
-/// The width and height of the stub model's pictures, which has no configuration.
-const STUB_SIZE: u32 = 512;
-
-/// What is known of a request that has been checked.
+/// What is known about a request that has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::serve) struct Plan {
-    /// `[height, width]` of its pictures; `None` if nothing is known about the model, because it is not on this machine.
+    /// `[height, width]` of its pictures; `None` if the model is not on this machine and so nothing is known about it.
     pub(super) size: Option<[usize; 2]>,
 }
 
-/// Refuses a request that an engine would refuse later. Its model must be one of those that may be asked for.
+/// Refuses a request that an engine would refuse later. Its model must be one that requests may name.
 pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<Plan> {
     request.check(&parts.limits)?;
     if let Some(name) = &request.scheduler {
@@ -40,7 +38,7 @@ pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<P
             )?;
             return Ok(Plan { size: Some(size(STUB_SIZE, STUB_SIZE)) });
         }
-        // The task will say so when it is drawn: until then the model may have been downloaded.
+        // The task will fail when it is drawn, unless the model has been downloaded by then.
         Err(error) => {
             tracing::debug!(%error, "a model's configuration cannot be read");
             return Ok(Plan { size: None });
@@ -50,8 +48,11 @@ pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<P
     let [height, width] = size(number(defaults.width), number(defaults.height));
     let steps = request.steps.unwrap_or(number(defaults.steps));
     request.check_sums(number(width), number(height), steps, &parts.limits)?;
-    let start = |strength| StartPlan { strength, all_steps: false, has_mask: false };
-    let start = request.init.as_ref().map(|init| start(init.strength));
+    let start = request.init.as_ref().map(|init| StartPlan {
+        strength: init.strength,
+        all_steps: false,
+        has_mask: init.mask.is_some(),
+    });
     let asked = engine::without_pictures(request);
     description.check(&asked, start).map_err(refused)?;
     check_memory(request.model.as_deref().unwrap_or_default(), &asked, parts)?;
@@ -78,12 +79,12 @@ fn number(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// The pipeline's error as the contract has it.
+/// The pipeline's error as one of the contract's.
 fn refused(error: easel_inference::Error) -> Error {
     let text = error.to_string();
     let field = match &error {
         easel_inference::Error::Invalid { field, .. } => *field,
-        // A schedule that no request can be sampled with.
+        // The schedule cannot be sampled with.
         _ => "scheduler",
     };
     let reason = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn f12_what_the_model_cannot_do_is_refused_before_it_is_queued() {
+    fn f12_requests_beyond_the_model_are_refused_before_they_are_queued() {
         let scheduler = |name: &str, steps| {
             refusal(|request| (request.scheduler, request.steps) = (Some(name.to_owned()), Some(steps)))
         };
@@ -122,14 +123,14 @@ mod tests {
         assert!(scheduler("lcm", 51).starts_with("steps: must be at most 50, the length of the distilled schedule"));
         assert!(scheduler("flow-match-euler", 4).starts_with("scheduler: "));
         assert!(scheduler("magic", 4).starts_with("scheduler: expected one of "));
-        let init = |strength| Some(InitImage { bytes: vec![].into(), strength });
+        let init = |strength| Some(InitImage { bytes: vec![].into(), strength, mask: None });
         assert!(refusal(|request| request.init = init(0.0)).starts_with("strength: 0 leaves no steps to do"));
         let little = |request: &mut ImageRequest| (request.init, request.steps) = (init(0.1), Some(5));
         assert!(refusal(little).starts_with("strength: 0.1 leaves no steps to do"));
     }
 
     #[test]
-    fn f12_what_is_not_given_counts_as_the_model_would_choose_it() {
+    fn f12_missing_settings_count_as_the_models_defaults() {
         let folder = tempfile::tempdir().unwrap();
         let limits = Limits { all_steps: 1, ..Limits::default() };
         let config = Config { data: folder.path().to_owned(), limits, ..Config::default() };

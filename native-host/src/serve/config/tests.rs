@@ -1,4 +1,4 @@
-//! Configurations that are read, and those that are refused.
+//! Configurations that are accepted and refused.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn later_settings_win_and_defaults_stay() {
+fn later_settings_override_earlier_ones_and_the_defaults() {
     let from_file = file("listen = '0.0.0.0:80'\nmodel = 'stub'\nclear_tasks = 'never'\ngrace = 5").unwrap();
     let flags = Overrides { listen: Some(([127, 0, 0, 1], 9).into()), ..Overrides::default() };
     let config = Config::resolve([from_file, flags]).unwrap();
@@ -24,14 +24,14 @@ fn later_settings_win_and_defaults_stay() {
 }
 
 #[test]
-fn components_belong_to_a_model_and_are_there() {
+fn components_must_belong_to_a_model_and_exist() {
     let text = "model = 'stub'\n[components.stub]\nvae = '/'";
     let config = Config::resolve([file(text).unwrap()]).unwrap();
     assert_eq!(config.components["stub"], [ComponentPath { name: "vae".into(), path: "/".into() }]);
     let other = refused("model = 'stub'\n[components.sd-turbo]\nvae = '/'");
     assert_eq!(other, "components must belong to `model` or one of `models`, got sd-turbo");
     let gone = refused("model = 'stub'\n[components.stub]\nvae = '/no/such/file'");
-    assert_eq!(gone, "components must be files or folders, got /no/such/file for vae of stub");
+    assert_eq!(gone, "components must be files or folders that exist, got /no/such/file for vae of stub");
 }
 
 #[test]
@@ -42,14 +42,14 @@ fn a_setting_out_of_range_is_named() {
     assert_eq!(refused("header_timeout = 0"), "header_timeout must be between 1 and 3600, got 0");
     assert_eq!(refused("answer_timeout = 0"), "answer_timeout must be between 1 and 3600, got 0");
     assert_eq!(refused("connections = 1"), "connections must be between 16 and 1000000, got 1");
-    assert_eq!(refused("tls_cert = 'a.pem'"), "tls_cert needs tls_key: TLS takes both or none");
+    assert_eq!(refused("tls_cert = 'a.pem'"), "tls_cert needs tls_key: TLS needs both files");
     assert!(refused("device = 'abacus'").contains("\"abacus\" is not one of"));
     assert!(refused("models = ['no-such-model']").starts_with("no such file, folder, "));
     assert!(refused("clear_pictures = 'on Sundays'").starts_with("retention.pictures: `on Sundays`"));
 }
 
 #[test]
-fn limits_are_a_table_and_lie_within_those_of_the_interface() {
+fn limits_are_a_table_within_the_limits_of_the_interface() {
     let config = Config::resolve([file("[limits]\nsize = 1024\ncount = 4").unwrap()]).unwrap();
     assert_eq!(config.limits, Limits { size: 1024, count: 4, ..Limits::default() });
     assert_eq!(refused("[limits]\nsize = 4096"), "limits.size must be between 64 and 2048, got 4096");
@@ -72,7 +72,7 @@ fn f17_the_key_of_the_internal_route_is_read_from_a_file() {
 }
 
 #[test]
-fn a_file_that_is_not_a_configuration_is_named_with_the_line() {
+fn a_malformed_configuration_is_named_with_the_line() {
     let unknown = refused("grace = 1\ncolour = 'blue'");
     assert!(unknown.contains(": line 2: unknown field `colour`"), "{unknown}");
     assert!(refused("listen = 'here'").contains(": line 1: "));

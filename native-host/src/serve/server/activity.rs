@@ -1,7 +1,7 @@
-//! What one connection is doing, noted by its stream and its answers, and judged by the limits.
+//! What a connection is doing, recorded by its stream and its answers, and checked against the timeouts.
 //!
 //! A client may be slow in four ways: with the head of a request, with its body, with reading the answer, and between
-//! two requests. Each has a time. Everything is atomic, because the stream, every answer and the sweep look at it.
+//! two requests. Each has a timeout. All fields are atomic, because the stream, every answer and the sweep access them.
 
 use super::clock::Moment;
 use crate::serve::Timeouts;
@@ -9,28 +9,28 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// A client that pauses for less than this is not called stalled, however full the server is.
+/// A client that pauses for less than this does not count as stalled, however full the server is.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What one connection is doing.
+/// What a connection is doing.
 pub(super) struct Activity {
     opened: Moment,
-    /// Requests whose answers have not ended.
+    /// Requests with unfinished answers.
     requests: AtomicUsize,
-    /// Whether a head was complete.
+    /// Whether any head was complete.
     had_request: AtomicBool,
-    /// Several requests at a time: bytes that come in between need not be those of a head.
+    /// HTTP/2 has several requests at a time, so that bytes between them need not be part of a head.
     is_http2: AtomicBool,
     /// When the last answer ended.
     idle: Moment,
-    /// When the first byte of an unfinished head came.
+    /// When the first byte of an unfinished head arrived.
     head: Moment,
-    /// Request bodies that have not ended, and when the first of them began.
+    /// Unfinished request bodies, and when the first of them began.
     uploads: AtomicUsize,
     upload: Moment,
-    /// Since when the socket has taken no byte.
+    /// Since when the socket has accepted no bytes.
     blocked: Moment,
-    /// Pieces of answers that wait for the client to read, and when one was last taken.
+    /// Pieces of answers that the client has not read yet, and when it last read one.
     waiting: AtomicUsize,
     taken: Moment,
     close: Notify,
@@ -39,24 +39,24 @@ pub(super) struct Activity {
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// No complete head came.
+    /// No complete head arrived.
     Head,
     /// A body did not end.
     Body,
     /// The client does not read its answer.
     Answer,
-    /// No further request came.
+    /// No further request arrived.
     Idle,
 }
 
-/// How willingly a connection is given up for another one: the lower, the sooner.
+/// The priority for keeping a connection when the server is full; the lowest is closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Worth {
-    /// No request is in progress, since this time.
+    /// No request in progress, since this time.
     Idle(u64),
-    /// Its client does not read, since this time.
+    /// Its client has not read since this time.
     Stalled(u64),
-    /// Its client sends a body, since this time.
+    /// Its client has been sending a body since this time.
     Uploading(u64),
 }
 
@@ -78,19 +78,19 @@ impl Activity {
         }
     }
 
-    /// Bytes have come.
+    /// Records received bytes.
     pub(super) fn received(&self) {
         if self.requests.load(Ordering::Relaxed) == 0 {
             self.head.begin();
         }
     }
 
-    /// The socket has taken bytes, or takes none.
+    /// Records whether the socket accepted bytes.
     pub(super) fn sent(&self, taken: bool) {
         if taken { self.blocked.clear() } else { self.blocked.begin() }
     }
 
-    /// A head is complete.
+    /// Records a complete head.
     pub(super) fn request_began(&self, is_http2: bool) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.had_request.store(true, Ordering::Relaxed);
@@ -98,7 +98,7 @@ impl Activity {
         self.head.clear();
     }
 
-    /// An answer has ended, or nobody wants it any more.
+    /// Records that an answer has ended or was dropped.
     pub(super) fn request_ended(&self) {
         self.idle.set();
         self.requests.fetch_sub(1, Ordering::Relaxed);
@@ -114,14 +114,14 @@ impl Activity {
         self.uploads.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A piece of an answer waits to be taken.
+    /// Records that a piece of an answer waits for the client.
     pub(super) fn piece_offered(&self) {
         if self.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
             self.taken.set();
         }
     }
 
-    /// It was taken, or its answer was dropped.
+    /// Records that the piece was read, or its answer dropped.
     pub(super) fn piece_taken(&self) {
         self.taken.set();
         self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -137,7 +137,7 @@ impl Activity {
         self.close.notified().await;
     }
 
-    /// What took longer than it may.
+    /// Which timeout has passed, if any.
     pub(super) fn overdue(&self, timeouts: &Timeouts) -> Option<Overdue> {
         if self.blocked.is_past(timeouts.answer) {
             return Some(Overdue::Answer);
@@ -157,7 +157,7 @@ impl Activity {
         self.idle.is_past(timeouts.idle).then_some(Overdue::Idle)
     }
 
-    /// How willingly this connection is given up; `None` if its client waits for us.
+    /// The priority for keeping this connection; `None` if it must be kept, because its client waits for us.
     pub(super) fn worth(&self) -> Option<Worth> {
         if self.requests.load(Ordering::Relaxed) == 0 {
             let since = self.idle.get().or(self.opened.get());
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_of_being_slow_has_a_time() {
+    fn each_way_of_being_slow_has_a_timeout() {
         let activity = Activity::new();
         wait();
         assert_eq!(activity.overdue(&SHORT), Some(Overdue::Head), "no byte");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_whose_client_waits_is_not_given_up() {
+    fn a_connection_with_a_waiting_client_is_kept() {
         let activity = Activity::new();
         assert!(matches!(activity.worth(), Some(Worth::Idle(_))));
         activity.request_began(true);

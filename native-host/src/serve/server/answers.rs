@@ -1,5 +1,5 @@
-//! The routes as a hyper service that tells its connection's [`Activity`] when requests, bodies and answers begin and
-//! end, and whether the client takes what it asked for.
+//! The routes as a hyper service that reports to its connection's [`Activity`] when requests, bodies and answers begin
+//! and end, and whether the client reads its answer.
 
 use super::activity::Activity;
 use super::caps::{Connections, Turn};
@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tower::Service;
 
-/// How long a client should wait that sends too many requests at once, in seconds.
+/// How long a client with too many requests at once should wait, in seconds.
 const RETRY_AFTER: u32 = 1;
 
-/// The longest piece of an answer that HTTP/2 is given: what a stream keeps although its client takes none.
+/// The longest piece passed to HTTP/2: what a stream holds while its client reads nothing.
 const PIECE: usize = 16 << 10;
 
 /// The routes for one connection.
@@ -52,7 +52,7 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
     }
 }
 
-/// The answer to a request for which there is no room.
+/// The answer to a request without room.
 fn busy() -> Response {
     let headers = [(header::RETRY_AFTER, RETRY_AFTER.to_string())];
     (StatusCode::SERVICE_UNAVAILABLE, headers, "too many requests at once\n").into_response()
@@ -61,17 +61,17 @@ fn busy() -> Response {
 /// The body of an answer.
 pub(super) struct Answer {
     body: Body,
-    /// What was cut from the last piece, because it was too long.
+    /// The rest of the last piece, if that was too long.
     rest: Bytes,
-    /// Whether the client has a piece to take.
+    /// Whether a piece waits for the client.
     is_offered: bool,
-    /// A stream of HTTP/2.
+    /// Present for HTTP/2 streams.
     taking: Option<Arc<Taking>>,
     turn: Turn,
 }
 
 impl Answer {
-    /// A piece for HTTP/2, which is not longer than [`PIECE`]. In HTTP/1 the socket says whether the client reads.
+    /// A frame, for HTTP/2 of at most [`PIECE`] bytes. In HTTP/1 the socket shows whether the client reads.
     fn offer(&mut self, mut data: Bytes) -> Frame<Bytes> {
         if let Some(taking) = &self.taking {
             self.rest = data.split_off(data.len().min(PIECE));

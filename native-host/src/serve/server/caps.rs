@@ -1,13 +1,13 @@
-//! How many connections there are, in all and from one address, and which one ends when there is no room for another.
+//! Limits on connections, in total and per address, and which one is closed when there is no room for another.
 //!
-//! A full server gives up the connection that is worth least: one without a request in progress, the longest idle first;
-//! then one whose client does not read its answer; then one whose body takes long. A client that waits for an answer is
-//! never given up: if there are no others, the new connection is refused. So silent clients, however many, displace one
-//! another, and a request that arrives whole is answered.
+//! A full server closes the connection that is worth least: one without a request in progress, the longest idle first;
+//! then one whose client does not read its answer; then one whose body takes long. The connection of a client that
+//! waits for an answer is never closed: if there are no others, the new connection is refused. So silent clients,
+//! however many, displace one another, and every complete request is answered.
 //!
-//! The limit for one address keeps a single machine from displacing everybody else. It does not hold for this machine's
-//! own addresses, where a proxy stands for many clients; with a proxy on another machine it has to be raised or turned
-//! off. A network of IPv6 (/64) counts as one address, because one machine may have all of it.
+//! The limit per address keeps a single machine from displacing everybody else. It does not apply to this machine's own
+//! addresses, which a proxy may use for many clients; with a proxy on another machine it must be raised or turned off.
+//! An IPv6 /64 network counts as one address, because one machine may have all of it.
 
 use super::activity::{Activity, Worth};
 use crate::serve::{Network, Timeouts};
@@ -19,16 +19,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Connections that were asked to end and have not yet: more than these, and none is accepted until some have ended.
+/// If more connections than these were asked to end and have not yet, none is accepted until some have.
 const ENDING: usize = 32;
 
-/// How often connections are looked at, at least and at most.
+/// The shortest and the longest interval between two sweeps.
 const SWEEP: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
 
 /// The connections of a server.
 pub(super) struct Connections {
     most: usize,
-    most_of_one: usize,
+    most_per_address: usize,
     timeouts: Timeouts,
     open: Mutex<Open>,
     ended: Notify,
@@ -49,14 +49,14 @@ struct Entry {
     activity: Arc<Activity>,
 }
 
-/// A connection's place; dropping it gives it back.
+/// A connection's place, freed when dropped.
 pub(super) struct Place {
     connections: Arc<Connections>,
     number: u64,
     pub(super) activity: Arc<Activity>,
 }
 
-/// A request in progress; dropping it ends it.
+/// A request in progress, which ends when dropped.
 pub(super) struct Turn {
     connections: Arc<Connections>,
     pub(super) activity: Arc<Activity>,
@@ -71,19 +71,21 @@ impl Connections {
         if most < network.connections {
             tracing::warn!(connections = most, "the system's limit on open files allows fewer connections than set");
         }
-        let most_of_one = match network.connections_per_address {
+        let most_per_address = match network.connections_per_address {
             0 => usize::MAX,
             some => some,
         };
         let open = Mutex::default();
-        Arc::new(Self { most, most_of_one, timeouts, open, ended: Notify::new(), requests: AtomicUsize::new(0) })
+        Arc::new(Self { most, most_per_address, timeouts, open, ended: Notify::new(), requests: AtomicUsize::new(0) })
     }
 
-    /// A place for a connection from this address; `None` if every other client waits for an answer.
+    /// A place for a connection from this address; `None` if every other client is waiting for an answer.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let address = counted(peer);
         let mut open = self.open.lock();
-        if address.is_some() && open.of(address) >= self.most_of_one && !open.displace(|entry| entry.address == address)
+        if address.is_some()
+            && open.of(address) >= self.most_per_address
+            && !open.displace(|entry| entry.address == address)
         {
             return None;
         }
@@ -101,7 +103,7 @@ impl Connections {
     pub(super) async fn room(&self) {
         loop {
             let mut ended = std::pin::pin!(self.ended.notified());
-            // An end between the question and the wait is not missed.
+            // So that an end between the check and the wait is not missed.
             ended.as_mut().enable();
             if self.open.lock().ending < ENDING {
                 return;
@@ -110,13 +112,13 @@ impl Connections {
         }
     }
 
-    /// Gives up a connection because the system has no more files.
+    /// Closes a connection because the system has no more file descriptors.
     pub(super) fn displace(&self) {
         self.open.lock().displace(|_| true);
     }
 
-    /// A request begins. There is no room for it if there are as many as there may be connections, and all of their
-    /// clients wait for us; only clients that send several at a time (HTTP/2) reach that.
+    /// Begins a request. It is not admitted if there are as many requests as the limit on connections and all their
+    /// clients are waiting for us, which takes clients that send several at a time (HTTP/2).
     pub(super) fn begin(self: &Arc<Self>, activity: &Arc<Activity>, is_http2: bool) -> Turn {
         activity.request_began(is_http2);
         let before = self.requests.fetch_add(1, Ordering::Relaxed);
@@ -125,15 +127,15 @@ impl Connections {
         Turn { connections: Arc::clone(self), activity: Arc::clone(activity), is_admitted }
     }
 
-    /// Closes connections whose time is over, for ever.
+    /// Closes overdue connections, for ever.
     pub(super) async fn sweep(&self) {
         let Timeouts { header, upload, answer, idle, .. } = self.timeouts;
         let shortest = header.min(upload).min(answer).min(idle);
         let [least, most] = SWEEP;
-        let mut beat = tokio::time::interval((shortest / 8).clamp(least, most));
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut timer = tokio::time::interval((shortest / 8).clamp(least, most));
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            beat.tick().await;
+            timer.tick().await;
             let mut open = self.open.lock();
             let overdue: Vec<u64> = open
                 .all
@@ -150,12 +152,12 @@ impl Connections {
 }
 
 impl Open {
-    /// How many there are of an address.
+    /// The number of connections from an address.
     fn of(&self, address: Option<IpAddr>) -> usize {
         self.all.values().filter(|entry| entry.address == address).count()
     }
 
-    /// Ends the connection that is worth least among some, if there is one to give up.
+    /// Closes the connection that is worth least among these, if one may be closed.
     fn displace(&mut self, among: impl Fn(&Entry) -> bool) -> bool {
         let worths = self.all.iter().filter(|(_, entry)| among(entry));
         let worths = worths.filter_map(|(number, entry)| Some((entry.activity.worth()?, *number)));
@@ -189,7 +191,7 @@ impl Drop for Turn {
     }
 }
 
-/// The address that is counted for a peer.
+/// The address that a peer counts as.
 fn counted(peer: IpAddr) -> Option<IpAddr> {
     let peer = peer.to_canonical();
     match peer {
@@ -214,7 +216,7 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     #[tokio::test]
-    async fn a_full_server_gives_up_idle_connections_and_no_others() {
+    async fn a_full_server_closes_idle_connections_and_no_others() {
         let all = connections(2, 0);
         let busy = all.admit(HERE).unwrap();
         let turn = all.begin(&busy.activity, false);
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_of_ended_connections_are_waited_for() {
+    async fn accepting_waits_for_the_places_of_ended_connections() {
         let all = connections(1, 0);
         let places: Vec<Place> = (0..=ENDING).map(|_| all.admit(HERE).unwrap()).collect();
         assert!(futures_util::FutureExt::now_or_never(all.room()).is_none());

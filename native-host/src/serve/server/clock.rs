@@ -1,4 +1,4 @@
-//! Moments that many threads set and read: milliseconds of the process's own clock in one atomic number.
+//! Points in time that many threads set and read: milliseconds of the process's own clock, in an atomic integer.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// No moment.
+/// The value of an unset moment.
 const NEVER: u64 = 0;
 
-/// Milliseconds since the clock was first asked, from 1.
+/// Milliseconds since the clock was first read, counted from 1.
 fn milliseconds() -> u64 {
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// A point in time, or none.
+/// A point in time, or unset.
 #[derive(Debug)]
 pub(super) struct Moment(AtomicU64);
 
@@ -48,12 +48,12 @@ impl Moment {
         Some(self.0.load(Ordering::Relaxed)).filter(|at| *at != NEVER)
     }
 
-    /// How long ago it was.
+    /// How long ago it was, if set.
     pub(super) fn elapsed(&self) -> Option<Duration> {
         self.get().map(|at| Duration::from_millis(milliseconds().saturating_sub(at)))
     }
 
-    /// Whether it is set and longer ago than this.
+    /// Whether it is set and longer ago than `limit`.
     pub(super) fn is_past(&self, limit: Duration) -> bool {
         self.elapsed().is_some_and(|elapsed| elapsed > limit)
     }

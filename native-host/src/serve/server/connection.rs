@@ -1,7 +1,7 @@
 //! One connection: HTTP/1 or HTTP/2, whichever the client speaks, until it ends or takes too long.
 //!
-//! The time for a head is not hyper's `header_read_timeout`, which only runs once the version is known: [`Activity`] is
-//! told of every byte, and the sweep of [`Connections`] closes what is overdue.
+//! The timeout for heads is not hyper's `header_read_timeout`, which only starts once the version is known:
+//! [`Activity`] records every byte, and the sweep of [`Connections`] closes overdue connections.
 //!
 //! [`Activity`]: super::activity::Activity
 //! [`Connections`]: super::caps::Connections
@@ -28,14 +28,14 @@ const BUFFER: usize = 64 << 10;
 pub(super) struct Shared {
     pub(super) router: Router,
     pub(super) connections: Arc<Connections>,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may go without reading its answer.
     pub(super) patience: Duration,
     pub(super) tls: Option<Tls>,
 }
 
-/// Answers the requests of a connection until it ends, `stop` asks it to end, or its place is given to another one.
+/// Answers the requests of a connection until it ends, `stop` asks it to end, or it is displaced by another one.
 pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared, stop: Watcher) {
-    // Events are small and must not wait for an acknowledgement; a socket that refuses works without.
+    // Events are small and must not wait for an acknowledgement. Without this option the socket still works.
     let _ = stream.set_nodelay(true);
     tokio::select! {
         () = secure_and_speak(stream, &place, shared, stop) => {}

@@ -1,15 +1,15 @@
 //! How many connections the system's limit on open files leaves room for.
 
-/// Files that are never given to connections: the database and its log, pictures that are read and written, the engines'
-/// models and devices, the runtime. Pictures are opened for one piece at a time, on few threads.
+/// File descriptors reserved for other uses: the database and its log, pictures, the engines' models and devices, the
+/// runtime. Pictures are opened for one piece at a time, on few threads.
 const RESERVED: usize = 192;
 
-/// The most connections, after the limit was raised as far as the system lets this process raise it.
+/// The most connections, after raising the limit as far as the system allows.
 pub(super) fn room() -> usize {
     below(limit())
 }
 
-/// Half of a small limit goes to connections.
+/// The part of a limit for connections: half of a small one.
 fn below(limit: usize) -> usize {
     limit.saturating_sub(RESERVED).max(limit / 2)
 }
@@ -22,7 +22,7 @@ fn limit() -> usize {
     if limits.current != limits.maximum && setrlimit(Resource::Nofile, raised).is_err() {
         tracing::debug!(limit = limits.current, "the limit on open files could not be raised");
     }
-    // No number means no limit.
+    // `None` means unlimited.
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_kept_back_from_connections() {
+    fn some_files_are_reserved() {
         assert_eq!([below(1024), below(256), below(20)], [832, 128, 10]);
         assert!(room() > 0);
     }

@@ -1,7 +1,7 @@
-//! The streams of HTTP/2: each ends when its client takes nothing of the answer for too long.
+//! The streams of HTTP/2: each ends when its client does not read the answer for too long.
 //!
-//! A client may close the window of a single stream, which the socket does not show. hyper gives every stream to an
-//! executor as a task of its own; the one here drops the task, which resets the stream.
+//! A client may close the window of a single stream, which the socket does not show. hyper runs every stream as a task
+//! on an executor; this executor drops the task, which resets the stream.
 
 use super::clock::Moment;
 use hyper_util::rt::TokioTimer;
@@ -9,24 +9,24 @@ use hyper_util::server::conn::auto::Builder;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Requests of one connection at a time. RFC 9113 advises a hundred and more, so that pages load without a pause; what is
-/// asked for here takes seconds.
+/// Simultaneous requests of a connection. RFC 9113 advises at least a hundred, so that pages load without a pause, but
+/// requests here take seconds.
 const STREAMS: u32 = 64;
 
-/// Bytes of request bodies that a client may send before they are read, on one stream and on all.
+/// Bytes of request bodies that a client may send before they are read, on one stream and in total.
 const WINDOW: [u32; 2] = [128 << 10, 256 << 10];
 
-/// Bytes of an answer that wait for the socket, for each stream.
+/// Bytes of an answer that wait for the socket, per stream.
 const SEND_BUFFER: usize = 32 << 10;
 
-/// Bytes of a request's headers.
+/// The most bytes of a request's headers.
 const HEADERS: u32 = 16 << 10;
 
-/// Streams that a client may reset before they are looked at, and that we may reset for its errors, until the connection
-/// ends: CVE-2023-44487 and CVE-2025-8671.
+/// Streams that a client may reset before they are accepted, and that we may reset because of its errors, before the
+/// connection is closed: CVE-2023-44487 and CVE-2025-8671.
 const RESETS: [usize; 2] = [20, 128];
 
-/// How often a connection without traffic is asked whether it is alive, and how long it has to answer.
+/// How often a connection without traffic is pinged, and how long it has to answer.
 const PING: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(20)];
 
 tokio::task_local! {
@@ -52,14 +52,14 @@ pub(super) fn limit(builder: &mut Builder<Streams>) {
         .keep_alive_timeout(patience);
 }
 
-/// Whether a stream's client takes its answer.
+/// Whether a stream's client reads its answer.
 pub(super) struct Taking {
-    /// Since when a piece waits.
+    /// Since when a piece has been waiting.
     since: Moment,
 }
 
 impl Taking {
-    /// That of the stream whose task this is; `None` in HTTP/1.
+    /// The one of the current task's stream; `None` in HTTP/1.
     pub(super) fn current() -> Option<Arc<Self>> {
         TAKING.try_with(Arc::clone).ok()
     }
@@ -72,7 +72,7 @@ impl Taking {
         self.since.clear();
     }
 
-    /// Resolves when a piece has waited for so long.
+    /// Resolves when a piece has waited for longer than `limit`.
     async fn stalled(&self, limit: Duration) {
         let mut patience = limit;
         loop {
@@ -89,7 +89,7 @@ impl Taking {
 /// Runs streams.
 #[derive(Clone)]
 pub(super) struct Streams {
-    /// How long a client may take nothing of an answer.
+    /// How long a client may go without reading its answer.
     pub(super) patience: Duration,
 }
 
@@ -104,7 +104,7 @@ where
         tokio::spawn(TAKING.scope(taking, async move {
             tokio::select! {
                 () = stream => {}
-                () = watched.stalled(patience) => tracing::debug!("an answer that its client does not take is ended"),
+                () = watched.stalled(patience) => tracing::debug!("an answer was ended because its client does not read it"),
             }
         }));
     }

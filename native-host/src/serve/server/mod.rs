@@ -1,8 +1,9 @@
-//! The HTTP server: it accepts connections, as many as there is room for ([`caps`]), gives each to [`connection`], and ends
-//! in good order.
+//! The HTTP server: accepts connections as long as there is room ([`caps`]), passes each to [`connection`], and shuts
+//! down gracefully.
 //!
-//! A client has a time for everything that the server waits for ([`activity`]): a head, a body, reading an answer, the next
-//! request. [`routes`] puts the layers of every deployment around the contract's router, and makes one log line per request.
+//! Everything that the server waits for has a timeout ([`activity`]): a head, a body, reading an answer, the next
+//! request. [`routes`] puts the layers of every deployment around the contract's router and writes one log line per
+//! request.
 
 mod activity;
 mod answers;
@@ -33,29 +34,29 @@ use std::time::Duration;
 use tls::Tls;
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long connections have to end after the last task has.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long connections have to end after the last task.
+const CLOSING: Duration = Duration::from_secs(5);
 
-/// How long to wait when the system has no more sockets.
+/// How long to wait if the system has no more sockets.
 const EXHAUSTED: Duration = Duration::from_millis(20);
 
-/// What a client reads for whom there is no room.
+/// The answer to a client without room.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// A server that listens.
+/// A listening server.
 pub struct Server {
     listener: TcpListener,
-    /// For the routes of operators, with the settings of answers there.
+    /// For the operators' routes, with the settings for their answers.
     admin: Option<(TcpListener, Settings)>,
     connections: Arc<Connections>,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may go without reading its answer.
     patience: Duration,
     tls: Option<Tls>,
 }
 
 impl Server {
-    /// Listens.
+    /// Starts to listen.
     pub async fn bind(config: &Config) -> Result<Self> {
         let listener = listen(config.listen).await?;
         let admin = match config.admin {
@@ -72,13 +73,13 @@ impl Server {
         self.listener.local_addr().ok()
     }
 
-    /// Where the routes of operators are, if they have an address of their own.
+    /// The address of the operators' routes, if they have a separate one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
-    /// Answers requests until `stop` resolves. Then no connection is accepted any more, tasks that run have `grace` to
-    /// finish while their watchers watch, the queue closes, and connections end.
+    /// Answers requests until `stop` resolves. Then it accepts no more connections, gives running tasks `grace` to
+    /// finish while their watchers stay connected, closes the queue, and ends the connections.
     pub async fn run(self, router: Router, service: QueueService, grace: Duration, stop: impl Future<Output = ()>) {
         let connections = Arc::clone(&self.connections);
         tokio::select! {
@@ -120,8 +121,8 @@ impl Server {
         if let Err(error) = closed {
             tracing::error!(%error, "the queue did not close");
         }
-        if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
-            tracing::warn!("connections that did not end are cut");
+        if tokio::time::timeout(CLOSING, graceful.shutdown()).await.is_err() {
+            tracing::warn!("some connections did not end and are closed now");
         }
     }
 }
@@ -130,7 +131,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|reason| Error::Listen { address, reason })
 }
 
-/// The next connection to the address for operators, if there is one.
+/// The next connection to the operators' address; pending for ever if there is no such address.
 async fn accept_operator<'a>(
     admin: &'a Option<(TcpListener, Shared)>,
     connections: &Connections,
@@ -147,7 +148,7 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> (TcpStream
         connections.room().await;
         match listener.accept().await {
             Ok(accepted) => return accepted,
-            // The client has left already.
+            // The client has already left.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -158,8 +159,8 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> (TcpStream
     }
 }
 
-/// Tells a client that there is no room, as far as its socket takes that at once.
+/// Tells a client that there is no room, if its socket accepts that at once.
 fn refuse(stream: &TcpStream) {
-    tracing::debug!("a connection was refused: every other client waits for an answer");
+    tracing::debug!("a connection was refused: every other client is waiting for an answer");
     let _ = stream.try_write(FULL);
 }

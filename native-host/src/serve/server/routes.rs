@@ -1,5 +1,5 @@
-//! The routes with the layers that every deployment adds: time limits of bodies, faults of handlers, metrics, and one log
-//! line per request.
+//! The routes with the layers that every deployment adds: timeouts for bodies, recovery from panics, metrics, and one
+//! log line per request.
 
 #[cfg(feature = "component")]
 use crate::serve::access::Keyed;
@@ -25,7 +25,7 @@ pub fn router(service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config)
     finished(easel_contract::router(Arc::clone(&service), settings), service, metrics, config)
 }
 
-/// The same routes, answered by a component; [`environment`] is for it.
+/// The same routes, answered by a component whose environment is [`environment`].
 #[cfg(feature = "component")]
 pub fn component_router(
     component: crate::component::Host,
@@ -38,7 +38,7 @@ pub fn component_router(
         let component = component.current();
         async move { component.answer(request).await }
     };
-    // The component does the routing. The known paths are routes here too, so that metrics can name them.
+    // The component does the routing. The known paths are routes here as well, so that metrics can name them.
     let known = easel_contract::openapi().paths.paths.into_keys();
     let routes = known.fold(Router::new().fallback(ask.clone()), |routes, path| routes.route(&path, any(ask.clone())));
     finished(routes, service, metrics, config)
@@ -50,10 +50,10 @@ pub fn environment(config: &Config) -> Vec<(String, String)> {
     config.settings().to_environment()
 }
 
-/// How much longer a call of a component may be than the body that the component has read: it has the names of more fields.
+/// How much longer a component's call may be than the request body behind it: it contains more field names.
 const CALL: usize = 64 << 10;
 
-/// Adds the route for components on other hosts where there is a key for it, and the layers that apply to every request.
+/// Adds the internal route, if there is a key for it, and the layers that apply to every request.
 fn finished(routes: Router, service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
     let body_limit = config.body_limit.saturating_add(CALL);
     let settings = |key| CallSettings { key, body_limit, offload: Some(offload()), limits: config.limits };
@@ -70,7 +70,7 @@ fn finished(routes: Router, service: Arc<dyn Service>, metrics: Arc<Metrics>, co
         .layer(from_fn_with_state(metrics, observe))
 }
 
-/// Parses long bodies on the threads that may block.
+/// Parses long bodies on threads that may block.
 fn offload() -> Offload {
     Offload::new(|work| drop(tokio::task::spawn_blocking(work)))
 }
@@ -95,7 +95,7 @@ async fn observe(State(metrics): State<Arc<Metrics>>, request: Request, next: Ne
     response
 }
 
-/// A client may invent methods; metrics must not grow by that.
+/// Clients may invent methods, which must not become metrics.
 fn is_standard(method: &axum::http::Method) -> bool {
     matches!(method.as_str(), "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" | "CONNECT" | "TRACE")
 }

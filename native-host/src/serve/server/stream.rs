@@ -1,7 +1,7 @@
-//! A socket that tells its connection's [`Activity`] what comes and goes.
+//! A socket that reports its traffic to its connection's [`Activity`].
 //!
-//! It stands under TLS and HTTP, so that a handshake and the detection of the version, which have no time limits of their
-//! own, are seen as well.
+//! It is below TLS and HTTP, so that it also covers the handshake and the detection of the version, which have no
+//! timeouts of their own.
 
 use super::activity::Activity;
 use std::io::{IoSlice, Result};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream whose bytes are noted.
+/// A stream whose traffic is recorded.
 pub(super) struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,

@@ -1,5 +1,5 @@
-//! TLS by rustls: versions 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN (RFC 7301), and certificates that are replaced without a
-//! restart.
+//! TLS by rustls: versions 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN (RFC 7301), and certificates that can be replaced
+//! without a restart.
 
 use crate::serve::access::{follow, warn_if_others_may_read};
 use crate::serve::config::TlsFiles;
@@ -21,15 +21,15 @@ use tokio_rustls::server::TlsStream;
 /// The first byte of a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 0x16;
 
-/// How much of a request without TLS is read before it is answered.
+/// How many bytes of a request without TLS are read before it is answered.
 const PLAIN_HEAD: usize = 16 << 10;
 
-/// What a client reads that speaks HTTP without TLS.
+/// The answer to a client that speaks HTTP without TLS.
 const PLAIN: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: 55\r\n\r\n\
                        this port speaks HTTPS: call it with https:// instead.\n";
 
-/// Certificate and key, and how long a handshake may take. Clones share them.
+/// The certificate, its key, and how long a handshake may take. Clones share them.
 #[derive(Clone)]
 pub(super) struct Tls {
     files: TlsFiles,
@@ -43,14 +43,14 @@ impl Tls {
         Ok(Self { files: files.clone(), config: Arc::new(RwLock::new(read(files)?)), patience })
     }
 
-    /// Reads them again whenever they have changed, for as long as the process lives.
+    /// Reads them again whenever they change, for as long as the process lives.
     pub(super) async fn follow(self) {
         let paths = vec![self.files.certificate.clone(), self.files.key.clone()];
-        follow(paths, move || self.take_over()).await;
+        follow(paths, move || self.reload()).await;
     }
 
-    /// A pair that does not fit, or is written only in part, leaves the last one in its place.
-    fn take_over(&self) {
+    /// Replaces the pair. If the new one does not match, or is only partly written, the old one stays.
+    fn reload(&self) {
         let files = &self.files;
         match read(files) {
             Ok(config) => {
@@ -62,7 +62,7 @@ impl Tls {
         }
     }
 
-    /// Whether a client has begun a handshake. One that speaks HTTP without TLS is told so.
+    /// Whether a client has begun a TLS handshake. Clients that speak plain HTTP get an error.
     pub(super) async fn is_spoken(&self, stream: &mut TcpStream) -> bool {
         let mut first = [0];
         match stream.peek(&mut first).await {
@@ -84,7 +84,7 @@ impl Tls {
 }
 
 async fn refuse(stream: &mut TcpStream) -> io::Result<()> {
-    // Closing a socket with unread bytes would take the answer away again.
+    // Closing a socket with unread bytes would discard the answer.
     let mut head = vec![0; PLAIN_HEAD];
     let _ = stream.read(&mut head).await?;
     stream.write_all(PLAIN).await?;
@@ -94,7 +94,7 @@ async fn refuse(stream: &mut TcpStream) -> io::Result<()> {
 fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>> {
     let chain: Vec<_> = parsed(&files.certificate, |bytes| CertificateDer::pem_slice_iter(bytes).collect())?;
     if chain.is_empty() {
-        return Err(unusable(&files.certificate, "there is no certificate in it"));
+        return Err(unusable(&files.certificate, "it contains no certificate"));
     }
     let key = parsed(&files.key, PrivateKeyDer::from_pem_slice)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -102,14 +102,14 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>> {
         .map_err(|error| unusable(&files.certificate, error))?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| unusable(&files.key, format!("it does not fit the certificate: {error}")))?;
+        .map_err(|error| unusable(&files.key, format!("it does not match the certificate: {error}")))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
 fn parsed<T>(path: &Path, parse: impl FnOnce(&[u8]) -> std::result::Result<T, pem::Error>) -> Result<T> {
     let bytes = std::fs::read(path).map_err(|error| unusable(path, error))?;
-    parse(&bytes).map_err(|error| unusable(path, format!("not PEM, or not what it should be: {error}")))
+    parse(&bytes).map_err(|error| unusable(path, format!("not the PEM file that was expected: {error}")))
 }
 
 fn unusable(path: &Path, reason: impl std::fmt::Display) -> Error {
@@ -138,29 +138,29 @@ mod tests {
         let tls = Tls::open(&files, Duration::from_secs(1)).unwrap();
         let first = Arc::clone(&tls.config.read());
         put("second.cert.pem", &files.certificate);
-        tls.take_over();
-        assert!(Arc::ptr_eq(&first, &tls.config.read()), "the key does not fit yet");
+        tls.reload();
+        assert!(Arc::ptr_eq(&first, &tls.config.read()), "the key does not match yet");
         put("second.key.pem", &files.key);
-        tls.take_over();
+        tls.reload();
         let second = Arc::clone(&tls.config.read());
         assert!(!Arc::ptr_eq(&first, &second));
         std::fs::write(&files.key, "-----BEGIN PRIVATE KEY-----\n").unwrap();
-        tls.take_over();
+        tls.reload();
         assert!(Arc::ptr_eq(&second, &tls.config.read()));
     }
 
     #[test]
-    fn what_cannot_be_used_is_named() {
+    fn unusable_files_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let files = files(folder.path());
         let refused = || Tls::open(&files, Duration::from_secs(1)).err().unwrap().to_string();
         assert!(refused().contains("cert.pem: No such file"), "{}", refused());
         std::fs::write(&files.certificate, "no certificate").unwrap();
-        assert!(refused().ends_with("cert.pem: there is no certificate in it"), "{}", refused());
+        assert!(refused().ends_with("cert.pem: it contains no certificate"), "{}", refused());
         put("first.cert.pem", &files.certificate);
         put("first.cert.pem", &files.key);
-        assert!(refused().contains("key.pem: not PEM, or not what it should be"), "{}", refused());
+        assert!(refused().contains("key.pem: not the PEM file that was expected"), "{}", refused());
         put("second.key.pem", &files.key);
-        assert!(refused().contains("key.pem: it does not fit the certificate"), "{}", refused());
+        assert!(refused().contains("key.pem: it does not match the certificate"), "{}", refused());
     }
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{ByteStream, Service};
 use easel_contract::service::{
-    Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Page, Paging, Priority, ProgressStream, Result, Run,
-    Status, Task, TaskFilter, TaskSelection, WatchOptions,
+    Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Paging, Priority, ProgressStream,
+    Result, Run, Status, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::{Check, Error, Limits, Settings};
 use futures_util::stream::{self, StreamExt};
@@ -180,6 +180,10 @@ impl Service for MemoryService {
         state.image(id)?;
         state.images.retain(|(image, _)| image.id != id);
         Ok(())
+    }
+
+    async fn models(&self) -> Result<Vec<Model>> {
+        Ok(vec![Model { name: "stub".into(), width: Some(512), height: Some(512), steps: None }])
     }
 
     async fn devices(&self) -> Result<Vec<Device>> {

@@ -172,19 +172,11 @@ impl State {
         self.images.iter().find(|(image, _)| image.id == id).ok_or(Error::ImageNotFound { id })
     }
 
-    /// Stores a picture and says its number.
-    pub(crate) fn store(&mut self, task_id: &str, prompt: &str, seed: u64, bytes: Vec<u8>) -> u64 {
+    /// Stores a picture, gives its record a number and a digest, and says the number.
+    pub(crate) fn store(&mut self, image: Image, bytes: Vec<u8>) -> u64 {
         self.drawn += 1;
-        let image = Image {
-            id: self.drawn,
-            task_id: task_id.to_owned(),
-            prompt: prompt.to_owned(),
-            seed,
-            created_at: SystemTime::now(),
-            size: bytes.len() as u64,
-            digest: format!("{:016x}", self.drawn),
-        };
-        self.images.push((image, bytes.into()));
+        let digest = format!("{:016x}", self.drawn);
+        self.images.push((Image { id: self.drawn, digest, ..image }, bytes.into()));
         self.drawn
     }
 }

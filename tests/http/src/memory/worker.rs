@@ -2,9 +2,9 @@
 
 use super::MemoryService;
 use crate::picture;
-use easel_contract::service::{ImageRequest, Status};
+use easel_contract::service::{Image, ImageRequest, Status, Task};
 use std::sync::Weak;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 /// How long a denoising step takes.
@@ -52,8 +52,13 @@ fn finish(service: &MemoryService, id: &str, request: &ImageRequest) {
     let Ok(task) = state.find(id).map(|entry| entry.task.clone()) else { return };
     let width = request.width.unwrap_or(512);
     let height = request.height.unwrap_or(512);
-    let pictures: Result<Vec<Vec<u8>>, _> =
-        (0..request.count).map(|_| picture::stub(width, height, &request.prompt)).collect();
+    let encoding = request.encoding.unwrap_or_default();
+    let stub = |k: u64| {
+        let seed = task.seed.wrapping_add(k);
+        let settings = format!("{}\nSteps: {}, Seed: {seed}, Size: {width}x{height}", request.prompt, task.steps);
+        picture::stub(width, height, encoding, &settings)
+    };
+    let pictures: Result<Vec<Vec<u8>>, _> = (0..u64::from(request.count)).map(stub).collect();
     let pictures = match pictures {
         Ok(pictures) if !request.prompt.contains("please fail") => Ok(pictures),
         Ok(_) => Err("asked to fail".to_owned()),
@@ -61,7 +66,11 @@ fn finish(service: &MemoryService, id: &str, request: &ImageRequest) {
     };
     let stored = pictures.map(|pictures| {
         let numbered = (0..).zip(pictures);
-        let ids = numbered.map(|(k, bytes)| state.store(id, &task.prompt, task.seed.wrapping_add(k), bytes));
+        let media_type = picture::media_type(encoding);
+        let ids = numbered.map(|(k, bytes)| {
+            let seed = task.seed.wrapping_add(k);
+            state.store(Image { seed, size: bytes.len() as u64, ..image(&task, media_type) }, bytes)
+        });
         ids.collect::<Vec<u64>>()
     });
     let Ok(entry) = state.find_mut(id) else { return };
@@ -69,4 +78,18 @@ fn finish(service: &MemoryService, id: &str, request: &ImageRequest) {
         Ok(images) => (task.status, task.images) = (Status::Completed, images),
         Err(error) => (task.status, task.error) = (Status::Error, Some(error)),
     });
+}
+
+/// The record of a picture of a task, but for what only the picture says.
+fn image(task: &Task, media_type: &str) -> Image {
+    Image {
+        id: 0,
+        task_id: task.id.clone(),
+        prompt: task.prompt.clone(),
+        seed: task.seed,
+        created_at: SystemTime::now(),
+        size: 0,
+        digest: String::new(),
+        media_type: media_type.to_owned(),
+    }
 }

@@ -17,6 +17,10 @@ fn identity(id: &str, seed: u64) -> Identity {
     Identity { id: id.into(), seed }
 }
 
+fn drawn(seed: u64, bytes: &'static [u8], digest: &str) -> Drawn {
+    Drawn { seed, bytes: Bytes::from_static(bytes), digest: digest.into(), media_type: "image/png" }
+}
+
 fn all() -> Paging {
     Paging { page: 1, limit: 100 }
 }
@@ -53,7 +57,7 @@ fn watchers_hear_everything_until_the_end() {
     let watcher = store.watch("a", None).unwrap();
     store.begin(at(2));
     store.progress("a", Steps { done: 3, of: 8 }, None);
-    store.picture("a", 7, Bytes::from_static(b"png"), "d1".into(), at(3));
+    store.picture("a", drawn(7, b"png", "d1"), at(3));
     store.end("a", None, at(4));
     let heard = [(Status::Pending, 0), (Status::Processing, 0), (Status::Processing, 3), (Status::Completed, 3)];
     assert_eq!(drain(watcher), heard);
@@ -68,7 +72,7 @@ fn what_is_cancelled_takes_no_more() {
     submit(&mut store, "a", Priority::Normal, 1);
     store.begin(at(2));
     store.cancel("a", at(3)).unwrap();
-    store.picture("a", 7, Bytes::new(), String::new(), at(4));
+    store.picture("a", drawn(7, b"", ""), at(4));
     store.end("a", Some("too late".into()), at(4));
     let task = store.task("a").unwrap();
     assert_eq!((task.status, task.error, task.images.len()), (Status::Cancelled, None, 0));
@@ -87,7 +91,7 @@ fn a_run_is_one_at_a_time_and_its_picture_is_taken_once() {
     assert_eq!(store.run(request(), identity("b", 1), at(1)).unwrap_err(), Error::RunInProgress);
     assert_eq!(store.take_run().unwrap_err(), Error::RunNotComplete);
     store.begin(at(2));
-    store.picture("a", 1, Bytes::from_static(b"x"), "d".into(), at(3));
+    store.picture("a", drawn(1, b"x", "d"), at(3));
     store.end("a", None, at(3));
     assert_eq!(store.take_run().unwrap().id, 1);
     assert_eq!(store.take_run().unwrap_err(), Error::RunNotComplete);
@@ -106,7 +110,7 @@ fn a_full_queue_says_when_to_come_again_and_old_pictures_go() {
     assert_eq!(full, Error::QueueFull { retry_after: RETRY_AFTER });
     store.begin(at(100));
     for k in 0..=PICTURES as u64 {
-        store.picture("0", k, Bytes::new(), String::new(), at(101));
+        store.picture("0", drawn(k, b"", ""), at(101));
     }
     assert!(store.image(1).is_err() && store.image(2).is_ok());
     assert_eq!(store.counts(), (QUEUE - 1, PICTURES as u64 + 1));

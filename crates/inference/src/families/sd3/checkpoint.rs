@@ -4,7 +4,7 @@ use super::names::{self, Denoiser, current};
 use crate::Result;
 use crate::families::shared::configs::{clip_text, t5, vae};
 use crate::families::shared::names::alone::{Alone, read_alone};
-use crate::families::shared::names::{self as shared_names, Tensors, has};
+use crate::families::shared::names::{self as shared_names, Tensors};
 use crate::families::shared::shapes::Shapes;
 use crate::families::shared::{TEXT_ENCODER, TEXT_ENCODER_2, TEXT_ENCODER_3, TRANSFORMER};
 use crate::families::{Checkpoint, VAE};
@@ -12,16 +12,12 @@ use crate::weights::TensorIndex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// By how much latents are multiplied, after the shift is taken away.
-const LATENT_SCALE: f64 = 1.5305;
-/// What is taken away.
-const LATENT_SHIFT: f64 = 0.0609;
 /// The side of the pictures that the models were trained on.
 const PICTURE_SIZE: usize = 1024;
+/// The autoencoder.
+const AUTOENCODER: vae::OfFlows = vae::OfFlows { scale: 1.5305, shift: 0.0609, picture_size: PICTURE_SIZE };
 /// Channels of one attention head in all sizes of the model.
 const HEAD_WIDTH: usize = 64;
-/// A tensor that every T5 encoder has.
-const T5_SIGN: &str = "encoder.block.0.layer.0.SelfAttention.q.weight";
 
 /// Takes a file apart.
 pub(super) fn read(index: &TensorIndex) -> Result<Checkpoint> {
@@ -37,9 +33,8 @@ pub(super) fn read_component(component: &str, index: &TensorIndex) -> Result<Che
         BTreeMap::from([(TRANSFORMER, index.iter().map(|(name, view)| current(name, view)).collect())])
     } else if names::is_original(index) {
         names::components(index)?
-    } else if component == TEXT_ENCODER_3 && has(index, T5_SIGN) {
-        let tensors = index.iter().filter(|(name, _)| !name.ends_with("logit_scale"));
-        BTreeMap::from([(TEXT_ENCODER_3, tensors.map(|(name, view)| (name.to_owned(), view.clone())).collect())])
+    } else if component == TEXT_ENCODER_3 {
+        shared_names::t5::alone(index).map(|tensors| (TEXT_ENCODER_3, tensors)).into_iter().collect()
     } else {
         match read_alone(index, component) {
             Some(Alone::Diffusers { component, tensors }) => BTreeMap::from([(component, tensors)]),
@@ -75,10 +70,7 @@ fn with_documents(components: BTreeMap<&'static str, Tensors>, index: &TensorInd
         documents[TRANSFORMER] = transformer(&shapes)?;
     }
     if let Some(shapes) = shapes(VAE) {
-        documents[VAE] = vae::config(&shapes, LATENT_SCALE)?;
-        documents[VAE]["shift_factor"] = json!(LATENT_SHIFT);
-        documents[VAE]["sample_size"] = json!(PICTURE_SIZE);
-        documents[VAE]["force_upcast"] = json!(true);
+        documents[VAE] = vae::config_of_flows(&shapes, &AUTOENCODER)?;
     }
     Ok(Checkpoint { components, documents })
 }

@@ -5,17 +5,19 @@ mod checkpoint;
 mod denoiser;
 mod names;
 
-use super::shared::clip::{ClipEncoder, State, Texts};
+use super::shared::clip::{ClipEncoder, Pooling, State, Texts};
+use super::shared::guidance::classifier_free;
 use super::shared::latents::ScaledLatents;
 use super::shared::names::modern_attention;
-use super::shared::t5::T5TextEncoder;
+use super::shared::t5::{self, T5TextEncoder};
 use super::shared::{TEXT_ENCODER, TEXT_ENCODER_2, TEXT_ENCODER_3, TRANSFORMER};
 use super::{
-    Checkpoint, Colours, Conditioning, Defaults, Denoiser, Family, Latents, Model, ModelFiles, Prompts, TextEncoder,
-    TextStates, VAE,
+    Checkpoint, Colours, Conditioning, Defaults, Denoiser, Family, Latents, Model, ModelFiles, Prompts,
+    SamplingDefaults, TextEncoder, TextStates, VAE,
 };
 use crate::models::mmdit::MmditConfig;
 use crate::models::vae::AutoencoderConfig;
+use crate::pipeline::Request;
 use crate::sampling::{SchedulerConfig, TimestepOptions};
 use crate::weights::{TensorIndex, TensorView, Weights};
 use crate::{Error, Result};
@@ -32,6 +34,8 @@ const STEPS: usize = 28;
 const GUIDANCE_SCALE: f64 = 7.0;
 /// The guidance scale that the authors of version 3.5, whose queries and keys are normed, recommend.
 const GUIDANCE_SCALE_35: f64 = 4.5;
+/// What they recommend for large-turbo.
+const TURBO: SamplingDefaults = SamplingDefaults { steps: 4, guidance_scale: 0.0 };
 
 /// Figures of ComfyUI's `latent_formats.py`.
 const COLOURS: Colours = Colours {
@@ -101,8 +105,13 @@ impl Family for Sd3 {
         let config = MmditConfig::from_json(&transformer.config_file, &transformer.config)?;
         let latents = ScaledLatents::read(files, &COLOURS)?;
         let side = config.sample_size * latents.autoencoder().factor();
-        let guidance_scale = if config.qk_norm { GUIDANCE_SCALE_35 } else { GUIDANCE_SCALE };
-        let defaults = Defaults { width: side, height: side, steps: STEPS, guidance_scale };
+        let sampling = match config.qk_norm {
+            _ if is_turbo(files) => TURBO,
+            true => SamplingDefaults { steps: STEPS, guidance_scale: GUIDANCE_SCALE_35 },
+            false => SamplingDefaults { steps: STEPS, guidance_scale: GUIDANCE_SCALE },
+        };
+        let SamplingDefaults { steps, guidance_scale } = sampling;
+        let defaults = Defaults { width: side, height: side, steps, guidance_scale };
         let channels = latents.autoencoder().latent_channels();
         if config.in_channels != channels {
             return Err(Error::Config {
@@ -111,8 +120,17 @@ impl Family for Sd3 {
                 reason: format!("{} channels, but the autoencoder makes {channels}", config.in_channels),
             });
         }
+        t5::check_width(files, TEXT_ENCODER_3, config.joint_attention_dim)?;
         Ok(Box::new(Sd3Model { config, latents, defaults, has_t5: files.get(TEXT_ENCODER_3).is_some() }))
     }
+}
+
+/// Whether this is 3.5 large-turbo. Its tensors, its configurations and its scheduler are those of large; its name alone tells
+/// it, that of the repository, folder or file, or the one that `model_index.json` remembers.
+fn is_turbo(files: &ModelFiles) -> bool {
+    let remembered = files.model_index()["_name_or_path"].as_str().unwrap_or_default();
+    let last = |name: &str| name.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();
+    [files.name(), remembered].into_iter().any(|name| last(name).contains("turbo"))
 }
 
 /// One model of the family.
@@ -146,7 +164,7 @@ impl Model for Sd3Model {
             _ => (TOKENIZER, Texts::First),
         };
         let encoder = ClipEncoder::new(files, [component, tokenizer], weights, State::Penultimate, texts)?;
-        Ok(Box::new(encoder.pooling_unprojected()))
+        Ok(Box::new(encoder.pooling(Pooling::ProjectedIfPossible)))
     }
 
     fn condition(&self, states: Vec<TextStates>, prompts: &Prompts<'_>) -> Result<Conditioning> {
@@ -170,8 +188,8 @@ impl Model for Sd3Model {
         Ok(Box::new(MmditDenoiser::new(weights, self.config.clone())?))
     }
 
-    fn is_guided(&self, guidance_scale: f64) -> bool {
-        guidance_scale > 1.0
+    fn guidance(&self, guidance_scale: f64, request: &Request) -> Result<Option<f64>> {
+        classifier_free(guidance_scale, request)
     }
 
     fn needs_mask(&self) -> bool {

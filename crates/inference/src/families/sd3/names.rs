@@ -3,7 +3,7 @@
 //! `convert_sd3_transformer_checkpoint_to_diffusers` of diffusers.
 
 use crate::families::VAE;
-use crate::families::shared::names::{Renamed, Tensors, clip, has, vae};
+use crate::families::shared::names::{Renamed, Tensors, clip, has, t5, vae};
 use crate::families::shared::{TEXT_ENCODER, TEXT_ENCODER_2, TEXT_ENCODER_3, TRANSFORMER};
 use crate::weights::{TensorIndex, TensorView};
 use crate::{Error, Result};
@@ -90,7 +90,7 @@ pub(super) fn components(index: &TensorIndex) -> Result<BTreeMap<&'static str, T
 /// A text encoder's tensor, which has its name of transformers.
 fn encoder(component: &str, name: &str, view: &TensorView) -> Renamed {
     match name {
-        _ if component == TEXT_ENCODER_3 => Some(vec![(name.to_owned(), view.clone())]),
+        _ if component == TEXT_ENCODER_3 => t5::rename(name, view),
         "text_projection.weight" => Some(vec![(name.to_owned(), view.clone())]),
         _ => clip::rename(name, view),
     }

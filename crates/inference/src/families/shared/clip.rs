@@ -8,7 +8,7 @@ use crate::text::{
     PadToken, PromptWindows, Reading, Tokenizer, TokenizerFiles, apply_weights, equalize_windows, read_prompt,
 };
 use crate::weights::Weights;
-use crate::{Result, Tensor};
+use crate::{Error, Result, Tensor};
 
 /// Which hidden state a family is conditioned on when no layers are skipped.
 #[derive(Clone, Copy)]
@@ -34,8 +34,19 @@ pub(in crate::families) struct ClipEncoder {
     model: ClipText,
     state: State,
     texts: Texts,
-    /// Whether an encoder without a projection gives its pooled state as it is.
-    pools_unprojected: bool,
+    pooling: Pooling,
+}
+
+/// Which pooled state a family is conditioned on.
+#[derive(Clone, Copy)]
+pub(in crate::families) enum Pooling {
+    /// The projected one; none if the encoder has no projection.
+    Projected,
+    /// The projected one, else that without a projection: Stable Diffusion 3's single files leave out the projection of the
+    /// first encoder, which does nothing.
+    ProjectedIfPossible,
+    /// That without a projection, even where the encoder has one.
+    Unprojected,
 }
 
 impl ClipEncoder {
@@ -50,14 +61,24 @@ impl ClipEncoder {
         let component = files.component(component)?;
         let config = ClipTextConfig::from_json(&component.config_file, &component.config)?;
         let tokenizer = clip_tokenizer(files, tokenizer, &config)?;
-        Ok(Self { tokenizer, model: ClipText::new(weights, config)?, state, texts, pools_unprojected: false })
+        Ok(Self { tokenizer, model: ClipText::new(weights, config)?, state, texts, pooling: Pooling::Projected })
     }
 
-    /// The same, but where the encoder has no projection, its pooled state is given as it is: Stable Diffusion 3's single
-    /// files leave out that of the first encoder, which does nothing.
-    pub(in crate::families) fn pooling_unprojected(self) -> Self {
-        Self { pools_unprojected: true, ..self }
+    /// The same with another pooled state.
+    pub(in crate::families) fn pooling(self, pooling: Pooling) -> Self {
+        Self { pooling, ..self }
     }
+}
+
+/// Refuses the encoder of another model by the width of the pooled state that the denoiser takes.
+pub(in crate::families) fn check_width(files: &ModelFiles, component: &str, wanted: usize) -> Result<()> {
+    let Some(found) = files.get(component) else { return Ok(()) };
+    let width = ClipTextConfig::from_json(&found.config_file, &found.config)?.hidden_size;
+    if width == wanted {
+        return Ok(());
+    }
+    let reason = format!("{width}, but the denoiser takes a pooled state of {wanted}");
+    Err(Error::Config { file: found.config_file.clone(), field: "hidden_size".into(), reason })
 }
 
 /// The tokenizer of a model's folder, else the one that is built in.
@@ -115,8 +136,11 @@ impl TextEncoder for ClipEncoder {
             let selected = self.select(&output, options.clip_skip, negatives)?;
             hidden.push(apply_weights(&selected, &window_weights(&texts, window))?);
             // The pooled embedding is that of the first window.
-            let unprojected = self.pools_unprojected.then_some(output.pooled);
-            pooled = pooled.or(output.text_embeds).or(unprojected);
+            pooled = pooled.or(match self.pooling {
+                Pooling::Projected => output.text_embeds,
+                Pooling::ProjectedIfPossible => output.text_embeds.or(Some(output.pooled)),
+                Pooling::Unprojected => Some(output.pooled),
+            });
         }
         Ok(TextStates { hidden: Tensor::concat(&hidden.iter().collect::<Vec<_>>(), 1)?, pooled, warnings })
     }

@@ -1,9 +1,10 @@
 //! What several families have in common, for those that ask for it: the layout of CompVis' and Stability AI's checkpoints,
-//! prompts through CLIP and T5 text encoders, a UNet as the denoiser, and latents that are scaled by one number.
+//! prompts through CLIP and T5 text encoders, guidance, a UNet as the denoiser, and latents that are scaled by one number.
 
 pub(super) mod checkpoint;
 pub(super) mod clip;
 pub(super) mod configs;
+pub(super) mod guidance;
 pub(super) mod latents;
 pub(super) mod names;
 pub(super) mod shapes;

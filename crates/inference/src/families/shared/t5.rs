@@ -33,6 +33,17 @@ impl T5TextEncoder {
     }
 }
 
+/// Refuses the encoder of another model by the width of the states that the denoiser takes.
+pub(in crate::families) fn check_width(files: &ModelFiles, component: &str, wanted: usize) -> Result<()> {
+    let Some(found) = files.get(component) else { return Ok(()) };
+    let width = T5Config::from_json(&found.config_file, &found.config)?.d_model;
+    if width == wanted {
+        return Ok(());
+    }
+    let reason = format!("{width}, but the denoiser takes text states of {wanted}");
+    Err(Error::Config { file: found.config_file.clone(), field: "d_model".into(), reason })
+}
+
 /// The tokenizer of a model's folder: single files bring none, and T5's is not built in.
 fn t5_tokenizer(files: &ModelFiles, component: &str, folder: &str) -> Result<Tokenizer> {
     let Some(found) = files.tokenizer(folder) else {

@@ -52,9 +52,9 @@ impl Description {
         self.config.text_time.is_some()
     }
 
-    /// Whether negative prompts are computed for this guidance scale.
-    pub(in crate::families) fn is_guided(&self, guidance_scale: f64) -> bool {
-        guidance_scale > 1.0 && self.config.time_cond_proj_dim.is_none()
+    /// Whether the guidance scale is an input of the UNet, which then needs no negative prompts.
+    pub(in crate::families) fn takes_guidance(&self) -> bool {
+        self.config.time_cond_proj_dim.is_some()
     }
 
     /// Conditioning on the text, and on the guidance scale if the model was distilled with it.

@@ -4,6 +4,7 @@
 mod checkpoint;
 
 use super::shared::clip::{ClipEncoder, State, Texts};
+use super::shared::guidance::classifier_free;
 use super::shared::latents::ScaledLatents;
 use super::shared::names::modern_attention;
 use super::shared::unet::{Description, no_layers_to_skip, sampling_defaults, size_step};
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::Result;
 use crate::models::vae::AutoencoderConfig;
+use crate::pipeline::Request;
 use crate::sampling::{SchedulerConfig, TimestepOptions};
 use crate::weights::{TensorIndex, TensorView, Weights};
 use serde_json::Value;
@@ -127,8 +129,8 @@ impl Model for StableDiffusionModel {
         Ok(Box::new(self.unet.build(weights)?))
     }
 
-    fn is_guided(&self, guidance_scale: f64) -> bool {
-        self.unet.is_guided(guidance_scale)
+    fn guidance(&self, guidance_scale: f64, request: &Request) -> Result<Option<f64>> {
+        Ok(classifier_free(guidance_scale, request)?.filter(|_| !self.unet.takes_guidance()))
     }
 
     fn needs_mask(&self) -> bool {

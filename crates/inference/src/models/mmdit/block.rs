@@ -3,8 +3,7 @@
 
 use super::MmditConfig;
 use crate::models::attention::{ADDED, SAMPLE, Stream};
-use crate::models::layers::{Linear, Modulation, modulate};
-use crate::tensor::{Activation, Epilogue};
+use crate::models::layers::{Linear, ModulatedFeedForward as FeedForward, Modulation, modulate};
 use crate::weights::Weights;
 use crate::{Result, Tensor};
 
@@ -146,27 +145,5 @@ impl ContextSide {
             return Ok(context);
         };
         feed_forward.forward(context.add_gated(gate, &out.forward(attended)?)?, vectors)
-    }
-}
-
-/// Two linear layers with GELU between, after a modulated norm and around a gated residual connection.
-struct FeedForward {
-    layer1: Linear,
-    layer2: Linear,
-}
-
-impl FeedForward {
-    fn new(weights: &Weights, width: usize) -> Result<Self> {
-        Ok(Self {
-            layer1: Linear::new(&weights.pp("net.0.proj"), width, 4 * width)?,
-            layer2: Linear::new(&weights.pp("net.2"), 4 * width, width)?,
-        })
-    }
-
-    fn forward(&self, x: Tensor, [scale, shift, gate]: &[Tensor; 3]) -> Result<Tensor> {
-        let normed = modulate(&x, scale, shift)?;
-        let inner = self.layer1.forward_with(&normed, Epilogue::activation(Activation::GeluTanh))?;
-        drop(normed);
-        x.add_gated(gate, &self.layer2.forward(&inner)?)
     }
 }

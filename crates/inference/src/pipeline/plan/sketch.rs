@@ -65,7 +65,7 @@ impl<'a> Sketch<'a> {
             request: self.request,
             size: self.settings.size,
             guidance_scale: self.settings.guidance_scale,
-            guided: self.settings.guided,
+            guided: self.settings.is_guided(),
             cancel: &cancel,
         };
         let model = &self.pipeline.model;
@@ -121,7 +121,7 @@ impl<'a> Sketch<'a> {
         let device = Device::Outline(self.ledger.clone());
         let [h, w, c] = model.latents().shape(self.settings.size);
         let channels = if model.needs_mask() { 2 * c + MASK_CHANNELS } else { c };
-        let rows = self.batch.len() * if self.settings.guided { 2 } else { 1 };
+        let rows = self.batch.len() * if self.settings.is_guided() { 2 } else { 1 };
         let conditioning = conditioning.to_device(&device)?;
         let latents = Tensor::zeros(&[rows, h, w, channels], &device)?.cast(device.float())?;
         for _ in 0..2 {

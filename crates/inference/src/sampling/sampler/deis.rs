@@ -28,7 +28,7 @@ pub(super) static DEFINITION: Definition = Definition {
         respacings: RESPACINGS,
         flow: Some(FLOW),
         solver: Some(SolverFields { max_order: 3, kinds: KINDS, lower_order_final: true }),
-        // There is one; the names of other solvers, carried over from their files, mean it too.
+        // There is only one; the names of other solvers, carried over from their files, mean it too.
         algorithms: &[("deis", Algorithm::Dpm), ("dpmsolver", Algorithm::Dpm), ("dpmsolver++", Algorithm::Dpm)],
         ..Reads::NOTHING
     },
@@ -57,10 +57,10 @@ impl Deis {
         Ok(Self { log_snr: LogSnr::new(setup, &RULES)?, solver: setup.config.solver, values: VecDeque::new() })
     }
 
-    /// The order of a call, once its value is among the values.
+    /// The order of a call, counting its own value.
     fn order(&self, index: usize) -> usize {
         let short = self.solver.lower_order_final && self.log_snr.schedule.timesteps.len() < SHORT_RUN;
-        let most = if short { self.log_snr.left(index) } else { self.solver.order };
+        let most = if short { self.log_snr.remaining(index) } else { self.solver.order };
         most.min(self.solver.order).min(self.values.len())
     }
 

@@ -1,4 +1,4 @@
-//! What DDIM, DDPM, PNDM, LCM and TCD share: noise levels looked up by training timestep.
+//! Shared by DDIM, DDPM, PNDM, LCM and TCD: noise levels looked up by training timestep.
 
 use super::super::SchedulerConfig;
 use super::super::betas::Training;
@@ -18,7 +18,7 @@ pub(super) struct Discrete {
 }
 
 impl Discrete {
-    /// Errors: [`Error::Invalid`] if a timestep is not one of the training's.
+    /// Errors: [`Error::Invalid`] if a timestep is not a training timestep.
     pub(super) fn new(config: &SchedulerConfig, timesteps: Vec<f64>) -> Result<Self> {
         let train = config.train_timesteps as f64;
         if let Some(outside) = timesteps.iter().find(|t| !(0.0..train).contains(*t)) {
@@ -35,12 +35,12 @@ impl Discrete {
         })
     }
 
-    /// The timestep of call `index`; past the last call it is below zero.
+    /// The timestep of call `index`, which is negative past the last call.
     pub(super) fn timestep(&self, index: usize) -> i64 {
         self.schedule.timesteps.get(index).map_or(-1, |t| *t as i64)
     }
 
-    /// `alphas_cumprod` at a timestep, or where the schedule ends if that is below zero.
+    /// `alphas_cumprod` at a timestep, or at the end of the schedule if the timestep is negative.
     pub(super) fn alpha_cumprod(&self, timestep: i64) -> f32 {
         let last = self.alphas_cumprod.len().saturating_sub(1);
         let entry = usize::try_from(timestep).ok().and_then(|t| self.alphas_cumprod.get(t.min(last)));
@@ -52,12 +52,12 @@ impl Discrete {
         Level { alpha: alpha.sqrt(), sigma: (1.0 - alpha).sqrt() }
     }
 
-    /// The image that the model sees in the sample of call `index`, within its bounds.
+    /// The predicted, clipped image in the sample of call `index`.
     pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
     }
 
-    /// The predicted noise, as the model meant it.
+    /// The predicted noise, without clipping.
     pub(super) fn noise(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         self.prediction.noise(output, sample, self.level(index))
     }

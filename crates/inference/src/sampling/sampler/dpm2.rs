@@ -1,5 +1,5 @@
-//! DPM2: the midpoint method, with the middle taken in log sigma. Karras et al., <https://arxiv.org/abs/2206.00364>,
-//! appendix D, as k-diffusion has it.
+//! DPM2: the midpoint method, with midpoints in log sigma. Karras et al., <https://arxiv.org/abs/2206.00364>, appendix
+//! D, as in k-diffusion.
 
 use super::super::config::Spacing;
 use super::super::definition::{BetaFields, Definition, Flows, Name, RESPACINGS, Reads, Setup, Takes};
@@ -34,20 +34,20 @@ pub(super) const RULES: ExplodingRules = ExplodingRules {
     continuous_timesteps: false,
 };
 
-/// The sigmas of a method with a middle in every step: each is the end of one step and the start of the next.
+/// The sigmas of a two-stage method: each is the end of one step and the start of the next.
 pub(super) fn doubled(sigmas: &[f32]) -> Vec<f32> {
     let inner = sigmas.iter().skip(1).flat_map(|sigma| [*sigma, *sigma]);
     sigmas.iter().take(1).copied().chain(inner).chain(sigmas.last().copied()).collect()
 }
 
-/// The timesteps of the steps with those of the middles between them.
+/// The timesteps of the steps, with those of the midpoints between them.
 pub(super) fn with_middles(timesteps: &[f64], middles: &[f32], log_sigmas: &[f32]) -> Vec<f64> {
     let pairs = timesteps.iter().skip(1).zip(middles);
     let between = pairs.flat_map(|(t, middle)| [timestep_of(f64::from(*middle), log_sigmas), *t]);
     timesteps.iter().take(1).copied().chain(between).collect()
 }
 
-/// The sigma half-way between two, in the logarithm; zero if one of them is.
+/// The sigma halfway between two, in the logarithm; zero if one of them is.
 pub(super) fn middle(a: f32, b: f32) -> f32 {
     let a = a.ln();
     let b = b.ln();
@@ -56,7 +56,7 @@ pub(super) fn middle(a: f32, b: f32) -> f32 {
 
 struct Dpm2 {
     exploding: Exploding,
-    /// The middle of every step.
+    /// The midpoint of every step.
     middles: Vec<f32>,
     /// The sample at the start of a step, between its two calls.
     start: Option<Tensor>,
@@ -76,7 +76,7 @@ impl Dpm2 {
         self.middles.get(index / 2).copied().unwrap_or(0.0)
     }
 
-    /// The sigma of the sample of call `index`, which may be a middle.
+    /// The sigma of the sample of call `index`, which may be a midpoint.
     fn sigma(&self, index: usize) -> f32 {
         if self.start.is_some() { self.middle(index - 1) } else { self.exploding.sigma(index) }
     }

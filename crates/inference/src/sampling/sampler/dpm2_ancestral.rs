@@ -1,8 +1,8 @@
 //! DPM2 with ancestral noise. From k-diffusion, <https://github.com/crowsonkb/k-diffusion>.
 //!
-//! Where a step goes far down, its lower end is the root of a small difference of squares (`ancestral`), and the timestep
-//! of its middle follows from that end. torch's square root (MKL's) is one bit low for one number in 250. With three
-//! evenly spaced steps that bit moves the middle's timestep by up to 1.4e-3. Here the root is correctly rounded.
+//! If a step goes far down, its lower end is the root of a small difference of squares (`ancestral`), and the timestep
+//! of its midpoint follows from that end. torch's square root (MKL's) is one bit low for one number in 250. With three
+//! evenly spaced steps that bit moves the midpoint's timestep by up to 1.4e-3. Here the root is correctly rounded.
 
 use super::super::definition::{Definition, Flows, Name, Setup, Takes};
 use super::super::prediction::mix;
@@ -23,7 +23,7 @@ pub(super) static DEFINITION: Definition = Definition {
     build: |setup| Ok(Box::new(Dpm2Ancestral::new(setup)?)),
 };
 
-/// The nodes of one step besides its start.
+/// The nodes of a step besides its start.
 #[derive(Clone, Copy, Default)]
 struct Nodes {
     middle: f32,
@@ -53,7 +53,7 @@ impl Dpm2Ancestral {
         self.nodes.get(index / 2).copied().unwrap_or_default()
     }
 
-    /// The sigma of the sample of call `index`, which may be a middle.
+    /// The sigma of the sample of call `index`, which may be a midpoint.
     fn sigma(&self, index: usize) -> f32 {
         if self.start.is_some() { self.nodes(index - 1).middle } else { self.exploding.sigma(index) }
     }
@@ -61,7 +61,7 @@ impl Dpm2Ancestral {
 
 fn nodes(from: f32, to: f32) -> Nodes {
     let (up, down) = ancestral(from, to);
-    // The middle is a logarithmic one, so a way down that rounding has taken to zero is put back.
+    // The midpoint needs a logarithm, so a lower end that was rounded to zero is replaced.
     let down = if down == 0.0 { to * to / from } else { down };
     Nodes { middle: middle(from, down), down, up }
 }

@@ -41,7 +41,7 @@ pub(super) static DEFINITION: Definition = Definition {
         algorithms: &[
             ("dpmsolver++", Algorithm::DpmPlusPlus),
             ("dpmsolver", Algorithm::Dpm),
-            // Of DEIS, carried over from its file.
+            // DEIS' value, carried over from its file.
             ("deis", Algorithm::DpmPlusPlus),
             ("sde-dpmsolver", Algorithm::SdeDpm),
             ("sde-dpmsolver++", Algorithm::SdeDpmPlusPlus),
@@ -63,12 +63,12 @@ const RULES: LogSnrRules = LogSnrRules {
     end: End::configured,
 };
 
-/// Whether the last step is of first order, whatever came before.
+/// Whether the last step is always of first order.
 fn euler_at_final(config: &SchedulerConfig) -> Result<bool> {
     config.fields().flag("euler_at_final", false)
 }
 
-/// Runs shorter than this end with lower orders.
+/// Shorter runs end with lower orders.
 pub(super) const SHORT_RUN: usize = 15;
 
 struct DpmMultistep {
@@ -76,7 +76,7 @@ struct DpmMultistep {
     solver: SolverConfig,
     euler_at_final: bool,
     ends_at_zero: bool,
-    /// What the solver integrates, image or noise, at the last few calls; the newest first.
+    /// The integrated prediction (image or noise) of the last few calls, the newest first.
     values: VecDeque<Tensor>,
 }
 
@@ -91,10 +91,10 @@ impl DpmMultistep {
         })
     }
 
-    /// The order of a call, once its value is among the values.
+    /// The order of a call, counting its own value.
     fn order(&self, index: usize) -> usize {
         let short = self.solver.lower_order_final && self.log_snr.schedule.timesteps.len() < SHORT_RUN;
-        let most = match self.log_snr.left(index) {
+        let most = match self.log_snr.remaining(index) {
             1 if self.euler_at_final || short || self.ends_at_zero => 1,
             2 if short => 2,
             _ => self.solver.order,

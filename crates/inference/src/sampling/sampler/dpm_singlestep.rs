@@ -34,7 +34,7 @@ pub(super) static DEFINITION: Definition = Definition {
         algorithms: &[
             ("dpmsolver++", Algorithm::DpmPlusPlus),
             ("dpmsolver", Algorithm::Dpm),
-            // Of DEIS, carried over from its file.
+            // DEIS' value, carried over from its file.
             ("deis", Algorithm::DpmPlusPlus),
             ("sde-dpmsolver++", Algorithm::SdeDpmPlusPlus),
         ],
@@ -55,9 +55,9 @@ const RULES: LogSnrRules = LogSnrRules {
 struct DpmSinglestep {
     log_snr: LogSnr,
     solver: SolverConfig,
-    /// The order of every call: its place in its group.
+    /// The order of every call: its position in its group.
     orders: Vec<usize>,
-    /// What the solver integrates, image or noise, at the last few calls; the newest first.
+    /// The integrated prediction (image or noise) of the last few calls, the newest first.
     values: VecDeque<Tensor>,
     /// The sample at the start of the group.
     start: Option<Tensor>,
@@ -105,7 +105,7 @@ fn slope(newer: &Tensor, older: &Tensor, share: f32) -> Result<Tensor> {
     newer.sub(older)?.scale(f64::from(1.0 / share))
 }
 
-/// Groups of calls; what does not fill a group, and the step to sigma zero, get lower orders.
+/// The orders of all calls, in groups; an incomplete group and the step to sigma zero get lower orders.
 fn orders(steps: usize, solver: &SolverConfig, ends_at_zero: bool) -> Vec<usize> {
     let order = solver.order;
     let lower_order_final = solver.lower_order_final || !steps.is_multiple_of(order) || ends_at_zero;
@@ -139,7 +139,7 @@ impl Solver for DpmSinglestep {
             self.start = Some(sample.clone());
         }
         let start = self.start.as_ref().unwrap_or(sample);
-        // The group's first value; the others enter by their difference to it.
+        // The group's first value; the others enter as differences from it.
         let value = self.values.get(order - 1).unwrap_or(output);
         let from = self.log_snr.node(index + 1 - order);
         let update = Update::new(self.solver.algorithm, from, self.log_snr.node(index + 1));

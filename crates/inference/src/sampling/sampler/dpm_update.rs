@@ -8,11 +8,12 @@ use super::log_snr::{Node, check_flow};
 use crate::{Result, Tensor};
 use serde_json::Value;
 
-/// Refuses what neither of the two DPM-Solvers supports.
+/// Refuses values that neither of the two DPM-Solvers supports.
 pub(super) fn check(config: &SchedulerConfig) -> Result<()> {
     let fields = config.fields();
     let algorithm = config.solver.algorithm;
-    // The fixed variances, carried over from a DDPM file, mean nothing here; a learned one would change the model's output.
+    // Fixed variances, carried over from a DDPM file, have no effect here; a learned one would change the model's
+    // output.
     let variance = fields.value("variance_type").and_then(Value::as_str);
     if let Some(learned) = variance.filter(|variance| variance.starts_with("learned")) {
         return Err(fields.error("variance_type", format!("expected null or a fixed variance, got {learned:?}")));
@@ -27,7 +28,7 @@ pub(super) fn check(config: &SchedulerConfig) -> Result<()> {
     check_flow(config, algorithm.predicts_image())
 }
 
-/// What a step from one node to another multiplies its terms with.
+/// The coefficients of a step from one node to another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Update {
     sample: f32,
@@ -82,7 +83,7 @@ impl Update {
         }
     }
 
-    /// The first order, and what the higher ones start from: the sample and the model's value moved along.
+    /// The first-order update, which the higher orders correct.
     pub(super) fn first(&self, sample: &Tensor, value: &Tensor, noise: Option<&Tensor>) -> Result<Tensor> {
         let mut terms = vec![(self.value, value)];
         terms.extend(noise.map(|noise| (self.noise, noise)));
@@ -94,7 +95,7 @@ impl Update {
         if kind == SolverKind::Heun { self.slope_heun } else { self.slope_midpoint }
     }
 
-    /// The weight of the slope where a third order follows.
+    /// The weight of the slope in a third-order update.
     pub(super) fn slope_third(&self) -> f32 {
         self.slope_heun
     }

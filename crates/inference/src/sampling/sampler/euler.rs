@@ -34,7 +34,7 @@ pub(super) static DEFINITION: Definition = Definition {
     build: |setup| Ok(Box::new(Euler::new(setup)?)),
 };
 
-/// What the fields `interpolation_type` and `timestep_type` say.
+/// The rules from the fields `interpolation_type` and `timestep_type`.
 fn rules(config: &SchedulerConfig) -> Result<ExplodingRules> {
     let fields = config.fields();
     Ok(ExplodingRules {
@@ -59,7 +59,7 @@ impl Euler {
         })
     }
 
-    /// How much sigma grows before the step, as a share.
+    /// The relative growth of sigma before the step.
     fn churn(&self, sigma: f32) -> f64 {
         const MOST: f64 = std::f64::consts::SQRT_2 - 1.0;
         let nodes = self.exploding.schedule.sigmas.len().saturating_sub(1).max(1) as f64;
@@ -82,7 +82,7 @@ impl Solver for Euler {
             let deviation = self.options.s_noise as f32 * (churned * churned - sigma * sigma).sqrt();
             sample = mix(&sample, 1.0, &[(deviation, &noise.draw_like(&sample)?)])?;
         }
-        // diffusers reads a velocity at the sigma before the churn.
+        // diffusers interprets a velocity at the sigma before the churn.
         let image = self.exploding.image_at(if self.velocity { sigma } else { churned }, output, &sample)?;
         advance(&sample, &derivative(&sample, &image, churned)?, next - churned)
     }

@@ -45,7 +45,7 @@ impl Solver for EulerAncestral {
         let (up, down) = ancestral(sigma, next);
         let image = self.exploding.image(index, output, sample)?;
         let mean = advance(sample, &derivative(sample, &image, sigma)?, down - sigma)?;
-        // The last step draws too, for a weight of zero: the generator goes on as diffusers' does.
+        // The last step draws too, with weight zero, so that the generator advances as in diffusers.
         mix(&mean, 1.0, &[(up, &noise.draw_like(sample)?)])
     }
 }

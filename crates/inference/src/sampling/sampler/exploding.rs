@@ -1,4 +1,4 @@
-//! What the k-diffusion solvers share: samples that are an image plus `sigma` times noise, unscaled.
+//! Shared by the k-diffusion solvers: samples that are an image plus `sigma` times noise, unscaled.
 
 use super::super::betas::Training;
 use super::super::config::Spacing;
@@ -14,7 +14,7 @@ pub(super) struct Exploding {
     pub(super) log_sigmas: Vec<f32>,
     prediction: PredictionType,
     clipping: Clipping,
-    /// Whether the run starts from the image's share too, and not from noise alone.
+    /// Whether the run starts with a share of the image instead of noise alone.
     starts_below_max: bool,
 }
 
@@ -35,12 +35,12 @@ impl Exploding {
         self.schedule.sigmas.get(index).copied().unwrap_or(0.0)
     }
 
-    /// The image that the model sees in the sample of call `index`, within its bounds.
+    /// The predicted, clipped image in the sample of call `index`.
     pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         self.image_at(self.sigma(index), output, sample)
     }
 
-    /// The image that the model sees in a sample with this sigma, within its bounds.
+    /// The predicted, clipped image in a sample with this sigma.
     pub(super) fn image_at(&self, sigma: f32, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         self.clipping.apply(self.prediction.image_exploding(output, sample, sigma)?)
     }
@@ -65,7 +65,7 @@ impl Walk for Exploding {
     }
 }
 
-/// What brings a sample of this sigma to unit variance.
+/// The factor that scales a sample of this sigma to unit variance.
 pub(super) fn unit_scale(sigma: f32) -> f32 {
     1.0 / (sigma * sigma + 1.0).sqrt()
 }
@@ -80,10 +80,11 @@ pub(super) fn advance(sample: &Tensor, derivative: &Tensor, by: f32) -> Result<T
     mix(sample, 1.0, &[(by, derivative)])
 }
 
-/// The part of the way to `to` that is made of new noise, and where the rest of it ends: `(up, down)`.
+/// An ancestral step to `to` as `(up, down)`: the standard deviation of the new noise, and the sigma before it is
+/// added.
 ///
-/// Coming from very large sigmas the difference under the second root cancels; where rounding makes it less than zero
-/// (and diffusers' result is not a number), the same is computed without it.
+/// From very large sigmas the difference under the second root cancels; where rounding makes it negative (and
+/// diffusers' result NaN), the same is computed without it.
 pub(super) fn ancestral(from: f32, to: f32) -> (f32, f32) {
     let from2 = from * from;
     let to2 = to * to;

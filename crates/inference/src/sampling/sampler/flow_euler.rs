@@ -25,7 +25,7 @@ pub(super) static DEFINITION: Definition = Definition {
     build: |setup| Ok(Box::new(FlowEuler::new(setup)?)),
 };
 
-/// What the samplers with this schedule read.
+/// The fields of the samplers with this schedule.
 pub(super) const READS: Reads = Reads {
     prediction: Prediction::Always(PredictionType::Flow),
     respacings: RESPACINGS,
@@ -33,15 +33,15 @@ pub(super) const READS: Reads = Reads {
     ..Reads::NOTHING
 };
 
-/// What they take.
+/// Their options.
 pub(super) const TAKES: Takes = Takes { sigmas: TakesSigmas::WithoutFinal, mu: TakesMu::Needed, ..Takes::TIMESTEPS };
 
-/// Whether sigma counts the image's share and not the noise's.
+/// Whether sigma is the share of the image instead of the noise.
 pub(super) fn inverts(config: &SchedulerConfig) -> Result<bool> {
     config.fields().flag("invert_sigmas", false)
 }
 
-/// Whether every step goes to the image and comes back with new noise.
+/// Whether every step goes to the image and adds new noise.
 fn is_stochastic(config: &SchedulerConfig) -> Result<bool> {
     config.fields().flag("stochastic_sampling", false)
 }
@@ -56,7 +56,7 @@ impl FlowEuler {
         Ok(Self { schedule: schedule(setup)?, stochastic: is_stochastic(setup.config)? })
     }
 
-    /// The same, where every step goes to the image whatever the configuration says.
+    /// The same, but always stochastic, regardless of the configuration.
     pub(super) fn stochastic(setup: &Setup<'_>) -> Result<Self> {
         Ok(Self { schedule: schedule(setup)?, stochastic: true })
     }
@@ -66,7 +66,7 @@ impl FlowEuler {
     }
 }
 
-/// Training timestep `t` of `train` on the shifted schedule, rounded as PyTorch rounds it.
+/// Training timestep `t` of `train` on the shifted schedule, rounded as in PyTorch.
 pub(super) fn shifted_end(t: f64, train: f64, by: f64) -> f64 {
     f64::from(shift(t / train, by) as f32) * train
 }
@@ -74,7 +74,7 @@ pub(super) fn shifted_end(t: f64, train: f64, by: f64) -> f64 {
 fn schedule(setup: &Setup<'_>) -> Result<Schedule> {
     let Setup { config, timesteps: options, steps, .. } = *setup;
     let train = config.train_timesteps as f64;
-    // The ends of the training sigmas carry the static shift already; it then applies once more.
+    // The ends of the training sigmas are already shifted; the static shift is then applied a second time.
     let end = |t: f64| match config.flow.dynamic {
         true => t,
         false => shifted_end(t, train, config.flow.shift),

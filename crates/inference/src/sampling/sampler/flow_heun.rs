@@ -26,13 +26,13 @@ pub(super) static DEFINITION: Definition = Definition {
 };
 
 struct FlowHeun {
-    /// With every sigma but the first and the last twice: as the end of one step and the start of the next.
+    /// Every sigma but the first and the last appears twice: as the end of one step and the start of the next.
     schedule: Schedule,
     /// The sample and slope at the start of a step, between its two calls.
     start: Option<(Tensor, Tensor)>,
 }
 
-/// The shift is the static one, whatever else the configuration says.
+/// The schedule with the static shift, regardless of the rest of the configuration.
 fn schedule(setup: &Setup<'_>) -> Schedule {
     let train = setup.config.train_timesteps as f64;
     let by = setup.config.flow.shift;

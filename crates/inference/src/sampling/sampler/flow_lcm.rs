@@ -1,5 +1,5 @@
-//! LCM on a flow: every step goes to the image and comes back with new noise. Luo et al.,
-//! <https://arxiv.org/abs/2310.04378>, on the path of Esser et al., <https://arxiv.org/abs/2403.03206>.
+//! LCM on a flow: every step goes to the image and adds new noise. Luo et al., <https://arxiv.org/abs/2310.04378>, on
+//! the path of Esser et al., <https://arxiv.org/abs/2403.03206>.
 
 use super::super::definition::{Definition, Flows, Name};
 use super::flow_euler::{self, FlowEuler};
@@ -13,7 +13,7 @@ pub(super) static DEFINITION: Definition = Definition {
     reads: flow_euler::READS,
     takes: flow_euler::TAKES,
     check: |config| {
-        // Pictures that grow from step to step.
+        // With it, pictures would grow from step to step.
         config.fields().only("scale_factors", Value::Null)?;
         flow_euler::inverts(config).map(drop)
     },

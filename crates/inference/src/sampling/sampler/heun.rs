@@ -30,7 +30,7 @@ pub(super) static DEFINITION: Definition = Definition {
 };
 
 struct Heun {
-    /// With every sigma between the first and the last twice: as the end of one step and the start of the next.
+    /// Every sigma between the first and the last appears twice: as the end of one step and the start of the next.
     exploding: Exploding,
     /// The sample and slope at the start of a step, between its two calls.
     start: Option<(Tensor, Tensor)>,

@@ -36,7 +36,7 @@ pub(super) static DEFINITION: Definition = Definition {
 pub(super) const DISTILLED_BETAS: BetaFields =
     BetaFields { schedule: BetaSchedule::ScaledLinear, ..BetaFields::LATENTS.with_zero_snr(ZeroSnr::Exact) };
 
-/// What timesteps are multiplied with in the boundary condition.
+/// The factor on timesteps in the boundary condition.
 fn timestep_scaling(config: &SchedulerConfig) -> Result<f64> {
     config.fields().number("timestep_scaling", 10.0)
 }
@@ -55,24 +55,24 @@ struct Lcm {
 impl Lcm {
     fn new(setup: &Setup<'_>) -> Result<Self> {
         Ok(Self {
-            discrete: Discrete::new(setup.config, distilled_timesteps(setup, OriginalSteps::AreStrided)?)?,
+            discrete: Discrete::new(setup.config, distilled_timesteps(setup, OriginalSteps::ScheduleLength)?)?,
             steps: setup.steps,
             timestep_scaling: timestep_scaling(setup.config)?,
         })
     }
 }
 
-/// What it means that a run gives `original_inference_steps`.
+/// The meaning of a run's `original_inference_steps`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OriginalSteps {
-    /// The distilled schedule has that length.
-    AreStrided,
-    /// The whole training schedule is walked, and that many steps are the most.
-    AreTheMost,
+    /// The length of the distilled schedule.
+    ScheduleLength,
+    /// The most steps, chosen from the whole training schedule.
+    MaxSteps,
 }
 
-/// Timesteps chosen evenly from the schedule that a model was distilled on: LCM's and TCD's.
-pub(super) fn distilled_timesteps(setup: &Setup<'_>, given: OriginalSteps) -> Result<Vec<f64>> {
+/// Evenly chosen timesteps of the schedule that a model was distilled on, for LCM and TCD.
+pub(super) fn distilled_timesteps(setup: &Setup<'_>, meaning: OriginalSteps) -> Result<Vec<f64>> {
     let Setup { config, timesteps: options, steps, .. } = *setup;
     let train = config.train_timesteps;
     let strength = options.strength.unwrap_or(1.0);
@@ -88,7 +88,7 @@ pub(super) fn distilled_timesteps(setup: &Setup<'_>, given: OriginalSteps) -> Re
         let reason = format!("must be between 1 and {train}, got {original}");
         return Err(Error::invalid("original_inference_steps", reason));
     }
-    let whole = given == OriginalSteps::AreTheMost && options.original_inference_steps.is_some();
+    let whole = meaning == OriginalSteps::MaxSteps && options.original_inference_steps.is_some();
     let (length, stride) = if whole { (train, 1) } else { (original, train / original) };
     let length = (length as f64 * strength) as usize;
     if steps > length.min(original) {
@@ -110,7 +110,7 @@ impl Solver for Lcm {
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
         const SIGMA_DATA: f64 = 0.5;
         let timestep = self.discrete.timestep(index);
-        // The boundary condition: at timestep 0 the model's answer is the sample itself.
+        // The boundary condition: at timestep 0 the prediction is the sample itself.
         let scaled = timestep as f64 * self.timestep_scaling;
         let norm = scaled * scaled + SIGMA_DATA * SIGMA_DATA;
         let skip = SIGMA_DATA * SIGMA_DATA / norm;

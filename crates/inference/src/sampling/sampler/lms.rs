@@ -1,4 +1,4 @@
-//! Linear multistep: integrates the polynomial through the last few slopes. From k-diffusion,
+//! Linear multistep: integrates the polynomial through the last few derivatives. From k-diffusion,
 //! <https://github.com/crowsonkb/k-diffusion>.
 
 use super::super::config::Spacing;
@@ -67,8 +67,8 @@ impl Solver for Lms {
         let image = self.exploding.image(index, output, sample)?;
         self.slopes.truncate(self.order - 1);
         self.slopes.push_front(derivative(sample, &image, self.exploding.sigma(index))?);
-        // A run that starts late has fewer slopes than its index allows for; diffusers still takes the weights of the
-        // full order then, and so drops the older terms.
+        // A run that starts late has fewer slopes than its index implies; diffusers still takes the weights of the full
+        // order, and so drops the older terms.
         let order = self.order.min(index + 1);
         let terms: Vec<_> =
             self.slopes.iter().enumerate().map(|(age, slope)| (self.weight(index, order, age), slope)).collect();

@@ -1,4 +1,4 @@
-//! What the DPM-Solver family shares: nodes in log-SNR. Lu et al., <https://arxiv.org/abs/2206.00927>.
+//! Shared by the DPM-Solver family: nodes in log-SNR. Lu et al., <https://arxiv.org/abs/2206.00927>.
 
 use super::super::SchedulerConfig;
 use super::super::betas::Training;
@@ -24,7 +24,7 @@ pub(super) struct LogSnr {
     pub(super) schedule: Schedule,
     prediction: PredictionType,
     pub(super) clipping: Clipping,
-    /// Whether sigma is the noise's share of a flow, and not noise per unit of image.
+    /// Whether sigma is the share of noise in a flow instead of noise per unit of image.
     flow: bool,
 }
 
@@ -39,8 +39,8 @@ impl LogSnr {
         })
     }
 
-    /// How many calls are left, this one included.
-    pub(super) fn left(&self, index: usize) -> usize {
+    /// How many calls are left, including this one.
+    pub(super) fn remaining(&self, index: usize) -> usize {
         self.schedule.timesteps.len() - index
     }
 
@@ -54,12 +54,12 @@ impl LogSnr {
         self.node(index).lambda
     }
 
-    /// The image that the model sees in the sample of call `index`, within its bounds.
+    /// The predicted, clipped image in the sample of call `index`.
     pub(super) fn image(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         self.clipping.apply(self.prediction.image(output, sample, self.level(index))?)
     }
 
-    /// The predicted noise; where the image has bounds, the noise that leads to it within them.
+    /// The predicted noise; if the image is clipped, the noise that leads to the clipped image.
     pub(super) fn noise(&self, index: usize, output: &Tensor, sample: &Tensor) -> Result<Tensor> {
         match self.clipping {
             Clipping::None => self.prediction.noise(output, sample, self.level(index)),
@@ -67,7 +67,7 @@ impl LogSnr {
         }
     }
 
-    /// The noise in a sample whose image is known.
+    /// The noise in a sample, given its image.
     pub(super) fn noise_beside(&self, index: usize, image: &Tensor, sample: &Tensor) -> Result<Tensor> {
         let Level { alpha, sigma } = self.level(index);
         mix(sample, 1.0 / sigma, &[(-alpha / sigma, image)])
@@ -101,8 +101,7 @@ pub(super) const PREDICTION: Prediction = Prediction::Named(&[
 pub(super) const FLOW: FlowFields =
     FlowFields { switch: Some("use_flow_sigmas"), shift: "flow_shift", linear: false, terminal: false, line: false };
 
-/// The variants of an update. Values that belong to another solver of the family, carried over from its file, mean the
-/// default.
+/// The variants of an update. Values of another solver of the family, carried over from its file, mean the default.
 pub(super) const KINDS: &[(&str, SolverKind)] = &[
     ("midpoint", SolverKind::Midpoint),
     ("heun", SolverKind::Heun),
@@ -111,7 +110,7 @@ pub(super) const KINDS: &[(&str, SolverKind)] = &[
     ("bh2", SolverKind::Midpoint),
 ];
 
-/// Refuses models of flows unless the solver walks a flow and integrates the predicted image.
+/// Refuses flow models unless the solver uses flow sigmas and integrates the predicted image.
 pub(super) fn check_flow(config: &SchedulerConfig, integrates_image: bool) -> Result<()> {
     if config.prediction == PredictionType::Flow && !(integrates_image && config.flow.enabled) {
         let reason = "flow_prediction needs use_flow_sigmas and a solver that integrates the image";

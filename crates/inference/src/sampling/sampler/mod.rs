@@ -1,9 +1,8 @@
-//! Samplers: one file for each, with all that is particular to it: its [`Definition`] and its step. The loop belongs to the
-//! pipeline.
+//! Samplers: one file for each, with its [`Definition`] and its step. The loop belongs to the pipeline.
 //!
-//! A new sampler is a file here, its `mod` line and its line in the table; everything that lists samplers is made from the
+//! A new sampler is a file here, its `mod` line and its line in the table; every list of samplers is generated from the
 //! table. Coefficients are computed on the host in `f32` and in diffusers' order of operations: with large sigmas their
-//! differences cancel, and then the rounding is part of the result.
+//! differences cancel, so that rounding affects the result.
 
 mod ddim;
 mod ddpm;
@@ -35,21 +34,20 @@ use super::schedule::Schedule;
 use super::{SchedulerConfig, StepOptions, TimestepOptions};
 use crate::{DType, Error, Result, Tensor};
 
-/// Makes [`SchedulerClass`] of the table: a variant and the file that defines its sampler, one line for each.
+/// Generates [`SchedulerClass`] from the table: each line is a variant and the file that defines its sampler.
 macro_rules! samplers {
     ($($variant:ident: $file:ident,)*) => {
-        /// A scheduler class of diffusers, as `_class_name` in a model's `scheduler_config.json` names it. Every sampler
-        /// has one.
+        /// A scheduler class of diffusers: `_class_name` in a model's `scheduler_config.json`. Every sampler has one.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum SchedulerClass {
             $(#[doc = concat!("The sampler of `sampler/", stringify!($file), ".rs`.")] $variant,)*
         }
 
         impl SchedulerClass {
-            /// All of them.
+            /// All classes.
             pub const ALL: [Self; [$(stringify!($variant)),*].len()] = [$(Self::$variant),*];
 
-            /// What its file says about its sampler.
+            /// The definition of its sampler.
             pub(super) fn definition(self) -> &'static Definition {
                 match self {
                     $(Self::$variant => &$file::DEFINITION,)*
@@ -80,7 +78,7 @@ samplers! {
     FlowMatchLcm: flow_lcm,
 }
 
-/// One call of a solver: the model has just seen `sample` and said `output`.
+/// A call of a solver: the model has predicted `output` for `sample`.
 pub(super) struct Call<'a> {
     /// The number of the call, counted from 0 at the start of the whole schedule.
     index: usize,
@@ -89,29 +87,29 @@ pub(super) struct Call<'a> {
     noise: &'a mut Noise,
 }
 
-/// The noise levels that a solver passes.
+/// The noise levels that a solver passes through.
 pub(super) trait Walk {
     fn schedule(&self) -> &Schedule;
 
-    /// What is in the sample that goes into call `index`.
+    /// The level of the sample of call `index`.
     fn level(&self, index: usize) -> Level;
 
-    /// The standard deviation of the noise that a run starts from.
+    /// The standard deviation of the initial noise.
     fn init_noise_sigma(&self) -> f32 {
         1.0
     }
 
-    /// What the sample of call `index` is multiplied with before the model sees it.
+    /// The factor on the sample of call `index` before it goes into the model.
     fn input_scale(&self, _index: usize) -> f32 {
         1.0
     }
 }
 
-/// A step function with its memory of earlier steps. `index` is always within the walk's timesteps.
+/// A step function with its history. `index` is always within the walk's timesteps.
 pub(super) trait Solver: Send {
     fn walk(&self) -> &dyn Walk;
 
-    /// The walk's own, but for solvers whose sample is between two of its levels.
+    /// The walk's, except for solvers whose sample is between two of its levels.
     fn input_scale(&self, index: usize) -> f32 {
         self.walk().input_scale(index)
     }
@@ -122,22 +120,22 @@ pub(super) trait Solver: Send {
 
 /// A sampler set up for one run: its timesteps, and the steps between them.
 ///
-/// Calls are counted from the start of the schedule, also when a run starts later
-/// ([`Sampler::start_for_strength`]). A new run needs a new sampler, because solvers remember earlier steps.
+/// Calls are counted from the start of the schedule, even if a run starts later ([`Sampler::start_for_strength`]). A
+/// new run needs a new sampler, because solvers remember earlier steps.
 pub struct Sampler {
     solver: Box<dyn Solver>,
     class: SchedulerClass,
     flow: bool,
     steps: usize,
-    /// The call that has to follow, once there was one.
+    /// The expected next call; `None` before the first.
     next: Option<usize>,
 }
 
 impl Sampler {
     /// Sets up a run.
     ///
-    /// Errors: [`Error::Invalid`] for options that the sampler does not take, [`Error::NotFinite`] if the configuration
-    /// leads to a schedule with infinite or undefined entries.
+    /// Errors: [`Error::Invalid`] for options that the sampler does not accept, [`Error::NotFinite`] if the
+    /// configuration leads to a schedule with infinite or undefined entries.
     pub fn new(config: &SchedulerConfig, timesteps: &TimestepOptions, step: &StepOptions) -> Result<Self> {
         step.check()?;
         let steps = timesteps.count(config)?;
@@ -147,23 +145,23 @@ impl Sampler {
         Ok(Self { solver, class: config.class(), flow: config.is_flow(), steps, next: None })
     }
 
-    /// The timestep that the model is told, one per call: PLMS makes one call more than steps, Heun and DPM2 `2n - 1`.
+    /// The timesteps for the model, one per call: PLMS makes one more call than steps, Heun and DPM2 make `2n - 1`.
     pub fn timesteps(&self) -> &[f64] {
         &self.solver.walk().schedule().timesteps
     }
 
-    /// The noise levels that the solver passes; empty where it looks them up by timestep (DDIM, DDPM, PNDM, LCM, TCD).
+    /// The noise levels of the nodes; empty if the solver looks them up by timestep (DDIM, DDPM, PNDM, LCM, TCD).
     pub fn sigmas(&self) -> &[f32] {
         &self.solver.walk().schedule().sigmas
     }
 
-    /// What the initial noise is multiplied with.
+    /// The factor on the initial noise.
     pub fn init_noise_sigma(&self) -> f64 {
         self.solver.walk().init_noise_sigma().into()
     }
 
     /// The call at which an image-to-image run of this strength (0 to 1) starts; equal to the number of calls if
-    /// nothing is left to do. Flow-matching pipelines of diffusers round the other way, so flows do here.
+    /// nothing is left to do. Flows round the other way, as in diffusers' flow-matching pipelines.
     pub fn start_for_strength(&self, strength: f64) -> usize {
         let steps = self.steps as f64;
         let kept = (steps * strength.clamp(0.0, 1.0)).min(steps);
@@ -171,7 +169,7 @@ impl Sampler {
         (skipped as usize * self.class.order()).min(self.timesteps().len())
     }
 
-    /// The sample as the model wants to see it at call `index`.
+    /// The sample scaled as the model expects it at call `index`.
     pub fn scale_model_input(&self, index: usize, sample: &Tensor) -> Result<Tensor> {
         self.check(index)?;
         match self.solver.input_scale(index) {
@@ -180,9 +178,9 @@ impl Sampler {
         }
     }
 
-    /// The next sample (`f32`), given what the model said about this one (unscaled) at call `index`.
+    /// The next sample (`f32`), given the model's output for this one (unscaled) at call `index`.
     ///
-    /// Errors: [`Error::Invalid`] if `index` does not follow the one before.
+    /// Errors: [`Error::Invalid`] if `index` does not follow the previous call.
     pub fn step(&mut self, index: usize, output: &Tensor, sample: &Tensor, noise: &mut Noise) -> Result<Tensor> {
         self.check(index)?;
         if let Some(next) = self.next.filter(|next| *next != index) {
@@ -194,7 +192,7 @@ impl Sampler {
         self.solver.step(Call { index, output: &output, sample: &sample, noise })
     }
 
-    /// An image with as much noise as the sample of call `index` has: where image-to-image starts.
+    /// An image with as much noise as the sample of call `index`, from which image-to-image starts.
     pub fn add_noise(&self, image: &Tensor, noise: &Tensor, index: usize) -> Result<Tensor> {
         self.check(index)?;
         let Level { alpha, sigma } = self.solver.walk().level(index);

@@ -30,7 +30,7 @@ fn skips_runge_kutta(config: &SchedulerConfig) -> Result<bool> {
     config.fields().flag("skip_prk_steps", false)
 }
 
-/// Steps that start with Runge-Kutta.
+/// The steps of the Runge-Kutta start.
 const PRK_STEPS: usize = 4;
 
 struct Pndm {
@@ -39,12 +39,12 @@ struct Pndm {
     stride: i64,
     /// The calls of the Runge-Kutta start.
     prk_calls: usize,
-    /// Calls so far, which also counts when a run starts late.
+    /// The number of calls so far, also in runs that start late.
     calls: usize,
     outputs: Vec<Tensor>,
     /// The weighted sum of the outputs of one Runge-Kutta step.
     sum: Option<Tensor>,
-    /// The sample that a step of several calls starts from.
+    /// The sample at the start of a step of several calls.
     start: Option<Tensor>,
 }
 
@@ -113,7 +113,7 @@ impl Pndm {
     fn multistep(&mut self, Call { index, output, sample, .. }: Call<'_>) -> Result<Tensor> {
         let timestep = self.discrete.timestep(index);
         if self.calls == 1 {
-            // The correction of the first step: again from its start, with the mean of both outputs.
+            // Corrects the first step: repeated from its start, with the mean of both outputs.
             let first = self.outputs.last().unwrap_or(output);
             let mean = mix(output, 0.5, &[(0.5, first)])?;
             let start = self.start.take().unwrap_or_else(|| sample.clone());
@@ -137,7 +137,7 @@ impl Pndm {
     }
 }
 
-/// The four noisiest steps take four calls each (less the two at the ends), the others one.
+/// The four noisiest steps take four calls each (minus one at each end), the others one.
 fn with_runge_kutta(spaced: &[f64], half: f64) -> Result<(Vec<f64>, usize)> {
     if spaced.len() < PRK_STEPS {
         let reason = format!("must be at least {PRK_STEPS} for a Runge-Kutta start, got {}", spaced.len());

@@ -32,7 +32,7 @@ struct Tcd {
 impl Tcd {
     fn new(setup: &Setup<'_>) -> Result<Self> {
         Ok(Self {
-            discrete: Discrete::new(setup.config, distilled_timesteps(setup, OriginalSteps::AreTheMost)?)?,
+            discrete: Discrete::new(setup.config, distilled_timesteps(setup, OriginalSteps::MaxSteps)?)?,
             steps: setup.steps,
             eta: setup.step.eta.unwrap_or(0.3),
         })
@@ -46,7 +46,7 @@ impl Solver for Tcd {
 
     fn step(&mut self, Call { index, output, sample, noise }: Call<'_>) -> Result<Tensor> {
         let next_timestep = self.discrete.timestep(index + 1).max(0);
-        // The step overshoots to timestep s and comes back with new noise.
+        // The step overshoots to timestep s and comes back by adding noise.
         let overshoot = ((1.0 - self.eta) as f32 * next_timestep as f32).floor() as i64;
         let level = self.discrete.level_at(overshoot);
         let image = self.discrete.image(index, output, sample)?;

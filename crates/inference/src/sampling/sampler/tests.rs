@@ -1,4 +1,4 @@
-//! What the golden cases do not show: late starts and refusals.
+//! Cases that the golden files do not cover: late starts and refusals.
 
 use super::*;
 use crate::Device;
@@ -55,7 +55,7 @@ fn calls_out_of_order_are_refused() {
 }
 
 #[test]
-fn options_that_a_scheduler_does_not_take_are_refused() {
+fn options_that_a_scheduler_does_not_accept_are_refused() {
     let field = |class, options: TimestepOptions| match sampler(class, options) {
         Err(Error::Invalid { field, .. }) => field,
         other => panic!("{other:?}"),

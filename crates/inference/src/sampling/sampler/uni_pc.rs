@@ -1,11 +1,11 @@
 //! UniPC: a predictor of any order, and a corrector that reuses the next model call. Zhao et al.,
 //! <https://arxiv.org/abs/2302.04867>.
 //!
-//! The order conditions of high orders are small differences of large terms: with `hh`, the step in log-SNR, the k-th one
-//! loses a factor of `hh` to the k-th power. From order 4 and about 40 steps on, diffusers' own coefficients are noise in
-//! their last digits, and one bit in a node changes them. Logarithm, `expm1` and elimination are rounded as there; torch's
-//! square root, which is off by one bit for one number in a hundred, is not, so order 4 agrees up to 50 steps, and order 5
-//! up to 20.
+//! The order conditions of high orders are small differences of large terms: with `hh`, the step in log-SNR, the k-th
+//! one loses a factor of `hh` to the k-th power. From order 4 and about 40 steps on, the last digits of diffusers' own
+//! coefficients are noise, and one bit in a node changes them. Logarithm, `expm1` and elimination are rounded as in
+//! diffusers. torch's square root, which is off by one bit for one number in a hundred, is not reproduced, so order 4
+//! agrees up to 50 steps, and order 5 up to 20.
 
 use super::super::SchedulerConfig;
 use super::super::config::{SolverConfig, SolverKind, Spacing};
@@ -43,7 +43,7 @@ pub(super) static DEFINITION: Definition = Definition {
     build: |setup| Ok(Box::new(UniPc::new(setup)?)),
 };
 
-/// The variants of B(h). Values that belong to another solver, carried over from its file, mean the default.
+/// The variants of B(h). Values of another solver, carried over from its file, mean the default.
 const KINDS: &[(&str, SolverKind)] = &[
     ("bh2", SolverKind::Bh2),
     ("bh1", SolverKind::Bh1),
@@ -61,9 +61,9 @@ const RULES: LogSnrRules = LogSnrRules {
 
 /// The fields that only UniPC reads.
 struct OwnFields {
-    /// Integrates the predicted image and not the predicted noise.
+    /// Integrates the predicted image instead of the predicted noise.
     predict_x0: bool,
-    /// After which calls nothing is corrected.
+    /// The calls that are not corrected.
     disable_corrector: Vec<f64>,
 }
 
@@ -113,19 +113,19 @@ struct UniPc {
     log_snr: LogSnr,
     solver: SolverConfig,
     own: OwnFields,
-    /// What the solver integrates, image or noise, at the last few calls; the newest first.
+    /// The integrated prediction (image or noise) of the last few calls, the newest first.
     values: VecDeque<Tensor>,
-    /// The sample and the order that the last step was made with.
+    /// The sample and the order of the last step.
     last: Option<(Tensor, usize)>,
 }
 
-/// One update from node `from` to the next: what both predictor and corrector add up.
+/// The coefficients of an update from node `from` to the next, for predictor and corrector.
 struct Update {
     sample: f32,
     value: f32,
-    /// The weight of the differences to the newest value.
+    /// The weight of the differences from the newest value.
     differences: f32,
-    /// Where the older values stand, in units of the step from `from`.
+    /// The positions of the older values, in units of the step from `from`.
     ratios: Vec<f32>,
     /// The right-hand side of the order conditions.
     conditions: Vec<f32>,
@@ -136,7 +136,7 @@ impl UniPc {
         let mut log_snr = LogSnr::new(setup, &RULES)?;
         let own = OwnFields::read(setup.config)?;
         if !own.predict_x0 {
-            // diffusers bounds the predicted image only where that is what the solver integrates.
+            // diffusers clips the predicted image only if the solver integrates it.
             log_snr.clipping = Clipping::None;
         }
         Ok(Self { log_snr, solver: setup.config.solver, own, values: VecDeque::new(), last: None })
@@ -168,7 +168,7 @@ impl UniPc {
         }
     }
 
-    /// From the newest value's node to the next.
+    /// Steps from the newest value's node to the next.
     fn predict(&self, index: usize, order: usize, sample: &Tensor) -> Result<Tensor> {
         let update = self.update(index, order);
         let rhos = match order {
@@ -179,7 +179,7 @@ impl UniPc {
         self.apply(&update, &rhos, sample, None)
     }
 
-    /// The sample of call `index` again, now that the model's value there is known.
+    /// Recomputes the sample of call `index`, now that the model's value there is known.
     fn correct(&self, index: usize, order: usize, last: &Tensor, value: &Tensor) -> Result<Tensor> {
         let update = self.update(index - 1, order);
         let mut ratios = update.ratios.clone();
@@ -202,8 +202,8 @@ impl UniPc {
     fn order(&self, index: usize) -> usize {
         let last_step_to_zero = self.log_snr.level(index + 1).sigma == 0.0;
         let most = match self.solver.lower_order_final {
-            true => self.log_snr.left(index),
-            // At sigma zero the step is infinitely long in log-SNR; only the first order knows its end.
+            true => self.log_snr.remaining(index),
+            // The step to sigma zero is infinitely long in log-SNR; only the first order can take it.
             false if last_step_to_zero => 1,
             false => self.solver.order,
         };
@@ -213,15 +213,15 @@ impl UniPc {
 
 /// Solves `sum_j ratios[j]^i * x[j] = right[i]` by elimination with pivoting.
 ///
-/// The matrix is close to singular for orders above three, so the roundings show. They are those of LAPACK's `sgesv` as
-/// MKL computes it for torch: `f32`, fused multiply-adds, and products with the reciprocal of a pivot.
+/// The matrix is nearly singular for orders above three, so rounding matters. It follows LAPACK's `sgesv` as computed
+/// by MKL for torch: `f32`, fused multiply-adds, and products with the reciprocal of a pivot.
 fn solve(ratios: &[f32], right: &[f32]) -> Vec<f32> {
     let n = right.len();
     let row = |i: usize| ratios.iter().take(n).map(move |ratio| ratio.powi(i as i32));
     let mut rows: Vec<Vec<f32>> = right.iter().enumerate().map(|(i, right)| row(i).chain([*right]).collect()).collect();
     for column in 0..n {
         let by_size = |a: &usize, b: &usize| rows[*a][column].abs().total_cmp(&rows[*b][column].abs());
-        // Of equal ones the first.
+        // The first of equal ones.
         let largest = (column..n).rev().max_by(by_size).unwrap_or(column);
         rows.swap(column, largest);
         let pivot = rows[column].clone();

@@ -47,6 +47,11 @@ impl Candle {
         made(OP, attention(&self.0, [operand(OP, key)?, operand(OP, value)?], heads, scores, bias))
     }
 
+    pub(in crate::tensor) fn rope(&self, angles: &Tensor) -> Result<Tensor> {
+        const OP: &str = "rope";
+        made(OP, rope(&self.0, operand(OP, angles)?))
+    }
+
     pub(in crate::tensor) fn group_norm(
         &self,
         groups: usize,
@@ -266,6 +271,21 @@ fn mask_future(scores: &candle_core::Tensor, queries: usize, keys: usize) -> can
         row[keys.min(query + 1)..].fill(f32::NEG_INFINITY);
     }
     scores.broadcast_add(&candle_core::Tensor::from_vec(mask, (queries, keys), scores.device())?)
+}
+
+/// `angles` `[t, pairs, 2]` holds cosine and sine.
+fn rope(x: &candle_core::Tensor, angles: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
+    let (batch, tokens, hidden) = x.dims3()?;
+    let pairs = angles.dim(1)?;
+    let angle = |part| angles.narrow(2, part, 1)?.contiguous()?.reshape((1, tokens, 1, pairs, 1));
+    let cosine = angle(0)?;
+    let sine = angle(1)?;
+    let split = x.to_dtype(DType::F32)?.reshape((batch, tokens, hidden / (2 * pairs), pairs, 2))?;
+    let a = split.narrow(4, 0, 1)?;
+    let b = split.narrow(4, 1, 1)?;
+    let first = (a.broadcast_mul(&cosine)? - b.broadcast_mul(&sine)?)?;
+    let second = (a.broadcast_mul(&sine)? + b.broadcast_mul(&cosine)?)?;
+    candle_core::Tensor::cat(&[&first, &second], 4)?.reshape(x.shape())?.to_dtype(x.dtype())
 }
 
 fn group_norm(

@@ -34,7 +34,7 @@ impl Gpu {
 
     /// Copies numbers to the device: to memory that ops share, or to memory of their own for what stays.
     pub(super) fn upload(device: &GpuDevice, data: &Data, shape: &[usize], stays: bool) -> Result<Tensor> {
-        if !stays && data.dtype() != DType::Q8_0 {
+        if !stays && !data.dtype().is_blocks() {
             let context = device.context();
             let array = Array::from_bytes(&context, data.as_bytes(), shape, format(data.dtype()))?;
             return Ok(Tensor { storage: Storage::Gpu(Self::new(device, &context, array)) });
@@ -62,15 +62,15 @@ impl Gpu {
             Some(Format::F16) => DType::F16,
             Some(Format::Bf16) => DType::Bf16,
             Some(Format::U32) => DType::U32,
-            Some(Format::Q8_0) => DType::Q8_0,
+            Some(Format::Blocks(format)) => DType::Blocks(format),
             _ => DType::F32,
         }
     }
 
     /// Waits for the device and reads the numbers back.
     pub(super) async fn read(&self) -> Result<Data> {
-        if self.dtype() == DType::Q8_0 {
-            return Err(host::unsupported("to_host", DType::Q8_0));
+        if self.dtype().is_blocks() {
+            return Err(host::unsupported("to_host", self.dtype()));
         }
         // All reads are under way before the first is waited for.
         let reads: Vec<_> = self.parts.iter().map(|part| (part, self.context.read(part.buffer(), ..))).collect();
@@ -108,8 +108,7 @@ fn format(dtype: DType) -> Format {
         DType::F16 => Format::F16,
         DType::Bf16 => Format::Bf16,
         DType::U32 => Format::U32,
-        // `DType::on` widens blocks of other formats before.
-        DType::Blocks(_) => Format::Q8_0,
+        DType::Blocks(format) => Format::Blocks(format),
     }
 }
 

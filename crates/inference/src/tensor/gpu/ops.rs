@@ -65,6 +65,12 @@ impl Gpu {
         self.made(ops::attention_scored(self.context(), [self.array(OP)?, k, v], heads, scores))
     }
 
+    pub(in crate::tensor) fn rope(&self, angles: &Tensor) -> Result<Tensor> {
+        const OP: &str = "rope";
+        let angles = angles.gpu(OP)?.array(OP)?;
+        self.made(ops::rope(self.context(), self.array(OP)?, angles))
+    }
+
     pub(in crate::tensor) fn group_norm(
         &self,
         groups: usize,

@@ -3,7 +3,7 @@
 use super::{Gpu, GpuDevice, format};
 use crate::tensor::{DType, Data, Storage, Tensor};
 use crate::{Error, Result};
-use easel_webgpu::ops::repack_q8_0_rows;
+use easel_webgpu::ops::repack_rows;
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Context};
 use std::ops::Range;
@@ -28,21 +28,22 @@ impl Upload {
         let format = format(dtype);
         let rows = shape.first().copied().unwrap_or(1);
         let inner = shape.get(1..).unwrap_or_default();
-        let row_bytes = inner.iter().product::<usize>().saturating_mul(format.size() as usize).max(1);
+        // Of blocks two rows are whole units of words, and one may not be.
+        let two_rows = format.bytes(inner.iter().product::<usize>().saturating_mul(2) as u64);
+        let row_bytes = usize::try_from(two_rows.div_ceil(2)).unwrap_or(usize::MAX).max(1);
         let largest = largest_array(&context);
         if row_bytes > largest {
             let expected = format!("rows of at most {largest} bytes, which is what this GPU binds");
             return Err(Error::Shape { op: "upload", expected, got: shape.to_vec() });
         }
-        let rows_per_part = (largest / row_bytes).clamp(1, rows.max(1));
+        let rows_per_part = (largest / row_bytes / 2 * 2).clamp(1, rows.max(1));
         let part = |first: usize| {
             let sizes = if shape.is_empty() { vec![] } else { [&[rows_per_part.min(rows - first)], inner].concat() };
             Array::resident(&context, &sizes, format)
         };
         let parts = (0..rows.max(1)).step_by(rows_per_part).map(part).collect::<easel_webgpu::Result<_>>()?;
-        // A run starts where a write, or the output of the kernel that repacks blocks, may start.
-        let step = if format == Format::Q8_0 { 128 } else { 2 };
-        let rows_per_run = (RUN / row_bytes / step * step).max(step).min(rows_per_part);
+        // A run starts where a write may start, or a unit of blocks.
+        let rows_per_run = (RUN / row_bytes / 2 * 2).max(2).min(rows_per_part);
         Ok(Self { device: device.clone(), context, shape: shape.to_vec(), parts, rows_per_part, rows_per_run })
     }
 
@@ -61,12 +62,12 @@ impl Upload {
         let Some(part) = self.parts.get(rows.start / self.rows_per_part) else { return Ok(()) };
         let first = rows.start % self.rows_per_part;
         let count = rows.len();
-        if part.format() == Format::Q8_0 {
-            // Blocks of 34 bytes, which the kernel reads as words and takes apart.
+        if let Format::Blocks(_) = part.format() {
+            // Blocks of any number of bytes, which the kernel reads as words and takes apart.
             let mut words = bytes.to_vec();
             words.resize(bytes.len().next_multiple_of(4), 0);
             let raw = self.context.upload(&words)?;
-            return Ok(repack_q8_0_rows(&self.context, &raw, part, first..first + count)?);
+            return Ok(repack_rows(&self.context, &raw, part, first..first + count)?);
         }
         let offset = first * (bytes.len() / count.max(1));
         Ok(self.context.write(part.buffer(), offset as u64, bytes)?)

@@ -1,7 +1,8 @@
-//! The tensors of any file as a GGUF file: which types they get, and their bytes, some megabytes at a time.
+//! Converts the tensors of any file to a GGUF file: chooses their types and writes their bytes, a few megabytes at a
+//! time.
 //!
-//! Matrices are quantised; norms, biases, convolutions and what is small or says positions stays floats, as llama.cpp and
-//! ComfyUI-GGUF have it. Where rows do not fill the blocks of 256 of a K format, another takes its place
+//! Matrices are quantised; norms, biases, convolutions, small tensors and position embeddings stay floating-point, as
+//! in llama.cpp and ComfyUI-GGUF. If rows do not fill the blocks of 256 of a K format, another format is used
 //! ([`BlockFormat::for_rows`]).
 
 use super::write::{TensorInfo, write_header};
@@ -14,19 +15,19 @@ use crate::weights::view::{StoredType, TensorView};
 use crate::{DType, Error, Result};
 use std::ops::Range;
 
-/// Tensors with fewer elements stay floats: they weigh nothing.
+/// Tensors with fewer elements stay floating-point, since quantising them saves nothing.
 const SMALL: usize = 1024;
 
-/// Elements that are converted at a time: whole blocks of every format.
+/// Elements converted at a time: whole blocks of every format.
 const RUN: u64 = 4 << 20;
 
-/// Tables of positions, where every error is seen by all that is computed.
+/// Position embeddings, whose errors would affect every result.
 const POSITIONS: [&str; 3] = ["position", "pos_embed", "relative_attention_bias"];
 
-/// What takes the bytes of a file, in order.
+/// Receives the bytes of a file, in order.
 pub type Sink<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
-/// A file that is going to be written.
+/// A file to be written.
 pub struct Conversion<'a> {
     index: &'a TensorIndex,
     tensors: Vec<TensorInfo>,
@@ -34,8 +35,8 @@ pub struct Conversion<'a> {
 }
 
 impl<'a> Conversion<'a> {
-    /// Decides every type: `format` for the matrices, or all as they are stored. `architecture` is what the file says that it
-    /// holds: `sd1`, `sdxl`, `sd3` and `flux` are ComfyUI's words.
+    /// Chooses every type: `format` for the matrices, or all as they are stored. `architecture` is the file's entry for
+    /// its content; ComfyUI's names are `sd1`, `sdxl`, `sd3` and `flux`.
     pub fn new(index: &'a TensorIndex, format: Option<BlockFormat>, architecture: &str) -> Result<Self> {
         let mut tensors = Vec::with_capacity(index.len());
         for (name, view) in index.iter() {
@@ -80,10 +81,11 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// The type that a tensor of floats gets.
+/// The type to write a floating-point tensor in.
 fn target(name: &str, view: &TensorView, format: Option<BlockFormat>) -> StoredType {
     let plain = match view.dtype() {
         StoredType::F64 => StoredType::F32,
+        StoredType::F8E4M3 | StoredType::F8E5M2 if view.scale().is_some() => StoredType::Bf16,
         StoredType::F8E4M3 | StoredType::F8E5M2 => StoredType::F16,
         stored => stored,
     };
@@ -97,7 +99,7 @@ fn target(name: &str, view: &TensorView, format: Option<BlockFormat>) -> StoredT
         _ => None,
     };
     match (blocks, plain) {
-        // What is in blocks stays in them: quantising twice would only lose.
+        // Blocks stay as they are: quantising twice would only lose precision.
         (_, StoredType::Blocks(_)) => plain,
         (Some(format), _) => StoredType::Blocks(format),
         (None, StoredType::F32) => StoredType::F16,
@@ -105,7 +107,7 @@ fn target(name: &str, view: &TensorView, format: Option<BlockFormat>) -> StoredT
     }
 }
 
-/// Reads a tensor and hands its numbers on in another type, in row-major order.
+/// Reads a tensor and passes on its numbers in another type, in row-major order.
 async fn convert(
     source: &dyn Source,
     name: &str,
@@ -121,12 +123,12 @@ async fn convert(
         return Ok(());
     }
     let at_hand = if view.is_whole() { None } else { Some(gather(view, &read_whole(source, range.clone()).await?)) };
-    let from = gathered(view);
+    let from = Numbers { stored: gathered(view), scale: view.scale() };
     let elements = view.elements() as u64;
     for first in (0..elements).step_by(RUN as usize) {
         let count = RUN.min(elements - first);
-        let start = from.bytes_of(first).unwrap_or(0);
-        let length = from.bytes_of(count).unwrap_or(0);
+        let start = from.stored.bytes_of(first).unwrap_or(0);
+        let length = from.stored.bytes_of(count).unwrap_or(0);
         match &at_hand {
             Some(bytes) => sink(&run(name, from, to, count, &bytes[start as usize..(start + length) as usize])?)?,
             None => {
@@ -147,9 +149,16 @@ async fn read_whole(source: &dyn Source, range: Range<u64>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Some elements in another type.
-fn run(name: &str, from: StoredType, to: StoredType, count: u64, bytes: &[u8]) -> Result<Vec<u8>> {
-    if matches!(from, StoredType::Integer { .. }) {
+/// How a tensor's numbers are stored.
+#[derive(Clone, Copy)]
+struct Numbers {
+    stored: StoredType,
+    scale: Option<f32>,
+}
+
+/// Converts some elements to another type.
+fn run(name: &str, from: Numbers, to: StoredType, count: u64, bytes: &[u8]) -> Result<Vec<u8>> {
+    if matches!(from.stored, StoredType::Integer { .. }) {
         return Ok(bytes.to_vec());
     }
     let wide = match to {
@@ -157,7 +166,7 @@ fn run(name: &str, from: StoredType, to: StoredType, count: u64, bytes: &[u8]) -
         StoredType::Bf16 => DType::Bf16,
         _ => DType::F32,
     };
-    let mut decoder = Decoder::new(name, from, wide, &[count as usize]);
+    let mut decoder = Decoder::new(name, from.stored, wide, &[count as usize]).scaled(from.scale);
     decoder.push(bytes)?;
     match (decoder.finish(), to) {
         (Data::F32(numbers), StoredType::Blocks(format)) => Ok(format.quantise(&numbers).unwrap_or_default()),

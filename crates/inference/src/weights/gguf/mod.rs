@@ -1,13 +1,13 @@
-//! GGUF, versions 2 and 3 (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>): key-values, a table of tensors,
-//! their data. Files as llama.cpp, stable-diffusion.cpp and ComfyUI-GGUF write them.
+//! GGUF, versions 2 and 3 (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>): key-value pairs, a table of
+//! tensors, their data. Files like those of llama.cpp, stable-diffusion.cpp and ComfyUI-GGUF.
 //!
-//! ggml lists the sizes of a tensor from the fastest axis on; here they are in the order of all other formats. ComfyUI's
-//! files also have tensors in another shape than the model's, so that their rows hold whole blocks: a key-value
-//! `comfy.gguf.orig_shape.NAME` says what it was.
+//! ggml lists the sizes of a tensor from the fastest axis to the slowest; here they are in the order of all other
+//! formats. ComfyUI's files may also have tensors in another shape than the model's, so that their rows hold whole
+//! blocks: the key `comfy.gguf.orig_shape.NAME` then has the original shape.
 //!
-//! Nothing in a file is believed: every length, count and offset is compared with what the file has left before anything is
-//! taken or looped over. `reader` takes the header apart, `tensors` makes views and checks where they lie, `write`
-//! makes headers, `convert` whole files.
+//! Nothing in a file is trusted: every length, count and offset is compared with the rest of the file before anything
+//! is allocated or iterated. `reader` parses the header, `tensors` makes views and checks their places, `write` writes
+//! headers, `convert` whole files.
 
 mod convert;
 mod reader;
@@ -29,30 +29,30 @@ pub use convert::{Conversion, Sink};
 pub use reader::Value;
 pub use write::{TensorInfo, write_header};
 
-/// The longest header that is read: the vocabularies of large language models take some megabytes.
+/// The longest header that is read: the vocabularies of large language models take several megabytes.
 pub const MAX_HEADER: u64 = 100_000_000;
 
 /// The first bytes of every file.
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";
 
-/// Where data starts, unless `general.alignment` says otherwise.
+/// The alignment of data, unless `general.alignment` says otherwise.
 const ALIGNMENT: u64 = 32;
 
-/// What the header of a GGUF file says.
+/// The header of a GGUF file.
 #[derive(Clone, Debug, Default)]
 pub struct Header {
     /// The tensors by name.
     pub tensors: BTreeMap<String, TensorView>,
-    /// The key-values, without long texts and lists.
+    /// The key-value pairs, without long strings and lists.
     pub metadata: BTreeMap<String, Value>,
 }
 
-/// Reads and checks a header: `bytes` is the beginning of a file of `file_length` bytes, up to the header's end at least.
+/// Reads and checks a header: `bytes` is the beginning of a file of `file_length` bytes, including the whole header.
 pub fn parse_header(bytes: &[u8], file_length: u64) -> Result<Header, Malformed> {
     parse(bytes, file_length).map_err(|problem| match problem {
         Problem::Malformed(malformed) => malformed,
         Problem::Short { needed } => {
-            Malformed(format!("the header ends at byte {needed} or later, but only {} are there", bytes.len()))
+            Malformed(format!("the header ends at byte {needed} or later, but there are only {}", bytes.len()))
         }
     })
 }
@@ -60,7 +60,7 @@ pub fn parse_header(bytes: &[u8], file_length: u64) -> Result<Header, Malformed>
 fn parse(bytes: &[u8], file_length: u64) -> Result<Header, Problem> {
     let mut reader = Reader::new(bytes, file_length);
     if reader.take(4, "the first bytes")? != MAGIC {
-        return Err(Problem::new("not a GGUF file: expected GGUF at its beginning"));
+        return Err(Problem::new("not a GGUF file: expected it to begin with GGUF"));
     }
     match reader.u32("the version")? {
         2 | 3 => {}
@@ -70,14 +70,14 @@ fn parse(bytes: &[u8], file_length: u64) -> Result<Header, Problem> {
         version => return Err(Problem::new(format!("GGUF version {version}, expected 2 or 3"))),
     }
     let tensor_count = reader.u64("the number of tensors")?;
-    let value_count = reader.u64("the number of key-values")?;
-    reader.check_count(value_count, reader::LEAST_VALUE, "key-values")?;
+    let value_count = reader.u64("the number of key-value pairs")?;
+    reader.check_count(value_count, reader::LEAST_VALUE, "key-value pairs")?;
     let mut metadata = BTreeMap::new();
     let mut keys = std::collections::BTreeSet::new();
     for _ in 0..value_count {
         let key = reader.text("a key", reader::MAX_NAME)?;
         if !keys.insert(key.clone()) {
-            return Err(Problem::new(format!("key {} is there twice", key.escape_debug())));
+            return Err(Problem::new(format!("key {} is listed twice", key.escape_debug())));
         }
         if let Some(value) = reader.value(&key)? {
             metadata.insert(key, value);
@@ -88,7 +88,7 @@ fn parse(bytes: &[u8], file_length: u64) -> Result<Header, Problem> {
     Ok(Header { tensors, metadata })
 }
 
-/// Opens a file. Its header's length is nowhere written: more is read until it is whole.
+/// Opens a file. The length of the header is not stored, so more is read until the header is complete.
 pub(super) async fn open(source: Arc<dyn Source>) -> Result<TensorIndex> {
     const FIRST: u64 = 1 << 20;
     let malformed = |problem: String| Error::format(source.name(), problem);
@@ -101,7 +101,9 @@ pub(super) async fn open(source: Arc<dyn Source>) -> Result<TensorIndex> {
             Err(Problem::Malformed(problem)) => return Err(malformed(problem.0)),
             Err(Problem::Short { .. }) if end == length => return Err(malformed("the header is cut off".into())),
             Err(Problem::Short { .. }) if end == MAX_HEADER => {
-                return Err(malformed(format!("a header of more than {MAX_HEADER} bytes, expected fewer")));
+                return Err(malformed(format!(
+                    "the header is longer than {MAX_HEADER} bytes, the most that is supported"
+                )));
             }
             Err(Problem::Short { needed }) => wanted = needed.max(2 * wanted),
         }

@@ -1,28 +1,28 @@
-//! Numbers, texts and values of a GGUF header, each checked against what the file has left.
+//! Numbers, strings and values of a GGUF header, each checked against the rest of the file.
 
 use crate::weights::malformed::Malformed;
 
-/// The longest key or name of a tensor.
+/// The longest key or tensor name.
 pub(super) const MAX_NAME: u64 = 1024;
 
-/// The fewest bytes of a key-value: the length of an empty key, a type, a byte.
+/// The fewest bytes of a key-value pair: the length of an empty key, a type, a byte.
 pub(super) const LEAST_VALUE: u64 = 13;
 
-/// The longest text that is kept; longer ones are skipped.
+/// The longest string that is kept; longer ones are skipped.
 const MAX_TEXT: u64 = 1024;
 
 /// The longest list of numbers that is kept.
 const MAX_LIST: u64 = 16;
 
-/// How deep lists lie in lists.
+/// How deep lists may be nested.
 const MAX_DEPTH: u8 = 4;
 
 /// Why a header cannot be read.
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// It is not what the format demands.
+    /// It violates the format.
     Malformed(Malformed),
-    /// The bytes at hand end before the header does; it has at least `needed`.
+    /// The bytes read so far end before the header; it has at least `needed`.
     Short { needed: u64 },
 }
 
@@ -39,13 +39,13 @@ pub enum Value {
     Integer(i128),
     /// A float.
     Float(f64),
-    /// A text.
+    /// A string.
     Text(String),
     /// A short list of integers.
     Integers(Vec<i128>),
 }
 
-/// The types of values: their numbers in the file, and the bytes of one, where that is fixed.
+/// The types of values with a fixed size: their numbers in the file, and their bytes.
 const SIZES: [(u32, u64); 11] =
     [(0, 1), (1, 1), (2, 2), (3, 2), (4, 4), (5, 4), (6, 4), (7, 1), (10, 8), (11, 8), (12, 8)];
 const TEXT: u32 = 8;
@@ -55,7 +55,7 @@ fn size(kind: u32) -> Option<u64> {
     SIZES.iter().find(|(known, _)| *known == kind).map(|(_, size)| *size)
 }
 
-/// The beginning of a file, and how far it has been read.
+/// The beginning of a file, and the position in it.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     place: usize,
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
         Self { bytes, place: 0, file_length }
     }
 
-    /// How far the file has been read.
+    /// The position in the file.
     pub(super) fn place(&self) -> u64 {
         self.place as u64
     }
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
         self.file_length
     }
 
-    /// The next bytes; `what` they are, for messages.
+    /// Reads the next bytes; messages call them `what`.
     pub(super) fn take(&mut self, length: u64, what: &str) -> Result<&'a [u8], Problem> {
         let end = self.place().checked_add(length).filter(|end| *end <= self.file_length);
         let Some(end) = end else {
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         Ok(bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
     }
 
-    /// A text of at most `most` bytes.
+    /// Reads a string of at most `most` bytes.
     pub(super) fn text(&mut self, what: &str, most: u64) -> Result<String, Problem> {
         let length = self.u64(what)?;
         if length > most {
@@ -114,16 +114,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An error unless the file has room for `count` things of at least `least` bytes.
+    /// Fails unless the file has room for `count` entries of at least `least` bytes.
     pub(super) fn check_count(&self, count: u64, least: u64, what: &str) -> Result<(), Problem> {
         let left = self.file_length.saturating_sub(self.place());
         if count.checked_mul(least).is_some_and(|bytes| bytes <= left) {
             return Ok(());
         }
-        Err(Problem::new(format!("{count} {what} do not fit into the {left} bytes that the file has left")))
+        Err(Problem::new(format!("{count} {what} do not fit into the remaining {left} bytes of the file")))
     }
 
-    /// The value of `key`; `None` for one that is skipped.
+    /// Reads the value of `key`; `None` if it is skipped.
     pub(super) fn value(&mut self, key: &str) -> Result<Option<Value>, Problem> {
         let what = format!("key {}", key.escape_debug());
         let kind = self.u32(&what)?;
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
 
     fn scalar(&mut self, kind: u32, what: &str) -> Result<Value, Problem> {
         let Some(size) = size(kind) else {
-            return Err(Problem::new(format!("{what} has a value of the unknown type {kind}, expected 0 to 12")));
+            return Err(Problem::new(format!("{what} has a value of unknown type {kind}, expected 0 to 12")));
         };
         let bytes = self.take(size, what)?;
         let mut eight = [0; 8];
@@ -159,10 +159,10 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A list: kept if it is short and of integers, else skipped.
+    /// Reads a list: kept if it is short and of integers, else skipped.
     fn list(&mut self, what: &str, depth: u8) -> Result<Option<Value>, Problem> {
         if depth > MAX_DEPTH {
-            return Err(Problem::new(format!("{what} has lists more than {MAX_DEPTH} deep")));
+            return Err(Problem::new(format!("{what} has lists nested more than {MAX_DEPTH} deep")));
         }
         let kind = self.u32(what)?;
         let count = self.u64(what)?;
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
             }
             return Ok(Some(Value::Integers(numbers)));
         }
-        // A text has a length at least, a list a type and a length.
+        // A string has at least a length, a list a type and a length.
         let least = if kind == TEXT { 8 } else { 12 };
         self.check_count(count, least, &format!("entries of {what}"))?;
         for _ in 0..count {
@@ -193,9 +193,7 @@ impl<'a> Reader<'a> {
                     self.list(what, depth + 1)?;
                 }
                 kind => {
-                    return Err(Problem::new(format!(
-                        "{what} has a list of the unknown type {kind}, expected 0 to 12"
-                    )));
+                    return Err(Problem::new(format!("{what} has a list of unknown type {kind}, expected 0 to 12")));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The table of tensors: entries as views, and where they may lie.
+//! The table of tensors: entries as views, and the checks of their places.
 
 use super::ALIGNMENT;
 use super::reader::{MAX_NAME, Problem, Reader, Value};
@@ -7,16 +7,16 @@ use crate::weights::view::{StoredType, TensorView};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// The fewest bytes of an entry: length of a name, number of axes, type, offset.
+/// The fewest bytes of an entry: length of the name, number of axes, type, offset.
 pub(super) const LEAST_ENTRY: u64 = 24;
 
 /// The most axes that ggml has.
 const MAX_AXES: u32 = 4;
 
-/// The largest alignment that is believed.
+/// The largest alignment that is accepted.
 const MAX_ALIGNMENT: i128 = 1 << 16;
 
-/// Types that are no blocks, by their numbers in the file.
+/// The types without blocks, by their numbers in the file.
 const PLAIN: [(u32, StoredType); 8] = [
     (0, StoredType::F32),
     (1, StoredType::F16),
@@ -42,10 +42,10 @@ pub(super) fn type_id(dtype: StoredType) -> Option<u32> {
     }
 }
 
-/// An entry as it is written.
+/// An entry as it is in the file.
 struct Raw {
     name: String,
-    /// Of all other formats' order.
+    /// In the order of all other formats.
     shape: Vec<u64>,
     dtype: StoredType,
     offset: u64,
@@ -69,7 +69,7 @@ pub(super) fn read(
         let view = entry.view(data, metadata)?;
         match tensors.entry(entry.name) {
             Entry::Occupied(entry) => {
-                return Err(Problem::new(format!("tensor {} is there twice", entry.key().escape_debug())));
+                return Err(Problem::new(format!("tensor {} is listed twice", entry.key().escape_debug())));
             }
             Entry::Vacant(vacant) => vacant.insert(view),
         };
@@ -107,7 +107,7 @@ fn entry(reader: &mut Reader<'_>) -> Result<Raw, Problem> {
     let Some(dtype) = stored_type(id) else {
         let known: Vec<_> = BlockFormat::ALL.iter().map(|format| format.name()).collect();
         let known = known.join(", ");
-        return Err(Problem::new(format!("{what} has type {id}, expected that of F32, F16, BF16, {known}")));
+        return Err(Problem::new(format!("{what} has unsupported type {id}, expected F32, F16, BF16, {known}")));
     };
     if let StoredType::Blocks(format) = dtype
         && let row = shape.last().copied().unwrap_or(1)
@@ -124,7 +124,7 @@ fn entry(reader: &mut Reader<'_>) -> Result<Raw, Problem> {
 }
 
 impl Raw {
-    /// Its size in bytes, unless it is beyond all files.
+    /// Its size in bytes, unless it is impossibly large.
     fn bytes(&self) -> Option<u64> {
         let elements = self.shape.iter().try_fold(1_u64, |count, size| count.checked_mul(*size))?;
         self.dtype.bytes_of(elements)
@@ -146,7 +146,7 @@ impl Raw {
         view.ok_or_else(|| self.too_large())
     }
 
-    /// The shape that the tensor had before it was laid out for blocks: of as many elements.
+    /// The shape of the tensor before it was reshaped for blocks, with the same number of elements.
     fn original_shape(&self, original: &Value) -> Result<Vec<u64>, Problem> {
         let sizes = match original {
             Value::Integers(sizes) => sizes.iter().map(|size| u64::try_from(*size).ok()).collect::<Option<Vec<_>>>(),
@@ -157,13 +157,13 @@ impl Raw {
             let name = self.name.escape_debug();
             let shape = &self.shape;
             Problem::new(format!(
-                "tensor {name} of shape {shape:?} had the shape {original:?}, expected as many elements"
+                "tensor {name} of shape {shape:?} has the original shape {original:?}, expected the same number of elements"
             ))
         })
     }
 }
 
-/// Every tensor begins where it may, ends within the file, and shares no byte with another.
+/// Checks that every tensor is aligned, ends within the file, and shares no byte with another.
 fn check_places(entries: &[Raw], alignment: u64, data_length: u64) -> Result<(), Problem> {
     let mut in_order: Vec<&Raw> = entries.iter().collect();
     in_order.sort_by_key(|entry| entry.offset);
@@ -177,9 +177,9 @@ fn check_places(entries: &[Raw], alignment: u64, data_length: u64) -> Result<(),
             _ if !start.is_multiple_of(alignment) => {
                 format!("starts at byte {start} of the data, expected a multiple of {alignment}")
             }
-            None => format!(
-                "has {bytes} bytes from byte {start} of the data on, which has {data_length}: the file is cut off"
-            ),
+            None => {
+                format!("has {bytes} bytes from byte {start} of the data, which has {data_length}: the file is cut off")
+            }
             Some(_) if start < end => {
                 format!(
                     "starts at byte {start} of the data, inside tensor {}, which ends at {end}",

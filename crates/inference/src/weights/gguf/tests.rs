@@ -1,4 +1,4 @@
-//! GGUF headers, good and bad.
+//! Valid and invalid GGUF headers.
 
 use super::*;
 use crate::tensor::BlockFormat;
@@ -9,7 +9,7 @@ use pollster::block_on;
 use proptest::prelude::*;
 use std::ops::Range;
 
-/// A header as it is put together by hand.
+/// A header assembled by hand.
 #[derive(Clone)]
 struct Draft {
     version: u32,
@@ -67,7 +67,7 @@ fn list(kind: u32, count: u64, bytes: &[u8]) -> Vec<u8> {
     [&kind.to_le_bytes()[..], &count.to_le_bytes(), bytes].concat()
 }
 
-/// An entry; sizes from the fastest axis on.
+/// An entry, with sizes from the fastest axis to the slowest.
 fn tensor(name: &str, sizes: &[u64], kind: u32, offset: u64) -> Vec<u8> {
     let mut bytes = text(name);
     bytes.extend((sizes.len() as u32).to_le_bytes());
@@ -113,18 +113,18 @@ fn every_problem_of_a_tensor_is_named() {
         (one(tensor("a", &[8], 0, 4)), "tensor a starts at byte 4 of the data, expected a multiple of 32"),
         (
             one(tensor("a", &[17], 0, 0)),
-            "tensor a has 68 bytes from byte 0 of the data on, which has 64: the file is cut off",
+            "tensor a has 68 bytes from byte 0 of the data, which has 64: the file is cut off",
         ),
         (
             one(tensor("a", &[8], 0, u64::MAX - 31)),
-            "tensor a has 32 bytes from byte 18446744073709551584 of the data on",
+            "tensor a has 32 bytes from byte 18446744073709551584 of the data, which",
         ),
         (
             one(tensor("a", &[huge, huge], 0, 0)),
             "tensor a has a shape too large to exist: [1099511627776, 1099511627776]",
         ),
         (one(tensor("a", &[1; 5], 0, 0)), "tensor a has 5 axes, expected at most 4"),
-        (one(tensor("a", &[8], 16, 0)), "tensor a has type 16, expected that of F32, F16, BF16, Q4_0, Q4_1,"),
+        (one(tensor("a", &[8], 16, 0)), "tensor a has unsupported type 16, expected F32, F16, BF16, Q4_0, Q4_1,"),
         (
             one(tensor("a", &[48], 2, 0)),
             "tensor a has rows of 48 elements, expected a multiple of 32, the length of a block of Q4_0",
@@ -134,7 +134,7 @@ fn every_problem_of_a_tensor_is_named() {
             two(tensor("a", &[9], 0, 0), tensor("b", &[1], 0, 32)),
             "tensor b starts at byte 32 of the data, inside tensor a, which ends at 36",
         ),
-        (two(tensor("a", &[1], 0, 0), tensor("a", &[1], 0, 32)), "tensor a is there twice"),
+        (two(tensor("a", &[1], 0, 0), tensor("a", &[1], 0, 32)), "tensor a is listed twice"),
         (one(tensor("a\nb", &[1], 0, 1)), "tensor a\\nb starts at byte 1"),
         (one(tensor(&"a".repeat(1025), &[1], 0, 0)), "the name of a tensor has 1025 bytes, expected at most 1024"),
     ];
@@ -143,7 +143,10 @@ fn every_problem_of_a_tensor_is_named() {
     }
     let shape = value("comfy.gguf.orig_shape.a", 9, &list(4, 2, &[2_u32, 3].map(u32::to_le_bytes).concat()));
     let problem = Draft::new(&[tensor("a", &[8], 0, 0)], 64).with(shape).problem();
-    assert_eq!(problem, "tensor a of shape [8] had the shape Integers([2, 3]), expected as many elements");
+    assert_eq!(
+        problem,
+        "tensor a of shape [8] has the original shape Integers([2, 3]), expected the same number of elements"
+    );
 }
 
 #[test]
@@ -156,13 +159,13 @@ fn every_problem_of_a_header_is_named() {
         (Draft { version: 3 << 24, ..none.clone() }.problem(), "a big-endian GGUF file, expected a little-endian one"),
         (
             Draft { value_count: Some(1 << 60), ..none.clone() }.problem(),
-            "1152921504606846976 key-values do not fit into the",
+            "1152921504606846976 key-value pairs do not fit into the",
         ),
         (
             Draft { tensor_count: Some(u64::MAX), ..none.clone() }.problem(),
             "18446744073709551615 tensors do not fit into the",
         ),
-        (with(value("k", 13, &[])), "key k has a value of the unknown type 13, expected 0 to 12"),
+        (with(value("k", 13, &[])), "key k has a value of unknown type 13, expected 0 to 12"),
         (with(value("k", 8, &u64::MAX.to_le_bytes())), "key k takes 18446744073709551615 bytes, but the file has"),
         (with(value("k", 9, &list(4, 1 << 62, &[]))), "4611686018427387904 entries of key k do not fit into the"),
         (with(value("k", 9, &list(8, 1 << 62, &[]))), "4611686018427387904 entries of key k do not fit into the"),
@@ -170,8 +173,8 @@ fn every_problem_of_a_header_is_named() {
             with(value("k", 9, &list(8, 2, &[text("x"), vec![0xff; 8]].concat()))),
             "key k takes 18446744073709551615 bytes",
         ),
-        (with(value("k", 9, &list(14, 1, &[0; 16]))), "key k has a list of the unknown type 14, expected 0 to 12"),
-        (with(value("k", 9, &nested)), "key k has lists more than 4 deep"),
+        (with(value("k", 9, &list(14, 1, &[0; 16]))), "key k has a list of unknown type 14, expected 0 to 12"),
+        (with(value("k", 9, &nested)), "key k has lists nested more than 4 deep"),
         (with(u64::MAX.to_le_bytes().to_vec()), "a key has 18446744073709551615 bytes, expected at most 1024"),
         (with([&2_u64.to_le_bytes()[..], &[0xff, b'a', 0, 0, 0, 0, 0]].concat()), "a key is not UTF-8: \\xffa"),
         (
@@ -182,12 +185,12 @@ fn every_problem_of_a_header_is_named() {
             with(value("general.alignment", 4, &0_u32.to_le_bytes())),
             "general.alignment is Integer(0), expected a power of two",
         ),
-        (none.clone().with(value("k", 0, &[1])).with(value("k", 0, &[1])).problem(), "key k is there twice"),
+        (none.clone().with(value("k", 0, &[1])).with(value("k", 0, &[1])).problem(), "key k is listed twice"),
     ];
     for (problem, expected) in cases {
         assert!(problem.starts_with(expected), "{problem}");
     }
-    assert_eq!(parse_header(b"GGML", 4).unwrap_err().0, "not a GGUF file: expected GGUF at its beginning");
+    assert_eq!(parse_header(b"GGML", 4).unwrap_err().0, "not a GGUF file: expected it to begin with GGUF");
     assert_eq!(
         parse_header(b"GG", 2).unwrap_err().0,
         "the first bytes takes 4 bytes, but the file has 2 left: it is cut off"
@@ -209,7 +212,7 @@ fn a_file_that_ends_anywhere_is_an_error() {
     }
 }
 
-/// A file whose header says that it goes on for ever.
+/// A file whose header never ends.
 struct Endless;
 
 impl Source for Endless {
@@ -230,9 +233,9 @@ impl Source for Endless {
 }
 
 #[test]
-fn a_header_that_does_not_end_is_given_up() {
+fn reading_an_endless_header_stops() {
     let problem = block_on(open(Arc::new(Endless))).unwrap_err().to_string();
-    assert_eq!(problem, "endless.gguf: a header of more than 100000000 bytes, expected fewer");
+    assert_eq!(problem, "endless.gguf: the header is longer than 100000000 bytes, the most that is supported");
 }
 
 proptest! {
@@ -257,7 +260,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read(shapes in prop::collection::vec((0_usize..4, 1_usize..3, 0_usize..14), 0..6)) {
+    fn written_headers_are_read_back(shapes in prop::collection::vec((0_usize..4, 1_usize..3, 0_usize..14), 0..6)) {
         let types: Vec<StoredType> = [StoredType::F32, StoredType::F16].into_iter()
             .chain(BlockFormat::ALL.iter().map(|format| StoredType::Blocks(*format))).collect();
         let tensors: Vec<TensorInfo> = shapes.iter().enumerate().map(|(i, (rows, columns, dtype))| TensorInfo {

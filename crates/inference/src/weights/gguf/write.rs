@@ -5,31 +5,31 @@ use super::{ALIGNMENT, MAGIC};
 use crate::weights::malformed::Malformed;
 use crate::weights::view::StoredType;
 
-/// A tensor of a file that is written.
+/// A tensor of a file to be written.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
     /// Its name.
     pub name: String,
     /// Its type.
     pub dtype: StoredType,
-    /// The sizes of its axes, the slowest first; at most four. Rows of blocks are whole ones.
+    /// The sizes of its axes, the slowest first; at most four. Rows must consist of whole blocks.
     pub shape: Vec<usize>,
 }
 
 impl TensorInfo {
-    /// Bytes of its data.
+    /// The bytes of its data.
     pub fn bytes(&self) -> Option<u64> {
         let elements = self.shape.iter().try_fold(1_u64, |count, size| count.checked_mul(*size as u64))?;
         self.dtype.bytes_of(elements)
     }
 
-    /// Bytes from its start to that of the next tensor.
+    /// The bytes from its start to the start of the next tensor.
     pub fn padded(&self) -> Option<u64> {
         self.bytes()?.checked_next_multiple_of(ALIGNMENT)
     }
 }
 
-/// Everything before the data, in which tensors follow one another in this order, each [padded](TensorInfo::padded).
+/// The header of a file in whose data the tensors follow in this order, each [padded](TensorInfo::padded).
 pub fn write_header(texts: &[(&str, &str)], tensors: &[TensorInfo]) -> Result<Vec<u8>, Malformed> {
     let mut header = Vec::new();
     header.extend(MAGIC);
@@ -43,7 +43,7 @@ pub fn write_header(texts: &[(&str, &str)], tensors: &[TensorInfo]) -> Result<Ve
     }
     let mut offset = 0_u64;
     for tensor in tensors {
-        let problem = || Malformed(format!("tensor {} cannot be in a GGUF file: {tensor:?}", tensor.name));
+        let problem = || Malformed(format!("tensor {} cannot be stored in a GGUF file: {tensor:?}", tensor.name));
         text(&mut header, &tensor.name);
         header.extend((tensor.shape.len() as u32).to_le_bytes());
         tensor.shape.iter().rev().for_each(|size| header.extend((*size as u64).to_le_bytes()));

@@ -22,7 +22,7 @@ impl Cache {
         self.root.join(&self.folder)
     }
 
-    /// The commit that a branch or tag pointed to when it was last asked for; a commit stands for itself.
+    /// The last known commit of a branch or tag, or the revision itself if it is a commit.
     pub(super) fn commit(&self, revision: &str) -> Option<String> {
         if is_commit(revision) {
             return Some(revision.to_owned());
@@ -31,7 +31,7 @@ impl Cache {
         Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
     }
 
-    /// Remembers the commit of a branch or tag.
+    /// Stores the commit of a branch or tag.
     pub(super) fn remember(&self, revision: &str, commit: &str) -> Result<()> {
         if revision == commit || self.commit(revision).as_deref() == Some(commit) {
             return Ok(());
@@ -60,24 +60,24 @@ impl Cache {
         inside(&self.path().join("blobs"), etag)
     }
 
-    /// Waits until no other process fetches the same blob. The lock ends when it is dropped.
+    /// Waits until no other process downloads the same blob. The lock ends when it is dropped.
     pub(super) fn lock(&self, etag: &str) -> Result<File> {
         let path = inside(&self.root.join(".locks").join(&self.folder), &format!("{etag}.lock"))?;
         create_parent(&path)?;
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
-        // File systems without locks exist; there, two processes fetch the same file at their own risk.
+        // Some file systems have no locks; there, two processes download the same file at their own risk.
         match file.lock() {
             Err(error) if error.kind() != std::io::ErrorKind::Unsupported => Err(io(&path)(error)),
             _ => Ok(file),
         }
     }
 
-    /// Puts a blob into a snapshot: as a relative link where the system has links, else as a copy.
+    /// Adds a blob to a snapshot: as a relative link if the system has links, else as a copy.
     pub(super) fn link(&self, etag: &str, commit: &str, path: &str) -> Result<PathBuf> {
         let blob = self.blob(etag)?;
         let file = self.file(commit, path)?;
         create_parent(&file)?;
-        // Left there by an earlier version of the blob, or as a link to nowhere.
+        // A link to an earlier version of the blob, or a dangling one.
         if let Err(error) = std::fs::remove_file(&file)
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -100,13 +100,13 @@ fn symlink(_target: &str, _link: &Path) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// Creates the folder that a file is going to be in.
+/// Creates the folder of a file.
 pub(super) fn create_parent(path: &Path) -> Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
     std::fs::create_dir_all(parent).map_err(io(parent))
 }
 
-/// An error of the file system at `path`.
+/// A file system error at `path`.
 pub(super) fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
     let path = path.display().to_string();
     move |error| Error::io(&*path, &error)

@@ -1,4 +1,5 @@
-//! Fetches one file: goes on where an earlier attempt stopped, checks length and SHA-256, and only then gives it its name.
+//! Downloads a file: continues where an earlier attempt stopped, checks length and SHA-256, and only then gives it its
+//! name.
 
 use super::cache::{create_parent, io};
 use super::http::{Client, Metadata, accept, is_passing, network};
@@ -10,30 +11,31 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-/// Attempts in a row that bring not one byte.
+/// The most attempts in a row without a single byte.
 const ATTEMPTS: u32 = 5;
 
 /// The pause after the first failed attempt; it grows with each.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Bytes between two checks of whether the caller wants to continue.
+/// Bytes between two checks for cancellation.
 const CHUNK: usize = 1 << 17;
 
-/// How far a download is.
+/// The progress of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DownloadProgress<'a> {
     /// The path of the file in its repository.
     pub path: &'a str,
-    /// Bytes that are here, those of earlier attempts included.
+    /// Bytes received, including those of earlier attempts.
     pub received: u64,
-    /// Bytes in all.
+    /// Bytes in total.
     pub total: u64,
 }
 
-/// Called with every chunk; a break stops the download with [`Error::Cancelled`], and what is here stays for the next time.
+/// Called with every chunk; a break stops the download with [`Error::Cancelled`] and keeps the received bytes for
+/// later.
 pub(super) type Watch<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
 
-/// Fetches `url` to `blob`, by way of `blob` with `.incomplete` at the end.
+/// Downloads `url` to `blob`, by way of a file with `.incomplete` appended to the name.
 pub(super) fn download(client: &Client, url: &str, metadata: &Metadata, blob: &Path, watch: Watch<'_>) -> Result<()> {
     let mut name = blob.as_os_str().to_owned();
     name.push(".incomplete");
@@ -68,7 +70,7 @@ struct Partial<'a> {
 }
 
 impl<'a> Partial<'a> {
-    /// Opens what an earlier attempt left, or a new file.
+    /// Opens the file of an earlier attempt, or a new one.
     fn open(path: &'a Path, expected: &'a Metadata) -> Result<Self> {
         let file = File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(io(path))?;
         let mut partial = Self { path, file, length: 0, expected, digest: Sha256::new() };
@@ -76,7 +78,7 @@ impl<'a> Partial<'a> {
         if length > expected.size {
             partial.restart()?;
         } else {
-            // Reading leaves the position at the end, where writing goes on.
+            // Reading leaves the position at the end, where writing continues.
             partial.length =
                 std::io::copy(&mut partial.file, &mut DigestWriter(&mut partial.digest)).map_err(io(path))?;
         }
@@ -91,11 +93,11 @@ impl<'a> Partial<'a> {
         Ok(())
     }
 
-    /// Asks for the rest and writes it down, as far as it comes.
+    /// Requests the rest and writes as much as arrives.
     fn attempt(&mut self, client: &Client, url: &str, watch: Watch<'_>) -> Result<()> {
         let response = client.content(url, self.length)?;
         if response.status() == 416 {
-            // The hub has another opinion of the length: what is here is of no use.
+            // The hub reports another length, so the received bytes are useless.
             self.restart()?;
             return Err(Error::Network { url: url.to_owned(), reason: "416 Range Not Satisfiable".into() });
         }
@@ -105,7 +107,7 @@ impl<'a> Partial<'a> {
             if response.status() == 206 {
                 return Err(Error::Network {
                     url: url.to_owned(),
-                    reason: "another range came than was asked for".into(),
+                    reason: "the server sent another range than requested".into(),
                 });
             }
         }
@@ -136,7 +138,8 @@ impl<'a> Partial<'a> {
         Ok(())
     }
 
-    /// Checks the downloaded file and gives it its name. A damaged file is deleted, so that the next attempt starts afresh.
+    /// Checks the downloaded file and gives it its name. A damaged file is deleted, so that the next attempt starts
+    /// over.
     fn finish(self, url: &str, blob: &Path) -> Result<()> {
         let got = hex::encode(self.digest.finalize());
         let expected = &self.expected.etag;
@@ -151,7 +154,7 @@ impl<'a> Partial<'a> {
     }
 }
 
-/// Whether a part begins at byte `start`.
+/// Whether a partial response begins at byte `start`.
 fn starts_at(response: &ureq::http::Response<ureq::Body>, start: u64) -> bool {
     let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
     let first = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok());

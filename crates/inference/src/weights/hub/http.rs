@@ -1,14 +1,14 @@
-//! Requests to the hub. Redirects are followed here, because the token must not go to another host.
+//! Requests to the hub. Redirects are handled here, because the token must not go to another host.
 
 use crate::{Error, Result};
 use std::time::Duration;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-/// How often a request may be sent elsewhere.
+/// The most redirects of a request.
 const MAX_REDIRECTS: usize = 10;
 
-/// The longest answer of the interface that is read: the list of a repository's files.
+/// The longest API response that is read: the list of a repository's files.
 const MAX_ANSWER: u64 = 1 << 25;
 
 /// How long the hub may be silent.
@@ -28,10 +28,10 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// What the hub says about a file.
+/// The hub's metadata of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Metadata {
-    /// Names the content: the SHA-256 of large files, Git's digest of small ones.
+    /// The digest of the content: the SHA-256 of large files, Git's digest of small ones.
     pub(super) etag: String,
     pub(super) size: u64,
 }
@@ -53,7 +53,7 @@ impl Client {
         &self.endpoint
     }
 
-    /// The files of a repository: the answer of the interface as it is.
+    /// The files of a repository, as the unparsed API response.
     pub(super) fn list(&self, id: &str, revision: &str) -> Result<Vec<u8>> {
         let url = format!("{}/api/models/{id}/revision/{}", self.endpoint, encode(revision, false));
         let mut response = accept(&url, self.request(&url, None, true)?)?;
@@ -66,7 +66,7 @@ impl Client {
         format!("{}/{id}/resolve/{}/{}", self.endpoint, encode(revision, false), encode(path, true))
     }
 
-    /// Asks about a file, without its content.
+    /// Requests a file's metadata without its content.
     pub(super) fn metadata(&self, url: &str) -> Result<Metadata> {
         let response = accept(url, self.head(url)?)?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -74,21 +74,21 @@ impl Client {
         let size = header("x-linked-size").or_else(|| header("content-length")).and_then(|size| size.parse().ok());
         match (etag.filter(|etag| is_plain(etag)), size) {
             (Some(etag), Some(size)) => Ok(Metadata { etag: etag.to_owned(), size }),
-            _ => Err(Error::Network { url: url.to_owned(), reason: "the answer names no ETag or no size".into() }),
+            _ => Err(Error::Network { url: url.to_owned(), reason: "the response has no ETag or no size".into() }),
         }
     }
 
-    /// Asks for a file from byte `start` on.
+    /// Requests a file from byte `start` to its end.
     pub(super) fn content(&self, url: &str, start: u64) -> Result<Response<Body>> {
         self.request(url, Some(start), true)
     }
 
-    /// The headers of a file's address. Large files are elsewhere; what the hub itself says about them is better.
+    /// The headers for a file. Large files are on another host, but the hub's own headers say more about them.
     fn head(&self, url: &str) -> Result<Response<Body>> {
         self.request(url, None, false)
     }
 
-    /// A `GET`, or with `whole` unset a `HEAD` that does not follow to another host.
+    /// A `GET`, or if not `whole` a `HEAD` that does not follow redirects to another host.
     fn request(&self, url: &str, start: Option<u64>, whole: bool) -> Result<Response<Body>> {
         let mut at = url.to_owned();
         for _ in 0..MAX_REDIRECTS {
@@ -109,11 +109,11 @@ impl Client {
                 _ => return Ok(response),
             }
         }
-        Err(Error::Network { url: url.to_owned(), reason: format!("sent elsewhere more than {MAX_REDIRECTS} times") })
+        Err(Error::Network { url: url.to_owned(), reason: format!("redirected more than {MAX_REDIRECTS} times") })
     }
 }
 
-/// The response if its status is a success (or, for headers, sends elsewhere); else an error with advice.
+/// The response if its status is a success (or, for headers, a redirect); else an error with advice.
 pub(super) fn accept(url: &str, response: Response<Body>) -> Result<Response<Body>> {
     let status = response.status();
     if status.is_success() || status.is_redirection() {
@@ -121,7 +121,7 @@ pub(super) fn accept(url: &str, response: Response<Body>) -> Result<Response<Bod
     }
     let advice = match status.as_u16() {
         401 => ": no such repository, or one that needs a token (HF_TOKEN)",
-        403 => ": the token (HF_TOKEN) has no access; some models ask to accept a licence on their page first",
+        403 => ": the token (HF_TOKEN) has no access; some models require accepting a licence on their page first",
         404 => ": no such repository, revision or file",
         429 => ": too many requests, try again later",
         _ => "",
@@ -129,7 +129,7 @@ pub(super) fn accept(url: &str, response: Response<Body>) -> Result<Response<Bod
     Err(Error::Network { url: url.to_owned(), reason: format!("{status}{advice}") })
 }
 
-/// Whether asking again may help: the connection failed, or the hub has trouble of its own.
+/// Whether another attempt may succeed: the connection failed, or the hub has a problem.
 pub(super) fn is_passing(error: &Error) -> bool {
     match error {
         Error::Network { reason, .. } => {
@@ -144,7 +144,7 @@ pub(super) fn network(url: &str, error: &dyn std::fmt::Display) -> Error {
     Error::Network { url: url.to_owned(), reason: reason.lines().next().unwrap_or_default().to_owned() }
 }
 
-/// Scheme and host of an address.
+/// The scheme and host of an address.
 fn origin(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);

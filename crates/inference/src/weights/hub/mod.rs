@@ -1,12 +1,12 @@
-//! The Hugging Face hub (<https://huggingface.co/docs/hub/api>): repositories as [`Files`](super::Files) that are fetched
-//! when they are opened, into the cache that `huggingface_hub` uses, under the same environment variables.
+//! The Hugging Face hub (<https://huggingface.co/docs/hub/api>): repositories as [`Files`](super::Files) that are
+//! downloaded when they are opened, into the cache of `huggingface_hub`, with the same environment variables.
 //!
-//! Requests block, so that these futures are ready when they are first polled.
+//! Requests block, so these futures are ready when they are first polled.
 //!
-//! Why not the crate `hf-hub` (1.0.0): it shares the cache's layout, but `stream_response_to_file_with_progress` truncates
-//! the `.incomplete` file, so a download that broke off starts again from nothing; it compares no digest with the file's
-//! ETag; its progress handler cannot end a download, only dropping the future can, which a blocking caller has not; and it
-//! brings an asynchronous HTTP client and Xet along, 284 crates where `ureq` needs 24.
+//! Why not the crate `hf-hub` (1.0.0): it shares the cache's layout, but `stream_response_to_file_with_progress`
+//! truncates the `.incomplete` file, so an interrupted download starts over; it does not compare the file's digest with
+//! its ETag; its progress handler cannot stop a download, only dropping the future can, which a blocking caller does
+//! not have; and it depends on an asynchronous HTTP client and Xet, 284 crates where `ureq` needs 24.
 
 mod cache;
 mod download;
@@ -24,10 +24,10 @@ use http::Client;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The hub that is asked if nothing else is said.
+/// The default hub.
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// The branch that is taken if none is named.
+/// The default branch.
 const MAIN: &str = "main";
 
 /// The hub's address, the access token, and the folder of the cache.
@@ -39,24 +39,24 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// The settings of the environment: `HF_ENDPOINT`, `HF_TOKEN` (or the token that `hf auth login` saved), `HF_HOME`,
-    /// `HF_HUB_CACHE`, `HF_HUB_OFFLINE`.
+    /// A hub with the settings of the environment: `HF_ENDPOINT`, `HF_TOKEN` (or the token saved by `hf auth login`),
+    /// `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| std::env::var(name).ok(), std::env::home_dir())
     }
 
-    /// A hub at an address, with its files kept in `cache`.
+    /// A hub at an address, with its files stored in `cache`.
     pub fn new(endpoint: &str, cache: impl Into<PathBuf>) -> Self {
         Self { client: Arc::new(Client::new(endpoint, None)), cache: cache.into(), offline: false }
     }
 
-    /// The same with a token of access.
+    /// The same with an access token.
     pub fn with_token(self, token: &str) -> Self {
         let token = Some(token.trim().to_owned()).filter(|token| !token.is_empty());
         Self { client: Arc::new(Client::new(self.client.endpoint(), token)), ..self }
     }
 
-    /// The same without the network: only files that the cache has.
+    /// The same without the network: only cached files.
     pub fn offline(self) -> Self {
         Self { offline: true, ..self }
     }
@@ -69,7 +69,7 @@ impl Hub {
         let cache = path("HF_HUB_CACHE").or_else(|| path("HUGGINGFACE_HUB_CACHE"));
         let cache = cache.or_else(|| home.as_ref().map(|home| home.join("hub")));
         let Some(cache) = cache else {
-            let reason = "not set, and there is no home directory to keep downloads in".to_owned();
+            let reason = "not set, and there is no home directory for downloads".to_owned();
             return Err(Error::Io { path: "HF_HOME".into(), reason });
         };
         let hub = Self::new(&get("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.into()), cache);
@@ -81,7 +81,7 @@ impl Hub {
         Ok(hub.with_token(&token.unwrap_or_default()))
     }
 
-    /// The files of a repository, `owner/name`, at a branch, tag or commit (`None`: `main`). Nothing is asked yet.
+    /// The files of a repository, `owner/name`, at a branch, tag or commit (`None`: `main`). Nothing is requested yet.
     pub fn repository(&self, id: &str, revision: Option<&str>) -> Result<HubFiles> {
         let fits = |part: &str| {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -94,14 +94,14 @@ impl Hub {
         Ok(HubFiles::new(self.clone(), id, revision))
     }
 
-    /// The folder in the cache with what was fetched of a repository, if anything was. It may lack files.
+    /// The cache's folder of a repository, if anything of it was downloaded. Files may be missing.
     pub fn cached(&self, id: &str, revision: Option<&str>) -> Option<PathBuf> {
         let cache = Cache::new(&self.cache, id);
         let commit = cache.commit(revision.unwrap_or(MAIN))?;
         cache.snapshot(&commit).filter(|folder| folder.is_dir())
     }
 
-    /// The folder that files are kept in.
+    /// The folder in which files are stored.
     pub fn cache(&self) -> &Path {
         &self.cache
     }

@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 type Watcher = Box<dyn FnMut(&DownloadProgress<'_>) -> ControlFlow<()> + Send>;
 
-/// The files of a repository on the hub. Which there are is asked once; each is fetched when it is opened, unless it is in
-/// the cache.
+/// The files of a repository on the hub. The list is requested once; each file is downloaded when it is opened, unless
+/// it is in the cache.
 ///
-/// If the hub cannot be reached, the repository is what the cache has of it.
+/// If the hub cannot be reached, the repository consists of the cached files.
 pub struct HubFiles {
     hub: Hub,
     cache: Cache,
@@ -39,7 +39,7 @@ struct State {
     paths: Vec<String>,
 }
 
-/// The part of the hub's answer that is read.
+/// The part of the hub's response that is used.
 #[derive(Deserialize)]
 struct Answer {
     sha: String,
@@ -60,13 +60,13 @@ impl HubFiles {
         Self { hub, cache, id, revision, name, state: OnceLock::new(), watcher: Mutex::default() }
     }
 
-    /// Calls `watcher` as bytes arrive. A break stops the download with [`Error::Cancelled`]; what has arrived stays in the
-    /// cache, and the next download goes on from there.
+    /// Calls `watcher` as bytes arrive. A break stops the download with [`Error::Cancelled`]; received bytes stay in
+    /// the cache, and the next download continues from there.
     pub fn watched(self, watcher: impl FnMut(&DownloadProgress<'_>) -> ControlFlow<()> + Send + 'static) -> Self {
         Self { watcher: Mutex::new(Some(Box::new(watcher))), ..self }
     }
 
-    /// The file on this machine; fetched if it was not there.
+    /// The path of a file on this machine, after downloading it if needed.
     pub fn fetch(&self, path: &str) -> Result<PathBuf> {
         let state = self.state()?;
         let file = self.cache.file(&state.commit, path)?;
@@ -98,23 +98,26 @@ impl HubFiles {
         if let Some(state) = self.state.get() {
             return Ok(state);
         }
-        let state =
-            if self.hub.offline { self.cached()? } else { self.asked().or_else(|error| self.fall_back(error))? };
+        let state = if self.hub.offline {
+            self.cached()?
+        } else {
+            self.request_state().or_else(|error| self.fall_back(error))?
+        };
         Ok(self.state.get_or_init(|| state))
     }
 
-    fn asked(&self) -> Result<State> {
+    fn request_state(&self) -> Result<State> {
         let answer = self.hub.client.list(&self.id, &self.revision)?;
         let answer: Answer = serde_json::from_slice(&answer).map_err(|error| Error::Network {
             url: self.name.clone(),
-            reason: format!("the list of files is not what it should be: {error}"),
+            reason: format!("the list of files is invalid: {error}"),
         })?;
         self.cache.remember(&self.revision, &answer.sha)?;
         let paths = answer.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
         Ok(State { commit: answer.sha, paths })
     }
 
-    /// If the hub cannot be reached, what the cache has must do.
+    /// If the hub cannot be reached, uses the cache.
     fn fall_back(&self, error: Error) -> Result<State> {
         if is_passing(&error) { self.cached().map_err(|_| error) } else { Err(error) }
     }

@@ -1,4 +1,4 @@
-//! The hub against a small server on this machine that behaves as the real one does, and as it does on bad days.
+//! The hub client against a small server on this machine that behaves like the real one, with and without faults.
 
 use super::*;
 use crate::weights::Files;
@@ -12,16 +12,16 @@ use std::sync::Mutex;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// How the server treats requests for contents.
+/// The faults of the server when files are requested.
 #[derive(Clone, Copy, Default)]
-struct Mood {
-    /// Every connection ends after this many bytes of a content.
+struct Faults {
+    /// Every connection ends after this many bytes of a file.
     cut: Option<usize>,
     /// Ranges are ignored.
     whole: bool,
-    /// The announced digest is of something else.
+    /// The announced digest is wrong.
     lies: bool,
-    /// The status of every answer.
+    /// The status of every response.
     status: Option<u16>,
     /// Files are on another host.
     elsewhere: bool,
@@ -30,7 +30,7 @@ struct Mood {
 #[derive(Default)]
 struct Log {
     requests: Vec<String>,
-    /// Those that carried a token.
+    /// The requests with a token.
     with_token: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ fn files() -> BTreeMap<&'static str, Vec<u8>> {
 }
 
 impl Server {
-    fn start(mood: Mood) -> Self {
+    fn start(faults: Faults) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Log::default()));
@@ -55,7 +55,7 @@ impl Server {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let log = shared.clone();
-                std::thread::spawn(move || answer(stream.unwrap(), mood, &log));
+                std::thread::spawn(move || answer(stream.unwrap(), faults, &log));
             }
         });
         let cache = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ impl Server {
 }
 
 /// Answers the requests of one connection.
-fn answer(stream: TcpStream, mood: Mood, log: &Mutex<Log>) -> Option<()> {
+fn answer(stream: TcpStream, faults: Faults, log: &Mutex<Log>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
     loop {
@@ -107,21 +107,21 @@ fn answer(stream: TcpStream, mood: Mood, log: &Mutex<Log>) -> Option<()> {
         }
         let (method, path) = request.split_once(' ').unwrap();
         let start = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
-        let keep = respond(&mut stream, mood, method == "HEAD", path, start.unwrap_or(0));
+        let keep = respond(&mut stream, faults, method == "HEAD", path, start.unwrap_or(0));
         if !keep {
             return None;
         }
     }
 }
 
-/// Writes one answer. False: the connection ends.
-fn respond(stream: &mut TcpStream, mood: Mood, head: bool, path: &str, start: usize) -> bool {
+/// Writes a response. Returns false if the connection ends.
+fn respond(stream: &mut TcpStream, faults: Faults, head: bool, path: &str, start: usize) -> bool {
     let mut send = |status: &str, headers: &str, body: &[u8], length: usize| {
         let head_text = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n");
         let sent = stream.write_all(head_text.as_bytes());
         sent.and_then(|()| if head { Ok(()) } else { stream.write_all(body) }).is_ok()
     };
-    if let Some(status) = mood.status {
+    if let Some(status) = faults.status {
         return send(&format!("{status} Reason"), "", b"", 0);
     }
     if path == "/api/models/owner/model/revision/main" {
@@ -134,26 +134,26 @@ fn respond(stream: &mut TcpStream, mood: Mood, head: bool, path: &str, start: us
     let files = files();
     let Some(content) = files.get(name) else { return send("404 Not Found", "", b"", 0) };
     let mut etag = hex::encode(Sha256::digest(content));
-    if mood.lies {
+    if faults.lies {
         etag = "0".repeat(64);
     }
     let about = format!("x-linked-etag: \"{etag}\"\r\nx-linked-size: {}\r\nx-repo-commit: {COMMIT}\r\n", content.len());
-    if mood.elsewhere && !is_elsewhere {
-        // Another name of the same machine is another host.
+    if faults.elsewhere && !is_elsewhere {
+        // Another name for the same machine counts as another host.
         let port = stream.local_addr().unwrap().port();
         let location = format!("{about}location: http://localhost:{port}/cdn/{name}\r\n");
         return stream
             .write_all(format!("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n{location}\r\n").as_bytes())
             .is_ok();
     }
-    let start = if mood.whole { 0 } else { start };
+    let start = if faults.whole { 0 } else { start };
     if start > content.len() {
         return send("416 Range Not Satisfiable", "", b"", 0);
     }
     let rest = &content[start..];
-    let body = &rest[..rest.len().min(mood.cut.unwrap_or(usize::MAX))];
+    let body = &rest[..rest.len().min(faults.cut.unwrap_or(usize::MAX))];
     let range = format!("{about}content-range: bytes {start}-{}/{}\r\n", content.len() - 1, content.len());
-    let (status, headers) = if mood.whole || head { ("200 OK", &about) } else { ("206 Partial Content", &range) };
+    let (status, headers) = if faults.whole || head { ("200 OK", &about) } else { ("206 Partial Content", &range) };
     send(status, headers, body, rest.len()) && body.len() == rest.len()
 }
 
@@ -168,7 +168,7 @@ fn check_fetched(server: &Server, path: &Path) {
 
 #[test]
 fn files_are_fetched_once() {
-    let server = Server::start(Mood::default());
+    let server = Server::start(Faults::default());
     let files = server.repository();
     assert_eq!(block_on(files.list()).unwrap(), ["unet/config.json", WEIGHTS]);
     check_fetched(&server, &files.fetch(WEIGHTS).unwrap());
@@ -182,7 +182,7 @@ fn files_are_fetched_once() {
 #[cfg(unix)]
 #[test]
 fn a_snapshot_consists_of_relative_links() {
-    let server = Server::start(Mood::default());
+    let server = Server::start(Faults::default());
     let path = server.repository().fetch(WEIGHTS).unwrap();
     let link = std::fs::read_link(&path).unwrap();
     assert!(link.starts_with("../../../blobs"), "{}", link.display());
@@ -190,8 +190,8 @@ fn a_snapshot_consists_of_relative_links() {
 }
 
 #[test]
-fn a_cut_connection_is_taken_up_where_it_ended() {
-    let server = Server::start(Mood { cut: Some(300_000), ..Mood::default() });
+fn an_interrupted_download_is_resumed() {
+    let server = Server::start(Faults { cut: Some(300_000), ..Faults::default() });
     check_fetched(&server, &server.repository().fetch(WEIGHTS).unwrap());
     let ranges: Vec<String> =
         server.requests().iter().filter_map(|r| Some(r.split_once(" bytes=")?.1.to_owned())).collect();
@@ -199,8 +199,8 @@ fn a_cut_connection_is_taken_up_where_it_ended() {
 }
 
 #[test]
-fn what_an_earlier_process_left_is_used() {
-    let server = Server::start(Mood::default());
+fn a_partial_file_of_an_earlier_process_is_used() {
+    let server = Server::start(Faults::default());
     std::fs::create_dir_all(server.blob("").parent().unwrap()).unwrap();
     std::fs::write(server.blob(".incomplete"), &files()[WEIGHTS][..500_000]).unwrap();
     check_fetched(&server, &server.repository().fetch(WEIGHTS).unwrap());
@@ -209,7 +209,7 @@ fn what_an_earlier_process_left_is_used() {
 
 #[test]
 fn a_server_without_ranges_sends_everything_again() {
-    let server = Server::start(Mood { whole: true, ..Mood::default() });
+    let server = Server::start(Faults { whole: true, ..Faults::default() });
     std::fs::create_dir_all(server.blob("").parent().unwrap()).unwrap();
     std::fs::write(server.blob(".incomplete"), b"something else").unwrap();
     check_fetched(&server, &server.repository().fetch(WEIGHTS).unwrap());
@@ -217,7 +217,7 @@ fn a_server_without_ranges_sends_everything_again() {
 
 #[test]
 fn a_wrong_checksum_is_an_error_and_leaves_nothing() {
-    let server = Server::start(Mood { lies: true, ..Mood::default() });
+    let server = Server::start(Faults { lies: true, ..Faults::default() });
     match server.repository().fetch(WEIGHTS) {
         Err(Error::Checksum { file, expected, got }) => {
             assert!(file.ends_with(WEIGHTS) && expected == "0".repeat(64) && got.len() == 64);
@@ -229,8 +229,8 @@ fn a_wrong_checksum_is_an_error_and_leaves_nothing() {
 }
 
 #[test]
-fn a_download_can_be_stopped_and_goes_on_later() {
-    let server = Server::start(Mood::default());
+fn a_download_can_be_stopped_and_resumed() {
+    let server = Server::start(Faults::default());
     let seen = Arc::new(Mutex::new(Vec::new()));
     let record = seen.clone();
     let files = server.repository().watched(move |progress| {
@@ -247,21 +247,21 @@ fn a_download_can_be_stopped_and_goes_on_later() {
 #[test]
 fn refusals_say_what_to_do() {
     for (status, advice) in [(401, "HF_TOKEN"), (403, "licence"), (404, "no such repository")] {
-        let server = Server::start(Mood { status: Some(status), ..Mood::default() });
+        let server = Server::start(Faults { status: Some(status), ..Faults::default() });
         let text = block_on(server.repository().list()).unwrap_err().to_string();
         assert!(
             text.starts_with(&server.address) && text.contains(&status.to_string()) && text.contains(advice),
             "{text}"
         );
-        assert_eq!(server.requests().len(), 1, "asking again would not help");
+        assert_eq!(server.requests().len(), 1, "a retry would not help");
     }
 }
 
 #[test]
-fn without_the_hub_the_cache_must_do() {
-    let good = Server::start(Mood::default());
+fn without_the_hub_the_cache_is_used() {
+    let good = Server::start(Faults::default());
     good.repository().fetch(WEIGHTS).unwrap();
-    let bad = Server::start(Mood { status: Some(503), ..Mood::default() });
+    let bad = Server::start(Faults { status: Some(503), ..Faults::default() });
     for hub in [
         Hub::new(&bad.address, good.hub.cache()),
         Hub::new("http://127.0.0.1:9", good.hub.cache()),
@@ -280,7 +280,7 @@ fn without_the_hub_the_cache_must_do() {
 
 #[test]
 fn the_token_does_not_leave_the_hub() {
-    let server = Server::start(Mood { elsewhere: true, ..Mood::default() });
+    let server = Server::start(Faults { elsewhere: true, ..Faults::default() });
     let hub = server.hub.clone().with_token(" secret\n");
     check_fetched(&server, &hub.repository("owner/model", None).unwrap().fetch(WEIGHTS).unwrap());
     let log = server.log.lock().unwrap();
@@ -289,7 +289,7 @@ fn the_token_does_not_leave_the_hub() {
 }
 
 #[test]
-fn the_environment_says_where_things_are() {
+fn the_environment_sets_hub_and_cache() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("token"), "saved\n").unwrap();
     let home = folder.path().display().to_string();

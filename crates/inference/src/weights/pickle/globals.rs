@@ -1,11 +1,11 @@
-//! The names that a checkpoint may refer to. Everything that is not here is an error, though nothing is ever called.
+//! The names that a checkpoint may refer to. Any other name is an error, although nothing is ever called.
 
 use crate::weights::view::StoredType;
 
-/// What a known name stands for.
+/// The meaning of a known name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::weights) enum Global {
-    /// A dictionary that remembers its order.
+    /// A dictionary that keeps its order.
     OrderedDict,
     /// `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)`, and the older one without `_v2`.
     RebuildTensor,
@@ -15,11 +15,11 @@ pub(in crate::weights) enum Global {
     RebuildFromType,
     /// The type of a storage.
     Storage(StoredType),
-    /// A class or function whose results are not looked at.
+    /// A class or function whose results are ignored.
     Inert,
 }
 
-/// Classes and functions whose results are kept as inert values: what training scripts left in the checkpoints of Stable
+/// Classes and functions whose results become inert values: training scripts left them in the checkpoints of Stable
 /// Diffusion and its descendants.
 const INERT: [(&str, &[&str]); 14] = [
     ("__builtin__", &["set", "frozenset", "slice", "complex", "bytearray", "object"]),
@@ -44,8 +44,8 @@ const INERT: [(&str, &[&str]); 14] = [
     ),
 ];
 
-/// Packages all of whose classes are inert here: PyTorch Lightning's callbacks (`ModelCheckpoint` in Stable Diffusion 1)
-/// and settings that were saved with the weights.
+/// Packages in which all classes are inert: PyTorch Lightning's callbacks (`ModelCheckpoint` in Stable Diffusion 1) and
+/// settings that were saved with the weights.
 const INERT_PACKAGES: [&str; 3] = ["pytorch_lightning", "lightning", "omegaconf"];
 
 /// Looks up a name.

@@ -5,19 +5,19 @@ use super::{Id, Pickle, Value};
 use crate::weights::malformed::Malformed;
 use std::collections::HashMap;
 
-/// The most values that one pickle may build. Checkpoints of Stable Diffusion need some tens of thousands.
+/// The most values that a pickle may build. Checkpoints of Stable Diffusion need tens of thousands.
 pub(super) const MAX_VALUES: usize = 1 << 22;
 
-/// Where the one inert value is that all of them share.
+/// The position of the inert value, which is shared.
 const INERT: Id = 0;
 
-/// The highest version of the format; newer ones would have opcodes that this reader does not know.
+/// The highest supported version of the format; newer ones would have unknown opcodes.
 const HIGHEST_PROTOCOL: u8 = 5;
 
 pub(super) type Result<T> = std::result::Result<T, Malformed>;
 
-/// Reads the pickle at the start of `bytes`, which may be followed by others. Fails on bytes that are not a pickle, on names outside
-/// the list of allowed ones, and on pickles that are larger than the limits.
+/// Reads the pickle at the start of `bytes`, which may be followed by others. Fails on bytes that are not a pickle, on
+/// names that are not allowed, and on pickles beyond the limits.
 pub fn parse(bytes: &[u8]) -> Result<Pickle> {
     let mut machine = Machine { bytes, values: vec![Value::Inert], ..Machine::default() };
     loop {
@@ -41,10 +41,10 @@ pub(super) struct Machine<'a> {
     pub(super) at: usize,
     values: Vec<Value>,
     stack: Vec<Id>,
-    /// Heights of the stack at which a list of arguments begins.
+    /// Heights of the stack where lists of arguments begin.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
-    /// Entries of lists that became dictionaries, which a short pickle could do to a long list again and again.
+    /// Total entries of lists that became dictionaries. A short pickle could convert a long list again and again.
     pub(super) copied: usize,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Machine<'a> {
             b'c' | 0x93 => self.global(opcode),
             b'R' | 0x81 => self.pop_many(2).and_then(|call| self.call(call[0], call[1])),
             0x92 => self.pop_many(3).and_then(|call| self.call(call[0], call[1])),
-            // The state of an object: the attributes of a dictionary, or what makes an inert value what it was.
+            // The state of an object, which is ignored: attributes of a dictionary, or of an inert value.
             b'b' => self.pop().and_then(|_| self.top()).map(|_| ()),
             b'Q' => self.persistent(),
             _ => error(format!("opcode 0x{opcode:02x} at byte {} is not supported", self.at - 1)),
@@ -90,7 +90,7 @@ impl<'a> Machine<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let Some(taken) = rest.get(..count) else {
-            return error(format!("the pickle ends at byte {}, in the middle", self.bytes.len()));
+            return error(format!("the pickle is cut off at byte {}", self.bytes.len()));
         };
         self.at += count;
         Ok(taken)
@@ -107,7 +107,7 @@ impl<'a> Machine<'a> {
 
     fn block(&mut self, length_bytes: usize) -> Result<&'a [u8]> {
         let length = self.number(length_bytes)?;
-        // A length that does not fit is longer than the file.
+        // A length beyond `usize` is longer than the file.
         self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
@@ -137,7 +137,7 @@ impl<'a> Machine<'a> {
         if self.values.len() >= MAX_VALUES {
             return error(format!("more than {MAX_VALUES} values"));
         }
-        // Below the limit, which fits.
+        // Below the limit, and therefore within `Id`.
         self.stack.push(self.values.len() as Id);
         self.values.push(value);
         Ok(())
@@ -147,7 +147,7 @@ impl<'a> Machine<'a> {
         self.pop_many(1).map(|ids| ids[0])
     }
 
-    /// The uppermost `count` values, the deepest first. Those below a mark are out of reach.
+    /// Pops the top `count` values, the deepest first. Values below a mark cannot be popped.
     fn pop_many(&mut self, count: usize) -> Result<Vec<Id>> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.len().checked_sub(count) {
@@ -196,7 +196,7 @@ impl<'a> Machine<'a> {
             b'X' | b'T' => self.block(4)?,
             _ => self.block(8)?,
         };
-        // The byte strings of Python 2 need not be UTF-8; then they are no name of a tensor.
+        // Python 2's byte strings need not be UTF-8; then they are not names of tensors.
         self.push(Value::Text(String::from_utf8_lossy(bytes).into_owned()))
     }
 
@@ -261,12 +261,12 @@ impl<'a> Machine<'a> {
             let names = self.pop_many(2)?;
             match (self.value(names[0]), self.value(names[1])) {
                 (Value::Text(module), Value::Text(name)) => (module.clone(), name.clone()),
-                _ => return error(format!("a global at byte {} is not named by texts", self.at)),
+                _ => return error(format!("a global at byte {} is not named by strings", self.at)),
             }
         };
         match globals::find(&module, &name) {
             Some(global) => self.push(Value::Global(global)),
-            None => error(format!("refers to {module}.{name}, which is not on the list of what a checkpoint may hold")),
+            None => error(format!("refers to {module}.{name}, which is not allowed in checkpoints")),
         }
     }
 }

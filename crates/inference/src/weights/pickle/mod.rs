@@ -1,8 +1,8 @@
-//! Python's pickle format (`pickletools.py` of CPython lists the opcodes), as far as PyTorch checkpoints use it.
+//! Python's pickle format (CPython's `pickletools.py` lists the opcodes), as far as PyTorch checkpoints use it.
 //!
-//! A pickle is a program that builds objects by calling functions. This reader calls nothing: it knows the few functions
-//! that rebuild a tensor and notes what they would have made, it knows classes whose objects it keeps as inert values, and
-//! any other name is an error. Values live in one list and refer to each other by position, so that nothing recurses.
+//! A pickle is a program that builds objects by calling functions. This reader calls nothing: it records the results of
+//! the few functions that rebuild a tensor, keeps objects of some classes as inert values, and refuses any other name.
+//! Values are in one list and refer to each other by position, so that nothing recurses.
 
 mod globals;
 mod machine;
@@ -14,13 +14,13 @@ pub use machine::parse;
 
 use super::view::StoredType;
 
-/// Position of a value in the list of all values.
+/// The position of a value in the list of all values.
 pub(super) type Id = u32;
 
 /// A value, as far as it is needed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
-    /// Anything that is of no interest: `None`, booleans, floats, sets, objects of known classes.
+    /// A value that is not needed: `None`, booleans, floats, sets, objects of known classes.
     Inert,
     Int(i64),
     /// An integer too large for 64 bits, as little-endian bytes.
@@ -35,23 +35,23 @@ pub(super) enum Value {
     Tensor(Box<StoredTensor>),
 }
 
-/// A block of memory that tensors are views of.
+/// A block of memory; tensors are views of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
-    /// The name of the file that holds it.
+    /// The name of its file.
     pub key: String,
     /// The type of its elements.
     pub dtype: StoredType,
-    /// Their number.
+    /// The number of its elements.
     pub elements: u64,
 }
 
-/// A tensor as a pickle describes it.
+/// The description of a tensor in a pickle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredTensor {
     /// The memory that it is a view of.
     pub storage: Storage,
-    /// Its first element, counted in elements from the start of the storage.
+    /// The position of its first element in the storage, in elements.
     pub offset: u64,
     /// The sizes of its axes.
     pub shape: Vec<usize>,
@@ -59,12 +59,12 @@ pub struct StoredTensor {
     pub strides: Vec<usize>,
 }
 
-/// What one pickle builds.
+/// The result of reading a pickle.
 #[derive(Clone, Debug)]
 pub struct Pickle {
     values: Vec<Value>,
     root: Id,
-    /// How many bytes the pickle has; others may follow.
+    /// The length of the pickle in bytes; others may follow.
     pub length: usize,
 }
 
@@ -72,9 +72,8 @@ pub struct Pickle {
 const MAX_NESTING: usize = 4;
 
 impl Pickle {
-    /// The tensors by name: those of the dictionary at the top, or of the one that it calls `state_dict`. Entries of other
-    /// kinds (optimiser states, settings, the epoch) are left out. A name that is there twice counts as Python counts it:
-    /// the last wins.
+    /// The tensors by name: those of the top-level dictionary, or of its entry `state_dict`. Other entries (optimiser
+    /// states, settings, the epoch) are skipped. Of equal names, the last counts, as in Python.
     pub fn tensors(&self) -> Vec<(&str, &StoredTensor)> {
         let tensor = |(name, value): &(Id, Id)| match (self.value(*name), self.value(*value)) {
             (Value::Text(name), Value::Tensor(tensor)) => Some((name.as_str(), &**tensor)),
@@ -83,7 +82,7 @@ impl Pickle {
         self.state_dict().iter().filter_map(tensor).collect()
     }
 
-    /// The integer of this name in the dictionary at the top.
+    /// The integer with this name in the top-level dictionary.
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.entry(self.root, name).map(|id| self.value(id)) {
             Some(Value::Int(number)) => Some(*number),
@@ -91,7 +90,7 @@ impl Pickle {
         }
     }
 
-    /// The storages that belong to the tensors anywhere in the pickle, in the order in which they appear.
+    /// The storages of all tensors in the pickle, in order of appearance.
     pub(super) fn storages(&self) -> impl Iterator<Item = &Storage> {
         self.values.iter().filter_map(|value| match value {
             Value::Storage(storage) => Some(&**storage),
@@ -99,12 +98,12 @@ impl Pickle {
         })
     }
 
-    /// The value that the pickle is.
+    /// The value of the whole pickle.
     pub(super) fn root(&self) -> &Value {
         self.value(self.root)
     }
 
-    /// The texts of a list.
+    /// The strings of the pickle, if it is a list of strings.
     pub(super) fn texts(&self) -> Option<Vec<&str>> {
         let Value::List(items) = self.root() else { return None };
         let text = |id: &Id| match self.value(*id) {

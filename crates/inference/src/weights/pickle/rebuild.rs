@@ -1,29 +1,29 @@
-//! What the machine makes of a call: a tensor, a dictionary, an inert value. Nothing is called.
+//! The results of calls: a tensor, a dictionary, an inert value. Nothing is actually called.
 
 use super::globals::Global;
 use super::machine::{MAX_VALUES, Machine, Result, error};
 use super::{Id, Storage, StoredTensor, Value};
 use crate::weights::malformed::Malformed;
 
-/// The longest name of a storage. PyTorch numbers them.
+/// The longest name of a storage. PyTorch uses numbers.
 const MAX_KEY: usize = 255;
 
-/// Axes of a tensor; PyTorch has the same limit.
+/// The most axes of a tensor; PyTorch has the same limit.
 const MAX_AXES: usize = 64;
 
 impl Machine<'_> {
-    /// Notes what calling `function` with `arguments` would have made.
+    /// Records the result of calling `function` with `arguments`.
     pub(super) fn call(&mut self, function: Id, arguments: Id) -> Result<()> {
         let global = match self.value(function) {
             Value::Global(global) => *global,
-            // A method or an object of a class that is inert itself.
+            // A method or an object of an inert class.
             Value::Inert => Global::Inert,
-            _ => return error(format!("what is called at byte {} is no function", self.at)),
+            _ => return error(format!("the value called at byte {} is not a function", self.at)),
         };
         let Value::Tuple(arguments) = self.value(arguments) else {
-            return error(format!("the arguments of a call at byte {} are no tuple", self.at));
+            return error(format!("the arguments of a call at byte {} are not a tuple", self.at));
         };
-        // As many as are looked at: a long tuple could be passed again and again.
+        // Only those that are used: a long tuple could be passed again and again.
         let arguments: Vec<Id> = arguments.iter().copied().take(4).collect();
         self.make(global, &arguments)
     }
@@ -50,7 +50,7 @@ impl Machine<'_> {
         }
     }
 
-    /// One level only: a function that rebuilds a tensor, not another that rebuilds from a type.
+    /// One level only: the function must rebuild a tensor, and not rebuild from a type again.
     fn rebuild_from_type(&mut self, function: Id, arguments: Id) -> Result<()> {
         match self.value(function) {
             Value::Global(Global::RebuildFromType) => error("a tensor is rebuilt from a type twice"),
@@ -58,14 +58,14 @@ impl Machine<'_> {
         }
     }
 
-    /// The pairs that an ordered dictionary is made of.
+    /// The pairs of an ordered dictionary.
     fn entries(&self, list: Id) -> Result<Vec<(Id, Id)>> {
         let Value::List(items) = self.value(list) else {
-            return error(format!("a dictionary at byte {} is made of no list", self.at));
+            return error(format!("a dictionary at byte {} is not built from a list", self.at));
         };
         let pair = |id: &Id| match self.value(*id) {
             Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
-            _ => error(format!("a dictionary at byte {} is made of something else than pairs", self.at)),
+            _ => error(format!("a dictionary at byte {} is not built from pairs", self.at)),
         };
         items.iter().map(pair).collect()
     }
@@ -75,7 +75,7 @@ impl Machine<'_> {
             return error(format!("a tensor at byte {} has no storage", self.at));
         };
         let Value::Int(offset @ 0..) = *self.value(offset) else {
-            return error(format!("a tensor at byte {} begins at no position in its storage", self.at));
+            return error(format!("a tensor at byte {} has an invalid offset in its storage", self.at));
         };
         let shape = self.sizes(size)?;
         let strides = self.sizes(stride)?;
@@ -92,7 +92,7 @@ impl Machine<'_> {
     }
 
     fn sizes(&self, tuple: Id) -> Result<Vec<usize>> {
-        let problem = || Malformed(format!("a tensor at byte {} has a shape or strides that are no sizes", self.at));
+        let problem = || Malformed(format!("a tensor at byte {} has an invalid shape or strides", self.at));
         let Value::Tuple(items) = self.value(tuple) else { return Err(problem()) };
         if items.len() > MAX_AXES {
             return error(format!(
@@ -108,12 +108,12 @@ impl Machine<'_> {
         items.iter().map(size).collect()
     }
 
-    /// A storage: `("storage", type, key, location, elements)`. Files of the old format add `None`, or a part of another
-    /// storage, which is so old that no model has it.
+    /// A storage: `("storage", type, key, location, elements)`. Files of the old format append `None`, or a part of
+    /// another storage, which is older than any model.
     pub(super) fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
         let Value::Tuple(parts) = self.value(id) else {
-            return error(format!("a storage at byte {} is no tuple", self.at));
+            return error(format!("a storage at byte {} is not a tuple", self.at));
         };
         let parts: Vec<&Value> = parts.iter().take(6).map(|id| self.value(*id)).collect();
         let storage = match parts[..] {
@@ -134,7 +134,7 @@ impl Machine<'_> {
             ] if kind == "storage" && key.len() <= MAX_KEY => {
                 Storage { key: key.clone(), dtype: *dtype, elements: *elements as u64 }
             }
-            _ => return error(format!("a storage at byte {} is not described as PyTorch does", self.at)),
+            _ => return error(format!("a storage at byte {} is not described as in PyTorch", self.at)),
         };
         self.push(Value::Storage(Box::new(storage)))
     }

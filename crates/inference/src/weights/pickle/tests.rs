@@ -29,7 +29,7 @@ fn tensor(key: &str, kind: &str, elements: u8, offset: u8, shape: &[u8], strides
     bytes
 }
 
-/// A dictionary of `name: value` with the values already pickled.
+/// A dictionary of `name: value`; the values are already pickled.
 fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = b"}(".to_vec();
     for (name, value) in entries {
@@ -93,7 +93,7 @@ fn objects_of_training_scripts_are_inert() {
 }
 
 #[test]
-fn the_memo_refers_to_what_is_still_being_built() {
+fn the_memo_can_refer_to_unfinished_values() {
     // l = []; d = {"l": l}; l.append(1); and d again.
     let parsed = parse(b"\x80\x04}\x94\x8c\x01l]\x94sh\x01K\x07ah\x000h\x00.").unwrap();
     let Value::Dict(entries) = parsed.root() else { panic!("{:?}", parsed.root()) };
@@ -101,7 +101,7 @@ fn the_memo_refers_to_what_is_still_being_built() {
 }
 
 #[test]
-fn names_outside_the_list_are_refused() {
+fn names_that_are_not_allowed_are_refused() {
     for (bytes, name) in [
         (&b"cos\nsystem\n\x8c\x04echo\x85R."[..], "os.system"),
         (b"cbuiltins\neval\n.", "builtins.eval"),
@@ -110,7 +110,7 @@ fn names_outside_the_list_are_refused() {
         (b"ctorch.storage\n_load_from_bytes\n.", "torch.storage._load_from_bytes"),
         (b"cpytorch_lightning_evil\nx\n.", "pytorch_lightning_evil.x"),
     ] {
-        let expected = format!("refers to {name}, which is not on the list of what a checkpoint may hold");
+        let expected = format!("refers to {name}, which is not allowed in checkpoints");
         assert_eq!(problem(bytes), expected);
     }
 }
@@ -126,8 +126,8 @@ fn every_problem_is_named() {
     let long_key = tensor(&"9".repeat(250), "FloatStorage", 1, 0, &[], &[]);
     assert!(parse(&pickle(&long_key)).is_ok());
     let cases: Vec<(Vec<u8>, &str)> = vec![
-        (b"".to_vec(), "the pickle ends at byte 0, in the middle"),
-        (b"\x80\x02X\xff\xff\xff\xff".to_vec(), "the pickle ends at byte 7, in the middle"),
+        (b"".to_vec(), "the pickle is cut off at byte 0"),
+        (b"\x80\x02X\xff\xff\xff\xff".to_vec(), "the pickle is cut off at byte 7"),
         (b"\x80\x06.".to_vec(), "pickle protocol 6, expected at most 5"),
         (b"I1\n.".to_vec(), "opcode 0x49 at byte 0 is not supported"),
         (b"ios\nsystem\n.".to_vec(), "opcode 0x69 at byte 0 is not supported"),
@@ -140,22 +140,19 @@ fn every_problem_is_named() {
         (b"K\x01NNs.".to_vec(), "an entry is set in a value that is not a dictionary, at byte 5"),
         (b"}(Nu.".to_vec(), "a key without a value"),
         (b"c\xff\n\n.".to_vec(), "a name before byte 3 is not UTF-8"),
-        (b"NN\x93.".to_vec(), "a global at byte 3 is not named by texts"),
-        (b"K\x01)R.".to_vec(), "what is called at byte 4 is no function"),
-        (b"ctorch\nSize\nNR.".to_vec(), "the arguments of a call at byte 14 are no tuple"),
-        (b"ccollections\nOrderedDict\nN\x85R.".to_vec(), "a dictionary at byte 28 is made of no list"),
-        (
-            b"ccollections\nOrderedDict\n]K\x01a\x85R.".to_vec(),
-            "a dictionary at byte 31 is made of something else than pairs",
-        ),
+        (b"NN\x93.".to_vec(), "a global at byte 3 is not named by strings"),
+        (b"K\x01)R.".to_vec(), "the value called at byte 4 is not a function"),
+        (b"ctorch\nSize\nNR.".to_vec(), "the arguments of a call at byte 14 are not a tuple"),
+        (b"ccollections\nOrderedDict\nN\x85R.".to_vec(), "a dictionary at byte 28 is not built from a list"),
+        (b"ccollections\nOrderedDict\n]K\x01a\x85R.".to_vec(), "a dictionary at byte 31 is not built from pairs"),
         (rebuild(b"N"), "a tensor at byte 37 is rebuilt from too few arguments"),
         (rebuild(b"NNNN"), "a tensor at byte 40 has no storage"),
-        (with(b"K\x00(", b"J\xff\xff\xff\xff("), "a tensor at byte 119 begins at no position in its storage"),
-        (with(b"(K\x01t(", b"(Nt("), "a tensor at byte 115 has a shape or strides that are no sizes"),
+        (with(b"K\x00(", b"J\xff\xff\xff\xff("), "a tensor at byte 119 has an invalid offset in its storage"),
+        (with(b"(K\x01t(", b"(Nt("), "a tensor at byte 115 has an invalid shape or strides"),
         (with(b"(K\x01t(", b"(K\x01K\x02t("), "a tensor at byte 118 has 2 axes, but 1 strides"),
-        (b"NQ.".to_vec(), "a storage at byte 2 is no tuple"),
-        (b"N\x85Q.".to_vec(), "a storage at byte 3 is not described as PyTorch does"),
-        (with(b"storage", b"storagf"), "a storage at byte 76 is not described as PyTorch does"),
+        (b"NQ.".to_vec(), "a storage at byte 2 is not a tuple"),
+        (b"N\x85Q.".to_vec(), "a storage at byte 3 is not described as in PyTorch"),
+        (with(b"storage", b"storagf"), "a storage at byte 76 is not described as in PyTorch"),
     ];
     for (bytes, expected) in cases {
         assert_eq!(problem(&bytes), expected, "{:?}", String::from_utf8_lossy(&bytes));
@@ -167,14 +164,14 @@ fn every_problem_is_named() {
 }
 
 #[test]
-fn bombs_do_not_go_off() {
-    // A million nested lists: what recurses would run out of stack, also when it frees them.
+fn bombs_are_defused() {
+    // A million nested lists: recursion would overflow the stack, even when freeing them.
     let nested = [vec![b']'; 1_000_000], vec![b'a'; 999_999], b".".to_vec()].concat();
     assert!(parse(&nested).unwrap().tensors().is_empty());
-    // A list that holds itself.
+    // A list that contains itself.
     assert!(parse(b"]q\x00h\x00a}h\x00h\x00s0.").is_ok());
     assert_eq!(problem(&[vec![b']'; 5_000_000], b".".to_vec()].concat()), "more than 4194304 values");
-    // One long list made into a dictionary again and again would need memory without end.
+    // A long list that becomes a dictionary again and again would need endless memory.
     let mut bytes = b"](".to_vec();
     bytes.extend(b"]NaNaq\x00".iter().chain(&vec![[b'h', 0]; 100_000].concat()));
     bytes.extend(b"e\x85q\x01");
@@ -205,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn integers_are_read_as_python_writes_them(number: i64) {
+    fn pythons_integers_are_read(number: i64) {
         let bytes = number.to_le_bytes();
         let written = [&[0x8a, 8][..], &bytes, b"."].concat();
         prop_assert!(parse(&written).unwrap().root() == &Value::Int(number));

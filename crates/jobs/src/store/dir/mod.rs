@@ -1,5 +1,5 @@
-//! A folder held open. What is done below it follows no symbolic link, and what is made in it is its owner's alone,
-//! whatever the umask (`openat` and its relatives, POSIX.1-2008).
+//! A folder handle. Operations through it follow no symbolic links, and files and folders made through it are private to
+//! their owner, whatever the umask (`openat` and its relatives, POSIX.1-2008).
 
 #[cfg(not(unix))]
 mod portable;
@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 
-/// What a name in a folder stands for.
+/// The kind of a folder's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
@@ -26,14 +26,14 @@ pub(super) enum Kind {
 }
 
 impl Dir {
-    /// Writes a file that replaces what was there under this name, and puts it on the disk.
+    /// Writes and syncs a file, replacing one of the same name.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut file = self.create(name)?;
         file.write_all(bytes)?;
         file.sync_all()
     }
 
-    /// Removes a file, and says whether it was there.
+    /// Removes a file; returns whether it existed.
     pub(super) fn remove_if_there(&self, name: &str) -> io::Result<bool> {
         match self.remove(name) {
             Ok(()) => Ok(true),
@@ -42,7 +42,7 @@ impl Dir {
         }
     }
 
-    /// Opens a file to read it; `None` if nothing has this name.
+    /// Opens a file for reading; `None` if it does not exist.
     pub(super) fn read_if_there(&self, name: &str) -> io::Result<Option<File>> {
         match self.read(name) {
             Ok(file) => Ok(Some(file)),
@@ -51,13 +51,13 @@ impl Dir {
         }
     }
 
-    /// Every name as text. One that is no valid text becomes a name that the store does not know.
+    /// Every name as text. Invalid UTF-8 becomes a name that the store does not use.
     pub(super) fn text_names(&self) -> io::Result<Vec<String>> {
         Ok(self.names()?.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
     }
 }
 
-/// The error for a name that stands for something else than it should.
+/// The error for an entry of the wrong kind.
 fn not_a(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, format!("not {what}"))
 }

@@ -1,4 +1,4 @@
-//! [`Dir`] by paths, for systems without `openat`. Links are looked for before a file is opened.
+//! [`Dir`] with paths, for systems without `openat`. It checks for links before opening a file.
 
 use super::{Kind, not_a};
 use std::ffi::OsString;
@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 /// A folder.
 pub(in crate::store) struct Dir(PathBuf);
 
-/// Which file it is: here, when it was made.
+/// A file's identity: here, its time of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Identity(Option<std::time::SystemTime>);
 
 impl Identity {
-    /// Of an open file.
+    /// The identity of an open file.
     pub(in crate::store) fn of(file: &File) -> io::Result<Self> {
         Ok(Self(file.metadata()?.created().ok()))
     }
 }
 
 impl Dir {
-    /// Opens a folder. Links are followed: the path is the operator's.
+    /// Opens a folder. Links are followed: the operator chose the path.
     pub(in crate::store) fn open(path: &Path) -> io::Result<Self> {
         if path.is_dir() { Ok(Self(path.to_owned())) } else { Err(not_a("a folder")) }
     }
@@ -35,7 +35,7 @@ impl Dir {
         }
     }
 
-    /// Opens a folder in this one, making it if it is not there.
+    /// Opens a folder in this one, making it if it does not exist.
     pub(in crate::store) fn make_folder(&self, name: &str) -> io::Result<Self> {
         if self.kind(name)?.is_none() {
             fs::create_dir(self.0.join(name))?;
@@ -43,27 +43,27 @@ impl Dir {
         self.open_folder(name)
     }
 
-    /// Permissions are the system's affair here.
+    /// Does nothing: these systems have no Unix permissions.
     pub(in crate::store) fn make_private(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Permissions are the system's affair here.
+    /// Does nothing: these systems have no Unix permissions.
     pub(in crate::store) fn make_file_private(&self, _name: &str) -> io::Result<()> {
         Ok(())
     }
 
-    /// Opens a file to read it.
+    /// Opens a file for reading.
     pub(in crate::store) fn read(&self, name: &str) -> io::Result<File> {
         self.open_file(name, OpenOptions::new().read(true))
     }
 
-    /// Opens a file to read and write it, making it if it is not there. What is in it stays.
-    pub(in crate::store) fn keep(&self, name: &str) -> io::Result<File> {
+    /// Opens a file for reading and writing, making it if it does not exist. It is not truncated.
+    pub(in crate::store) fn open_or_create(&self, name: &str) -> io::Result<File> {
         self.open_file(name, OpenOptions::new().read(true).write(true).create(true))
     }
 
-    /// Makes a new file in the place of what has this name.
+    /// Makes a new file, replacing one of the same name.
     pub(in crate::store) fn create(&self, name: &str) -> io::Result<File> {
         self.remove_if_there(name)?;
         self.open_file(name, OpenOptions::new().write(true).create_new(true))
@@ -76,7 +76,7 @@ impl Dir {
         }
     }
 
-    /// Renames a file into a folder on the same disk, over what has the new name there.
+    /// Moves a file to a folder on the same disk, replacing one of the new name.
     pub(in crate::store) fn rename(&self, from: &str, folder: &Self, to: &str) -> io::Result<()> {
         fs::rename(self.0.join(from), folder.0.join(to))
     }
@@ -86,7 +86,7 @@ impl Dir {
         fs::remove_file(self.0.join(name))
     }
 
-    /// What has this name; `None` if nothing has.
+    /// The kind of the entry of this name; `None` if there is none.
     pub(in crate::store) fn kind(&self, name: &str) -> io::Result<Option<Kind>> {
         Ok(self.stat(name)?.map(|stat| match stat.file_type() {
             kind if kind.is_file() => Kind::File,
@@ -95,12 +95,12 @@ impl Dir {
         }))
     }
 
-    /// Which file has this name; `None` if nothing has.
+    /// The identity of the file of this name; `None` if there is none.
     pub(in crate::store) fn identity(&self, name: &str) -> io::Result<Option<Identity>> {
         Ok(self.stat(name)?.map(|stat| Identity(stat.created().ok())))
     }
 
-    /// How long a file is; `None` if nothing has this name.
+    /// The length of a file in bytes; `None` if it does not exist.
     pub(in crate::store) fn length(&self, name: &str) -> io::Result<Option<u64>> {
         Ok(self.stat(name)?.map(|stat| stat.len()))
     }
@@ -113,12 +113,12 @@ impl Dir {
         }
     }
 
-    /// Everything in this folder.
+    /// The names of all entries.
     pub(in crate::store) fn names(&self) -> io::Result<Vec<OsString>> {
         fs::read_dir(&self.0)?.map(|entry| Ok(entry?.file_name())).collect()
     }
 
-    /// Folders cannot be synced by their path.
+    /// Does nothing: folders cannot be synced by path.
     pub(in crate::store) fn sync(&self) -> io::Result<()> {
         Ok(())
     }

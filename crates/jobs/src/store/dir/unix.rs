@@ -1,4 +1,4 @@
-//! [`Dir`] by the system calls that take an open folder.
+//! [`Dir`] with the system calls that take an open folder.
 
 use super::{Kind, is_dots, not_a};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
@@ -9,16 +9,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What only the owner may do with a folder.
+/// The permissions of a private folder.
 const PRIVATE_FOLDER: Mode = Mode::RWXU;
 
-/// What only the owner may do with a file.
+/// The permissions of a private file.
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// A folder held open.
+/// An open folder.
 pub(in crate::store) struct Dir(OwnedFd);
 
-/// Which file it is, whatever its name.
+/// A file's identity, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Identity {
     device: u64,
@@ -26,7 +26,7 @@ pub(in crate::store) struct Identity {
 }
 
 impl Identity {
-    /// Of an open file.
+    /// The identity of an open file.
     pub(in crate::store) fn of(file: &File) -> io::Result<Self> {
         Ok(Self::from_stat(&rustix::fs::fstat(file)?))
     }
@@ -38,7 +38,7 @@ impl Identity {
 }
 
 impl Dir {
-    /// Opens a folder. Links are followed: the path is the operator's.
+    /// Opens a folder. Links are followed: the operator chose the path.
     pub(in crate::store) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
     }
@@ -49,7 +49,7 @@ impl Dir {
         Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
     }
 
-    /// Opens a folder in this one, making it if it is not there.
+    /// Opens a folder in this one, making it if it does not exist.
     pub(in crate::store) fn make_folder(&self, name: &str) -> io::Result<Self> {
         match rustix::fs::mkdirat(&self.0, name, PRIVATE_FOLDER) {
             Ok(()) => {}
@@ -61,7 +61,7 @@ impl Dir {
         Ok(folder)
     }
 
-    /// Takes every permission from everybody but the owner.
+    /// Removes all permissions of other users.
     pub(in crate::store) fn make_private(&self) -> io::Result<()> {
         tighten(&self.0, &rustix::fs::fstat(&self.0)?)
     }
@@ -72,17 +72,17 @@ impl Dir {
         tighten(&file, &rustix::fs::fstat(&file)?)
     }
 
-    /// Opens a file to read it.
+    /// Opens a file for reading.
     pub(in crate::store) fn read(&self, name: &str) -> io::Result<File> {
         self.open_file(name, OFlags::RDONLY)
     }
 
-    /// Opens a file to read and write it, making it if it is not there. What is in it stays.
-    pub(in crate::store) fn keep(&self, name: &str) -> io::Result<File> {
+    /// Opens a file for reading and writing, making it if it does not exist. It is not truncated.
+    pub(in crate::store) fn open_or_create(&self, name: &str) -> io::Result<File> {
         self.open_file(name, OFlags::RDWR | OFlags::CREATE)
     }
 
-    /// Makes a new file in the place of what has this name.
+    /// Makes a new file, replacing one of the same name.
     pub(in crate::store) fn create(&self, name: &str) -> io::Result<File> {
         self.remove_if_there(name)?;
         let file = self.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
@@ -91,14 +91,14 @@ impl Dir {
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        // Opening a pipe would wait for its other end.
+        // Without NONBLOCK, opening a pipe would wait for its other end.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.0, name, flags, PRIVATE_FILE)?;
         let is_file = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) == FileType::RegularFile;
         if is_file { Ok(File::from(file)) } else { Err(not_a("a file")) }
     }
 
-    /// Renames a file into a folder on the same disk, over what has the new name there.
+    /// Moves a file to a folder on the same disk, replacing one of the new name.
     pub(in crate::store) fn rename(&self, from: &str, folder: &Self, to: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.0, from, &folder.0, to)?)
     }
@@ -108,7 +108,7 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
-    /// What has this name; `None` if nothing has.
+    /// The kind of the entry of this name; `None` if there is none.
     pub(in crate::store) fn kind(&self, name: &str) -> io::Result<Option<Kind>> {
         Ok(self.stat(name)?.map(|stat| match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Kind::File,
@@ -117,12 +117,12 @@ impl Dir {
         }))
     }
 
-    /// Which file has this name; `None` if nothing has.
+    /// The identity of the file of this name; `None` if there is none.
     pub(in crate::store) fn identity(&self, name: &str) -> io::Result<Option<Identity>> {
         Ok(self.stat(name)?.map(|stat| Identity::from_stat(&stat)))
     }
 
-    /// How long a file is; `None` if nothing has this name.
+    /// The length of a file in bytes; `None` if it does not exist.
     pub(in crate::store) fn length(&self, name: &str) -> io::Result<Option<u64>> {
         Ok(self.stat(name)?.map(|stat| stat.st_size.cast_unsigned()))
     }
@@ -135,20 +135,20 @@ impl Dir {
         }
     }
 
-    /// Everything in this folder.
+    /// The names of all entries.
     pub(in crate::store) fn names(&self) -> io::Result<Vec<OsString>> {
         let entries = rustix::fs::Dir::read_from(&self.0)?;
         let names = entries.map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()));
         names.filter(|name: &io::Result<OsString>| !name.as_ref().is_ok_and(is_dots)).collect()
     }
 
-    /// Makes what was renamed and removed in this folder last through a loss of power.
+    /// Syncs the folder, so that renames and removals survive a power failure.
     pub(in crate::store) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.0)?)
     }
 }
 
-/// Leaves the owner's permissions as they are.
+/// Keeps only the owner's permissions.
 fn tighten(file: impl std::os::fd::AsFd, stat: &Stat) -> io::Result<()> {
     let mode = Mode::from_raw_mode(stat.st_mode);
     let private = mode & Mode::RWXU;

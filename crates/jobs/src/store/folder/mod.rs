@@ -1,4 +1,4 @@
-//! The data folder: whose it is, its lock, and pictures as files that are whole or not there.
+//! The data folder: its owner, its lock, and pictures as files that are either complete or absent.
 
 mod names;
 mod owner;
@@ -17,21 +17,21 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// The folder that a store keeps its files in. One process at a time has it.
+/// A store's data folder, used by one process at a time.
 pub(super) struct Folder {
     root: PathBuf,
     dir: Dir,
     ballast: room::Ballast,
-    /// The damaged pictures that the log has named.
+    /// Damaged pictures that were already logged.
     damaged: Mutex<HashSet<PictureId>>,
     _lock: File,
 }
 
 impl Folder {
-    /// Opens the folder, making it if need be. [`Error::ForeignFolder`], [`Error::InUse`].
+    /// Opens the folder, making it if needed. [`Error::ForeignFolder`], [`Error::InUse`].
     pub(super) fn open(root: &Path) -> Result<Self> {
         make_root(root).map_err(Error::file("make folder", root))?;
-        // SQLite follows no links either, so that the operator's own have to be resolved before.
+        // SQLite follows no links here either, so the operator's own must be resolved first.
         let root = fs::canonicalize(root).map_err(Error::file("open folder", root))?;
         let dir = Dir::open(&root).map_err(Error::file("open folder", &root))?;
         let owner = owner::find(&dir, &root)?;
@@ -46,12 +46,12 @@ impl Folder {
             tracing::warn!(path = %folder.root.display(), %error, "other users may be able to read the data folder");
         }
         folder.make_database()?;
-        // A disk that has no room for it is full, which health says.
+        // This fails on a full disk, which the health check reports.
         let _ = folder.ballast.keep(&folder.dir);
         Ok(folder)
     }
 
-    /// Takes the permissions of others away. Files are made without them, but earlier versions made others.
+    /// Removes the permissions of other users. Files are made private, but earlier versions did not do that.
     fn make_private(&self, owner: Owner) -> io::Result<()> {
         self.dir.make_private()?;
         let pictures = self.dir.open_folder(PICTURES)?;
@@ -66,7 +66,7 @@ impl Folder {
         self.dir.make_file_private(LOCK)
     }
 
-    /// Makes the database's file if it is not there, so that it is private, and so are those that SQLite puts beside it.
+    /// Makes the database file if it does not exist, so that it and the files that SQLite puts beside it are private.
     fn make_database(&self) -> Result<()> {
         for name in DATABASE {
             let path = self.root.join(name);
@@ -90,13 +90,13 @@ impl Folder {
         self.root.join(DATABASE[0])
     }
 
-    /// The database's file, to look into beside SQLite. It must stay open as long as SQLite has the database open:
-    /// closing a file gives up the process's locks on it.
+    /// The database file, to inspect it independently of SQLite. It must stay open as long as SQLite has the database open:
+    /// closing it would release the process's locks on it.
     pub(super) fn open_database(&self) -> Result<File> {
         self.dir.read(DATABASE[0]).map_err(Error::file("open", &self.database()))
     }
 
-    /// Fails if the database's name does not stand for this open file any more.
+    /// Fails if the database's path no longer leads to this open file.
     pub(super) fn check_database(&self, open: &File) -> Result<()> {
         let path = self.database();
         let found = self.dir.identity(DATABASE[0]).map_err(Error::file("open", &path))?;
@@ -104,35 +104,35 @@ impl Folder {
         if found == Some(ours) { Ok(()) } else { Err(Error::Replaced { path }) }
     }
 
-    /// Fails if a file could not be written now, or the marker is gone.
+    /// Fails if a file cannot be written, or the marker is missing.
     pub(super) fn check_disk(&self) -> Result<()> {
         room::probe(&self.dir).map_err(Error::file("write", &self.root))?;
         let marker = self.dir.kind(MARKER).map_err(Error::file("open", &self.root))?;
         if marker != Some(Kind::File) {
             return Err(Error::Replaced { path: self.root.join(MARKER) });
         }
-        // The disk has room now: what was given away in need is taken back.
+        // The disk has space now: restore the reserve.
         self.ballast.keep(&self.dir).map_err(Error::file("write", &self.root))
     }
 
-    /// Fails if the folder of the pictures is not there.
+    /// Fails if the folder of pictures does not exist.
     pub(super) fn check_pictures(&self) -> Result<()> {
         self.pictures().map(|_| ()).map_err(Error::file("open folder", &self.root.join(PICTURES)))
     }
 
-    /// Makes room on a full disk, for what will make more.
+    /// Frees the reserve on a full disk, for an operation that frees more.
     pub(super) fn make_room(&self) {
-        if let Err(error) = self.ballast.drop_it(&self.dir) {
-            tracing::warn!(%error, "the room that is kept for a full disk could not be given away");
+        if let Err(error) = self.ballast.release(&self.dir) {
+            tracing::warn!(%error, "could not free the disk space reserved for a full disk");
         }
     }
 
-    /// The folder of the pictures, looked for anew: an operator may have put another disk there.
+    /// The folder of pictures, opened anew each time: an operator may have mounted another disk.
     fn pictures(&self) -> io::Result<Dir> {
         self.dir.open_folder(PICTURES)
     }
 
-    /// Writes the pictures of a task. All are on the disk when this returns; none is there when it fails.
+    /// Writes and syncs the pictures of a task: all of them, or none if it fails.
     pub(super) fn write(&self, task: TaskId, pictures: &[NewPicture]) -> Result<()> {
         let written = self.pictures().and_then(|folder| {
             for (number, picture) in (0..).zip(pictures) {
@@ -148,7 +148,7 @@ impl Folder {
         written.map_err(Error::file("write", &self.path(task, 0)))
     }
 
-    /// Removes the pictures of a task, finished or not, as far as they are there.
+    /// Removes those pictures of a task that exist, finished or partial.
     pub(super) fn remove(&self, task: TaskId, count: usize) {
         for number in 0..count as u32 {
             self.remove_file(&names::partial(task, number));
@@ -161,14 +161,14 @@ impl Folder {
         self.remove_file(&names::picture(task, number));
     }
 
-    /// A file that cannot be removed now costs its room until the next sweep, which is no reason to fail.
+    /// Removes a file. A failure is no error: the next sweep removes it.
     fn remove_file(&self, name: &str) {
         if let Err(error) = self.pictures().and_then(|folder| folder.remove_if_there(name)) {
-            tracing::warn!(name, %error, "a picture's file was not removed");
+            tracing::warn!(name, %error, "could not remove a picture's file");
         }
     }
 
-    /// Opens a picture, to be read from this byte on. [`Error::UnknownPicture`], [`Error::DamagedPicture`].
+    /// Opens a picture for reading from byte `from`. [`Error::UnknownPicture`], [`Error::DamagedPicture`].
     pub(super) fn open_picture(&self, picture: &Picture, from: u64) -> Result<File> {
         let failed = || Error::file("read", &self.path(picture.task, picture.number));
         let name = names::picture(picture.task, picture.number);
@@ -183,7 +183,7 @@ impl Folder {
         Ok(file)
     }
 
-    /// Names a damaged picture in the log, once.
+    /// Logs a damaged picture, once.
     fn report(&self, picture: &Picture, found: u64) {
         if self.damaged.lock().insert(picture.id) {
             let path = self.path(picture.task, picture.number);
@@ -191,9 +191,9 @@ impl Folder {
         }
     }
 
-    /// Puts the pictures in order; a picture is never removed by this.
+    /// Sorts the picture files; never removes a complete picture.
     pub(super) fn sweep(&self, known: &Known) -> Result<()> {
-        sweep::sweep(&self.dir, known).map_err(Error::file("put in order", &self.root.join(PICTURES)))
+        sweep::sweep(&self.dir, known).map_err(Error::file("sort", &self.root.join(PICTURES)))
     }
 
     fn path(&self, task: TaskId, number: u32) -> PathBuf {
@@ -201,7 +201,7 @@ impl Folder {
     }
 }
 
-/// Makes the folder, for its owner alone, and those above it as the system makes them.
+/// Makes the folder private, and its parents with the default permissions.
 fn make_root(root: &Path) -> io::Result<()> {
     if let Some(above) = root.parent() {
         fs::create_dir_all(above)?;
@@ -218,7 +218,7 @@ fn make_root(root: &Path) -> io::Result<()> {
 /// Takes the lock, or fails if another process has it.
 fn lock(dir: &Dir, root: &Path) -> Result<File> {
     let path = root.join(LOCK);
-    let lock = dir.keep(LOCK).map_err(Error::file("open", &path))?;
+    let lock = dir.open_or_create(LOCK).map_err(Error::file("open", &path))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path: root.to_owned() }),

@@ -1,41 +1,41 @@
-//! The names of the data folder's files. What has another name was not written by Easel, and is left alone.
+//! The names of the data folder's files. Easel leaves files with other names alone.
 
 use crate::TaskId;
 
-/// Says that the folder is Easel's, and which version of this layout it has.
+/// Marks the folder as Easel's, with its layout version.
 pub(super) const MARKER: &str = "easel-data";
-/// The database, and what SQLite keeps beside it.
+/// The database, and the files that SQLite keeps beside it.
 pub(super) const DATABASE: [&str; 3] = ["easel.db", "easel.db-wal", "easel.db-shm"];
-/// Held by the process that has the folder open.
+/// Locked by the process that has the folder open.
 pub(super) const LOCK: &str = "lock";
-/// The folder of the pictures.
+/// The folder of pictures.
 pub(super) const PICTURES: &str = "pictures";
-/// The folder of pictures that no row of the database speaks of.
+/// The folder of pictures that the database does not know.
 pub(super) const LOST: &str = "lost+found";
-/// Room on the disk, kept for the time when there is none.
+/// Reserved disk space, freed when the disk is full.
 pub(super) const BALLAST: &str = "ballast";
-/// Written and removed to see whether that is possible.
+/// Written and removed to test the disk.
 pub(super) const PROBE: &str = "probe";
-/// What an operator may put into a folder before Easel uses it; a new disk has the other one.
+/// Files that a folder may have before Easel uses it; a new disk has `lost+found`.
 pub(super) const HARMLESS: [&str; 3] = ["easel.toml", LOST, LOCK];
 
-/// A file in the folder of the pictures.
+/// A file in the folder of pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
-    /// A whole picture of this task, with its place among the task's pictures.
+    /// A complete picture of this task, with its number among the task's pictures.
     Picture(TaskId, u32),
-    /// One that was being written when the process was killed.
+    /// A partial picture, from a killed process.
     Partial,
-    /// Somebody else's.
+    /// A file that is not Easel's.
     Foreign,
 }
 
-/// The name says nothing of the encoding, so that a second attempt at a task overwrites what the first left.
+/// The name does not depend on the encoding, so that a second attempt at a task overwrites the first.
 pub(super) fn picture(task: TaskId, number: u32) -> String {
     format!("{task}-{number}")
 }
 
-/// A picture that is not whole yet.
+/// The name of a picture while it is being written.
 pub(super) fn partial(task: TaskId, number: u32) -> String {
     format!("{task}-{number}.partial")
 }
@@ -51,7 +51,7 @@ impl Name {
     }
 }
 
-/// Only what [`picture`] writes: neither capitals nor leading zeros.
+/// Accepts only what [`picture`] writes: no capitals, no leading zeros.
 fn split(name: &str) -> Option<(TaskId, u32)> {
     let (task, number) = name.rsplit_once('-')?;
     let task = task.parse().ok()?;

@@ -1,5 +1,5 @@
-//! Whose folder it is. A folder with files in it has to say that it is Easel's before anything in it is touched, as
-//! PostgreSQL asks of its data folder.
+//! The owner of a folder. A folder with files in it needs Easel's marker before anything in it is touched, much as
+//! PostgreSQL checks its data folder.
 
 use super::names::{DATABASE, HARMLESS, MARKER};
 use crate::store::dir::Dir;
@@ -14,21 +14,21 @@ const LAYOUT: u32 = 1;
 /// The marker's text before the number of the layout.
 const TEXT: &str = "easel data folder, layout ";
 
-/// Far more than the marker's text.
+/// Longer than any marker.
 const LONGEST: u64 = 100;
 
-/// What a folder is, before it is used.
+/// Who owns a folder, before it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// Nobody's: it is empty.
     Nobody,
-    /// An Easel's that did not write markers.
+    /// An earlier version of Easel, which wrote no markers.
     Unmarked,
     /// Ours.
     Marked,
 }
 
-/// Finds out whose folder this is, and changes nothing in it. [`Error::ForeignFolder`], [`Error::NewerFolder`].
+/// Finds the folder's owner, without changing anything. [`Error::ForeignFolder`], [`Error::NewerFolder`].
 pub(super) fn find(dir: &Dir, root: &Path) -> Result<Owner> {
     let marker = root.join(MARKER);
     let file = dir.read_if_there(MARKER).map_err(Error::file("open", &marker))?;
@@ -54,7 +54,7 @@ fn marked(text: &str, root: &Path) -> Result<Owner> {
     }
 }
 
-/// Nothing else in this process has the database open: closing a file gives up the process's locks on it.
+/// The process must not have the database open: closing the file here would release its locks.
 fn is_our_database(dir: &Dir, root: &Path) -> Result<bool> {
     let path = root.join(DATABASE[0]);
     let mut file = dir.read(DATABASE[0]).map_err(Error::file("open", &path))?;

@@ -1,25 +1,25 @@
-//! Room on the disk: whether there is any, and some that is kept for the time when there is none. Deleting takes room,
-//! too, in SQLite's log.
+//! Disk space: a check that there is some, and a reserve for when there is none, because deleting needs space in SQLite's
+//! log.
 
 use super::names::{BALLAST, PROBE};
 use crate::store::dir::Dir;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Large enough that a disk which takes it takes the end of a task.
+/// Large enough that a disk with this much space can store the end of a task.
 const PROBE_BYTES: usize = 64 << 10;
 
-/// Enough for the log of some deletions. The bytes are not zeros, which some disks do not store.
+/// Enough for the log of some deletions. The bytes are not zero, because some file systems do not store zeros.
 const BALLAST_BYTES: usize = 256 << 10;
 
-/// The room that is kept in a folder.
+/// The disk space reserved in a folder.
 #[derive(Default)]
 pub(super) struct Ballast {
     is_there: AtomicBool,
 }
 
 impl Ballast {
-    /// Takes up the room again, if the disk has it.
+    /// Reserves the space again, if the disk has it.
     pub(super) fn keep(&self, dir: &Dir) -> io::Result<()> {
         if self.is_there.load(Ordering::Relaxed) {
             return Ok(());
@@ -33,15 +33,15 @@ impl Ballast {
         kept
     }
 
-    /// Gives the room away.
-    pub(super) fn drop_it(&self, dir: &Dir) -> io::Result<()> {
+    /// Frees the space.
+    pub(super) fn release(&self, dir: &Dir) -> io::Result<()> {
         self.is_there.store(false, Ordering::Relaxed);
         dir.remove_if_there(BALLAST)?;
         Ok(())
     }
 }
 
-/// Fails if the folder takes no file.
+/// Fails if no file can be written to the folder.
 pub(super) fn probe(dir: &Dir) -> io::Result<()> {
     let written = dir.create(PROBE).and_then(|mut file| io::Write::write_all(&mut file, &[0xA5; PROBE_BYTES]));
     let removed = dir.remove_if_there(PROBE);

@@ -1,5 +1,5 @@
-//! Order among the pictures at the start of a process: what a killed one had begun goes, what no row speaks of is put
-//! aside, what was put aside and is missed comes back. Files with foreign names are nobody's business.
+//! Cleanup of the picture files at a start: partial files are removed, pictures that the database does not know are moved
+//! to `lost+found`, and known pictures found there are moved back. Files with foreign names are left alone.
 
 use super::names::{LOST, Name, PICTURES, picture};
 use crate::TaskId;
@@ -7,13 +7,13 @@ use crate::store::dir::{Dir, Kind};
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-/// The most files that are named in the log.
+/// The most files named in the log.
 const NAMED: usize = 100;
 
-/// The pictures that the database knows, with their lengths in bytes.
+/// The pictures in the database, with their lengths in bytes.
 pub(in crate::store) type Known = HashMap<(TaskId, u32), u64>;
 
-/// Puts the folder in order. A picture is never removed.
+/// Sorts the folder's files. Never removes a complete picture.
 pub(super) fn sweep(root: &Dir, known: &Known) -> io::Result<()> {
     let pictures = root.open_folder(PICTURES)?;
     let mut missing: HashSet<_> = known.keys().copied().collect();
@@ -31,7 +31,7 @@ pub(super) fn sweep(root: &Dir, known: &Known) -> io::Result<()> {
         }
     }
     if foreign > 0 {
-        tracing::warn!(files = foreign, "files that are not Easel's lie among the pictures and are left alone");
+        tracing::warn!(files = foreign, "ignoring files among the pictures that are not Easel's");
     }
     let returned = bring_back(root, &pictures, known, &mut missing)?;
     put_aside(root, &pictures, &strays)?;
@@ -39,7 +39,7 @@ pub(super) fn sweep(root: &Dir, known: &Known) -> io::Result<()> {
         pictures.sync()?;
     }
     if !missing.is_empty() {
-        tracing::warn!(pictures = missing.len(), "pictures of the database have no file");
+        tracing::warn!(pictures = missing.len(), "pictures in the database have no file");
     }
     Ok(())
 }
@@ -55,15 +55,15 @@ fn put_aside(root: &Dir, pictures: &Dir, strays: &[String]) -> io::Result<()> {
     }
     lost.sync()?;
     for name in strays.iter().take(NAMED) {
-        tracing::warn!(name, "the database does not know this picture: it is in {LOST} now");
+        tracing::warn!(name, "moved a picture that the database does not know to {LOST}");
     }
     if strays.len() > NAMED {
-        tracing::warn!(pictures = strays.len(), "the database does not know these pictures: all are in {LOST} now");
+        tracing::warn!(pictures = strays.len(), "moved pictures that the database does not know to {LOST}");
     }
     Ok(())
 }
 
-/// A name that nothing has yet: what was put aside before stays.
+/// An unused name, so that earlier files there are kept.
 fn free_name(lost: &Dir, name: &str) -> io::Result<String> {
     let mut free = name.to_owned();
     let mut next = 1;
@@ -74,7 +74,7 @@ fn free_name(lost: &Dir, name: &str) -> io::Result<String> {
     Ok(free)
 }
 
-/// Moves pictures back that the database misses, after somebody has put its file back; returns how many.
+/// Moves pictures that the database knows back from [`LOST`]; returns how many.
 fn bring_back(root: &Dir, pictures: &Dir, known: &Known, missing: &mut HashSet<(TaskId, u32)>) -> io::Result<usize> {
     let before = missing.len();
     if before == 0 || root.kind(LOST)? != Some(Kind::Folder) {
@@ -90,7 +90,7 @@ fn bring_back(root: &Dir, pictures: &Dir, known: &Known, missing: &mut HashSet<(
     }
     let returned = before - missing.len();
     if returned > 0 {
-        tracing::warn!(pictures = returned, "pictures came back from {LOST}: the database knows them again");
+        tracing::warn!(pictures = returned, "moved pictures that the database knows back from {LOST}");
     }
     Ok(returned)
 }

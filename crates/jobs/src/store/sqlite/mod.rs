@@ -1,7 +1,7 @@
 //! The store of one host: an SQLite database in write-ahead mode, with the pictures as files beside it.
 //!
-//! One thread writes ([`writer`]); what is asked meanwhile is answered by connections that only read ([`readers`]). Each
-//! call has a deadline, so that a database that is locked, or a disk that is stuck, costs its callers no more than that.
+//! One thread writes ([`writer`]); other connections only read ([`readers`]). Each call has a deadline, so a locked
+//! database or a stuck disk delays callers no longer than that.
 
 mod pictures;
 mod queue;
@@ -29,21 +29,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use writer::{GivenUp, Writer, transact};
 
-/// How long a call may take: other programs, a backup say, may have the database locked.
+/// How long a call may take: another program, such as a backup, may have the database locked.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long the log may stay after its content has moved into the database, in bytes.
+/// The longest log after a checkpoint, in bytes.
 const LOG_BYTES: i64 = 4 << 20;
 
-/// How many connections read.
+/// The number of reading connections.
 const READERS: usize = 2;
 
-/// A result of SQLite's, before the database's name is added.
+/// SQLite's result, before the database's path is added to the error.
 type Sql<T> = rusqlite::Result<T>;
 
-/// The store of one host: a data folder that one process at a time has open.
+/// The store of one host: a data folder, open in one process at a time.
 pub struct SqliteStore {
-    // Closed in this order: the file last, and the folder, which is locked, after all.
+    // Fields are dropped in this order: the file after the connections, and the locked folder last.
     writer: Writer,
     readers: Readers,
     file: File,
@@ -53,13 +53,13 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store in this folder, making or migrating it if need be. Of what a killed process had begun, pictures
-    /// that are whole are put aside. [`Error::ForeignFolder`], [`Error::InUse`], [`Error::Corrupt`].
+    /// Opens the store in this folder, making or migrating it if needed, and cleans up after a killed process.
+    /// [`Error::ForeignFolder`], [`Error::InUse`], [`Error::Corrupt`].
     pub fn open(root: &Path) -> Result<Self> {
         Self::open_with(root, PATIENCE)
     }
 
-    /// The same with a deadline for every call: one that is missed is [`Error::Busy`].
+    /// The same with a deadline for every call; a call that misses it is [`Error::Busy`].
     pub fn open_with(root: &Path, patience: Duration) -> Result<Self> {
         let folder = Folder::open(root)?;
         let path = folder.database();
@@ -69,9 +69,9 @@ impl SqliteStore {
         schema::check_sound(&connection, &path)?;
         schema::migrate(&mut connection, &path)?;
         if !schema::adopt(&connection).map_err(failed)? {
-            tracing::warn!("the database cannot shrink: there was no room to convert it");
+            tracing::warn!("the database cannot shrink: there was not enough disk space to convert it");
         }
-        // The start of the file is what health looks at.
+        // The health check reads the start of the file.
         writer::checkpoint(&connection).map_err(failed)?;
         folder.sweep(&upkeep::known(&connection).map_err(failed)?)?;
         let readers = (0..READERS).map(|_| connect(&path, patience)).collect::<Sql<_>>().map_err(failed)?;
@@ -87,38 +87,37 @@ impl SqliteStore {
         Error::Busy { patience: self.patience }
     }
 
-    /// Reads several things of one moment.
-    fn read<T>(&self, ask: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T> {
-        let answer = self.readers.ask(self.patience, |connection| {
+    /// Reads from one snapshot.
+    fn read<T>(&self, query: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T> {
+        let answer = self.readers.query(self.patience, |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
-            ask(&transaction)
+            query(&transaction)
         });
         answer.ok_or_else(|| self.busy())?.map_err(|reason| self.error(reason))
     }
 
-    /// Does one atomic step.
+    /// Performs one atomic step.
     fn write<T: Send + 'static>(&self, step: impl Fn(&Transaction<'_>) -> Sql<T> + Send + 'static) -> Result<T> {
         let answer = self.writer.call(self.patience, |connection, turn| transact(connection, turn, step));
         answer.map_err(|GivenUp| self.busy())?.map_err(|reason| self.error(reason))
     }
 
-    /// Does one atomic step after which there is more room, or a task less to do: on a full disk it has the room that
-    /// is kept for that.
+    /// Performs one atomic step that frees space or ends a task. On a full disk it uses the reserved space.
     fn release<T: Send + 'static>(&self, step: impl Fn(&Transaction<'_>) -> Sql<T> + Send + 'static) -> Result<T> {
         let folder = Arc::clone(&self.folder);
         let answer = self.writer.call(self.patience, move |connection, turn| match transact(connection, turn, &step) {
             Err(error) if writer::has_no_room(&error) => {
                 folder.make_room();
-                // What the log has takes room, too. If that fails, so does what follows.
+                // The log takes space, too. If this fails, so does the retry.
                 let _ = writer::checkpoint(connection);
-                turn.again(|turn| transact(connection, turn, &step))
+                turn.retry(|turn| transact(connection, turn, &step))
             }
             done => done,
         });
         answer.map_err(|GivenUp| self.busy())?.map_err(|reason| self.error(reason))
     }
 
-    /// Puts the pictures on the disk, then the task's end into the database.
+    /// Writes the pictures to the disk, then the task's end to the database.
     fn complete(&self, id: TaskId, pictures: &[NewPicture], last: Last) -> Result<bool> {
         if self.task(id)?.status != Status::Processing {
             return Ok(false);
@@ -266,7 +265,7 @@ impl Store for SqliteStore {
     }
 }
 
-/// What follows no link, and is used by one thread at a time.
+/// Opens a connection that follows no links, for use by one thread at a time.
 fn connect(path: &Path, patience: Duration) -> Sql<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -276,7 +275,7 @@ fn connect(path: &Path, patience: Duration) -> Sql<Connection> {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // With FULL an accepted task outlives a loss of power, not only a kill.
+    // With FULL, an accepted task survives a power failure, not only a kill.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     Ok(connection)
@@ -304,7 +303,7 @@ fn all<T>(
     connection.prepare_cached(sql)?.query_map(values, read)?.collect()
 }
 
-/// A number of things as SQLite has them.
+/// A count as an SQLite integer.
 fn number(count: usize) -> impl ToSql {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

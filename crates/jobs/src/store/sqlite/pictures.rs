@@ -1,4 +1,4 @@
-//! What is done with the rows of pictures, each in a transaction of the caller's.
+//! Queries on pictures, each in the caller's transaction.
 
 use super::rows::{self, Id, PICTURE, Time};
 use super::{Sql, all, execute, number};
@@ -6,7 +6,7 @@ use crate::{NewPicture, Page, Picture, PictureQuery, TaskId};
 use rusqlite::{Row, Transaction, params};
 use sha2::{Digest, Sha256};
 
-/// What the database is told of a picture.
+/// A picture's columns.
 pub(super) struct Record {
     seed: u64,
     media_type: String,
@@ -22,7 +22,7 @@ impl Record {
     }
 }
 
-/// Adds the pictures of a task that is in the database.
+/// Adds the pictures of a task in the database.
 pub(super) fn insert(transaction: &Transaction<'_>, id: TaskId, pictures: &[Record]) -> Sql<()> {
     let sql = "INSERT INTO picture (task, number, prompt, seed, media_type, length, digest, created_at)
                SELECT id, ?2, prompt, ?3, ?4, ?5, ?6, ?7 FROM task WHERE id = ?1";
@@ -34,18 +34,18 @@ pub(super) fn insert(transaction: &Transaction<'_>, id: TaskId, pictures: &[Reco
     Ok(())
 }
 
-/// A page of pictures, newest first; those of one task in the order in which they were drawn.
+/// A page of pictures, newest first; those of a single task in the order they were drawn.
 pub(super) fn page(transaction: &Transaction<'_>, query: &PictureQuery) -> Sql<Page<Picture>> {
     let task = query.task.map(Id);
-    let (those, order) = match task {
+    let (filter, order) = match task {
         Some(_) => ("WHERE task = ?1", "number"),
         None => ("WHERE ?1 IS NULL", "id DESC"),
     };
-    let count = format!("SELECT count(*) FROM picture {those}");
+    let count = format!("SELECT count(*) FROM picture {filter}");
     let total = transaction.prepare_cached(&count)?.query_row([&task], |row| row.get(0))?;
-    let sql = format!("SELECT {PICTURE} FROM picture {those} ORDER BY {order} LIMIT ?2 OFFSET ?3");
-    let asked = params![task, number(query.limit), number(query.offset)];
-    Ok(Page { total, items: all(transaction, &sql, asked, rows::picture)? })
+    let sql = format!("SELECT {PICTURE} FROM picture {filter} ORDER BY {order} LIMIT ?2 OFFSET ?3");
+    let values = params![task, number(query.limit), number(query.offset)];
+    Ok(Page { total, items: all(transaction, &sql, values, rows::picture)? })
 }
 
 /// The task and number that name a picture's file.

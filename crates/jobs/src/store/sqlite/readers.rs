@@ -1,10 +1,10 @@
-//! Connections that only read. In write-ahead mode they never wait for the writer, only for each other.
+//! Read-only connections. In write-ahead mode they never wait for the writer, only for a free connection.
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use std::time::{Duration, Instant};
 
-/// Some connections, lent one at a time.
+/// A pool of connections.
 pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     returned: Condvar,
@@ -15,14 +15,14 @@ impl Readers {
         Self { idle: connections.into(), returned: Condvar::new() }
     }
 
-    /// Asks on one of the connections; `None` if all are lent for longer than `patience`.
-    pub(super) fn ask<T>(&self, patience: Duration, question: impl FnOnce(&mut Connection) -> T) -> Option<T> {
+    /// Runs a query on a free connection; `None` if none is free within `patience`.
+    pub(super) fn query<T>(&self, patience: Duration, query: impl FnOnce(&mut Connection) -> T) -> Option<T> {
         let until = Instant::now() + patience;
         let mut idle = self.idle.lock();
         self.returned.wait_while_until(&mut idle, |idle| idle.is_empty(), until);
         let mut connection = idle.pop()?;
         drop(idle);
-        let answer = question(&mut connection);
+        let answer = query(&mut connection);
         self.idle.lock().push(connection);
         self.returned.notify_one();
         Some(answer)

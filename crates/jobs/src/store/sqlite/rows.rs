@@ -1,4 +1,4 @@
-//! Rows as tasks and pictures.
+//! Conversion of rows to tasks and pictures.
 
 use crate::{Picture, Priority, Progress, Status, Task, TaskId};
 use rusqlite::Row;
@@ -42,7 +42,7 @@ pub(super) fn picture(row: &Row<'_>) -> rusqlite::Result<Picture> {
     })
 }
 
-/// A task's name, as text that people can search for.
+/// A task's id, as text so that people can search for it.
 pub(super) struct Id(pub(super) TaskId);
 
 impl ToSql for Id {

@@ -1,4 +1,4 @@
-//! The latest run: one row, which names its task.
+//! The latest run: one row with its task's id.
 
 use super::rows::{self, Id, PICTURE, TASK};
 use super::{Sql, execute, one};
@@ -12,7 +12,7 @@ pub(super) fn is_in_progress(connection: &Connection) -> Sql<bool> {
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
-/// From now on this is the latest run.
+/// Makes this the latest run.
 pub(super) fn begin(transaction: &Transaction<'_>, task: TaskId) -> Sql<()> {
     let sql = "INSERT INTO run (place, task, taken) VALUES (1, ?1, 0)
                ON CONFLICT (place) DO UPDATE SET task = excluded.task, taken = 0";
@@ -25,7 +25,7 @@ pub(super) fn latest(connection: &Connection) -> Sql<Option<Run>> {
     one(connection, &sql, [], |row| Ok(Run { task: rows::task(row)?, taken: row.get("taken")? }))
 }
 
-/// Takes the first picture of the latest run, if it has one that was not taken.
+/// Takes the first picture of the latest run, if there is one and it was not taken.
 pub(super) fn take(transaction: &Transaction<'_>) -> Sql<Option<Picture>> {
     let sql = format!(
         "SELECT {PICTURE} FROM picture WHERE task = (SELECT run.task FROM run WHERE taken = 0) ORDER BY number LIMIT 1"

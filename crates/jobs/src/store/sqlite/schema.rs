@@ -1,4 +1,4 @@
-//! The database's tables, and how an older database becomes a current one.
+//! The database's tables and their migrations.
 
 use crate::{Error, Result};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Step `n` makes schema `n + 1` of schema `n`. Steps that have been released are never changed.
+/// Step `n` migrates schema `n` to `n + 1`. Released steps are never changed.
 const STEPS: [&str; 3] = [
     "
     CREATE TABLE task (
@@ -52,19 +52,19 @@ const STEPS: [&str; 3] = [
 ",
 ];
 
-/// What every SQLite database begins with (<https://www.sqlite.org/fileformat2.html>).
+/// The first bytes of every SQLite database (<https://www.sqlite.org/fileformat2.html>).
 pub(in crate::store) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// The application id of Easel's databases: `Easl`.
 const APPLICATION: i32 = 0x4561_736C;
 
-/// Where the application id is in the file.
+/// The application id's position in the file.
 const APPLICATION_AT: std::ops::Range<usize> = 68..72;
 
-/// `auto_vacuum = INCREMENTAL`: pages that are free can be given back.
+/// `auto_vacuum = INCREMENTAL`: free pages can be returned to the disk.
 const INCREMENTAL: i64 = 2;
 
-/// Whether a database was written by Easel: it says so, or is of a version that did not say so yet.
+/// Whether Easel wrote a database: it has the application id, or the tables of a version before that.
 pub(in crate::store) fn is_ours(path: &Path) -> Result<bool> {
     let failed = |reason| database_error(path, reason);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -80,7 +80,7 @@ pub(in crate::store) fn is_ours(path: &Path) -> Result<bool> {
     Ok(application == APPLICATION || application == 0 && version > 0 && found == 14)
 }
 
-/// Says in the database whose it is, and lets it shrink. `Ok(false)` if there was no room to convert an older one.
+/// Sets the application id and makes the database shrinkable. `Ok(false)` if there was no space to convert an older one.
 pub(super) fn adopt(connection: &Connection) -> rusqlite::Result<bool> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     if number("application_id")? != i64::from(APPLICATION) {
@@ -89,12 +89,12 @@ pub(super) fn adopt(connection: &Connection) -> rusqlite::Result<bool> {
     if number("auto_vacuum")? == INCREMENTAL {
         return Ok(true);
     }
-    // Once: it takes as much room as the database has.
+    // Only once: it needs as much space as the database.
     let converted = connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
     Ok(converted.is_ok())
 }
 
-/// Fails if the open file does not begin like a database of Easel's any more.
+/// Fails if the open file no longer starts like Easel's database.
 pub(super) fn check_start(mut file: &File, path: &Path) -> Result<()> {
     let mut start = [0; APPLICATION_AT.end];
     let failed = Error::file("read", path);
@@ -103,7 +103,7 @@ pub(super) fn check_start(mut file: &File, path: &Path) -> Result<()> {
     if is_whole { Ok(()) } else { Err(Error::Corrupt { path: path.to_owned(), reason: "it was overwritten".into() }) }
 }
 
-/// Brings a sound database to the current schema, one step and one transaction at a time.
+/// Migrates a sound database to the current schema, with one transaction per step.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     let failed = |reason| database_error(path, reason);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
@@ -118,7 +118,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fails if the file is damaged, with the first thing that is wrong.
+/// Fails with the first problem if the file is damaged.
 pub(super) fn check_sound(connection: &Connection, path: &Path) -> Result<()> {
     let verdict: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
@@ -129,7 +129,7 @@ pub(super) fn check_sound(connection: &Connection, path: &Path) -> Result<()> {
     }
 }
 
-/// An error of SQLite's, classified as the caller needs it.
+/// Converts SQLite's error to ours.
 pub(super) fn database_error(path: &Path, reason: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match reason.sqlite_error_code() {

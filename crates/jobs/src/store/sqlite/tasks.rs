@@ -1,4 +1,4 @@
-//! What is done with the rows of tasks, each in a transaction of the caller's.
+//! Queries on tasks, each in the caller's transaction.
 
 use super::rows::{self, Id, TASK, Time};
 use super::{Sql, all, execute, number, one};
@@ -6,10 +6,10 @@ use crate::store::Claimed;
 use crate::{Last, NewTask, Page, Selection, Status, Task, TaskId, TaskQuery};
 use rusqlite::{Connection, Row, Transaction, params};
 
-/// How often an engine takes up one task before it counts as what kills the process.
+/// After this many attempts that ended with the process, a task counts as the cause and fails.
 const ATTEMPTS: u32 = 2;
 
-/// Adds a waiting task; `None` if too many wait.
+/// Adds a waiting task; `None` if the queue is full.
 pub(super) fn insert(transaction: &Transaction<'_>, new: &NewTask, capacity: usize) -> Sql<Option<Task>> {
     let sql = format!(
         "INSERT INTO task (id, status, priority, prompt, seed, steps, request, created_at)
@@ -23,7 +23,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, new: &NewTask, capacity: usi
     one(transaction, &sql, row, rows::task)
 }
 
-/// Takes the waiting task that comes first.
+/// Claims the first waiting task.
 pub(super) fn claim(transaction: &Transaction<'_>) -> Sql<Option<Claimed>> {
     let sql = format!(
         "UPDATE task SET status = 'processing', attempts = attempts + 1, started_at = ?1 WHERE number =
@@ -34,7 +34,7 @@ pub(super) fn claim(transaction: &Transaction<'_>) -> Sql<Option<Claimed>> {
     one(transaction, &sql, params![Time::now()], claimed)
 }
 
-/// A task goes back to where it waited; `false` if it is not being processed.
+/// Returns a task to its place in the queue; `false` if it is not being processed.
 pub(super) fn release(transaction: &Transaction<'_>, id: TaskId) -> Sql<bool> {
     let sql = "UPDATE task SET status = 'pending', attempts = attempts - 1, started_at = NULL
                WHERE id = ?1 AND status = 'processing'";
@@ -43,42 +43,42 @@ pub(super) fn release(transaction: &Transaction<'_>, id: TaskId) -> Sql<bool> {
 
 /// A page of tasks, newest first.
 pub(super) fn page(transaction: &Transaction<'_>, query: &TaskQuery) -> Sql<Page<Task>> {
-    let those = if query.status.is_some() { "WHERE status = ?1" } else { "WHERE ?1 IS NULL" };
-    let count = format!("SELECT count(*) FROM task {those}");
+    let filter = if query.status.is_some() { "WHERE status = ?1" } else { "WHERE ?1 IS NULL" };
+    let count = format!("SELECT count(*) FROM task {filter}");
     let total = transaction.prepare_cached(&count)?.query_row([query.status], |row| row.get(0))?;
-    // What is skipped is skipped in an index: rows have requests in them, which may be long.
+    // Skips entries in an index, because rows contain requests, which may be long.
     let sql = format!(
         "SELECT {TASK} FROM task WHERE number IN
-         (SELECT number FROM task {those} ORDER BY number DESC LIMIT ?2 OFFSET ?3) ORDER BY number DESC"
+         (SELECT number FROM task {filter} ORDER BY number DESC LIMIT ?2 OFFSET ?3) ORDER BY number DESC"
     );
-    let asked = params![query.status, number(query.limit), number(query.offset)];
-    Ok(Page { total, items: all(transaction, &sql, asked, rows::task)? })
+    let values = params![query.status, number(query.limit), number(query.offset)];
+    Ok(Page { total, items: all(transaction, &sql, values, rows::task)? })
 }
 
-/// Deletes tasks that have ended, and says how many.
+/// Deletes tasks that have ended, and returns how many.
 pub(super) fn delete(transaction: &Transaction<'_>, selection: &Selection) -> Sql<usize> {
-    let those = "DELETE FROM task WHERE status IN ('completed', 'cancelled', 'error') AND (?1 IS NULL OR status = ?1)";
+    let sql = "DELETE FROM task WHERE status IN ('completed', 'cancelled', 'error') AND (?1 IS NULL OR status = ?1)";
     let status = selection.status;
     match &selection.ids {
-        None => execute(transaction, those, [status]),
+        None => execute(transaction, sql, [status]),
         Some(ids) => {
-            let one = format!("{those} AND id = ?2");
+            let one = format!("{sql} AND id = ?2");
             ids.iter().map(|id| execute(transaction, &one, params![status, Id(*id)])).sum()
         }
     }
 }
 
-/// What a killed process was running waits again, or has failed if that happened before: how many of each.
+/// Queues the tasks of a killed process again, or fails them if that happened before; returns how many of each.
 pub(super) fn recover(transaction: &Transaction<'_>) -> Sql<(usize, usize)> {
-    let given_up = "UPDATE task SET status = 'error', request = x'', completed_at = ?1,
+    let fail = "UPDATE task SET status = 'error', request = x'', completed_at = ?1,
                     error = 'the process ended while this task ran, ' || attempts || ' times'
                     WHERE status = 'processing' AND attempts >= ?2";
     let again = "UPDATE task SET status = 'pending', started_at = NULL WHERE status = 'processing'";
-    let failed = execute(transaction, given_up, params![Time::now(), ATTEMPTS])?;
+    let failed = execute(transaction, fail, params![Time::now(), ATTEMPTS])?;
     Ok((execute(transaction, again, [])?, failed))
 }
 
-/// Ends a task that has not ended, and says whether it did. A waiting task can only be cancelled.
+/// Ends a task that has not ended; returns whether it did. A waiting task can only be cancelled.
 pub(super) fn finish(
     transaction: &Transaction<'_>,
     id: TaskId,

@@ -1,4 +1,4 @@
-//! What keeps the database in order: its health, and giving room back.
+//! Upkeep of the database: health checks and freeing disk space.
 
 use super::rows::Id;
 use super::{Sql, SqliteStore, all, schema, writer};
@@ -6,21 +6,21 @@ use crate::Result;
 use crate::store::folder::Known;
 use rusqlite::Connection;
 
-/// How many free pages are given back at a time, so that other calls do not wait.
+/// How many free pages are returned at a time, so that other calls do not wait.
 const PAGES: i64 = 256;
 
-/// The most times that this is done in a row.
+/// The most times in a row.
 const ROUNDS: usize = 64;
 
 impl SqliteStore {
-    /// Fails if the database could not take a task now.
+    /// Fails if the database could not accept a task.
     pub(super) fn check_database(&self) -> Result<()> {
         self.folder.check_database(&self.file)?;
         schema::check_start(&self.file, &self.path)?;
         self.write(|_| Ok(()))
     }
 
-    /// Gives free pages back to the disk, a few at a time.
+    /// Returns free pages to the disk, a few at a time.
     pub(super) fn give_back(&self) -> Result<()> {
         for _ in 0..ROUNDS {
             let left = self.writer.call(self.patience, |connection, _| give_back_some(connection));
@@ -33,7 +33,7 @@ impl SqliteStore {
     }
 }
 
-/// Gives some free pages back, and says how many there are then.
+/// Returns some free pages to the disk; returns how many are left.
 fn give_back_some(connection: &Connection) -> Sql<i64> {
     let free = || connection.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
     if free()? == 0 {
@@ -41,7 +41,7 @@ fn give_back_some(connection: &Connection) -> Sql<i64> {
     }
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
     let mut steps = statement.query([])?;
-    // Each step gives one page back.
+    // Each step returns one page.
     while steps.next()?.is_some() {}
     drop(steps);
     let left = free()?;
@@ -51,7 +51,7 @@ fn give_back_some(connection: &Connection) -> Sql<i64> {
     Ok(left)
 }
 
-/// Every picture that the database knows.
+/// Every picture in the database.
 pub(super) fn known(connection: &Connection) -> Sql<Known> {
     let sql = "SELECT task, number, length FROM picture";
     let read =

@@ -1,5 +1,5 @@
-//! The one thread that writes to the database, and the bounded queue before it. Every call has a deadline: a call that
-//! is given up changes nothing, even if its turn comes later or it was at work.
+//! The thread that writes to the database, and its bounded queue. Every call has a deadline: an abandoned call changes
+//! nothing, even if its turn comes later or it has already started.
 
 use super::Sql;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, ffi};
@@ -10,23 +10,23 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The most calls that wait. More would not be reached before their deadline.
+/// The most waiting calls. More would miss their deadlines.
 const QUEUE: usize = 256;
 
-/// How much longer than SQLite its caller waits, so that SQLite's own reason is heard.
+/// How much longer than SQLite the caller waits, to get SQLite's own error.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// How long a caller waits for a commit that has begun: it cannot be taken back, but the disk may be stuck.
+/// How long a caller waits for a commit that has begun: it cannot be undone, but the disk may be stuck.
 const COMMIT: Duration = Duration::from_secs(10);
 
-/// A call has not begun to commit.
+/// The call has not begun to commit.
 const OPEN: u8 = 0;
-/// It commits, or has nothing to commit: the caller will have an answer.
+/// It is committing: the caller will get an answer.
 const COMMITTING: u8 = 1;
-/// Its caller has left.
+/// Its caller has given up.
 const GIVEN_UP: u8 = 2;
 
-/// The writing thread, and the way to it.
+/// The writing thread and its queue.
 pub(super) struct Writer {
     calls: Option<SyncSender<Call>>,
     thread: Option<JoinHandle<()>>,
@@ -34,48 +34,48 @@ pub(super) struct Writer {
 
 type Call = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// The call was given up.
+/// The call was abandoned.
 #[derive(Debug)]
 pub(super) struct GivenUp;
 
-/// A call's deadline, and whether its caller still waits.
+/// A call's deadline and state.
 pub(super) struct Turn {
     until: Instant,
     state: Arc<AtomicU8>,
 }
 
 impl Turn {
-    /// How much time is left, at least a moment.
+    /// The time left, at least a millisecond.
     fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
-    /// Promises the caller an answer; `false` if the caller has left.
+    /// Promises the caller an answer; `false` if the caller has given up.
     fn commit(&self) -> bool {
-        self.move_on(COMMITTING)
+        self.advance(COMMITTING)
     }
 
-    /// Tries once more, unless the caller has left: what was tried first did not commit.
-    pub(super) fn again<T>(&self, step: impl FnOnce(&Self) -> Sql<T>) -> Sql<T> {
+    /// Tries again, unless the caller has given up: the first attempt did not commit.
+    pub(super) fn retry<T>(&self, step: impl FnOnce(&Self) -> Sql<T>) -> Sql<T> {
         let is_open = self.state.compare_exchange(COMMITTING, OPEN, Ordering::AcqRel, Ordering::Acquire).is_ok();
         let is_waiting = is_open || self.state.load(Ordering::Acquire) == OPEN;
         if is_waiting { step(self) } else { Err(given_up()) }
     }
 
-    fn move_on(&self, to: u8) -> bool {
+    fn advance(&self, to: u8) -> bool {
         self.state.compare_exchange(OPEN, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
 impl Writer {
-    /// Gives the connection to a thread of its own.
+    /// Starts a thread that owns the connection.
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
         let (calls, waiting) = mpsc::sync_channel(QUEUE);
         let thread = thread::Builder::new().name("easel-database".into()).spawn(move || work(connection, &waiting))?;
         Ok(Self { calls: Some(calls), thread: Some(thread) })
     }
 
-    /// Has the thread do something, and waits for it as long as `patience` says.
+    /// Runs `step` on the thread, and waits up to `patience` for it.
     pub(super) fn call<T: Send + 'static>(
         &self,
         patience: Duration,
@@ -86,7 +86,7 @@ impl Writer {
         let (answer, answered) = mpsc::sync_channel(1);
         let call = Box::new(move |connection: &mut Connection| {
             if own.state.load(Ordering::Acquire) != GIVEN_UP {
-                // A caller that has left does not listen.
+                // The caller may have given up.
                 let _ = answer.send(connection.busy_timeout(own.left()).and_then(|()| step(connection, &own)));
             }
         });
@@ -94,7 +94,7 @@ impl Writer {
         queue.try_send(call).map_err(|_| GivenUp)?;
         match answered.recv_timeout(patience + MARGIN) {
             Ok(answer) => Ok(answer),
-            Err(RecvTimeoutError::Timeout) if turn.move_on(GIVEN_UP) => Err(GivenUp),
+            Err(RecvTimeoutError::Timeout) if turn.advance(GIVEN_UP) => Err(GivenUp),
             Err(RecvTimeoutError::Timeout) => answered.recv_timeout(COMMIT).map_err(|_| GivenUp),
             Err(RecvTimeoutError::Disconnected) => Err(GivenUp),
         }
@@ -102,7 +102,7 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// The database is closed when this returns.
+    /// Closes the database before returning.
     fn drop(&mut self) {
         self.calls = None;
         if let Some(thread) = self.thread.take() {
@@ -114,14 +114,14 @@ impl Drop for Writer {
 
 fn work(mut connection: Connection, calls: &Receiver<Call>) {
     for call in calls {
-        // SQLite rolls back what a panic leaves open, and the caller hears that there is no answer.
+        // SQLite rolls back an open transaction, and the caller's channel disconnects.
         if catch_unwind(AssertUnwindSafe(|| call(&mut connection))).is_err() {
             tracing::error!("a call to the database panicked");
         }
     }
 }
 
-/// Does one atomic step, unless the caller has left before it is done.
+/// Performs one atomic step, unless the caller gives up before it is done.
 pub(super) fn transact<T>(
     connection: &mut Connection,
     turn: &Turn,
@@ -136,17 +136,17 @@ pub(super) fn transact<T>(
     Ok(done)
 }
 
-/// What nobody hears: the caller has left.
+/// An error that nobody receives: the caller has given up.
 fn given_up() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)
 }
 
-/// Whether the disk is full. The shared memory beside the log is a file, too, and says so in its own way.
+/// Whether the disk is full. The log's shared memory is a file too, and fails with another code.
 pub(super) fn has_no_room(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
 }
 
-/// Moves the log into the database and makes it short. Somebody who reads an older state keeps it from that.
+/// Moves the log into the database and truncates it, unless a reader still needs it.
 pub(super) fn checkpoint(connection: &Connection) -> Sql<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }

@@ -23,13 +23,13 @@ pub(super) const FORMATS: &[ImageFormat] = &[ImageFormat::Gif, ImageFormat::Bmp,
 /// The first frame of a GIF: what it does not cover is transparent.
 pub(super) fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let decoder = GifDecoder::new(Cursor::new(bytes)).map_err(|error| broken(ImageFormat::Gif, &error))?;
-    read(decoder, ImageFormat::Gif, limits, 0)
+    read(decoder, ImageFormat::Gif, limits, 0, Image::from_samples)
 }
 
 /// The picture of a BMP.
 pub(super) fn decode_bmp(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| broken(ImageFormat::Bmp, &error))?;
-    read(decoder, ImageFormat::Bmp, limits, 0)
+    read(decoder, ImageFormat::Bmp, limits, 0, Image::from_samples)
 }
 
 /// A GIF of one frame. Pictures of more than 256 colours get the nearest of 256.

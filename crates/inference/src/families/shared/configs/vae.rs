@@ -1,11 +1,35 @@
-//! The `config.json` of an `AutoencoderKL`.
+//! The `config.json` of an `AutoencoderKL`, or of an `AutoencoderTiny` in its place.
 
 use crate::Result;
 use crate::families::shared::shapes::Shapes;
 use serde_json::{Value, json};
 
-/// The document; `scale` is the number that latents are multiplied by.
+/// What a large autoencoder of a family of flows has that its tensors don't show.
+pub(in crate::families) struct OfFlows {
+    /// By how much latents are multiplied, after the shift is taken away.
+    pub(in crate::families) scale: f64,
+    /// What is taken away.
+    pub(in crate::families) shift: f64,
+    /// The side of the pictures that it was trained on.
+    pub(in crate::families) picture_size: usize,
+}
+
+/// The document for a family of flows.
+pub(in crate::families) fn config_of_flows(shapes: &Shapes<'_>, own: &OfFlows) -> Result<Value> {
+    let mut document = config(shapes, own.scale)?;
+    if !is_tiny(shapes) {
+        document["shift_factor"] = json!(own.shift);
+        document["sample_size"] = json!(own.picture_size);
+        document["force_upcast"] = json!(true);
+    }
+    Ok(document)
+}
+
+/// The document; `scale` is the number that a large one's latents are multiplied by.
 pub(in crate::families) fn config(shapes: &Shapes<'_>, scale: f64) -> Result<Value> {
+    if is_tiny(shapes) {
+        return tiny(shapes);
+    }
     let count = shapes.count("decoder.up_blocks").max(1);
     let channels = |i: usize| shapes.size(&format!("decoder.up_blocks.{}.resnets.0.conv1.weight", count - 1 - i), 0);
     Ok(json!({
@@ -24,4 +48,59 @@ pub(in crate::families) fn config(shapes: &Shapes<'_>, scale: f64) -> Result<Val
         "use_post_quant_conv": shapes.has("post_quant_conv."),
         "mid_block_add_attention": shapes.has("decoder.mid_block.attentions."),
     }))
+}
+
+fn is_tiny(shapes: &Shapes<'_>) -> bool {
+    shapes.has("decoder.layers.0.")
+}
+
+/// The document of a tiny autoencoder. Its latents are those of the denoiser.
+fn tiny(shapes: &Shapes<'_>) -> Result<Value> {
+    let encoder = convolutions(shapes, "encoder");
+    let decoder = convolutions(shapes, "decoder");
+    let size = |convolution: &Convolution, axis| shapes.size(&convolution.weight, axis);
+    // The encoder's last convolution and the decoder's first one are those of the latents.
+    let begins = &encoder[..encoder.len().saturating_sub(1)];
+    let ends = decoder.get(1..).unwrap_or_default();
+    Ok(json!({
+        "_class_name": "AutoencoderTiny",
+        "act_fn": "relu",
+        "in_channels": begins.first().map_or(Ok(3), |first| size(first, 1))?,
+        "out_channels": ends.last().map_or(Ok(3), |last| size(last, 0))?,
+        "latent_channels": shapes.size("decoder.layers.0.weight", 1)?,
+        "encoder_block_out_channels": begins.iter().map(|begin| size(begin, 0)).collect::<Result<Vec<_>>>()?,
+        "num_encoder_blocks": begins.iter().map(|begin| begin.blocks_after).collect::<Vec<_>>(),
+        "decoder_block_out_channels": ends.iter().map(|end| size(end, 1)).collect::<Result<Vec<_>>>()?,
+        "num_decoder_blocks": ends.iter().map(|end| end.blocks_before).collect::<Vec<_>>(),
+        "scaling_factor": 1.0,
+        "shift_factor": 0.0,
+    }))
+}
+
+/// A convolution among the numbered layers of a tiny autoencoder, and how many blocks there are on both its sides. The
+/// encoder's begin stages, the decoder's end them.
+struct Convolution {
+    weight: String,
+    blocks_before: usize,
+    blocks_after: usize,
+}
+
+fn convolutions(shapes: &Shapes<'_>, coder: &str) -> Vec<Convolution> {
+    /// More layers than any tiny autoencoder has; between those with tensors are activations and enlargements.
+    const MOST: usize = 256;
+    let mut found: Vec<Convolution> = Vec::new();
+    let mut blocks = 0;
+    for layer in (0..MOST).map(|number| format!("{coder}.layers.{number}.")) {
+        let weight = format!("{layer}weight");
+        if shapes.find(&weight).is_some() {
+            found.push(Convolution { weight, blocks_before: blocks, blocks_after: 0 });
+            blocks = 0;
+        } else if shapes.has(&layer) {
+            blocks += 1;
+            if let Some(last) = found.last_mut() {
+                last.blocks_after += 1;
+            }
+        }
+    }
+    found
 }

@@ -6,6 +6,7 @@
 
 pub(in crate::families) mod alone;
 pub(in crate::families) mod clip;
+pub(in crate::families) mod t5;
 mod unet;
 pub(in crate::families) mod vae;
 

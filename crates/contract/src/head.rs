@@ -1,0 +1,85 @@
+//! What the first bytes of a picture file say: its width and height, and the settings in a PNG
+//! (<https://www.w3.org/TR/png-3/>). Easel writes the settings before the picture, so that nothing has to be decoded.
+
+use crate::service::{Image, Result, Service};
+use futures_util::StreamExt;
+
+/// How many bytes of a stored picture are read: settings of two prompts of the longest kind fit.
+const READ: u64 = 128 << 10;
+
+/// The first bytes of a stored picture.
+pub(crate) async fn of(service: &dyn Service, image: &Image) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut pieces = service.read_image(image.id, 0..image.size.min(READ)).await?;
+    while let Some(piece) = pieces.next().await {
+        bytes.extend_from_slice(&piece?);
+    }
+    Ok(bytes)
+}
+
+/// Width and height of a PNG, a JPEG or a WebP, as its header has them; none if it has none.
+pub(crate) fn size(bytes: &[u8]) -> Option<(u32, u32)> {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => Some((big(bytes, 16)?, big(bytes, 20)?)),
+        [0xff, 0xd8, rest @ ..] => jpeg(rest),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', chunk @ ..] => webp(chunk),
+        _ => None,
+    }
+}
+
+fn big(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// The first frame header (ITU-T T.81, section B.2.2) among the segments.
+fn jpeg(mut rest: &[u8]) -> Option<(u32, u32)> {
+    loop {
+        let [0xff, kind, high, low, ..] = *rest else { return None };
+        // All from C0 to CF but the tables DHT, JPG and DAC.
+        if matches!(kind, 0xc0..=0xcf) && !matches!(kind, 0xc4 | 0xc8 | 0xcc) {
+            let [h, h2, w, w2] = *rest.get(5..9)?.first_chunk()?;
+            return Some((u16::from_be_bytes([w, w2]).into(), u16::from_be_bytes([h, h2]).into()));
+        }
+        rest = rest.get(2 + usize::from(u16::from_be_bytes([high, low]))..)?;
+    }
+}
+
+/// The first chunk: lossy, lossless or extended.
+fn webp(chunk: &[u8]) -> Option<(u32, u32)> {
+    let at = |index: usize| chunk.get(index).copied().map(u32::from);
+    match chunk.get(..4)? {
+        b"VP8 " => Some(((at(14)? | at(15)? << 8) & 0x3fff, (at(16)? | at(17)? << 8) & 0x3fff)),
+        b"VP8L" => {
+            let bits = at(9)? | at(10)? << 8 | at(11)? << 16 | at(12)? << 24;
+            Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1))
+        }
+        b"VP8X" => {
+            let size = |index| Some((at(index)? | at(index + 1)? << 8 | at(index + 2)? << 16) + 1);
+            Some((size(12)?, size(15)?))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_found_in_every_kind_of_file() {
+        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0\0\0\x02\0\x08\x02";
+        assert_eq!(size(png), Some((256, 512)));
+        let jpeg = b"\xff\xd8\xff\xe1\0\x04ab\xff\xc4\0\x03a\xff\xc2\0\x11\x08\0\x40\0\x80\x03";
+        assert_eq!(size(jpeg), Some((128, 64)));
+        let lossy = b"RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9d\x01\x2a\x40\0\x80\0";
+        assert_eq!(size(lossy), Some((64, 128)));
+        // 63 and 127 in 14 bits each.
+        let lossless = b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f\x3f\xc0\x1f\0";
+        assert_eq!(size(lossless), Some((64, 128)));
+        let extended = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\0\0\xff\x01\0";
+        assert_eq!(size(extended), Some((256, 512)));
+        for cut in [&png[..20], &jpeg[..20], &lossy[..29], &lossless[..24], &extended[..29], b"", b"GIF89a"] {
+            assert_eq!(size(cut), None, "{cut:?}");
+        }
+    }
+}
