@@ -1,7 +1,7 @@
-//! AVX-512 in Bochs (<https://bochs.sourceforge.io>): Linux and the tests of `easel-cpu` on a CD, and nothing else.
+//! AVX-512 in Bochs (<https://bochs.sourceforge.io>): Linux and the tests of `easel-cpu` on a CD.
 //!
-//! The processor is a Skylake-X. Bochs also executes the dot products of later ones, but its CPUID does not
-//! report them, so the tests are built to take them for granted.
+//! The processor is a Skylake-X. Bochs also executes the dot products of later processors but does not report them in
+//! CPUID, so the tests are compiled to assume them.
 
 use crate::command::{Run, root};
 use crate::levels::programs;
@@ -11,9 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const TARGET: &str = "x86_64-unknown-linux-musl";
-/// Bochs 3.0 forgets to scale the short offset of VDPBF16PS' memory operand; only the kernel for single rows has one.
+/// Bochs 3.0 does not scale the short offset of VDPBF16PS' memory operand; only the kernel for single rows has one.
 const BROKEN: &str = "single_rows_in_bfloat16";
-/// The last words of the guest's console if all tests have passed.
+/// The end of the guest's console output if all tests have passed.
 const PASSED: &str = "all levels passed";
 
 /// The files that the machine boots from.
@@ -41,10 +41,10 @@ impl Parts {
     }
 }
 
-/// A file where the variable says, else where Debian has it.
-fn part(variable: &str, usual: &str, what: &str) -> Result<PathBuf> {
-    let path = std::env::var_os(variable).map_or_else(|| usual.into(), PathBuf::from);
-    ensure!(path.exists(), "{} was not found: {what}; {variable} can say where it is", path.display());
+/// A file at the path in the variable, or else at Debian's default path.
+fn part(variable: &str, default: &str, what: &str) -> Result<PathBuf> {
+    let path = std::env::var_os(variable).map_or_else(|| default.into(), PathBuf::from);
+    ensure!(path.exists(), "{} was not found: {what}; set {variable} to its path", path.display());
     Ok(path)
 }
 
@@ -65,17 +65,17 @@ pub(crate) fn avx512() -> Result<()> {
     write_disk(&disk, &parts, &folder.join("disk.iso"))?;
     fs::write(folder.join("bochsrc"), machine(&folder, &parts.bios))?;
     let console = folder.join("console");
-    eprintln!("this takes a quarter of an hour; the tests' output grows in {}", console.display());
-    // A guest that has powered off is a failure to Bochs: the console tells how it went.
+    eprintln!("this takes a quarter of an hour; the tests' output is in {}", console.display());
+    // Bochs fails when the guest powers off, so the console is checked instead.
     let _ = Run::new(&bochs).args(["-q", "-f"]).arg(folder.join("bochsrc")).run();
-    let console = fs::read(console).context("Bochs wrote no console")?;
+    let console = fs::read(console).context("Bochs wrote no console output")?;
     let console = String::from_utf8_lossy(&console);
     println!("{console}");
     ensure!(console.contains(PASSED), "the tests did not pass in Bochs ({})", folder.display());
     Ok(())
 }
 
-/// An initial RAM disk with the tests and a script that runs them.
+/// Packs an initial RAM disk with the tests and a script that runs them.
 fn pack_guest(guest: &Path, busybox: &Path, packed: &Path) -> Result<()> {
     for folder in ["bin", "proc", "dev"] {
         fs::create_dir_all(guest.join(folder))?;
@@ -96,7 +96,7 @@ fn pack_guest(guest: &Path, busybox: &Path, packed: &Path) -> Result<()> {
     Run::new("sh").args(["-c", &pack]).run()
 }
 
-/// A CD that boots the kernel with the RAM disk that lies in `disk` already.
+/// Writes a CD that boots the kernel with the RAM disk in `disk`.
 fn write_disk(disk: &Path, parts: &Parts, image: &Path) -> Result<()> {
     fs::copy(&parts.kernel, disk.join("vmlinuz"))?;
     fs::copy(&parts.isolinux, disk.join("isolinux/isolinux.bin"))?;
@@ -107,7 +107,7 @@ fn write_disk(disk: &Path, parts: &Parts, image: &Path) -> Result<()> {
     make.arg("-boot-info-table").arg(disk).run()
 }
 
-/// What the guest does first. Its clock is Bochs', which counts instructions: times in the console mean nothing.
+/// The start of the guest's script. Its clock counts instructions, so times in the console are meaningless.
 const START: &str = "\
 #!/bin/busybox sh
 export PATH=/bin RUST_TEST_THREADS=1 RAYON_NUM_THREADS=2 EASEL_LEVELS=Avx512,Avx512Dot

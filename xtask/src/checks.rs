@@ -1,8 +1,8 @@
-//! The checks that every change passes: formatting, lints and all tests, each of them compiled once.
+//! The checks for every change: formatting, lints and all tests, each compiled once.
 //!
-//! Checking a crate and building it are two compilations, and nearly everything that is compiled here is a dependency. So
-//! `test` builds the workspace with Clippy's compiler in the place of rustc, as `cargo clippy` does to check it: the lints
-//! come out of the same build as the tests, and dependencies are only ever built.
+//! Checking a crate and building it are two compilations, and nearly all code compiled here is in dependencies. So `test`
+//! builds the workspace with Clippy's compiler in place of rustc, as `cargo clippy` does to check it: the same build gives
+//! the lints and the tests, and dependencies are only built, never checked.
 
 use crate::command::{Run, cargo};
 use crate::phases::{self, Phase};
@@ -10,14 +10,14 @@ use crate::setup::{WASM, setup};
 use crate::{e2e, edge, levels, quick};
 use anyhow::{Result, bail};
 
-/// The workspace with everything that it can do. Whatever builds or lints it natively passes these arguments and no others,
-/// because a dependency is built once for each set of features. `xtask` is left out: it is built before everything else.
+/// The workspace with all its features. Every native build or lint passes exactly these arguments, because a dependency is
+/// built once for each set of features. `xtask` is excluded: it is built before everything else.
 const WORKSPACE: [&str; 5] = ["--workspace", "--exclude", "xtask", "--features", "easel-host/component"];
 
-/// Where warnings are errors, as Clippy's compiler reads it: `-D warnings`.
+/// `-D warnings` in the encoding of Clippy's compiler.
 const DENY_WARNINGS: &str = "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__";
 
-/// Everything, in the order in which it fails fastest. The golden cases are among the tests.
+/// All phases, those that fail fastest first. The golden cases are among the tests.
 const ALL: [Phase; 10] = [
     Phase { name: "setup", work: setup },
     Phase { name: "formatting", work: formatting },
@@ -36,11 +36,11 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => phases::run(&ALL),
         ["--quick"] => quick::test(),
-        _ => bail!("unknown arguments {:?}: test takes none, or --quick", args.join(" ")),
+        _ => bail!("unknown arguments {:?}: test takes no arguments, or --quick", args.join(" ")),
     }
 }
 
-/// rustfmt and clippy with warnings as errors, native and WebAssembly; nothing is built.
+/// rustfmt and clippy with warnings as errors, native and WebAssembly, without building anything.
 pub(crate) fn lint() -> Result<()> {
     formatting()?;
     let packages = ["--workspace", "--features", WORKSPACE[4]];
@@ -55,18 +55,18 @@ pub(crate) fn formatting() -> Result<()> {
     edge::formatting()
 }
 
-/// This program, whose dependencies are already built.
+/// xtask itself, whose dependencies are already built.
 fn tools() -> Result<()> {
     linted(cargo(["test", "--package", "xtask"])).run()
 }
 
-/// What the browser gets. One profile for lints and site, so that macros and build scripts are built once.
+/// The browser's crates, in the site's profile so that macros and build scripts are built once.
 fn lint_wasm() -> Result<()> {
     let packages = ["easel-inference", "easel-picture", "easel-web", "easel-webgpu", "easel-contract"];
-    let what = ["--lib", "--example", "browser", "--no-default-features", "--features", "easel-web/webgpu"];
+    let targets = ["--lib", "--example", "browser", "--no-default-features", "--features", "easel-web/webgpu"];
     cargo(["clippy", "--profile", "web", "--target", WASM])
         .args(packages.into_iter().flat_map(|package| ["--package", package]))
-        .args(what)
+        .args(targets)
         .args(["--", "-D", "warnings"])
         .run()
 }
@@ -81,23 +81,23 @@ fn build_tests() -> Result<()> {
     workspace(cargo(["test", "--no-run"])).run()
 }
 
-/// All tests, by cargo-nextest where it is installed, which runs those of several programs at once.
+/// All tests, with cargo-nextest if installed, which runs several test programs at once.
 fn run_tests() -> Result<()> {
     if cargo(["nextest", "--version"]).succeeds() {
         workspace(cargo(["nextest", "run", "--no-fail-fast"])).run()?;
-        // cargo-nextest does not run the examples in comments.
+        // cargo-nextest does not run doc tests.
         workspace(cargo(["test", "--doc"])).run()
     } else {
         workspace(cargo(["test", "--no-fail-fast"])).run()
     }
 }
 
-/// The native build of the workspace, with lints, for arguments that say which targets.
+/// Adds the arguments of the workspace's native build with lints.
 pub(crate) fn workspace(cargo: Run) -> Run {
     linted(cargo).args(WORKSPACE)
 }
 
-/// Compiles the packages of the workspace with Clippy's compiler and its warnings as errors.
+/// Compiles the workspace's packages with Clippy's compiler, with warnings as errors.
 fn linted(run: Run) -> Run {
     run.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver").env("CLIPPY_ARGS", DENY_WARNINGS)
 }
@@ -105,7 +105,7 @@ fn linted(run: Run) -> Run {
 /// The golden cases of a folder through the real loaders and pipelines.
 pub(crate) fn golden(args: &[String]) -> Result<()> {
     let run: Run = cargo(["run", "--quiet", "--package", "easel-tests", "--bin", "golden", "--"]);
-    // Every second word is the value of an option.
+    // Every option has a value.
     let folder = args.chunks(2).any(|pair| !pair[0].starts_with("--"));
     let run = run.args(args);
     if folder { run.run() } else { run.arg("tests/golden").run() }

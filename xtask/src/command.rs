@@ -1,4 +1,4 @@
-//! Running other programs from the workspace's root: the command is printed first, and a failure names it.
+//! Runs other programs from the workspace's root. The command is printed first, and errors name it.
 
 use anyhow::{Context, Result, bail};
 use std::ffi::{OsStr, OsString};
@@ -17,7 +17,7 @@ pub(crate) struct Run {
     shown: Vec<OsString>,
 }
 
-/// The cargo that runs this task.
+/// The cargo that started this task.
 pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     let mut run = Run::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     run.shown = vec!["cargo".into()];
@@ -48,7 +48,7 @@ impl Run {
         self
     }
 
-    /// Runs it with our own input and output.
+    /// Runs it with inherited input and output.
     pub(crate) fn run(mut self) -> Result<()> {
         let shown = self.shown();
         eprintln!("$ {shown}");

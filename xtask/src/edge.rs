@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// The packages that become components.
 const COMPONENTS: [&str; 6] = ["--package", "easel-edge", "--package", "easel-faulty", "--package", "easel-remote"];
 
-/// Builds `easel_edge.wasm` and `easel_remote.wasm`, composes them into `easel_edge_remote.wasm` and prints the sizes; and
+/// Builds `easel_edge.wasm` and `easel_remote.wasm`, composes them into `easel_edge_remote.wasm` and prints the sizes. Also
 /// builds the component that misbehaves in tests.
 pub(crate) fn edge() -> Result<()> {
     cargo(["build", "--release", "--target", WASI]).args(COMPONENTS).arg("--manifest-path").arg(manifest()).run()?;
@@ -40,8 +40,8 @@ pub(crate) fn formatting() -> Result<()> {
     cargo(["fmt", "--all", "--check", "--manifest-path"]).arg(manifest()).run()
 }
 
-/// Lints of the edge workspace, which is for WASI alone. In the profile in which it is built, so that macros and build
-/// scripts are built once.
+/// Lints of the edge workspace, which only targets WASI, in the profile of its build so that macros and build scripts are
+/// built once.
 pub(crate) fn lint() -> Result<()> {
     cargo(["clippy", "--release", "--target", WASI])
         .args(COMPONENTS)

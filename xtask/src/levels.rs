@@ -1,21 +1,21 @@
-//! `cargo xtask levels`: the processor's kernels at levels that this machine may lack, in emulators.
+//! `cargo xtask levels`: the CPU kernels at levels that this machine may lack, in emulators.
 //!
-//! 64-bit Arm with NEON runs in QEMU's user mode, as a part of all tests. No user-mode emulator has AVX-512: for that level
-//! a Linux kernel with nothing but the tests boots in Bochs, which takes minutes.
+//! 64-bit Arm with NEON runs in QEMU's user mode, as a phase of `test`. No user-mode emulator has AVX-512, so Bochs boots a
+//! Linux kernel with only the tests, which takes minutes.
 
 use crate::bochs;
 use crate::command::{Run, cargo, root};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 
-/// 64-bit Arm, linked without a compiler of its own.
+/// 64-bit Arm, which needs no C compiler to link.
 const ARM: &str = "aarch64-unknown-linux-musl";
-/// Names of QEMU's emulator of its programs.
+/// Names of QEMU's user-mode emulator.
 const QEMU: [&str; 2] = ["qemu-aarch64", "qemu-aarch64-static"];
-/// Set where these tests must run: then a missing QEMU is a failure.
+/// If set, a missing QEMU is an error instead of skipping the tests.
 const REQUIRE: &str = "EASEL_REQUIRE_ARM";
 
-/// All levels, or the ones named.
+/// Tests all levels, or the named ones.
 pub(crate) fn levels(names: &[String]) -> Result<()> {
     let all = ["arm".to_owned(), "avx512".to_owned()];
     for name in if names.is_empty() { &all } else { names } {
@@ -28,7 +28,7 @@ pub(crate) fn levels(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// 64-bit Arm as a part of all tests: skipped, with the reason, where QEMU is missing and not required.
+/// The phase for 64-bit Arm; skipped, with the reason, if QEMU is missing and not required.
 pub(crate) fn arm_if_possible() -> Result<()> {
     match qemu().and_then(|qemu| add_target(ARM).map(|()| qemu)) {
         Err(reason) if std::env::var_os(REQUIRE).is_none() => {
@@ -41,7 +41,7 @@ pub(crate) fn arm_if_possible() -> Result<()> {
 
 fn arm(qemu: &str) -> Result<()> {
     for program in programs(ARM, "")? {
-        // Two threads, also where the tests are told to run one after the other.
+        // Two threads, even if the tests run one after the other.
         Run::new(qemu).arg(program).env("RAYON_NUM_THREADS", "2").run()?;
     }
     Ok(())
@@ -49,7 +49,7 @@ fn arm(qemu: &str) -> Result<()> {
 
 fn qemu() -> Result<String> {
     let found = QEMU.into_iter().find(|name| Run::new(name).arg("--version").succeeds());
-    found.map(str::to_owned).with_context(|| format!("neither of {} was found", QEMU.join(", ")))
+    found.map(str::to_owned).with_context(|| format!("{} was not found", QEMU.join(" or ")))
 }
 
 fn add_target(target: &str) -> Result<()> {
@@ -69,11 +69,11 @@ pub(crate) fn programs(target: &str, features: &str) -> Result<Vec<PathBuf>> {
         .env("RUSTFLAGS", if features.is_empty() { String::new() } else { format!("-C target-feature={features}") })
         .output()?;
     let programs: Vec<PathBuf> = messages.lines().filter_map(executable).collect();
-    ensure!(programs.len() == 3, "expected three programs of tests for {target}, cargo made {}", programs.len());
+    ensure!(programs.len() == 3, "expected three test programs for {target}, cargo built {}", programs.len());
     Ok(programs)
 }
 
-/// The path of the program that a message of cargo announces.
+/// The path of the program in one of cargo's messages.
 fn executable(message: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     message["executable"].as_str().map(PathBuf::from)

@@ -1,4 +1,4 @@
-//! `cargo xtask <task>`: everything that cargo alone can't do, and the one command that passes every test.
+//! `cargo xtask <task>`: tasks that cargo alone cannot do, and the one command for every test.
 
 mod bochs;
 mod checks;
@@ -18,30 +18,30 @@ use command::cargo;
 const HELP: &str = "\
 Developer tasks of Easel. Usage: cargo xtask <task>
 
-  setup            install what the other tasks need (wasm target, rustfmt, clippy) and say what is missing
-  test             pass every test: formatting, lints, wasm build, unit tests, integration tests, golden cases, browser tests;
-                   ends with a table of what each phase took
+  setup            install what the other tasks need (wasm targets, rustfmt, clippy) and report what is missing
+  test             run every test: formatting, lints, wasm build, unit tests, integration tests, golden cases, browser
+                   tests; ends with a table of each phase's time
   test --quick     for the edit loop: formatting, lints of libraries, unit tests of the packages with uncommitted changes,
                    tidy and a few golden cases
   lint             only formatting and lints, native and wasm32
   golden [--device NAME] [--float f32|f16] [DIR]
-                   compare every case of a reference folder (default: tests/golden) with Easel's own numbers
+                   compare Easel's numbers with every case of a reference folder (default: tests/golden)
   levels [arm|avx512]
-                   the processor's kernels in emulators: 64-bit Arm in QEMU, AVX-512 in Bochs 3
-  edge             build the edge component, the provider for foreign hosts, and both composed into one file
-  serve [OPTIONS]  build the page, the component and the program with both inside, and start it
-  bench NAME ...   time Easel, and diffusers on the same work if PYTHON has it (`easel bench --help` lists names)
+                   test the CPU kernels in emulators: 64-bit Arm in QEMU, AVX-512 in Bochs 3
+  edge             build the edge component, the provider for foreign hosts, and both composed into one
+  serve [OPTIONS]  build and start the program with the page and the component inside
+  bench NAME ...   time Easel, and diffusers if PYTHON has it (`easel bench --help` lists names)
   bench serve [PART ...]
-                   time the service, with the component and without (needs Linux, wrk and Python);
-                   the part hostile fills it with clients that misbehave
+                   time the service with and without the component (needs Linux, wrk and Python);
+                   the part `hostile` fills it with misbehaving clients
   bench memory [MODEL ...]
-                   peak memory of networks and pipelines, also of models in folders, beside what is planned for them
+                   measure the peak memory of networks, pipelines and models in folders, beside what is planned for them
   bench onnxruntime-web [NAME ...]
-                   time the browser's build against onnxruntime-web in Chromium (needs Node, and Python with diffusers and onnx)
+                   time the browser build against onnxruntime-web in Chromium (needs Node, and Python with diffusers and onnx)
   web              build the static site into web/dist and report its size
-  e2e [FILE ...]   build the site and the kernels' checks, and test them in headless Chromium (needs Node and Chromium)
+  e2e [FILE ...]   build the site and the kernel checks, and test them in headless Chromium (needs Node and Chromium)
   fuzz TARGET [S]  run a fuzz target for S seconds (default 600); needs a nightly toolchain and cargo-fuzz
-  ci               what continuous integration runs: the same as test";
+  ci               the same as test, for continuous integration";
 
 fn main() {
     if let Err(error) = run() {
@@ -96,7 +96,7 @@ fn bench(names: &[String]) -> Result<()> {
     command::Run::new(python).arg(script).args(names).arg("--easel").arg(file).run()
 }
 
-/// Everything in one program.
+/// Builds everything into one program and starts it.
 fn serve(options: &[String]) -> Result<()> {
     web::web(&[])?;
     edge::edge()?;
@@ -104,7 +104,7 @@ fn serve(options: &[String]) -> Result<()> {
     cargo(build).args(options).run()
 }
 
-/// The service under load; without the page, which does not matter then.
+/// The service under load, without the page, which does not matter here.
 fn bench_service(parts: &[String]) -> Result<()> {
     edge::edge()?;
     cargo(["build", "--release", "--package", "easel-host", "--features", "component"]).run()?;
@@ -137,7 +137,7 @@ fn bench_in_browser(names: &[String]) -> Result<()> {
 }
 
 fn fuzz(args: &[String]) -> Result<()> {
-    let Some(target) = args.first() else { bail!("which target? One of the files in fuzz/fuzz_targets") };
+    let Some(target) = args.first() else { bail!("name a fuzz target: one of the files in fuzz/fuzz_targets") };
     let seconds = args.get(1).map_or("600", String::as_str);
     let limit = format!("-max_total_time={seconds}");
     let seeds = command::root().join("fuzz/seeds").join(target);

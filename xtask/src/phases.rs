@@ -1,16 +1,16 @@
-//! A run of several phases that says at its end what each of them took, also when one of them failed.
+//! Runs several phases and prints how long each took, even if one failed.
 
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-/// One part of a longer run.
+/// One phase of a run.
 pub(crate) struct Phase {
     pub(crate) name: &'static str,
     pub(crate) work: fn() -> Result<()>,
 }
 
-/// How a phase went.
+/// The result of a phase.
 #[derive(Debug)]
 enum Outcome {
     Passed(Cost),
@@ -18,14 +18,14 @@ enum Outcome {
     NotRun,
 }
 
-/// What a phase took. Only Linux tells the processor time of the programs that have ended.
+/// The time of a phase. Only Linux reports the processor time of child processes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cost {
     wall: Duration,
     processor: Option<Duration>,
 }
 
-/// Runs the phases in their order, up to the first one that fails, and prints the table of all of them.
+/// Runs the phases in order until one fails, and prints a table of all of them.
 pub(crate) fn run(phases: &[Phase]) -> Result<()> {
     let mut outcomes = Vec::new();
     let mut result = Ok(());
@@ -46,7 +46,7 @@ pub(crate) fn run(phases: &[Phase]) -> Result<()> {
     result
 }
 
-/// One line for each phase, and their sum.
+/// One line per phase, and a total.
 fn table(outcomes: &[(&str, Outcome)]) -> String {
     let width = outcomes.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max("phase".len());
     let mut lines = format!("{:<width$}  {:>8}  {:>9}\n", "phase", "time", "processor");
@@ -78,7 +78,7 @@ fn minutes(time: Duration) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// Processor time of all programs that this one has started and waited for, with those that they waited for.
+/// The processor time of all finished child processes and their children.
 fn processor_time_of_children() -> Option<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     children_in_stat(&stat)
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_what_failed_and_what_did_not_run() {
+    fn the_table_names_phases_that_failed_and_phases_that_did_not_run() {
         let outcomes = [
             ("formatting", Outcome::Passed(cost(1, 2))),
             ("tests", Outcome::Failed(cost(125, 240))),
@@ -119,7 +119,7 @@ all             2:06       4:02";
     }
 
     #[test]
-    fn where_the_processor_time_is_unknown_the_table_says_so() {
+    fn an_unknown_processor_time_is_a_dash() {
         let outcomes = [("tests", Outcome::Passed(Cost { wall: Duration::from_secs(61), processor: None }))];
         assert_eq!(
             table(&outcomes),
@@ -128,7 +128,7 @@ all             2:06       4:02";
     }
 
     #[test]
-    fn the_times_of_children_are_read_behind_a_name_with_spaces_and_parentheses() {
+    fn times_of_children_are_read_after_a_name_with_spaces_and_parentheses() {
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 100 200 0 0 11 12 150 50 20 0 1 0 100 0 0";
         assert_eq!(children_in_stat(stat), Some(Duration::from_secs(2)));
     }

@@ -1,7 +1,7 @@
-//! `cargo xtask test --quick`: what says within two minutes of a change whether it is worth running everything.
+//! `cargo xtask test --quick`: shows within two minutes of a change whether it is worth running everything.
 //!
-//! The build is that of all tests, with its features and its lints, so that the two share every dependency; only fewer
-//! programs are made of it. What has not changed since the last run is not compiled again.
+//! It uses the build of all tests, with its features and lints, so that the two share every dependency, but builds fewer
+//! programs. Code that has not changed since the last run is not compiled again.
 
 use crate::checks;
 use crate::command::{Run, cargo, root};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Tests of the package `easel-tests` that always run, each with the names of those of its cases that are quick.
+/// Tests of the package `easel-tests` that always run, each with the names of its quick cases.
 const ALWAYS: [(&str, &[&str]); 3] = [("tidy", &[]), ("schedulers", &[]), ("modules", &["sd15", "taesd"])];
 
 const PHASES: [Phase; 2] = [
@@ -32,7 +32,7 @@ fn build_and_run() -> Result<()> {
     }
     let messages = checks::workspace(build).output()?;
     let programs: Vec<Program> = messages.lines().filter_map(Program::announced).collect();
-    ensure!(!programs.is_empty(), "cargo announced no program with tests");
+    ensure!(!programs.is_empty(), "cargo built no test program");
     for program in programs {
         if let Some(cases) = program.cases(&changed) {
             Run::new(&program.path).args(cases).run()?;
@@ -44,15 +44,15 @@ fn build_and_run() -> Result<()> {
 /// Files that differ from the last commit, as paths from the root of the repository.
 fn changed_files() -> Result<Vec<String>> {
     let known =
-        Run::new("git").args(["diff", "--name-only", "HEAD"]).output().context("--quick asks git for changes")?;
+        Run::new("git").args(["diff", "--name-only", "HEAD"]).output().context("--quick needs git to find changes")?;
     let new = Run::new("git").args(["ls-files", "--others", "--exclude-standard"]).output()?;
     Ok(known.lines().chain(new.lines()).map(str::to_owned).collect())
 }
 
-/// A program of tests that cargo has built.
+/// A test program that cargo has built.
 struct Program {
     path: PathBuf,
-    /// The folder of its package from the root, with `/` at its end.
+    /// The folder of its package, relative to the root, ending with `/`.
     package: String,
     /// The target's name: `tidy` for `tests/tests/tidy.rs`.
     target: String,
@@ -61,7 +61,7 @@ struct Program {
 }
 
 impl Program {
-    /// The program that a message of cargo's announces.
+    /// The program in one of cargo's messages.
     fn announced(message: &str) -> Option<Self> {
         let message: Value = serde_json::from_str(message).ok()?;
         let path = PathBuf::from(message["executable"].as_str()?);
@@ -76,7 +76,7 @@ impl Program {
         Some(Self { path, package: format!("{package}/"), target: target["name"].as_str()?.to_owned(), library })
     }
 
-    /// The names of the tests to run, none of them standing for all; nothing if the program is to be left out.
+    /// The names of the tests to run; empty for all of them, `None` to skip the program.
     fn cases(&self, changed: &[String]) -> Option<&'static [&'static str]> {
         if self.library {
             let touched = changed.iter().any(|file| file.starts_with(&self.package));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_of_tests_is_left_out() {
+    fn programs_without_tests_are_skipped() {
         assert!(Program::announced("{\"reason\":\"build-finished\"}").is_none());
         let library = message("crates/cpu", "easel_cpu", "lib").replace("\"test\":true", "\"test\":false");
         assert!(Program::announced(&library).is_none());

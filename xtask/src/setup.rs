@@ -1,4 +1,4 @@
-//! The programs and targets that other tasks need: installed where that is possible, named where it is not.
+//! The programs and targets that other tasks need: installed if possible, otherwise reported as missing.
 
 use crate::command::Run;
 use anyhow::{Context, Result};
@@ -35,14 +35,14 @@ pub(crate) fn setup() -> Result<()> {
     Ok(())
 }
 
-/// Whether the source of Rust's standard library is there, for the build with threads; rustup fetches it.
+/// Whether there is the source of Rust's standard library, for the build with threads; rustup fetches it.
 pub(crate) fn rust_source() -> bool {
     let sysroot = Run::new("rustc").args(["--print", "sysroot"]).output().unwrap_or_default();
     let library = std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock");
     library.is_file() || (Run::new("rustup").args(["component", "add", "rust-src"]).succeeds() && library.is_file())
 }
 
-/// A Python (`$PYTHON`, else `python3`) that can import `module`.
+/// A Python (`$PYTHON`, or else `python3`) that can import `module`.
 pub(crate) fn python_with(module: &str) -> Option<String> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let import = format!("import {module}");

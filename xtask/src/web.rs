@@ -1,7 +1,7 @@
 //! `cargo xtask web`: the static site, from wasm to service worker, in `web/dist`.
 //!
-//! The site is `web/site` with generated files beside it: the wasm modules behind `easel/`, the bundled model with the list
-//! of its files and digests, and the list of files that the service worker keeps for visits without a network.
+//! The site is `web/site` with generated files: the wasm modules in `easel/`, the bundled model with a list of its files
+//! and digests, and the list of files that the service worker caches for offline visits.
 
 use crate::command::{Run, cargo, root};
 use crate::setup::{self, WASM};
@@ -11,11 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use wasm_bindgen_cli_support::Bindgen;
 
-/// The model that the site brings along, with the steps and the guidance scale that suit it.
+/// The bundled model, with its default steps and guidance scale.
 const MODEL: &str = "easel-emoji";
-const USUAL: (usize, f64) = (20, 4.0);
+const DEFAULTS: (usize, f64) = (20, 4.0);
 
-/// Flags of the build with threads: those of `.cargo/config.toml`, atomics, and a memory that is made outside and shared.
+/// Flags of the build with threads: those of `.cargo/config.toml`, atomics, and an imported shared memory.
 const THREADS: [&str; 11] = [
     "-Ctarget-feature=+simd128,+atomics,+bulk-memory,+mutable-globals",
     "-Cllvm-args=-disable-lsr",
@@ -34,10 +34,10 @@ const THREADS: [&str; 11] = [
 const VERSION_MARK: &str = "/*version*/";
 const FILES_MARK: &str = "/*files*/";
 
-/// Builds the site and prints its size; `beside` are cargo's arguments for further targets of the same build.
-pub(crate) fn web(beside: &[&str]) -> Result<()> {
+/// Builds the site and prints its size; `more` are cargo arguments for more targets in the same build.
+pub(crate) fn web(more: &[&str]) -> Result<()> {
     setup::setup()?;
-    let modules = build(beside)?;
+    let modules = build(more)?;
     let dist = dist();
     if dist.exists() {
         fs::remove_dir_all(&dist).with_context(|| format!("cannot empty {}", dist.display()))?;
@@ -46,45 +46,47 @@ pub(crate) fn web(beside: &[&str]) -> Result<()> {
     bind(&modules.single, &dist.join("easel/wasm"))?;
     match modules.with_threads {
         Some(module) => bind(&module, &dist.join("easel/threads"))?,
-        None => eprintln!("without the component rust-src there is no build with threads: pages will compute on one"),
+        None => {
+            eprintln!("skipped the build with threads, which needs the component rust-src: pages will use one thread")
+        }
     }
     bundle_model(&dist)?;
     finish_service_worker(&dist)?;
     report(&dist)
 }
 
-/// Where the site is built.
+/// The folder of the built site.
 pub(crate) fn dist() -> PathBuf {
     root().join("web/dist")
 }
 
 /// The two builds of the wasm module.
 struct Modules {
-    /// With WebGPU; on a machine without a graphics device it computes on one thread.
+    /// With WebGPU; on a machine without a GPU it computes on one thread.
     single: PathBuf,
-    /// With threads and without WebGPU; absent where the source of the standard library is absent.
+    /// With threads and without WebGPU; `None` without the source of the standard library.
     with_threads: Option<PathBuf>,
 }
 
-/// Builds both modules side by side: each build ends with a long link that keeps a single core busy.
-fn build(beside: &[&str]) -> Result<Modules> {
+/// Builds both modules at the same time, because each ends with a long link on a single core.
+fn build(more: &[&str]) -> Result<Modules> {
     let rust_source = setup::rust_source();
     std::thread::scope(|scope| {
         let threads = scope.spawn(|| rust_source.then(|| build_with_threads(&["--lib"])).transpose());
-        let single = build_single(beside)?;
+        let single = build_single(more)?;
         let folder = threads.join().map_err(|_| anyhow!("the build with threads panicked"))??;
         Ok(Modules { single, with_threads: folder.map(|folder| folder.join("easel_web.wasm")) })
     })
 }
 
-fn build_single(beside: &[&str]) -> Result<PathBuf> {
+fn build_single(more: &[&str]) -> Result<PathBuf> {
     let site = ["build", "--profile", "web", "--target", WASM, "--package", "easel-web", "--lib"];
-    cargo(site).args(["--features", "easel-web/webgpu"]).args(beside).run()?;
+    cargo(site).args(["--features", "easel-web/webgpu"]).args(more).run()?;
     Ok(target().join(WASM).join("web/easel_web.wasm"))
 }
 
-/// Builds a target of `easel-web`, which `what` names, for threads that share memory, and returns the folder of the result.
-/// Rust's standard library comes without atomics, so it is built here too; stable compilers allow that under
+/// Builds a target of `easel-web`, named by `what`, with threads that share memory, and returns the output folder. Rust's
+/// standard library is distributed without atomics, so it is built too; stable compilers allow that with
 /// `RUSTC_BOOTSTRAP`.
 pub(crate) fn build_with_threads(what: &[&str]) -> Result<PathBuf> {
     let folder = target().join("web-threads");
@@ -98,12 +100,12 @@ pub(crate) fn build_with_threads(what: &[&str]) -> Result<PathBuf> {
     Ok(folder.join(WASM).join("web"))
 }
 
-/// Where cargo builds.
+/// Cargo's target folder.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
-/// Makes the JavaScript that loads and calls the module, and the module that it loads.
+/// Generates the JavaScript bindings and the module that they load.
 pub(crate) fn bind(module: &Path, folder: &Path) -> Result<()> {
     let name = module.file_stem().unwrap_or_default().to_string_lossy();
     let mut bindgen = Bindgen::new();
@@ -113,11 +115,11 @@ pub(crate) fn bind(module: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Optimises the module if binaryen's `wasm-opt` is there: some percent smaller, about as fast.
+/// Optimises the module if there is binaryen's `wasm-opt`: a few percent smaller, about as fast.
 fn optimise(wasm: &Path) {
     let run = Run::new("wasm-opt").args(["-O3", "--all-features", "-o"]).arg(wasm).arg(wasm);
     if !run.succeeds() {
-        eprintln!("wasm-opt (binaryen) was not found: the module stays as the compiler made it");
+        eprintln!("wasm-opt (binaryen) was not found: the module is not optimised for size");
     }
 }
 
@@ -131,8 +133,8 @@ fn bundle_model(dist: &Path) -> Result<()> {
         let bytes = fs::read(to.join(&path))?;
         listed.push(serde_json::json!({ "path": path, "size": bytes.len(), "sha256": sha256(&bytes) }));
     }
-    let usual = serde_json::json!({ "steps": USUAL.0, "guidanceScale": USUAL.1 });
-    let manifest = serde_json::json!({ "name": MODEL, "usual": usual, "files": listed });
+    let defaults = serde_json::json!({ "steps": DEFAULTS.0, "guidanceScale": DEFAULTS.1 });
+    let manifest = serde_json::json!({ "name": MODEL, "usual": defaults, "files": listed });
     fs::write(to.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?).context("cannot write the manifest")
 }
 
@@ -152,7 +154,7 @@ fn finish_service_worker(dist: &Path) -> Result<()> {
     fs::write(&file, source).context("cannot write sw.js")
 }
 
-/// Prints the size of a first visit's downloads, raw and compressed: the page, one of the two modules, the model.
+/// Prints the sizes of a first visit's downloads, raw and compressed: the page, each module, the model.
 fn report(dist: &Path) -> Result<()> {
     let mut page = [0, 0];
     let mut model = 0;
@@ -169,7 +171,7 @@ fn report(dist: &Path) -> Result<()> {
             page = [page[0] + bytes.len(), page[1] + packed];
         }
     }
-    println!("all else: {} kB, {} kB with brotli; {MODEL}: {} kB", page[0] / 1000, page[1] / 1000, model / 1000);
+    println!("everything else: {} kB, {} kB with brotli; {MODEL}: {} kB", page[0] / 1000, page[1] / 1000, model / 1000);
     println!("web/dist is ready for any file server, such as `python3 -m http.server --directory web/dist`");
     Ok(())
 }
@@ -181,7 +183,7 @@ fn brotli_size(bytes: &[u8]) -> Result<usize> {
     Ok(packed.len())
 }
 
-/// The files below a folder by their paths in it, in order.
+/// The paths of all files in a folder, relative to it and sorted.
 fn files(folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut open = vec![(folder.to_owned(), String::new())];

@@ -1,62 +1,62 @@
-//! Everything that can go wrong with a picture, in one list. Messages are one line and name the format or the field.
+//! The errors of the picture crate. Messages are one line and name the format or the field.
 
 use crate::ImageFormat;
 
-/// The result of everything fallible here.
+/// A result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of the picture crate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file whose first bytes match no format that is read here.
+    /// A file whose first bytes match no supported format.
     #[error("picture: begins with {start:02x?}, expected a {} file", available())]
     UnknownFormat {
         /// The first bytes, four at most.
         start: Vec<u8>,
     },
-    /// A format that this build neither reads nor writes.
-    #[error("picture: {} files are neither read nor written here, expected {}", format.name(), available())]
+    /// A format that this build does not support.
+    #[error("picture: this build does not support {} files, expected {}", format.name(), available())]
     NotAvailable {
         /// The format.
         format: ImageFormat,
     },
-    /// A file that is broken, cut short, or of a kind that is not read.
+    /// A file that is broken, truncated, or of an unsupported kind.
     #[error("{}: {reason}", format.name())]
     File {
-        /// The format that its first bytes announce.
+        /// The format, from its first bytes.
         format: ImageFormat,
-        /// What is wrong, with what was expected.
+        /// What is wrong, and what was expected.
         reason: String,
     },
-    /// A file that announces more pixels than [`Limits::pixels`](crate::Limits::pixels).
+    /// A file that declares more pixels than [`Limits::pixels`](crate::Limits::pixels).
     #[error("{}: {width}x{height} pixels, expected at most {max}", format.name())]
     Pixels {
         /// The format.
         format: ImageFormat,
-        /// The announced width.
+        /// The declared width.
         width: usize,
-        /// The announced height.
+        /// The declared height.
         height: usize,
-        /// The most pixels that are allowed.
+        /// The most pixels allowed.
         max: usize,
     },
-    /// A file that needs more memory than [`Limits::bytes`](crate::Limits::bytes) while it is read.
+    /// A file that takes more memory to decode than [`Limits::bytes`](crate::Limits::bytes).
     #[error("{}: {bytes} bytes when decoded, expected at most {max}", format.name())]
     Memory {
         /// The format.
         format: ImageFormat,
-        /// What it needs.
+        /// The bytes it needs.
         bytes: usize,
-        /// The most that is allowed.
+        /// The most bytes allowed.
         max: usize,
     },
-    /// A parameter has a value that is out of its range.
+    /// A parameter that is out of range.
     #[error("{field}: {reason}")]
     Invalid {
         /// The parameter.
         field: &'static str,
-        /// What was given and what is accepted.
+        /// What was found, and what is expected.
         reason: String,
     },
     /// Pixels that are NaN or infinite.
@@ -65,13 +65,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// A parameter that is out of its range.
+    /// Makes an error of a parameter that is out of range.
     pub(crate) fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Invalid { field, reason: reason.into() }
     }
 }
 
-/// The formats that this build has, as `PNG, JPEG or WebP`.
+/// The formats that this build supports, as in `PNG, JPEG or WebP`.
 pub(crate) fn available() -> String {
     let names: Vec<&str> = ImageFormat::available().map(ImageFormat::name).collect();
     match names.split_last() {

@@ -1,8 +1,8 @@
-//! Pictures without models: what the host, the page and the pipelines share.
+//! Pictures without models, for the host, the page and the pipelines.
 //!
-//! [`Image`] holds 8-bit RGB pixels and converts them to and from the numbers that models work on, [`Image::resized`] and
-//! [`Mask`] follow PIL and diffusers pixel for pixel, [`Image::decode`] and [`Image::encode`] read and write files, and
-//! [`Parameters`] is the text inside such files that says how a picture was made.
+//! [`Image`] holds 8-bit RGB pixels and converts them to and from a model's numbers, [`Image::resized`] and [`Mask`] follow
+//! PIL and diffusers pixel for pixel, [`Image::decode`] and [`Image::encode`] read and write files, and [`Parameters`] is
+//! the text in such a file that says how the picture was made.
 
 mod codec;
 mod error;

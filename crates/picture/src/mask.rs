@@ -1,9 +1,9 @@
-//! Where an inpainting draws: a black-and-white mask, made as diffusers' `mask_processor` makes it.
+//! Inpainting masks, black and white, computed like diffusers' `mask_processor`.
 
 use crate::pixels::check_size;
 use crate::{Error, Image, Result};
 
-/// The smallest grey that counts as white: the first byte that is at least 0.5 on a scale of 0..=1.
+/// The smallest grey that counts as white: the first byte that is at least 0.5 on a scale from 0 to 1.
 const THRESHOLD: u8 = 128;
 
 /// Which part of a picture stands for what is drawn anew, in [`Image::decode_mask`].
@@ -41,7 +41,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The mask in the size of the picture that is drawn: resized as pictures are, turned to grey and cut at one half,
+    /// The mask at the size of the picture to draw: resized like a picture, converted to grey and thresholded at one half,
     /// in that order. [`Error::Invalid`] if a size is zero.
     pub fn from_image(image: &Image, width: usize, height: usize) -> Result<Self> {
         let luma = image.resized(width, height)?.to_luma();
@@ -49,7 +49,7 @@ impl Mask {
         Ok(Self { width, height, values })
     }
 
-    /// The mask in the size of the latents, each taking its nearest value as `torch.nn.functional.interpolate` picks it.
+    /// The mask at the size of the latents, by nearest neighbour as in `torch.nn.functional.interpolate`.
     /// [`Error::Invalid`] if a size is zero or the fields do not agree.
     pub fn resized(&self, width: usize, height: usize) -> Result<Self> {
         check_size(width, height, 1)?;
@@ -64,7 +64,7 @@ impl Mask {
     }
 }
 
-/// The source position of each target position: scaled in `f32` and cut, as in torch.
+/// The source position of each target position: scaled in `f32` and truncated, as in torch.
 fn nearest(from: usize, to: usize) -> Vec<usize> {
     let scale = from as f32 / to as f32;
     (0..to).map(|target| ((target as f32 * scale) as usize).min(from.saturating_sub(1))).collect()
@@ -76,7 +76,7 @@ mod tests {
     use crate::{EncodeOptions, ImageFormat, Limits};
 
     #[test]
-    fn grey_is_cut_at_one_half() {
+    fn grey_is_thresholded_at_one_half() {
         let image = Image::from_samples(4, 1, 1, vec![0, 127, 128, 255]).unwrap();
         assert_eq!(Mask::from_image(&image, 4, 1).unwrap().values, [0.0, 0.0, 1.0, 1.0]);
     }
@@ -85,7 +85,7 @@ mod tests {
     fn a_latent_takes_the_top_left_of_its_pixels() {
         let mut samples = vec![0; 16 * 16];
         samples[8] = 255; // the top left pixel of the second latent
-        samples[16 * 15 + 15] = 255; // the last pixel of the last one, which is not looked at
+        samples[16 * 15 + 15] = 255; // the last pixel of the last one, which is not used
         let mask = Mask::from_image(&Image::from_samples(16, 16, 1, samples).unwrap(), 16, 16).unwrap();
         assert_eq!(mask.resized(2, 2).unwrap().values, [0.0, 1.0, 0.0, 0.0]);
     }

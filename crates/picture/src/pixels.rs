@@ -1,7 +1,7 @@
-//! A picture in memory, and its way to and from the numbers that models work on.
+//! A picture in memory, and its conversion to and from a model's numbers.
 //!
-//! The arithmetic is that of diffusers' `VaeImageProcessor`, rounding included: a picture that goes through here and
-//! one that goes through diffusers are the same bytes.
+//! The arithmetic is that of diffusers' `VaeImageProcessor`, including its rounding, so pictures are the same bytes as in
+//! diffusers.
 
 use crate::{Error, Result};
 
@@ -11,7 +11,7 @@ pub(crate) const CHANNELS: usize = 3;
 /// The colour of [`Image::stub`].
 const STUB_COLOR: [u8; CHANNELS] = [0, 100, 200];
 
-/// An RGB picture of 8 bits per channel, row by row.
+/// An RGB picture with 8 bits per channel, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// Width in pixels.
@@ -23,15 +23,15 @@ pub struct Image {
 }
 
 impl Image {
-    /// A picture of `height * width * 3` bytes. [`Error::Invalid`] if it has no pixels or another number of bytes.
+    /// A picture from `height * width * 3` bytes. [`Error::Invalid`] if it has no pixels or another number of bytes.
     pub fn new(width: usize, height: usize, rgb8: Vec<u8>) -> Result<Self> {
         let image = Self { width, height, rgb8 };
         image.check()?;
         Ok(image)
     }
 
-    /// A picture of samples `[height, width, channels]` with 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA) channels.
-    /// What is transparent becomes white. [`Error::Invalid`] for another number of channels or samples.
+    /// A picture from samples `[height, width, channels]` with 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA) channels.
+    /// Transparency becomes white. [`Error::Invalid`] for another number of channels or samples.
     pub fn from_samples(width: usize, height: usize, channels: usize, samples: Vec<u8>) -> Result<Self> {
         if !(1..=4).contains(&channels) {
             return Err(Error::invalid("image", format!("{channels} channels, expected 1 to 4")));
@@ -46,14 +46,14 @@ impl Image {
         Self::new(width, height, rgb8)
     }
 
-    /// The picture of `[height, width, 3]` numbers in 0..=1, rounded to the nearest of 256 steps and ties to the even
-    /// one. Numbers outside the range are clamped. [`Error::Invalid`] for another number of them, [`Error::NotFinite`]
-    /// for a NaN or an infinity.
+    /// A picture from `[height, width, 3]` numbers from 0 to 1, rounded to the nearest of 256 levels, ties to even. Numbers
+    /// outside the range are clamped. [`Error::Invalid`] for the wrong number of them, [`Error::NotFinite`] for a NaN or an
+    /// infinity.
     pub fn from_unit(width: usize, height: usize, values: &[f32]) -> Result<Self> {
         Self::from_floats(width, height, values, |x| x)
     }
 
-    /// The picture of `[height, width, 3]` numbers in -1..=1, as an autoencoder gives them; else as [`Self::from_unit`].
+    /// A picture from an autoencoder's `[height, width, 3]` numbers from -1 to 1; otherwise like [`Self::from_unit`].
     pub fn from_normalized(width: usize, height: usize, values: &[f32]) -> Result<Self> {
         Self::from_floats(width, height, values, |x| x * 0.5 + 0.5)
     }
@@ -68,19 +68,19 @@ impl Image {
         Self::new(width, height, values.iter().map(byte).collect())
     }
 
-    /// The picture that the model `stub` makes: all pixels the same blue. [`Error::Invalid`] if it has no pixels or
-    /// more than fit in memory.
+    /// The `stub` model's picture: all pixels the same blue. [`Error::Invalid`] if it has no pixels or more than fit in
+    /// memory.
     pub fn stub(width: usize, height: usize) -> Result<Self> {
         let pixels = check_size(width, height, CHANNELS)? / CHANNELS;
         Self::new(width, height, STUB_COLOR.repeat(pixels))
     }
 
-    /// The picture as `[height, width, 3]` numbers in 0..=1.
+    /// The picture as `[height, width, 3]` numbers from 0 to 1.
     pub fn to_unit(&self) -> Vec<f32> {
         self.rgb8.iter().map(|&byte| unit(byte)).collect()
     }
 
-    /// The picture as `[height, width, 3]` numbers in -1..=1, as an autoencoder takes them.
+    /// The picture as `[height, width, 3]` numbers from -1 to 1, as an autoencoder expects.
     pub fn to_normalized(&self) -> Vec<f32> {
         self.rgb8.iter().map(|&byte| 2.0 * unit(byte) - 1.0).collect()
     }
@@ -94,13 +94,13 @@ impl Image {
         self.rgb8.as_chunks().0.iter().map(luma).collect()
     }
 
-    /// Whether the fields, which anyone can set, agree with each other.
+    /// Checks that the public fields agree with each other.
     pub(crate) fn check(&self) -> Result<()> {
         check_samples(self.width, self.height, CHANNELS, self.rgb8.len())
     }
 }
 
-/// A byte as a number in 0..=1. The division is rounded once, as in numpy; a product with 1/255 would not be the same.
+/// A byte as a number from 0 to 1. As in numpy, it is one rounded division; multiplying by 1/255 would differ.
 fn unit(byte: u8) -> f32 {
     f32::from(byte) / 255.0
 }
@@ -110,7 +110,10 @@ pub(crate) fn check_size(width: usize, height: usize, channels: usize) -> Result
     let samples = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(channels));
     match samples {
         Some(samples @ 1..) if isize::try_from(samples).is_ok() => Ok(samples),
-        _ => Err(Error::invalid("image", format!("{width}x{height} pixels are none, or more than fit in memory"))),
+        _ => Err(Error::invalid(
+            "image",
+            format!("must have at least one pixel and fit in memory, got {width}x{height}"),
+        )),
     }
 }
 
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_survives_the_way_through_floats() {
+    fn every_byte_survives_conversion_to_floats() {
         let image = Image::from_samples(256, 1, 1, (0..=255).collect()).unwrap();
         assert_eq!(Image::from_unit(256, 1, &image.to_unit()).unwrap(), image);
         assert_eq!(Image::from_normalized(256, 1, &image.to_normalized()).unwrap(), image);
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn luma_is_pils() {
+    fn luma_matches_pil() {
         let image = Image::new(3, 1, vec![255, 255, 255, 255, 0, 0, 10, 200, 30]).unwrap();
         assert_eq!(image.to_luma(), [255, 76, 124]);
     }
@@ -174,7 +177,7 @@ mod tests {
         let message = |result: Result<Image>| result.unwrap_err().to_string();
         assert_eq!(message(Image::new(2, 1, vec![0; 5])), "image: 2x1 pixels of 3 channels are 6 samples, got 5");
         assert_eq!(message(Image::from_samples(1, 1, 5, vec![0; 5])), "image: 5 channels, expected 1 to 4");
-        assert_eq!(message(Image::stub(0, 9)), "image: 0x9 pixels are none, or more than fit in memory");
+        assert_eq!(message(Image::stub(0, 9)), "image: must have at least one pixel and fit in memory, got 0x9");
         assert!(matches!(Image::stub(usize::MAX, 2), Err(Error::Invalid { field: "image", .. })));
         assert!(matches!(Image::from_unit(1, 1, &[0.0, f32::NAN, 0.0]), Err(Error::NotFinite)));
         assert!(matches!(Image::from_normalized(1, 1, &[0.0]), Err(Error::Invalid { .. })));

@@ -1,6 +1,6 @@
-//! Resizing by a Lanczos window, pixel for pixel as PIL does it (`Resample.c`): diffusers resizes pictures and masks so.
+//! Lanczos resizing, pixel for pixel like PIL (`Resample.c`), which diffusers uses for pictures and masks.
 //!
-//! Two passes, one along rows and one along columns, each with weights in fixed point and the result rounded to bytes.
+//! Two passes, one along rows and one along columns, each with fixed-point weights and the result rounded to bytes.
 
 use crate::pixels::{CHANNELS, check_size};
 use crate::{Image, Result};
@@ -11,26 +11,26 @@ const SUPPORT: f64 = 3.0;
 /// Fraction bits of a weight.
 const PRECISION: u32 = 22;
 
-/// The source pixels that one target pixel is made of.
+/// The source pixels of one target pixel.
 struct Window {
-    /// The first one.
+    /// The index of the first.
     start: usize,
     /// A weight for each, in fixed point.
     weights: Vec<i32>,
 }
 
 impl Image {
-    /// The picture in another size: shrunk or enlarged, the aspect ratio not kept.
+    /// The picture at another size, without keeping the aspect ratio.
     /// [`crate::Error::Invalid`] if either size is zero or the result does not fit in memory.
     pub fn resized(&self, width: usize, height: usize) -> Result<Image> {
         self.check()?;
-        // The picture between the passes has one old side and one new one.
+        // Between the passes, one side is old and one new.
         check_size(width, height, CHANNELS)?;
         check_size(width.max(self.width), height.max(self.height), CHANNELS)?;
         if width == self.width && height == self.height {
             return Ok(self.clone());
         }
-        // PIL 13's rule; earlier ones always begin with the rows. Overshoots are clamped in between, so it matters.
+        // PIL 13's rule; earlier versions always start with the rows. The order matters, because overshoots are clamped.
         let columns_first = height < self.height && self.height - height + 2 * width > 2 * self.width;
         Ok(match (width == self.width, height == self.height) {
             (true, _) => self.resized_columns(height),
@@ -100,7 +100,7 @@ fn windows(from: usize, to: usize) -> Vec<Window> {
     (0..to).map(window).collect()
 }
 
-/// The Lanczos window of three lobes.
+/// The Lanczos window with three lobes.
 fn lanczos(x: f64) -> f64 {
     if (-SUPPORT..SUPPORT).contains(&x) { sinc(x) * sinc(x / SUPPORT) } else { 0.0 }
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn known_pixels_are_pils() {
+    fn known_pixels_match_pil() {
         let image = picture(6, 4).resized(3, 2).unwrap();
         assert_eq!(image.rgb8, [24, 0, 69, 99, 2, 246, 173, 3, 254, 45, 1, 0, 120, 6, 83, 194, 11, 249]);
         let image = picture(2, 2).resized(4, 1).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn empty_targets_are_refused() {
         let error = picture(2, 2).resized(0, 2).unwrap_err().to_string();
-        assert_eq!(error, "image: 0x2 pixels are none, or more than fit in memory");
+        assert_eq!(error, "image: must have at least one pixel and fit in memory, got 0x2");
         let broken = Image { width: 2, height: 2, rgb8: vec![0; 3] };
         assert!(broken.resized(1, 1).is_err());
     }

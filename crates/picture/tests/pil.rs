@@ -1,4 +1,5 @@
-//! Picture files, resizing and the way into and out of the models, against PIL and diffusers (`pictures/generate.py`).
+//! Picture files, resizing and conversion to and from a model's numbers, compared with PIL and diffusers
+//! (`pictures/generate.py`).
 
 use easel_picture::{Image, Limits, Mask, read_metadata};
 use safetensors::SafeTensors;
@@ -43,7 +44,7 @@ impl Pictures {
 }
 
 #[test]
-fn files_are_read_as_pil_reads_them() {
+fn files_are_read_as_in_pil() {
     let pictures = Pictures::open();
     let cases = pictures.cases["decode"].as_array().unwrap();
     assert!(cases.len() > 20, "only {} files", cases.len());
@@ -61,7 +62,7 @@ fn files_are_read_as_pil_reads_them() {
 }
 
 #[test]
-fn pictures_are_resized_as_pil_resizes_them() {
+fn pictures_are_resized_as_in_pil() {
     let pictures = Pictures::open();
     for case in 0..pictures.cases["resize"].as_u64().unwrap() {
         let expected = pictures.image(&format!("resize.{case}.to"));
@@ -71,7 +72,7 @@ fn pictures_are_resized_as_pil_resizes_them() {
 }
 
 #[test]
-fn models_get_and_give_the_numbers_of_diffusers() {
+fn conversion_to_and_from_a_models_numbers_matches_diffusers() {
     let pictures = Pictures::open();
     let image = Image::from_samples(16, 16, 1, (0..=255).collect()).unwrap();
     assert_eq!(image.to_normalized(), pictures.floats("normalized").2);
@@ -80,7 +81,7 @@ fn models_get_and_give_the_numbers_of_diffusers() {
 }
 
 #[test]
-fn masks_are_those_of_diffusers() {
+fn masks_match_diffusers() {
     let pictures = Pictures::open();
     let (height, width, values) = pictures.floats("mask.to");
     let mask = Mask::from_image(&pictures.image("mask.from"), width, height).unwrap();

@@ -1,28 +1,27 @@
-//! The two Exif fields that matter here (Exif 2.32, which is TIFF 6.0 inside): the orientation, which `image` reads, and the
-//! user comment that carries generation parameters. Whatever is broken is read as absent: a picture is still a picture
-//! without them.
+//! The two Exif fields used here (Exif 2.32, which is TIFF 6.0 inside): the orientation, which `image` reads, and the user
+//! comment with the generation parameters. Broken fields count as absent: the picture is still usable.
 
 use super::TEXT_MAX;
 use image::metadata::Orientation;
 use std::cmp::Ordering;
 
-/// Precedes the block in a JPEG segment, and in the files of some tools elsewhere too.
+/// Precedes the block in a JPEG segment; some tools write it in other formats, too.
 pub(super) const PREFIX: &[u8; 6] = b"Exif\0\0";
 
 const EXIF_DIRECTORY: u16 = 0x8769;
 const USER_COMMENT: u16 = 0x9286;
 
-/// The TIFF types that are written, by their numbers.
+/// The numbers of the TIFF types written here.
 const LONG: u16 = 4;
 const UNDEFINED: u16 = 7;
 
-/// Bytes of one directory entry: tag, type, count, and a value or where it is.
+/// The bytes of one directory entry: tag, type, count, and a value or its offset.
 const ENTRY: usize = 12;
 
 /// The character code of a user comment in UTF-16.
 const UNICODE: &[u8; 8] = b"UNICODE\0";
 
-/// A block of Exif, from its TIFF header on.
+/// An Exif block, starting at its TIFF header.
 pub(super) struct Exif<'a> {
     data: &'a [u8],
     big_endian: bool,
@@ -32,12 +31,12 @@ pub(super) struct Exif<'a> {
 struct Entry<'a> {
     /// The number of values.
     count: usize,
-    /// Four bytes: the value if it fits, else its offset.
+    /// Four bytes: the value if it fits, or else its offset.
     value: &'a [u8],
 }
 
 impl<'a> Exif<'a> {
-    /// A block with or without its prefix; `None` if it is not TIFF.
+    /// Opens a block with or without its prefix; `None` if it is not TIFF.
     pub(super) fn open(block: &'a [u8]) -> Option<Self> {
         let data = block.strip_prefix(PREFIX).unwrap_or(block);
         let big_endian = match data.get(..4)? {
@@ -48,7 +47,7 @@ impl<'a> Exif<'a> {
         Some(Self { data, big_endian })
     }
 
-    /// How the picture is turned.
+    /// The picture's orientation.
     pub(super) fn orientation(&self) -> Option<Orientation> {
         Orientation::from_exif_chunk(self.data)
     }
@@ -107,7 +106,7 @@ pub(super) fn write(text: &str) -> Vec<u8> {
     block
 }
 
-/// A directory of one entry. A text that has more bytes than `u32` can count fits no file format anyway.
+/// Writes a directory with one entry. A text too long for `u32` fits no file format anyway.
 fn write_directory(block: &mut Vec<u8>, tag: u16, kind: u16, count: usize, value: usize) {
     for half in [1, tag, kind] {
         block.extend(half.to_be_bytes());
@@ -117,8 +116,8 @@ fn write_directory(block: &mut Vec<u8>, tag: u16, kind: u16, count: usize, value
     }
 }
 
-/// UTF-16 in either byte order, whatever the file says of it: the order in which more of it is ASCII, since
-/// `Steps: 20` is. A byte order mark counts, and is not part of the text.
+/// UTF-16 in either byte order, whatever the file declares: the order that gives more ASCII, since `Steps: 20` is ASCII. A
+/// byte order mark decides, and is not part of the text.
 fn utf16(bytes: &[u8], big_endian: bool) -> String {
     let pairs = bytes.as_chunks::<2>().0;
     let big: Vec<u16> = pairs.iter().copied().map(u16::from_be_bytes).collect();
@@ -138,7 +137,7 @@ fn utf16(bytes: &[u8], big_endian: bool) -> String {
     String::from_utf16_lossy(units)
 }
 
-/// UTF-8 where it is, which includes ASCII and the ASCII in JIS; else Latin-1.
+/// UTF-8 if valid, which includes ASCII and the ASCII in JIS; otherwise Latin-1.
 fn bytes_as_text(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| latin1(bytes), str::to_owned)
 }
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_comments_are_read_back() {
         for text in ["a cat\nSteps: 20", "猫, 🐈", "e"] {
             assert_eq!(read(&write(text)).as_deref(), Some(text));
             assert_eq!(read(&[PREFIX, write(text).as_slice()].concat()).as_deref(), Some(text));
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_piexifs() {
+    fn the_bytes_match_piexif() {
         let expected = b"MM\0*\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\x01\0\0\0\x1a\0\0\0\0\
             \0\x01\x92\x86\0\x07\0\0\0\x0a\0\0\0\x2c\0\0\0\0UNICODE\0\0a";
         assert_eq!(write("a"), expected);
@@ -188,12 +187,12 @@ mod tests {
         let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
         let block = little_endian(&[b"UNICODE\0", utf16("a cat").as_slice()].concat());
         assert_eq!(read(&block).as_deref(), Some("a cat"));
-        // Little-endian TIFF with a big-endian text, as piexif gives when it changes a camera's file.
+        // Little-endian TIFF with a big-endian text, as piexif writes when it edits a camera's file.
         assert_eq!(read(&little_endian(b"UNICODE\0\0c\0a\0t")).as_deref(), Some("cat"));
         // A byte order mark.
         assert_eq!(read(&little_endian(b"UNICODE\0\xfe\xff\x73\x2b")).as_deref(), Some("猫"));
         assert_eq!(read(&little_endian(b"UNICODE\0\xff\xfe\x2b\x73")).as_deref(), Some("猫"));
-        // Nothing to tell by: the order of the block.
+        // Without ASCII or a mark: the order of the block.
         assert_eq!(read(&little_endian(b"UNICODE\0\x2b\x73")).as_deref(), Some("猫"));
         assert_eq!(read(&little_endian(b"ASCII\0\0\0a cat\0\0")).as_deref(), Some("a cat"));
         assert_eq!(read(&little_endian(b"JIS\0\0\0\0\0a cat")).as_deref(), Some("a cat"));
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_blocks_have_nothing() {
+    fn broken_blocks_have_no_comment() {
         let block = write("a cat");
         assert!(Exif::open(b"JFIF").is_none());
         for end in 0..block.len() {

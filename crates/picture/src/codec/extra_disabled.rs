@@ -1,9 +1,10 @@
-//! The twin of `extra` in a build without the feature `extra-formats`. Every function fails with [`Error::NotAvailable`].
+//! The replacement of `extra` in a build without the feature `extra-formats`. Every function fails with
+//! [`Error::NotAvailable`].
 
 use super::{ImageFormat, Limits};
 use crate::{Error, Image, Result};
 
-/// None.
+/// No formats.
 pub(super) const FORMATS: &[ImageFormat] = &[];
 
 pub(super) fn decode_gif(_: &[u8], _: &Limits) -> Result<Image> {

@@ -1,9 +1,9 @@
-//! Picture files: PNG, JPEG and WebP to and from [`Image`], and the generation parameters that they carry. With the feature
-//! `extra-formats`, GIF, BMP and TIFF too. Those are written without parameters: no tool looks for them there.
+//! Picture files: PNG, JPEG and WebP to and from [`Image`], with generation parameters. With the feature `extra-formats`
+//! also GIF, BMP and TIFF, which are written without parameters: no tool looks for them there.
 //!
-//! The parameters are where AUTOMATIC1111's web UI puts them, and where every tool since looks for them: in a PNG text
-//! chunk called `parameters`, in the Exif user comment of a JPEG or a WebP. The same picture with the same text gives the
-//! same bytes on every machine.
+//! The parameters are where AUTOMATIC1111's web UI writes them and other tools look for them: in a PNG text chunk called
+//! `parameters`, or in the Exif user comment of a JPEG or a WebP. The same picture with the same text gives the same
+//! bytes on every machine.
 
 mod exif;
 #[cfg_attr(not(feature = "extra-formats"), path = "extra_disabled.rs")]
@@ -18,7 +18,7 @@ use crate::error::available;
 use crate::mask::{self, Redraw};
 use crate::{Error, Image, Result};
 
-/// The longest parameters text that is read, in bytes: what a compressed chunk may grow to.
+/// The longest parameters text that is read, in bytes, after decompression.
 const TEXT_MAX: usize = 1 << 20;
 
 /// A kind of picture file.
@@ -39,7 +39,7 @@ pub enum ImageFormat {
 }
 
 impl ImageFormat {
-    /// The format's name as people write it.
+    /// The format's usual name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Png => "PNG",
@@ -69,8 +69,7 @@ impl ImageFormat {
         ALWAYS.into_iter().chain(extra::FORMATS.iter().copied())
     }
 
-    /// The format of a file by its first bytes. [`Error::UnknownFormat`] if they belong to no format that
-    /// is read here.
+    /// The format of a file by its first bytes. [`Error::UnknownFormat`] if they match no supported format.
     pub fn detect(bytes: &[u8]) -> Result<Self> {
         match bytes {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Self::Png),
@@ -83,12 +82,12 @@ impl ImageFormat {
         }
     }
 
-    /// The error of a file of this format that is broken.
+    /// Makes the error for a broken file of this format.
     fn error(self, reason: impl std::fmt::Display) -> Error {
         Error::File { format: self, reason: reason.to_string().replace('\n', " ") }
     }
 
-    /// Checks what a file's header announces before anything is allocated for it.
+    /// Checks the size in a file's header before anything is allocated.
     fn check_limits(self, limits: &Limits, width: usize, height: usize, bytes_per_pixel: usize) -> Result<()> {
         let pixels = width.saturating_mul(height);
         if pixels == 0 {
@@ -105,12 +104,12 @@ impl ImageFormat {
     }
 }
 
-/// Whether what follows `BM` is the rest of a file header and the length of a known bitmap header. `BM` alone may be text.
+/// Whether a file and bitmap header follows `BM`. `BM` alone may be text.
 fn is_bmp_header(rest: &[u8]) -> bool {
     matches!(rest, [_, _, _, _, _, _, _, _, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..])
 }
 
-/// By name or usual file extension, in upper or lower case: `jpeg` or `jpg`, `tiff` or `tif`. [`Error::Invalid`] lists the
+/// By name or file extension, in upper or lower case: `jpeg` or `jpg`, `tiff` or `tif`. [`Error::Invalid`] lists the
 /// [available](ImageFormat::available) ones.
 impl std::str::FromStr for ImageFormat {
     type Err = Error;
@@ -122,16 +121,18 @@ impl std::str::FromStr for ImageFormat {
             other => other.to_owned(),
         };
         let found = Self::available().find(|format| format.name().eq_ignore_ascii_case(&wanted));
-        found.ok_or_else(|| Error::invalid("format", format!("{name} is not {}", available().to_ascii_lowercase())))
+        found.ok_or_else(|| {
+            Error::invalid("format", format!("must be {}, got {name}", available().to_ascii_lowercase()))
+        })
     }
 }
 
-/// How large a picture may be that someone else made. A file of a few bytes can announce any size.
+/// How large an untrusted picture may be. A file of a few bytes can declare any size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The most pixels.
     pub pixels: usize,
-    /// The most bytes of decoded samples, before alpha is painted over white.
+    /// The most bytes of decoded samples, including alpha.
     pub bytes: usize,
 }
 
@@ -145,10 +146,10 @@ impl Default for Limits {
 /// How a picture is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeOptions<'a> {
-    /// JPEG quality, 1 to 100; from 90 the colours keep their full resolution. The others are lossless, but for GIF, which
-    /// has 256 colours.
+    /// JPEG quality, 1 to 100; from 90 on, colours keep their full resolution. The other formats are lossless, except GIF,
+    /// which has 256 colours.
     pub quality: u8,
-    /// The generation parameters that the file carries, if it is a PNG, a JPEG or a WebP.
+    /// The generation parameters to write, in a PNG, JPEG or WebP.
     pub parameters: Option<&'a str>,
 }
 
@@ -159,12 +160,12 @@ impl Default for EncodeOptions<'_> {
 }
 
 impl Image {
-    /// The picture in a file of an [available](ImageFormat::available) format: alpha painted over white, 16 bits cut to 8,
-    /// turned upright as its Exif says. Colour profiles are not applied, as in PIL. Of an animated GIF or PNG it is the
-    /// first frame.
+    /// Decodes a file of an [available](ImageFormat::available) format: alpha is painted over white, 16 bits are truncated
+    /// to 8, and the picture is turned upright as its Exif says. Colour profiles are not applied, as in PIL. An animated GIF
+    /// or PNG gives its first frame.
     ///
     /// Errors: [`Error::UnknownFormat`] and [`Error::NotAvailable`] for another format, [`Error::File`] for a file that is
-    /// broken, cut short or an animated WebP, [`Error::Pixels`] and [`Error::Memory`] for one that is larger than the limits.
+    /// broken, truncated or an animated WebP, [`Error::Pixels`] and [`Error::Memory`] for one that exceeds the limits.
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
         let format = ImageFormat::detect(bytes)?;
         let image = match format {
@@ -198,11 +199,11 @@ impl Image {
         upright(image, format, bytes)
     }
 
-    /// Width and height of the picture in a file, by its header: what they are before it is turned upright.
+    /// The width and height in a file's header, before the picture is turned upright.
     ///
-    /// Errors: those of [`decode`](Self::decode) that the header gives.
+    /// Errors: those of [`decode`](Self::decode) that concern the header.
     pub fn dimensions(bytes: &[u8]) -> Result<(usize, usize)> {
-        // Every decoder compares the header with the limits before it allocates anything, and says what it found.
+        // Every decoder checks the header against the limits before it allocates anything, and reports the size.
         match Self::decode(bytes, &Limits { pixels: 1, ..Limits::default() }) {
             Ok(image) => Ok((image.width, image.height)),
             Err(Error::Pixels { width, height, .. }) => Ok((width, height)),
@@ -210,8 +211,8 @@ impl Image {
         }
     }
 
-    /// The bytes of a file. [`Error::Invalid`] for a size, a quality or a text that the format cannot hold,
-    /// [`Error::NotAvailable`] for a format that this build does not write.
+    /// Encodes a file. [`Error::Invalid`] for a size, a quality or a text that the format does not allow,
+    /// [`Error::NotAvailable`] for a format that this build does not support.
     pub fn encode(&self, format: ImageFormat, options: &EncodeOptions<'_>) -> Result<Vec<u8>> {
         self.check()?;
         match format {
@@ -245,20 +246,20 @@ pub fn read_metadata(bytes: &[u8]) -> Result<Option<String>> {
     Ok(exif_of(format, bytes)?.and_then(|exif| exif.user_comment()))
 }
 
-/// The Exif block of a file, if it has one that can be read.
+/// The Exif block of a file, if it has a readable one.
 fn exif_of(format: ImageFormat, bytes: &[u8]) -> Result<Option<exif::Exif<'_>>> {
     let block = match format {
         ImageFormat::Png => png::exif(bytes),
         ImageFormat::Jpeg => jpeg::exif(bytes),
         ImageFormat::WebP => webp::exif(bytes),
         ImageFormat::Gif | ImageFormat::Bmp => Ok(None),
-        // Exif is a TIFF file inside.
+        // Exif has the structure of a TIFF file.
         ImageFormat::Tiff => Ok(Some(bytes)),
     }?;
     Ok(block.and_then(exif::Exif::open))
 }
 
-/// A dimension in the type that a codec wants. [`Error::Invalid`] if it does not fit.
+/// A dimension in the type that a codec needs. [`Error::Invalid`] if it does not fit.
 fn dimension<T: TryFrom<usize>>(field: &'static str, size: usize, format: ImageFormat) -> Result<T> {
     T::try_from(size).map_err(|_| Error::invalid(field, format!("{size} is more than a {} can have", format.name())))
 }

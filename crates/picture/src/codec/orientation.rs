@@ -1,4 +1,4 @@
-//! Turns a picture as its Exif orientation says (Exif 2.32, tag 0x0112): cameras store pictures as the sensor lies.
+//! Turns a picture upright by its Exif orientation (Exif 2.32, tag 0x0112): cameras store pictures in the sensor's layout.
 
 use super::ImageFormat;
 use crate::{Image, Result};
@@ -6,7 +6,7 @@ use image::RgbImage;
 use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
 use image::metadata::Orientation;
 
-/// The picture upright.
+/// Turns the picture upright.
 pub(super) fn upright(image: Image, orientation: Orientation, format: ImageFormat) -> Result<Image> {
     if orientation == Orientation::NoTransforms {
         return Ok(image);
@@ -14,7 +14,7 @@ pub(super) fn upright(image: Image, orientation: Orientation, format: ImageForma
     let width = super::dimension("width", image.width, format)?;
     let height = super::dimension("height", image.height, format)?;
     let Some(stored) = RgbImage::from_raw(width, height, image.rgb8) else {
-        return Err(format.error("has another number of pixels than its header says"));
+        return Err(format.error("has a different number of pixels from its header"));
     };
     let turned = match orientation {
         Orientation::NoTransforms => stored,
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_orientation_is_pils_exif_transpose() {
+    fn every_orientation_matches_pils_exif_transpose() {
         // Pixels 0 1 2 over 3 4 5, as ImageOps.exif_transpose turns them.
         let image = Image::from_samples(3, 2, 1, (0..6).collect()).unwrap();
         let turned = |orientation| {

@@ -1,7 +1,7 @@
-//! PNG (<https://www.w3.org/TR/png-3/>): read by `image`, written by `png`, which `image` cannot tell to add text.
+//! PNG (<https://www.w3.org/TR/png-3/>): read by `image`, written by `png`, because `image` cannot add text.
 //!
-//! Text and Exif chunks are found here rather than by `png`: they may stand behind the picture, which `png` inflates on the
-//! way to them, and it passes over a text that is damaged, where a user is told what is wrong with it.
+//! Text and Exif chunks are found here rather than by `png`: they may follow the picture, which `png` would inflate on the
+//! way, and `png` ignores a damaged text, while a user should get an error.
 
 use super::exif::latin1;
 use super::read::{FromSamples, broken, decoder_limits, read};
@@ -46,7 +46,7 @@ pub(super) fn encode(image: &Image, parameters: Option<&str>) -> Result<Vec<u8>>
     Ok(bytes)
 }
 
-/// The parameters of the first text chunk that is called so.
+/// The parameters in the first text chunk with that keyword.
 pub(super) fn parameters(bytes: &[u8]) -> Result<Option<String>> {
     for chunk in chunks(bytes) {
         let chunk = chunk?;
@@ -73,7 +73,7 @@ pub(super) fn exif(bytes: &[u8]) -> Result<Option<&[u8]>> {
     Ok(None)
 }
 
-/// A length-prefixed piece of the file.
+/// A length-prefixed chunk of the file.
 struct Chunk<'a> {
     kind: [u8; 4],
     data: &'a [u8],
@@ -124,7 +124,7 @@ impl Chunk<'_> {
 
     fn inflate(&self, compressed: &[u8]) -> Result<Vec<u8>> {
         let mut text = Vec::new();
-        // One byte more than allowed tells a text that is too long.
+        // One byte more than allowed reveals a text that is too long.
         let mut decoder = flate2::read::ZlibDecoder::new(compressed).take(TEXT_MAX as u64 + 1);
         decoder.read_to_end(&mut text).map_err(|error| self.error(&format!("cannot be inflated: {error}")))?;
         self.in_bounds(&text)?;
@@ -135,7 +135,7 @@ impl Chunk<'_> {
         if text.len() <= TEXT_MAX {
             return Ok(text);
         }
-        Err(self.error(&format!("a text of more than {TEXT_MAX} bytes")))
+        Err(self.error(&format!("text is longer than {TEXT_MAX} bytes")))
     }
 
     fn error(&self, reason: &str) -> Error {
@@ -167,7 +167,7 @@ fn split_chunk(bytes: &[u8]) -> Option<(Chunk<'_>, &[u8])> {
     Some((Chunk { kind, data, crc: u32::from_be_bytes(*crc) }, rest))
 }
 
-/// What is before and after the first NUL.
+/// Splits at the first NUL.
 fn split_at_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let nul = bytes.iter().position(|&byte| byte == 0)?;
     Some((&bytes[..nul], &bytes[nul + 1..]))

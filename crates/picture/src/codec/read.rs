@@ -1,4 +1,4 @@
-//! Pixels from any decoder of the `image` crate, within the limits.
+//! Reads pixels from any decoder of the `image` crate, within the limits.
 
 use super::{ImageFormat, Limits};
 use crate::{Image, Result};
@@ -34,14 +34,14 @@ fn size(decoder: &impl ImageDecoder) -> (usize, usize) {
     (width as usize, height as usize)
 }
 
-/// What a decoder may allocate: its pixels, and as much again on the way to them.
+/// A decoder's allocation limits: its pixels, and as much again for intermediate data.
 pub(super) fn decoder_limits(limits: &Limits) -> image::Limits {
     let mut decoder_limits = image::Limits::default();
     decoder_limits.max_alloc = Some((limits.bytes as u64).saturating_mul(2));
     decoder_limits
 }
 
-/// The error of a file that its decoder refuses, without the words that `image` puts around the decoder's own.
+/// Converts a decoder's error, without the words that `image` adds to it.
 pub(super) fn broken(format: ImageFormat, error: &ImageError) -> crate::Error {
     match (error, error.source()) {
         (ImageError::Decoding(_), Some(reason)) => format.error(reason),
@@ -49,7 +49,7 @@ pub(super) fn broken(format: ImageFormat, error: &ImageError) -> crate::Error {
     }
 }
 
-/// Samples of 8 bits: 16-bit ones keep their upper byte. None of the decoders here gives samples of another size.
+/// Converts samples to 8 bits; 16-bit samples keep their upper byte. No decoder here has other sizes.
 fn to_bytes(samples: Vec<u8>, bytes_per_sample: usize) -> Vec<u8> {
     if bytes_per_sample == 1 {
         return samples;
@@ -57,7 +57,7 @@ fn to_bytes(samples: Vec<u8>, bytes_per_sample: usize) -> Vec<u8> {
     samples.as_chunks().0.iter().map(|&sample| upper_byte(u16::from_ne_bytes(sample))).collect()
 }
 
-/// The upper byte of a 16-bit sample: it is cut, as PIL cuts it.
+/// The upper byte of a 16-bit sample: truncated, as in PIL.
 pub(super) fn upper_byte(sample: u16) -> u8 {
     (sample >> 8) as u8
 }

@@ -1,5 +1,4 @@
-//! Files written and read again, and every way in which a file can be wrong. PIL's view of them is tested in
-//! `tests/pil.rs`.
+//! Files written and read back, and every kind of broken file. `tests/pil.rs` compares them with PIL.
 
 use super::*;
 use ::image::metadata::Orientation;
@@ -29,7 +28,7 @@ fn decode_error(bytes: &[u8]) -> String {
     decode(bytes).unwrap_err().to_string()
 }
 
-/// A PNG chunk with a right checksum.
+/// A PNG chunk with a correct checksum.
 fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     let mut crc = flate2::Crc::new();
     crc.update(kind);
@@ -52,14 +51,14 @@ fn deflated(data: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn lossless_files_give_the_picture_back() {
+fn lossless_files_preserve_the_picture() {
     for format in [Png, WebP] {
         assert_eq!(decode(&encode(format, Some(WIDE))).unwrap(), picture(40, 24), "{format:?}");
     }
 }
 
 #[test]
-fn jpeg_gives_nearly_the_picture_back() {
+fn jpeg_nearly_preserves_the_picture() {
     for (quality, tolerance) in [(100, 3), (95, 3), (75, 12)] {
         let bytes = picture(40, 24).encode(Jpeg, &EncodeOptions { quality, parameters: None }).unwrap();
         let image = decode(&bytes).unwrap();
@@ -105,9 +104,9 @@ fn broken_text_chunks_are_named() {
     let message = |kind, data: &[u8]| read_metadata(&png_with(&chunk(kind, data))).unwrap_err().to_string();
     let bomb = [b"parameters\0\0".as_slice(), &deflated(&vec![b'a'; TEXT_MAX + 1])].concat();
     assert!(bomb.len() < 5000);
-    assert_eq!(message(b"zTXt", &bomb), "PNG: chunk zTXt: a text of more than 1048576 bytes");
+    assert_eq!(message(b"zTXt", &bomb), "PNG: chunk zTXt: text is longer than 1048576 bytes");
     let long = [b"parameters\0".as_slice(), &vec![b'a'; TEXT_MAX + 1]].concat();
-    assert_eq!(message(b"tEXt", &long), "PNG: chunk tEXt: a text of more than 1048576 bytes");
+    assert_eq!(message(b"tEXt", &long), "PNG: chunk tEXt: text is longer than 1048576 bytes");
     assert!(message(b"zTXt", b"parameters\0\0junk").starts_with("PNG: chunk zTXt: cannot be inflated: "));
     assert_eq!(message(b"zTXt", b"parameters\0\x07"), "PNG: chunk zTXt: expected compression method 0");
     assert_eq!(message(b"iTXt", b"parameters\0\0\0en"), "PNG: chunk iTXt: ends before its text");
@@ -121,7 +120,7 @@ fn broken_text_chunks_are_named() {
 }
 
 #[test]
-fn files_that_are_cut_short_are_refused() {
+fn truncated_files_are_refused() {
     for format in [Png, Jpeg, WebP] {
         let bytes = encode(format, Some(TEXT));
         for end in 0..bytes.len() {
@@ -164,7 +163,7 @@ fn decompression_bombs_are_refused_by_their_headers() {
     bytes[frame + 5..frame + 9].fill(0xff);
     assert_eq!(decode_error(&bytes), "JPEG: 65535x65535 pixels, expected at most 67108864");
 
-    // A lossy frame that is larger than its container says.
+    // A lossy frame that is larger than its container.
     let frame = [0x10, 0, 0, 0x9d, 0x01, 0x2a, 0xff, 0x3f, 0xff, 0x3f, 0, 0];
     let riff = |chunks: &[u8]| [b"RIFF".as_slice(), &(chunks.len() as u32 + 4).to_le_bytes(), b"WEBP", chunks].concat();
     let part = |kind: &[u8; 4], data: &[u8]| [kind.as_slice(), &(data.len() as u32).to_le_bytes(), data].concat();
@@ -192,14 +191,14 @@ fn the_orientation_of_a_jpeg_is_applied() {
 }
 
 #[test]
-fn what_a_format_cannot_hold_is_refused() {
+fn pictures_that_a_format_cannot_hold_are_refused() {
     let refuse = |image: &Image, format, quality, parameters| {
         image.encode(format, &EncodeOptions { quality, parameters }).unwrap_err().to_string()
     };
     let image = picture(8, 8);
-    assert_eq!(refuse(&image, Jpeg, 0, None), "quality: 0 is not from 1 to 100");
+    assert_eq!(refuse(&image, Jpeg, 0, None), "quality: must be between 1 and 100, got 0");
     let long = "a".repeat(40_000);
-    let error = "parameters: 80052 bytes of Exif, a JPEG holds at most 65527";
+    let error = "parameters: 80052 bytes of Exif, expected at most 65527 in a JPEG";
     assert_eq!(refuse(&image, Jpeg, 90, Some(&long)), error);
     let wide = Image::stub(70_000, 1).unwrap();
     assert_eq!(refuse(&wide, Jpeg, 90, None), "width: 70000 is more than a JPEG can have");
@@ -214,12 +213,12 @@ fn formats_have_names() {
         assert_eq!(name.parse::<ImageFormat>().unwrap(), format);
     }
     let formats = if extra::FORMATS.is_empty() { "png, jpeg or webp" } else { "png, jpeg, webp, gif, bmp or tiff" };
-    let error = format!("format: xcf is not {formats}");
+    let error = format!("format: must be {formats}, got xcf");
     assert_eq!("xcf".parse::<ImageFormat>().unwrap_err().to_string(), error);
     assert_eq!([Png, Jpeg, WebP].map(ImageFormat::media_type), ["image/png", "image/jpeg", "image/webp"]);
 }
 
-/// A file of each format that is read here.
+/// A file of each supported format.
 fn files() -> Vec<Vec<u8>> {
     let files = vec![encode(Png, Some(TEXT)), encode(Jpeg, Some(TEXT)), encode(WebP, Some(TEXT))];
     #[cfg(feature = "extra-formats")]
@@ -240,7 +239,7 @@ proptest! {
             prop_assert_eq!(image.rgb8.len(), image.width * image.height * 3);
             prop_assert!(image.width * image.height <= limits.pixels);
         }
-        // It may have lost its text, but not become something that cannot be told.
+        // The text may be lost, but the format stays known.
         let _ = read_metadata(&bytes);
     }
 }

@@ -1,5 +1,5 @@
-//! WebP (<https://developers.google.com/speed/webp/docs/riff_container>) by `image`, which reads both kinds and
-//! writes the lossless one, the only one that exists in Rust alone.
+//! WebP (<https://developers.google.com/speed/webp/docs/riff_container>) with `image`, which reads lossy and lossless
+//! files and writes lossless ones; no pure Rust library writes lossy WebP.
 
 use super::read::{FromSamples, broken, read};
 use super::{ImageFormat, Limits, dimension, exif};
@@ -13,7 +13,7 @@ const FORMAT: ImageFormat = ImageFormat::WebP;
 /// `RIFF`, a size, `WEBP`.
 const HEADER: usize = 12;
 
-/// Bytes per pixel in the lossless decoder, which always works on RGBA.
+/// Bytes per pixel in the lossless decoder, which always uses RGBA.
 const LOSSLESS_BYTES: usize = 4;
 
 /// The largest width and height: 14 bits.
@@ -58,8 +58,8 @@ pub(super) fn exif(bytes: &[u8]) -> Result<Option<&[u8]>> {
     Ok(None)
 }
 
-/// Checks the sizes that lossy frames have for themselves: the decoder makes room for them before it compares them with
-/// the container's.
+/// Checks the sizes in lossy frames: the decoder allocates memory for them before it compares them with the
+/// container's size.
 fn check_frames(bytes: &[u8], limits: &Limits) -> Result<()> {
     for chunk in chunks(bytes) {
         let (kind, data) = chunk?;
@@ -72,7 +72,7 @@ fn check_frames(bytes: &[u8], limits: &Limits) -> Result<()> {
     Ok(())
 }
 
-/// The file without what may follow the container.
+/// The file without any bytes after the container.
 fn container(bytes: &[u8]) -> &[u8] {
     let size = bytes.get(4..).and_then(|rest| rest.first_chunk());
     let end = size.and_then(|size| (u32::from_le_bytes(*size) as usize).checked_add(8));
@@ -95,7 +95,7 @@ fn chunks(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8; 4], &[u8])>> {
     })
 }
 
-/// A chunk: a kind, a length and the data, filled up to an even length. The last fill byte may be missing.
+/// A chunk: a kind, a length and the data, padded to an even length. The last padding byte may be missing.
 fn split_chunk(bytes: &[u8]) -> Option<(&[u8; 4], &[u8], &[u8])> {
     let (kind, rest) = bytes.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;

@@ -1,5 +1,5 @@
-//! Generation parameters as text, in the format that AUTOMATIC1111's web UI writes into its pictures and that every tool
-//! reads (`modules/infotext_utils.py`): the prompt, a line with the negative prompt, and one line of settings.
+//! Generation parameters as text, in the format of AUTOMATIC1111's web UI that every tool reads
+//! (`modules/infotext_utils.py`): the prompt, a line with the negative prompt, and one line of settings.
 
 mod settings;
 #[cfg(test)]
@@ -9,41 +9,41 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-/// A line of fewer settings than this is not told from a prompt.
+/// A line with fewer settings than this counts as part of the prompt.
 const SETTINGS_MIN: usize = 3;
 
-/// What precedes a negative prompt on its first line.
+/// The start of a negative prompt's first line.
 const NEGATIVE: &str = "Negative prompt:";
 
-/// Keys that carry a prompt that the lines above cannot, such as one with blanks at its end. Their readers take them for
-/// the prompt too, since later settings replace earlier ones.
+/// Settings for a prompt that the lines above cannot represent, such as one with trailing blanks. Other tools read it,
+/// too, since later settings replace earlier ones.
 const PROMPT_KEY: &str = "Prompt";
 const NEGATIVE_KEY: &str = "Negative prompt";
 
-/// Everything that made a picture: enough to make the same bytes again.
+/// All parameters of a picture, enough to generate the same bytes again.
 ///
-/// Written with `Display` and read with `FromStr`, which never fails: text without settings belongs to the prompt, and a
-/// setting that cannot be understood is kept in `other`. With three settings or more, what is written is read back as the same
-/// value, provided that the keys in `other` are names that the format can spell and none of those of the other fields.
+/// `Display` writes them and `FromStr` reads them without ever failing: text without settings belongs to the prompt, and
+/// malformed settings are kept in `other`. With at least three settings, reading gives the written value back, provided that
+/// the keys in `other` are valid names and not those of other fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters {
-    /// What was drawn.
+    /// The prompt.
     pub prompt: String,
-    /// What was not to be drawn; `None` if nothing was said of it, which is not the same as an empty text everywhere.
+    /// The negative prompt; `None` if there was none, which some models distinguish from an empty one.
     pub negative_prompt: Option<String>,
     /// Denoising steps.
     pub steps: Option<usize>,
     /// The sampler's name.
     pub sampler: Option<String>,
-    /// How its sigmas are spaced: `Karras`, `Exponential`, ...
+    /// The spacing of its sigmas: `Karras`, `Exponential`, ...
     pub schedule_type: Option<String>,
     /// The guidance scale.
     pub cfg_scale: Option<f64>,
     /// The scale of classifier-free guidance, for models that take the guidance scale as an input.
     pub true_cfg_scale: Option<f64>,
-    /// How far guidance was pulled back to the unguided spread, 0 to 1.
+    /// The guidance rescale factor, 0 to 1.
     pub guidance_rescale: Option<f64>,
-    /// The DDIM noise share, 0 to 1.
+    /// DDIM's eta, 0 to 1.
     pub eta: Option<f64>,
     /// The seed of this picture.
     pub seed: Option<u64>,
@@ -55,26 +55,26 @@ pub struct Parameters {
     pub model_hash: Option<String>,
     /// The autoencoder: `tiny`, `full`, or a file's name.
     pub vae: Option<String>,
-    /// The CLIP layer that was read, counted from the end: 1 is the last one.
+    /// The CLIP layer used, counted from the end: 1 is the last.
     pub clip_skip: Option<usize>,
-    /// How far the initial picture was left behind, 0 to 1.
+    /// How much the initial picture was changed, 0 to 1.
     pub denoising_strength: Option<f64>,
     /// The number of pictures in the batch.
     pub batch_size: Option<usize>,
-    /// Which of them this one is, from 0.
+    /// This picture's index in the batch, from 0.
     pub batch_index: Option<usize>,
-    /// All other settings, in their order.
+    /// All other settings, in order.
     pub other: Vec<(String, String)>,
     /// The program and its version.
     pub version: Option<String>,
 }
 
 impl Parameters {
-    /// What this program writes as its version.
+    /// The version that this program writes.
     pub const VERSION: &str = concat!("easel ", env!("CARGO_PKG_VERSION"));
 
-    /// The sampler and the schedule type apart, also where an older text has both in the sampler's name, as in
-    /// `DPM++ 2M Karras`. `Automatic` is no schedule type.
+    /// The sampler and the schedule type, separated if an older text has both in the sampler's name, as in
+    /// `DPM++ 2M Karras`. `Automatic` means no schedule type.
     pub fn sampler_and_schedule(&self) -> (Option<&str>, Option<&str>) {
         const SUFFIXES: [&str; 3] = ["Karras", "Exponential", "SGM Uniform"];
         let named = self.schedule_type.as_deref();
@@ -96,7 +96,7 @@ impl fmt::Display for Parameters {
         }
         let mut read_back = split_prompts(&lines);
         if read_back.1.is_some() && self.negative_prompt.is_none() {
-            // A line of the prompt would be taken for a negative one: no lines then, the settings carry the prompt.
+            // A line of the prompt would read as a negative prompt: put the prompt into the settings instead.
             lines.clear();
             read_back = split_prompts("");
         }
@@ -133,7 +133,7 @@ impl FromStr for Parameters {
     }
 }
 
-/// The prompt and the negative prompt, which begins at the first line that says so. Lines lose the blanks around them.
+/// The prompt and the negative prompt, which starts at its first labelled line. Lines are trimmed.
 fn split_prompts(text: &str) -> (String, Option<String>) {
     let mut prompt = Vec::new();
     let mut negative = None::<Vec<&str>>;

@@ -1,11 +1,11 @@
-//! The last line of the parameters text: `Steps: 20, Sampler: DDIM, Size: 512x512, ...`, values with a comma in quotes.
+//! The last line of the parameters text: `Steps: 20, Sampler: DDIM, Size: 512x512, ...`, values with a comma are quoted.
 
 use super::{NEGATIVE_KEY, PROMPT_KEY, Parameters};
 use std::fmt::Display;
 use std::str::FromStr;
 
 impl Parameters {
-    /// All settings that are known, in the order in which they are written.
+    /// All settings, in the order in which they are written.
     pub(super) fn settings(&self) -> Vec<(&str, String)> {
         let size = self.size.map(|(width, height)| format!("{width}x{height}"));
         let known = [
@@ -31,7 +31,7 @@ impl Parameters {
         known.chain(other).chain(text(&self.version).map(|version| ("Version", version))).collect()
     }
 
-    /// Takes one setting in. One that is not known, or whose value is not what its name promises, goes to `other`.
+    /// Sets one setting. Unknown and malformed settings go to `other`.
     pub(super) fn set(&mut self, key: &str, value: String) {
         let known = match key {
             PROMPT_KEY => replace(&mut self.prompt, Some(value.clone())),
@@ -39,7 +39,7 @@ impl Parameters {
             "Steps" => fill(&mut self.steps, &value),
             "Sampler" => fill(&mut self.sampler, &value),
             "Schedule type" => fill(&mut self.schedule_type, &value),
-            // The second spelling is that of tools without classifier-free guidance in their vocabulary.
+            // Some tools write the second spelling.
             "CFG scale" | "Guidance Scale" => replace(&mut self.cfg_scale, finite(&value)),
             "True CFG scale" => replace(&mut self.true_cfg_scale, finite(&value)),
             "Guidance rescale" => replace(&mut self.guidance_rescale, finite(&value)),
@@ -62,12 +62,12 @@ impl Parameters {
     }
 }
 
-/// A field as text. Floats are written with as few digits as give the same number again.
+/// A field as text. Floats have the fewest digits that give the same number again.
 fn text<T: Display>(field: &Option<T>) -> Option<String> {
     field.as_ref().map(T::to_string)
 }
 
-/// Fills a field from text; false if the text is not of its type.
+/// Parses text into a field; false if it is malformed.
 fn fill<T: FromStr>(field: &mut Option<T>, value: &str) -> bool {
     replace(field, value.parse().ok().map(Some))
 }
@@ -90,13 +90,13 @@ fn size(value: &str) -> Option<(usize, usize)> {
     Some((width.parse().ok()?, height.parse().ok()?))
 }
 
-/// A value as it is written: a JSON string where plain text would not be read back.
+/// A value in its written form: a JSON string if plain text could not be read back.
 pub(super) fn quoted(value: &str) -> String {
     let is_plain = !value.contains([',', ':', '"']) && !value.contains(char::is_control) && value.trim() == value;
     if is_plain { value.to_owned() } else { serde_json::Value::from(value).to_string() }
 }
 
-/// The settings of a line; anything else is skipped up to the next comma.
+/// The settings in a line; anything else is skipped up to the next comma.
 pub(super) fn read(line: &str) -> Vec<(&str, String)> {
     let mut settings = Vec::new();
     let mut rest = line;
@@ -127,7 +127,7 @@ fn read_one(line: &str) -> Option<(&str, String, &str)> {
     Some((key, rest[..end].trim_end().to_owned(), after_comma(rest)))
 }
 
-/// Two characters at least, the first a letter or a digit, the others those that appear in the names of settings.
+/// At least two characters: a letter or digit first, then those that occur in names of settings.
 fn is_key(key: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     key.chars().count() >= 2
@@ -135,7 +135,7 @@ fn is_key(key: &str) -> bool {
         && key.chars().all(|c| is_word(c) || matches!(c, ' ' | '-' | '/'))
 }
 
-/// A JSON string that ends its setting.
+/// A JSON string that is a whole value.
 fn read_quoted(text: &str) -> Option<(String, &str)> {
     if !text.starts_with('"') {
         return None;

@@ -1,4 +1,4 @@
-//! Parameters written and read: our own, the web UI's, and those of other tools.
+//! Parameters written and read: ours, the web UI's, and those of other tools.
 
 use super::Parameters;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ fn read(text: &str) -> Parameters {
     parameters
 }
 
-/// What the embedded model writes.
+/// The embedded model's parameters.
 fn emoji() -> Parameters {
     Parameters {
         prompt: "a red apple".into(),
@@ -26,7 +26,7 @@ fn emoji() -> Parameters {
 }
 
 #[test]
-fn the_text_is_the_web_uis() {
+fn the_text_matches_the_web_ui() {
     let text = "a red apple\nNegative prompt: blurry, dark\nSteps: 20, Sampler: DDIM, CFG scale: 4, Seed: 1, \
         Size: 128x96, Model: easel-emoji, Note: \"a, b: \\\"c\\\"\", Version: easel 0.1.0";
     assert_eq!(emoji().to_string(), text);
@@ -35,7 +35,7 @@ fn the_text_is_the_web_uis() {
 }
 
 #[test]
-fn the_web_uis_own_texts_are_read() {
+fn texts_of_the_web_ui_are_read() {
     let text = "masterpiece, (a cat:1.2)\nSteps: at the museum\nwide shot\nNegative prompt: blurry\nlow quality\n\
         Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 965400086, Size: 512x768, \
         Model hash: 6ce0161689, Model: v1-5-pruned-emaonly, VAE hash: 735e4c3a44, VAE: vae-ft-mse.safetensors, \
@@ -82,7 +82,7 @@ fn texts_of_other_tools_are_read() {
 }
 
 #[test]
-fn what_is_no_setting_is_prompt() {
+fn everything_else_is_prompt() {
     assert_eq!(read(""), Parameters::default());
     let plain = |prompt: &str| Parameters { prompt: prompt.into(), ..Parameters::default() };
     assert_eq!(read("a cat: sitting, a dog: lying"), plain("a cat: sitting, a dog: lying"));
@@ -94,7 +94,7 @@ fn what_is_no_setting_is_prompt() {
 }
 
 #[test]
-fn values_that_cannot_be_understood_are_kept() {
+fn malformed_values_are_kept() {
     let parameters = read("x\nSteps: many, Seed: -1, Size: 512, CFG scale: NaN, junk, Model: m");
     assert_eq!((parameters.steps, parameters.seed, parameters.size, parameters.cfg_scale), (None, None, None, None));
     let kept: Vec<_> = parameters.other.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -103,7 +103,7 @@ fn values_that_cannot_be_understood_are_kept() {
 }
 
 #[test]
-fn prompts_that_lines_cannot_carry_are_carried_by_the_settings() {
+fn prompts_that_lines_cannot_represent_go_into_the_settings() {
     let written = |prompt: &str, negative: Option<&str>| {
         let negative_prompt = negative.map(str::to_owned);
         let parameters = Parameters { prompt: prompt.into(), negative_prompt, ..emoji() };
@@ -119,7 +119,7 @@ fn prompts_that_lines_cannot_carry_are_carried_by_the_settings() {
     assert!(written("a", Some("")).starts_with("a\nNegative prompt:\nSteps: 20,"));
 }
 
-/// A name that is none of the known settings.
+/// A name that is not a known setting.
 fn key() -> impl Strategy<Value = String> {
     "[a-zä0-9_][a-zA-Z0-9_ /-]{0,6}[a-z0-9]"
 }
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_read_is_written_so_that_it_is_read_again(
+    fn any_text_survives_reading_and_writing(
         above in "(?s)([a-zA-Z \",:\n\\\\]{0,12}(Steps: 1, Seed: 2, |Negative prompt: |Size: 1x2)?){0,4}",
         junk in "[a-zA-Z \",:\\\\]{0,20}",
     ) {

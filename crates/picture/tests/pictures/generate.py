@@ -1,4 +1,4 @@
-"""Picture files and what PIL and diffusers make of them: `python generate.py` rewrites this folder.
+"""Picture files, and PIL's and diffusers' results for them: `python generate.py` rewrites this folder.
 
 Written with Pillow 13.0.0, diffusers 0.42 and numpy 2.4 (`tests/golden/requirements.txt`). `expected.json` lists the cases,
 `expected.safetensors` has their numbers, height x width x channels.
@@ -38,7 +38,7 @@ def on_white(image):
         white = Image.new("RGB", image.size, "white")
         white.paste(image.convert("RGBA"), mask=image.getchannel("A"))
         return white
-    if image.mode.startswith("I"):  # PIL clips 16-bit grey where it cuts 16-bit RGB; we cut both
+    if image.mode.startswith("I"):  # PIL clips 16-bit grey but truncates 16-bit RGB; we truncate both
         return Image.fromarray((np.array(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
 
@@ -128,7 +128,7 @@ def jpegs():
 
 
 def kept():
-    """Files from elsewhere: 4:2:0 with one scan per colour, by the Rust crate jpeg-encoder with optimised tables."""
+    """Files by other programs: 4:2:0 with one scan per colour, by the Rust crate jpeg-encoder with optimised tables."""
     add("scans.jpg", (HERE / "scans.jpg").read_bytes(), 2)
 
 
@@ -153,12 +153,12 @@ def resized():
 
 
 def processed():
-    """The way into and out of the model, and the mask's."""
+    """The conversion to and from a model's numbers, and the mask's."""
     everything = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     processor = VaeImageProcessor(vae_scale_factor=8)
     values = processor.preprocess(Image.fromarray(everything))
     tensors["normalized"] = values[0].permute(1, 2, 0).contiguous().numpy()
-    # Beyond the range, and ties: a half of a step exactly, as far as f32 has it.
+    # Out of range, and ties: exactly half a step, as far as f32 allows.
     steps = torch.arange(0, 192, dtype=torch.float32).reshape(1, 3, 8, 8)
     out = torch.cat([(steps + 0.5) / 255 * 2 - 1, torch.linspace(-1.3, 1.3, 192).reshape(1, 3, 8, 8)], 2)
     tensors["out.values"] = out[0].permute(1, 2, 0).contiguous().numpy()

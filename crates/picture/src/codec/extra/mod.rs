@@ -1,5 +1,5 @@
-//! The formats that only a host has: GIF (<https://www.w3.org/Graphics/GIF/spec-gif89a.txt>), BMP and TIFF. A web page
-//! leaves them to the browser's own decoders, and its module stays small.
+//! The formats that only a host supports: GIF (<https://www.w3.org/Graphics/GIF/spec-gif89a.txt>), BMP and TIFF. A web page
+//! leaves them to the browser's decoders, which keeps its module small.
 
 mod tiff;
 
@@ -13,14 +13,14 @@ use image::codecs::gif::{GifDecoder, GifEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use std::io::Cursor;
 
-/// How coarsely the 256 colours of a GIF are chosen, from 1 to 30: at 10, which the `gif` crate recommends, one pixel in ten
-/// has a say.
+/// How coarsely the 256 colours of a GIF are chosen, 1 to 30. At 10, which the `gif` crate recommends, every tenth pixel
+/// is sampled.
 const GIF_SPEED: i32 = 10;
 
 /// The formats of this file.
 pub(super) const FORMATS: &[ImageFormat] = &[ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff];
 
-/// The first frame of a GIF: what it does not cover is transparent.
+/// The first frame of a GIF; areas it does not cover are transparent.
 pub(super) fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let decoder = GifDecoder::new(Cursor::new(bytes)).map_err(|error| broken(ImageFormat::Gif, &error))?;
     read(decoder, ImageFormat::Gif, limits, 0, Image::from_samples)
@@ -32,7 +32,7 @@ pub(super) fn decode_bmp(bytes: &[u8], limits: &Limits) -> Result<Image> {
     read(decoder, ImageFormat::Bmp, limits, 0, Image::from_samples)
 }
 
-/// A GIF of one frame. Pictures of more than 256 colours get the nearest of 256.
+/// A GIF with one frame. Pictures with more than 256 colours get the nearest of 256.
 pub(super) fn encode_gif(image: &Image) -> Result<Vec<u8>> {
     const FORMAT: ImageFormat = ImageFormat::Gif;
     let width = dimension::<u16>("width", image.width, FORMAT)?;
@@ -45,7 +45,7 @@ pub(super) fn encode_gif(image: &Image) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A BMP of 24 bits per pixel.
+/// A BMP with 24 bits per pixel.
 pub(super) fn encode_bmp(image: &Image) -> Result<Vec<u8>> {
     const FORMAT: ImageFormat = ImageFormat::Bmp;
     let width = dimension("width", image.width, FORMAT)?;

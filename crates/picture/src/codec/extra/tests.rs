@@ -1,4 +1,4 @@
-//! GIF, BMP and TIFF: every kind of samples, and every way in which a file can be wrong.
+//! GIF, BMP and TIFF: every kind of sample, and every kind of broken file.
 
 use super::FORMATS;
 use crate::codec::exif;
@@ -51,8 +51,8 @@ pub(crate) fn files(image: &Image) -> [Vec<u8>; 3] {
     [gif, bmp, tiff::<RGB8>(&image.rgb8, width, height)]
 }
 
-/// A little-endian TIFF of one strip: entries of tag, type and value, each value a single number. Types: 3 is a number of
-/// 16 bits, 4 one of 32.
+/// A little-endian TIFF with one strip: entries of tag, type and value, each value a single number. Type 3 is 16 bits,
+/// type 4 is 32.
 fn tiff_of(entries: &[(u16, u16, u32)], strip: &[u8]) -> Vec<u8> {
     let mut entries = entries.to_vec();
     // The strip follows the directory: its offset and its length.
@@ -72,7 +72,7 @@ fn tiff_of(entries: &[(u16, u16, u32)], strip: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The entries of a grey picture of 8 bits.
+/// The entries of an 8-bit grey picture.
 fn grey(width: u32, height: u32) -> Vec<(u16, u16, u32)> {
     vec![(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1), (278, 4, height)]
 }
@@ -86,7 +86,7 @@ fn refused(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn formats_are_told_by_their_first_bytes() {
+fn formats_are_detected_by_their_first_bytes() {
     let format = |bytes: &[u8]| ImageFormat::detect(bytes).unwrap();
     assert_eq!(format(&gif(&[RED])), ImageFormat::Gif);
     assert_eq!(format(&bmp(&RED, 1, 1, ExtendedColorType::Rgb8)), ImageFormat::Bmp);
@@ -127,7 +127,7 @@ fn bits_become_black_and_white() {
 }
 
 #[test]
-fn tiffs_that_are_not_read_are_named() {
+fn unsupported_tiffs_are_refused() {
     let mut entries = grey(1, 1);
     entries[4] = (262, 3, 8); // CIE L*a*b*
     assert!(refused(&tiff_of(&entries, &[7])).starts_with("TIFF: "), "{}", refused(&tiff_of(&entries, &[7])));
@@ -144,7 +144,7 @@ fn the_first_frame_of_an_animation_is_taken() {
 }
 
 #[test]
-fn a_tiff_is_turned_upright_and_says_how_it_was_made() {
+fn a_tiff_is_turned_upright_and_its_comment_is_read() {
     let mut entries = grey(3, 1);
     entries.push((274, 3, 6));
     let image = decode(&tiff_of(&entries, &[10, 20, 30]));
@@ -156,7 +156,7 @@ fn a_tiff_is_turned_upright_and_says_how_it_was_made() {
 }
 
 #[test]
-fn files_that_are_cut_short_are_refused() {
+fn truncated_files_are_refused() {
     let samples = [9; 5 * 4 * 3];
     let files = [
         bmp(&samples, 5, 4, ExtendedColorType::Rgb8),
@@ -166,7 +166,7 @@ fn files_that_are_cut_short_are_refused() {
     for bytes in files {
         for end in 0..bytes.len() {
             let error = Image::decode(&bytes[..end], &Limits::default());
-            // A TIFF has its directory at its end or at its start; either is needed.
+            // A TIFF may have its directory at either end.
             assert!(error.is_err(), "cut to {end} of {} bytes", bytes.len());
         }
     }
@@ -215,14 +215,14 @@ fn decompression_bombs_are_refused_by_their_headers() {
     assert_eq!(error, "GIF: 24 bytes when decoded, expected at most 23");
 }
 
-/// A picture of few colours, which a GIF holds exactly.
+/// A picture with few colours, which a GIF stores exactly.
 fn stripes(width: usize, height: usize) -> Image {
     let colors = [RED, BLUE, [1, 2, 3], [250, 251, 252]];
     Image::new(width, height, (0..width * height).flat_map(|i| colors[i % 7 % 4]).collect()).unwrap()
 }
 
 #[test]
-fn every_format_is_written_and_told_by_its_first_bytes() {
+fn every_format_is_written_and_detected() {
     let image = stripes(13, 9);
     for format in FORMATS {
         let bytes = image.encode(*format, &EncodeOptions { parameters: Some("a cat"), ..Default::default() }).unwrap();
@@ -254,7 +254,7 @@ fn a_gif_has_at_most_65535_pixels_in_a_row() {
 
 proptest! {
     #[test]
-    fn lossless_files_give_the_picture_back(
+    fn lossless_files_preserve_the_picture(
         (width, rgb8) in (1..20_usize, 1..20_usize).prop_flat_map(|(width, height)| {
             (Just(width), proptest::collection::vec(any::<u8>(), width * height * 3))
         })

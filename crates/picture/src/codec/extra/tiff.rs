@@ -1,5 +1,5 @@
-//! TIFF (<https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf>) by `tiff`, the crate that `image` uses for it.
-//! `image` also asks it for JPEG inside TIFF, and so for a release of `zune-jpeg` that Cargo cannot join with ours.
+//! TIFF (<https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf>) with `tiff`, the crate that `image` uses.
+//! `image` would also enable JPEG inside TIFF, and with it a release of `zune-jpeg` that Cargo cannot unify with ours.
 
 use super::super::read::upper_byte;
 use super::{ImageFormat, Limits, dimension};
@@ -11,7 +11,8 @@ use tiff::encoder::{Compression, TiffEncoder, colortype};
 
 const FORMAT: ImageFormat = ImageFormat::Tiff;
 
-/// The first picture of a file: grey of 1, 8 or 16 bits, RGB or CMYK of 8 or 16, alpha with grey and RGB, floats of 0..=1.
+/// The first picture of a file: grey with 1, 8 or 16 bits, RGB or CMYK with 8 or 16, alpha with grey and RGB, floats
+/// from 0 to 1.
 pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(|error| FORMAT.error(error))?;
     let (width, height) = decoder.dimensions().map_err(|error| FORMAT.error(error))?;
@@ -37,7 +38,7 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Image> {
     }
 }
 
-/// A file of one picture: RGB of 8 bits, compressed with LZW, which every reader of TIFF knows.
+/// A file with one picture: RGB with 8 bits, compressed with LZW, which every TIFF reader supports.
 pub(crate) fn encode(image: &Image) -> Result<Vec<u8>> {
     let width = dimension("width", image.width, FORMAT)?;
     let height = dimension("height", image.height, FORMAT)?;
@@ -48,18 +49,18 @@ pub(crate) fn encode(image: &Image) -> Result<Vec<u8>> {
     Ok(bytes.into_inner())
 }
 
-/// The samples of a pixel.
+/// The number of samples per pixel.
 fn channels(color: ColorType) -> Result<usize> {
     match color {
         ColorType::Gray(1 | 8 | 16 | 32) => Ok(1),
         ColorType::GrayA(8 | 16) => Ok(2),
         ColorType::RGB(8 | 16 | 32) => Ok(3),
         ColorType::RGBA(8 | 16 | 32) | ColorType::CMYK(8 | 16) => Ok(4),
-        _ => Err(FORMAT.error(format!("{color:?} is not read, expected grey, RGB or CMYK of 8 or 16 bits"))),
+        _ => Err(FORMAT.error(format!("{color:?} is not supported, expected grey, RGB or CMYK with 8 or 16 bits"))),
     }
 }
 
-/// What the decoder may allocate: the pixels, and as much for the strip or tile that it works on.
+/// The decoder's allocation limits: the pixels, and as much again for a strip or tile.
 fn decoder_limits(limits: &Limits) -> tiff::decoder::Limits {
     let mut decoder_limits = tiff::decoder::Limits::default();
     decoder_limits.decoding_buffer_size = limits.bytes;
@@ -68,7 +69,7 @@ fn decoder_limits(limits: &Limits) -> tiff::decoder::Limits {
     decoder_limits
 }
 
-/// Samples of 8 bits, as the other formats give them.
+/// Converts samples to 8 bits.
 fn to_bytes(samples: DecodingResult, color: ColorType, width: usize) -> Result<Vec<u8>> {
     match samples {
         DecodingResult::U8(bits) if color == ColorType::Gray(1) => {
@@ -82,17 +83,17 @@ fn to_bytes(samples: DecodingResult, color: ColorType, width: usize) -> Result<V
     }
 }
 
-/// A pixel of a row of packed bits, the highest bit first.
+/// A pixel in a row of packed bits, highest bit first.
 fn expand_bit(row: &[u8], x: usize) -> u8 {
     if row[x / 8] & (0x80 >> (x % 8)) == 0 { 0 } else { 255 }
 }
 
-/// A float of 0..=1 as a byte. The cast saturates and turns NaN into 0.
+/// A float from 0 to 1 as a byte. The cast saturates and turns NaN into 0.
 fn unit_to_byte(sample: f32) -> u8 {
     (sample * 255.0).round_ties_even() as u8
 }
 
-/// Printing inks as light, without a colour profile, as PIL converts them.
+/// CMYK as RGB without a colour profile, as PIL converts it.
 fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     let light = 255 - u32::from(black);
     [cyan, magenta, yellow].map(|ink| {
