@@ -24,15 +24,25 @@ pub struct Models {
     components: BTreeMap<String, Vec<ComponentPath>>,
     /// The description of each, in the same order, once it has been read.
     described: Mutex<Vec<Option<Arc<Description>>>>,
-    /// What each takes on the processor, by name and size, once it was asked for.
-    needs: Mutex<BTreeMap<(String, Option<usize>, Option<usize>), Needs>>,
+    /// What each takes on the processor, once it was asked for.
+    needs: Mutex<BTreeMap<Asked, Needs>>,
     /// The most recently used one last.
     loaded: Mutex<Vec<Loaded>>,
     most: usize,
 }
 
-/// The most sizes whose needs are kept.
+/// The most entries of [`Models::needs`].
 const NEEDS_MAX: usize = 256;
+
+/// What the memory for a request depends on.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    model: String,
+    width: Option<usize>,
+    height: Option<usize>,
+    /// Whether a guidance scale was asked for that doubles the denoiser's work; `None` means the model's own scale.
+    guided: Option<bool>,
+}
 
 struct Loaded {
     name: String,
@@ -127,9 +137,10 @@ impl Models {
         self.loaded.try_lock().is_none_or(|loaded| !loaded.is_empty())
     }
 
-    /// What a model takes on the processor for a request, by its size; `None` for the stub. Found out once for each size.
+    /// What a model takes on the processor for one picture; `None` for the stub. Planned once for each size.
     pub fn needs(&self, name: &str, request: &Request) -> Result<Option<Needs>, model::Error> {
-        let key = (name.to_owned(), request.width, request.height);
+        let guided = request.guidance_scale.map(|scale| scale > 1.0);
+        let key = Asked { model: name.to_owned(), width: request.width, height: request.height, guided };
         if let Some(needs) = self.needs.lock().get(&key) {
             return Ok(Some(needs.clone()));
         }

@@ -69,7 +69,7 @@ fn check_memory(name: &str, asked: &Request, parts: &Parts) -> Result<()> {
     let leaves = if parts.models.are_loaded() { model::own() } else { 0 };
     match needs.choose(available + leaves, &[Keeping::All, Keeping::InTurn]) {
         Err(easel_inference::Error::InsufficientMemory { needed, available, advice }) => {
-            Err(Error::InsufficientMemory { model: name.to_owned(), needed, available, advice })
+            Err(Error::InsufficientMemory { model: parts.models.without_folders(name), needed, available, advice })
         }
         _ => Ok(()),
     }
