@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = ROOT / "native-host/src/bench/architectures.json"
 TOKENS = 77
+T5_TOKENS = 256
 
 
 def arguments():
@@ -128,7 +129,8 @@ def pick_device(torch, device):
 
 def prepare(torch, architecture, dtype, device, size, batch, compiled):
     """Returns a function that runs the architecture once and waits for the result. `compiled` is applied to its network."""
-    make = {"unet": unet, "decoder": decoder, "text": text, "product": product, "pipeline": pipeline}[architecture["kind"]]
+    kinds = {"unet": unet, "mmdit": mmdit, "decoder": decoder, "text": text, "product": product, "pipeline": pipeline}
+    make = kinds[architecture["kind"]]
     return make(torch, architecture.get("config"), dtype, device, size, batch, compiled)
 
 
@@ -152,6 +154,19 @@ def unet(torch, config, dtype, device, size, batch, compiled):
         time_ids = torch.tensor([[size, size, 0, 0, size, size]] * batch, dtype=dtype, device=device)
         added = {"text_embeds": wave(torch, [batch, width], dtype, device), "time_ids": time_ids}
     return lambda: model(sample, 500, states, added_cond_kwargs=added).sample.float().cpu()
+
+
+def mmdit(torch, config, dtype, device, size, batch, compiled):
+    from diffusers import SD3Transformer2DModel
+
+    torch.set_default_dtype(dtype)
+    model = compiled(SD3Transformer2DModel.from_config(config).to(device).eval())
+    torch.set_default_dtype(torch.float32)
+    sample = wave(torch, [batch, config["in_channels"], size // 8, size // 8], dtype, device)
+    states = wave(torch, [batch, TOKENS + T5_TOKENS, config["joint_attention_dim"]], dtype, device)
+    pooled = wave(torch, [batch, config["pooled_projection_dim"]], dtype, device)
+    time = torch.full([batch], 500.0, dtype=dtype, device=device)
+    return lambda: model(sample, states, pooled, time).sample.float().cpu()
 
 
 def decoder(torch, config, dtype, device, size, batch, compiled):

@@ -1,21 +1,28 @@
 //! The embedded model on a GPU: the same pictures as on the processor, also with only WebGPU's guaranteed limits, with
-//! one component in memory at a time, and if the device is lost during the run.
+//! one component in memory at a time, if the device is lost during the run, and if half precision overflows.
 
-use easel_inference::families::{ModelFiles, OpenOptions};
+use easel_inference::families::{ComponentSource, ModelFiles, OpenOptions};
 use easel_inference::pipeline::{
-    CancelToken, LoadOptions, Phase, Picture, Pipeline, Progress, Request, Unwatched, Watcher,
+    CancelToken, InitImage, LoadOptions, Phase, Picture, Pipeline, Progress, Request, Unwatched, Watcher,
 };
 use easel_inference::tensor::{DeviceKind, GpuDevice, GpuOptions, Products};
-use easel_inference::{DType, Device};
+use easel_inference::{DType, Device, Error};
 use easel_tests::files::repository;
+use easel_tests::original;
 use pollster::block_on;
+use std::path::Path;
 
 /// The side and the steps of a picture that a software rasteriser draws quickly.
 const SMALL: [usize; 2] = [32, 2];
 
 /// Opens a GPU that computes in `f32`, or prints why there is none.
 fn open(guaranteed_only: bool) -> Option<Device> {
-    let options = GpuOptions { float: Some(DType::F32), guaranteed_only, ..GpuOptions::default() };
+    open_as(DType::F32, guaranteed_only)
+}
+
+/// Opens a GPU that computes in this type, or says why there is none.
+fn open_as(float: DType, guaranteed_only: bool) -> Option<Device> {
+    let options = GpuOptions { float: Some(float), guaranteed_only, ..GpuOptions::default() };
     match block_on(Device::open(DeviceKind::Gpu, &options)) {
         Ok(device) => Some(device),
         Err(error) if std::env::var_os("EASEL_REQUIRE_GPU").is_some() => panic!("EASEL_REQUIRE_GPU is set: {error}"),
@@ -106,4 +113,78 @@ fn a_run_survives_the_loss_of_its_device() {
     }
     // Every handle to the device works again.
     assert!(!gpu(&device).context().is_lost());
+}
+
+/// Keeps the warnings.
+#[derive(Default)]
+struct Warnings(Vec<String>);
+
+impl Watcher for Warnings {
+    fn warning(&mut self, message: &str) {
+        self.0.push(message.to_owned());
+    }
+}
+
+/// The golden model `sd15` with one layer of a component multiplied by a factor.
+fn scaled(component: &str, layer: &str, factor: f32, folder: &Path) -> ModelFiles {
+    let base = repository().join("tests/golden/sd15");
+    let mut tensors = original::read(&base.join(component).join("diffusion_pytorch_model.safetensors")).unwrap();
+    let weight = tensors.get_mut(&format!("{layer}.weight")).unwrap();
+    let widened = weight.bytes.as_chunks::<2>().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32());
+    weight.bytes = widened.flat_map(|x| (x * factor).to_le_bytes()).collect();
+    weight.dtype = safetensors::Dtype::F32;
+    let path = folder.join(format!("{component}.safetensors"));
+    original::write_safetensors(&tensors, &path).unwrap();
+    let mut options = OpenOptions::default();
+    options.components.insert(component.to_owned(), ComponentSource::open_path(&path).unwrap());
+    block_on(ModelFiles::open_path(&base, &options)).unwrap()
+}
+
+/// A small picture, with an initial one if `from` says so.
+fn draw_small(files: &ModelFiles, device: Device, from: bool, watcher: &mut dyn Watcher) -> Result<Vec<u8>, Error> {
+    let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(device) };
+    let pipeline = block_on(Pipeline::load(files, &options, watcher, &CancelToken::default()))?;
+    let mut request = Request::new("a red apple", None, 3, 1);
+    (request.width, request.height, request.steps) = (Some(64), Some(64), Some(2));
+    if from {
+        let image = easel_picture::Image::new(64, 64, (0..64 * 64 * 3).map(|i| (i % 251) as u8).collect()).unwrap();
+        request.init = Some(InitImage { image, strength: 1.0, all_steps: false, mask: None });
+    }
+    let pictures = block_on(pipeline.generate(&request, watcher, &CancelToken::default()))?;
+    Ok(pictures[0].image.rgb8.clone())
+}
+
+/// Numbers beyond 65504 appear after the scaled layer, and the norms that follow bring them back.
+#[test]
+fn what_overflows_in_half_precision_is_computed_again_in_f32() {
+    let Some(device) = open_as(DType::F16, false) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (component, layer, network, from) in [
+        ("vae", "decoder.conv_in", "the autoencoder", false),
+        ("vae", "encoder.conv_in", "the autoencoder", true),
+        ("unet", "conv_in", "the denoiser", false),
+    ] {
+        let files = scaled(component, layer, 3e6, folder.path());
+        let expected = draw_small(&files, Device::Cpu, from, &mut Unwatched).unwrap();
+        let mut warnings = Warnings::default();
+        let got = draw_small(&files, device.clone(), from, &mut warnings).unwrap();
+        let said = format!("{network} overflowed in half precision and computes again in f32 (always: --dtype f32)");
+        assert_eq!(warnings.0, [said], "{layer}");
+        let worst = got.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(worst <= Some(12), "{layer}: {worst:?} levels apart");
+    }
+}
+
+#[test]
+fn what_overflows_in_f32_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for (component, layer, result) in
+        [("vae", "decoder.conv_in", "the decoded picture"), ("unet", "conv_in", "the denoiser's prediction")]
+    {
+        let files = scaled(component, layer, 3e38, folder.path());
+        let error = draw_small(&files, Device::Cpu, false, &mut Unwatched).unwrap_err().to_string();
+        let said =
+            "holds a value that is not a finite number, although it was computed in f32: the weights may be damaged";
+        assert_eq!(error, format!("{result} {said}"));
+    }
 }

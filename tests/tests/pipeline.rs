@@ -199,3 +199,26 @@ fn parameters_record_how_the_picture_was_made() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn another_picture_of_a_prompt_needs_no_text_encoder() {
+    let path = repository().join("models/easel-emoji");
+    let files = block_on(ModelFiles::open_path(&path, &OpenOptions::default())).unwrap();
+    let options = LoadOptions { low_memory: true, ..LoadOptions::new(Device::Cpu) };
+    let cancel = CancelToken::default();
+    let pipeline = block_on(Pipeline::load(&files, &options, &mut Unwatched, &cancel)).unwrap();
+    let draw = |prompt: &str| {
+        let mut log = Log::default();
+        let picture = block_on(pipeline.generate(&request(prompt, 2), &mut log, &cancel)).unwrap().remove(0).image;
+        let loads = log.events.iter().filter(|event| event.phase == Phase::Load).count();
+        (picture, loads, log.warnings)
+    };
+    let long = "a red apple and ".repeat(20);
+    let (first, loads, warnings) = draw(&long);
+    let (again, loads_again, warnings_again) = draw(&long);
+    assert_eq!((first, warnings), (again, warnings_again), "the same picture, the same warning");
+    // This model's autoencoder is a tiny one, which stays for previews.
+    assert_eq!((loads, loads_again), (3, 1), "all components, then the denoiser alone");
+    assert_eq!(draw("a blue car").1, 2);
+    assert_eq!(draw(&long).1, 1);
+}

@@ -10,7 +10,7 @@ fn name(error: &Error) -> &'static str {
         Error::Invalid { .. } | Error::Picture(easel_picture::Error::Invalid { .. }) => "InvalidRequest",
         Error::Device { .. } => "DeviceError",
         Error::DeviceLost { .. } => "DeviceLost",
-        Error::OutOfMemory { .. } => "OutOfMemory",
+        Error::OutOfMemory { .. } | Error::InsufficientMemory { .. } => "OutOfMemory",
         Error::Backend { .. } => "BackendError",
         Error::NotFinite { .. } | Error::Picture(easel_picture::Error::NotFinite) => "NotFinite",
         Error::Io { .. } | Error::Network { .. } | Error::Checksum { .. } => "ReadError",

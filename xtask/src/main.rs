@@ -6,6 +6,7 @@ mod command;
 mod e2e;
 mod edge;
 mod levels;
+mod memory;
 mod phases;
 mod quick;
 mod setup;
@@ -33,6 +34,8 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   bench serve [PART ...]
                    time the service with and without the component (needs Linux, wrk and Python);
                    the part `hostile` fills it with misbehaving clients
+  bench memory [MODEL ...]
+                   measure the peak memory of networks, pipelines and models in folders, beside what is planned for them
   bench onnxruntime-web [NAME ...]
                    time the browser build against onnxruntime-web in Chromium (needs Node, and Python with diffusers and onnx)
   web              build the static site into web/dist and report its size
@@ -60,6 +63,7 @@ fn run() -> Result<()> {
         Some("serve") => serve(rest),
         Some("bench") if rest.first().is_some_and(|name| name == "serve") => bench_service(&rest[1..]),
         Some("bench") if rest.first().is_some_and(|name| name == "onnxruntime-web") => bench_in_browser(&rest[1..]),
+        Some("bench") if rest.first().is_some_and(|name| name == "memory") => memory::bench(&rest[1..]),
         Some("bench") => bench(rest),
         Some("web") => web::web(&[]),
         Some("e2e") => e2e::e2e(rest),

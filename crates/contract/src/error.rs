@@ -113,6 +113,20 @@ pub enum Error {
         /// The model that was asked for.
         model: String,
     },
+    /// The machine has not the memory that the picture takes, however the model is held.
+    #[error(
+        "model: {model:?} does not fit this machine's memory: at least {needed} bytes needed, {available} free; {advice}"
+    )]
+    InsufficientMemory {
+        /// The model that was asked for.
+        model: String,
+        /// Bytes of the smallest way to hold it.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+        /// What may help.
+        advice: String,
+    },
     /// The task that a client waits for was cancelled.
     #[error("the task was cancelled")]
     TaskCancelled,
@@ -250,6 +264,7 @@ impl Error {
             Self::RunNotComplete => (StatusCode::BAD_REQUEST, "run_not_complete"),
             Self::DeviceUnavailable { .. } => (StatusCode::BAD_REQUEST, "device_unavailable"),
             Self::ModelNotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found"),
+            Self::InsufficientMemory { .. } => (StatusCode::INSUFFICIENT_STORAGE, "insufficient_memory"),
             Self::TaskCancelled => (StatusCode::CONFLICT, "task_cancelled"),
             Self::TaskFailed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "task_failed"),
             Self::InvalidHost { .. } => (StatusCode::BAD_REQUEST, "invalid_host"),

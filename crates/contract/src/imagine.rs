@@ -87,7 +87,8 @@ pub(crate) struct ImagineError {
               (status = 409, body = ImagineError, description = "cancelled by somebody else"),
               (status = 422, body = ImagineError),
               (status = 429, body = ImagineError, description = "the queue is full"),
-              (status = 503, body = ImagineError, description = "shutting down")))]
+              (status = 503, body = ImagineError, description = "shutting down"),
+              (status = 507, body = ImagineError, description = "the picture does not fit the machine's memory")))]
 async fn imagine(
     State(app): State<App>,
     caller: Caller,

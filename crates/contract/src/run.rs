@@ -108,7 +108,8 @@ pub(crate) struct RunRequest {
               (status = 400, body = RunError, description = "a run is in progress"),
               (status = 404, body = RunError, description = "no such model"), (status = 422, body = RunError),
               (status = 429, body = RunError, description = "the queue is full"),
-              (status = 503, body = RunError, description = "shutting down")))]
+              (status = 503, body = RunError, description = "shutting down"),
+              (status = 507, body = RunError, description = "the picture does not fit the machine's memory")))]
 async fn run(
     State(app): State<App>,
     caller: Caller,

@@ -44,7 +44,8 @@ macro_rules! service_calls {
             /// Takes a task into the queue; the answer is `pending` and has its id and seed.
             ///
             /// # Errors
-            /// [`Error::InvalidField`], [`Error::ModelNotFound`], [`Error::QueueFull`], [`Error::ShuttingDown`].
+            /// [`Error::InvalidField`], [`Error::ModelNotFound`], [`Error::InsufficientMemory`], [`Error::QueueFull`],
+            /// [`Error::ShuttingDown`].
             Submit: submit as submit(request: ImageRequest, priority: Priority) -> Task;
 
             /// One task.

@@ -115,6 +115,10 @@ macro_rules! wit_conversions {
                 match self {
                     Self::InvalidField(at) => Error::invalid(at.field, at.message),
                     Self::ModelNotFound(model) => Error::ModelNotFound { model },
+                    Self::InsufficientMemory(short) => {
+                        let $wit::MemoryShortage { model, needed, available, advice } = short;
+                        Error::InsufficientMemory { model, needed, available, advice }
+                    }
                     Self::DeviceUnavailable(device) => Error::DeviceUnavailable { device },
                     Self::TaskNotFound(task_id) => Error::TaskNotFound { task_id },
                     Self::TaskEnded(task) => {
@@ -141,6 +145,9 @@ macro_rules! wit_conversions {
                         Failure::InvalidField($wit::InvalidField { field, message })
                     }
                     Self::ModelNotFound { model } => Failure::ModelNotFound(model),
+                    Self::InsufficientMemory { model, needed, available, advice } => {
+                        Failure::InsufficientMemory($wit::MemoryShortage { model, needed, available, advice })
+                    }
                     Self::DeviceUnavailable { device } => Failure::DeviceUnavailable(device),
                     Self::TaskNotFound { task_id } => Failure::TaskNotFound(task_id),
                     Self::TaskEnded { task_id, status } => {

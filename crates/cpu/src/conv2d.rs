@@ -126,7 +126,7 @@ pub fn conv2d<'a>(
     let rows = Patches::new(x, shape);
     let epilogue = Epilogue { bias, residual, activation };
     match operand {
-        Operand::Floats(panels) if winograd::pays(level, &rows) => {
+        Operand::Floats(panels) if winograd::pays(level, shape) => {
             winograd::convolve(level, &rows, panels, epilogue, out)
         }
         Operand::Floats(panels) => {

@@ -51,6 +51,7 @@ mod level;
 pub mod linear;
 mod math;
 pub mod memory;
+pub mod needs;
 pub mod norm;
 pub mod parallel;
 mod q8;

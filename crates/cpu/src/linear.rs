@@ -39,16 +39,12 @@ pub fn linear_geglu<'a>(
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
-    /// Floats of the product that exist at once: 8 MiB.
-    const AT_ONCE: usize = 2 << 20;
-    /// Rows that the weights are worth being read for.
-    const ROWS: usize = 144;
     assert!(n.is_multiple_of(2) && x.len() == m * k && out.len() == m * (n / 2));
     if out.is_empty() {
         return;
     }
     let weight = weight.into();
-    let rows = m.div_ceil(m.div_ceil((AT_ONCE / n).max(ROWS)));
+    let rows = rows_at_once(m, n);
     let mut product = Floats::take(rows * n);
     for first in (0..m).step_by(rows) {
         let rows = rows.min(m - first);
@@ -57,6 +53,15 @@ pub fn linear_geglu<'a>(
         linear(x, [rows, n, k], weight, bias, None, Activation::None, product);
         geglu(product, n / 2, &mut out[first * (n / 2)..][..rows * (n / 2)]);
     }
+}
+
+/// The rows of the product `[m, n]` before its GEGLU that exist at once.
+pub(crate) fn rows_at_once(m: usize, n: usize) -> usize {
+    /// Floats of the product: 8 MiB.
+    const AT_ONCE: usize = 2 << 20;
+    /// Rows that the weights are worth being read for.
+    const ROWS: usize = 144;
+    m.div_ceil(m.div_ceil((AT_ONCE / n).max(ROWS)))
 }
 
 /// The rows of a contiguous matrix.

@@ -43,40 +43,70 @@ impl Lines {
     }
 }
 
-/// Buffers that wait for their next use, by length.
-struct Idle(BTreeMap<usize, Vec<Lines>>);
+/// What a pool holds: memory of some length, or a note of it.
+pub trait Buffer {
+    /// How many floats fit.
+    fn length(&self) -> usize;
+}
 
-impl Idle {
+impl Buffer for Lines {
+    fn length(&self) -> usize {
+        self.data.len() - LINE
+    }
+}
+
+/// Buffers that wait for their next use, by length. What decides which of them serves a request is here, so that a plan that
+/// has no memory can follow it.
+pub struct Pool<B>(BTreeMap<usize, Vec<B>>);
+
+impl<B: Buffer> Pool<B> {
     /// How many times longer a buffer is at most than the one whose place it takes.
     const GROWTH: usize = 2;
     /// How many times longer than asked for a buffer is at most.
     const OVERSIZE: usize = 12;
 
-    /// A buffer of at least `len` floats, the shortest that there is.
-    fn take(&mut self, len: usize) -> Lines {
-        let longest = len.saturating_mul(Self::OVERSIZE);
-        if let Some(lines) = self.0.range_mut(len..=longest).find_map(|(_, buffers)| buffers.pop()) {
-            return lines;
-        }
-        drop(self.0.range_mut(len / Self::GROWTH..len).rev().find_map(|(_, buffers)| buffers.pop()));
-        Lines::zeros(len)
+    /// An empty one.
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
     }
 
-    fn give(&mut self, lines: Lines) {
-        self.0.entry(lines.data.len() - LINE).or_default().push(lines);
+    /// A buffer of at least `len` floats: the shortest that there is, else one that is made.
+    pub fn take(&mut self, len: usize, make: impl FnOnce(usize) -> B) -> B {
+        let longest = len.saturating_mul(Self::OVERSIZE);
+        if let Some(buffer) = self.0.range_mut(len..=longest).find_map(|(_, buffers)| buffers.pop()) {
+            return buffer;
+        }
+        drop(self.0.range_mut(len / Self::GROWTH..len).rev().find_map(|(_, buffers)| buffers.pop()));
+        make(len)
+    }
+
+    /// Takes a buffer back.
+    pub fn give(&mut self, buffer: B) {
+        self.0.entry(buffer.length()).or_default().push(buffer);
+    }
+
+    /// All buffers, which then belong to the caller.
+    pub fn drain(&mut self) -> impl Iterator<Item = B> + use<B> {
+        std::mem::take(&mut self.0).into_values().flatten()
+    }
+}
+
+impl<B: Buffer> Default for Pool<B> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 /// The idle buffers of all kernels.
-static IDLE: Mutex<Idle> = Mutex::new(Idle(BTreeMap::new()));
+static IDLE: Mutex<Pool<Lines>> = Mutex::new(Pool::new());
 
-fn idle() -> MutexGuard<'static, Idle> {
+fn idle() -> MutexGuard<'static, Pool<Lines>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives all idle memory back to the system.
 pub fn release_idle() {
-    let buffers = std::mem::take(&mut idle().0);
+    let buffers = idle().drain();
     drop(buffers);
 }
 
@@ -89,7 +119,7 @@ pub struct Floats {
 impl Floats {
     /// `len` floats of any value: a kernel is about to write all of them.
     pub fn take(len: usize) -> Self {
-        Self { lines: idle().take(len), len }
+        Self { lines: idle().take(len, Lines::zeros), len }
     }
 
     /// `len` times zero.
@@ -133,20 +163,21 @@ mod tests {
 
     #[test]
     fn buffers_serve_whoever_asks_for_less_and_give_way_to_longer_ones() {
-        let mut idle = Idle(BTreeMap::new());
-        let short = idle.take(100);
-        let long = idle.take(1000);
+        let mut idle = Pool::new();
+        let short = idle.take(100, Lines::zeros);
+        let long = idle.take(1000, Lines::zeros);
         let first = short.as_slice().as_ptr();
         let second = long.as_slice().as_ptr();
         idle.give(long);
         idle.give(short);
-        let [a, b] = [90, 90].map(|len| idle.take(len));
+        let [a, b] = [90, 90].map(|len| idle.take(len, Lines::zeros));
         assert_eq!([a.as_slice().as_ptr(), b.as_slice().as_ptr()], [first, second]);
         idle.give(a);
         idle.give(b);
-        let lengths = |idle: &Idle| idle.0.iter().map(|(len, buffers)| (*len, buffers.len())).collect::<Vec<_>>();
+        let lengths =
+            |idle: &Pool<Lines>| idle.0.iter().map(|(len, buffers)| (*len, buffers.len())).collect::<Vec<_>>();
         // 1000 is more than half of 1500 and goes; 100 stays.
-        let longer = idle.take(1500);
+        let longer = idle.take(1500, Lines::zeros);
         assert!(longer.as_slice().len() >= 1500);
         assert_eq!(lengths(&idle), [(100, 1), (1000, 0)]);
         idle.give(longer);

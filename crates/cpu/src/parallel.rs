@@ -1,10 +1,39 @@
 //! Loops over all cores: rayon with the `threads` feature, plain loops without.
 
+#[cfg(feature = "threads")]
+use std::cell::Cell;
+
+#[cfg(feature = "threads")]
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`, in which kernels use this thread alone. So it waits for none of the threads that kernels share, and they may
+/// wait for it.
+#[cfg(feature = "threads")]
+pub fn alone<R>(f: impl FnOnce() -> R) -> R {
+    /// Puts the former state back, also when `f` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _restore = Restore(ALONE.replace(true));
+    f()
+}
+
+/// Runs `f`: there are no other threads.
+#[cfg(not(feature = "threads"))]
+pub fn alone<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 /// Calls `f(index, chunk)` for every `chunk`-sized piece of `data` (the last may be shorter), on all cores.
 #[cfg(feature = "threads")]
 pub fn for_each_chunk<T: Send>(data: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]) + Sync + Send) {
     use rayon::prelude::*;
-    if data.len() <= chunk {
+    if data.len() <= chunk || ALONE.get() {
         data.chunks_mut(chunk.max(1)).enumerate().for_each(|(i, c)| f(i, c));
     } else {
         data.par_chunks_mut(chunk.max(1)).enumerate().for_each(|(i, c)| f(i, c));
@@ -30,7 +59,7 @@ pub(crate) fn for_each_pair(x: &[f32], out: &mut [f32], f: impl Fn(&[f32], &mut 
 #[cfg(feature = "threads")]
 pub fn for_each_task(count: usize, f: impl Fn(usize) + Sync + Send) {
     use rayon::prelude::*;
-    if count <= 1 {
+    if count <= 1 || ALONE.get() {
         (0..count).for_each(f);
     } else {
         (0..count).into_par_iter().with_max_len(1).for_each(f);
@@ -60,6 +89,9 @@ impl<T> Movable for T {}
 #[cfg(feature = "threads")]
 pub fn enter<R: Movable>(f: impl FnOnce() -> R + Movable) -> R {
     let level = crate::Level::current();
+    if ALONE.get() {
+        return f();
+    }
     rayon::scope(|_| level.with(f))
 }
 
@@ -72,7 +104,7 @@ pub fn enter<R: Movable>(f: impl FnOnce() -> R + Movable) -> R {
 /// The number of threads that kernels use.
 pub fn threads() -> usize {
     #[cfg(feature = "threads")]
-    return rayon::current_num_threads();
+    return if ALONE.get() { 1 } else { rayon::current_num_threads() };
     #[cfg(not(feature = "threads"))]
     1
 }
@@ -115,5 +147,23 @@ impl<T> Shared<T> {
         assert!(at <= self.len && len <= self.len - at);
         // SAFETY: the range is inside the slice, and the caller vouches that it is the only one to use it.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(at), len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn alone_means_one_after_the_other() {
+        let order = Mutex::new(Vec::new());
+        let expected: Vec<usize> = (0..1000).collect();
+        alone(|| {
+            for_each_task(1000, |i| order.lock().unwrap().push(i));
+            assert_eq!(order.lock().unwrap().split_off(0), expected);
+            enter(|| for_each_chunk(&mut [0; 1000], 1, |i, _| order.lock().unwrap().push(i)));
+            assert_eq!((order.lock().unwrap().split_off(0), threads()), (expected.clone(), 1));
+        });
     }
 }

@@ -1,5 +1,7 @@
 //! Everything that can go wrong in this crate, in one list. Messages are one line and name the field, file or tensor.
 
+use crate::pipeline::gibibytes;
+
 /// The result of everything fallible here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -46,6 +48,19 @@ pub enum Error {
         bytes: u64,
         /// What was in use then, or the most that one buffer may have.
         in_use: u64,
+    },
+    /// A plan says that the device has no room for the model, before anything is loaded.
+    #[error(
+        "not enough memory: at least {} needed, {} free; {advice}",
+        gibibytes(*needed), gibibytes(*available)
+    )]
+    InsufficientMemory {
+        /// Bytes of the smallest way to hold it.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+        /// What may help.
+        advice: String,
     },
     /// A tensor that the model needs is not in the file.
     #[error("{file}: tensor {name} is missing (expected shape {expected:?})")]

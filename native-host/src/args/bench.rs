@@ -5,12 +5,14 @@ use clap::Args;
 
 #[derive(Args)]
 #[command(after_help = "\
-Without a name, lists what can be timed. Each component runs in its own process, so that its peak memory is measured alone.
+Without a name, lists what can be timed. Each component runs in its own process, so that its peak memory is measured alone;
+beside it stands what was planned before anything was loaded.
 
 Examples:
   easel bench sd15-unet
   easel bench sd15-unet vae-decode --size 256 --dtype f16 --runs 5 --json
   easel bench sd15-unet --device gpu --dtype f16            also times each kernel by the GPU's timestamps
+  easel bench easel-emoji --size 256 --offload
   easel bench matmul --device gpu --dtype f16 --cooperative")]
 pub(crate) struct BenchArgs {
     /// What to time, or `all`
@@ -28,6 +30,15 @@ pub(crate) struct BenchArgs {
     /// Where to compute
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Cpu)]
     pub(crate) device: DeviceArg,
+    /// The model of a pipeline [default: the embedded one]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) model: Option<String>,
+    /// A pipeline holds one component at a time
+    #[arg(long)]
+    pub(crate) low_memory: bool,
+    /// A pipeline streams its denoiser's blocks from disk
+    #[arg(long)]
+    pub(crate) offload: bool,
     /// Use the GPU's tensor cores, if it has them, for f16 matrix products
     #[arg(long)]
     pub(crate) cooperative: bool,

@@ -1,15 +1,16 @@
 //! One measurement, in this process: build the architecture, run it once to warm up, then time it.
 
+use super::planned::planned;
 use super::{Architecture, KernelTime, Kind, Measurement, median, peak_bytes};
 use crate::args::BenchArgs;
 use anyhow::{Result, ensure};
-use easel_host::embedded;
 use easel_host::model::{LoadOptions, LoadedModel, gpu_options};
-use easel_host::names::Place;
+use easel_host::names::{self, Place};
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
+use easel_inference::models::mmdit::{Mmdit, MmditConditioning, MmditConfig};
 use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
 use easel_inference::models::vae::Autoencoder;
-use easel_inference::pipeline::{CancelToken, Request, Unwatched};
+use easel_inference::pipeline::{CancelToken, Keeping, Request, Unwatched};
 use easel_inference::tensor::{Epilogue, GpuOptions, Products, Replay, multiply_adds};
 use easel_inference::weights::Weights;
 use easel_inference::{Device, Tensor};
@@ -19,16 +20,18 @@ use std::time::Instant;
 
 /// Tokens of a prompt: the window of every text encoder here.
 const TOKENS: usize = 77;
+/// Tokens of T5, where there is one.
+const T5_TOKENS: usize = 256;
 
 /// What runs.
-enum Subject {
+pub(super) enum Subject {
     /// A network, recorded once and replayed where the pipeline does so.
     Network { inputs: Vec<Tensor>, forward: Forward, replay: Option<Box<RefCell<Replay>>> },
     /// From the prompt to the picture.
     Pipeline { model: Box<LoadedModel>, request: Box<Request> },
 }
 
-type Forward = Box<dyn Fn(&[Tensor]) -> easel_inference::Result<Tensor> + Send + Sync>;
+pub(super) type Forward = Box<dyn Fn(&[Tensor]) -> easel_inference::Result<Tensor> + Send + Sync>;
 
 impl Subject {
     /// One run; returns numbers that depend on all of the result, so that nothing is left undone on a device.
@@ -76,6 +79,7 @@ pub(crate) fn measure(architecture: &Architecture, args: &BenchArgs) -> Result<M
     };
     let fits = size > 0 || architecture.kind == Kind::Text;
     ensure!(fits && size.is_multiple_of(8), "size: {size} is not a multiple of 8 from 8 on");
+    let planned_bytes = planned(architecture, args, &device, size, batch)?;
     let began = Instant::now();
     let subject = prepare(architecture, args, &device, size, batch)?;
     let load_seconds = began.elapsed().as_secs_f64();
@@ -110,12 +114,13 @@ pub(crate) fn measure(architecture: &Architecture, args: &BenchArgs) -> Result<M
         gflop,
         gflop_per_second: gflop / middle,
         peak_bytes: peak_bytes(),
+        planned_bytes,
         gpu_peak_bytes,
         kernels: subject.kernels(&device)?,
     })
 }
 
-fn prepare(
+pub(super) fn prepare(
     architecture: &Architecture,
     args: &BenchArgs,
     device: &Device,
@@ -131,6 +136,7 @@ fn prepare(
     let latents = [batch, size / 8, size / 8];
     match architecture.kind {
         Kind::Unet => unet(architecture, &weights, device, latents),
+        Kind::Mmdit => mmdit(architecture, &weights, device, latents),
         Kind::Decoder => decoder(architecture, &weights, device, latents),
         Kind::Text => text(architecture, &weights, batch),
         Kind::Product => product(&weights, device, size),
@@ -160,6 +166,23 @@ fn unet(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, 
     })
 }
 
+fn mmdit(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, w]: [usize; 3]) -> Result<Subject> {
+    let config = MmditConfig::from_json(&architecture.name, &architecture.config)?;
+    let sample = wave(&[n, h, w, config.in_channels], device)?;
+    let text = wave(&[n, TOKENS + T5_TOKENS, config.joint_attention_dim], device)?;
+    let pooled = wave(&[n, config.pooled_projection_dim], device)?;
+    let model = Mmdit::new(weights, config)?;
+    let forward = move |inputs: &[Tensor]| {
+        let conditioning = MmditConditioning { text: &text, pooled: &pooled, skipped_layers: &[] };
+        model.forward(&inputs[0], &inputs[1], conditioning)
+    };
+    Ok(Subject::Network {
+        inputs: vec![sample, Mmdit::timestep_features(500.0, device)?],
+        forward: Box::new(forward),
+        replay: Some(Box::default()),
+    })
+}
+
 fn decoder(architecture: &Architecture, weights: &Weights, device: &Device, [n, h, w]: [usize; 3]) -> Result<Subject> {
     let autoencoder = Autoencoder::new(weights, &architecture.name, &architecture.config)?;
     let latents = wave(&[n, h, w, autoencoder.config().latent_channels()], device)?;
@@ -182,14 +205,36 @@ fn product(weights: &Weights, device: &Device, size: usize) -> Result<Subject> {
 }
 
 fn pipeline(args: &BenchArgs, device: &Device, size: usize, batch: usize) -> Result<Subject> {
-    let options = LoadOptions { dtype: Some(args.dtype.into()), ..LoadOptions::new(device.clone()) };
-    let model = LoadedModel::load(embedded::NAME, &Place::Embedded, &options, &mut Unwatched, &CancelToken::default())?;
-    let mut request = Request::new("a red apple", None, 1, batch);
-    request.width = Some(size);
-    request.height = Some(size);
-    request.steps = Some(20);
-    request.batch_size = batch;
+    let request = request(size, batch);
+    let options = load_options(args, device, &request);
+    let place = place(args)?;
+    let model = LoadedModel::load("bench", &place, &options, &mut Unwatched, &CancelToken::default())?;
     Ok(Subject::Pipeline { model: Box::new(model), request: Box::new(request) })
+}
+
+/// The model of a pipeline.
+pub(super) fn place(args: &BenchArgs) -> Result<Place> {
+    Ok(args.model.as_deref().map(names::resolve).transpose()?.unwrap_or(Place::Embedded))
+}
+
+pub(super) fn load_options(args: &BenchArgs, device: &Device, request: &Request) -> LoadOptions {
+    let keeping = Some(match (args.offload, args.low_memory) {
+        (true, _) => Keeping::Offload,
+        (false, true) => Keeping::InTurn,
+        (false, false) => Keeping::All,
+    });
+    let dtype = Some(args.dtype.into());
+    LoadOptions { dtype, keeping, request: Some(request.clone()), ..LoadOptions::new(device.clone()) }
+}
+
+pub(super) fn request(size: usize, batch: usize) -> Request {
+    Request {
+        width: Some(size),
+        height: Some(size),
+        steps: Some(20),
+        batch_size: batch,
+        ..Request::new("a red apple", None, 1, batch)
+    }
 }
 
 /// Smooth made-up input between -1 and 1.

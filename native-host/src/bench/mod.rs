@@ -1,6 +1,7 @@
 //! Whole architectures timed at full size with random weights: what there is, one measurement, and its result.
 
 mod measure;
+mod planned;
 
 pub(crate) use measure::measure;
 
@@ -31,6 +32,7 @@ pub(crate) struct Architecture {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     Unet,
+    Mmdit,
     Decoder,
     Text,
     /// One product of square matrices.
@@ -66,6 +68,9 @@ pub(crate) struct Measurement {
     pub(crate) gflop_per_second: f64,
     /// The process's largest resident size, where the system reports it.
     pub(crate) peak_bytes: Option<u64>,
+    /// The largest resident size, or on a GPU the most memory there, that a plan foresaw before anything was loaded.
+    #[serde(default)]
+    pub(crate) planned_bytes: Option<u64>,
     /// The most memory that was in use on the GPU.
     #[serde(default)]
     pub(crate) gpu_peak_bytes: Option<u64>,
@@ -99,8 +104,17 @@ fn median(values: &[f64]) -> f64 {
 
 /// The largest resident size that this process had, in bytes (Linux).
 fn peak_bytes() -> Option<u64> {
+    status("VmHWM:")
+}
+
+/// The resident size that this process has, in bytes (Linux).
+fn resident_bytes() -> Option<u64> {
+    status("VmRSS:")
+}
+
+fn status(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     if args.json {
         return Ok(());
     }
-    say(table(&rows, &[1, 2, 4, 5, 6, 7, 8]))?;
+    say(table(&rows, &[1, 2, 4, 5, 6, 7, 8, 9]))?;
     measured.iter().filter(|measurement| !measurement.kernels.is_empty()).try_for_each(|measurement| {
         say(format_args!("\n{} by kernel:\n{}", measurement.name, kernels(&measurement.kernels)))
     })
@@ -59,9 +59,10 @@ fn kernels(kernels: &[KernelTime]) -> String {
     table(&rows, &[1, 2, 3, 4])
 }
 
-const HEADING: [&str; 9] = ["NAME", "SIZE", "BATCH", "TYPE", "THREADS", "LOAD", "MEDIAN", "GFLOP/S", "PEAK MEMORY"];
+const HEADING: [&str; 10] =
+    ["NAME", "SIZE", "BATCH", "TYPE", "THREADS", "LOAD", "MEDIAN", "GFLOP/S", "PLANNED", "PEAK MEMORY"];
 
-fn row(m: &Measurement) -> [String; 9] {
+fn row(m: &Measurement) -> [String; 10] {
     [
         m.name.clone(),
         if m.size == 0 { "-".into() } else { m.size.to_string() },
@@ -71,6 +72,7 @@ fn row(m: &Measurement) -> [String; 9] {
         format!("{:.2} s", m.load_seconds),
         format!("{:.3} s", m.seconds),
         format!("{:.1}", m.gflop_per_second),
+        m.planned_bytes.map_or("-".into(), bytes),
         m.gpu_peak_bytes.or(m.peak_bytes).map_or("-".into(), bytes),
     ]
 }
@@ -95,8 +97,15 @@ fn in_child(name: &str, args: &BenchArgs) -> Result<Measurement> {
     let mut child = Command::new(std::env::current_exe().context("where this program is")?);
     child.args(["bench", name, "--in-process", "--dtype", args.dtype.name(), "--device", args.device.name()]);
     child.args(["--runs", &args.runs.to_string()]);
-    if args.cooperative {
-        child.arg("--cooperative");
+    for (option, is_given) in
+        [("--cooperative", args.cooperative), ("--low-memory", args.low_memory), ("--offload", args.offload)]
+    {
+        if is_given {
+            child.arg(option);
+        }
+    }
+    if let Some(model) = &args.model {
+        child.args(["--model", model]);
     }
     for (option, value) in [("--size", args.size), ("--batch", args.batch)] {
         if let Some(value) = value {

@@ -4,20 +4,30 @@ use crate::args::InspectArgs;
 use crate::contents::{self, Component, Contents, TensorInfo};
 use crate::terminal::{bytes, say, say_json, table};
 use anyhow::Result;
-use easel_host::names;
+use easel_host::model::{self, LoadOptions};
+use easel_host::names::{self, Place};
+use easel_inference::Device;
+use easel_inference::pipeline::{ComponentNeeds, Keeping, Needs, gibibytes};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Shows a model's family and components, and on request their configurations and tensors.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
-    let contents = contents::contents(&names::resolve(&args.model)?, args)?;
+    let place = names::resolve(&args.model)?;
+    let contents = contents::contents(&place, args)?;
+    let memory = memory(&place, args);
     if args.json {
-        return say_json(&as_json(&contents, args));
+        let mut value = as_json(&contents, args);
+        value["memory"] = memory.as_ref().map_or(Value::Null, memory_as_json);
+        return say_json(&value);
     }
     say(format_args!("{}: {}", contents.name, contents.family))?;
     let heading = ["COMPONENT", "CLASS", "TENSORS", "PARAMETERS", "SIZE", "TYPES"].map(str::to_owned);
     let rows = contents.components.iter().map(summary);
     say(table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>(), &[2, 3, 4]))?;
+    if let Some(needs) = &memory {
+        say(format_args!("\n{}", memory_table(needs)))?;
+    }
     if args.config {
         for component in &contents.components {
             say(format_args!("\n{} configuration:\n{:#}", component.name, component.config))?;
@@ -28,6 +38,48 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
         contents.components.iter().try_for_each(tensors)?;
     }
     Ok(())
+}
+
+/// What the model takes on the processor for a picture of its own size; `None` if that cannot be said, as of a part.
+fn memory(place: &Place, args: &InspectArgs) -> Option<Needs> {
+    let variant = args.variant.clone();
+    let options = LoadOptions { variant, components: args.component.clone(), ..LoadOptions::new(Device::Cpu) };
+    model::needs(place, &options).ok()?
+}
+
+/// The ways to hold the components, as their options are called.
+const KEEPING: [(&str, Keeping); 3] =
+    [("all at once", Keeping::All), ("--low-memory", Keeping::InTurn), ("--offload", Keeping::Offload)];
+
+fn memory_table(needs: &Needs) -> String {
+    let [height, width] = needs.size;
+    let heading = [format!("MEMORY AT {width}x{height}"), "WEIGHTS".into(), "WORK".into(), "PEAK".into()];
+    let component = |component: &ComponentNeeds| {
+        let ComponentNeeds { name, weights, work, loading, .. } = component;
+        [name.clone(), gibibytes(*weights), gibibytes(*work), gibibytes((weights + work).max(*loading))]
+    };
+    let way = |(name, keeping): (&str, Keeping)| {
+        [name.to_owned(), String::new(), String::new(), gibibytes(needs.peak(keeping))]
+    };
+    let rows = needs.components.iter().map(component).chain(KEEPING.map(way));
+    table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>(), &[1, 2, 3])
+}
+
+fn memory_as_json(needs: &Needs) -> Value {
+    let [height, width] = needs.size;
+    let component = |component: &ComponentNeeds| {
+        let ComponentNeeds { name, disk, weights, loading, work, .. } = component;
+        json!({ "name": name, "disk": disk, "weights": weights, "loading": loading, "work": work })
+    };
+    json!({
+        "width": width,
+        "height": height,
+        "disk": needs.disk(),
+        "components": needs.components.iter().map(component).collect::<Value>(),
+        "all_at_once": needs.peak(Keeping::All),
+        "low_memory": needs.peak(Keeping::InTurn),
+        "offload": needs.peak(Keeping::Offload),
+    })
 }
 
 fn summary(component: &Component) -> [String; 6] {

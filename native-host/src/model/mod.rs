@@ -1,14 +1,16 @@
 //! Models by name: finding, loading and running them, the stub model too.
 
+mod fit;
 mod hub;
 mod stub;
 
+pub use fit::{available, own};
 pub use hub::is_cached;
 
 use crate::embedded;
 use crate::names::Place;
 use easel_inference::families::{ComponentSource, Defaults, ModelFiles, OpenOptions, SamplingDefaults, VAE};
-use easel_inference::pipeline::{self, CancelToken, Description, Picture, Pipeline, Request, Watcher};
+use easel_inference::pipeline::{self, CancelToken, Description, Keeping, Needs, Picture, Pipeline, Request, Watcher};
 use easel_inference::tensor::{DeviceKind, GpuOptions, Selection};
 use easel_inference::weights::{ComponentFiles, Directory, MemoryFiles};
 use easel_inference::{DType, Device};
@@ -68,14 +70,17 @@ pub struct LoadOptions {
     pub components: Vec<ComponentPath>,
     /// Use TAESD, which is small and fast, instead of the model's own autoencoder.
     pub tiny_vae: bool,
-    /// Load each component when it is needed and drop it afterwards.
-    pub low_memory: bool,
+    /// How components are held; `None` is the fastest way for which there is memory.
+    pub keeping: Option<Keeping>,
+    /// The request that there must be memory for; `None` is a picture of the model's own size.
+    pub request: Option<Request>,
 }
 
 impl LoadOptions {
     /// The model as it is, on this device.
     pub fn new(device: Device) -> Self {
-        Self { device, dtype: None, variant: None, components: Vec::new(), tiny_vae: false, low_memory: false }
+        let components = Vec::new();
+        Self { device, dtype: None, variant: None, components, tiny_vae: false, keeping: None, request: None }
     }
 }
 
@@ -166,18 +171,15 @@ impl LoadedModel {
         if *place == Place::Stub {
             return Ok(Self::stub());
         }
-        let mut files = open(place, options.variant.as_deref(), &options.components)?;
-        if options.tiny_vae {
-            use_tiny_autoencoder(&mut files, options.variant.as_deref())?;
-        }
+        let files = model_files(place, options)?;
         let load = pipeline::LoadOptions {
             dtype: options.dtype,
             name: public_name(name, place),
             sampling: sampling(place),
-            low_memory: options.low_memory,
             ..pipeline::LoadOptions::new(options.device.clone())
         };
-        let model = Box::new(block_on(Pipeline::load(&files, &load, watcher, cancel))?);
+        let keeping = fit::choose(&files, &load, options, watcher)?;
+        let model = Box::new(block_on(Pipeline::load(&files, &load.keeping(keeping), watcher, cancel))?);
         let components = options.components.iter().map(ComponentPath::metadata).collect();
         Ok(Self { model, components })
     }
@@ -195,6 +197,26 @@ impl LoadedModel {
     pub fn defaults(&self) -> Option<&Defaults> {
         self.model.defaults()
     }
+}
+
+/// What a model takes for a request, before anything of it is loaded; `None` for the stub, which takes nothing to speak of.
+pub fn needs(place: &Place, options: &LoadOptions) -> Result<Option<Needs>> {
+    if *place == Place::Stub {
+        return Ok(None);
+    }
+    let files = model_files(place, options)?;
+    let load = pipeline::LoadOptions { dtype: options.dtype, ..pipeline::LoadOptions::new(options.device.clone()) };
+    let request = fit::request(options);
+    Ok(Some(Pipeline::new(&files, &load)?.needs(&request)?))
+}
+
+/// The files of a model with the components that the options put in the place of its own.
+fn model_files(place: &Place, options: &LoadOptions) -> Result<ModelFiles> {
+    let mut files = open(place, options.variant.as_deref(), &options.components)?;
+    if options.tiny_vae {
+        use_tiny_autoencoder(&mut files, options.variant.as_deref())?;
+    }
+    Ok(files)
 }
 
 /// The model's name in picture metadata: only the last part of a path, since the rest reveals too much about the

@@ -31,7 +31,7 @@ impl ModelEngine {
         let encoding = asked.encoding.unwrap_or_default();
         let cancel = CancelToken::default();
         let mut report = Report { job, cancel: cancel.clone(), began: Instant::now(), metrics };
-        let model = models.get(&name, devices.selected(), &mut report, &cancel)?;
+        let model = models.get(&name, devices.selected(), &without_pictures(&asked), &mut report, &cancel)?;
         let pictures = model.generate(&request(asked, &model)?, &mut report, &cancel)?;
         metrics.drawn(pictures.len(), report.began.elapsed());
         pictures.iter().map(|picture| Ok(encode(picture, encoding)?)).collect()

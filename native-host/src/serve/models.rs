@@ -3,7 +3,8 @@
 use crate::model::{self, ComponentPath, LoadOptions, LoadedModel};
 use crate::names::{self, Place};
 use easel_contract::service::Model;
-use easel_inference::pipeline::{CancelToken, Description, Watcher};
+use easel_inference::Device;
+use easel_inference::pipeline::{CancelToken, Description, Needs, Request, Watcher};
 use easel_inference::tensor::DeviceKind;
 use parking_lot::Mutex;
 use std::cmp::Reverse;
@@ -23,9 +24,24 @@ pub struct Models {
     components: BTreeMap<String, Vec<ComponentPath>>,
     /// The description of each, in the same order, once it has been read.
     described: Mutex<Vec<Option<Arc<Description>>>>,
+    /// What each takes on the processor, once it was asked for.
+    needs: Mutex<BTreeMap<Asked, Needs>>,
     /// The most recently used one last.
     loaded: Mutex<Vec<Loaded>>,
     most: usize,
+}
+
+/// The most entries of [`Models::needs`].
+const NEEDS_MAX: usize = 256;
+
+/// What the memory for a request depends on.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    model: String,
+    width: Option<usize>,
+    height: Option<usize>,
+    /// Whether a guidance scale was asked for that doubles the denoiser's work; `None` means the model's own scale.
+    guided: Option<bool>,
 }
 
 struct Loaded {
@@ -45,8 +61,10 @@ impl Models {
             }
         }
         let described = Mutex::new(vec![None; known.len()]);
+        let needs = Mutex::default();
         let public = known.iter().map(|(name, place)| model::public_name(name, place)).collect();
-        Ok(Self { known, public, components: BTreeMap::new(), described, loaded: Mutex::default(), most })
+        let components = BTreeMap::new();
+        Ok(Self { known, public, components, described, needs, loaded: Mutex::default(), most })
     }
 
     /// The same models, some with components from separate files.
@@ -113,12 +131,40 @@ impl Models {
         Ok(description)
     }
 
-    /// A model, loaded onto the device if needed. Only one model loads at a time: two at once would be ready no sooner and
-    /// need twice the memory.
+    /// Whether any models are loaded.
+    pub fn are_loaded(&self) -> bool {
+        // Locked while one is being loaded.
+        self.loaded.try_lock().is_none_or(|loaded| !loaded.is_empty())
+    }
+
+    /// What a model takes on the processor for one picture; `None` for the stub. Planned once for each size.
+    pub fn needs(&self, name: &str, request: &Request) -> Result<Option<Needs>, model::Error> {
+        let guided = request.guidance_scale.map(|scale| scale > 1.0);
+        let key = Asked { model: name.to_owned(), width: request.width, height: request.height, guided };
+        if let Some(needs) = self.needs.lock().get(&key) {
+            return Ok(Some(needs.clone()));
+        }
+        let (_, place) = self.known.iter().find(|(known, _)| known == name).ok_or(model::Error::NoFiles)?;
+        let request = Some(request.clone());
+        let components = self.components.get(name).cloned().unwrap_or_default();
+        let needs = model::needs(place, &LoadOptions { request, components, ..LoadOptions::new(Device::Cpu) })?;
+        if let Some(needs) = &needs {
+            let mut kept = self.needs.lock();
+            if kept.len() >= NEEDS_MAX {
+                kept.clear();
+            }
+            kept.insert(key, needs.clone());
+        }
+        Ok(needs)
+    }
+
+    /// A model, loaded onto the device if needed, and held so that there is memory for the request. Only one model loads at a
+    /// time: two at once would be ready no sooner and need twice the memory.
     pub fn get(
         &self,
         name: &str,
         device: DeviceKind,
+        request: &Request,
         watcher: &mut dyn Watcher,
         cancel: &CancelToken,
     ) -> Result<Arc<LoadedModel>, model::Error> {
@@ -139,6 +185,7 @@ impl Models {
         loaded.drain(..surplus);
         let mut options = LoadOptions::new(model::select_device(device, None)?.device);
         options.components = self.components.get(name).cloned().unwrap_or_default();
+        options.request = Some(request.clone());
         let model = Arc::new(LoadedModel::load(name, place, &options, watcher, cancel)?);
         loaded.push(Loaded { name: name.clone(), device, model: Arc::clone(&model) });
         Ok(model)
@@ -187,7 +234,8 @@ mod tests {
         let component = ComponentPath { name: "vae".into(), path: path("parts/vae.safetensors").into() };
         let models = Models::new([&name], 1).unwrap();
         let models = models.with_components([(name.clone(), vec![component])].into());
-        let get = models.get(&name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default());
+        let request = Request::new("a cat", None, 1, 1);
+        let get = models.get(&name, DeviceKind::Cpu, &request, &mut Unwatched, &CancelToken::default());
         let error = get.map(drop).unwrap_err().to_string();
         assert!(error.contains(&path("")), "{error}");
         let said = models.without_folders(&error);
@@ -195,7 +243,8 @@ mod tests {
         assert!(said.contains("vae.safetensors"), "{said}");
 
         let models = Models::new([&name], 1).unwrap();
-        let get = models.get(&name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default());
+        let request = Request::new("a cat", None, 1, 1);
+        let get = models.get(&name, DeviceKind::Cpu, &request, &mut Unwatched, &CancelToken::default());
         let said = models.without_folders(&get.map(drop).unwrap_err().to_string());
         assert!(said.contains("model_index.json") && !said.contains(&path("")), "{said}");
     }
@@ -204,7 +253,8 @@ mod tests {
     fn a_model_is_loaded_once_and_the_least_recently_used_one_is_dropped() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji").to_owned();
         let models = Models::new([&folder], 1).unwrap();
-        let get = |name| models.get(name, DeviceKind::Cpu, &mut Unwatched, &CancelToken::default()).unwrap();
+        let request = Request::new("a cat", None, 1, 1);
+        let get = |name| models.get(name, DeviceKind::Cpu, &request, &mut Unwatched, &CancelToken::default()).unwrap();
         let first = get("easel-emoji");
         get("stub");
         assert!(Arc::ptr_eq(&first, &get("easel-emoji")));

@@ -5,6 +5,7 @@ mod commands;
 mod generate;
 mod hostile;
 mod interrupt;
+mod memory;
 mod pull;
 
 use serde_json::Value;

@@ -73,3 +73,25 @@ fn watchers_that_leave_disturb_nobody_and_cancelling_ends_the_stream() {
     let next = host.submit(1);
     host.until(&next, "completed");
 }
+
+#[test]
+fn pictures_that_do_not_fit_the_memory_are_refused_before_they_are_queued() {
+    let data = data();
+    let mut command = crate::command(data.path(), &[]);
+    command.env("EASEL_MEMORY", "300M");
+    let host = Host::run(command);
+    let mut refused = host.post("/generate", &json!({ "prompt": "a", "width": 1024, "height": 1024 }));
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["x-easel-error"]),
+        (507, &"insufficient_memory".parse().unwrap())
+    );
+    let answer: Value = refused.body_mut().read_json().unwrap();
+    let detail = answer["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("does not fit this machine's memory: at least ") && detail.contains("314572800 free"),
+        "{detail}"
+    );
+    assert_eq!(host.json("/tasks")["total_tasks"], 0);
+    let task = host.submit(1);
+    host.until(&task, "completed");
+}

@@ -65,7 +65,8 @@ pub(crate) struct Started {
     responses((status = 200, body = Started), (status = 404, body = TaskError, description = "no such model"),
               (status = 422, body = TaskError),
               (status = 429, body = TaskError, description = "the queue is full"),
-              (status = 503, body = TaskError, description = "shutting down")))]
+              (status = 503, body = TaskError, description = "shutting down"),
+              (status = 507, body = TaskError, description = "the picture does not fit the machine's memory")))]
 pub(crate) async fn generate(
     State(app): State<App>,
     caller: Caller,

@@ -15,6 +15,7 @@ mod quantised;
 mod speed;
 mod tile;
 
+pub(crate) use few::FEW;
 pub use panels::PackedWeight;
 pub(crate) use panels::{Panels, TileColumns, pack_panel, to_pairs};
 pub(crate) use product::{Epilogue, Product, Rows, Scratch, with_scratch};

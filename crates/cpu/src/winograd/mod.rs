@@ -8,7 +8,7 @@
 mod transforms;
 
 use crate::Level;
-use crate::conv2d::Patches;
+use crate::conv2d::{Conv2dShape, Patches};
 use crate::gemm::{Addend, Epilogue, Panels, Scratch, Tile, TileColumns, with_scratch};
 use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_task, threads};
@@ -32,8 +32,7 @@ const WEIGHTS: usize = 2 << 20;
 /// Whether the detour pays: the kernel must fit, and there must be enough pixels to transform the weights for.
 ///
 /// The answer depends on one picture alone, so that the batch doesn't change the arithmetic.
-pub(crate) fn pays(level: Level, patches: &Patches<'_>) -> bool {
-    let shape = patches.shape;
+pub(crate) fn pays(level: Level, shape: &Conv2dShape) -> bool {
     shape.kernel == [3, 3]
         && shape.stride == 1
         && shape.output[0] * shape.output[1] >= level.run(LeastPixels)
@@ -64,7 +63,7 @@ pub(crate) fn convolve(
     let n = patches.shape.out_channels;
     let width = level.run(TileColumns);
     let panel_len = 16 * (c * width + GAP);
-    let group = (WEIGHTS / panel_len * width).clamp(width, n.next_multiple_of(width));
+    let group = group(width, panel_len, n);
     let zeros = Floats::zeros(c);
     let mut transformed = Floats::take(group / width * panel_len);
     let out = Shared::new(out);
@@ -75,6 +74,18 @@ pub(crate) fn convolve(
         let call = Call { patches, zeros: &zeros, weights, first, columns, epilogue, out };
         call.run(level);
     }
+}
+
+/// Output channels whose transformed weights exist at once.
+fn group(width: usize, panel_len: usize, n: usize) -> usize {
+    (WEIGHTS / panel_len * width).clamp(width, n.next_multiple_of(width))
+}
+
+/// Floats of the transformed weights that exist at once, where [`pays`] is true.
+pub(crate) fn kept_weights(level: Level, shape: &Conv2dShape) -> Option<usize> {
+    let width = level.run(TileColumns);
+    let panel_len = 16 * (shape.in_channels * width + GAP);
+    pays(level, shape).then(|| group(width, panel_len, shape.out_channels) / width * panel_len)
 }
 
 /// `G g G^T` for the panels from `first` on: `weights[panel][16][c * width + GAP]`.
@@ -344,7 +355,7 @@ impl Task<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conv2d::{Conv2dShape, conv2d};
+    use crate::conv2d::conv2d;
     use crate::{Activation, Weight};
 
     /// Pictures that Winograd's way is never taken for, and an interpreter can run.

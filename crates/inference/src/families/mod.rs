@@ -137,7 +137,8 @@ pub trait Model: Shareable {
 
 /// A text encoder and its tokenizer.
 pub trait TextEncoder: Shareable {
-    /// The states of a batch of prompts, with guidance those of the negative prompts before them. Looks at the cancel flag
+    /// The states of a batch of prompts, with guidance those of the negative prompts before them. They depend on the texts,
+    /// on `guided` and on the request's `prompt_options` alone: the pipeline keeps them by these. Looks at the cancel flag
     /// between two passes.
     fn encode(&self, prompts: &Prompts<'_>) -> Result<TextStates>;
 }

@@ -3,6 +3,7 @@
 //! The denoiser runs on its device, everything else in host memory: latents are small, the sampler's numbers are the same
 //! everywhere, and what a lost device had is not needed again: the step that it was lost in is repeated on a fresh one.
 
+use super::finite;
 use super::load::Pipeline;
 use super::preview::preview;
 use super::progress::{Phase, Probe};
@@ -41,7 +42,7 @@ impl Pipeline {
         let Start { mut latents, first_call, inpaint } = start;
         let walked: Vec<f32> = timesteps[first_call..].iter().map(|t| *t as f32).collect();
         let count = walked.len();
-        let mut denoiser = None;
+        let mut denoiser = Walk { ready: None, device: self.options.device.clone() };
         let skip = request.skip_layers.as_ref().filter(|_| guidance.is_some());
         let mut conditionings = vec![conditioning.clone()];
         if let Some(skip) = skip {
@@ -79,17 +80,23 @@ impl Pipeline {
         Ok(latents)
     }
 
-    /// One call of the denoiser, which is made ready first where it is not, and again on a fresh device.
-    async fn predict(&self, denoiser: &mut Option<Denoiser>, ask: &Ask<'_>, run: &mut Run<'_>) -> Result<Tensor> {
+    /// One call of the denoiser, which is made ready first where it is not, and again on a fresh device, or in `f32` from this
+    /// call on if half precision overflows in it.
+    async fn predict(&self, walk: &mut Walk, ask: &Ask<'_>, run: &mut Run<'_>) -> Result<Tensor> {
         let predict = async |run: &mut Run<'_>| -> Result<Tensor> {
-            // Taken, so that what fails is not used again.
-            let mut ready = match denoiser.take() {
-                Some(ready) => ready,
-                None => Denoiser::new(self, ask.conditionings, run).await?,
-            };
-            let prediction = ready.predict(ask)?.to_host().await?;
-            *denoiser = Some(ready);
-            Ok(prediction)
+            loop {
+                // Taken, so that what fails is not used again.
+                let mut ready = match walk.ready.take() {
+                    Some(ready) => ready,
+                    None => Denoiser::new(self, &walk.device, ask.conditionings, run).await?,
+                };
+                let prediction = ready.predict(ask)?.to_host().await?;
+                if prediction.is_finite()? {
+                    walk.ready = Some(ready);
+                    return Ok(prediction);
+                }
+                walk.device = finite::DENOISER.wider(&walk.device, run)?;
+            }
         };
         self.surviving(run, predict).await
     }
@@ -119,10 +126,20 @@ struct Ask<'a> {
     timestep: f64,
 }
 
+/// The denoiser of one walk.
+struct Walk {
+    /// Unless it has to be made ready first.
+    ready: Option<Denoiser>,
+    /// Where it computes, and in which type.
+    device: Device,
+}
+
 /// The model on its device, with what all calls of a run share.
 struct Denoiser {
     model: Arc<dyn families::Denoiser>,
     device: Device,
+    /// Whether its blocks are loaded anew in every call, so that a recording would hold all of them.
+    streamed: bool,
     conditioned: Vec<Conditioned>,
 }
 
@@ -133,14 +150,18 @@ struct Conditioned {
 }
 
 impl Denoiser {
-    async fn new(pipeline: &Pipeline, conditionings: &[Conditioning], run: &mut Run<'_>) -> Result<Self> {
+    async fn new(
+        pipeline: &Pipeline,
+        device: &Device,
+        conditionings: &[Conditioning],
+        run: &mut Run<'_>,
+    ) -> Result<Self> {
         let model = pipeline.denoiser(run).await?;
-        let device = pipeline.options.device.clone();
         let there = |conditioning: &Conditioning| -> Result<Conditioned> {
-            Ok(Conditioned { conditioning: conditioning.to_device(&device)?, replay: Replay::default() })
+            Ok(Conditioned { conditioning: conditioning.to_device(device)?, replay: Replay::default() })
         };
         let conditioned = conditionings.iter().map(there).collect::<Result<_>>()?;
-        Ok(Self { model, device, conditioned })
+        Ok(Self { model, device: device.clone(), streamed: pipeline.options.offload, conditioned })
     }
 
     /// One call, recorded at the first step and replayed at the following ones.
@@ -148,6 +169,9 @@ impl Denoiser {
         let input = ask.input.cast(self.device.float())?.to_device(&self.device)?;
         let time = self.model.time(ask.timestep, &self.device)?;
         let Conditioned { conditioning, replay } = &mut self.conditioned[ask.which];
+        if self.streamed {
+            return self.device.enter(|| self.model.predict(&input, &time, conditioning));
+        }
         let step = |inputs: &[Tensor]| self.model.predict(&inputs[0], &inputs[1], conditioning);
         replay.run(&[&input, &time], step)
     }

@@ -2,15 +2,17 @@
 
 use super::denoise::Share;
 use super::description::{StartPlan, sampler};
+use super::embeddings::{self, Texts};
 use super::load::Pipeline;
 use super::progress::{CancelToken, Phase, Probe, Watcher};
 use super::request::{Prompt, Request};
 use super::run::Run;
 use super::settings::Settings;
 use super::start::Start;
-use crate::families::{Conditioning, Prompts};
+use crate::families::{Conditioning, Prompts, TextStates};
+use crate::lock::lock;
 use crate::sampling::Noise;
-use crate::{Error, Result, Tensor};
+use crate::{Result, Tensor};
 use easel_picture::{Image, Parameters};
 
 /// A finished picture and what it was made from.
@@ -97,16 +99,28 @@ impl Pipeline {
             guided: settings.is_guided(),
             cancel: run.cancel,
         };
+        let states = self.text_states(&prompts, run).await?;
+        for warning in states.iter().flat_map(|states| &states.warnings) {
+            run.warn(warning.clone());
+        }
+        self.model.condition(states, &prompts)
+    }
+
+    /// What the text encoders make of the prompts, or made of them before.
+    async fn text_states(&self, prompts: &Prompts<'_>, run: &mut Run<'_>) -> Result<Vec<TextStates>> {
+        let texts = Texts::of(prompts);
+        let kept = lock(&self.embeddings).find(&texts);
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
         let mut states = Vec::new();
         for name in self.model.text_encoders() {
             let encoder = self.text_encoder(name, run).await?;
-            let encoded = encoder.encode(&prompts)?.into_host().await?;
-            for warning in &encoded.warnings {
-                run.warn(warning.clone());
-            }
-            states.push(encoded);
+            let encoded = encoder.encode(prompts)?.into_host().await?;
+            states.push(embeddings::to_keep(&encoded).await?);
         }
-        self.model.condition(states, &prompts)
+        lock(&self.embeddings).keep(texts, states.clone());
+        Ok(states)
     }
 
     /// Latents to pictures, one at a time.
@@ -126,17 +140,10 @@ impl Pipeline {
             let encoded = self.model.latents().unpack(latents, &autoencoder)?;
             for k in images.len()..n {
                 run.pause().await?;
-                let latents = self.to_autoencoder(&encoded.narrow(0, k, 1)?)?;
                 let tiling = self.tiling(request, settings.size);
-                let decoded = self.options.device.enter(|| autoencoder.decode(&latents, tiling))?;
-                let picture = decoded.affine(0.5, 0.5)?;
-                let values = picture.to_vec().await?;
-                if values.iter().any(|x| x.is_nan()) {
-                    let hint = "; the weights may be damaged or too coarse for this autoencoder";
-                    return Err(Error::NotFinite { what: "the decoded picture".into(), hint });
-                }
-                run.watcher.tensor(Probe::Picture, &picture.clamp(0.0, 1.0)?);
-                images.push(Image::from_unit(width, height, &values)?);
+                let decoded = self.decoded(&autoencoder, &encoded.narrow(0, k, 1)?, tiling, run).await?;
+                run.watcher.tensor(Probe::Picture, &decoded.picture.clamp(0.0, 1.0)?);
+                images.push(Image::from_unit(width, height, &decoded.values)?);
                 run.progress(Phase::Decode, done + k + 1, request.prompts.len(), None);
             }
             Ok(())

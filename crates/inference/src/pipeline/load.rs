@@ -1,13 +1,16 @@
 //! A model's components put together, ready to draw.
 
 use super::components::Held;
+use super::embeddings::Embeddings;
+use super::plan::Keeping;
 use super::progress::{CancelToken, Phase, Watcher};
 use super::run::Run;
 use crate::families::{Defaults, Model, ModelFiles, SamplingDefaults, VAE};
 use crate::sampling::SchedulerConfig;
 use crate::tensor::Products;
-use crate::{DType, Device, Result, Tensor};
+use crate::{DType, Device, Result};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a model is loaded.
 #[derive(Clone, Debug)]
@@ -26,12 +29,21 @@ pub struct LoadOptions {
     /// Load each component when a run needs it and drop it afterwards: a device then holds the largest of them rather than
     /// all, and every run reads the files again. Off unless asked for.
     pub low_memory: bool,
+    /// Read the denoiser's blocks from disk during each step, two of them at a time. Implies
+    /// [`low_memory`](Self::low_memory). The pictures are the same, byte for byte.
+    pub offload: bool,
 }
 
 impl LoadOptions {
     /// Everything as it is stored, on this device.
     pub fn new(device: Device) -> Self {
-        Self { device, dtype: None, products: None, name: String::new(), sampling: None, low_memory: false }
+        let name = String::new();
+        Self { device, dtype: None, products: None, name, sampling: None, low_memory: false, offload: false }
+    }
+
+    /// The same with the components held in this way.
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { low_memory: keeping != Keeping::All, offload: keeping == Keeping::Offload, ..self }
     }
 }
 
@@ -44,6 +56,9 @@ pub struct Pipeline {
     pub(super) model: Box<dyn Model>,
     pub(super) scheduler: SchedulerConfig,
     pub(super) held: Mutex<Held>,
+    pub(super) embeddings: Mutex<Embeddings>,
+    /// Whether components leave when they have worked: as the options say, or since the device had no room for all.
+    pub(super) in_turn: AtomicBool,
     defaults: Defaults,
 }
 
@@ -57,22 +72,39 @@ impl Pipeline {
         cancel: &CancelToken,
     ) -> Result<Self> {
         let mut run = Run::start(watcher, cancel);
+        let pipeline = Self::new(files, options)?;
+        if !pipeline.in_turn.load(Ordering::Relaxed) {
+            pipeline.load_all(&mut run).await?;
+        }
+        Ok(pipeline)
+    }
+
+    /// Reads the configurations and loads nothing yet: a run loads what it needs, and keeps it unless
+    /// [`low_memory`](LoadOptions::low_memory) says otherwise.
+    ///
+    /// # Errors
+    /// Those of a configuration that its family cannot run.
+    pub fn new(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let scheduler = SchedulerConfig::from_json(files.scheduler())?;
         let model = files.family().model(files, &scheduler)?;
         let mut defaults = model.defaults().clone();
         if let Some(sampling) = options.sampling {
             defaults = defaults.with_sampling(sampling);
         }
-        let pipeline =
-            Self { files: files.clone(), options: options.clone(), model, scheduler, held: Mutex::default(), defaults };
-        if !options.low_memory {
-            pipeline.load_all(&mut run).await?;
-        }
-        Ok(pipeline)
+        let files = files.clone();
+        let options = options.clone();
+        let held = Mutex::default();
+        let embeddings = Mutex::default();
+        let in_turn = AtomicBool::new(options.low_memory || options.offload);
+        Ok(Self { files, options, model, scheduler, held, embeddings, in_turn, defaults })
     }
 
     async fn load_all(&self, run: &mut Run<'_>) -> Result<()> {
         self.surviving(run, async |run| {
+            // Since there was no room for all: a run loads what it needs.
+            if self.in_turn.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             for name in self.model.text_encoders() {
                 self.text_encoder(name, run).await?;
             }
@@ -83,13 +115,6 @@ impl Pipeline {
         let count = self.files.components().count();
         run.progress(Phase::Load, count, count, None);
         Ok(())
-    }
-
-    /// Latents or a picture on their way into the autoencoder.
-    pub(super) fn to_autoencoder(&self, x: &Tensor) -> Result<Tensor> {
-        let device = &self.options.device;
-        let float = if self.model.autoencoder().needs_f32() { DType::F32 } else { device.float() };
-        x.cast(float)?.to_device(device)
     }
 
     /// What a component multiplies in on the processor.

@@ -25,16 +25,24 @@
 //! are small, the numbers of a sampler are then the same everywhere, progress is what the device has really done, and
 //! nothing that is needed again exists only on the device.
 //!
+//! The states of the latest prompts stay (`embeddings`), so that another picture with the same text needs no text encoder.
+//! Where half precision overflows in the denoiser or the autoencoder, that stage is done again in `f32` (`finite`).
+//!
 //! So a run survives the loss of its GPU. The components are dropped, the device is opened anew for everybody who has
 //! a handle (`Device::revive`), and the stage is done again: one denoiser call, or one picture to decode. A pipeline
 //! keeps its files for that, and for [`LoadOptions::low_memory`], which loads each component when a run needs it and
-//! drops it afterwards. That is off by default, since every run then reads the files again.
+//! drops it afterwards. That is off by default, since every run then reads the files again, but a device that has no room
+//! for all of a model gets one component at a time. [`LoadOptions::offload`] streams the denoiser's blocks from disk besides.
+//! [`Pipeline::needs`] says how much memory each way takes, before anything is loaded.
 
 mod components;
 mod denoise;
 mod description;
+mod embeddings;
+mod finite;
 mod generate;
 mod load;
+mod plan;
 mod preview;
 mod progress;
 pub mod request;
@@ -45,5 +53,6 @@ mod start;
 pub use description::{Description, StartPlan};
 pub use generate::Picture;
 pub use load::{LoadOptions, Pipeline};
+pub use plan::{ComponentNeeds, Keeping, Needs, gibibytes};
 pub use progress::{CancelToken, Phase, Probe, Progress, Unwatched, Watcher};
 pub use request::{InitImage, Prompt, PromptOptions, Request, SizeConditioning, SkipLayers};

@@ -16,11 +16,9 @@ pub(super) async fn preview(latents: &Tensor, pipeline: &Pipeline, run: &mut Run
     let space = pipeline.model.latents();
     if let AutoencoderConfig::Tiny(_) = pipeline.model.autoencoder() {
         let autoencoder = pipeline.autoencoder(run).await?;
-        let first = pipeline.to_autoencoder(&space.unpack(&first, &autoencoder)?)?;
-        let decoded = pipeline.options.device.enter(|| autoencoder.decode(&first, None))?.affine(0.5, 0.5)?;
-        let [_, height, width, _] = decoded.dims("preview")?;
-        let image = Image::from_unit(width, height, &decoded.to_vec().await?)?;
-        return shrink(&image);
+        let decoded = pipeline.decoded(&autoencoder, &space.unpack(&first, &autoencoder)?, None, run).await?;
+        let [_, height, width, _] = decoded.picture.dims("preview")?;
+        return shrink(&Image::from_unit(width, height, &decoded.values)?);
     }
     let colours = space.colours();
     let values = first.to_vec().await?;

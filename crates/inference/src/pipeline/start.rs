@@ -58,8 +58,8 @@ impl Start {
             Some(init) => {
                 let vae = &*pipeline.autoencoder(run).await?;
                 match &init.mask {
-                    None => stage.noised(init, vae, sampler, noise).await,
-                    Some(_) => stage.inpaint(init, needs_mask, vae, sampler, noise).await,
+                    None => stage.noised(init, vae, sampler, noise, run).await,
+                    Some(_) => stage.inpaint(init, needs_mask, vae, sampler, noise, run).await,
                 }
             }
         }
@@ -80,9 +80,17 @@ impl Stage<'_> {
         [self.n, h, w, c]
     }
 
-    async fn noised(&self, init: &InitImage, vae: &Autoencoder, sampler: &Sampler, noise: &mut Noise) -> Result<Start> {
+    async fn noised(
+        &self,
+        init: &InitImage,
+        vae: &Autoencoder,
+        sampler: &Sampler,
+        noise: &mut Noise,
+        run: &mut Run<'_>,
+    ) -> Result<Start> {
         let first_call = first_call(sampler, init.into())?;
-        let image_latents = self.encode(vae, &self.picture(init)?, noise, self.request.one_generator).await?;
+        let once = self.request.one_generator;
+        let image_latents = self.encode(vae, &self.picture(init)?, (noise, once), run).await?;
         let noise = noise.draw(&self.latent_shape(), &Device::Cpu)?;
         let latents = sampler.add_noise(&image_latents, &noise, first_call)?;
         Ok(Start { latents, first_call, inpaint: None })
@@ -95,6 +103,7 @@ impl Stage<'_> {
         vae: &Autoencoder,
         sampler: &Sampler,
         noise: &mut Noise,
+        run: &mut Run<'_>,
     ) -> Result<Start> {
         let all_the_way = init.strength >= 1.0;
         let first_call = first_call(sampler, init.into())?;
@@ -102,14 +111,15 @@ impl Stage<'_> {
         let picture = self.picture(init)?;
         // The nine-channel model never looks at the picture's own latents when it starts from pure noise.
         let image_latents =
-            if channels && all_the_way { None } else { Some(self.encode(vae, &picture, noise, true).await?) };
+            if channels && all_the_way { None } else { Some(self.encode(vae, &picture, (noise, true), run).await?) };
         let drawn = noise.draw(&self.latent_shape(), &Device::Cpu)?;
         let latents = match &image_latents {
             Some(image_latents) if !all_the_way => sampler.add_noise(image_latents, &drawn, first_call)?,
             _ => drawn.scale(sampler.init_noise_sigma())?,
         };
         // diffusers draws the masked picture's sample even when the model has no channels for it.
-        let masked_latents = self.encode(vae, &picture.mul(&mask.affine(-1.0, 1.0)?)?, noise, true).await?;
+        let masked = picture.mul(&mask.affine(-1.0, 1.0)?)?;
+        let masked_latents = self.encode(vae, &masked, (noise, true), run).await?;
         let inpaint = match image_latents {
             Some(image_latents) if !channels => Inpaint::Blend { mask: latent_mask, image_latents, noise: drawn },
             _ => Inpaint::Channels(Tensor::concat(&[&latent_mask, &masked_latents], 3)?),
@@ -136,9 +146,15 @@ impl Stage<'_> {
 
     /// The picture's latents `[n, h, w, c]` as the denoiser sees them: the autoencoder's sample, drawn once for all
     /// pictures of the batch or for each.
-    async fn encode(&self, vae: &Autoencoder, picture: &Tensor, noise: &mut Noise, once: bool) -> Result<Tensor> {
-        let picture = self.pipeline.to_autoencoder(picture)?;
-        let encoded = vae.encode(&picture, self.pipeline.tiling(self.request, self.settings.size))?.to_host().await?;
+    async fn encode(
+        &self,
+        vae: &Autoencoder,
+        picture: &Tensor,
+        (noise, once): (&mut Noise, bool),
+        run: &mut Run<'_>,
+    ) -> Result<Tensor> {
+        let tiling = self.pipeline.tiling(self.request, self.settings.size);
+        let encoded = self.pipeline.encoded(vae, picture, tiling, run).await?;
         let [_, h, w, c] = encoded.mean.dims("encode")?;
         let n = self.n;
         let latents = match &encoded.log_variance {

@@ -19,6 +19,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.activation(activation),
             Storage::Candle(x) => x.activation(activation),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 
@@ -41,6 +42,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.geglu(),
             Storage::Candle(x) => x.geglu(),
+            Storage::Outline(x) => Ok(x.made(&shape)),
         }
     }
 }

@@ -39,18 +39,19 @@ impl Tensor {
         work::count([2, batch, queries, keys, hidden]);
         let width = hidden / heads;
         let scale = scores.scale.map_or_else(|| 1.0 / (width as f32).sqrt(), |scale| scale as f32);
+        let shape = AttentionShape { batch, queries, keys, heads, width, scale, causal: scores.causal };
         match &self.storage {
             Storage::Cpu(q) => {
                 let k = key.host(OP)?.f32(OP)?;
                 let v = value.host(OP)?.f32(OP)?;
                 let bias = host::optional(OP, scores.bias)?;
-                let shape = AttentionShape { batch, queries, keys, heads, width, scale, causal: scores.causal };
                 let mut out = Floats::take(self.elements());
                 easel_cpu::attention::attention_biased(q.f32(OP)?, k, v, bias.as_deref(), &shape, &mut out);
                 Ok(Self::made(out, self.shape()))
             }
             Storage::Gpu(q) => q.attention(key, value, heads, scores),
             Storage::Candle(q) => q.attention(key, value, heads, scores),
+            Storage::Outline(q) => Ok(q.attention(&shape)),
         }
     }
 
@@ -73,6 +74,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.rope(angles),
             Storage::Candle(x) => x.rope(angles),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 }

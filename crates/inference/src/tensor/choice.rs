@@ -98,7 +98,7 @@ fn selection(device: Device) -> Selection {
     let name = match &device {
         Device::Cpu => "the processor".to_owned(),
         Device::Gpu(gpu) => gpu.name(),
-        Device::Candle(_) => device.to_string(),
+        Device::Candle(_) | Device::Outline(_) => device.to_string(),
     };
     Selection { device, name, warning: None }
 }

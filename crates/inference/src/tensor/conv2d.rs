@@ -33,6 +33,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.conv2d(weight, bias, conv, epilogue),
             Storage::Candle(x) => x.conv2d(weight, bias, conv, epilogue),
+            Storage::Outline(x) => x.conv2d(weight, &shape, &out_shape),
         }
     }
 

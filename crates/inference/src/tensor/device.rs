@@ -1,6 +1,6 @@
 //! Devices: which there are, and how a name becomes one.
 
-use super::{CandleDevice, DType, GpuDevice};
+use super::{CandleDevice, DType, GpuDevice, OutlineDevice};
 use crate::{Error, Result};
 use easel_cpu::parallel::{self, Movable};
 use std::fmt;
@@ -15,6 +15,8 @@ pub enum Device {
     Gpu(GpuDevice),
     /// A candle device: CUDA, Metal, or candle's own CPU kernels for tests.
     Candle(CandleDevice),
+    /// None: tensors on it have shapes, but no numbers. Networks that run on it say how much memory they will need.
+    Outline(OutlineDevice),
 }
 
 /// The device as a user names it.
@@ -95,6 +97,7 @@ impl Device {
             Self::Cpu => "cpu",
             Self::Gpu(_) => "gpu",
             Self::Candle(device) => device.name(),
+            Self::Outline(outline) => outline.stands_for().name(),
         }
     }
 
@@ -103,6 +106,16 @@ impl Device {
         match self {
             Self::Gpu(device) => device.float(),
             Self::Cpu | Self::Candle(_) => DType::F32,
+            Self::Outline(outline) => outline.stands_for().float(),
+        }
+    }
+
+    /// The same device for models that compute in `f32`, whatever [`float`](Self::float) says: where half precision is too
+    /// narrow for what a network computes.
+    pub fn in_f32(&self) -> Self {
+        match self {
+            Self::Gpu(device) => Self::Gpu(device.in_f32()),
+            Self::Cpu | Self::Candle(_) | Self::Outline(_) => self.clone(),
         }
     }
 
@@ -117,7 +130,7 @@ impl Device {
     pub fn enter<R: Movable>(&self, f: impl FnOnce() -> R + Movable) -> R {
         match self {
             Self::Cpu => parallel::enter(f),
-            Self::Gpu(_) | Self::Candle(_) => f(),
+            Self::Gpu(_) | Self::Candle(_) | Self::Outline(_) => f(),
         }
     }
 
@@ -127,6 +140,7 @@ impl Device {
         match self {
             Self::Cpu => easel_cpu::memory::release_idle(),
             Self::Gpu(device) => device.release_idle(),
+            Self::Outline(device) => device.release_idle(),
             Self::Candle(_) => {}
         }
     }
@@ -135,7 +149,7 @@ impl Device {
     pub async fn revive(&self) -> Result<()> {
         match self {
             Self::Gpu(device) => device.revive().await,
-            Self::Cpu | Self::Candle(_) => Ok(()),
+            Self::Cpu | Self::Candle(_) | Self::Outline(_) => Ok(()),
         }
     }
 

@@ -39,6 +39,7 @@ impl Tensor {
             Storage::Cpu(_) => self.each(OP, |x, out| elementwise::affine(x, scale as f32, offset as f32, out)),
             Storage::Gpu(x) => x.affine(scale, offset),
             Storage::Candle(x) => x.affine(scale, offset),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 
@@ -56,6 +57,7 @@ impl Tensor {
             Storage::Cpu(_) => self.each(OP, |x, out| elementwise::clamp(x, low, high, out)),
             Storage::Gpu(x) => x.clamp(low, high),
             Storage::Candle(x) => x.clamp(low, high),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 
@@ -66,6 +68,7 @@ impl Tensor {
             Storage::Cpu(_) => self.each(OP, elementwise::exp),
             Storage::Gpu(x) => x.exp(),
             Storage::Candle(x) => x.exp(),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 
@@ -85,6 +88,9 @@ impl Tensor {
         }
         if let Storage::Gpu(x) = &self.storage {
             return x.combine(scale, terms);
+        }
+        if let Storage::Outline(x) = &self.storage {
+            return Ok(x.made(self.shape()));
         }
         let mut sum = self.scale(scale)?;
         for (factor, other) in terms {
@@ -116,6 +122,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.mean_and_std(),
             Storage::Candle(x) => x.mean_and_std(&keep),
+            Storage::Outline(x) => Ok((x.made(&keep), x.made(&keep))),
         }
     }
 
@@ -139,6 +146,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.binary(op, operation, other),
             Storage::Candle(x) => x.binary(op, operation, other),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Another shape, or some of the first axis' entries, is a view of the same numbers. What ops make lies in memory that
 //! goes back to be used again (`easel_cpu::Floats`): a sampling loop takes none from the system after its first step.
 
+use super::outline::no_numbers;
 use super::{BlockFormat, DType, Data, Products, Storage, Tensor};
 use crate::{Error, Result};
 use easel_cpu::{Floats, Matrix, PackedWeight, Weight};
@@ -242,6 +243,7 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(host) => Ok(host),
             Storage::Candle(_) | Storage::Gpu(_) => Err(elsewhere(op, self, "the host")),
+            Storage::Outline(_) => Err(no_numbers(op)),
         }
     }
 
@@ -262,6 +264,7 @@ impl Tensor {
     pub fn prepared(&self, products: Products) -> Result<Self> {
         match &self.storage {
             Storage::Cpu(host) => Ok(Self { storage: Storage::Cpu(host.prepared(products)?) }),
+            Storage::Outline(outline) => Ok(outline.prepared(products)),
             Storage::Candle(_) | Storage::Gpu(_) => Ok(self.clone()),
         }
     }

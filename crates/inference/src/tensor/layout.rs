@@ -19,6 +19,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.reshape(shape),
             Storage::Candle(x) => x.reshape(shape),
+            Storage::Outline(x) => Ok(x.view(shape)),
         }
     }
 
@@ -37,6 +38,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.permute(axes),
             Storage::Candle(x) => x.permute(axes),
+            Storage::Outline(x) => Ok(x.rearranged(&axes.iter().map(|axis| self.shape()[*axis]).collect::<Vec<_>>())),
         }
     }
 
@@ -67,6 +69,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.narrow(axis, start, length),
             Storage::Candle(x) => x.narrow(axis, start, length),
+            Storage::Outline(x) => Ok(x.narrow(axis, length)),
         }
     }
 
@@ -84,10 +87,10 @@ impl Tensor {
             let shapes: Vec<_> = tensors.iter().map(|tensor| tensor.shape()).collect();
             return Err(first.shape_error(OP, format!("shapes that differ on axis {axis} only, not {shapes:?}")));
         }
+        let mut shape = first.shape().to_vec();
+        shape[axis] = tensors.iter().map(|tensor| tensor.shape()[axis]).sum();
         match &first.storage {
             Storage::Cpu(_) => {
-                let mut shape = first.shape().to_vec();
-                shape[axis] = tensors.iter().map(|tensor| tensor.shape()[axis]).sum();
                 let inner: usize = shape[axis + 1..].iter().product();
                 let mut parts = Vec::with_capacity(tensors.len());
                 for tensor in tensors {
@@ -99,6 +102,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.concat(tensors, axis),
             Storage::Candle(x) => x.concat(tensors, axis),
+            Storage::Outline(x) => Ok(x.rearranged(&shape)),
         }
     }
 

@@ -46,6 +46,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.linear(weight, bias, epilogue),
             Storage::Candle(x) => x.linear(weight, bias, epilogue),
+            Storage::Outline(x) => x.linear(weight, [m, n, k], &shape),
         }
     }
 
@@ -57,6 +58,9 @@ impl Tensor {
         match shape.last_mut().filter(|width| **width > 0 && width.is_multiple_of(2)) {
             Some(width) => *width /= 2,
             None => return Err(weight.shape_error(OP, "an even number of rows")),
+        }
+        if let Storage::Outline(x) = &self.storage {
+            return x.linear_geglu(weight, [m, n, k], &shape);
         }
         let Storage::Cpu(x) = &self.storage else { return self.linear(weight, bias, Epilogue::default())?.geglu() };
         work::count([m, n, k]);

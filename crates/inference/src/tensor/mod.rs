@@ -34,6 +34,8 @@
 //! `f16` says otherwise; everything between two products stays `f32`. `tests/tests/rounded.rs` shows what fewer bits
 //! cost.
 //!
+//! On `Device::Outline` tensors have shapes and no numbers: networks that run there say how much memory they will take.
+//!
 //! The conformance table (`tests/conformance`) runs every op on every device against plain loops. `Device::candle_cpu`
 //! (feature `candle`) runs the code path of CUDA and Metal on a machine that has neither.
 
@@ -50,6 +52,7 @@ mod data;
 mod device;
 mod elementwise;
 mod embedding;
+mod finite;
 #[cfg(feature = "webgpu")]
 mod gpu;
 #[cfg(not(feature = "webgpu"))]
@@ -61,6 +64,7 @@ mod linear;
 #[cfg(not(all(feature = "candle", feature = "webgpu")))]
 mod never;
 mod norm;
+mod outline;
 mod products;
 mod replay;
 mod threshold;
@@ -76,6 +80,7 @@ pub use device::{Device, DeviceInfo, DeviceKind, GpuOptions};
 pub use easel_cpu::{Activation, BlockFormat};
 pub use gpu::GpuDevice;
 pub use linear::Epilogue;
+pub use outline::OutlineDevice;
 pub use products::Products;
 pub use replay::Replay;
 pub(crate) use upload::Upload;
@@ -87,6 +92,7 @@ use device::not_built;
 use easel_cpu::Floats;
 #[cfg(not(all(feature = "candle", feature = "webgpu")))]
 use never::never;
+use outline::Outline;
 
 /// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -149,6 +155,7 @@ impl DType {
     pub fn on(self, device: &Device) -> Self {
         match (self, device) {
             (Self::Blocks(_), Device::Candle(_)) => Self::F16,
+            (_, Device::Outline(outline)) => self.on(outline.stands_for()),
             _ => self,
         }
     }
@@ -171,6 +178,8 @@ enum Storage {
     /// Any candle device and candle's kernels: CUDA, Metal, and on the CPU the oracle of the conformance table.
     #[cfg_attr(not(feature = "candle"), allow(dead_code, reason = "a build without it makes none"))]
     Candle(Candle),
+    /// No numbers at all, for plans.
+    Outline(Outline),
 }
 
 impl Tensor {
@@ -200,6 +209,7 @@ impl Tensor {
     pub fn zeros(shape: &[usize], device: &Device) -> Result<Self> {
         match (count(shape), device) {
             (Some(length), Device::Cpu) => Ok(Self::made(Floats::zeros(length), shape)),
+            (Some(_), Device::Outline(device)) => Ok(Outline::plain(device, DType::F32, shape)),
             (Some(length), device) => Self::upload(Data::zeros(DType::F32, length), shape, device, false),
             (None, _) => {
                 Err(Error::Shape { op: "zeros", expected: "a shape that fits memory".into(), got: shape.to_vec() })
@@ -218,7 +228,13 @@ impl Tensor {
             }
             Device::Gpu(device) => gpu::Gpu::upload(device, &data, shape, stays),
             Device::Candle(device) => Candle::upload(device, data, shape),
+            Device::Outline(device) => Ok(Outline::plain(device, data.dtype(), shape)),
         }
+    }
+
+    /// A tensor of a plan: nothing but its type and shape.
+    pub(crate) fn outlined(dtype: DType, shape: &[usize], device: &OutlineDevice) -> Self {
+        Outline::plain(device, dtype, shape)
     }
 
     /// The sizes of all axes.
@@ -227,6 +243,7 @@ impl Tensor {
             Storage::Cpu(host) => &host.shape,
             Storage::Gpu(gpu) => gpu.shape(),
             Storage::Candle(candle) => candle.shape(),
+            Storage::Outline(outline) => outline.shape(),
         }
     }
 
@@ -246,6 +263,7 @@ impl Tensor {
             Storage::Cpu(host) => host.dtype(),
             Storage::Gpu(gpu) => gpu.dtype(),
             Storage::Candle(candle) => candle.dtype(),
+            Storage::Outline(outline) => outline.dtype(),
         }
     }
 
@@ -255,6 +273,7 @@ impl Tensor {
             Storage::Cpu(_) => Device::Cpu,
             Storage::Gpu(gpu) => gpu.home(),
             Storage::Candle(candle) => candle.home(),
+            Storage::Outline(outline) => outline.home(),
         }
     }
 
@@ -264,7 +283,7 @@ impl Tensor {
         match (&self.storage, device) {
             (Storage::Cpu(_), Device::Cpu) => Ok(self.clone()),
             (Storage::Candle(candle), Device::Candle(device)) => candle.to_device(device),
-            (Storage::Gpu(_), Device::Gpu(_)) => Ok(self.clone()),
+            (Storage::Gpu(_), Device::Gpu(_)) | (Storage::Outline(_), _) => Ok(self.clone()),
             (Storage::Gpu(_), _) => Err(host::elsewhere(OP, self, &device.to_string())),
             (Storage::Cpu(host), device) => Self::upload(host.to_data(OP)?, self.shape(), device, false),
             (Storage::Candle(candle), device) => Self::upload(candle.read()?, self.shape(), device, false),
@@ -279,13 +298,14 @@ impl Tensor {
             Storage::Cpu(host) => Ok(Self::on_host(host.cast(OP, dtype)?, self.shape())),
             Storage::Gpu(x) => x.cast(dtype),
             Storage::Candle(x) => x.cast(dtype),
+            Storage::Outline(x) => Ok(x.cast(dtype)),
         }
     }
 
     /// The same numbers in host memory, as `f32`. This and [`to_vec`](Self::to_vec) are all that waits for a device.
     pub async fn to_host(&self) -> Result<Self> {
         let on_host = match &self.storage {
-            Storage::Cpu(_) => self.clone(),
+            Storage::Cpu(_) | Storage::Outline(_) => self.clone(),
             Storage::Gpu(gpu) => Self::upload(gpu.read().await?, self.shape(), &Device::Cpu, false)?,
             Storage::Candle(_) => self.to_device(&Device::Cpu)?,
         };
@@ -298,6 +318,7 @@ impl Tensor {
         match &self.storage {
             Storage::Cpu(host) => Ok(host.widened(OP)?.into_owned()),
             Storage::Gpu(_) | Storage::Candle(_) => Ok(self.to_host().await?.host(OP)?.widened(OP)?.into_owned()),
+            Storage::Outline(_) => Err(outline::no_numbers(OP)),
         }
     }
 

@@ -42,6 +42,10 @@ impl GpuDevice {
     pub fn float(&self) -> DType {
         match *self {}
     }
+
+    pub(super) fn in_f32(&self) -> Self {
+        match *self {}
+    }
 }
 
 /// Numbers on a GPU.

@@ -34,6 +34,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.group_norm(groups, eps, [weight, bias], activation),
             Storage::Candle(x) => x.group_norm(groups, eps, [weight, bias], activation),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 
@@ -54,6 +55,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.layer_norm(eps, [weight, bias]),
             Storage::Candle(x) => x.layer_norm(eps, [weight, bias]),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 
@@ -82,6 +84,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.modulated_norm(eps, [scale, shift]),
             Storage::Candle(x) => x.modulated_norm(eps, [scale, shift]),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 
@@ -101,6 +104,7 @@ impl Tensor {
             }
             Storage::Gpu(x) => x.rms_norm(eps, weight),
             Storage::Candle(x) => x.rms_norm(eps, weight),
+            Storage::Outline(x) => Ok(x.made(self.shape())),
         }
     }
 }

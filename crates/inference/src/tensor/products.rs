@@ -23,6 +23,10 @@ impl Products {
         // Read only where there is something to time: WebAssembly has no such clock.
         let start = LazyLock::new(Instant::now);
         let clock = || start.elapsed().as_secs_f64();
+        let device = match device {
+            Device::Outline(outline) => outline.stands_for(),
+            device => device,
+        };
         let fast = !exact && matches!(device, Device::Cpu) && Level::current().prefers_bf16(clock);
         if fast { Self::Bf16 } else { Self::F32 }
     }

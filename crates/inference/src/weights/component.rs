@@ -4,6 +4,7 @@
 use super::files::Files;
 use super::index::TensorIndex;
 use super::source::read_all;
+use super::stream;
 use crate::weights::Weights;
 use crate::{DType, Device, Error, Result, python_json};
 use bytes::Bytes;
@@ -67,6 +68,15 @@ impl ComponentFiles {
     pub(crate) fn detected(name: &str, tensors: TensorIndex, config: Value) -> Self {
         let config_file = format!("{}: detected {name} configuration", tensors.file());
         Self { config_file, config, tensors, variant: None }
+    }
+
+    /// The weights, each read when a network takes it. Its blocks are then read each time that they work: see
+    /// [`Weights::part`]. The sources must be readable on any thread.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] in a build without threads and files.
+    pub fn streamed(&self, device: &Device, dtype: Option<DType>) -> Result<Weights> {
+        stream::open(&self.tensors, device, dtype)
     }
 
     /// Loads the weights; see [`TensorIndex::load`].

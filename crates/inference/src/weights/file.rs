@@ -8,9 +8,10 @@ use super::source::{Source, check_range};
 use crate::{Error, Result};
 use bytes::Bytes;
 use memmap2::{Mmap, MmapOptions};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// A local file.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct FileSource {
     name: String,
     file: File,
     length: u64,
+    /// When it was changed last, where the system says so.
+    modified: Option<SystemTime>,
 }
 
 impl FileSource {
@@ -25,7 +28,7 @@ impl FileSource {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let name = path.display().to_string();
-        let open = || -> std::io::Result<(File, u64)> {
+        let open = || -> std::io::Result<(File, Metadata)> {
             let metadata = path.metadata()?;
             if metadata.is_dir() {
                 return Err(std::io::ErrorKind::IsADirectory.into());
@@ -35,18 +38,21 @@ impl FileSource {
                 return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "neither a file nor a folder"));
             }
             let file = File::open(&path)?;
-            let length = file.metadata()?.len();
-            Ok((file, length))
+            let metadata = file.metadata()?;
+            Ok((file, metadata))
         };
-        let (file, length) = open().map_err(|error| Error::io(&name, &error))?;
-        Ok(Self { name, file, length })
+        let (file, metadata) = open().map_err(|error| Error::io(&name, &error))?;
+        Ok(Self { name, file, length: metadata.len(), modified: metadata.modified().ok() })
     }
 
     fn map(&self, range: &Range<u64>) -> Result<Bytes> {
         let io = |error: std::io::Error| Error::io(&self.name, &error);
         // The file may have become shorter since it was opened; touching a map past its end would kill the process.
-        let length = self.file.metadata().map_err(io)?.len().min(self.length);
-        check_range(self, length, range)?;
+        let metadata = self.file.metadata().map_err(io)?;
+        check_range(self, metadata.len().min(self.length), range)?;
+        if metadata.modified().ok() != self.modified {
+            return Err(Error::format(&self.name, "the file was changed after it was opened: load the model again"));
+        }
         if range.is_empty() {
             return Ok(Bytes::new());
         }
@@ -119,9 +125,25 @@ mod tests {
         std::fs::write(&path, vec![1; 10_000]).unwrap();
         let source = FileSource::open(&path).unwrap();
         File::options().write(true).open(&path).unwrap().set_len(5_000).unwrap();
-        assert_eq!(block_on(source.read(0..5_000)).unwrap().len(), 5_000);
         let text = block_on(source.read(4_000..6_000)).unwrap_err().to_string();
         assert!(text.ends_with("x.bin: expected bytes 4000 to 6000, but the file has 5000 bytes"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_was_changed_is_an_error_and_one_that_was_removed_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.bin");
+        std::fs::write(&path, vec![1; 100]).unwrap();
+        let source = FileSource::open(&path).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        let opened = file.metadata().unwrap().modified().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        if cfg!(unix) {
+            assert_eq!(block_on(source.read(0..100)).unwrap().len(), 100, "it is there as long as it is open");
+        }
+        file.set_modified(opened + std::time::Duration::from_secs(5)).unwrap();
+        let text = block_on(source.read(0..100)).unwrap_err().to_string();
+        assert!(text.ends_with("x.bin: the file was changed after it was opened: load the model again"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `Weights`: tensors by name, the input of a model's constructor.
 
 use super::random::RandomTensors;
+use super::stream::Lazy;
 use crate::lock::lock;
 use crate::tensor::Products;
 use crate::{DType, Device, Error, Result, Tensor};
@@ -23,23 +24,46 @@ struct Shared {
     tensors: Mutex<BTreeMap<String, Tensor>>,
     /// Generates the tensors that are not in `tensors`.
     random: Option<RandomTensors>,
-    taken: Mutex<BTreeSet<String>>,
+    /// Reads the tensors that are not in `tensors`, each time that they are taken.
+    lazy: Option<Lazy>,
+    taken: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Weights {
     /// Wraps tensors. Those with four axes are convolution kernels and must already be `[out, kh, kw, in]`.
     pub fn new(file: impl Into<String>, tensors: BTreeMap<String, Tensor>) -> Self {
         let tensors = Mutex::new(tensors);
-        Self::over(Shared { file: file.into(), tensors, random: None, taken: Mutex::default() })
+        Self::over(Shared { file: file.into(), tensors, random: None, lazy: None, taken: Arc::default() })
     }
 
     /// Generates every tensor that a model requests, in this type on this device: see `RandomTensors`. Optional ones do
     /// not exist, and [`contains`](Self::contains) is always false.
     pub fn random(dtype: DType, device: &Device) -> Self {
         let random = Some(RandomTensors { dtype, device: device.clone() });
+        let file = "random weights".into();
+        Self::over(Shared { file, tensors: Mutex::default(), random, lazy: None, taken: Arc::default() })
+    }
+
+    /// Tensors that are read each time that they are taken, and not kept here.
+    #[cfg(feature = "native")]
+    pub(super) fn streamed(file: &str, lazy: Lazy) -> Self {
         let tensors = Mutex::default();
-        let taken = Mutex::default();
-        Self::over(Shared { file: "random weights".into(), tensors, random, taken })
+        Self::over(Shared { file: file.to_owned(), tensors, random: None, lazy: Some(lazy), taken: Arc::default() })
+    }
+
+    /// The same view over another reader. What is taken from it counts here too.
+    #[cfg(feature = "native")]
+    pub(super) fn reading(&self, lazy: Lazy) -> Self {
+        let Shared { file, taken, .. } = &*self.shared;
+        let taken = Arc::clone(taken);
+        let shared = Shared { file: file.clone(), tensors: Mutex::default(), random: None, lazy: Some(lazy), taken };
+        Self { shared: Arc::new(shared), prefix: self.prefix.clone(), products: self.products }
+    }
+
+    /// The reader of streamed weights.
+    #[cfg(feature = "native")]
+    pub(super) fn lazy(&self) -> Option<&Lazy> {
+        self.shared.lazy.as_ref()
     }
 
     fn over(shared: Shared) -> Self {
@@ -58,7 +82,9 @@ impl Weights {
 
     /// Whether there is a tensor of this name under the prefix.
     pub fn contains(&self, name: &str) -> bool {
-        lock(&self.shared.tensors).contains_key(&self.full_name(name))
+        let name = self.full_name(name);
+        self.shared.lazy.as_ref().is_some_and(|lazy| lazy.contains(&name))
+            || lock(&self.shared.tensors).contains_key(&name)
     }
 
     /// The tensor `name`, which must have this shape.
@@ -90,9 +116,11 @@ impl Weights {
     /// Called after a model is built: fails if tensors are unused, and names them, except those that `ignore` accepts.
     pub fn finish(&self, ignore: impl Fn(&str) -> bool) -> Result<()> {
         let taken = lock(&self.shared.taken);
-        let tensors = lock(&self.shared.tensors);
-        let unused = tensors.keys().filter(|name| !taken.contains(*name) && !ignore(name));
-        let names: Vec<String> = unused.cloned().collect();
+        let all: BTreeSet<String> = match &self.shared.lazy {
+            Some(lazy) => lazy.names(),
+            None => lock(&self.shared.tensors).keys().cloned().collect(),
+        };
+        let names: Vec<String> = all.into_iter().filter(|name| !taken.contains(name) && !ignore(name)).collect();
         if names.is_empty() { Ok(()) } else { Err(Error::ExtraTensors { file: self.shared.file.clone(), names }) }
     }
 
@@ -114,7 +142,12 @@ impl Weights {
     fn take(&self, name: &str, shape: &[usize], file_shape: &[usize]) -> Result<Tensor> {
         let name = self.full_name(name);
         let file = || self.shared.file.clone();
-        let Some(tensor) = lock(&self.shared.tensors).get(&name).cloned() else {
+        let held = lock(&self.shared.tensors).get(&name).cloned();
+        let found = match &self.shared.lazy {
+            Some(lazy) => lazy.take(&name)?,
+            None => held,
+        };
+        let Some(tensor) = found else {
             if let Some(random) = &self.shared.random {
                 return random.tensor(&name, shape);
             }

@@ -6,6 +6,7 @@
 
 use super::decode::{Decoder, widened};
 use super::index::TensorIndex;
+use super::jobs::{Job, groups};
 use super::source::Source;
 use super::view::{StoredType, TensorView};
 use crate::tensor::Upload;
@@ -18,19 +19,6 @@ use std::ops::Range;
 
 /// The most bytes that are read at a time: 32 MiB.
 pub const PIECE: u64 = 32 << 20;
-
-/// The largest gap between two tensors, in bytes, that is read instead of skipped.
-const GAP: u64 = 64 << 10;
-
-/// A tensor to be loaded.
-struct Job<'a> {
-    name: &'a str,
-    view: &'a TensorView,
-    /// The type into which its numbers are decoded.
-    read: DType,
-    /// The type in which it is kept.
-    keep: DType,
-}
 
 impl TensorIndex {
     /// Loads every weight: as it is stored (`f64` as `f32`, 8-bit floats as `f16`), or as `dtype`. Matrices in
@@ -52,48 +40,18 @@ impl TensorIndex {
         Ok(Weights::new(&*self.file, tensors))
     }
 
-    /// The weights, in the order of the files.
-    fn jobs(&self, device: &Device, dtype: Option<DType>) -> Result<Vec<Job<'_>>> {
-        let mut jobs = Vec::with_capacity(self.tensors.len());
-        for (name, view) in &self.tensors {
-            match view.dtype() {
-                StoredType::Integer { .. } => {}
-                _ => {
-                    let stored = view.weight_type().ok_or_else(|| self.type_error(name, view))?;
-                    let stays = !stored.is_blocks() || view.is_whole() && stored.fits(view.shape());
-                    let stored = if stays { stored } else { DType::F16 };
-                    let keep = dtype.map_or(stored, |dtype| dtype.of_weight(view.shape(), stored)).on(device);
-                    let read = if keep.is_blocks() { stored } else { keep };
-                    jobs.push(Job { name, view, read, keep });
-                }
-            }
+    /// Loads one weight, as [`load`](Self::load) does; `None` if there is none of this name.
+    pub(super) async fn load_one(&self, name: &str, device: &Device, dtype: Option<DType>) -> Result<Option<Tensor>> {
+        let Some(view) = self.tensors.get(name) else { return Ok(None) };
+        let Some(job) = self.job(name, view, device, dtype)? else { return Ok(None) };
+        if let Device::Outline(device) = device {
+            return Ok(Some(Tensor::outlined(job.keep, &job.shape(), device)));
         }
-        jobs.sort_by_key(|job| (job.view.source(), job.view.range().start));
-        Ok(jobs)
+        let Some(source) = self.sources.get(view.source()) else { return Ok(None) };
+        let mut tensors = BTreeMap::new();
+        load_group(&**source, &[job], device, &mut tensors).await?;
+        Ok(tensors.remove(name))
     }
-
-    fn type_error(&self, name: &str, view: &TensorView) -> Error {
-        Error::TensorType { file: self.file.clone(), name: name.to_owned(), dtype: view.dtype().name().to_owned() }
-    }
-}
-
-/// Splits the jobs into groups that are read together: neighbours in one source that fit into one piece.
-fn groups(jobs: Vec<Job<'_>>) -> Vec<Vec<Job<'_>>> {
-    let mut groups: Vec<Vec<Job<'_>>> = Vec::new();
-    for job in jobs {
-        match groups.last_mut() {
-            Some(group) if fits(group, &job) => group.push(job),
-            _ => groups.push(vec![job]),
-        }
-    }
-    groups
-}
-
-fn fits(group: &[Job<'_>], job: &Job<'_>) -> bool {
-    let [first, last] = [group.first(), group.last()].map(|job| job.map(|job| (job.view.source(), job.view.range())));
-    let (Some((source, first)), Some((_, last))) = (first, last) else { return false };
-    let range = job.view.range();
-    source == job.view.source() && range.start <= last.end.saturating_add(GAP) && range.end <= first.start + PIECE
 }
 
 /// Reads and decodes a group: at once if it fits into a piece, else (a single large tensor) piece by piece.
@@ -132,10 +90,7 @@ impl Job<'_> {
     /// already, else from the file.
     async fn load(&self, source: &dyn Source, loaded: Option<&[u8]>, device: &Device) -> Result<Tensor> {
         let stored = self.view.shape();
-        let shape = match *stored {
-            [o, i, kh, kw] => vec![o, kh, kw, i],
-            _ => stored.to_vec(),
-        };
+        let shape = self.shape();
         let inner = stored.get(1..).unwrap_or_default();
         let from = gathered(self.view);
         // Whole blocks. Views whose rows do not consist of whole blocks are gathered, into a type without blocks.

@@ -18,6 +18,7 @@ mod handle;
 #[cfg(feature = "native")]
 mod hub;
 mod index;
+mod jobs;
 mod load;
 mod malformed;
 pub mod pickle;
@@ -26,6 +27,11 @@ pub mod safetensors;
 mod scaled;
 mod send;
 mod source;
+#[cfg(feature = "native")]
+mod stream;
+#[cfg(not(feature = "native"))]
+#[path = "no_stream.rs"]
+mod stream;
 mod view;
 mod zip;
 
@@ -45,4 +51,5 @@ pub use malformed::Malformed;
 pub use send::{BoxFuture, Shareable, WasmNotSend};
 pub(crate) use source::read_all;
 pub use source::{MemorySource, Source};
+pub use stream::Part;
 pub use view::{StoredType, TensorView};

@@ -12,6 +12,9 @@ impl RandomTensors {
     /// A tensor that keeps activations near unit size: matrices and kernels are uniform with variance `1 / fan_in`,
     /// where `fan_in` is the product of all axes but the first; with one axis, weights are ones and biases zeros.
     pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        if let Device::Outline(device) = &self.device {
+            return Ok(Tensor::outlined(self.dtype.of_weight(shape, DType::F16).on(&self.device), shape, device));
+        }
         let length = shape.iter().product();
         let data = match shape {
             [_, rest @ ..] if !rest.is_empty() => {

@@ -3,10 +3,12 @@
 use super::super::Parts;
 use super::super::engine;
 use super::super::models::STUB_SIZE;
+use crate::model;
 use easel_contract::service::{ImageRequest, Result};
 use easel_contract::{Check, Error};
-use easel_inference::pipeline::StartPlan;
+use easel_inference::pipeline::{Keeping, Request, StartPlan};
 use easel_inference::sampling::Scheduler;
+use easel_inference::tensor::DeviceKind;
 
 /// What is known about a request that has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +53,26 @@ pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<P
         all_steps: false,
         has_mask: init.mask.is_some(),
     });
-    description.check(&engine::without_pictures(request), start).map_err(refused)?;
+    let asked = engine::without_pictures(request);
+    description.check(&asked, start).map_err(refused)?;
+    check_memory(request.model.as_deref().unwrap_or_default(), &asked, parts)?;
     Ok(Plan { size: Some([height, width]) })
+}
+
+/// Refuses a picture that takes more memory than this machine has, also if all models that are loaded now leave.
+fn check_memory(name: &str, asked: &Request, parts: &Parts) -> Result<()> {
+    let Some(available) = model::available().filter(|_| parts.devices.selected() == DeviceKind::Cpu) else {
+        return Ok(());
+    };
+    // What cannot be planned is reported by the task.
+    let Ok(Some(needs)) = parts.models.needs(name, asked) else { return Ok(()) };
+    let leaves = if parts.models.are_loaded() { model::own() } else { 0 };
+    match needs.choose(available + leaves, &[Keeping::All, Keeping::InTurn]) {
+        Err(easel_inference::Error::InsufficientMemory { needed, available, advice }) => {
+            Err(Error::InsufficientMemory { model: parts.models.without_folders(name), needed, available, advice })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn number(size: usize) -> u32 {

@@ -11,7 +11,7 @@ pub use config::FluxConfig;
 use super::embeddings::{Sinusoid, TimestepEmbedding};
 use super::layers::{Linear, Modulation, modulate};
 use crate::tensor::Activation;
-use crate::weights::Weights;
+use crate::weights::{Part, Weights};
 use crate::{Device, Error, Result, Tensor};
 use block::{DoubleBlock, SingleBlock};
 
@@ -37,8 +37,8 @@ pub struct Flux {
     time_embedding: TimestepEmbedding,
     guidance_embedding: Option<TimestepEmbedding>,
     text_embedding: TimestepEmbedding,
-    double: Vec<DoubleBlock>,
-    single: Vec<SingleBlock>,
+    double: Vec<Part<DoubleBlock>>,
+    single: Vec<Part<SingleBlock>>,
     norm_out: Modulation,
     output: Linear,
 }
@@ -53,16 +53,22 @@ impl Flux {
         let guidance = config.guidance_embeds.then(|| embedding("guidance_embedder", TIME.width));
         let double = weights.pp("transformer_blocks");
         let single = weights.pp("single_transformer_blocks");
+        let double = |i: usize| {
+            let config = config.clone();
+            double.pp(i).part(move |weights| DoubleBlock::new(weights, &config))
+        };
+        let single = |i: usize| {
+            let config = config.clone();
+            single.pp(i).part(move |weights| SingleBlock::new(weights, &config))
+        };
         let model = Self {
             sample_embedding: Linear::new(&weights.pp("x_embedder"), config.in_channels, width)?,
             context_embedding: Linear::new(&weights.pp("context_embedder"), config.joint_attention_dim, width)?,
             time_embedding: embedding("timestep_embedder", TIME.width)?,
             guidance_embedding: guidance.transpose()?,
             text_embedding: embedding("text_embedder", config.pooled_projection_dim)?,
-            double: (0..config.num_layers).map(|i| DoubleBlock::new(&double.pp(i), &config)).collect::<Result<_>>()?,
-            single: (0..config.num_single_layers)
-                .map(|i| SingleBlock::new(&single.pp(i), &config))
-                .collect::<Result<_>>()?,
+            double: (0..config.num_layers).map(double).collect::<Result<_>>()?,
+            single: (0..config.num_single_layers).map(single).collect::<Result<_>>()?,
             norm_out: Modulation::new(&weights.pp("norm_out.linear"), width, 2)?,
             output: Linear::new(&weights.pp("proj_out"), width, config.out_channels)?,
             config,
@@ -120,7 +126,7 @@ impl Flux {
         let [_, words, _] = text.dims("flux")?;
         let angles = positions::angles(self.config.axes_dims_rope, words, size, &device)?;
         for (i, block) in self.double.iter().enumerate() {
-            (text, sample) = block.forward(text, sample, &time, &angles)?;
+            (text, sample) = block.with(|block| block.forward(text, sample, &time, &angles))?;
             probe(&format!("transformer_blocks.{i}.0"), &text)?;
             probe(&format!("transformer_blocks.{i}.1"), &sample)?;
         }
@@ -128,7 +134,7 @@ impl Flux {
         drop(text);
         drop(sample);
         for (i, block) in self.single.iter().enumerate() {
-            joined = block.forward(joined, &time, &angles)?;
+            joined = block.with(|block| block.forward(joined, &time, &angles))?;
             probe(&format!("single_transformer_blocks.{i}"), &joined)?;
         }
         let [scale, shift] = self.norm_out.forward(&time)?;

@@ -9,7 +9,7 @@ pub use config::MmditConfig;
 use super::embeddings::{Sinusoid, TimestepEmbedding};
 use super::layers::{Conv2d, Linear, Modulation, modulate};
 use crate::tensor::{Activation, Conv2d as Geometry};
-use crate::weights::Weights;
+use crate::weights::{Part, Weights};
 use crate::{Device, Error, Result, Tensor};
 use block::Block;
 
@@ -36,7 +36,7 @@ pub struct Mmdit {
     time_embedding: TimestepEmbedding,
     text_embedding: TimestepEmbedding,
     context_embedding: Linear,
-    blocks: Vec<Block>,
+    blocks: Vec<Part<Block>>,
     norm_out: Modulation,
     output: Linear,
 }
@@ -51,13 +51,17 @@ impl Mmdit {
         let embedding = |name, inputs| {
             TimestepEmbedding::new(&weights.pp("time_text_embed").pp(name), inputs, width, Activation::Silu)
         };
+        let block = |i: usize| {
+            let config = config.clone();
+            blocks.pp(i).part(move |weights| Block::new(weights, &config, i))
+        };
         let model = Self {
             patch_embedding: Conv2d::new(&weights.pp("pos_embed.proj"), config.in_channels, width, patch, geometry)?,
             positions: positions(&weights.pp("pos_embed"), &config)?,
             time_embedding: embedding("timestep_embedder", TIME.width)?,
             text_embedding: embedding("text_embedder", config.pooled_projection_dim)?,
             context_embedding: Linear::new(&weights.pp("context_embedder"), config.joint_attention_dim, width)?,
-            blocks: (0..config.num_layers).map(|i| Block::new(&blocks.pp(i), &config, i)).collect::<Result<_>>()?,
+            blocks: (0..config.num_layers).map(block).collect::<Result<_>>()?,
             norm_out: Modulation::new(&weights.pp("norm_out.linear"), width, 2)?,
             output: Linear::new(&weights.pp("proj_out"), width, patch * patch * config.out_channels)?,
             config,
@@ -104,7 +108,7 @@ impl Mmdit {
             if conditioning.skipped_layers.contains(&i) {
                 continue;
             }
-            (hidden, context) = block.forward(hidden, context, &time)?;
+            (hidden, context) = block.with(|block| block.forward(hidden, context, &time))?;
             probe(&format!("transformer_blocks.{i}.0"), &context)?;
             probe(&format!("transformer_blocks.{i}.1"), &hidden)?;
         }

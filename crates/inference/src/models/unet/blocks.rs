@@ -4,7 +4,7 @@ use super::config::{Level, MidBlock, UNetConfig};
 use super::transformer::Transformer2d;
 use crate::models::layers::Conv2d;
 use crate::models::resnet::{ResnetBlock, ResnetConfig, downsampler, upsampler};
-use crate::weights::Weights;
+use crate::weights::{Part, Weights};
 use crate::{Error, Result, Tensor};
 
 /// What every block is conditioned on.
@@ -44,7 +44,7 @@ fn resnet_config(config: &UNetConfig) -> ResnetConfig {
 
 /// `DownBlock2D` or `CrossAttnDownBlock2D`.
 pub(super) struct DownBlock {
-    stages: Vec<Stage>,
+    stages: Vec<Part<Stage>>,
     downsampler: Option<Conv2d>,
 }
 
@@ -70,7 +70,7 @@ impl DownBlock {
     pub(super) fn forward(&self, x: Tensor, context: &Context<'_>, skips: &mut Vec<Tensor>) -> Result<Tensor> {
         let mut hidden = x;
         for stage in &self.stages {
-            hidden = stage.forward(hidden, context)?;
+            hidden = stage.with(|stage| stage.forward(hidden, context))?;
             skips.push(hidden.clone());
         }
         if let Some(downsampler) = &self.downsampler {
@@ -89,16 +89,22 @@ fn new_stage(
     i: usize,
     inputs: usize,
     attention: Option<usize>,
-) -> Result<Stage> {
-    let resnet = ResnetBlock::new(&weights.pp("resnets").pp(i), inputs, level.channels, &resnet_config(config))?;
-    let transformer =
-        |layers| Transformer2d::new(&weights.pp("attentions").pp(i), level, layers, config.norm_num_groups);
-    Ok(Stage { resnet, attention: attention.map(transformer).transpose()? })
+) -> Result<Part<Stage>> {
+    let level = level.clone();
+    let resnet = resnet_config(config);
+    let groups = config.norm_num_groups;
+    weights.part(move |weights| {
+        let transformer = |layers| Transformer2d::new(&weights.pp("attentions").pp(i), &level, layers, groups);
+        Ok(Stage {
+            resnet: ResnetBlock::new(&weights.pp("resnets").pp(i), inputs, level.channels, &resnet)?,
+            attention: attention.map(transformer).transpose()?,
+        })
+    })
 }
 
 /// The middle: a stage and one more residual block, or one residual block alone.
 pub(super) struct Middle {
-    stage: Stage,
+    stage: Part<Stage>,
     resnet: Option<ResnetBlock>,
 }
 
@@ -118,7 +124,7 @@ impl Middle {
 
     /// The same shape as `x`.
     pub(super) fn forward(&self, x: Tensor, context: &Context<'_>) -> Result<Tensor> {
-        let hidden = self.stage.forward(x, context)?;
+        let hidden = self.stage.with(|stage| stage.forward(x, context))?;
         match &self.resnet {
             Some(resnet) => resnet.forward(&hidden, Some(context.time)),
             None => Ok(hidden),
@@ -128,7 +134,7 @@ impl Middle {
 
 /// `UpBlock2D` or `CrossAttnUpBlock2D`.
 pub(super) struct UpBlock {
-    stages: Vec<Stage>,
+    stages: Vec<Part<Stage>>,
     upsampler: Option<Conv2d>,
 }
 
@@ -157,7 +163,7 @@ impl UpBlock {
             let skip = skips.pop().ok_or_else(|| missing_skip(&hidden))?;
             hidden = Tensor::concat(&[&hidden, &skip], 3)?;
             drop(skip);
-            hidden = stage.forward(hidden, context)?;
+            hidden = stage.with(|stage| stage.forward(hidden, context))?;
         }
         let Some(upsampler) = &self.upsampler else { return Ok(hidden) };
         let [_, h, w, _] = skips.last().ok_or_else(|| missing_skip(&hidden))?.dims("unet")?;

@@ -117,7 +117,7 @@ fn candle_type(dtype: DType) -> candle_core::DType {
 fn operand<'a>(op: &'static str, tensor: &'a Tensor) -> Result<&'a candle_core::Tensor> {
     match &tensor.storage {
         Storage::Candle(Candle(tensor)) => Ok(tensor),
-        Storage::Cpu(_) | Storage::Gpu(_) => Err(host::elsewhere(op, tensor, "the op's device")),
+        Storage::Cpu(_) | Storage::Gpu(_) | Storage::Outline(_) => Err(host::elsewhere(op, tensor, "the op's device")),
     }
 }
 

@@ -76,6 +76,11 @@ impl GpuDevice {
     pub fn float(&self) -> DType {
         self.float
     }
+
+    /// Another handle of the same device, for models that compute in `f32`.
+    pub(in crate::tensor) fn in_f32(&self) -> Self {
+        Self { float: DType::F32, ..self.clone() }
+    }
 }
 
 impl fmt::Debug for GpuDevice {

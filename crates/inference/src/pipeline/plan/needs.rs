@@ -1,0 +1,160 @@
+//! The result of planning: bytes for each component, and the peaks of the ways to hold them.
+
+use crate::{Error, Result};
+
+/// What one component takes, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ComponentNeeds {
+    /// Its name.
+    pub name: String,
+    /// Its tensors in their files.
+    pub disk: u64,
+    /// Its weights as they are held.
+    pub weights: u64,
+    /// The most while it is loaded.
+    pub loading: u64,
+    /// What it takes besides its weights while it works.
+    pub work: u64,
+    /// The most in all where its blocks are streamed while it works; `None` for components that are always held.
+    pub offloaded: Option<u64>,
+}
+
+/// How a pipeline holds its components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// All of them, from the first picture on.
+    All,
+    /// One after the other: each is loaded when it is needed and leaves afterwards.
+    InTurn,
+    /// The same, and the denoiser's blocks are read from disk during each step.
+    Offload,
+}
+
+/// What a model takes for a picture of some size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Height and width in pixels.
+    pub size: [usize; 2],
+    /// Its components, in the order in which a run needs them.
+    pub components: Vec<ComponentNeeds>,
+}
+
+impl Needs {
+    /// The most bytes that are held at once.
+    pub fn peak(&self, keeping: Keeping) -> u64 {
+        let mut most = 0;
+        let mut held = 0;
+        for component in &self.components {
+            let ComponentNeeds { weights, loading, work, offloaded, .. } = component;
+            match keeping {
+                Keeping::All => {
+                    most = most.max(held + loading);
+                    held += weights;
+                }
+                Keeping::Offload if offloaded.is_some() => most = most.max(offloaded.unwrap_or(0)),
+                Keeping::InTurn | Keeping::Offload => most = most.max(*loading).max(weights + work),
+            }
+        }
+        let work = self.components.iter().map(|component| component.work).max().unwrap_or(0);
+        most.max(if keeping == Keeping::All { held + work } else { 0 })
+    }
+
+    /// The bytes of all tensors in their files.
+    pub fn disk(&self) -> u64 {
+        self.components.iter().map(|component| component.disk).sum()
+    }
+
+    /// The way to hold the components that is fastest among those that fit.
+    ///
+    /// # Errors
+    /// [`Error::InsufficientMemory`] if none does, with the numbers and what may help.
+    pub fn choose(&self, available: u64, allowed: &[Keeping]) -> Result<Keeping> {
+        let fits = |keeping: &&Keeping| self.peak(**keeping) <= available;
+        if let Some(keeping) = allowed.iter().find(fits) {
+            return Ok(*keeping);
+        }
+        let needed = allowed.iter().map(|keeping| self.peak(*keeping)).min().unwrap_or(0);
+        Err(Error::InsufficientMemory { needed, available, advice: self.advice(available, allowed) })
+    }
+
+    /// What would make it fit.
+    fn advice(&self, available: u64, allowed: &[Keeping]) -> String {
+        let mut advice = Vec::new();
+        let offloaded = self.peak(Keeping::Offload);
+        if !allowed.contains(&Keeping::Offload) && offloaded <= available {
+            advice.push(format!("--offload needs {}", gibibytes(offloaded)));
+        }
+        let largest = self.components.iter().max_by_key(|component| component.weights);
+        let work = self.components.iter().map(|component| component.work).max().unwrap_or(0);
+        let [height, width] = self.size;
+        if work > available / 2 {
+            advice.push(format!("a size below {width}x{height}, or --tiling on"));
+        }
+        if let Some(largest) = largest.filter(|largest| largest.weights > available / 2) {
+            let held = gibibytes(largest.weights);
+            advice.push(format!("fewer bits (`easel quantize`; its {} alone has {held})", largest.name));
+        }
+        if advice.is_empty() {
+            advice.push("free some memory".into());
+        }
+        advice.join("; ")
+    }
+}
+
+/// A number of bytes for people.
+pub fn gibibytes(bytes: u64) -> String {
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    if mebibytes < 1000.0 { format!("{mebibytes:.0} MiB") } else { format!("{:.1} GiB", mebibytes / 1024.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn needs() -> Needs {
+        let component = |name: &str, weights, work, offloaded: Option<u64>| ComponentNeeds {
+            name: name.into(),
+            disk: weights * MIB,
+            weights: weights * MIB,
+            loading: (weights + 10) * MIB,
+            work: work * MIB,
+            offloaded: offloaded.map(|bytes| bytes * MIB),
+        };
+        let components = vec![
+            component("encoder", 300, 5, None),
+            component("denoiser", 1000, 200, Some(300)),
+            component("decoder", 100, 150, None),
+        ];
+        Needs { size: [512, 512], components }
+    }
+
+    #[test]
+    fn every_way_to_hold_the_components_has_its_peak() {
+        let needs = needs();
+        assert_eq!(needs.peak(Keeping::All), 1600 * MIB, "all weights, and the most that one takes to work");
+        assert_eq!(needs.peak(Keeping::InTurn), 1200 * MIB, "the denoiser at work");
+        assert_eq!(needs.peak(Keeping::Offload), 310 * MIB, "the text encoder while it is loaded");
+        assert_eq!(needs.disk(), 1400 * MIB);
+    }
+
+    #[test]
+    fn the_fastest_way_that_fits_is_chosen_and_if_none_does_the_error_has_numbers() {
+        let needs = needs();
+        let all = [Keeping::All, Keeping::InTurn];
+        assert_eq!(needs.choose(1600 * MIB, &all).unwrap(), Keeping::All);
+        assert_eq!(needs.choose(1600 * MIB - 1, &all).unwrap(), Keeping::InTurn);
+        let text = needs.choose(1100 * MIB, &all).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "not enough memory: at least 1.2 GiB needed, 1.1 GiB free; --offload needs 310 MiB; fewer bits (`easel \
+             quantize`; its denoiser alone has 1.0 GiB)"
+        );
+        let text = needs.choose(200 * MIB, &[Keeping::Offload]).unwrap_err().to_string();
+        assert!(
+            text.starts_with("not enough memory: at least 310 MiB needed, 200 MiB free; a size below 512x512"),
+            "{text}"
+        );
+    }
+}

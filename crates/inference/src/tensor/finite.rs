@@ -1,0 +1,25 @@
+//! `is_finite`: whether all numbers are.
+
+use super::Tensor;
+use crate::Result;
+
+impl Tensor {
+    /// Whether no element is a NaN or an infinity. For a tensor in host memory: a result that was read back.
+    pub fn is_finite(&self) -> Result<bool> {
+        Ok(self.host("is_finite")?.widened("is_finite")?.iter().all(|x| x.is_finite()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{DType, Device, Tensor};
+
+    #[test]
+    fn one_bad_number_is_enough() {
+        for (bad, dtype) in [(f32::NAN, DType::F32), (f32::NEG_INFINITY, DType::F32), (1e6, DType::F16)] {
+            let of = |x: f32| Tensor::from_vec(vec![0.0, -2.0, x], &[3], &Device::Cpu).unwrap().cast(dtype).unwrap();
+            assert!(of(1.0).is_finite().unwrap());
+            assert!(!of(bad).is_finite().unwrap());
+        }
+    }
+}
