@@ -1,11 +1,12 @@
 //! What `txt2img` and `img2img` are asked for, and the service's request that it becomes.
 
 use super::fields::{Flag, LargeSize, Neutral, Seed};
-use crate::Error;
 use crate::field::{GuidanceScale, Integer, Name, NegativePrompt, Real, Size, Steps, Strength, Text};
 use crate::limits::{NAME_MAX, PROMPT_MAX, ROUND_MAX, STEPS_MAX};
 use crate::service::{Hires, ImageRequest, InitImage, Mask, Redraw, Result};
 use crate::wire::Base64;
+use crate::{Error, head};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -99,14 +100,19 @@ pub(crate) struct Wish {
     #[schema(inline)]
     send_images: Option<Flag>,
     #[schema(inline)]
+    #[expect(dead_code, reason = "refused while it is read, unless it is neutral")]
     restore_faces: Option<Neutral>,
     #[schema(inline)]
+    #[expect(dead_code, reason = "refused while it is read, unless it is neutral")]
     tiling: Option<Neutral>,
     #[schema(inline)]
+    #[expect(dead_code, reason = "refused while it is read, unless it is neutral")]
     script_name: Option<Neutral>,
     #[schema(inline)]
+    #[expect(dead_code, reason = "refused while it is read, unless it is neutral")]
     alwayson_scripts: Option<Neutral>,
     #[schema(inline)]
+    #[expect(dead_code, reason = "refused while it is read, unless it is neutral")]
     styles: Option<Neutral>,
 }
 
@@ -218,7 +224,7 @@ impl Wish {
     fn init(&mut self) -> Result<InitImage> {
         let mut images = self.init_images.take().unwrap_or_default();
         let bytes = match (images.pop(), images.len()) {
-            (Some(Base64(bytes)), 0) => bytes,
+            (Some(Base64(bytes)), 0) => picture("init_images", bytes)?,
             (None, _) => return Err(Error::invalid("init_images", "required")),
             (_, others) => {
                 let reason = format!("{} pictures, expected one: more cannot be taken", others + 1);
@@ -227,7 +233,8 @@ impl Wish {
         };
         let is_inverted = self.inpainting_mask_invert.is_some_and(|flag| flag.0);
         let redraw = if is_inverted { Redraw::Black } else { Redraw::White };
-        let mask = self.mask.take().map(|Base64(bytes)| Mask { bytes, redraw });
+        let mask = self.mask.take().map(|Base64(bytes)| picture("mask", bytes)).transpose()?;
+        let mask = mask.map(|bytes| Mask { bytes, redraw });
         Ok(InitImage { bytes, strength: self.strength(), mask })
     }
 
@@ -262,10 +269,21 @@ impl Wish {
     }
 }
 
+/// The bytes of a picture file; whether it can be decoded is for the service to say.
+fn picture(field: &str, bytes: Bytes) -> Result<Bytes> {
+    match head::size(&bytes) {
+        Some(_) => Ok(bytes),
+        None => Err(Error::invalid(field, "neither a PNG nor a JPEG nor a WebP")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::extract::parse;
+
+    /// The head of a PNG in base64.
+    const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1Pe";
 
     fn request(kind: Kind, body: &str) -> Result<ImageRequest, String> {
         let mut wish = parse::<Wish>(body.as_bytes()).map_err(|error| error.to_string())?;
@@ -296,10 +314,13 @@ mod tests {
     #[test]
     fn a_picture_to_start_from_comes_with_a_mask() {
         let init = |body: &str| request(Kind::Picture, body).map(|request| request.init.unwrap());
-        let plain = init(r#"{"init_images":["data:image/png;base64,AQID"]}"#).unwrap();
-        assert_eq!((&plain.bytes[..], plain.strength, plain.mask), (&[1, 2, 3][..], 0.75, None));
-        let masked = init(r#"{"init_images":["AQID"],"mask":"AQ==","inpainting_mask_invert":1}"#).unwrap();
+        let plain = init(&format!(r#"{{"init_images":["data:image/png;base64,{PNG}"]}}"#)).unwrap();
+        assert_eq!((head::size(&plain.bytes), plain.strength, plain.mask), (Some((1, 1)), 0.75, None));
+        let masked =
+            init(&format!(r#"{{"init_images":["{PNG}"],"mask":"{PNG}","inpainting_mask_invert":1}}"#)).unwrap();
         assert_eq!(masked.mask.unwrap().redraw, Redraw::Black);
+        let refused = init(&format!(r#"{{"init_images":["{PNG}"],"mask":"AQ=="}}"#)).unwrap_err();
+        assert_eq!(refused, "mask: neither a PNG nor a JPEG nor a WebP");
         assert_eq!(init("{}").unwrap_err(), "init_images: required");
         assert_eq!(init(r#"{"init_images":["!"]}"#).unwrap_err(), "init_images[0]: not base64");
         assert!(init(r#"{"init_images":["AQ==","AQ=="]}"#).unwrap_err().starts_with("init_images: 2 pictures"));
