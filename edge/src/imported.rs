@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{
-    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, ProgressStream,
-    Result, Run, Service, Task, TaskFilter, TaskPage, TaskSelection, WatchOptions,
+    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority,
+    ProgressStream, Result, Run, Sampler, Service, Session, Task, TaskFilter, TaskPage, TaskSelection, WatchOptions,
 };
 use easel_contract::wit::Convert;
 use futures_util::StreamExt;

@@ -10,7 +10,7 @@ use crate::extract::{JsonBody, Offload, Reading};
 use crate::limits::{Check, Limits};
 use crate::service::{
     Device, DeviceKind, Health, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, Progress, Result, Run,
-    Service, Task, TaskFilter, TaskPage, TaskSelection, WatchOptions,
+    Sampler, Service, Session, Task, TaskFilter, TaskPage, TaskSelection, WatchOptions,
 };
 use crate::{Error, service_calls};
 use axum::body::Body;

@@ -1,7 +1,7 @@
 //! The description of the interface (OpenAPI 3.1): what each route says of itself, and the answers that any request may get.
 
 use crate::error::Family;
-use crate::{imagine, openai, run, site, task};
+use crate::{a1111, imagine, openai, run, site, task};
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::Components;
@@ -41,6 +41,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     all.merge(task::Description::openapi());
     all.merge(imagine::Description::openapi());
     all.merge(openai::Description::openapi());
+    all.merge(a1111::Description::openapi());
     all.merge(site::Description::openapi());
     for (path, item) in &mut all.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.delete];

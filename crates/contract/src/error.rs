@@ -127,6 +127,12 @@ pub enum Error {
         /// What may help.
         advice: String,
     },
+    /// There is no such sampler.
+    #[error("Sampler not found: {sampler:?}; GET /sdapi/v1/samplers lists them")]
+    SamplerNotFound {
+        /// The sampler that was asked for.
+        sampler: String,
+    },
     /// The task that a client waits for was cancelled.
     #[error("the task was cancelled")]
     TaskCancelled,
@@ -265,6 +271,7 @@ impl Error {
             Self::DeviceUnavailable { .. } => (StatusCode::BAD_REQUEST, "device_unavailable"),
             Self::ModelNotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found"),
             Self::InsufficientMemory { .. } => (StatusCode::INSUFFICIENT_STORAGE, "insufficient_memory"),
+            Self::SamplerNotFound { .. } => (StatusCode::NOT_FOUND, "sampler_not_found"),
             Self::TaskCancelled => (StatusCode::CONFLICT, "task_cancelled"),
             Self::TaskFailed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "task_failed"),
             Self::InvalidHost { .. } => (StatusCode::BAD_REQUEST, "invalid_host"),
@@ -343,6 +350,8 @@ pub(crate) enum Family {
     Imagine,
     /// OpenAI's `{"error":{"message","type","param","code"}}`.
     OpenAi,
+    /// AUTOMATIC1111's `{"error","detail","body","errors"}`.
+    WebUi,
 }
 
 impl Family {
@@ -352,6 +361,7 @@ impl Family {
             Some("pipeline") => Self::Run,
             Some("imagine") => Self::Imagine,
             Some("v1") => Self::OpenAi,
+            Some("sdapi") => Self::WebUi,
             _ => Self::Task,
         }
     }
@@ -363,6 +373,7 @@ impl Family {
             Self::Task => "TaskError",
             Self::Imagine => "ImagineError",
             Self::OpenAi => "OpenAiError",
+            Self::WebUi => "WebUiError",
         }
     }
 }
@@ -394,6 +405,9 @@ pub(crate) fn shape(family: Family, mut response: Response) -> Response {
         Family::Run => json!({ "status": "error", "message": message, "detail": message }),
         Family::Task => json!({ "detail": error.detail() }),
         Family::Imagine => json!({ "error": message }),
+        Family::WebUi => {
+            json!({ "error": error.status_and_code().1, "detail": message, "body": "", "errors": message })
+        }
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -2,10 +2,15 @@
 //! (<https://www.w3.org/TR/png-3/>). Easel writes the settings before the picture, so that nothing has to be decoded.
 
 use crate::service::{Image, Result, Service};
+use flate2::read::ZlibDecoder;
 use futures_util::StreamExt;
+use std::io::Read;
 
 /// How many bytes of a stored picture are read: settings of two prompts of the longest kind fit.
 const READ: u64 = 128 << 10;
+
+/// The longest settings in bytes.
+const SETTINGS_MAX: u64 = 1 << 20;
 
 /// The first bytes of a stored picture.
 pub(crate) async fn of(service: &dyn Service, image: &Image) -> Result<Vec<u8>> {
@@ -61,14 +66,91 @@ fn webp(chunk: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
+/// The settings in a PNG: its first text chunk called `parameters`. None if there is none, or it is broken or cut.
+pub(crate) fn settings(bytes: &[u8]) -> Option<String> {
+    let mut rest = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n")?;
+    loop {
+        let length = usize::try_from(big(rest, 0)?).ok()?;
+        let data = rest.get(8..8_usize.checked_add(length)?)?;
+        let kind = &rest[4..8];
+        if let Some(text) = data.strip_prefix(b"parameters\0")
+            && matches!(kind, b"tEXt" | b"zTXt" | b"iTXt")
+        {
+            return text_of(kind, text);
+        }
+        rest = rest.get(12_usize.checked_add(length)?..)?;
+    }
+}
+
+/// The text after the keyword of a chunk of this kind.
+fn text_of(kind: &[u8], text: &[u8]) -> Option<String> {
+    match (kind, text) {
+        (b"tEXt", _) => Some(latin1(text)),
+        (b"zTXt", [0, compressed @ ..]) => inflated(compressed).map(|text| latin1(&text)),
+        (b"iTXt", [is_compressed, _, rest @ ..]) => {
+            // The language and the translated keyword, each ended by a zero.
+            let mut parts = rest.splitn(3, |byte| *byte == 0);
+            let text = parts.nth(2)?;
+            let text = if *is_compressed == 1 { inflated(text)? } else { text.to_vec() };
+            String::from_utf8(text).ok()
+        }
+        _ => None,
+    }
+}
+
+fn latin1(text: &[u8]) -> String {
+    text.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// What zlib has compressed, unless it is longer than any settings are.
+fn inflated(compressed: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut limited = ZlibDecoder::new(compressed).take(SETTINGS_MAX + 1);
+    limited.read_to_end(&mut text).ok()?;
+    (text.len() as u64 <= SETTINGS_MAX).then_some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A PNG of these chunks.
+    fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+        for (kind, data) in chunks {
+            let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+            bytes.extend([&length[..], *kind, data, &[0; 4]].concat());
+        }
+        bytes
+    }
+
+    fn zlib(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut encoder, text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn settings_are_found_in_every_kind_of_text_chunk() {
+        let other: (&[u8; 4], &[u8]) = (b"tEXt", b"comment\0no");
+        let of = |kind: &[u8; 4], data: &[u8]| settings(&png(&[(b"IHDR", &[0; 13]), other, (kind, data)]));
+        assert_eq!(of(b"tEXt", b"parameters\0caf\xe9").as_deref(), Some("café"));
+        assert_eq!(of(b"zTXt", &[b"parameters\0\0", &zlib(b"a cat")[..]].concat()).as_deref(), Some("a cat"));
+        assert_eq!(of(b"iTXt", "parameters\0\0\0en\0x\0caf\u{e9}".as_bytes()).as_deref(), Some("café"));
+        let compressed = [b"parameters\0\x01\0\0\0", &zlib(b"a cat")[..]].concat();
+        assert_eq!(of(b"iTXt", &compressed).as_deref(), Some("a cat"));
+        let bomb = [b"parameters\0\0", &zlib(&[b'a'; 2 << 20])[..]].concat();
+        for (kind, data) in [(b"tEXt", &b"parameter\0a"[..]), (b"iTXt", b"parameters\0\0"), (b"zTXt", &bomb)] {
+            assert_eq!(of(kind, data), None);
+        }
+        let whole = png(&[(b"tEXt", b"parameters\0a cat")]);
+        assert!((0..whole.len() - 4).all(|end| settings(&whole[..end]).is_none()), "a cut file has none");
+    }
+
     #[test]
     fn sizes_are_found_in_every_kind_of_file() {
-        let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0\0\0\x02\0\x08\x02";
-        assert_eq!(size(png), Some((256, 512)));
+        let ihdr = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0\0\0\x02\0\x08\x02";
+        assert_eq!(size(ihdr), Some((256, 512)));
         let jpeg = b"\xff\xd8\xff\xe1\0\x04ab\xff\xc4\0\x03a\xff\xc2\0\x11\x08\0\x40\0\x80\x03";
         assert_eq!(size(jpeg), Some((128, 64)));
         let lossy = b"RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9d\x01\x2a\x40\0\x80\0";
@@ -78,7 +160,7 @@ mod tests {
         assert_eq!(size(lossless), Some((64, 128)));
         let extended = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\0\0\xff\x01\0";
         assert_eq!(size(extended), Some((256, 512)));
-        for cut in [&png[..20], &jpeg[..20], &lossy[..29], &lossless[..24], &extended[..29], b"", b"GIF89a"] {
+        for cut in [&ihdr[..20], &jpeg[..20], &lossy[..29], &lossless[..24], &extended[..29], b"", b"GIF89a"] {
             assert_eq!(size(cut), None, "{cut:?}");
         }
     }

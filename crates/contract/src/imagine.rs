@@ -134,7 +134,7 @@ impl ImagineRequest {
             count: count(self.n_samples) * count(self.n_iter),
             init: self.init_image.map(|Base64(bytes)| init_image(bytes, strength)).transpose()?,
             attended: true,
-            encoding: None,
+            ..ImageRequest::default()
         })
     }
 }

@@ -14,6 +14,7 @@
 //!   (`calls`, every call as it is) instead of the public ones, which round, cut and rename. A host has that route only
 //!   where it is asked for, with a key of its own.
 
+mod a1111;
 mod accept;
 pub mod access;
 mod assets;
@@ -26,6 +27,7 @@ mod head;
 mod imagine;
 pub mod limits;
 mod multipart;
+mod offer;
 mod openai;
 mod pictures;
 mod range;
@@ -76,6 +78,7 @@ pub fn router(service: Arc<dyn Service>, settings: Settings) -> Router {
         .merge(task::routes())
         .merge(imagine::routes())
         .merge(openai::routes())
+        .merge(a1111::routes())
         .merge(site::routes())
         .fallback(async || Error::RouteNotFound)
         .layer(from_fn_with_state(app.clone(), access::guard))

@@ -7,7 +7,8 @@
 
 use crate::Error;
 use crate::service::{
-    DeviceKind, ImageFilter, ImageRequest, InitImage, Paging, Priority, Result, TaskFilter, TaskSelection, WatchOptions,
+    DeviceKind, Hires, ImageFilter, ImageRequest, InitImage, Paging, Priority, Result, TaskFilter, TaskSelection,
+    WatchOptions,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -161,6 +162,18 @@ impl Check for ImageRequest {
         self.scheduler.as_deref().map_or(Ok(()), |scheduler| name("scheduler", scheduler))?;
         self.model.as_deref().map_or(Ok(()), |model| name("model", model))?;
         between("count", self.count.into(), 1, limits.count)?;
+        if let Some(Hires { scale, width, height, steps, strength }) = self.hires {
+            if self.init.is_some() {
+                return Err(Error::invalid("hires", "cannot start from a picture"));
+            }
+            between("hires", scale, 1.0, 8.0)?;
+            between("strength", strength, 0.0, 1.0)?;
+            for (field, size) in [("hires.width", width), ("hires.height", height)] {
+                size.map_or(Ok(()), |size| check_size(field, size.into(), limits.size))?;
+            }
+            steps.map_or(Ok(()), |steps| between("hires.steps", steps.into(), 1, limits.steps))?;
+        }
+        self.session.as_deref().map_or(Ok(()), |session| name("session", session))?;
         let quality = self.encoding.and_then(|encoding| encoding.quality);
         quality.map_or(Ok(()), |quality| between("quality", quality, 1, 100))?;
         self.init.as_ref().map_or(Ok(()), |InitImage { strength, .. }| between("strength", *strength, 0.0, 1.0))?;
@@ -178,6 +191,16 @@ impl ImageRequest {
     /// [`Error::InvalidField`] about `count`.
     pub fn check_sums(&self, width: u32, height: u32, steps: u32, limits: &Limits) -> Result<()> {
         let count = u64::from(self.count);
+        let mut steps = steps;
+        let mut width = width;
+        let mut height = height;
+        if let Some(hires) = self.hires {
+            steps = steps.saturating_add(hires.steps(steps));
+            (width, height) = hires.size(width, height);
+            for side in [width, height].into_iter().filter(|side| *side > 0) {
+                check_size("hires", side.into(), limits.size)?;
+            }
+        }
         let pixels = u64::from(width) * u64::from(height);
         if count.saturating_mul(pixels) > limits.pixels {
             let reason = format!(

@@ -1,5 +1,6 @@
 //! What a task is asked to draw: the request in the service's plain types.
 
+use crate::limits::SIZE_STEP;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,42 @@ pub struct ImageRequest {
     /// How the pictures are encoded; PNG if it says nothing.
     #[serde(default)]
     pub encoding: Option<Encoding>,
+    /// Draws each picture, enlarges it and draws it again.
+    #[serde(default)]
+    pub hires: Option<Hires>,
+    /// The session whose task it is, for clients that ask about the task of their session.
+    #[serde(default)]
+    pub session: Option<String>,
+}
+
+/// How a picture is enlarged before it is drawn again.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hires {
+    /// How much wider and higher it becomes, where it has no width or height.
+    pub scale: f64,
+    /// The new width in pixels.
+    pub width: Option<u32>,
+    /// The new height in pixels.
+    pub height: Option<u32>,
+    /// Denoising steps of a whole second picture; as many as for the first one without it.
+    pub steps: Option<u32>,
+    /// How much of the enlarged picture to change, 0 to 1.
+    pub strength: f64,
+}
+
+impl Hires {
+    /// The new width and height of a picture of this size.
+    pub fn size(&self, width: u32, height: u32) -> (u32, u32) {
+        let step = SIZE_STEP as f64;
+        // Sizes are small numbers, and the cast saturates.
+        let scaled = |side: u32| ((f64::from(side) * self.scale / step).round() * step) as u32;
+        (self.width.unwrap_or(scaled(width)), self.height.unwrap_or(scaled(height)))
+    }
+
+    /// The steps that it adds to those of a picture.
+    pub fn steps(&self, steps: u32) -> u32 {
+        (f64::from(self.steps.unwrap_or(steps)) * self.strength).ceil() as u32
+    }
 }
 
 /// A picture to start from.

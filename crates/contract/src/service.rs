@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-pub use crate::request::{Encoding, ImageRequest, InitImage, Mask, PictureFormat, Redraw};
+pub use crate::offer::{Model, Sampler, Session};
+pub use crate::request::{Encoding, Hires, ImageRequest, InitImage, Mask, PictureFormat, Redraw};
 
 /// The answer of a service.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -98,6 +99,18 @@ macro_rules! service_calls {
 
             /// The models that requests may name, the default one first.
             Models: models as list_models() -> Vec<Model>;
+
+            /// The samplers that requests may name.
+            Samplers: samplers as list_samplers() -> Vec<Sampler>;
+
+            /// A session; one that nobody has used yet is empty.
+            Session: session as get_session(name: String) -> Session;
+
+            /// Chooses the model of a session.
+            ///
+            /// # Errors
+            /// [`Error::ModelNotFound`].
+            SelectModel: select_model as select_model(session: String, model: String) -> ();
 
             /// Every device that this host can compute on.
             Devices: devices as list_devices() -> Vec<Device>;
@@ -335,19 +348,6 @@ pub struct Image {
     pub digest: String,
     /// How it is encoded, `image/png` say.
     pub media_type: String,
-}
-
-/// A model that requests may name, with what it draws when nothing else is asked for, as far as that is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Model {
-    /// What requests call it.
-    pub name: String,
-    /// Width in pixels.
-    pub width: Option<u32>,
-    /// Height in pixels.
-    pub height: Option<u32>,
-    /// Denoising steps.
-    pub steps: Option<u32>,
 }
 
 /// A device to compute on.

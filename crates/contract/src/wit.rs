@@ -72,10 +72,13 @@ macro_rules! wit_conversions {
         $crate::wit_conversions!(@enum $wit PictureFormat { Png, Jpeg, Webp });
         $crate::wit_conversions!(@record $wit Mask = (Mask) { bytes, redraw });
         $crate::wit_conversions!(@record $wit InitImage = (InitImage) { bytes, strength, mask });
+        $crate::wit_conversions!(@record $wit Hires = (Hires) { scale, width, height, steps, strength });
+        $crate::wit_conversions!(@record $wit Sampler = (Sampler) { name, label, respaces });
+        $crate::wit_conversions!(@record $wit Session = (Session) { model, task, elapsed });
         $crate::wit_conversions!(@record $wit Encoding = (Encoding) { format, quality });
         $crate::wit_conversions!(@record $wit ImageRequest = (ImageRequest) {
             prompt, negative_prompt, width, height, steps, guidance_scale, seed, scheduler, model, count, init, attended,
-            encoding
+            encoding, hires, session
         });
         $crate::wit_conversions!(@record $wit Task = (Task) {
             id, status, step, steps, created_at, started_at, completed_at, prompt, seed, queue_position, error, images

@@ -16,8 +16,13 @@ fn every_route_of_the_families_is_described() {
     }
     let expected = "DELETE /delete-tasks, DELETE /images/{id}, GET /, GET /docs, GET /generate-stream/{task_id}, GET /health, \
         GET /health/live, GET /health/ready, GET /images, GET /images/{id}, GET /images/{id}/{digest}, GET /metrics, GET /openapi.json, GET /pipeline/devices, GET /pipeline/image, \
-        GET /pipeline/status, GET /status/{task_id}, GET /tasks, GET /v1/models, GET /v1/models/{id}, POST /cancel-generation, POST /generate, POST /imagine, \
-        POST /pipeline/run, POST /pipeline/select-device, POST /v1/images/edits, POST /v1/images/generations";
+        GET /pipeline/status, GET /sdapi/v1/cmd-flags, GET /sdapi/v1/embeddings, GET /sdapi/v1/face-restorers, \
+        GET /sdapi/v1/hypernetworks, GET /sdapi/v1/latent-upscale-modes, GET /sdapi/v1/loras, GET /sdapi/v1/memory, \
+        GET /sdapi/v1/options, GET /sdapi/v1/progress, GET /sdapi/v1/prompt-styles, GET /sdapi/v1/samplers, \
+        GET /sdapi/v1/schedulers, GET /sdapi/v1/scripts, GET /sdapi/v1/sd-models, GET /sdapi/v1/sd-vae, \
+        GET /sdapi/v1/upscalers, GET /status/{task_id}, GET /tasks, GET /v1/models, GET /v1/models/{id}, POST /cancel-generation, POST /generate, POST /imagine, \
+        POST /pipeline/run, POST /pipeline/select-device, POST /sdapi/v1/img2img, POST /sdapi/v1/interrupt, \
+        POST /sdapi/v1/options, POST /sdapi/v1/png-info, POST /sdapi/v1/skip, POST /sdapi/v1/txt2img, POST /v1/images/edits, POST /v1/images/generations";
     routes.sort();
     assert_eq!(routes.join(", "), expected);
 }

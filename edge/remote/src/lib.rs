@@ -8,8 +8,8 @@ use easel_contract::calls::Call;
 use easel_contract::service::Progress;
 use easel_contract::wit::Convert;
 use exports::exports::easel::image::studio::{
-    self as wit, Device, DeviceKind, Guest, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, Run, Task,
-    TaskFilter, TaskPage, TaskSelection,
+    self as wit, Device, DeviceKind, Guest, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, Run, Sampler,
+    Session, Task, TaskFilter, TaskPage, TaskSelection,
 };
 use exports::wit_stream;
 use futures_util::StreamExt;

@@ -3,8 +3,8 @@
 use super::streams::{Pieces, Reports};
 use bindings::easel::image::studio as wit;
 use bindings::easel::image::studio::{
-    Device, DeviceKind, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, Run, Task, TaskFilter, TaskPage,
-    TaskSelection,
+    Device, DeviceKind, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, Run, Sampler, Session, Task,
+    TaskFilter, TaskPage, TaskSelection,
 };
 use easel_contract::service::Result as Answer;
 use easel_contract::wit::Convert;

@@ -5,7 +5,7 @@ use super::{Metrics, Parts};
 use crate::model::{self, LoadedModel};
 use bytes::Bytes;
 use easel_contract::Check;
-use easel_contract::service::{Encoding, ImageRequest};
+use easel_contract::service::{Encoding, Hires, ImageRequest};
 use easel_inference::pipeline::{CancelToken, InitImage, Phase, Picture, Progress, Request, Watcher};
 use easel_jobs::{Engine, EngineError, Job, NewPicture};
 use easel_picture::{EncodeOptions, Image, ImageFormat, Limits};
@@ -30,9 +30,12 @@ impl ModelEngine {
         let name = asked.model.clone().unwrap_or_default();
         let encoding = asked.encoding.unwrap_or_default();
         let cancel = CancelToken::default();
-        let mut report = Report { job, cancel: cancel.clone(), began: Instant::now(), metrics };
+        let mut report = Report::new(job, cancel.clone(), metrics);
         let model = models.get(&name, devices.selected(), &without_pictures(&asked), &mut report, &cancel)?;
-        let pictures = model.generate(&request(asked, &model)?, &mut report, &cancel)?;
+        let pictures = match asked.hires {
+            None => model.generate(&request(asked, &model)?, &mut report, &cancel)?,
+            Some(hires) => draw_twice(&asked, hires, &model, &mut report)?,
+        };
         metrics.drawn(pictures.len(), report.began.elapsed());
         pictures.iter().map(|picture| Ok(encode(picture, encoding)?)).collect()
     }
@@ -101,6 +104,49 @@ pub(super) fn without_pictures(asked: &ImageRequest) -> Request {
     }
 }
 
+/// The request for the second drawing of a picture, in the size that it was enlarged to.
+pub(super) fn second(asked: &ImageRequest, hires: Hires, (width, height): (u32, u32)) -> ImageRequest {
+    ImageRequest {
+        width: Some(width),
+        height: Some(height),
+        steps: hires.steps.or(asked.steps),
+        count: 1,
+        hires: None,
+        ..asked.clone()
+    }
+}
+
+/// Draws pictures, enlarges them and draws them again ("hires fix").
+fn draw_twice(
+    asked: &ImageRequest,
+    hires: Hires,
+    model: &LoadedModel,
+    report: &mut Report<'_, '_>,
+) -> Result<Vec<Picture>, Failure> {
+    let cancel = report.cancel.clone();
+    let usual = model.defaults().map_or(1, |defaults| u32::try_from(defaults.steps).unwrap_or(u32::MAX));
+    let again = hires.steps(asked.steps.unwrap_or(usual)) as usize;
+    report.to_come = again * asked.count as usize;
+    let small = ImageRequest { hires: None, ..asked.clone() };
+    let drawn = model.generate(&request(small, model)?, report, &cancel)?;
+    let mut pictures = Vec::with_capacity(drawn.len());
+    for picture in drawn {
+        report.next_pass(again);
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        let size = hires.size(side(picture.image.width), side(picture.image.height));
+        let asked = ImageRequest { seed: Some(picture.seed), ..second(asked, hires, size) };
+        let mut request = request(asked, model)?;
+        let strength = hires.strength;
+        request.init = Some(InitImage { image: picture.image, strength, all_steps: false, mask: None });
+        for mut picture in model.generate(&request, report, &cancel)? {
+            let resize = ("Hires resize".to_owned(), format!("{}x{}", size.0, size.1));
+            picture.parameters.other.push(resize);
+            pictures.push(picture);
+        }
+    }
+    Ok(pictures)
+}
+
 fn encode(picture: &Picture, encoding: Encoding) -> easel_inference::Result<NewPicture> {
     let parameters = picture.parameters.to_string();
     let mut options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
@@ -118,6 +164,25 @@ struct Report<'a, 'j> {
     cancel: CancelToken,
     began: Instant,
     metrics: &'a Metrics,
+    /// Steps of the passes before this one.
+    done: usize,
+    /// Steps of this pass.
+    of: usize,
+    /// Steps of the passes after this one.
+    to_come: usize,
+}
+
+impl<'a, 'j> Report<'a, 'j> {
+    fn new(job: &'a Job<'j>, cancel: CancelToken, metrics: &'a Metrics) -> Self {
+        Self { job, cancel, began: Instant::now(), metrics, done: 0, of: 0, to_come: 0 }
+    }
+
+    /// A pass of about this many steps begins.
+    fn next_pass(&mut self, steps: usize) {
+        self.done += self.of;
+        self.of = 0;
+        self.to_come = self.to_come.saturating_sub(steps);
+    }
 }
 
 impl Watcher for Report<'_, '_> {
@@ -129,7 +194,9 @@ impl Watcher for Report<'_, '_> {
             self.metrics.stepped();
             let preview = progress.preview.as_ref().and_then(preview);
             let steps = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
-            let progress = easel_jobs::Progress { step: steps(progress.step), steps: steps(progress.of) };
+            self.of = progress.of;
+            let of = self.done + self.of + self.to_come;
+            let progress = easel_jobs::Progress { step: steps(self.done + progress.step), steps: steps(of) };
             self.job.report(progress, preview);
         }
     }

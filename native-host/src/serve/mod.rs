@@ -46,6 +46,7 @@ mod parts;
 mod reading;
 mod server;
 mod service;
+mod sessions;
 mod site;
 
 pub use access::{append_key, follow_keys, guarded, key_entry, random_key};

@@ -6,14 +6,16 @@ use super::attended::{Attended, Watching};
 use super::conversions::{bounds, image, priority_to_jobs, progress, report, status_to_jobs};
 use super::health::{Checks, SILENT};
 use super::reading;
+use super::sessions::Sessions;
 use super::{Config, Metrics, ModelEngine, Parts, error};
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{
     ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Priority, ProgressStream,
-    Result, Run, Task, TaskFilter, TaskSelection, WatchOptions,
+    Result, Run, Sampler, Session, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::{Check, Error, Service};
+use easel_inference::sampling::{SamplerName, Scheduler};
 use easel_jobs::{
     Counts, Engine, Jobs, NewTask, Options, Part, Picture, PictureQuery, Selection, SqliteStore, TaskId, TaskQuery,
 };
@@ -37,6 +39,7 @@ struct Inner {
     /// The last known number of tasks, for when the store is busy.
     counts: Mutex<Counts>,
     pictures: Pictures,
+    sessions: Sessions,
 }
 
 impl QueueService {
@@ -54,7 +57,15 @@ impl QueueService {
         let jobs = Arc::new(Jobs::start(store, (0..config.engines).map(|_| engine(&parts)).collect(), &options)?);
         let attended = (!config.keep_abandoned).then(|| Attended::of(&jobs));
         let checks = Checks::default();
-        Ok(Self(Arc::new(Inner { jobs, parts, attended, checks, pictures, counts: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            jobs,
+            parts,
+            attended,
+            checks,
+            pictures,
+            counts: Mutex::default(),
+            sessions: Sessions::default(),
+        })))
     }
 
     /// The service's metrics.
@@ -220,6 +231,35 @@ impl Service for QueueService {
         self.blocking(|inner| Ok(inner.parts.models.list())).await
     }
 
+    async fn samplers(&self) -> Result<Vec<Sampler>> {
+        let listed = Scheduler::samplers().into_iter().map(|SamplerName { name, label, respaces }| Sampler {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            respaces,
+        });
+        Ok(listed.collect())
+    }
+
+    async fn session(&self, name: String) -> Result<Session> {
+        self.blocking(move |inner| {
+            let model = inner.sessions.model(&name);
+            let Some(task) = inner.sessions.task(&name, &inner.jobs) else {
+                return Ok(Session { model, ..Session::default() });
+            };
+            let elapsed = task.started_at.and_then(|began| began.elapsed().ok()).unwrap_or_default();
+            let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            Ok(Session { model, task: Some(inner.task(task)?), elapsed })
+        })
+        .await
+    }
+
+    async fn select_model(&self, session: String, model: String) -> Result<()> {
+        let name = self.0.parts.models.name(Some(&model)).map(str::to_owned);
+        name.ok_or_else(|| Error::ModelNotFound { model: model.clone() })?;
+        self.0.sessions.select(session, model);
+        Ok(())
+    }
+
     async fn devices(&self) -> Result<Vec<Device>> {
         Ok(self.0.parts.devices.list())
     }
@@ -277,10 +317,14 @@ impl Inner {
     /// Checks the request against this host's settings, and queues it.
     fn submit(&self, request: ImageRequest, priority: Priority) -> Result<Task> {
         let is_attended = request.attended;
+        let session = request.session.clone();
         let task = self.new_task(request, priority)?;
         let task = self.jobs.submit(&task).map_err(refused)?;
         if let Some(attended) = self.attended.as_ref().filter(|_| is_attended) {
             attended.expect(task.id);
+        }
+        if let Some(session) = session {
+            self.sessions.add(&session, task.id, &self.jobs);
         }
         self.task(task)
     }
@@ -297,7 +341,9 @@ impl Inner {
         request.seed = Some(seed);
         let prompt = request.prompt.clone();
         let row = serde_json::to_vec(&request).map_err(Error::internal)?;
-        let steps = request.steps.unwrap_or_default().saturating_mul(request.count);
+        let steps = request.steps.unwrap_or_default();
+        let more = request.hires.map_or(0, |hires| hires.steps(steps));
+        let steps = steps.saturating_add(more).saturating_mul(request.count);
         Ok(NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed, steps })
     }
 

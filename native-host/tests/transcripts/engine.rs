@@ -25,7 +25,9 @@ impl Engine for Slow {
             let preview = job.wants_previews().then(|| Bytes::from_static(b"\xff\xd8\xff"));
             job.report(Progress { step, steps }, preview);
         }
-        let [width, height] = [request.width, request.height].map(|side| side.unwrap_or(512) as usize);
+        let [width, height] = [request.width, request.height].map(|side| side.unwrap_or(512));
+        let (width, height) = request.hires.map_or((width, height), |hires| hires.size(width, height));
+        let [width, height] = [width, height].map(|side| side as usize);
         let format = match request.encoding.unwrap_or_default().format {
             PictureFormat::Png => ImageFormat::Png,
             PictureFormat::Jpeg => ImageFormat::Jpeg,

@@ -109,7 +109,11 @@ pub fn all() -> Result<Vec<Transcript>> {
         "stopping",
         "stream",
         "tasks",
-        "unhealthy"
+        "unhealthy",
+        "webui",
+        "webui_img2img",
+        "webui_interrupted",
+        "webui_invalid"
     );
     files.into_iter().map(|(name, text)| parse(name, text).with_context(|| format!("{name}.http"))).collect()
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt;
 
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 11] = [
     "/generate",
     "/pipeline/run",
     "/pipeline/select-device",
@@ -16,8 +16,12 @@ const PATHS: [&str; 7] = [
     "/imagine",
     "/v1/images/generations",
     "/v1/images/edits",
+    "/sdapi/v1/txt2img",
+    "/sdapi/v1/img2img",
+    "/sdapi/v1/options",
+    "/sdapi/v1/png-info",
 ];
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 34] = [
     "prompt",
     "width",
     "height",
@@ -40,6 +44,18 @@ const FIELDS: [&str; 22] = [
     "image",
     "images",
     "mask",
+    "init_images",
+    "cfg_scale",
+    "sampler_name",
+    "scheduler",
+    "batch_size",
+    "enable_hr",
+    "hr_scale",
+    "hr_resize_x",
+    "hr_second_pass_steps",
+    "denoising_strength",
+    "alwayson_scripts",
+    "override_settings",
 ];
 
 /// A value of any type, often at the edge of the accepted range.

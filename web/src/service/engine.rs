@@ -3,7 +3,7 @@
 use super::store::{Steps, TaskStore};
 use crate::error::to_js;
 use bytes::Bytes;
-use easel_contract::service::{Encoding, ImageRequest, Mask, PictureFormat, Redraw};
+use easel_contract::service::{Encoding, Hires, ImageRequest, InitImage, Mask, PictureFormat, Redraw};
 use easel_picture::{EncodeOptions, Image, ImageFormat, Limits, read_metadata};
 use js_sys::Promise;
 use parking_lot::Mutex;
@@ -93,6 +93,16 @@ pub(super) fn drawing(request: &ImageRequest, seed: u64) -> Result<JsValue, JsVa
     };
     let serializer = serde_wasm_bindgen::Serializer::new().serialize_large_number_types_as_bigints(true);
     drawing.serialize(&serializer).map_err(Into::into)
+}
+
+/// The request that draws a picture again in the size that it is enlarged to.
+pub(super) fn second(request: &ImageRequest, hires: Hires, png: Vec<u8>) -> easel_picture::Result<ImageRequest> {
+    let (width, height) = Image::dimensions(&png)?;
+    let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+    let (width, height) = hires.size(side(width), side(height));
+    let init = Some(InitImage { bytes: png.into(), strength: hires.strength, mask: None });
+    let steps = hires.steps.or(request.steps);
+    Ok(ImageRequest { width: Some(width), height: Some(height), steps, init, hires: None, ..request.clone() })
 }
 
 /// The mask as the engine takes it: white where it is drawn anew.

@@ -196,6 +196,14 @@ impl TaskStore {
         Ok(Task { queue_position: earlier.map(|earlier| (urgent + earlier) as u32), ..entry.task.clone() })
     }
 
+    /// The task of a session that is in progress, or else the first one that waits.
+    pub(crate) fn task_of(&self, session: &str) -> Option<Task> {
+        let own = |entry: &&Entry| entry.request.session.as_deref() == Some(session);
+        let with = |status: Status| self.entries.iter().filter(own).find(|entry| entry.task.status == status);
+        let entry = with(Status::Processing).or_else(|| with(Status::Pending))?;
+        self.task(&entry.task.id).ok()
+    }
+
     /// A page of tasks, newest first.
     pub(crate) fn tasks(&self, filter: &TaskFilter) -> Page<Task> {
         let fits = |entry: &&Entry| filter.status.is_none_or(|status| entry.task.status == status);

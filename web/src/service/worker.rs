@@ -1,6 +1,6 @@
 //! The contract's `Service` over the worker's store and engine.
 
-use super::engine::{Engine, Report, drawing, encoded, now};
+use super::engine::{Engine, Report, drawing, encoded, now, second};
 use super::store::{Drawn, Identity, Steps, TaskStore};
 use crate::digest::Digest;
 use crate::error::{reason, to_js};
@@ -9,8 +9,9 @@ use bytes::Bytes;
 use easel_contract::Error;
 use easel_contract::service::{
     ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Priority, ProgressStream,
-    Result, Run, Service, Task, TaskFilter, TaskSelection, WatchOptions,
+    Result, Run, Sampler, Service, Session, Task, TaskFilter, TaskSelection, WatchOptions,
 };
+use easel_inference::sampling::{SamplerName, Scheduler};
 use futures_util::stream::{self, StreamExt};
 use js_sys::Uint8Array;
 use parking_lot::Mutex;
@@ -63,15 +64,19 @@ impl WorkerService {
     async fn draw(&self, task: &Task, request: &ImageRequest) -> Result<(), JsValue> {
         for picture in 0..request.count {
             let seed = task.seed.wrapping_add(u64::from(picture));
-            let report = Report {
+            let passes = if request.hires.is_some() { 2 } else { 1 };
+            let report = |pass| Report {
                 store: self.store.clone(),
                 task: task.id.clone(),
-                picture,
-                pictures: request.count,
+                picture: picture * passes + pass,
+                pictures: request.count * passes,
                 steps: Steps::default(),
             };
-            let drawn = self.engine.draw(&task.id, drawing(request, seed)?, report);
-            let png = Uint8Array::new(&JsFuture::from(drawn).await?).to_vec();
+            let mut png = self.pass(&task.id, request, seed, report(0)).await?;
+            if let Some(hires) = request.hires {
+                let second = second(request, hires, png).map_err(|error| to_js(error.into()))?;
+                png = self.pass(&task.id, &second, seed, report(1)).await?;
+            }
             let encoding = request.encoding.unwrap_or_default();
             let (bytes, media_type) = encoded(png, encoding).map_err(|error| to_js(error.into()))?;
             let mut digest = Digest::new();
@@ -80,6 +85,12 @@ impl WorkerService {
             self.store.lock().picture(&task.id, picture, now());
         }
         Ok(())
+    }
+
+    /// Draws one picture once; the bytes of a PNG.
+    async fn pass(&self, task: &str, request: &ImageRequest, seed: u64, report: Report) -> Result<Vec<u8>, JsValue> {
+        let drawn = self.engine.draw(task, drawing(request, seed)?, report);
+        Ok(Uint8Array::new(&JsFuture::from(drawn).await?).to_vec())
     }
 
     fn device(&self) -> Device {
@@ -167,6 +178,30 @@ impl Service for WorkerService {
 
     async fn models(&self) -> Result<Vec<Model>> {
         Ok(self.engine.model().map(|name| Model { name, ..Model::default() }).into_iter().collect())
+    }
+
+    async fn samplers(&self) -> Result<Vec<Sampler>> {
+        let listed = Scheduler::samplers().into_iter().map(|SamplerName { name, label, respaces }| Sampler {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            respaces,
+        });
+        Ok(listed.collect())
+    }
+
+    async fn session(&self, name: String) -> Result<Session> {
+        let task = self.store.lock().task_of(&name);
+        let elapsed = task.as_ref().and_then(|task| now().duration_since(task.started_at?).ok()).unwrap_or_default();
+        let model = self.engine.model();
+        Ok(Session { model, task, elapsed: elapsed.as_millis() as u64 })
+    }
+
+    /// A worker has one model at a time.
+    async fn select_model(&self, _: String, model: String) -> Result<()> {
+        match self.engine.model() {
+            Some(loaded) if loaded == model => Ok(()),
+            _ => Err(Error::ModelNotFound { model }),
+        }
     }
 
     async fn devices(&self) -> Result<Vec<Device>> {

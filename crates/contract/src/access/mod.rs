@@ -107,6 +107,11 @@ impl Caller {
         service.run(self.admit(request)?).await
     }
 
+    /// The name of the caller's session.
+    pub(crate) fn session(&self) -> String {
+        self.0.as_ref().map_or_else(String::new, |key| key.name.clone())
+    }
+
     /// The models that the caller may use.
     pub(crate) async fn models(&self, service: &dyn Service) -> Result<Vec<Model>> {
         let mut models = service.models().await?;

@@ -166,6 +166,7 @@ impl Wish {
             init,
             attended: true,
             encoding: Some(self.output_format.unwrap_or_default().encoding(self.output_compression.map(u32::from))),
+            ..ImageRequest::default()
         })
     }
 }

@@ -31,4 +31,4 @@ pub use noise::{Generator, Noise};
 pub use options::{StepOptions, TimestepOptions};
 pub use prediction::PredictionType;
 pub use sampler::{Sampler, SchedulerClass};
-pub use scheduler::Scheduler;
+pub use scheduler::{SamplerName, Scheduler};

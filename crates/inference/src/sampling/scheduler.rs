@@ -16,6 +16,17 @@ pub struct Scheduler {
     respacing: Option<&'static str>,
 }
 
+/// A sampler to offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SamplerName {
+    /// What [`Scheduler`] reads.
+    pub name: &'static str,
+    /// What AUTOMATIC1111 calls it, if it has it.
+    pub label: &'static str,
+    /// Whether the name may end with `-karras`, `-exponential` or `-beta`.
+    pub respaces: bool,
+}
+
 /// The ending of a name that turns a respacing on, in the order of [`RESPACINGS`].
 const ENDINGS: [&str; RESPACINGS.len()] = ["karras", "exponential", "beta"];
 
@@ -27,6 +38,17 @@ impl Scheduler {
         let mut names: Vec<String> = plain.chain(respaced.map(|(_, entry)| format!("{}-karras", entry.name))).collect();
         names.sort();
         names
+    }
+
+    /// The samplers to offer for models that do not match flows, each with its label.
+    pub fn samplers() -> Vec<SamplerName> {
+        let offered = entries().filter(|(class, _)| class.definition().flows != Flows::Only);
+        let named = |(class, entry): (SchedulerClass, &'static Name)| SamplerName {
+            name: entry.name,
+            label: entry.label,
+            respaces: respaces(class),
+        };
+        offered.map(named).collect()
     }
 
     /// This scheduler's name among [`Scheduler::names`]; `None` if it is not listed.
@@ -151,6 +173,20 @@ mod tests {
         assert_eq!(a1111, "dpm++2m-sde-karras".parse().unwrap());
         assert_eq!("Euler a".parse::<Scheduler>().unwrap().class(), SchedulerClass::EulerAncestral);
         assert_eq!("DPM2 a Karras".parse::<Scheduler>().unwrap().class(), SchedulerClass::Dpm2Ancestral);
+    }
+
+    #[test]
+    fn every_sampler_that_is_offered_is_read_by_both_of_its_names() {
+        let samplers = Scheduler::samplers();
+        assert!(samplers.iter().any(|sampler| sampler.label == "Euler a"));
+        for SamplerName { name, label, respaces } in samplers {
+            let chosen = name.parse::<Scheduler>().unwrap();
+            assert_eq!(chosen, label.parse().unwrap(), "{name}");
+            assert!(chosen.apply(&stable_diffusion()).is_ok(), "{name}");
+            for ending in ENDINGS {
+                assert_eq!(format!("{name}-{ending}").parse::<Scheduler>().is_ok(), respaces, "{name}-{ending}");
+            }
+        }
     }
 
     /// Two samplers with the same name would hide each other.

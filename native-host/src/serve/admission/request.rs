@@ -56,6 +56,13 @@ pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<P
     let asked = engine::without_pictures(request);
     description.check(&asked, start).map_err(refused)?;
     check_memory(request.model.as_deref().unwrap_or_default(), &asked, parts)?;
+    if let Some(hires) = request.hires {
+        let (width, height) = hires.size(number(width), number(height));
+        let second = engine::without_pictures(&engine::second(request, hires, (width, height)));
+        let start = StartPlan { strength: hires.strength, all_steps: false, has_mask: false };
+        description.check(&second, Some(start)).map_err(refused)?;
+        check_memory(request.model.as_deref().unwrap_or_default(), &second, parts)?;
+    }
     Ok(Plan { size: Some([height, width]) })
 }
 
@@ -96,7 +103,7 @@ mod tests {
     use super::*;
     use crate::serve::Config;
     use easel_contract::Limits;
-    use easel_contract::service::InitImage;
+    use easel_contract::service::{Hires, InitImage};
 
     /// The message of the refusal of a request to the embedded model.
     fn refusal(change: impl FnOnce(&mut ImageRequest)) -> String {
@@ -127,6 +134,15 @@ mod tests {
         assert!(refusal(|request| request.init = init(0.0)).starts_with("strength: 0 leaves no steps to do"));
         let little = |request: &mut ImageRequest| (request.init, request.steps) = (init(0.1), Some(5));
         assert!(refusal(little).starts_with("strength: 0.1 leaves no steps to do"));
+    }
+
+    #[test]
+    fn a_picture_that_is_drawn_again_is_checked_in_its_new_size() {
+        let hires = |scale, strength| Some(Hires { scale, width: None, height: None, steps: None, strength });
+        let refused = refusal(|request| (request.hires, request.width) = (hires(8.0, 0.5), Some(1024)));
+        assert_eq!(refused, "hires: must be a multiple of 8 between 64 and 2048, got 8192");
+        let refused = refusal(|request| request.hires = hires(2.0, 0.0));
+        assert!(refused.starts_with("strength: 0 leaves no steps to do"), "{refused}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use easel_contract::service::{ByteStream, Service};
 use easel_contract::service::{
     Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Paging, Priority, ProgressStream,
-    Result, Run, Status, Task, TaskFilter, TaskSelection, WatchOptions,
+    Result, Run, Sampler, Session, Status, Task, TaskFilter, TaskSelection, WatchOptions,
 };
 use easel_contract::{Check, Error, Limits, Settings};
 use futures_util::stream::{self, StreamExt};
@@ -184,6 +184,26 @@ impl Service for MemoryService {
 
     async fn models(&self) -> Result<Vec<Model>> {
         Ok(vec![Model { name: "stub".into(), width: Some(512), height: Some(512), steps: None }])
+    }
+
+    async fn samplers(&self) -> Result<Vec<Sampler>> {
+        Ok(vec![Sampler { name: "euler".into(), label: "Euler".into(), respaces: false }])
+    }
+
+    async fn session(&self, name: String) -> Result<Session> {
+        let state = self.state();
+        let model = state.sessions.get(&name).cloned();
+        let task = state.task_of(&name).cloned();
+        let elapsed = task.as_ref().and_then(|task| task.started_at?.elapsed().ok()).unwrap_or_default();
+        Ok(Session { model, task, elapsed: elapsed.as_millis() as u64 })
+    }
+
+    async fn select_model(&self, session: String, model: String) -> Result<()> {
+        if model != "stub" {
+            return Err(Error::ModelNotFound { model });
+        }
+        self.state().sessions.insert(session, model);
+        Ok(())
     }
 
     async fn devices(&self) -> Result<Vec<Device>> {

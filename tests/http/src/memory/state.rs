@@ -4,6 +4,7 @@ use bytes::Bytes;
 use easel_contract::Error;
 use easel_contract::service::{Image, ImageRequest, Priority, Progress, Result, Run, Status, Task, TaskSelection};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -19,6 +20,8 @@ pub(crate) struct State {
     pub(crate) images: Vec<(Image, Bytes)>,
     /// The latest run, and whether its picture was taken.
     pub(crate) run: Option<(String, bool)>,
+    /// The model that was chosen in each session.
+    pub(crate) sessions: BTreeMap<String, String>,
     accepted: u64,
     drawn: u64,
 }
@@ -109,6 +112,15 @@ impl State {
     pub(crate) fn find_mut(&mut self, id: &str) -> Result<&mut Entry> {
         let found = self.entries.iter_mut().find(|entry| entry.task.id == id);
         found.ok_or_else(|| Error::TaskNotFound { task_id: id.to_owned() })
+    }
+
+    /// The task of a session that is in progress, or else the first one that waits.
+    pub(crate) fn task_of(&self, session: &str) -> Option<&Task> {
+        let own = |entry: &&Entry| entry.request.session.as_deref() == Some(session);
+        let with = |status: Status| {
+            self.entries.iter().filter(own).map(|entry| &entry.task).find(|task| task.status == status)
+        };
+        with(Status::Processing).or_else(|| with(Status::Pending))
     }
 
     pub(crate) fn waiting(&self) -> usize {

@@ -52,6 +52,7 @@ fn finish(service: &MemoryService, id: &str, request: &ImageRequest) {
     let Ok(task) = state.find(id).map(|entry| entry.task.clone()) else { return };
     let width = request.width.unwrap_or(512);
     let height = request.height.unwrap_or(512);
+    let (width, height) = request.hires.map_or((width, height), |hires| hires.size(width, height));
     let encoding = request.encoding.unwrap_or_default();
     let stub = |k: u64| {
         let seed = task.seed.wrapping_add(k);
