@@ -73,8 +73,7 @@ fn blocks(format: BlockFormat, integers: bool, [m, n, k]: [usize; 3], runs: usiz
     };
     let bytes = format.quantise(&w).unwrap_or_else(random);
     let weight = Weight::Blocks { format, bytes: &bytes };
-    let weight =
-        if integers { PackedWeight::integers(weight, [n, k]) } else { PackedWeight::new(weight, [n, k]) };
+    let weight = if integers { PackedWeight::integers(weight, [n, k]) } else { PackedWeight::new(weight, [n, k]) };
     let mut out = vec![0.0; m * n];
     for _ in 0..runs {
         linear(&x, [m, n, k], &weight, None, None, Activation::None, &mut out);

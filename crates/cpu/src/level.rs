@@ -118,9 +118,7 @@ impl Level {
             Self::Avx512Dot => unsafe { crate::simd::run_avx512_dot(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
-            Self::Neon | Self::NeonDot => unsafe {
-                crate::simd::run_neon(kernel, matches!(self, Self::NeonDot))
-            },
+            Self::Neon | Self::NeonDot => unsafe { crate::simd::run_neon(kernel, matches!(self, Self::NeonDot)) },
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Self::Simd128 => kernel.run(crate::simd::Simd128),
         }

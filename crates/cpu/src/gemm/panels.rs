@@ -3,9 +3,9 @@
 use super::few::FEW;
 use super::quantised::pack_blocks;
 use crate::blocks::WidenBlocks;
+use crate::integers;
 use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
-use crate::integers;
 use crate::simd::{Kernel, Simd, copy, fill, store_some};
 use crate::weight::Operand;
 use crate::{BlockFormat, Level, Weight};
@@ -200,7 +200,6 @@ pub(crate) enum Panels<'a> {
 }
 
 impl Panels<'_> {
-
     /// How many positions, of at most `most`, are made at a time: whole blocks where there are blocks.
     #[inline(always)]
     pub(super) fn step(&self, most: usize) -> usize {

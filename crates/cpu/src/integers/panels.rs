@@ -59,20 +59,20 @@ impl Scheme {
         }
     }
 
-    const fn has_nibbles(&self) -> bool {
+    pub(super) const fn has_nibbles(&self) -> bool {
         matches!(self.bits, 4..=6)
     }
 
-    const fn has_pairs(&self) -> bool {
+    pub(super) const fn has_pairs(&self) -> bool {
         matches!(self.bits, 2 | 3 | 6)
     }
 
-    const fn has_singles(&self) -> bool {
+    pub(super) const fn has_singles(&self) -> bool {
         matches!(self.bits, 3 | 5)
     }
 
     /// Where the bits of pairs lie in a quant.
-    const fn pair_shift(&self) -> usize {
+    pub(super) const fn pair_shift(&self) -> usize {
         if self.bits == 6 { 4 } else { 0 }
     }
 }

@@ -183,14 +183,7 @@ unsafe fn multiply_by<S: Simd, D: Dot<S>, const R: usize, const V: usize, const 
 /// # Safety
 /// `inputs` and `quants` must lead to a block, `scales` and, with `LEAST`, `least` to the floats of this group.
 #[inline(always)]
-unsafe fn multiply_group<
-    S: Simd,
-    D: Dot<S>,
-    const R: usize,
-    const V: usize,
-    const GROUPS: usize,
-    const LEAST: bool,
->(
+unsafe fn multiply_group<S: Simd, D: Dot<S>, const R: usize, const V: usize, const GROUPS: usize, const LEAST: bool>(
     s: S,
     group: usize,
     inputs: &[*const i32; R],

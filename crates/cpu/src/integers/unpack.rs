@@ -230,11 +230,8 @@ mod tests {
                         let float = i / scheme.shared * columns + column;
                         // SAFETY: the slice has a quant for each weight and a scale for each group of them.
                         let (quant, scale) = unsafe { (*slice.quants.add(at), *slice.scales.add(float)) };
-                        let quant = if panels.shape.order.is_raised {
-                            i32::from(quant as u8) - 128
-                        } else {
-                            i32::from(quant)
-                        };
+                        let quant =
+                            if panels.shape.order.is_raised { i32::from(quant as u8) - 128 } else { i32::from(quant) };
                         let least = if slice.least.is_null() {
                             0.0
                         } else {

@@ -188,7 +188,11 @@ impl Simd for Simd128 {
         unsafe {
             #[cfg(target_feature = "relaxed-simd")]
             if tile.width != Width::Eight {
-                return if tile.rows == 1 { multiply_quants_relaxed::<1>(tile) } else { multiply_quants_relaxed::<2>(tile) };
+                return if tile.rows == 1 {
+                    multiply_quants_relaxed::<1>(tile)
+                } else {
+                    multiply_quants_relaxed::<2>(tile)
+                };
             }
             if tile.rows == 1 { multiply_quants::<1>(tile) } else { multiply_quants::<2>(tile) }
         }
