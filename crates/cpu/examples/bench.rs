@@ -233,9 +233,14 @@ fn quantised(options: &Options, [m, n, k]: [usize; 3]) {
         // Of formats that are only read, any bits will do: zeros are numbers.
         let row = format.quantise(&row_of_weights).unwrap_or_else(|| vec![0; k / format.length() * format.bytes()]);
         let kind = format.name().to_lowercase();
-        for (way, pack) in [("widened", PackedWeight::new as fn(_, _) -> _), ("integers", PackedWeight::integers)] {
+        for integers in [false, true] {
             let row = row.clone();
-            let pack = move || pack(Weight::Blocks { format, bytes: &row.repeat(n) }, [n, k]);
+            let pack = move || {
+                let bytes = &row.repeat(n);
+                let weight = Weight::Blocks { format, bytes };
+                if integers { PackedWeight::integers(weight, [n, k]) } else { PackedWeight::new(weight, [n, k]) }
+            };
+            let way = if integers { "integers" } else { "widened" };
             weights.push((name(&format!("{kind} {way}")), Box::new(pack)));
         }
     }

@@ -153,14 +153,17 @@ unsafe fn multiply_by<S: Simd, D: Dot<S>, const R: usize, const V: usize, const 
     // Left at the bottom: with a test at the top the compiler spills the sums in every round.
     let mut block = 0;
     loop {
-        for group in 0..GROUPS {
-            // SAFETY: this is one of `blocks` blocks of inputs, quants, scales and least values.
-            unsafe {
-                multiply_group::<S, D, R, V, GROUPS, LEAST>(s, group, &inputs, quants, scales, least, &mut sums);
-            }
-            scales = scales.wrapping_add(V * S::LANES);
-            least = least.wrapping_add(if LEAST { V * S::LANES } else { 0 });
+        // Not a loop over groups: the compiler would keep its sums in memory.
+        // SAFETY: this is one of `blocks` blocks of inputs, quants, scales and least values.
+        unsafe { multiply_group::<S, D, R, V, GROUPS, LEAST>(s, 0, &inputs, quants, scales, least, &mut sums) };
+        if GROUPS == 2 {
+            let scales = scales.wrapping_add(V * S::LANES);
+            let least = least.wrapping_add(if LEAST { V * S::LANES } else { 0 });
+            // SAFETY: as above.
+            unsafe { multiply_group::<S, D, R, V, GROUPS, LEAST>(s, 1, &inputs, quants, scales, least, &mut sums) };
         }
+        scales = scales.wrapping_add(GROUPS * V * S::LANES);
+        least = least.wrapping_add(if LEAST { GROUPS * V * S::LANES } else { 0 });
         for r in 0..R {
             inputs[r] = inputs[r].wrapping_add(HEAD + 32 / D::GROUP);
         }
@@ -199,7 +202,9 @@ unsafe fn multiply_group<S: Simd, D: Dot<S>, const R: usize, const V: usize, con
             products[r] = [s.splat_i32(unsafe { *inputs[r].add(1 + group) }); V];
         }
     }
-    for part in group * 2 / GROUPS..(group + 1) * 2 / GROUPS {
+    // As many rounds as the compiler can see: otherwise the sums lie in memory.
+    for half in 0..2 / GROUPS {
+        let part = group * (2 / GROUPS) + half;
         let mut parts = [inputs[0]; R];
         for r in 0..R {
             parts[r] = inputs[r].wrapping_add(HEAD + part * 16 / D::GROUP);
