@@ -169,21 +169,21 @@ fn unpack_quants<S: Simd>(s: S, panels: &Panels, planes: &[u8], out: &mut [u8]) 
     if scheme.has_pairs() {
         let quarter = 8 * columns;
         let pairs = &planes[..quarter];
-        for part in 0..4 {
-            let out = &mut out[part * quarter..][..quarter];
-            for i in 0..quarter {
-                out[i] |= (pairs[i] >> (2 * part) & 3) << scheme.pair_shift();
-            }
+        match scheme.pair_shift() {
+            0 => add_pairs::<0>(pairs, out),
+            _ => add_pairs::<4>(pairs, out),
         }
         planes = &planes[quarter..];
     }
     if scheme.has_singles() {
         let eighth = 4 * columns;
         let singles = &planes[..eighth];
+        let unit = 1_u8 << (scheme.bits - 1);
         for part in 0..8 {
             let out = &mut out[part * eighth..][..eighth];
+            let bit = 1_u8 << part;
             for i in 0..eighth {
-                out[i] |= (singles[i] >> part & 1) << (scheme.bits - 1);
+                out[i] |= if singles[i] & bit == 0 { 0 } else { unit };
             }
         }
     }
@@ -197,6 +197,26 @@ fn unpack_quants<S: Simd>(s: S, panels: &Panels, planes: &[u8], out: &mut [u8]) 
             // SAFETY: there are `4 * LANES` bytes, all of them below 16.
             unsafe { s.look_up(&values, places) };
         }
+    }
+}
+
+/// Puts two bits at `SHIFT` of quants, four of them from a byte. Shifts by a number that is known only at run time would
+/// not become vectors of bytes.
+#[inline(always)]
+fn add_pairs<const SHIFT: usize>(pairs: &[u8], out: &mut [u8]) {
+    let count = pairs.len();
+    assert!(out.len() == 4 * count);
+    add_pair::<0, SHIFT>(pairs, &mut out[..count]);
+    add_pair::<2, SHIFT>(pairs, &mut out[count..][..count]);
+    add_pair::<4, SHIFT>(pairs, &mut out[2 * count..][..count]);
+    add_pair::<6, SHIFT>(pairs, &mut out[3 * count..][..count]);
+}
+
+/// Puts the two bits at `FROM` of each byte at `TO`.
+#[inline(always)]
+fn add_pair<const FROM: usize, const TO: usize>(pairs: &[u8], out: &mut [u8]) {
+    for i in 0..out.len() {
+        out[i] |= (pairs[i] >> FROM & 3) << TO;
     }
 }
 
