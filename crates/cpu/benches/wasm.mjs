@@ -1,5 +1,4 @@
-// The wasm build of the 3x3 convolution and of products with quantised weights under node: checks them against the plain
-// level and prints GFLOP/s.
+// The wasm build of the 3x3 convolution under node: checks it against the plain level and prints GFLOP/s.
 //
 //     cargo build --release -p easel-cpu --no-default-features --target wasm32-unknown-unknown --example wasm
 //     node crates/cpu/benches/wasm.mjs target/wasm32-unknown-unknown/release/examples/wasm.wasm [THREADS]
@@ -26,34 +25,9 @@ function time(wasm, rows) {
   return (performance.now() - middle - (middle - start)) / 2;
 }
 
-/// Milliseconds of a product, as above: the difference of two calls.
-function timeProduct(wasm, format, integers, m, n, k) {
-  const best = (runs) => Math.min(...Array.from({ length: ROUNDS }, () => {
-    const start = performance.now();
-    wasm.multiply_blocks(format, integers, m, n, k, runs);
-    return performance.now() - start;
-  }));
-  return (best(3) - best(1)) / 2;
-}
-
-/// The formats' numbers in GGUF files.
-const FORMATS = { q4_0: 2, q8_0: 8, q4_k: 12, q6_k: 14 };
-
 if (isMainThread) {
   const [path, threads = "2"] = process.argv.slice(2);
   const wasm = await instance(path);
-  const integerError = wasm.largest_error_in_integers();
-  if (!(integerError < 1e-5)) throw new Error(`products in integers are ${integerError} away from the plain level`);
-  for (const [format, id] of Object.entries(FORMATS)) {
-    for (const m of [1, 256]) {
-      const [integers, widened] = [true, false].map((way) => timeProduct(wasm, id, way, m, 512, 1536));
-      const gflops = (ms) => Number((2 * m * 512 * 1536 / ms / 1e6).toFixed(1));
-      console.log(JSON.stringify({
-        name: `wasm quantised ${format} ${m}x512x1536`, error: integerError,
-        gflops_integers: gflops(integers), gflops_widened: gflops(widened),
-      }));
-    }
-  }
   const error = wasm.largest_error(16);
   if (!(error < 1e-5)) throw new Error(`the fast level is ${error} away from the plain one`);
   const rows = 64 / Number(threads);

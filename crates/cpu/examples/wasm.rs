@@ -1,5 +1,4 @@
-//! A WebAssembly module for `benches/wasm.mjs`: the 3x3 convolution of 320 channels at 64x64, products with quantised
-//! weights, and their plain twins.
+//! A WebAssembly module for `benches/wasm.mjs`: the 3x3 convolution of 320 channels at 64x64, and its plain twin.
 //!
 //!     cargo build --release -p easel-cpu --no-default-features --target wasm32-unknown-unknown --example wasm
 //!
@@ -7,7 +6,7 @@
 
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::linear::linear;
-use easel_cpu::{Activation, BlockFormat, Level, PackedWeight, Weight};
+use easel_cpu::{Activation, Level, PackedWeight, Weight};
 
 const CHANNELS: usize = 320;
 
@@ -29,56 +28,6 @@ pub extern "C" fn multiply(m: usize, n: usize, k: usize, runs: usize) -> f64 {
         linear(&x, [m, n, k], &w, None, None, Activation::None, &mut out);
     }
     out.iter().map(|x| f64::from(x.abs())).sum()
-}
-
-/// A product with weights in the format that has this number in GGUF files, in integers or widened, `runs` times; returns
-/// the sum of magnitudes, or a NaN if there is no such format or `k` does not fill its blocks.
-#[unsafe(no_mangle)]
-pub extern "C" fn multiply_blocks(format: u32, integers: bool, m: usize, n: usize, k: usize, runs: usize) -> f64 {
-    let format = BlockFormat::from_id(format).filter(|format| k.is_multiple_of(format.length()));
-    let Some(format) = format else { return f64::NAN };
-    let out = blocks(format, integers, [m, n, k], runs);
-    out.iter().map(|x| f64::from(x.abs())).sum()
-}
-
-/// The largest distance between the fast level's products in integers and those of the plain level, relative to the
-/// largest output, over all formats.
-#[unsafe(no_mangle)]
-pub extern "C" fn largest_error_in_integers() -> f64 {
-    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0_f32, |a, b| a.max(b.abs()));
-    let error = |format: &BlockFormat| {
-        let size = [5, 21, 512];
-        let fast = blocks(*format, true, size, 1);
-        let plain = Level::Plain.with(|| blocks(*format, true, size, 1));
-        let error = largest(&mut fast.iter().zip(&plain).map(|(a, b)| a - b));
-        f64::from(error / largest(&mut plain.iter().copied()))
-    };
-    // Not `max`, which would pass over a NaN.
-    BlockFormat::ALL.iter().map(error).fold(0.0, |a, b| if b < a { a } else { b })
-}
-
-fn blocks(format: BlockFormat, integers: bool, [m, n, k]: [usize; 3], runs: usize) -> Vec<f32> {
-    let x = values(m * k);
-    let w = values(n * k);
-    // Blocks that are only read are made of random bits, with moderate halves at both ends of a block.
-    let random = || {
-        let bytes = values(n * k / format.length() * format.bytes());
-        let mut bytes: Vec<u8> = bytes.iter().map(|x| (x * 4096.0) as i32 as u8).collect();
-        for block in bytes.chunks_exact_mut(format.bytes()) {
-            for at in [0, 80, 82, 108].into_iter().filter(|at| at + 1 < format.bytes()) {
-                block[at + 1] = 0x20 | block[at + 1] & 3;
-            }
-        }
-        bytes
-    };
-    let bytes = format.quantise(&w).unwrap_or_else(random);
-    let weight = Weight::Blocks { format, bytes: &bytes };
-    let weight = if integers { PackedWeight::integers(weight, [n, k]) } else { PackedWeight::new(weight, [n, k]) };
-    let mut out = vec![0.0; m * n];
-    for _ in 0..runs {
-        linear(&x, [m, n, k], &weight, None, None, Activation::None, &mut out);
-    }
-    out
 }
 
 /// The largest distance between the fast level and the plain one, relative to the largest output.

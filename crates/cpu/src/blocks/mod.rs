@@ -49,6 +49,7 @@ macro_rules! formats {
             /// Every format.
             pub const ALL: &[Self] = &[$(Self::$format),*];
 
+            #[inline(always)]
             const fn row(self) -> Row {
                 match self {
                     $(Self::$format => {
@@ -117,11 +118,13 @@ impl BlockFormat {
     }
 
     /// Elements of one block.
+    #[inline(always)]
     pub const fn length(self) -> usize {
         self.row().length
     }
 
     /// Bytes of one block.
+    #[inline(always)]
     pub const fn bytes(self) -> usize {
         self.row().bytes
     }

@@ -39,6 +39,7 @@ pub(crate) struct Scheme {
 
 impl BlockFormat {
     /// Its weights as integers.
+    #[inline(always)]
     pub(crate) const fn scheme(self) -> Scheme {
         let row = self.row();
         let (shared, bits, offset, codes) = match self {

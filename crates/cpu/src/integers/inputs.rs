@@ -42,6 +42,7 @@ impl Inputs {
     }
 
     /// Words of a row.
+    #[inline(always)]
     pub(super) fn row(&self) -> usize {
         self.row
     }

@@ -40,6 +40,7 @@ impl Kernel for ShapeOf {
 }
 
 impl Scheme {
+    #[inline(always)]
     pub(super) const fn width(&self) -> Width {
         match self.bits {
             _ if self.table => Width::Eight,
@@ -50,6 +51,7 @@ impl Scheme {
     }
 
     /// Bytes of the codes of a block of `length` weights.
+    #[inline(always)]
     const fn code_bytes(&self, length: usize) -> usize {
         let groups = length / self.shared;
         match self.codes {
@@ -59,19 +61,23 @@ impl Scheme {
         }
     }
 
+    #[inline(always)]
     pub(super) const fn has_nibbles(&self) -> bool {
         matches!(self.bits, 4..=6)
     }
 
+    #[inline(always)]
     pub(super) const fn has_pairs(&self) -> bool {
         matches!(self.bits, 2 | 3 | 6)
     }
 
+    #[inline(always)]
     pub(super) const fn has_singles(&self) -> bool {
         matches!(self.bits, 3 | 5)
     }
 
     /// Where the bits of pairs lie in a quant.
+    #[inline(always)]
     pub(super) const fn pair_shift(&self) -> usize {
         if self.bits == 6 { 4 } else { 0 }
     }
@@ -109,6 +115,7 @@ impl Panels {
     }
 
     /// Bytes of a block of all columns of a panel.
+    #[inline(always)]
     pub(super) fn block_bytes(&self) -> usize {
         let scheme = self.format.scheme();
         let length = self.format.length();

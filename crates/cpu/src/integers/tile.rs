@@ -36,6 +36,7 @@ impl Order {
     pub(crate) const FOURS: Self = Self { group: 4, is_raised: false };
 
     /// Words of a block of inputs.
+    #[inline(always)]
     pub(crate) fn record(self) -> usize {
         HEAD + 32 / self.group
     }

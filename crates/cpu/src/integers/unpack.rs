@@ -21,6 +21,7 @@ pub(super) struct Room<'a> {
 
 impl<'a> Room<'a> {
     /// Floats of a room for panels of this width.
+    #[inline(always)]
     pub(super) const fn floats(columns: usize) -> usize {
         columns * (SLICE / 4 + 2 * SLICE / 16)
     }

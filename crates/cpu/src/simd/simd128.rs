@@ -186,15 +186,14 @@ impl Simd for Simd128 {
     unsafe fn multiply_blocks(self, tile: &BlockTile) {
         // SAFETY: the caller vouches for the tile; its rows and quants decide which shape it has.
         unsafe {
-            #[cfg(target_feature = "relaxed-simd")]
-            if tile.width != Width::Eight {
-                return if tile.rows == 1 {
-                    multiply_quants_relaxed::<1>(tile)
-                } else {
-                    multiply_quants_relaxed::<2>(tile)
-                };
+            match (tile.rows, tile.width) {
+                #[cfg(target_feature = "relaxed-simd")]
+                (1, Width::Five | Width::Six) => multiply_quants_relaxed::<1>(tile),
+                #[cfg(target_feature = "relaxed-simd")]
+                (_, Width::Five | Width::Six) => multiply_quants_relaxed::<2>(tile),
+                (1, _) => multiply_quants::<1>(tile),
+                _ => multiply_quants::<2>(tile),
             }
-            if tile.rows == 1 { multiply_quants::<1>(tile) } else { multiply_quants::<2>(tile) }
         }
     }
 }
