@@ -1,5 +1,6 @@
 //! Which vector instructions the kernels use: found once at run time, and forced by tests.
 
+use crate::BlockFormat;
 use crate::simd::{Kernel, Plain};
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -82,6 +83,17 @@ impl Level {
             }
             _ => false,
         }
+    }
+
+    /// Whether products of weights in this format are faster at this level in integers
+    /// ([`PackedWeight::integers`](crate::PackedWeight::integers)) than widened, with many rows: see `integers`.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "elsewhere formats do not differ"))]
+    pub fn prefers_integers(self, format: BlockFormat) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx512 {
+            return format != BlockFormat::Q8_0;
+        }
+        self != Self::Plain
     }
 
     /// Runs `f` with this level for the kernels that it calls from this thread; a level the machine lacks is ignored.

@@ -5,7 +5,7 @@
 
 use super::{BlockFormat, DType, Data, Products, Storage, Tensor};
 use crate::{Error, Result};
-use easel_cpu::{Floats, Matrix, PackedWeight, Weight};
+use easel_cpu::{Floats, Level, Matrix, PackedWeight, Weight};
 use half::slice::HalfFloatSliceExt;
 use half::vec::HalfFloatVecExt;
 use std::borrow::Cow;
@@ -225,8 +225,11 @@ impl Host {
                 let weight = self.weight(OP)?;
                 let size = [*n, rest.iter().product()];
                 let even = rest.last().is_some_and(|channels| channels % 2 == 0);
+                let is_widened =
+                    matches!(weight, Weight::Blocks { format, .. } if !Level::current().prefers_integers(format));
                 let packed = match products {
                     Products::F32 => PackedWeight::new(weight, size),
+                    _ if is_widened => PackedWeight::new(weight, size),
                     Products::Bf16 if even => PackedWeight::bf16(weight, size),
                     Products::Integers | Products::Bf16 => PackedWeight::integers(weight, size),
                 };
