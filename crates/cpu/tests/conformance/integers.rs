@@ -1,8 +1,8 @@
 //! Products of quantised weights in integers.
 //!
 //! Two errors come together: the weights are what their blocks stand for, and the input is rounded to signed bytes, 32 with
-//! one scale. The first is the format's, the second the same for all. [`EXPECTED`] states both, relative to the size of a
-//! product of normal numbers.
+//! one scale. The first is the format's ([`EXPECTED`]), the second the same for all ([`INPUT`]). Both are relative, for
+//! normal numbers: the first to the weights, the second to the products.
 
 use super::{at_every_level, levels, values};
 use easel_cpu::linear::linear;
@@ -15,8 +15,7 @@ const TOLERANCE: f64 = 4e-6;
 /// What rounding the input costs.
 const INPUT: f64 = 0.0055;
 
-/// The relative error of a format's blocks (root mean square, normal weights): that of its products is not larger, but for
-/// the input's. `None` for formats that are only read.
+/// The relative error of a format's blocks (root mean square, normal weights). `None` for formats that are only read.
 const EXPECTED: [(BlockFormat, Option<f64>); 12] = [
     (BlockFormat::Q4_0, Some(0.084)),
     (BlockFormat::Q4_1, Some(0.078)),
@@ -160,16 +159,22 @@ fn errors_are_the_expected_ones() {
     let original = exact(&w);
     for (format, weights) in EXPECTED {
         let bytes = blocks(format, n * k);
-        let blocks = exact(&wide(format, &bytes));
+        let wide = wide(format, &bytes);
+        if let Some(weights) = weights {
+            // Of the weights, not of these products: 48x48 of them would be 2 % off by chance.
+            let got = relative_error(&wide, &w.iter().map(|w| f64::from(*w)).collect::<Vec<f64>>());
+            assert!(got < weights, "{format:?}: {got}");
+        }
+        let blocks = exact(&wide);
         for level in levels() {
             let got = level.with(|| multiply(&x, [m, n, k], &packed(format, &bytes, [n, k])));
             let input = relative_error(&got, &blocks);
             println!("{} at {level:?}: {:.3} % for the input", format.name(), 100.0 * input);
             assert!(input < INPUT, "{format:?} {level:?}: {input}");
-            let Some(weights) = weights else { continue };
-            let all = relative_error(&got, &original);
-            println!("{} at {level:?}: {:.2} % in all", format.name(), 100.0 * all);
-            assert!(all < (weights * weights + INPUT * INPUT).sqrt(), "{format:?} {level:?}: {all}");
+            if weights.is_some() {
+                let all = relative_error(&got, &original);
+                println!("{} at {level:?}: {:.2} % in all", format.name(), 100.0 * all);
+            }
         }
     }
     assert_eq!(EXPECTED.map(|(format, _)| format), BlockFormat::ALL);
