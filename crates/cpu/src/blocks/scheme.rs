@@ -6,6 +6,7 @@
 
 use super::BlockFormat;
 use super::super_blocks::scale_and_least;
+use crate::simd::copy;
 
 /// Where the scales of a block come from, beside the halves that stand in every block.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,12 +100,7 @@ pub(crate) fn quants(format: BlockFormat, block: &[u8], part: usize) -> [u8; 32]
             nibbles(&block[8..24], &mut out);
             fifth_bits([block[4], block[5], block[6], block[7]], &mut out);
         }
-        BlockFormat::Q8_0 => {
-            let bytes = &block[2..34];
-            for i in 0..32 {
-                out[i] = bytes[i];
-            }
-        }
+        BlockFormat::Q8_0 => copy(&block[2..34], &mut out),
         BlockFormat::Q2K => bits(&block[16 + part / 4 * 32..][..32], part % 4 * 2, 3, &mut out),
         BlockFormat::Q3K => {
             bits(&block[32 + part / 4 * 32..][..32], part % 4 * 2, 3, &mut out);

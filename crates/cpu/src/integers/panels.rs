@@ -174,6 +174,7 @@ impl Writer<'_> {
         assert!(bytes.len() == N);
         for i in (0..N).step_by(group) {
             let at = self.at + i * self.shape.tile.columns + self.column * group;
+            #[expect(clippy::manual_memcpy, reason = "a call for one to four bytes would take longer")]
             for j in 0..group {
                 self.out[at + j] = bytes[i + j];
             }
@@ -189,7 +190,7 @@ fn pack_block(format: BlockFormat, block: &[u8], mut writer: Writer<'_>) {
         writer.write::<2>(&block[*at..*at + 2], 2);
     }
     let groups = format.length() / scheme.shared;
-    let bytes_of_codes = if groups == 0 { 0 } else { scheme.code_bytes(format.length()) / groups };
+    let bytes_of_codes = scheme.code_bytes(format.length()).checked_div(groups).unwrap_or(0);
     for i in 0..bytes_of_codes {
         for group in 0..groups {
             writer.write::<1>(&[codes(format, block, group)[i]], 1);
