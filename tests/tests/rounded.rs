@@ -1,6 +1,6 @@
-//! The errors from fewer bits: weights in bfloat16, half precision and quantised blocks, and products in bfloat16, on
-//! the processor, compared with `f32`. Products in bfloat16 run here on every machine, with dot product instructions if
-//! it has them.
+//! The errors from fewer bits: weights in bfloat16, half precision and quantised blocks, and products in bfloat16 and in
+//! integers, on the processor, compared with `f32`. Products in bfloat16 run here on every machine, with dot product
+//! instructions if it has them.
 
 use easel_inference::families::{ModelFiles, OpenOptions};
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
@@ -49,9 +49,11 @@ fn pictures_stay_the_same() {
         (DType::F16, Products::Bf16, 40.0),
         (DType::Bf16, Products::Bf16, 40.0),
         (DType::Q8_0, Products::F32, 40.0),
+        (DType::Q8_0, Products::Integers, 40.0),
         (DType::Q8_0, Products::Bf16, 40.0),
         // Most rows of this model do not fill blocks of 256 and are in Q5_0.
         (DType::Blocks(BlockFormat::Q4K), Products::F32, 25.0),
+        (DType::Blocks(BlockFormat::Q4K), Products::Integers, 25.0),
     ] {
         let decibels = psnr(&pictures(dtype, products), &expected);
         let what = format!("weights in {dtype:?}, products in {products:?}");
@@ -91,6 +93,7 @@ fn denoisers_are_as_accurate_as_their_bits() {
                 (DType::F32, Products::Bf16, 8.0 * half),
                 (DType::Bf16, Products::Bf16, 8.0 * half),
                 (DType::Q8_0, Products::F32, 8.0 * half),
+                (DType::Q8_0, Products::Integers, 8.0 * half),
             ] {
                 let error = denoiser_error(&folder, case, dtype, products);
                 let name = format!("{} of {}", case["name"], folder.display());

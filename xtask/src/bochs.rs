@@ -110,7 +110,7 @@ fn write_disk(disk: &Path, parts: &Parts, image: &Path) -> Result<()> {
 /// The start of the guest's script. Its clock counts instructions, so times in the console are meaningless.
 const START: &str = "\
 #!/bin/busybox sh
-export PATH=/bin RUST_TEST_THREADS=1 RAYON_NUM_THREADS=2 EASEL_LEVELS=Avx512,Avx512Dot
+export PATH=/bin RUST_TEST_THREADS=1 RAYON_NUM_THREADS=2 EASEL_LEVELS=Avx512,Avx512Vnni,Avx512Dot
 busybox mount -t proc proc /proc
 busybox mount -t devtmpfs dev /dev
 stop() { busybox sleep 2; busybox poweroff -f; }

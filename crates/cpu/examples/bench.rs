@@ -1,6 +1,8 @@
-//! Times the kernels on the shapes of Stable Diffusion 1.5, one JSON line per row.
+//! Times the kernels on the shapes of Stable Diffusion 1.5, and products with quantised weights on those of Stable Diffusion
+//! 3.5, FLUX and T5; one JSON line per row.
 //!
 //!     cargo run --release -p easel-cpu --example bench -- --threads 2 [--runs 7] [--only conv] [--level plain]
+//!     cargo run --release -p easel-cpu --example bench -- --threads 1 --runs 3 --only quantised
 //!
 //! The rows must not depend on link-time optimisation, which an embedding application may have switched off. Without it:
 //!
@@ -81,6 +83,11 @@ fn all(options: &Options) {
     let text = [[77, 768, 768], [154, 768, 768], [154, 3072, 768], [154, 768, 3072]];
     for shape in shapes.into_iter().chain(text).chain([[1, 1280, 1280], [2, 1280, 320]]) {
         fully_connected(options, shape);
+    }
+    for side in [1536, 3072, 4096] {
+        for rows in [1, 77, 256, 1024, 4096] {
+            quantised(options, [rows, side, side]);
+        }
     }
     for (queries, keys, heads, width) in [
         (4096, 4096, 8, 40),
@@ -201,19 +208,48 @@ fn fully_connected(options: &Options, [m, n, k]: [usize; 3]) {
             linear(&x, [m, n, k], &packed, Some(&b), None, Activation::None, black_box(&mut out));
         });
     }
-    let mut rounded = vec![("bf16".to_owned(), PackedWeight::bf16(Weight::F32(&w), [n, k]))];
-    for format in BlockFormat::ALL.iter().copied().filter(|format| k.is_multiple_of(format.length())) {
+    let packed = PackedWeight::bf16(Weight::F32(&w), [n, k]);
+    row(options, &format!("packed linear bf16 {m}x{n}x{k}"), 2 * m * n * k, || {
+        linear(&x, [m, n, k], &packed, Some(&b), None, Activation::None, black_box(&mut out));
+    });
+}
+
+/// Packed weights in floats, in blocks that are widened, and in blocks that are multiplied in integers.
+fn quantised(options: &Options, [m, n, k]: [usize; 3]) {
+    let name = |kind: &str| format!("quantised {kind} {m}x{n}x{k}");
+    let row_of_weights = values(k);
+    let mut weights: Vec<(String, Box<dyn Fn() -> PackedWeight + '_>)> = vec![
+        (name("f32"), Box::new(|| PackedWeight::new(Weight::F32(&row_of_weights.repeat(n)), [n, k]))),
+        (
+            name("f16"),
+            Box::new(|| {
+                let row: Vec<half::f16> = row_of_weights.iter().map(|w| half::f16::from_f32(*w)).collect();
+                PackedWeight::new(Weight::F16(&row.repeat(n)), [n, k])
+            }),
+        ),
+        (name("bf16"), Box::new(|| PackedWeight::bf16(Weight::F32(&row_of_weights.repeat(n)), [n, k]))),
+    ];
+    for format in BlockFormat::ALL.iter().copied() {
         // Of formats that are only read, any bits will do: zeros are numbers.
-        let blocks = format.quantise(&w).unwrap_or_else(|| vec![0; n * k / format.length() * format.bytes()]);
-        let weight = Weight::Blocks { format, bytes: &blocks };
-        rounded.push((format.name().to_lowercase(), PackedWeight::new(weight, [n, k])));
-        if format != BlockFormat::Q8_0 {
-            rounded.push((format!("{} bf16", format.name().to_lowercase()), PackedWeight::bf16(weight, [n, k])));
+        let row = format.quantise(&row_of_weights).unwrap_or_else(|| vec![0; k / format.length() * format.bytes()]);
+        let kind = format.name().to_lowercase();
+        for integers in [false, true] {
+            let row = row.clone();
+            let pack = move || {
+                let bytes = &row.repeat(n);
+                let weight = Weight::Blocks { format, bytes };
+                if integers { PackedWeight::integers(weight, [n, k]) } else { PackedWeight::new(weight, [n, k]) }
+            };
+            let way = if integers { "integers" } else { "widened" };
+            weights.push((name(&format!("{kind} {way}")), Box::new(pack)));
         }
     }
-    for (kind, packed) in rounded {
-        row(options, &format!("packed linear {kind} {m}x{n}x{k}"), 2 * m * n * k, || {
-            linear(&x, [m, n, k], &packed, Some(&b), None, Activation::None, black_box(&mut out));
+    let x = values(m * k);
+    let mut out = Floats::zeros(m * n);
+    for (name, pack) in weights.into_iter().filter(|(name, _)| name.contains(&options.only)) {
+        let packed = pack();
+        row(options, &name, 2 * m * n * k, || {
+            linear(&x, [m, n, k], &packed, None, None, Activation::None, black_box(&mut out));
         });
     }
 }

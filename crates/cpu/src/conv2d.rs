@@ -138,7 +138,7 @@ pub fn conv2d<'a>(
             let shape = Conv2dShape { in_channels: shape.in_channels / 2, ..*shape };
             Product { level, m, n, rows: &Patches::new(&x, &shape), panels, pairs: true, epilogue }.run(out);
         }
-        Operand::Quants(_) => panic!("convolutions have no 8-bit kernels"),
+        Operand::Integers(_) => panic!("convolutions have no kernels in integers"),
     }
 }
 

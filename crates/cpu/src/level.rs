@@ -1,5 +1,6 @@
 //! Which vector instructions the kernels use: found once at run time, and forced by tests.
 
+use crate::BlockFormat;
 use crate::simd::{Kernel, Plain};
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -16,12 +17,18 @@ pub enum Level {
     /// x86-64 with AVX-512F and BW: vectors of 16.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// The same with the dot products of AVX512-VNNI, for products in integers.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
     /// The same with the dot products of AVX512-BF16 and VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512Dot,
     /// 64-bit Arm: vectors of 4.
     #[cfg(target_arch = "aarch64")]
     Neon,
+    /// The same with dot products of bytes (FEAT_DotProd), for products in integers.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
     /// WebAssembly built with `simd128`: vectors of 4.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128,
@@ -43,11 +50,16 @@ impl Level {
             levels.extend(avx2.then_some(Self::Avx2));
             let avx512 = avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
             levels.extend(avx512.then_some(Self::Avx512));
-            let dot = avx512 && is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni");
+            let vnni = avx512 && is_x86_feature_detected!("avx512vnni");
+            levels.extend(vnni.then_some(Self::Avx512Vnni));
+            let dot = vnni && is_x86_feature_detected!("avx512bf16");
             levels.extend(dot.then_some(Self::Avx512Dot));
         }
         #[cfg(target_arch = "aarch64")]
-        levels.push(Self::Neon);
+        {
+            levels.push(Self::Neon);
+            levels.extend(std::arch::is_aarch64_feature_detected!("dotprod").then_some(Self::NeonDot));
+        }
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         levels.push(Self::Simd128);
         levels
@@ -71,6 +83,17 @@ impl Level {
             }
             _ => false,
         }
+    }
+
+    /// Whether products of weights in this format are faster at this level in integers
+    /// ([`PackedWeight::integers`](crate::PackedWeight::integers)) than widened, with many rows: see `integers`.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "elsewhere formats do not differ"))]
+    pub fn prefers_integers(self, format: BlockFormat) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx512 {
+            return format != BlockFormat::Q8_0;
+        }
+        self != Self::Plain
     }
 
     /// Runs `f` with this level for the kernels that it calls from this thread; a level the machine lacks is ignored.
@@ -99,12 +122,15 @@ impl Level {
             Self::Avx2 => unsafe { crate::simd::run_avx2(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { crate::simd::run_avx512(kernel) },
+            Self::Avx512 | Self::Avx512Vnni => unsafe {
+                crate::simd::run_avx512(kernel, matches!(self, Self::Avx512Vnni))
+            },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Dot => unsafe { crate::simd::run_avx512_dot(kernel) },
+            // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
-            Self::Neon => kernel.run(crate::simd::Neon),
+            Self::Neon | Self::NeonDot => unsafe { crate::simd::run_neon(kernel, matches!(self, Self::NeonDot)) },
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Self::Simd128 => kernel.run(crate::simd::Simd128),
         }

@@ -21,12 +21,12 @@
 //!
 //! # Fewer bits
 //!
-//! Two kinds of products have fewer bits than `f32`; their sums are `f32`. Packed weights in `Q8_0` are multiplied in
-//! integers, pairs of 16 bits at a time, with the input rounded to blocks of the same kind. Products in bfloat16
-//! (`PackedWeight::bf16`) read pairs along `k` as if they were single floats, so they share every loop with `f32`
-//! products. `Level::prefers_bf16` multiplies for a millisecond to find out whether they pay: processors with the same
-//! instruction differ. Weights in other blocks stay as they are and are widened slice by slice while they are multiplied,
-//! to floats or to pairs of bfloat16.
+//! Two kinds of products have fewer bits than `f32`; their sums are `f32`. Both are asked for when a weight is packed.
+//! Products in bfloat16 (`PackedWeight::bf16`) read pairs along `k` as if they were single floats, so they share every loop
+//! with `f32` products. `Level::prefers_bf16` multiplies for a millisecond to find out whether they pay: processors with
+//! the same instruction differ. Quantised weights can be multiplied in integers (`PackedWeight::integers`, see `integers`),
+//! with the input rounded to blocks of eight bits; packed by `PackedWeight::new`, they stay in their blocks, are widened
+//! slice by slice while they are multiplied, and give the products of the floats that they stand for.
 //!
 //! # Threads
 //!
@@ -46,6 +46,7 @@ mod blocks;
 pub mod conv2d;
 pub mod elementwise;
 mod gemm;
+mod integers;
 pub mod layout;
 mod level;
 pub mod linear;
@@ -54,7 +55,6 @@ pub mod memory;
 pub mod needs;
 pub mod norm;
 pub mod parallel;
-mod q8;
 pub mod rope;
 mod simd;
 mod weight;

@@ -3,7 +3,7 @@
 use crate::activation::geglu;
 use crate::gemm::{Epilogue, Product, Rows, to_pairs};
 use crate::weight::Operand;
-use crate::{Activation, Floats, Matrix, q8};
+use crate::{Activation, Floats, Matrix, integers};
 
 /// `out[m, n] = act(x[m, k] * weight[n, k]^T + bias[n] + residual[m, n])`.
 pub fn linear<'a>(
@@ -26,7 +26,7 @@ pub fn linear<'a>(
             let rows = Rectangle { x: &to_pairs(x), k: k / 2 };
             Product { level, m, n, rows: &rows, panels, pairs: true, epilogue }.run(out);
         }
-        Operand::Quants(panels) => q8::Product { level, size: [m, n, k], panels, epilogue }.run(x, out),
+        Operand::Integers(panels) => integers::Product { level, size: [m, n, k], panels, epilogue }.run(x, out),
     }
 }
 

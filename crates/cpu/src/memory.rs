@@ -30,6 +30,7 @@ impl Lines {
     }
 
     /// At least `len` floats, of any value.
+    #[inline]
     pub(crate) fn at_least(&mut self, len: usize) -> &mut [f32] {
         if self.data.len() < len + LINE {
             *self = Self::zeros(len);
@@ -38,6 +39,7 @@ impl Lines {
     }
 
     /// All of the buffer; it may be longer than what was asked for.
+    #[inline(always)]
     pub(crate) fn as_slice(&self) -> &[f32] {
         &self.data[self.start..]
     }
@@ -146,12 +148,14 @@ impl Drop for Floats {
 impl Deref for Floats {
     type Target = [f32];
 
+    #[inline(always)]
     fn deref(&self) -> &[f32] {
         &self.lines.data[self.lines.start..][..self.len]
     }
 }
 
 impl DerefMut for Floats {
+    #[inline(always)]
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.lines.data[self.lines.start..][..self.len]
     }

@@ -3,6 +3,7 @@
 use crate::attention::AttentionShape;
 use crate::conv2d::Conv2dShape;
 use crate::gemm::{FEW, TileColumns};
+use crate::integers::Panels;
 use crate::{BlockFormat, Level, winograd};
 
 /// The type of a weight, and how it is multiplied.
@@ -12,13 +13,10 @@ pub enum Kept {
     Floats(usize),
     /// Pairs of bfloat16.
     Pairs,
-    /// Quantised blocks, multiplied as they are (`Q8_0`), widened to floats, or (`pairs`) to pairs of bfloat16.
-    Blocks {
-        /// What they hold.
-        format: BlockFormat,
-        /// Whether they are widened to pairs.
-        pairs: bool,
-    },
+    /// Quantised blocks that are widened to floats when they are multiplied.
+    Widened(BlockFormat),
+    /// Quantised blocks that are multiplied in integers.
+    Integers(BlockFormat),
 }
 
 impl Kept {
@@ -32,15 +30,9 @@ impl Kept {
         match self {
             Self::Floats(size) => panels(level.run(TileColumns)) * k * size,
             Self::Pairs => panels(level.run(TileColumns)) * k * 2,
-            Self::Blocks { format: BlockFormat::Q8_0, pairs: false } => {
-                panels(level.run(TileColumns)) * k / BlockFormat::Q8_0.length() * (BlockFormat::Q8_0.length() + 4)
-            }
-            Self::Blocks { format, .. } => n * k / format.length() * format.bytes(),
+            Self::Widened(format) => n * k / format.length() * format.bytes(),
+            Self::Integers(format) => Panels::bytes(level, format, [n, k]),
         }
-    }
-
-    fn is_pairs(self) -> bool {
-        matches!(self, Self::Pairs | Self::Blocks { pairs: true, .. })
     }
 }
 
@@ -48,15 +40,15 @@ impl Kept {
 pub fn linear([m, n, k]: [usize; 3], weight: Kept) -> Vec<usize> {
     match weight {
         _ if n <= FEW => Vec::new(),
-        Kept::Blocks { format: BlockFormat::Q8_0, pairs: false } => vec![m * k / 2, m * k / BlockFormat::Q8_0.length()],
-        _ if weight.is_pairs() => vec![m * k / 2],
-        _ => Vec::new(),
+        Kept::Integers(format) => vec![Panels::input_floats(Level::current(), format, [m, k])],
+        Kept::Pairs => vec![m * k / 2],
+        Kept::Floats(_) | Kept::Widened(_) => Vec::new(),
     }
 }
 
 /// Floats that a convolution takes from the pool.
 pub fn conv2d(shape: &Conv2dShape, weight: Kept) -> Vec<usize> {
-    if weight.is_pairs() && shape.out_channels > FEW {
+    if weight == Kept::Pairs && shape.out_channels > FEW {
         return vec![shape.batch * shape.input[0] * shape.input[1] * shape.in_channels / 2];
     }
     winograd::kept_weights(Level::current(), shape).into_iter().collect()

@@ -83,6 +83,6 @@ pub(crate) enum Operand<'a> {
     Floats(Panels<'a>),
     /// Pairs of bfloat16 along `k`, each as one float: `k` is half as long.
     Pairs(Panels<'a>),
-    /// Blocks of eight bits.
-    Quants(&'a crate::q8::Panels),
+    /// Quantised, multiplied in integers.
+    Integers(&'a crate::integers::Panels),
 }

@@ -62,15 +62,25 @@ fn products_in_fewer_bits() {
     let [m, n, k] = [5, 17, 64];
     let x = values(m * k);
     let w = values(n * k);
-    let bytes = &BlockFormat::Q8_0.quantise(&w).unwrap();
-    for eight in [false, true] {
+    agree(|| {
+        let mut out = vec![0.0; m * n];
+        let layer = PackedWeight::bf16(Weight::F32(&w), [n, k]);
+        linear(&x, [m, n, k], &layer, None, None, Activation::Gelu, &mut out);
+        out
+    });
+}
+
+#[test]
+fn products_in_integers() {
+    for format in BlockFormat::ALL.iter().copied() {
+        let [m, n, k] = [3, 5, format.length()];
+        let x = values(m * k);
+        // Of formats that are only read, zeros will do.
+        let zeros = || vec![0; n * format.bytes()];
+        let bytes = &format.quantise(&values(n * k)).unwrap_or_else(zeros);
         agree(|| {
             let mut out = vec![0.0; m * n];
-            let layer = if eight {
-                PackedWeight::new(Weight::Blocks { format: BlockFormat::Q8_0, bytes }, [n, k])
-            } else {
-                PackedWeight::bf16(Weight::F32(&w), [n, k])
-            };
+            let layer = PackedWeight::integers(Weight::Blocks { format, bytes }, [n, k]);
             linear(&x, [m, n, k], &layer, None, None, Activation::Gelu, &mut out);
             out
         });

@@ -17,8 +17,8 @@ pub(crate) struct ModelArgs {
     /// built-in model
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Auto)]
     pub(crate) device: DeviceArg,
-    /// Keep weights in this type, and compute in it on a GPU [default: as stored; f16 on GPUs that support it; products
-    /// in bf16 on processors that are faster at them]
+    /// Keep weights in this type, and compute in it on a GPU [default: as stored; f16 on GPUs that support it; on
+    /// processors, products of quantised weights in integers and others in bf16 where that is faster]
     #[arg(long, value_enum)]
     pub(crate) dtype: Option<DtypeArg>,
     /// Prefer the weight files of this variant, for example fp16

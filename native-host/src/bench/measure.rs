@@ -129,9 +129,9 @@ pub(super) fn prepare(
 ) -> Result<Subject> {
     let dtype = args.dtype.into();
     let weights = Weights::random(dtype, device);
-    // As a pipeline has it: text encoders compute in `f32`.
-    let products =
-        if architecture.kind == Kind::Text { Products::F32 } else { Products::automatic(device, Some(dtype)) };
+    // As a pipeline has it: text encoders multiply only quantised weights in fewer bits.
+    let products = Products::automatic(device, Some(dtype));
+    let products = if architecture.kind == Kind::Text { products.without_bf16() } else { products };
     let weights = weights.with_products(products);
     let latents = [batch, size / 8, size / 8];
     match architecture.kind {

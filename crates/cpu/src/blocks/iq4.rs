@@ -4,7 +4,7 @@
 use super::half;
 
 /// The values, dense where most weights are: `kvalues_iq4nl`.
-const VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+pub(crate) const VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// Sixteen bytes, each of weights `i` and `16 + i`.
 #[inline(always)]

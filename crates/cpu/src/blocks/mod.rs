@@ -4,15 +4,19 @@
 //! of its `ggml-quants.c`: `legacy` has the blocks of 32, `super_blocks` the K formats' blocks of 256 and `iq4` those
 //! whose quants are places in a table of values.
 //!
-//! A format is a row of the table below and a function that widens one block. A matrix stays in its blocks: a product
-//! widens it slice by slice (`gemm::panels`), which costs little beside the product of many rows. `Q8_0` also has a
-//! kernel of its own (`q8`), which multiplies in integers.
+//! A format is a row of the table below, a function that widens one block, and its `scheme`, which takes a block apart
+//! into integers. A matrix stays in its bits: an exact product widens it slice by slice (`gemm::quantised`), one in
+//! integers reads quants and scales as they are (`integers`).
 
 mod iq4;
 mod legacy;
 mod quantise;
 mod quantise_k;
+mod scheme;
 mod super_blocks;
+
+pub(crate) use iq4::VALUES;
+pub(crate) use scheme::{Codes, Scheme, codes, quants};
 
 use crate::Level;
 use crate::simd::{Kernel, Simd};
@@ -45,6 +49,7 @@ macro_rules! formats {
             /// Every format.
             pub const ALL: &[Self] = &[$(Self::$format),*];
 
+            #[inline(always)]
             const fn row(self) -> Row {
                 match self {
                     $(Self::$format => {
@@ -113,11 +118,13 @@ impl BlockFormat {
     }
 
     /// Elements of one block.
+    #[inline(always)]
     pub const fn length(self) -> usize {
         self.row().length
     }
 
     /// Bytes of one block.
+    #[inline(always)]
     pub const fn bytes(self) -> usize {
         self.row().bytes
     }

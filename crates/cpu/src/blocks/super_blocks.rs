@@ -45,14 +45,13 @@ pub(super) fn widen_q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
 
 /// Scale and least value of the 32 weights `part`, six bits each, among the twelve bytes that `Q4_K` and `Q5_K` share.
 #[inline(always)]
-fn scale_and_least(scales: &[u8], part: usize) -> [f32; 2] {
-    let [scale, least] = if part < 4 {
+pub(super) fn scale_and_least(scales: &[u8], part: usize) -> [u8; 2] {
+    if part < 4 {
         [scales[part] & 63, scales[4 + part] & 63]
     } else {
         let both = scales[4 + part];
         [(both & 15) | (scales[part - 4] >> 6) << 4, both >> 4 | (scales[part] >> 6) << 4]
-    };
-    [f32::from(scale), f32::from(least)]
+    }
 }
 
 #[inline(always)]
@@ -62,8 +61,8 @@ pub(super) fn widen_q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
     for pair in 0..4 {
         let [low_scale, low_least] = scale_and_least(&block[4..16], 2 * pair);
         let [high_scale, high_least] = scale_and_least(&block[4..16], 2 * pair + 1);
-        let scales = [scale * low_scale, scale * high_scale];
-        let least = [least_scale * low_least, least_scale * high_least];
+        let scales = [scale * f32::from(low_scale), scale * f32::from(high_scale)];
+        let least = [least_scale * f32::from(low_least), least_scale * f32::from(high_least)];
         let quants = &block[16 + 32 * pair..][..32];
         let out = &mut out[64 * pair..][..64];
         for i in 0..32 {
@@ -83,8 +82,8 @@ pub(super) fn widen_q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
     for pair in 0..4 {
         let [low_scale, low_least] = scale_and_least(&block[4..16], 2 * pair);
         let [high_scale, high_least] = scale_and_least(&block[4..16], 2 * pair + 1);
-        let scales = [scale * low_scale, scale * high_scale];
-        let least = [least_scale * low_least, least_scale * high_least];
+        let scales = [scale * f32::from(low_scale), scale * f32::from(high_scale)];
+        let least = [least_scale * f32::from(low_least), least_scale * f32::from(high_least)];
         let quants = &block[48 + 32 * pair..][..32];
         let out = &mut out[64 * pair..][..64];
         let bit = 2 * pair;

@@ -18,7 +18,7 @@ mod tile;
 pub(crate) use few::FEW;
 pub use panels::PackedWeight;
 pub(crate) use panels::{Panels, TileColumns, pack_panel, to_pairs};
-pub(crate) use product::{Epilogue, Product, Rows, Scratch, with_scratch};
+pub(crate) use product::{Epilogue, Product, Rows, Scratch, Size, task_size, with_scratch};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use speed::pairs_pay;
 pub(crate) use tile::{Addend, Tile, multiply, multiply_part};

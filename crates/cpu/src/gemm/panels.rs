@@ -1,11 +1,11 @@
 //! Weights in panels: `[panel][k][TILE_COLUMNS]`, so that the micro-kernel reads them in one straight line.
 
 use super::few::FEW;
-use super::quantised::Blocks;
+use super::quantised::pack_blocks;
 use crate::blocks::WidenBlocks;
+use crate::integers;
 use crate::memory::{Floats, Lines};
 use crate::parallel::{Shared, for_each_chunk, for_each_task};
-use crate::q8;
 use crate::simd::{Kernel, Simd, copy, fill, store_some};
 use crate::weight::Operand;
 use crate::{BlockFormat, Level, Weight};
@@ -15,7 +15,8 @@ use half::{bf16, f16};
 /// A weight matrix `[n, k]` in panels, the order in which the kernels read it, for layers that run more than once.
 ///
 /// It belongs to the instruction set that was current when it was made, and keeps the type of the weight. Products with
-/// it are those with the weight that it was made of, bit for bit.
+/// it are those with the weight that it was made of, bit for bit, unless it is made for products in fewer bits
+/// ([`bf16`](Self::bf16), [`integers`](Self::integers)).
 pub struct PackedWeight {
     pub(crate) level: Level,
     pub(crate) n: usize,
@@ -31,13 +32,10 @@ enum Storage {
     Bf16(Vec<bf16>),
     /// Pairs of bfloat16 along `k`, each as one float.
     Pairs(Lines),
-    Q8_0(q8::Panels),
-    /// As they were: widened while multiplying, to floats or to pairs of bfloat16.
-    Blocks {
-        format: BlockFormat,
-        bytes: Vec<u8>,
-        pairs: bool,
-    },
+    /// As they were: widened while multiplying.
+    Blocks(BlockFormat, Vec<u8>),
+    /// Multiplied in integers.
+    Integers(integers::Panels),
 }
 
 impl PackedWeight {
@@ -58,23 +56,33 @@ impl PackedWeight {
             }
             Weight::F16(w) => Storage::F16(reorder(w, n, k, columns)),
             Weight::Bf16(w) => Storage::Bf16(reorder(w, n, k, columns)),
-            Weight::Blocks { format: BlockFormat::Q8_0, bytes } => Storage::Q8_0(q8::Panels::new(level, bytes, n)),
-            Weight::Blocks { format, bytes } => Storage::Blocks { format, bytes: bytes.to_vec(), pairs: false },
+            Weight::Blocks { format, bytes } => Storage::Blocks(format, bytes.to_vec()),
         };
         Self { level, n, k, data }
     }
 
+    /// Packs a matrix `[n, k]` for products in integers if it is quantised, in the same number of bits: the input is rounded
+    /// to blocks of eight bits. Other types, and matrices with very few rows, become what [`new`](Self::new) makes of them.
+    pub fn integers(weight: Weight<'_>, [n, k]: [usize; 2]) -> Self {
+        match weight {
+            Weight::Blocks { format, bytes } if n > FEW => {
+                assert_eq!(weight.len(), n * k);
+                let level = Level::current();
+                Self { level, n, k, data: Storage::Integers(integers::Panels::new(level, format, bytes, n)) }
+            }
+            _ => Self::new(weight, [n, k]),
+        }
+    }
+
     /// Packs a matrix `[n, k]` for products in bfloat16: the input is rounded to it too, sums are `f32`. `k`, and for a
-    /// convolution the number of input channels, must be even. Quantised blocks stay what they are.
+    /// convolution the number of input channels, must be even. Quantised weights are multiplied in integers, which is faster
+    /// and no further off.
     pub fn bf16(weight: Weight<'_>, [n, k]: [usize; 2]) -> Self {
-        if n <= FEW {
-            return Self::new(weight, [n, k]);
+        if n <= FEW || matches!(weight, Weight::Blocks { .. }) {
+            return Self::integers(weight, [n, k]);
         }
         assert!(weight.len() == n * k && k.is_multiple_of(2));
         let level = Level::current();
-        if let Weight::Blocks { format, bytes } = weight {
-            return Self { level, n, k, data: Storage::Blocks { format, bytes: bytes.to_vec(), pairs: true } };
-        }
         let pairs = to_pairs(&widened(level, weight));
         let len = n.next_multiple_of(level.run(TileColumns)) * k / 2;
         let mut data = Lines::default();
@@ -91,13 +99,8 @@ impl PackedWeight {
             Storage::F16(data) => packed(Weight::F16(data)),
             Storage::Bf16(data) => packed(Weight::Bf16(data)),
             Storage::Pairs(data) => Operand::Pairs(Panels::Packed(Weight::F32(data.as_slice()))),
-            Storage::Q8_0(panels) => Operand::Quants(panels),
-            Storage::Blocks { format, bytes, pairs: false } => {
-                Operand::Floats(Panels::Rows(Weight::Blocks { format: *format, bytes }))
-            }
-            Storage::Blocks { format, bytes, pairs: true } => {
-                Operand::Pairs(Panels::Pairs(Blocks { format: *format, bytes, pairs: true }))
-            }
+            Storage::Blocks(format, bytes) => Operand::Floats(Panels::Rows(Weight::Blocks { format: *format, bytes })),
+            Storage::Integers(panels) => Operand::Integers(panels),
         }
     }
 }
@@ -194,27 +197,17 @@ pub(crate) enum Panels<'a> {
     Rows(Weight<'a>),
     /// Already in panels for the level in use.
     Packed(Weight<'a>),
-    /// Quantised rows `[n, 2 k]`, which become pairs of bfloat16 a slice at a time while multiplying.
-    Pairs(Blocks<'a>),
 }
 
-impl<'a> Panels<'a> {
-    /// The rows, where they are quantised.
-    #[inline(always)]
-    fn blocks(&self) -> Option<Blocks<'a>> {
-        match *self {
-            Self::Rows(Weight::Blocks { format, bytes }) => Some(Blocks { format, bytes, pairs: false }),
-            Self::Pairs(blocks) => Some(blocks),
-            _ => None,
-        }
-    }
-
+impl Panels<'_> {
     /// How many positions, of at most `most`, are made at a time: whole blocks where there are blocks.
     #[inline(always)]
     pub(super) fn step(&self, most: usize) -> usize {
-        match self.blocks() {
-            Some(blocks) => (most / blocks.length() * blocks.length()).max(blocks.length()),
-            None => most,
+        match self {
+            Self::Rows(Weight::Blocks { format, .. }) => {
+                (most / format.length() * format.length()).max(format.length())
+            }
+            _ => most,
         }
     }
 
@@ -230,21 +223,20 @@ impl<'a> Panels<'a> {
     ) -> &'s [f32] {
         let len = (range[1] - range[0]) * S::TILE_COLUMNS;
         let start = (panel * k + range[0]) * S::TILE_COLUMNS;
-        if let Some(blocks) = self.blocks() {
-            blocks.pack_panel(s, [n, k], panel, range, &mut scratch[..len]);
-            return &scratch[..len];
-        }
         match self {
             Self::Packed(Weight::F32(data)) => &data[start..start + len],
             Self::Packed(weight) => {
                 widen(s, *weight, start, &mut scratch[..len]);
                 &scratch[..len]
             }
+            Self::Rows(Weight::Blocks { format, bytes }) => {
+                pack_blocks(s, *format, bytes, [n, k], panel, range, &mut scratch[..len]);
+                &scratch[..len]
+            }
             Self::Rows(weight) => {
                 pack_panel(s, *weight, [n, k], panel, range, &mut scratch[..len]);
                 &scratch[..len]
             }
-            Self::Pairs(_) => scratch,
         }
     }
 }

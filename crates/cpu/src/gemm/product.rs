@@ -86,7 +86,7 @@ impl<R: Rows> Product<'_, R> {
         }
         let k = self.rows.taps() * self.rows.channels();
         let zeros = Floats::zeros(self.rows.channels());
-        let size = self.level.run(TaskSize { m, n });
+        let size = task_size([m, n], self.level.run(TileSize));
         let across = n.div_ceil(size.columns);
         let out = Shared::new(out);
         for_each_task(m.div_ceil(size.rows) * across, |task| {
@@ -100,45 +100,49 @@ impl<R: Rows> Product<'_, R> {
     }
 }
 
-/// The part of the output that one task computes.
-struct Size {
-    rows: usize,
-    columns: usize,
+/// The part of a matrix that one task or one tile computes.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
 }
 
-struct TaskSize {
-    m: usize,
-    n: usize,
-}
+/// The register tile of a level.
+struct TileSize;
 
-impl Kernel for TaskSize {
+impl Kernel for TileSize {
     type Output = Size;
 
-    /// Large enough to use a panel for many rows, small enough for the second-level cache and for all threads.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Size {
-        const ROWS: usize = 144;
-        const COLUMNS: usize = 512;
-        const TASKS_PER_THREAD: usize = 4;
-        // Blocks of equal height: a short one at the end would go through all weights for a few rows.
-        let blocks = ((self.m + ROWS / 2) / ROWS).max(1);
-        let mut size = Size {
-            rows: self.m.div_ceil(blocks).next_multiple_of(S::TILE_ROWS),
-            columns: COLUMNS.min(self.n).next_multiple_of(S::TILE_COLUMNS),
-        };
-        let wanted = if threads() == 1 { 1 } else { TASKS_PER_THREAD * threads() };
-        while self.m.div_ceil(size.rows) * self.n.div_ceil(size.columns) < wanted {
-            // Fewer columns first: the panels are then still used for as many rows.
-            if size.columns > 4 * S::TILE_COLUMNS || (size.columns > S::TILE_COLUMNS && size.rows <= 48) {
-                size.columns = (size.columns / 2).next_multiple_of(S::TILE_COLUMNS);
-            } else if size.rows > 48 {
-                size.rows = (size.rows / 2).next_multiple_of(S::TILE_ROWS);
-            } else {
-                break;
-            }
-        }
-        size
+        Size { rows: S::TILE_ROWS, columns: S::TILE_COLUMNS }
     }
+}
+
+/// Whole tiles for one task of a product with `m` rows and `n` columns: large enough to use a panel for many rows, small
+/// enough for the second-level cache and for all threads.
+pub(crate) fn task_size([m, n]: [usize; 2], tile: Size) -> Size {
+    const ROWS: usize = 144;
+    const COLUMNS: usize = 512;
+    const TASKS_PER_THREAD: usize = 4;
+    // Blocks of equal height: a short one at the end would go through all weights for a few rows.
+    let blocks = ((m + ROWS / 2) / ROWS).max(1);
+    let mut size = Size {
+        rows: m.div_ceil(blocks).next_multiple_of(tile.rows),
+        columns: COLUMNS.min(n).next_multiple_of(tile.columns),
+    };
+    let wanted = if threads() == 1 { 1 } else { TASKS_PER_THREAD * threads() };
+    while m.div_ceil(size.rows) * n.div_ceil(size.columns) < wanted {
+        // Fewer columns first: the panels are then still used for as many rows.
+        if size.columns > 4 * tile.columns || (size.columns > tile.columns && size.rows <= 48) {
+            size.columns = (size.columns / 2).next_multiple_of(tile.columns);
+        } else if size.rows > 48 {
+            size.rows = (size.rows / 2).next_multiple_of(tile.rows);
+        } else {
+            break;
+        }
+    }
+    size
 }
 
 struct Block<'a, R> {

@@ -3,6 +3,7 @@
 use super::{Kernel, Simd};
 use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
+use crate::integers::{self, BlockTile, Dot, Order, Pairs, Width};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
 
@@ -31,6 +32,8 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
     const TILE_COLUMNS: usize = 16;
+    const BLOCK_ROWS: usize = 4;
+    const BLOCK_VECTORS: usize = 1;
     const WINOGRAD_PIXELS: usize = 256;
 
     #[inline(always)]
@@ -124,8 +127,8 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn splat_pair(self, pair: i32) -> __m256i {
-        call!(_mm256_set1_epi32(pair))
+    fn splat_i32(self, x: i32) -> __m256i {
+        call!(_mm256_set1_epi32(x))
     }
 
     #[inline(always)]
@@ -182,6 +185,82 @@ impl Simd for Avx2 {
         // SAFETY: a token of this level exists, hence so do its instructions.
         unsafe { widen_blocks(blocks) }
     }
+
+    #[inline(always)]
+    fn order(self, width: Width) -> Order {
+        if width == Width::Eight { Order::PAIRS } else { Order::FOURS }
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(self, table: &[i8; 16], places: *mut u8) {
+        call!({
+            let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+            let values = _mm256_shuffle_epi8(table, _mm256_loadu_si256(places.cast()));
+            _mm256_storeu_si256(places.cast(), values);
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_blocks(self, tile: &BlockTile) {
+        // SAFETY: the caller vouches for the tile; its rows and quants decide which shape it has.
+        unsafe {
+            match (tile.rows, tile.width) {
+                (1, Width::Five) => multiply_quants::<Bytes<4>, 1>(tile),
+                (_, Width::Five) => multiply_quants::<Bytes<4>, 4>(tile),
+                (1, Width::Six) => multiply_quants::<Bytes<2>, 1>(tile),
+                (_, Width::Six) => multiply_quants::<Bytes<2>, 4>(tile),
+                (1, Width::Eight) => multiply_quants::<Pairs, 1>(tile),
+                (_, Width::Eight) => multiply_quants::<Pairs, 4>(tile),
+            }
+        }
+    }
+}
+
+/// Unsigned bytes with signed ones: `N` vectors of products are summed in 16 bits, where they fit, then in 32.
+struct Bytes<const N: usize>;
+
+impl<const N: usize> Dot<Avx2> for Bytes<N> {
+    const GROUP: usize = 4;
+
+    #[inline(always)]
+    unsafe fn dot_16<const R: usize, const V: usize>(
+        _: Avx2,
+        quants: *const i8,
+        inputs: &[*const i32; R],
+        sums: &mut [[__m256i; V]; R],
+    ) {
+        // SAFETY: a token of this level exists; the caller vouches for 16 bytes for each column and 4 words for each row.
+        unsafe {
+            let ones = _mm256_set1_epi16(1);
+            for v in 0..V {
+                for first in (0..4).step_by(N) {
+                    let mut w = [_mm256_setzero_si256(); N];
+                    for i in 0..N {
+                        w[i] = _mm256_loadu_si256(quants.add(((first + i) * V + v) * 32).cast());
+                    }
+                    for r in 0..R {
+                        let mut sum = _mm256_maddubs_epi16(w[0], _mm256_set1_epi32(*inputs[r].add(first)));
+                        for i in 1..N {
+                            let x = _mm256_set1_epi32(*inputs[r].add(first + i));
+                            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(w[i], x));
+                        }
+                        sums[r][v] = _mm256_add_epi32(sums[r][v], _mm256_madd_epi16(sum, ones));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The register tile of products in integers.
+///
+/// # Safety
+/// See [`BlockTile`].
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline(never)]
+unsafe fn multiply_quants<D: Dot<Avx2>, const R: usize>(tile: &BlockTile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { integers::multiply::<Avx2, D, R, 1>(Avx2(()), tile) }
 }
 
 /// # Safety

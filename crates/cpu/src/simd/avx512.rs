@@ -1,29 +1,33 @@
 //! AVX-512 (F and BW): sixteen floats per vector, a register tile of 12 rows by 32 columns; with the dot products of
-//! AVX512-BF16 and VNNI where they are there.
+//! AVX512-VNNI, or of that and AVX512-BF16, where they are there.
 
 use super::{Kernel, Simd, avx2};
 use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
+use crate::integers::{self, BlockTile, Dot, Order, Pairs, Width};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-/// Proof that AVX-512F and BW are there, with `DOT` also BF16 and VNNI: only the two functions below make one.
+/// Proof that AVX-512F and BW are there, with `DOT` also BF16 and VNNI: only the functions below make one.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512<const DOT: bool>(());
+pub(crate) struct Avx512<const DOT: bool> {
+    /// Whether VNNI is there. Only products in integers use it, so that no other kernel is compiled a second time for it.
+    has_vnni: bool,
+}
 
 /// # Safety
-/// The machine must have AVX-512F, AVX-512BW, AVX2, FMA and F16C.
+/// The machine must have AVX-512F, AVX-512BW, AVX2, FMA and F16C, and AVX512-VNNI if `has_vnni` says so.
 #[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
-pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::<false>(()))
+pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K, has_vnni: bool) -> K::Output {
+    kernel.run(Avx512::<false> { has_vnni })
 }
 
 /// # Safety
 /// As for [`run_avx512`], and it must have AVX512-BF16 and AVX512-VNNI.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni,avx2,fma,f16c")]
 pub(crate) unsafe fn run_avx512_dot<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::<true>(()))
+    kernel.run(Avx512::<true> { has_vnni: true })
 }
 
 /// Calls an intrinsic: the token in scope proves that the machine has it.
@@ -40,6 +44,8 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
     const TILE_COLUMNS: usize = 32;
+    const BLOCK_ROWS: usize = 6;
+    const BLOCK_VECTORS: usize = 2;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -149,8 +155,8 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     }
 
     #[inline(always)]
-    fn splat_pair(self, pair: i32) -> __m512i {
-        call!(_mm512_set1_epi32(pair))
+    fn splat_i32(self, x: i32) -> __m512i {
+        call!(_mm512_set1_epi32(x))
     }
 
     #[inline(always)]
@@ -160,10 +166,6 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
 
     #[inline(always)]
     fn dot_i16(self, a: __m512i, b: __m512i, sum: __m512i) -> __m512i {
-        if DOT {
-            // SAFETY: with `DOT` the machine has AVX512-VNNI.
-            return unsafe { _mm512_dpwssd_epi32(sum, a, b) };
-        }
         call!(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b)))
     }
 
@@ -207,6 +209,130 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
         // SAFETY: a token of this level exists, hence so do its instructions.
         unsafe { widen_blocks(blocks) }
     }
+
+    #[inline(always)]
+    fn order(self, width: Width) -> Order {
+        match width {
+            Width::Eight if self.has_vnni => Order { is_raised: true, ..Order::FOURS },
+            Width::Eight => Order::PAIRS,
+            Width::Five | Width::Six => Order::FOURS,
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(self, table: &[i8; 16], places: *mut u8) {
+        call!({
+            let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));
+            let values = _mm512_shuffle_epi8(table, _mm512_loadu_si512(places.cast()));
+            _mm512_storeu_si512(places.cast(), values);
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_blocks(self, tile: &BlockTile) {
+        // SAFETY: the caller vouches for the tile; its rows and quants decide which shape it has.
+        unsafe {
+            match (tile.rows, tile.width) {
+                (1, _) if self.has_vnni => multiply_quants_vnni::<1>(tile),
+                (_, _) if self.has_vnni => multiply_quants_vnni::<6>(tile),
+                (1, Width::Five) => multiply_quants::<Bytes<4>, 1>(tile),
+                (_, Width::Five) => multiply_quants::<Bytes<4>, 6>(tile),
+                (1, Width::Six) => multiply_quants::<Bytes<2>, 1>(tile),
+                (_, Width::Six) => multiply_quants::<Bytes<2>, 6>(tile),
+                (1, Width::Eight) => multiply_quants::<Pairs, 1>(tile),
+                (_, Width::Eight) => multiply_quants::<Pairs, 6>(tile),
+            }
+        }
+    }
+}
+
+/// Unsigned bytes with signed ones: `N` vectors of products are summed in 16 bits, where they fit, then in 32.
+struct Bytes<const N: usize>;
+
+impl<const N: usize> Dot<Avx512<false>> for Bytes<N> {
+    const GROUP: usize = 4;
+
+    #[inline(always)]
+    unsafe fn dot_16<const R: usize, const V: usize>(
+        _: Avx512<false>,
+        quants: *const i8,
+        inputs: &[*const i32; R],
+        sums: &mut [[__m512i; V]; R],
+    ) {
+        // SAFETY: a token of this level exists; the caller vouches for 16 bytes for each column and 4 words for each row.
+        unsafe {
+            let ones = _mm512_set1_epi16(1);
+            for v in 0..V {
+                for first in (0..4).step_by(N) {
+                    let mut w = [_mm512_setzero_si512(); N];
+                    for i in 0..N {
+                        w[i] = _mm512_loadu_si512(quants.add(((first + i) * V + v) * 64).cast());
+                    }
+                    for r in 0..R {
+                        let mut sum = _mm512_maddubs_epi16(w[0], _mm512_set1_epi32(*inputs[r].add(first)));
+                        for i in 1..N {
+                            let x = _mm512_set1_epi32(*inputs[r].add(first + i));
+                            sum = _mm512_add_epi16(sum, _mm512_maddubs_epi16(w[i], x));
+                        }
+                        sums[r][v] = _mm512_add_epi32(sums[r][v], _mm512_madd_epi16(sum, ones));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Unsigned bytes with signed ones, four at a time.
+struct Vnni;
+
+impl Dot<Avx512<false>> for Vnni {
+    const GROUP: usize = 4;
+
+    #[inline(always)]
+    unsafe fn dot_16<const R: usize, const V: usize>(
+        _: Avx512<false>,
+        quants: *const i8,
+        inputs: &[*const i32; R],
+        sums: &mut [[__m512i; V]; R],
+    ) {
+        // SAFETY: the machine has VNNI; the caller vouches for 16 bytes for each column and 4 words for each row.
+        unsafe {
+            for i in 0..4 {
+                let mut w = [_mm512_setzero_si512(); V];
+                for v in 0..V {
+                    w[v] = _mm512_loadu_si512(quants.add((i * V + v) * 64).cast());
+                }
+                for r in 0..R {
+                    let x = _mm512_set1_epi32(*inputs[r].add(i));
+                    for v in 0..V {
+                        sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], w[v], x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The register tile of products in integers.
+///
+/// # Safety
+/// See [`BlockTile`].
+#[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
+#[inline(never)]
+unsafe fn multiply_quants<D: Dot<Avx512<false>>, const R: usize>(tile: &BlockTile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { integers::multiply::<Avx512<false>, D, R, 2>(Avx512 { has_vnni: false }, tile) }
+}
+
+/// The same with VNNI.
+///
+/// # Safety
+/// See [`BlockTile`]; the machine must have AVX512-VNNI.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma,f16c")]
+#[inline(never)]
+unsafe fn multiply_quants_vnni<const R: usize>(tile: &BlockTile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { integers::multiply::<Avx512<false>, Vnni, R, 2>(Avx512 { has_vnni: true }, tile) }
 }
 
 /// # Safety
@@ -214,7 +340,7 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
 #[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn widen_blocks(blocks: WidenBlocks<'_>) {
-    blocks.run(Avx512::<false>(()));
+    blocks.run(Avx512::<false> { has_vnni: false });
 }
 
 /// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
@@ -225,7 +351,7 @@ unsafe fn widen_blocks(blocks: WidenBlocks<'_>) {
 #[inline(never)]
 unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Avx512<false>, R, 2, PAIRS>(Avx512(()), tile) }
+    unsafe { multiply::<Avx512<false>, R, 2, PAIRS>(Avx512 { has_vnni: false }, tile) }
 }
 
 /// The same over pairs of bfloat16.
@@ -236,5 +362,5 @@ unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
 #[inline(never)]
 unsafe fn multiply_pairs<const R: usize>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Avx512<true>, R, 2, true>(Avx512(()), tile) }
+    unsafe { multiply::<Avx512<true>, R, 2, true>(Avx512 { has_vnni: true }, tile) }
 }

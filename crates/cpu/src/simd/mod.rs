@@ -25,13 +25,14 @@ pub(crate) use avx2::run_avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::{run_avx512, run_avx512_dot};
 #[cfg(target_arch = "aarch64")]
-pub(crate) use neon::Neon;
+pub(crate) use neon::run_neon;
 pub(crate) use plain::Plain;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub(crate) use simd128::Simd128;
 
 use crate::blocks::WidenBlocks;
 use crate::gemm::Tile;
+use crate::integers::{BlockTile, Order, Width};
 use half::{bf16, f16};
 
 /// A computation that is compiled once per level. Its `run` must be `#[inline(always)]`.
@@ -50,6 +51,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const TILE_ROWS: usize;
     /// Columns of the register tile: a multiple of 8 and of `LANES`.
     const TILE_COLUMNS: usize;
+    /// Rows of the register tile of products in integers.
+    const BLOCK_ROWS: usize;
+    /// Vectors of columns of that tile.
+    const BLOCK_VECTORS: usize;
     /// Pixels from which on Winograd's convolution is faster.
     const WINOGRAD_PIXELS: usize = 1024;
 
@@ -111,8 +116,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         self.mul_add(a0, b0, self.mul_add(a1, b1, sum))
     }
 
-    /// The same pair of 16-bit integers in each lane.
-    fn splat_pair(self, pair: i32) -> Self::I32;
+    /// The same integer, or pair of 16-bit ones, in each lane.
+    fn splat_i32(self, x: i32) -> Self::I32;
 
     /// Widens `2 * LANES` bytes to pairs of 16-bit integers.
     ///
@@ -154,6 +159,21 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// Widens quantised blocks, in a function apart from the loops around it: there is much of it.
     fn widen_blocks(self, blocks: WidenBlocks<'_>);
+
+    /// The order in which quants of this width are read.
+    fn order(self, width: Width) -> Order;
+
+    /// Puts in the place of `4 * LANES` bytes, each below 16, those of a table.
+    ///
+    /// # Safety
+    /// `places` must be readable and writable for `4 * LANES` bytes.
+    unsafe fn look_up(self, table: &[i8; 16], places: *mut u8);
+
+    /// Runs the micro-kernel of products in integers on a tile of `BLOCK_ROWS` rows, or on one of a single row.
+    ///
+    /// # Safety
+    /// See [`BlockTile`].
+    unsafe fn multiply_blocks(self, tile: &BlockTile);
 }
 
 /// A vector from the start of `xs`, or all of `xs` padded with zeros where that is shorter.

@@ -1,15 +1,33 @@
-//! NEON: four floats per vector, a register tile of 6 rows by 16 columns.
+//! NEON: four floats per vector, a register tile of 6 rows by 16 columns; with the dot products of bytes where they are
+//! there (all cores since 2018, FEAT_DotProd).
 
 use super::{Kernel, Simd};
 use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
+use crate::integers::{self, BlockTile, Dot, Order, Pairs, Width};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use std::arch::aarch64::*;
+use std::arch::asm;
 
-/// 64-bit Arm always has NEON, so the token needs no proof.
+/// 64-bit Arm always has NEON: the token proves nothing but what its field says.
 #[derive(Clone, Copy)]
-pub(crate) struct Neon;
+pub(crate) struct Neon {
+    /// Whether dot products of bytes are there. Only products in integers use them, so that no other kernel is compiled a
+    /// second time for them.
+    has_dot: bool,
+}
+
+impl Neon {
+    const PLAIN: Self = Self { has_dot: false };
+}
+
+/// # Safety
+/// The machine must have FEAT_DotProd if `has_dot` says so.
+#[inline]
+pub(crate) unsafe fn run_neon<K: Kernel>(kernel: K, has_dot: bool) -> K::Output {
+    kernel.run(Neon { has_dot })
+}
 
 /// Calls an intrinsic: every 64-bit Arm processor has it.
 macro_rules! call {
@@ -25,6 +43,8 @@ impl Simd for Neon {
     const LANES: usize = 4;
     const TILE_ROWS: usize = 6;
     const TILE_COLUMNS: usize = 16;
+    const BLOCK_ROWS: usize = 4;
+    const BLOCK_VECTORS: usize = 2;
 
     #[inline(always)]
     fn splat(self, x: f32) -> float32x4_t {
@@ -119,8 +139,8 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn splat_pair(self, pair: i32) -> int32x4_t {
-        call!(vdupq_n_s32(pair))
+    fn splat_i32(self, x: i32) -> int32x4_t {
+        call!(vdupq_n_s32(x))
     }
 
     #[inline(always)]
@@ -170,11 +190,152 @@ impl Simd for Neon {
     fn widen_blocks(self, blocks: WidenBlocks<'_>) {
         widen_blocks(blocks);
     }
+
+    #[inline(always)]
+    fn order(self, width: Width) -> Order {
+        if width == Width::Eight && !self.has_dot { Order::PAIRS } else { Order::FOURS }
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(self, table: &[i8; 16], places: *mut u8) {
+        call!({
+            let values = vqtbl1q_s8(vld1q_s8(table.as_ptr()), vld1q_u8(places));
+            vst1q_u8(places, vreinterpretq_u8_s8(values));
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_blocks(self, tile: &BlockTile) {
+        // SAFETY: the caller vouches for the tile; its rows and quants decide which shape it has.
+        unsafe {
+            match (tile.rows, tile.width) {
+                (1, _) if self.has_dot => multiply_quants_dot::<1>(tile),
+                (_, _) if self.has_dot => multiply_quants_dot::<4>(tile),
+                (1, Width::Five) => multiply_quants::<Bytes<4>, 1>(tile),
+                (_, Width::Five) => multiply_quants::<Bytes<4>, 4>(tile),
+                (1, Width::Six) => multiply_quants::<Bytes<2>, 1>(tile),
+                (_, Width::Six) => multiply_quants::<Bytes<2>, 4>(tile),
+                (1, Width::Eight) => multiply_quants::<Pairs, 1>(tile),
+                (_, Width::Eight) => multiply_quants::<Pairs, 4>(tile),
+            }
+        }
+    }
+}
+
+/// Bytes without dot products: `N` vectors of products are summed in 16 bits, where they fit, then in 32.
+struct Bytes<const N: usize>;
+
+impl<const N: usize> Dot<Neon> for Bytes<N> {
+    const GROUP: usize = 4;
+
+    #[inline(always)]
+    unsafe fn dot_16<const R: usize, const V: usize>(
+        _: Neon,
+        quants: *const i8,
+        inputs: &[*const i32; R],
+        sums: &mut [[int32x4_t; V]; R],
+    ) {
+        // SAFETY: the caller vouches for 16 bytes for each column and 4 words for each row.
+        unsafe {
+            for v in 0..V {
+                for first in (0..4).step_by(N) {
+                    let mut w = [vdupq_n_s8(0); N];
+                    for i in 0..N {
+                        w[i] = vld1q_s8(quants.add(((first + i) * V + v) * 16));
+                    }
+                    for r in 0..R {
+                        // The first two columns, and the others.
+                        let mut low = vdupq_n_s16(0);
+                        let mut high = vdupq_n_s16(0);
+                        for i in 0..N {
+                            let x = vreinterpretq_s8_s32(vdupq_n_s32(*inputs[r].add(first + i)));
+                            low = vmlal_s8(low, vget_low_s8(w[i]), vget_low_s8(x));
+                            high = vmlal_high_s8(high, w[i], x);
+                        }
+                        sums[r][v] = vpadalq_s16(sums[r][v], vpaddq_s16(low, high));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Signed bytes, four at a time.
+struct SignedDot;
+
+impl Dot<Neon> for SignedDot {
+    const GROUP: usize = 4;
+
+    #[inline(always)]
+    unsafe fn dot_16<const R: usize, const V: usize>(
+        _: Neon,
+        quants: *const i8,
+        inputs: &[*const i32; R],
+        sums: &mut [[int32x4_t; V]; R],
+    ) {
+        // SAFETY: the caller vouches for the instruction, 16 bytes for each column and 4 words for each row.
+        unsafe {
+            for i in 0..4 {
+                let mut w = [vdupq_n_s8(0); V];
+                for v in 0..V {
+                    w[v] = vld1q_s8(quants.add((i * V + v) * 16));
+                }
+                for r in 0..R {
+                    let x = vreinterpretq_s8_s32(vdupq_n_s32(*inputs[r].add(i)));
+                    for v in 0..V {
+                        sums[r][v] = sdot(sums[r][v], w[v], x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `sum` and the products of four bytes in each lane. The intrinsic (`vdotq_s32`) is not in stable Rust.
+///
+/// # Safety
+/// The machine must have FEAT_DotProd.
+#[inline(always)]
+unsafe fn sdot(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    let mut sum = sum;
+    // SAFETY: the instruction reads and writes these registers alone, and the caller vouches that it is there.
+    unsafe {
+        asm!(
+            ".arch_extension dotprod",
+            "sdot {sum:v}.4s, {a:v}.16b, {b:v}.16b",
+            sum = inout(vreg) sum,
+            a = in(vreg) a,
+            b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
+/// The register tile of products in integers.
+///
+/// # Safety
+/// See [`BlockTile`].
+#[inline(never)]
+unsafe fn multiply_quants<D: Dot<Neon>, const R: usize>(tile: &BlockTile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { integers::multiply::<Neon, D, R, 2>(Neon::PLAIN, tile) }
+}
+
+/// The same with dot products.
+///
+/// # Safety
+/// See [`BlockTile`]; the machine must have FEAT_DotProd.
+#[target_feature(enable = "dotprod")]
+#[inline(never)]
+unsafe fn multiply_quants_dot<const R: usize>(tile: &BlockTile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { integers::multiply::<Neon, SignedDot, R, 2>(Neon { has_dot: true }, tile) }
 }
 
 #[inline(never)]
 fn widen_blocks(blocks: WidenBlocks<'_>) {
-    blocks.run(Neon);
+    blocks.run(Neon::PLAIN);
 }
 
 /// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
@@ -184,5 +345,5 @@ fn widen_blocks(blocks: WidenBlocks<'_>) {
 #[inline(never)]
 unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
-    unsafe { multiply::<Neon, R, 4, PAIRS>(Neon, tile) }
+    unsafe { multiply::<Neon, R, 4, PAIRS>(Neon::PLAIN, tile) }
 }

@@ -3,6 +3,7 @@
 use super::{Kernel, Simd};
 use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
+use crate::integers::{self, BlockTile, Order, Pairs, Width};
 use half::{bf16, f16};
 
 #[derive(Clone, Copy)]
@@ -28,6 +29,8 @@ impl Simd for Plain {
     const LANES: usize = 4;
     const TILE_ROWS: usize = 4;
     const TILE_COLUMNS: usize = 8;
+    const BLOCK_ROWS: usize = 2;
+    const BLOCK_VECTORS: usize = 2;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Lanes {
@@ -128,8 +131,8 @@ impl Simd for Plain {
     }
 
     #[inline(always)]
-    fn splat_pair(self, pair: i32) -> [i32; 4] {
-        [pair; 4]
+    fn splat_i32(self, x: i32) -> [i32; 4] {
+        [x; 4]
     }
 
     #[inline(always)]
@@ -187,6 +190,28 @@ impl Simd for Plain {
     fn widen_blocks(self, blocks: WidenBlocks<'_>) {
         widen_blocks(blocks);
     }
+
+    #[inline(always)]
+    fn order(self, _: Width) -> Order {
+        Order::PAIRS
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(self, table: &[i8; 16], places: *mut u8) {
+        for i in 0..16 {
+            // SAFETY: the caller vouches for 16 bytes.
+            unsafe {
+                let place = places.add(i);
+                *place = table[usize::from(*place & 15)] as u8;
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_blocks(self, tile: &BlockTile) {
+        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
+        unsafe { if tile.rows == 1 { multiply_quants::<1>(tile) } else { multiply_quants::<2>(tile) } }
+    }
 }
 
 #[inline(never)]
@@ -202,4 +227,14 @@ fn widen_blocks(blocks: WidenBlocks<'_>) {
 unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
     // SAFETY: vouched for by the caller.
     unsafe { multiply::<Plain, R, 2, PAIRS>(Plain, tile) }
+}
+
+/// The register tile of products in integers.
+///
+/// # Safety
+/// See [`BlockTile`].
+#[inline(never)]
+unsafe fn multiply_quants<const R: usize>(tile: &BlockTile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { integers::multiply::<Plain, Pairs, R, 2>(Plain, tile) }
 }

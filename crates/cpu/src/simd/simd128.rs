@@ -3,6 +3,9 @@
 use super::{Kernel, Simd};
 use crate::blocks::WidenBlocks;
 use crate::gemm::{Tile, multiply};
+#[cfg(target_feature = "relaxed-simd")]
+use crate::integers::Dot;
+use crate::integers::{self, BlockTile, Order, Pairs, Width};
 use half::{bf16, f16};
 use std::arch::wasm32::*;
 
@@ -16,6 +19,8 @@ impl Simd for Simd128 {
     const LANES: usize = 4;
     const TILE_ROWS: usize = 4;
     const TILE_COLUMNS: usize = 8;
+    const BLOCK_ROWS: usize = 2;
+    const BLOCK_VECTORS: usize = 2;
     const WINOGRAD_PIXELS: usize = 64;
 
     #[inline(always)]
@@ -113,8 +118,8 @@ impl Simd for Simd128 {
     }
 
     #[inline(always)]
-    fn splat_pair(self, pair: i32) -> v128 {
-        i32x4_splat(pair)
+    fn splat_i32(self, x: i32) -> v128 {
+        i32x4_splat(x)
     }
 
     #[inline(always)]
@@ -162,6 +167,90 @@ impl Simd for Simd128 {
     fn widen_blocks(self, blocks: WidenBlocks<'_>) {
         widen_blocks(blocks);
     }
+
+    #[inline(always)]
+    fn order(self, width: Width) -> Order {
+        if cfg!(target_feature = "relaxed-simd") && width != Width::Eight { Order::FOURS } else { Order::PAIRS }
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(self, table: &[i8; 16], places: *mut u8) {
+        // SAFETY: the caller vouches for 16 bytes.
+        unsafe {
+            let values = i8x16_swizzle(v128_load(table.as_ptr().cast()), v128_load(places.cast()));
+            v128_store(places.cast(), values);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_blocks(self, tile: &BlockTile) {
+        // SAFETY: the caller vouches for the tile; its rows and quants decide which shape it has.
+        unsafe {
+            match (tile.rows, tile.width) {
+                #[cfg(target_feature = "relaxed-simd")]
+                (1, Width::Five | Width::Six) => multiply_quants_relaxed::<1>(tile),
+                #[cfg(target_feature = "relaxed-simd")]
+                (_, Width::Five | Width::Six) => multiply_quants_relaxed::<2>(tile),
+                (1, _) => multiply_quants::<1>(tile),
+                _ => multiply_quants::<2>(tile),
+            }
+        }
+    }
+}
+
+/// The register tile of products in integers.
+///
+/// # Safety
+/// See [`BlockTile`].
+#[inline(never)]
+unsafe fn multiply_quants<const R: usize>(tile: &BlockTile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { integers::multiply::<Simd128, Pairs, R, 2>(Simd128, tile) }
+}
+
+/// Signed bytes with bytes below 64, four at a time. Processors differ in what they do with products that do not fit into
+/// 16 bits; these fit, so that the results are the same on all.
+#[cfg(target_feature = "relaxed-simd")]
+struct Relaxed;
+
+#[cfg(target_feature = "relaxed-simd")]
+impl Dot<Simd128> for Relaxed {
+    const GROUP: usize = 4;
+
+    #[inline(always)]
+    unsafe fn dot_16<const R: usize, const V: usize>(
+        _: Simd128,
+        quants: *const i8,
+        inputs: &[*const i32; R],
+        sums: &mut [[v128; V]; R],
+    ) {
+        // SAFETY: the caller vouches for 16 bytes for each column and 4 words for each row.
+        unsafe {
+            for i in 0..4 {
+                let mut w = [i32x4_splat(0); V];
+                for v in 0..V {
+                    w[v] = v128_load(quants.add((i * V + v) * 16).cast());
+                }
+                for r in 0..R {
+                    let x = i32x4_splat(*inputs[r].add(i));
+                    for v in 0..V {
+                        sums[r][v] = i32x4_relaxed_dot_i8x16_i7x16_add(x, w[v], sums[r][v]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The register tile with relaxed dot products.
+///
+/// # Safety
+/// See [`BlockTile`].
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(never)]
+unsafe fn multiply_quants_relaxed<const R: usize>(tile: &BlockTile) {
+    // SAFETY: vouched for by the caller.
+    unsafe { integers::multiply::<Simd128, Relaxed, R, 2>(Simd128, tile) }
 }
 
 #[inline(never)]

@@ -1,10 +1,11 @@
 //! Every kernel at every level of this machine against plain loops in `f64`.
 //!
 //! Tolerances are relative to the sum of the magnitudes that a result is made of, in units of `f32` rounding.
-//! `EASEL_LEVELS=Avx512,Avx512Dot` runs these levels alone: in an emulator the others would be a waste of time.
+//! `EASEL_LEVELS=Avx512,Avx512Vnni,Avx512Dot` runs these levels alone: in an emulator the others would be a waste of time.
 
 mod blocks;
 mod elementwise;
+mod integers;
 mod products;
 mod rounded;
 

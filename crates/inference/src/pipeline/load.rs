@@ -19,8 +19,8 @@ pub struct LoadOptions {
     pub device: Device,
     /// The type its weights are kept in; `None` keeps the stored one.
     pub dtype: Option<DType>,
-    /// What the denoiser and the autoencoder multiply in on the processor; `None` is [`Products::automatic`]. Text encoders,
-    /// and autoencoders that ask for it, compute in `f32` in any case.
+    /// What components multiply in on the processor; `None` is [`Products::automatic`]. Text encoders multiply only quantised
+    /// weights in fewer bits than `f32`, and autoencoders that ask for `f32` none.
     pub products: Option<Products>,
     /// The model's name, as the metadata of its pictures keeps it.
     pub name: String,
@@ -120,11 +120,13 @@ impl Pipeline {
     /// What a component multiplies in on the processor.
     pub(super) fn products(&self, component: &str) -> Products {
         let LoadOptions { device, dtype, products, .. } = &self.options;
-        let is_autoencoder = component == VAE && !self.model.autoencoder().needs_f32();
-        if is_autoencoder || component == self.model.denoiser() {
-            return products.unwrap_or_else(|| Products::automatic(device, *dtype));
+        let products = products.unwrap_or_else(|| Products::automatic(device, *dtype));
+        match component {
+            VAE if self.model.autoencoder().needs_f32() => Products::F32,
+            VAE => products,
+            denoiser if denoiser == self.model.denoiser() => products,
+            _ => products.without_bf16(),
         }
-        Products::F32
     }
 
     /// What is drawn when nothing else is asked for.

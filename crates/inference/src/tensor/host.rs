@@ -6,7 +6,7 @@
 use super::outline::no_numbers;
 use super::{BlockFormat, DType, Data, Products, Storage, Tensor};
 use crate::{Error, Result};
-use easel_cpu::{Floats, Matrix, PackedWeight, Weight};
+use easel_cpu::{Floats, Level, Matrix, PackedWeight, Weight};
 use half::slice::HalfFloatSliceExt;
 use half::vec::HalfFloatVecExt;
 use std::borrow::Cow;
@@ -214,7 +214,7 @@ impl Host {
         })
     }
 
-    /// The weight as its op reads it fastest: a matrix or kernel in panels, for products in bfloat16 or in the type that it
+    /// The weight as its op reads it fastest: a matrix or kernel in panels, for products in fewer bits or in the type that it
     /// has; a vector as `f32`. Pairs of bfloat16 lie along the channels: an odd number of those is multiplied in `f32`.
     pub(super) fn prepared(&self, products: Products) -> Result<Self> {
         const OP: &str = "prepared";
@@ -226,8 +226,14 @@ impl Host {
                 let weight = self.weight(OP)?;
                 let size = [*n, rest.iter().product()];
                 let even = rest.last().is_some_and(|channels| channels % 2 == 0);
-                let pairs = products == Products::Bf16 && even && self.dtype() != DType::Q8_0;
-                let packed = if pairs { PackedWeight::bf16(weight, size) } else { PackedWeight::new(weight, size) };
+                let is_widened =
+                    matches!(weight, Weight::Blocks { format, .. } if !Level::current().prefers_integers(format));
+                let packed = match products {
+                    Products::F32 => PackedWeight::new(weight, size),
+                    _ if is_widened => PackedWeight::new(weight, size),
+                    Products::Bf16 if even => PackedWeight::bf16(weight, size),
+                    Products::Integers | Products::Bf16 => PackedWeight::integers(weight, size),
+                };
                 Numbers::Packed(packed, self.dtype())
             }
             // Not in the pool: it would keep a longer buffer from the activations for as long as the model is there.
@@ -259,7 +265,7 @@ impl Tensor {
 
     /// A weight in the form in which the ops of its device read it fastest; it can then only be multiplied with.
     ///
-    /// On the CPU matrices and kernels become panels of the type that they have, or of bfloat16 for such products, and
+    /// On the CPU matrices and kernels become panels of the type that they have, or those for products in fewer bits, and
     /// vectors (biases, norm weights) become `f32`. Elsewhere nothing changes.
     pub fn prepared(&self, products: Products) -> Result<Self> {
         match &self.storage {

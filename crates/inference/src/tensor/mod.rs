@@ -29,10 +29,12 @@
 //! # Types
 //!
 //! A model computes in its device's type (`Device::float`): `f32`, or `f16` on a GPU that has it. Text encoders always
-//! compute in `f32`, and so do autoencoders whose configuration says `force_upcast`. Denoisers and autoencoders are
-//! packed for products in bfloat16 ([`Products`]) where the processor has them and they pay, unless `--dtype f32` or
-//! `f16` says otherwise; everything between two products stays `f32`. `tests/tests/rounded.rs` shows what fewer bits
-//! cost.
+//! compute in `f32`, and so do autoencoders whose configuration says `force_upcast`.
+//!
+//! On the CPU some products have fewer bits ([`Products`]), unless `--dtype f32` or `f16` says otherwise: quantised weights
+//! are multiplied in integers, with the input rounded to blocks of eight bits, and denoisers and autoencoders are packed
+//! for products in bfloat16 where the processor has them and they pay. Everything between two products stays `f32`.
+//! `tests/tests/rounded.rs` shows what fewer bits cost.
 //!
 //! On `Device::Outline` tensors have shapes and no numbers: networks that run there say how much memory they will take.
 //!

@@ -10,6 +10,7 @@ mod ops;
 use super::{DType, Device, Products, Storage, Tensor};
 use crate::lock::lock;
 use crate::{Error, Result};
+use easel_cpu::Level;
 use easel_cpu::memory::{Buffer, Pool};
 use easel_cpu::needs::Kept;
 use std::fmt;
@@ -216,10 +217,12 @@ impl Outline {
             return Self::plain(&self.device, DType::F32, &self.shape);
         }
         let even = rest.last().is_some_and(|channels| channels % 2 == 0);
-        let pairs = products == Products::Bf16 && even && self.dtype != DType::Q8_0;
         let kept = match self.dtype {
-            DType::Blocks(format) => Kept::Blocks { format, pairs },
-            _ if pairs => Kept::Pairs,
+            DType::Blocks(format) if products == Products::F32 || !Level::current().prefers_integers(format) => {
+                Kept::Widened(format)
+            }
+            DType::Blocks(format) => Kept::Integers(format),
+            _ if products == Products::Bf16 && even => Kept::Pairs,
             dtype => Kept::Floats(dtype.size()),
         };
         let bytes = kept.bytes([*n, rest.iter().product()]) as u64;
