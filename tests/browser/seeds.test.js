@@ -74,7 +74,7 @@ test("after a reload the last picture is on the stage, and another one like it c
   await page.reload();
   await page.waitForFunction(() => document.querySelector("#picture").naturalWidth > 0);
   assert.equal(difference(before, await pixels(page)), 0);
-  assert.equal(await page.textContent("#left"), `Seed ${seed}`);
+  await page.waitForFunction((seed) => document.querySelector("#left").textContent === `Seed ${seed}`, seed);
   await page.waitForFunction(() => /^easel-emoji on/.test(document.querySelector("#device-line").textContent));
   await page.click("#actions [data-action=variation]");
   await page.waitForFunction(() => document.querySelectorAll("#grid li").length === 2, undefined, { timeout: PATIENCE });

@@ -98,7 +98,7 @@ test("with a server nothing is said to be fetched, and the panel names its devic
   const page = await open(await launch(t), site.url);
   await page.waitForFunction(() => document.querySelector("#cost").textContent === "14 MB to fetch once");
   await choose(page, there.url);
-  assert.equal(await page.textContent("#cost"), "");
+  await page.waitForFunction(() => document.querySelector("#cost").textContent === "");
   await draw(page, "a blue star");
   await page.click("#open-device");
   await page.waitForSelector("#device[open]");

@@ -262,7 +262,8 @@ const cost = { model: 0, program: 0 };
 
 function tellCost() {
   const all = cost.model + cost.program;
-  $("cost").textContent = cost.model > 0 ? `${bytes(all)} to fetch once` : "";
+  // A server has what it draws with.
+  $("cost").textContent = cost.model > 0 && !form.server() ? `${bytes(all)} to fetch once` : "";
 }
 
 /** Says how much the first picture will fetch; loads a model that needs no fetching. */
@@ -270,7 +271,7 @@ export async function prepare() {
   const name = form.model();
   presets.offer(name);
   if (running) return;
-  if (form.server()) return void ($("cost").textContent = "");
+  if (form.server()) return tellCost();
   easel.backend = form.backend();
   if (easel.loaded?.name === name) return;
   cost.model = 0;
