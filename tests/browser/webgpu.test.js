@@ -74,7 +74,7 @@ test("a device that is lost", async (t) => {
     });
     await ask(page);
     await page.click("#generate");
-    await told(page, "keeps getting lost");
+    await told(page, "stopped answering again and again");
     await until(page, "^Stopped$");
   });
 });
