@@ -41,6 +41,7 @@ impl TensorIndex {
     }
 
     /// Loads one weight, as [`load`](Self::load) does; `None` if there is none of this name.
+    #[cfg(feature = "native")]
     pub(super) async fn load_one(&self, name: &str, device: &Device, dtype: Option<DType>) -> Result<Option<Tensor>> {
         let Some(view) = self.tensors.get(name) else { return Ok(None) };
         let Some(job) = self.job(name, view, device, dtype)? else { return Ok(None) };
