@@ -25,9 +25,11 @@ pub(super) fn insert(transaction: &Transaction<'_>, new: &NewTask, capacity: usi
 
 /// Claims the first waiting task.
 pub(super) fn claim(transaction: &Transaction<'_>) -> Sql<Option<Claimed>> {
+    // Left to itself, SQLite finds all that wait by their status and sorts them.
     let sql = format!(
         "UPDATE task SET status = 'processing', attempts = attempts + 1, started_at = ?1 WHERE number =
-         (SELECT number FROM task WHERE status = 'pending' ORDER BY priority DESC, number LIMIT 1)
+         (SELECT number FROM task INDEXED BY task_queue WHERE status = 'pending'
+          ORDER BY priority DESC, number LIMIT 1)
          RETURNING {TASK}, request"
     );
     let claimed = |row: &Row<'_>| Ok(Claimed { task: rows::task(row)?, request: row.get("request")? });
