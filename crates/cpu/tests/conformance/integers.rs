@@ -10,7 +10,7 @@ use easel_cpu::{Activation, BlockFormat, Level, PackedWeight, Weight};
 
 /// Rounding of `f32` sums, for terms of the size that they are compared with. Where there are least values, their terms and
 /// those of the quants are larger than the weights' own.
-const TOLERANCE: f64 = 4e-6;
+const TOLERANCE: f64 = 2e-6;
 
 /// What rounding the input costs.
 const INPUT: f64 = 0.0055;
