@@ -129,7 +129,8 @@ def pick_device(torch, device):
 
 def prepare(torch, architecture, dtype, device, size, batch, compiled):
     """Returns a function that runs the architecture once and waits for the result. `compiled` is applied to its network."""
-    kinds = {"unet": unet, "mmdit": mmdit, "decoder": decoder, "text": text, "product": product, "pipeline": pipeline}
+    kinds = {"unet": unet, "mmdit": mmdit, "decoder": decoder, "text": text, "sam": sam, "clip": clip, "product": product,
+             "pipeline": pipeline}
     make = kinds[architecture["kind"]]
     return make(torch, architecture.get("config"), dtype, device, size, batch, compiled)
 
@@ -194,8 +195,36 @@ def text(torch, config, dtype, device, size, batch, compiled):
     model = getattr(transformers, config["architectures"][0])(transformers.CLIPTextConfig(**settings))
     torch.set_default_dtype(torch.float32)
     model = compiled(model.to(device).eval())
-    ids = torch.tensor([[b * 1000 + t * 37 for t in range(TOKENS)] for b in range(batch)], device=device)
+    ids = token_ids(torch, batch, device)
     return lambda: model(ids).last_hidden_state.float().cpu()
+
+
+def token_ids(torch, batch, device):
+    return torch.tensor([[b * 1000 + t * 37 for t in range(TOKENS)] for b in range(batch)], device=device)
+
+
+def sam(torch, config, dtype, device, size, batch, compiled):
+    import transformers
+
+    torch.set_default_dtype(dtype)
+    model = transformers.SamModel(transformers.SamConfig(vision_config=config["vision_config"]))
+    torch.set_default_dtype(torch.float32)
+    encoder = compiled(model.to(device).eval().vision_encoder)
+    pixels = wave(torch, [batch, 3, size, size], dtype, device)
+    return lambda: encoder(pixels)[0].float().cpu()
+
+
+def clip(torch, config, dtype, device, size, batch, compiled):
+    import transformers
+
+    settings = {key: config[key] for key in ("projection_dim", "text_config", "vision_config")}
+    torch.set_default_dtype(dtype)
+    model = transformers.CLIPModel(transformers.CLIPConfig(**settings))
+    torch.set_default_dtype(torch.float32)
+    model = compiled(model.to(device).eval())
+    ids = token_ids(torch, (batch + 1) // 2, device)
+    pixels = wave(torch, [batch, 3, size, size], dtype, device)
+    return lambda: model(input_ids=ids, pixel_values=pixels).logits_per_image.float().cpu()
 
 
 def pipeline(torch, config, dtype, device, size, batch, compiled):

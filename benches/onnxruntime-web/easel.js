@@ -1,5 +1,6 @@
 // Easel in a worker: loads a network, then runs it once per message and reports the time.
-import start, { Network, initThreadPool } from "/target/onnxruntime-web/wasm/network.js";
+import start, * as module from "/target/onnxruntime-web/wasm/network.js";
+import { startThreads } from "/web/site/easel/threads.js";
 import { answer, denoise } from "./steps.js";
 
 /** Converts to channels-last and back. */
@@ -14,7 +15,8 @@ function transpose(data, [n, rows, columns]) {
 answer({
   async load({ work, threads, folder }) {
     await start({ module_or_path: "/target/onnxruntime-web/wasm/network_bg.wasm" });
-    await initThreadPool(threads);
+    await startThreads(module, "/target/onnxruntime-web/wasm/network.js", threads, 10_000);
+    const { Network } = module;
     const bytes = new Uint8Array(await (await fetch(`${folder}/${work.name}.safetensors`)).arrayBuffer());
     const network = await (work.config
       ? Network.denoiser(JSON.stringify(work.config), bytes)

@@ -4,9 +4,9 @@
 
 #![cfg(target_arch = "wasm32")]
 
-// The thread pool and the panic messages.
+// The threads and the panic messages.
 #[cfg(feature = "threads")]
-pub use easel_web::init_thread_pool;
+pub use easel_web::{run_thread, shared_memory, shared_module, start_threads};
 
 use easel_inference::models::resnet::{ResnetBlock, ResnetConfig};
 use easel_inference::models::unet::{Level, Transformer2d, UNet, UNetConditioning, UNetConfig};

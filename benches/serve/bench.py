@@ -3,8 +3,8 @@
     python3 benches/serve/bench.py EASEL COMPONENT [PART ...]
 
 EASEL is the program, COMPONENT the file `easel_edge.wasm`; `cargo xtask bench serve` builds both. PARTS are load, submitting,
-cost, watchers, leavers, polling, faults, rows, hostile, memory and malformed; the last five take minutes and run only when
-named. The server is pinned to one core and wrk, the load generator, to another. Needs Linux, wrk and Python 3.11;
+cost, watchers, leavers, polling, faults, rows, hostile, bodies, memory and malformed; the last six take minutes and run
+only when named. The server is pinned to one core and wrk, the load generator, to another. Needs Linux, wrk and Python 3.11;
 `malformed` needs schemathesis, `faults` needs root and libfaketime.
 """
 
@@ -267,6 +267,13 @@ def polling():
             print(f"{kind:9} {rate:.0f} polls a second: drawing takes {slower:+.1%} (runs: {', '.join(f'{s:+.1%}' for s, _ in pairs)})")
 
 
+def bodies():
+    """The memory that large bodies, pictures and answers cost."""
+    import bodies
+
+    bodies.run(Server, kinds())
+
+
 def memory():
     """A million requests."""
     for kind, options in kinds().items():
@@ -293,12 +300,12 @@ def malformed():
             print("         ", "; ".join(line for line in lines if re.search(r"\d+ generated|test cases", line)))
 
 
-PARTS = {part.__name__: part for part in (load, submitting, cost, watchers, leavers, polling, faults, rows, hostile, memory, malformed)}
+PARTS = {part.__name__: part for part in (load, submitting, cost, watchers, leavers, polling, faults, rows, hostile, bodies, memory, malformed)}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or any(part not in PARTS for part in sys.argv[3:]):
         raise SystemExit(__doc__)
     EASEL, COMPONENT = (os.path.abspath(path) for path in sys.argv[1:3])
-    for part in sys.argv[3:] or [name for name in PARTS if name not in ("faults", "rows", "hostile", "memory", "malformed")]:
+    for part in sys.argv[3:] or [name for name in PARTS if name not in ("faults", "rows", "hostile", "bodies", "memory", "malformed")]:
         print(f"# {part}: {PARTS[part].__doc__}")
         PARTS[part]()

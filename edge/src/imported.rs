@@ -1,10 +1,11 @@
-//! The imported interface as the contract's service.
+//! Implements the contract's service with the imported interface.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{
-    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority,
-    ProgressStream, Result, Run, Sampler, Service, Session, Task, TaskFilter, TaskPage, TaskSelection, WatchOptions,
+    Analysis, AnalysisRequest, ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImagePage, ImageRequest,
+    Model, Priority, ProgressStream, Result, Run, Sampler, Service, Session, Task, TaskFilter, TaskPage, TaskSelection,
+    WatchOptions,
 };
 use easel_contract::wit::Convert;
 use futures_util::StreamExt;
@@ -33,7 +34,7 @@ const PIECE: usize = 64 << 10;
 /// The service behind the import: a host, or a component composed with this one.
 pub(crate) struct Imported;
 
-/// A call and its answer. A component has one thread, so its futures may claim to be `Send`.
+/// Makes a call and converts its answer. A component has one thread, so its futures may be marked as `Send`.
 async fn ask<T: Convert<U>, U>(call: impl Future<Output = Result<T, wit::Failure>>) -> Result<U> {
     SendWrapper::new(call).await.map(T::convert).map_err(wit::Failure::convert)
 }

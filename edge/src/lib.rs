@@ -1,6 +1,6 @@
 //! Easel's HTTP interface as a WebAssembly component: `easel-contract`'s router over the imported `easel:image/studio`.
 //!
-//! The deployment chooses what makes the pictures: a host that links the interface, or a component composed with this
+//! The deployment chooses what draws the pictures: a host that links the interface, or a component composed with this
 //! one.
 
 mod imported;
@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 #[http_service]
 async fn handle(request: spin_sdk::http::Request) -> impl IntoResponse {
-    // An instance serves many requests one after the other: the routes are built once.
+    // An instance serves many requests in turn, so the routes are built once.
     static ROUTER: OnceLock<axum::Router> = OnceLock::new();
     let router = ROUTER.get_or_init(|| {
         let settings = Settings::from_environment(|name| std::env::var(name).ok());

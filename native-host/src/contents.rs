@@ -1,4 +1,4 @@
-//! The contents of a model, a component or a file of tensors, without reading a single weight.
+//! The contents of a model, a component or a file of tensors, without reading weights.
 
 use crate::args::InspectArgs;
 use anyhow::{Result, bail};
@@ -11,10 +11,10 @@ use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A model, or as much of one as there is.
+/// A model or a part of one.
 pub(crate) struct Contents {
     pub(crate) name: String,
-    /// The class of the pipeline that diffusers would build, or why this is not a model.
+    /// The class of the corresponding diffusers pipeline, or why this is not a model.
     pub(crate) family: String,
     pub(crate) components: Vec<Component>,
     pub(crate) scheduler: Value,
@@ -23,7 +23,7 @@ pub(crate) struct Contents {
 /// One network of a model.
 pub(crate) struct Component {
     pub(crate) name: String,
-    /// As diffusers would have written it; detected where the file has none.
+    /// The configuration as in diffusers, derived from the tensors if the file has none.
     pub(crate) config: Value,
     pub(crate) tensors: Vec<TensorInfo>,
 }
@@ -47,7 +47,7 @@ impl Component {
         Self { name: name.to_owned(), config: config.clone(), tensors: index.iter().map(tensor).collect() }
     }
 
-    /// The class that diffusers or transformers would build.
+    /// The class in diffusers or transformers.
     pub(crate) fn class(&self) -> &str {
         let class = self.config["_class_name"].as_str().or_else(|| self.config["architectures"][0].as_str());
         class.unwrap_or("-")
@@ -58,17 +58,17 @@ impl Component {
         self.tensors.iter().map(|tensor| tensor.shape.iter().map(|size| *size as u64).product::<u64>()).sum()
     }
 
-    /// The size of all tensors as they are stored.
+    /// The stored size of all tensors.
     pub(crate) fn bytes(&self) -> u64 {
         self.tensors.iter().map(|tensor| tensor.bytes).sum()
     }
 }
 
-/// Looks into a model, a folder of one component, or a file of any tensors.
+/// Reads the contents of a model, of a component's folder, or of a file with any tensors.
 pub(crate) fn contents(place: &Place, args: &InspectArgs) -> Result<Contents> {
     let variant = args.variant.as_deref();
     match place {
-        Place::Stub => bail!("the stub model has nothing inside"),
+        Place::Stub => bail!("the stub model has no files"),
         Place::Path(path) if path.is_file() => file(path, args),
         Place::Path(path) if is_component(path) => {
             let files = block_on(ComponentFiles::open(&Directory::new(path), "", variant))?;
@@ -85,7 +85,7 @@ fn is_component(folder: &Path) -> bool {
     folder.join("config.json").is_file() && !folder.join("model_index.json").is_file()
 }
 
-/// A checkpoint of a whole model, or any other file of tensors.
+/// Reads a checkpoint of a whole model, or any other file of tensors.
 fn file(path: &Path, args: &InspectArgs) -> Result<Contents> {
     let index = block_on(TensorIndex::open(Arc::new(FileSource::open(path)?)))?;
     let place = Place::Path(path.to_owned());

@@ -2,10 +2,10 @@
 
 use easel_inference::families::SamplingDefaults;
 
-/// The name that stands for the embedded model.
+/// The short name of the embedded model.
 pub const NAME: &str = "easel-emoji";
 
-/// Steps and guidance scale that suit it.
+/// Its default steps and guidance scale.
 pub const SAMPLING: SamplingDefaults = SamplingDefaults { steps: 20, guidance_scale: 4.0 };
 
 macro_rules! file {
@@ -14,7 +14,7 @@ macro_rules! file {
     };
 }
 
-/// Every file of the model's diffusers folder: its path inside the folder, and its bytes.
+/// All files of the model's diffusers folder: path in the folder and bytes.
 pub const FILES: &[(&str, &[u8])] = &[
     file!("model_index.json"),
     file!("scheduler/scheduler_config.json"),

@@ -1,4 +1,4 @@
-//! How a run ends: exit codes, and errors as one line.
+//! Exit codes, and errors as one line.
 
 use easel_host::model;
 use std::fmt;
@@ -7,17 +7,17 @@ use std::io;
 /// The process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Everything was done.
+    /// Success.
     Success = 0,
-    /// Something failed; standard error says what.
+    /// Failure; standard error has the message.
     Failure = 1,
-    /// The command line is wrong.
+    /// A wrong command line.
     Usage = 2,
-    /// Ctrl-C: 128 and the number of SIGINT, as shells count.
+    /// Ctrl-C: 128 plus the number of SIGINT, as in shells.
     Cancelled = 130,
 }
 
-/// An error in how the options were combined, which clap cannot see.
+/// A wrong combination of options, which clap cannot detect.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
@@ -30,7 +30,7 @@ impl fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 impl Exit {
-    /// The code for an error. A reader that closed our output has all that it wanted, which is no error.
+    /// The code for an error. If the reader closed our output, it has read enough, which is not an error.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         if error.downcast_ref::<Usage>().is_some() {
             return Self::Usage;
@@ -53,7 +53,7 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
     join_lines(&format!("{error:#}"))
 }
 
-/// clap's message about a wrong command line, without its hints, on one line.
+/// clap's message about a wrong command line, on one line and without its hints.
 pub(crate) fn clap_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let said = text.split("\n\n").next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The `easel` command: the arguments as typed, then one match, then an exit code.
+//! The `easel` command: parses the arguments, dispatches to a command and returns its exit code.
 
 // To see that a device may be shared between threads, the compiler walks through many nested types of wgpu.
 #![recursion_limit = "256"]
@@ -36,7 +36,13 @@ fn run(command: Command) -> Exit {
     };
     let result = match command {
         Command::Generate(args) => commands::generate(&args),
+        Command::Analyze(args) => commands::analyze(&args),
         Command::Serve(args) => commands::serve(&args),
+        Command::ExportProtos(args) => commands::export_protos(&args),
+        #[cfg(feature = "mcp")]
+        Command::Mcp(args) => commands::mcp(&args),
+        Command::Health(args) => commands::health(&args),
+        Command::Work(args) => commands::work(&args),
         Command::NewKey(args) => commands::new_key(&args),
         Command::Models(args) => commands::models(&args),
         Command::Pull(args) => commands::pull(&args),
@@ -53,7 +59,7 @@ fn run(command: Command) -> Exit {
     if exit != Exit::Success {
         let message = exit::one_line(&error);
         if as_events {
-            // If standard output is closed there is still standard error.
+            // If standard output is closed, standard error may still be open.
             let _ = progress::error_event(&message);
         }
         terminal::note(format_args!("easel: {message}"));

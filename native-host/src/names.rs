@@ -1,25 +1,27 @@
-//! Short names of models: what they stand for, whether they can run, how large they are, and under which licence they may
-//! be used.
+//! Short names of models, with their location, support, size and licence.
 
 use crate::embedded;
+use easel_contract::service::Model;
 use easel_inference::weights::Hub;
 use std::path::{Path, PathBuf};
 
-/// The name of the model that draws nothing: pictures of one colour, for trying out clients.
-pub const STUB: &str = "stub";
+/// The name of the stub model, whose pictures have a single colour, for trying out clients.
+pub const STUB: &str = Model::STUB;
 
 /// A family of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// Whether its models can run. A family that arrives is switched on here, for all of its names.
+    /// Whether its models are supported. A new family is enabled here for all of its models.
     pub is_supported: bool,
 }
 
 const STABLE_DIFFUSION: Family = Family { name: "Stable Diffusion", is_supported: true };
 const STABLE_DIFFUSION_XL: Family = Family { name: "Stable Diffusion XL", is_supported: true };
 const STABLE_DIFFUSION_3: Family = Family { name: "Stable Diffusion 3", is_supported: true };
+const CLIP: Family = Family { name: "CLIP", is_supported: true };
+const SAM: Family = Family { name: "Segment Anything", is_supported: true };
 const FLUX: Family = Family { name: "FLUX.1", is_supported: true };
 
 /// A model with a short name.
@@ -29,11 +31,11 @@ pub struct KnownModel {
     pub name: &'static str,
     /// Its repository on the Hugging Face hub; `None` for a built-in model.
     pub repository: Option<&'static str>,
-    /// What kind of model it is; `None` for the stub, which is no model.
+    /// Its family; `None` for the stub, which is not a real model.
     pub family: Option<Family>,
-    /// What it draws, in a few words.
+    /// A short description.
     pub about: &'static str,
-    /// About how much is downloaded or compiled in, in 16-bit weights.
+    /// The approximate size of the download or the built-in files, with 16-bit weights.
     pub size: &'static str,
     /// The licence of its weights.
     pub licence: &'static str,
@@ -130,12 +132,44 @@ pub const KNOWN: &[KnownModel] = &[
         size: "34 GB",
         licence: "FLUX.1 [dev] Non-Commercial",
     },
+    KnownModel {
+        name: "clip-vit-base-patch32",
+        repository: Some("openai/clip-vit-base-patch32"),
+        family: Some(CLIP),
+        about: "scores texts for a picture: `easel analyze --clip`",
+        size: "610 MB",
+        licence: "MIT",
+    },
+    KnownModel {
+        name: "sam-vit-base",
+        repository: Some("facebook/sam-vit-base"),
+        family: Some(SAM),
+        about: "cuts things out of a picture: `easel analyze --sam`",
+        size: "380 MB",
+        licence: "Apache-2.0",
+    },
+    KnownModel {
+        name: "sam-vit-huge",
+        repository: Some("facebook/sam-vit-huge"),
+        family: Some(SAM),
+        about: "the same, larger",
+        size: "2.6 GB",
+        licence: "Apache-2.0",
+    },
+    KnownModel {
+        name: "mobile-sam",
+        repository: Some("dhkim2810/MobileSAM"),
+        family: Some(SAM),
+        about: "the same, small and fast",
+        size: "41 MB",
+        licence: "Apache-2.0",
+    },
 ];
 
-/// Where a model is.
+/// The location of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Nowhere: the stub model has no files.
+    /// None: the stub model has no files.
     Stub,
     /// Compiled in: [`embedded::FILES`].
     Embedded,
@@ -146,7 +180,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// The folder of this machine in which the model lies; `None` for a built-in one.
+    /// The model's folder on this machine; `None` for a built-in model.
     pub fn folder(&self) -> Option<PathBuf> {
         match self {
             Self::Stub | Self::Embedded => None,
@@ -157,22 +191,22 @@ impl Place {
 }
 
 impl KnownModel {
-    /// Whether it can run.
+    /// Whether it is supported.
     pub fn is_supported(&self) -> bool {
         self.family.is_none_or(|family| family.is_supported)
     }
 }
 
-/// A name that stands for no model that can run.
+/// An unknown or unsupported name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// It stands for nothing.
+    /// The name is unknown.
     #[error("no such file, folder, hub repository (owner/name) or short name (see `easel models`): {name:?}")]
     Unknown {
         /// The name.
         name: String,
     },
-    /// It stands for a model that cannot run yet.
+    /// The model is not yet supported.
     #[error("{name}: {family} models are not supported yet; `easel models` lists those that are")]
     Unsupported {
         /// The name.
@@ -182,11 +216,11 @@ pub enum NameError {
     },
 }
 
-/// What a name, a path or an `owner/name` of the hub stands for. A short name wins over a path of the same spelling
-/// (`./name` is the path), and a path that exists wins over a repository.
+/// Resolves a short name, a path or an `owner/name` of the hub. A short name takes precedence over a path with the same
+/// spelling (write `./name` for the path), and an existing path over a repository.
 ///
 /// # Errors
-/// [`NameError`], also for a model of the hub that is known not to run.
+/// [`NameError`], also for models of the hub that are known to be unsupported.
 pub fn resolve(name: &str) -> Result<Place, NameError> {
     if name == STUB {
         return Ok(Place::Stub);
@@ -216,7 +250,7 @@ fn check_supported(known: &KnownModel, name: &str) -> Result<(), NameError> {
     }
 }
 
-/// The model that is used when none is named: the environment's, else the embedded one.
+/// The default model: that of the environment, or else the embedded one.
 pub fn default_name() -> String {
     from_environment().unwrap_or_else(|| embedded::NAME.into())
 }
@@ -227,7 +261,7 @@ pub fn from_environment() -> Option<String> {
     set("EASEL_MODEL").or_else(|| set("MODEL"))
 }
 
-/// Whether this could be `owner/name` on the hub. Names of model files are not: `models/x.safetensors` is a path.
+/// Whether this could be `owner/name` on the hub. Model files such as `models/x.safetensors` are paths.
 fn is_repository(name: &str) -> bool {
     let fits = |part: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

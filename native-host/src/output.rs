@@ -1,4 +1,5 @@
-//! Where pictures go: names that overwrite nothing, checks before the work starts, and files that appear whole or not.
+//! The destination of pictures: names that overwrite nothing, checks before the work starts, and files that are written
+//! completely or not at all.
 
 use crate::args::{Format, OutputArgs};
 use crate::exit::Usage;
@@ -18,15 +19,15 @@ pub(crate) struct Output {
 #[derive(Debug)]
 enum Place {
     Stdout,
-    /// Exactly this file; several pictures are numbered.
+    /// This file; several pictures get numbers.
     File(PathBuf),
-    /// A file in this folder (empty: the working folder), named after the prompt and the seed.
+    /// A file in this folder (empty for the working folder), named after the prompt and the seed.
     Folder(PathBuf, String),
 }
 
 impl Output {
-    /// Decides where `count` pictures of `prompt` go and checks that they can: nothing is written yet. Without a format
-    /// and an extension, `default` it is.
+    /// Decides where to write `count` pictures of `prompt`, and checks that this is possible, without writing anything.
+    /// If there is neither a format nor an extension, the format is `default`.
     pub(crate) fn plan(args: &OutputArgs, prompt: &str, count: usize, default: Format) -> Result<Self> {
         let place = match args.output.as_deref() {
             None => Place::Folder(PathBuf::new(), slug(prompt)),
@@ -52,7 +53,7 @@ impl Output {
         self.format
     }
 
-    /// Where previews go, beside the picture; nowhere if that is standard output.
+    /// The path of previews, next to the picture; `None` for standard output.
     pub(crate) fn preview_path(&self) -> Option<PathBuf> {
         let picture = match &self.place {
             Place::Stdout => return None,
@@ -62,7 +63,7 @@ impl Output {
         Some(with_suffix(&picture, ".preview.png"))
     }
 
-    /// Writes picture `index`, whole or not at all; the path, unless it went to standard output.
+    /// Writes picture `index`, completely or not at all. Returns the path, unless it was written to standard output.
     pub(crate) fn write(&self, index: usize, seed: u64, bytes: &[u8]) -> Result<Option<PathBuf>> {
         match &self.place {
             Place::Stdout => {
@@ -107,10 +108,12 @@ impl Output {
     fn check(&self, args: &OutputArgs) -> Result<()> {
         match &self.place {
             Place::Stdout if self.count > 1 => bail!(Usage("several pictures cannot go to standard output".into())),
-            Place::Stdout if args.json => bail!(Usage("--json and -o - both want standard output".into())),
-            Place::Stdout if args.preview => bail!(Usage("--preview needs a file to put the preview beside".into())),
+            Place::Stdout if args.json => bail!(Usage("--json and -o - both use standard output: name a file".into())),
+            Place::Stdout if args.preview => {
+                bail!(Usage("--preview needs a picture file: the preview is written next to it".into()))
+            }
             Place::Stdout if io::stdout().is_terminal() => {
-                bail!(Usage("standard output is a terminal: a picture would not look well there".into()))
+                bail!(Usage("standard output is a terminal: redirect it, or name a file".into()))
             }
             Place::Stdout => Ok(()),
             Place::Folder(folder, _) => check_folder(folder),
@@ -124,34 +127,34 @@ impl Output {
 }
 
 impl Output {
-    /// Whether a file of this name can be written when its picture is done.
+    /// Checks whether a file with this name can be written later.
     fn check_file(&self, path: &Path) -> Result<()> {
         match path.metadata() {
             Ok(found) if found.is_dir() => bail!("{}: is a folder", path.display()),
             Ok(found) if !found.is_file() && !is_device(path) => {
-                bail!("{}: is neither a file nor a device; `-o -` writes to a pipe", path.display())
+                bail!("{}: not a file or a device; use `-o -` to write to a pipe", path.display())
             }
             Ok(found) if found.is_file() && !self.force => Err(Exists(path.to_owned()).into()),
-            Err(_) if path.is_symlink() => bail!("{}: is a link to a file that is not there", path.display()),
+            Err(_) if path.is_symlink() => bail!("{}: is a link to a missing file", path.display()),
             _ => Ok(()),
         }
     }
 }
 
-/// A device takes what is written to it, and must not be replaced.
+/// Whether this is a device, which is written to and must not be replaced.
 #[cfg(unix)]
 fn is_device(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     path.metadata().is_ok_and(|found| found.file_type().is_char_device() || found.file_type().is_block_device())
 }
 
-/// A device takes what is written to it, and must not be replaced.
+/// Whether this is a device, which is written to and must not be replaced.
 #[cfg(not(unix))]
 fn is_device(path: &Path) -> bool {
     path.exists() && !path.is_file() && !path.is_dir()
 }
 
-/// A file that is there already.
+/// The error for an existing file.
 #[derive(Debug)]
 struct Exists(PathBuf);
 
@@ -163,7 +166,7 @@ impl std::fmt::Display for Exists {
 
 impl std::error::Error for Exists {}
 
-/// The format that a file name stands for, which must be the one asked for.
+/// The format of a file name, which must not contradict the requested one.
 fn format_of(path: &Path, asked: Option<Format>) -> Result<Option<Format>> {
     let Some(extension) = path.extension() else { return Ok(asked) };
     let extension = extension.to_string_lossy().to_ascii_lowercase();
@@ -182,14 +185,27 @@ fn format_of(path: &Path, asked: Option<Format>) -> Result<Option<Format>> {
     }
 }
 
-/// Whether a file can be made in this folder: tried out, because permissions and read-only mounts are hard to predict.
+/// Checks whether a file can be created in this folder, by trying it, because permissions and read-only mounts are hard
+/// to predict.
 fn check_folder(folder: &Path) -> Result<()> {
     temporary(folder).map(drop).with_context(|| format!("{}: cannot write to this folder", or_here(folder).display()))
 }
 
-/// Writes a file in one piece: into a temporary file beside it, which then takes the name. A device is written to directly,
-/// because it must not be replaced; so must a link, whose target is written.
-fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
+/// The format of a file of this name, which does not exist yet or may be replaced. Its folder can be written to.
+pub(crate) fn check_new(path: &Path, force: bool) -> Result<Format> {
+    let Some(format) = format_of(path, None)? else {
+        bail!(Usage(format!("{}: expected a name that ends with .png, .jpg or .webp", path.display())));
+    };
+    check_folder(path.parent().unwrap_or(Path::new("")))?;
+    if path.is_dir() {
+        bail!("{}: is a folder", path.display());
+    }
+    if path.is_file() && !force { Err(Exists(path.to_owned()).into()) } else { Ok(format) }
+}
+
+/// Writes a file atomically: to a temporary file next to it, which is then renamed. Devices and links must not be
+/// replaced, so a device is written to directly, and so is the target of a link.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let name = || path.display().to_string();
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if target.exists() && !target.is_file() {
@@ -200,7 +216,8 @@ fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     create_whole(path, force, write)
 }
 
-/// Makes a file in one piece from what `write` puts into it: into a temporary file beside it, which then takes the name.
+/// Writes a file atomically with the contents that `write` produces: to a temporary file next to it, which is then
+/// renamed.
 pub(crate) fn create_whole(
     path: &Path,
     force: bool,
@@ -223,23 +240,23 @@ pub(crate) fn create_whole(
     }
 }
 
-/// Replaces a file in one piece, whatever was there.
+/// Replaces a file atomically.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     write_whole(path, bytes, true)
 }
 
-/// A file without a name of its own yet, removed if it never gets one.
+/// A temporary file, which is removed unless it is renamed.
 fn temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".easel-").suffix(".tmp");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // As any other new file: the process's mask takes from it what it must.
+        // The permissions of any new file, restricted by the process's umask.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(or_here(folder)).map_err(|error| {
-        // tempfile puts its own random path around the system's error, which means nothing to the user.
+        // tempfile adds its random path to the system's error, which would confuse the user.
         error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
     })
 }
@@ -254,7 +271,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The prompt as part of a file name: letters and digits, the rest as single dashes.
+/// The prompt as part of a file name: letters and digits, with single dashes for everything else.
 fn slug(prompt: &str) -> String {
     const LONGEST: usize = 40;
     let mut slug = String::new();
@@ -323,7 +340,7 @@ mod tests {
         let mut args = args(Some(path.clone()));
         let output = Output::plan(&args, "", 1, Format::Png).unwrap();
         std::fs::write(&path, b"old").unwrap();
-        // The file came up after the check.
+        // The file was created after the check.
         assert!(output.write(0, 1, b"new").unwrap_err().to_string().ends_with("exists (--force replaces it)"));
         assert!(Output::plan(&args, "", 1, Format::Png).unwrap_err().to_string().contains("x.png: the file exists"));
         args.force = true;

@@ -1,4 +1,4 @@
-//! Picture files: read, written, and the settings that they carry. Errors name the file.
+//! Reads and writes picture files and the settings in them. Errors name the file.
 
 use crate::args::Format;
 use anyhow::{Context, Result, bail};
@@ -10,10 +10,10 @@ use std::path::Path;
 /// The largest file that is read as a picture, in bytes.
 const FILE_MAX: u64 = 256 << 20;
 
-/// Reads a file that should be a picture.
+/// Reads a picture file.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let name = || path.display().to_string();
-    // A pipe that nobody writes to would be waited for for ever, and a device need not end.
+    // Reading a pipe without a writer would never return, and a device may be endless.
     if !path.metadata().with_context(name)?.is_file() {
         bail!("{}: not a file, expected a picture file", name());
     }
@@ -21,7 +21,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(FILE_MAX + 1).read_to_end(&mut bytes).with_context(name)?;
     if bytes.len() as u64 > FILE_MAX {
-        bail!("{}: larger than the {FILE_MAX} bytes that a picture may have", name());
+        bail!("{}: larger than {FILE_MAX} bytes, the limit for pictures", name());
     }
     Ok(bytes)
 }
@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path) -> Result<Image> {
     Image::decode(&bytes, &Limits::default()).with_context(|| path.display().to_string())
 }
 
-/// The generation settings in a picture file and the file's format; an error if it has none.
+/// The generation settings in a picture file and the file's format. It is an error if there are none.
 pub(crate) fn read_settings(path: &Path) -> Result<(String, Format)> {
     let bytes = read_file(path)?;
     let found = || Ok::<_, easel_picture::Error>((read_metadata(&bytes)?, ImageFormat::detect(&bytes)?));
@@ -51,7 +51,12 @@ pub(crate) fn encode(image: &Image, format: Format, quality: Option<u8>, paramet
 
 /// The bytes of a preview: a PNG without settings.
 pub(crate) fn encode_preview(image: &Image) -> Result<Vec<u8>> {
-    Ok(image.encode(ImageFormat::Png, &EncodeOptions::default())?)
+    encode_plain(image, Format::Png)
+}
+
+/// The bytes of a picture file without settings.
+pub(crate) fn encode_plain(image: &Image, format: Format) -> Result<Vec<u8>> {
+    Ok(image.encode(format.into(), &EncodeOptions::default())?)
 }
 
 impl From<Format> for ImageFormat {
@@ -64,7 +69,7 @@ impl From<Format> for ImageFormat {
     }
 }
 
-/// The format of a new picture after the file that it is made from: PNG where that is a format that is only read.
+/// The format of a new picture that is made from this file: PNG if the file's format cannot be written.
 impl From<ImageFormat> for Format {
     fn from(format: ImageFormat) -> Self {
         match format {

@@ -1,44 +1,43 @@
 //! Lines on standard output and standard error, for people and for programs.
 //!
-//! Much of what is printed was written by strangers: settings in pictures, names of tensors, messages of servers. Control
-//! characters in it are escaped, always and for every command, so that no file can move a terminal's cursor or say what is
-//! not so.
+//! Much of the output is untrusted: settings in pictures, names of tensors, messages of servers. Control characters are
+//! always escaped, for every command, so that no file can move a terminal's cursor or forge output.
 
 use anyhow::Result;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::Write;
 
-/// A result, on standard output; an error if that is closed.
+/// Prints a result on standard output. Returns an error if that is closed.
 pub(crate) fn say(line: impl std::fmt::Display) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{}", plain(&line.to_string()))?)
 }
 
-/// The same as one line of JSON, flushed.
+/// Prints one line of JSON on standard output and flushes it.
 pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", plain_json(&serde_json::to_string(value)?))?;
     Ok(out.flush()?)
 }
 
-/// A remark, on standard error; a run continues when that is closed.
+/// Prints a remark on standard error. If that is closed, the run continues.
 pub(crate) fn note(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{}", plain(&line.to_string()));
 }
 
-/// Text as a terminal may see it: control characters but line ends and tabs, and characters that turn the direction of
-/// writing, as `\u{1b}`.
+/// Text that is safe for a terminal: control characters except line ends and tabs, and characters that change the
+/// direction of writing, are escaped like `\u{1b}`.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     let is_odd = |c: char| is_odd(c) && !matches!(c, '\n' | '\t');
     escaped(text, is_odd, |c| c.escape_unicode().to_string())
 }
 
-/// JSON with those characters escaped that JSON allows and a terminal obeys.
+/// JSON in which characters that terminals interpret are escaped too.
 fn plain_json(json: &str) -> Cow<'_, str> {
     escaped(json, is_odd, |c| format!("\\u{:04x}", u32::from(c)))
 }
 
-/// Whether a terminal may do something else with a character than show it.
+/// Whether a terminal might interpret a character instead of showing it.
 fn is_odd(c: char) -> bool {
     // Directional formatting of Unicode's annex 9, all in the basic plane.
     c.is_control()

@@ -66,6 +66,30 @@ test("what speaks to servers draws with the worker, with events and previews, an
   assert.deepEqual(tasks, ["cancelled", "completed"]);
 });
 
+test("a client that leaves cancels its task, waiting or reading events", async (t) => {
+  const { names, statuses } = await inPage(t, async ({ easel, ask }) => {
+    const leave = async (stream) => {
+      const controller = new AbortController();
+      const body = JSON.stringify({ prompt: "a red apple", steps: 60, stream, partial_images: 3 });
+      const options = { method: "POST", headers: { "content-type": "application/json" }, body, signal: controller.signal };
+      // `text` would hide the stream's own error.
+      const read = (answer) => answer.body.pipeTo(new WritableStream());
+      const asked = easel.fetch("http://worker/v1/images/generations", options).then(read).catch(({ name }) => name);
+      const running = async () => JSON.parse((await ask("/tasks?status=processing")).text).total_tasks;
+      while (!(await running())) await new Promise((next) => setTimeout(next, 20));
+      controller.abort();
+      const name = await asked;
+      while (await running()) await new Promise((next) => setTimeout(next, 20));
+      return name;
+    };
+    const names = [await leave(false), await leave(true)];
+    const { tasks } = JSON.parse((await ask("/tasks")).text);
+    return { names, statuses: Object.values(tasks).map(({ status }) => status) };
+  });
+  assert.deepEqual(names, ["AbortError", "AbortError"]);
+  assert.deepEqual(statuses, ["cancelled", "cancelled"]);
+});
+
 test("a call that waits for another is cancelled at once, and what is wrong in a call is named", async (t) => {
   const { waited, first, errors } = await inPage(t, async ({ easel }) => {
     const controller = new AbortController();

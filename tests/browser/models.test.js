@@ -207,10 +207,10 @@ test("a hub repository gives what its model needs and no more", async (t) => {
 });
 
 test("a repository of a family that cannot be run is refused before anything is fetched", async (t) => {
-  const [site, there] = [await serve(t, dist), await hub(t, "FluxPipeline")];
+  const [site, there] = [await serve(t, dist), await hub(t, "Flux2Pipeline")];
   const page = await open(await launch(t), site.url);
   const message = await call(page, `(_, hub) => new Easel({ hub }).load("someone/emoji").catch((error) => error.message)`, there.url.slice(0, -1));
-  assert.equal(message, "someone/emoji: a FluxPipeline cannot be run here");
+  assert.equal(message, "someone/emoji: a Flux2Pipeline cannot be run here");
   assert.ok(!there.requests.some(({ path }) => path.endsWith(".safetensors")));
 });
 

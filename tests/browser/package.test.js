@@ -63,12 +63,46 @@ test("progress has one number that grows to 1, and events can be iterated, which
 
 test("threads that never start are given up for one thread, with the reason", async (t) => {
   const page = await opened(t, { serviceWorkers: "block" });
-  await page.context().route("**/easel/threads/easel_web.js", (route) =>
-    route.fulfill({ contentType: "text/javascript", body: "export default async () => {}; export const initThreadPool = () => new Promise(() => {});" }),
-  );
-  const loaded = await inPage(page, ({ Easel }) => new Easel({ backend: "wasm" }).load("easel-emoji"));
-  assert.equal(loaded.threads, 1);
-  assert.equal(loaded.threadsReason, "the threads did not start within 10 s");
+  const load = () => inPage(page, ({ Easel }) => new Easel({ backend: "wasm" }).load("easel-emoji"));
+  page.site.faults.instead["/easel/thread.js"] = "// Hears nothing.";
+  const silent = await load();
+  assert.deepEqual([silent.threads, silent.threadsReason], [1, "the threads did not start within 10 s"]);
+  page.site.faults.instead["/easel/thread.js"] = null;
+  const missing = await load();
+  assert.deepEqual([missing.threads, missing.threadsReason], [1, "a thread failed: its script could not be loaded"]);
+});
+
+test("the HTTP interface and CLIP's vocabulary are fetched by those who need them", async (t) => {
+  const page = await opened(t, { serviceWorkers: "block" });
+  const asked = () => page.site.requests.map(({ path }) => path).filter((path) => /interface|clip-merges/.test(path));
+  const status = await inPage(page, async ({ Easel }) => {
+    globalThis.easel = new Easel({ backend: "wasm" });
+    await easel.load("easel-emoji");
+    await easel.generate({ prompt: "a red apple", steps: 1 });
+    return easel.loaded.name;
+  });
+  assert.deepEqual([status, asked()], ["easel-emoji", []]);
+  const samplers = await page.evaluate(async () => (await easel.fetch("/sdapi/v1/samplers")).json());
+  assert.ok(samplers.some(({ name }) => name === "DPM++ 2M"), JSON.stringify(samplers));
+  assert.deepEqual(asked().sort(), ["/easel/interface/easel_web.js", "/easel/interface/easel_web_bg.wasm"]);
+});
+
+test("a model package is loaded like a model of the page, and what is no model is refused", async (t) => {
+  const got = await inPage(await opened(t), async ({ Easel }) => {
+    const { default: emoji } = await import("./models/easel-emoji/index.js");
+    const easel = new Easel({ backend: "wasm" });
+    const plan = await easel.plan(emoji);
+    const { defaults } = await easel.load(emoji);
+    const wrong = [];
+    for (const model of [{ name: "m", files: [] }, { name: "m", files: [{ path: "a.safetensors" }] }]) {
+      wrong.push(await easel.load(model).then(() => "loaded", ({ code, message }) => `${code}: ${message}`));
+    }
+    return { plan: [plan.name, plan.size > 13e6, plan.refusal], steps: defaults.steps, wrong };
+  });
+  assert.deepEqual(got.plan, ["easel-emoji", true, undefined]);
+  assert.equal(got.steps, 20);
+  const refused = "InvalidRequest: model: expected a name and files, each with path, size and url, or as [path, File]";
+  assert.deepEqual(got.wrong, [refused, refused]);
 });
 
 test("worker and modules may come from another origin", async (t) => {
@@ -78,7 +112,7 @@ test("worker and modules may come from another origin", async (t) => {
   await page.goto(`${site.url}example.html`);
   const picture = await page.evaluate(async (cdn) => {
     const { Easel } = await import(`${cdn}easel/easel.js`);
-    const easel = new Easel({ workerUrl: `${cdn}easel/worker.js`, base: `${cdn}models/` });
+    const easel = new Easel({ workerUrl: `${cdn}easel/worker.js`, wasmUrl: `${cdn}easel`, base: `${cdn}models` });
     await easel.load("easel-emoji");
     const { width } = await easel.generate({ prompt: "a red apple", steps: 1 });
     return width;

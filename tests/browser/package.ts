@@ -1,7 +1,9 @@
 // Every call of the package as a TypeScript program writes it. It is compiled, not run.
 import { detect, Easel, EaselError, RemoteEasel } from "../../web/site/easel/easel.js";
 import { imageModel } from "../../web/site/easel/ai.js";
-import type { Capabilities, ErrorCode, LoadedModel, LocalModel, Memory, ModelPlan, Picture, Progress, Settings, StoredModel } from "../../web/site/easel/easel.js";
+import { Classifier, Segmenter } from "../../web/site/easel/analysis.js";
+import type { Prompt, Segment } from "../../web/site/easel/analysis.js";
+import type { Capabilities, ComposedModel, ErrorCode, LoadedModel, LocalModel, Memory, ModelPlan, Picture, Progress, PublishedModel, Settings, StoredModel } from "../../web/site/easel/easel.js";
 
 export async function everything(file: File, show: (picture: ImageData) => void): Promise<string> {
   const { webgpu, threads, storage }: Capabilities = await detect();
@@ -18,7 +20,13 @@ export async function everything(file: File, show: (picture: ImageData) => void)
   const tooLarge: string | undefined = await easel.fits(2e9);
   const mine: LocalModel = { name: "mine", files: [["model.safetensors", file]] };
   const loaded: LoadedModel = await easel.load(mine, { onProgress, onWarning: console.warn, signal });
+  const address = "https://cdn.example/model.safetensors";
+  const published: PublishedModel = { name: "theirs", files: [{ path: "model.safetensors", size: 1e9, url: address }] };
+  await easel.load(published);
   await easel.keep(mine, { onProgress, signal });
+  const parts: ComposedModel = { name: "flux", components: { transformer: file, vae: file, tokenizer_2: [["tokenizer.json", file]] } };
+  await easel.load(parts, { onProgress, signal });
+  await easel.load({ name: "flux", components: { transformer: "https://example.org/flux1.gguf", vae: "https://example.org/ae.safetensors" } });
   const { width, height, steps, guidanceScale, scheduler } = loaded.defaults;
   const picture: Picture = await easel.generate({
     prompt: "a red apple",
@@ -62,4 +70,22 @@ export async function everything(file: File, show: (picture: ImageData) => void)
   // @ts-expect-error: it is what was loaded.
   easel.loaded = undefined;
   return [threads, storage.quota, settings?.seed, stored.length, answer.status, wasm + gpu + model, seed].join();
+}
+
+export async function seeing(file: File, signal: AbortSignal): Promise<string> {
+  await using segmenter = new Segmenter({ backend: "auto", workerUrl: "https://cdn.example/easel/analysis-worker.js" });
+  const { name, threads } = await segmenter.load("dhkim2810/MobileSAM", { onProgress: ({ overall }) => console.log(overall), signal });
+  const picture = await segmenter.embed(file, { signal });
+  const prompt: Prompt = { points: [{ x: 1, y: 2 }, { x: 3, y: 4, inside: false }], box: [0, 0, picture.width, picture.height] };
+  const [best]: Segment[] = await picture.segment(prompt, { signal });
+  const [again] = await picture.segment({ ...prompt, mask: best.logits, single: true });
+  const rings: Float64Array[][] = await picture.polygons(again, { tolerance: 2 });
+  picture.dispose();
+  const classifier = new Classifier();
+  await classifier.load({ name: "clip", files: [["config.json", file]] });
+  const scores: number[] = await (await classifier.embed(file)).score(["a cat", "a dog"], { signal });
+  classifier.unload();
+  // @ts-expect-error: a box has four numbers.
+  await picture.segment({ box: [1, 2] });
+  return [name, threads, best.iou, rings.length, scores.length, (await segmenter.memory()).wasm].join();
 }

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { violations } from "./support/axe.js";
 import { dist, draw, launch, open, PHONE, rest, says } from "./support/browser.js";
 import { serve } from "./support/server.js";
+import { ZOOMED } from "./support/states.js";
 
 const SCREENSHOTS = process.env.EASEL_SCREENSHOTS;
 
@@ -15,7 +16,15 @@ async function shoot(page, name) {
   await page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
 }
 
-for (const [name, options] of Object.entries({ desktop: {}, dark: { colorScheme: "dark" }, phone: PHONE })) {
+/** The windows that are looked at, and more of them where pictures of them are wanted. */
+const WINDOWS = {
+  desktop: {},
+  dark: { colorScheme: "dark" },
+  phone: PHONE,
+  ...(SCREENSHOTS ? { laptop: { viewport: { width: 1366, height: 680 } }, zoomed: ZOOMED, forced: { forcedColors: "active" } } : {}),
+};
+
+for (const [name, options] of Object.entries(WINDOWS)) {
   test(`axe finds nothing in any state: ${name}`, async (t) => {
     const site = await serve(t, dist);
     const page = await open(await launch(t, options), site.url);

@@ -21,6 +21,7 @@ async function studio(t, { hold = false, wrong = undefined, breaks = 0 } = {}) {
     "/generate": () => ({ status: "started", task_id: "t" }),
     "/cancel-generation": () => ({ status: "success" }),
     "/imagine": () => [PICTURE],
+    "/sdapi/v1/img2img": () => ({ images: [PICTURE], parameters: {}, info: "{}" }),
     "/pipeline/devices": () => ({ devices: [{ id: "cpu", name: "Threadripper", kind: "cpu", selected: false }, { id: "gpu", name: "Radeon", kind: "gpu", selected: true }] }),
   };
   const server = createServer(async (request, response) => {
@@ -93,6 +94,33 @@ test("events that break off are followed again, and nothing is asked for twice",
   assert.deepEqual(there.asked.map(([route]) => route), ["/generate"]);
 });
 
+test("events that break off again and again without getting any further are given up", async (t) => {
+  const [site, there] = [await serve(t, dist), await studio(t, { breaks: Infinity })];
+  const page = await open(await launch(t), site.url);
+  await choose(page, there.url);
+  await page.fill("#prompt", "a blue star");
+  await page.click("#generate");
+  await says(page, /^http:\/\/localhost:\d+: the (connection broke|events ended)/);
+  // The first connection, and one after each of three pauses.
+  assert.equal(there.broken(), 4);
+});
+
+test("a server that draws more than the page is what draws on a first visit, with what suits its model", async (t) => {
+  const offer = { "x-easel-draws": JSON.stringify({ name: "sd-turbo", width: 512, height: 512, steps: 2 }) };
+  const [site, there] = [await serve(t, dist, { headers: offer }), await studio(t)];
+  const page = await open(await launch(t), site.url);
+  await page.waitForFunction(() => document.querySelector("#place").value === "server");
+  assert.equal(await page.inputValue("#server"), site.url.slice(0, -1));
+  await page.fill("#server", there.url);
+  assert.match(await draw(page, "a blue star"), /^Drawn/);
+  assert.match(there.asked[0][1], /"width":512,"height":512,"steps":2,"seed":\d+}$/);
+  await page.locator("#guidanceScale").fill("2");
+  await page.reload();
+  await page.waitForFunction(() => document.querySelector("#place").value === "server");
+  await draw(page, "a blue star");
+  assert.match(there.asked[1][1], /"steps":2,"guidance_scale":2,"seed":\d+}$/);
+});
+
 test("with a server nothing is said to be fetched, and the panel names its device", async (t) => {
   const [site, there] = [await serve(t, dist), await studio(t)];
   const page = await open(await launch(t), site.url);
@@ -140,4 +168,21 @@ test("a picture to start from goes to the server too", async (t) => {
   const [[route, text]] = there.asked;
   assert.equal(route, "/imagine");
   assert.match(text, /"W":128,"H":128,"ddim_steps":20,"scale":4,"init_image":"iVBOR.*","strength":0.5,"seed":\d+/);
+});
+
+test("what is painted on a picture goes to the server as a mask", async (t) => {
+  const [site, there] = [await serve(t, dist), await studio(t)];
+  const page = await open(await launch(t), site.url);
+  await choose(page, there.url);
+  await drop(page, new URL("reference/red-apple-7.png", import.meta.url));
+  await page.click("#toast button");
+  await page.waitForSelector("#start-canvas:focus");
+  await page.keyboard.press(" ");
+  await page.keyboard.press("Enter");
+  assert.match(await draw(page, "a blue star"), /^Drawn/);
+  const [[route, text]] = there.asked;
+  assert.equal(route, "/sdapi/v1/img2img");
+  const { init_images, mask, denoising_strength, seed } = JSON.parse(text);
+  assert.ok(init_images[0].startsWith("iVBOR") && mask.startsWith("iVBOR"));
+  assert.ok(denoising_strength > 0 && Number.isInteger(seed));
 });

@@ -56,7 +56,7 @@ test("a device that is lost", async (t) => {
     await page.click("#generate");
     await until(page, "step 2 of 4");
     await worker(page).evaluate(() => devices.at(-1).destroy());
-    await told(page, "the GPU was lost .*; going on from the last step on a fresh one");
+    await told(page, "the GPU was lost .* and was opened again; the run continues from the last step");
     await until(page, "^Drawn in");
     assert.equal(await worker(page).evaluate(() => devices.length), 2);
     assert.ok((await off()) <= 3, `largest difference ${await off()}`);

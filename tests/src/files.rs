@@ -83,7 +83,9 @@ pub fn load_weights(folder: &Path, device: &Device) -> Result<Weights> {
                 }
                 other => bail!("{}: tensor {name} is stored as {other:?}", path.display()),
             };
-            let tensor = if shape.len() == 4 { tensor.permute(&[0, 2, 3, 1])? } else { tensor };
+            // Position embeddings may have four axes, too.
+            let is_kernel = shape.len() == 4 && !name.ends_with("pos_embed");
+            let tensor = if is_kernel { tensor.permute(&[0, 2, 3, 1])? } else { tensor };
             tensors.insert(name, tensor);
         }
     }

@@ -1,7 +1,7 @@
 //! Finds the reference folders under a path and runs each kind.
 
 use crate::files::read_json;
-use crate::{Check, emoji, modules, pipelines, rng, schedulers, tokenizer};
+use crate::{Check, emoji, modules, pipelines, rng, schedulers, tokenizer, vision};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,8 @@ pub struct Folder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Model,
+    Clip,
+    Sam,
     Schedulers,
     Rng,
     Tokenizer,
@@ -53,7 +55,11 @@ pub fn find(dir: &Path) -> Result<Vec<Folder>> {
 fn recognise(path: &Path) -> Result<Option<Folder>> {
     let folder = |kind, skip| Ok(Some(Folder { path: path.to_owned(), skip, kind }));
     if path.join("cases/cases.json").is_file() {
-        return folder(Kind::Model, unsupported(path)?);
+        return match class_of(path)?.as_str() {
+            "clip" => folder(Kind::Clip, None),
+            "sam" => folder(Kind::Sam, None),
+            class => folder(Kind::Model, (!CLASSES.contains(&class)).then(|| format!("{class} is not supported"))),
+        };
     }
     let file = path.join("cases.json");
     if !file.is_file() {
@@ -71,13 +77,13 @@ fn recognise(path: &Path) -> Result<Option<Folder>> {
     }
 }
 
-/// Why the model in this folder cannot be run, if it cannot.
-fn unsupported(path: &Path) -> Result<Option<String>> {
+/// The class of the pipeline in this folder, or the kind of its only model.
+fn class_of(path: &Path) -> Result<String> {
     let file = [path.join("model_index.json"), path.join("config.json")].into_iter().find(|file| file.is_file());
     let Some(file) = file else { bail!("{}: neither model_index.json nor config.json", path.display()) };
     let config = read_json(&file)?;
-    let class = config["_class_name"].as_str().or_else(|| config["model_type"].as_str()).unwrap_or("(no class)");
-    Ok((!CLASSES.contains(&class)).then(|| format!("{class} is not supported")))
+    let class = config["_class_name"].as_str().or_else(|| config["model_type"].as_str());
+    Ok(class.unwrap_or("(no class)").to_owned())
 }
 
 impl Folder {
@@ -88,6 +94,8 @@ impl Folder {
             Kind::Rng => rng::run(&self.path),
             Kind::Tokenizer => tokenizer::run(&self.path),
             Kind::Emoji => emoji::run(&self.path),
+            Kind::Clip => vision::run(&self.path, "clip"),
+            Kind::Sam => vision::run(&self.path, "sam"),
             Kind::Model => {
                 let mut checks = modules::run(&self.path)?;
                 checks.extend(pipelines::run(&self.path)?);

@@ -14,6 +14,7 @@ pub mod schedulers;
 pub mod target;
 pub mod tokenizer;
 pub mod torch;
+pub mod vision;
 
 /// The comparison of one tensor of a golden case.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use easel_inference::models::mmdit::{Mmdit, MmditConditioning, MmditConfig};
 use easel_inference::models::t5::{T5Config, T5Encoder};
 use easel_inference::models::unet::{AddedConditioning, ClassLabel, UNet, UNetConditioning, UNetConfig};
 use easel_inference::models::vae::{Autoencoder, Tiling};
+use easel_inference::weights::Weights;
 use easel_inference::{Device, Tensor};
 use pollster::block_on;
 use serde_json::Value;
@@ -166,12 +167,12 @@ impl<'a> Case<'a> {
     /// A transformer of tokens, with all that it is conditioned on.
     fn flux(&self) -> Result<Vec<Check>> {
         let model = flux(&self.dir.join("transformer"), &self.device)?;
-        let given = |name: &str| -> Result<Tensor> { self.array(name)?.tensor(&self.device) };
+        let input = |name: &str| -> Result<Tensor> { self.array(name)?.tensor(&self.device) };
         let last = &self.array("img_ids")?.data;
         let [height, width] = [1, 2].map(|axis| last[last.len() - 3 + axis] as usize + 1);
-        let tokens = given("hidden_states")?;
-        let text = given("encoder_hidden_states")?;
-        let pooled = given("pooled")?;
+        let tokens = input("hidden_states")?;
+        let text = input("encoder_hidden_states")?;
+        let pooled = input("pooled")?;
         let time = Flux::timestep_features(f64::from(self.array("timestep")?.data[0]), &self.device)?;
         let guidance = self.arrays.get("guidance").map_or(0.0, |guidance| f64::from(guidance.data[0]));
         let conditioning = FluxConditioning { text: &text, pooled: &pooled, guidance };
@@ -266,39 +267,41 @@ fn class_of(folder: &Path) -> String {
     config["_class_name"].as_str().unwrap_or_default().to_owned()
 }
 
+/// The network of a folder, from its configuration and its weights.
+fn network<C, N>(
+    folder: &Path,
+    device: &Device,
+    configure: fn(&str, &Value) -> easel_inference::Result<C>,
+    build: fn(&Weights, C) -> easel_inference::Result<N>,
+) -> Result<N> {
+    let file = folder.join("config.json");
+    let config = configure(&file.display().to_string(), &read_json(&file)?)?;
+    Ok(build(&load_weights(folder, device)?, config)?)
+}
+
 /// The T5 encoder of a folder.
 pub fn t5(folder: &Path, device: &Device) -> Result<T5Encoder> {
-    let file = folder.join("config.json");
-    let config = T5Config::from_json(&file.display().to_string(), &read_json(&file)?)?;
-    Ok(T5Encoder::new(&load_weights(folder, device)?, config)?)
+    network(folder, device, T5Config::from_json, T5Encoder::new)
 }
 
 /// The joint transformer of a folder.
 pub fn mmdit(folder: &Path, device: &Device) -> Result<Mmdit> {
-    let file = folder.join("config.json");
-    let config = MmditConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
-    Ok(Mmdit::new(&load_weights(folder, device)?, config)?)
+    network(folder, device, MmditConfig::from_json, Mmdit::new)
 }
 
 /// The FLUX transformer of a folder.
 pub fn flux(folder: &Path, device: &Device) -> Result<Flux> {
-    let file = folder.join("config.json");
-    let config = FluxConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
-    Ok(Flux::new(&load_weights(folder, device)?, config)?)
+    network(folder, device, FluxConfig::from_json, Flux::new)
 }
 
 /// The CLIP text encoder of a folder.
 pub fn clip_text(folder: &Path, device: &Device) -> Result<ClipText> {
-    let file = folder.join("config.json");
-    let config = ClipTextConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
-    Ok(ClipText::new(&load_weights(folder, device)?, config)?)
+    network(folder, device, ClipTextConfig::from_json, ClipText::new)
 }
 
 /// The UNet of a folder.
 pub fn unet(folder: &Path, device: &Device) -> Result<UNet> {
-    let file = folder.join("config.json");
-    let config = UNetConfig::from_json(&file.display().to_string(), &read_json(&file)?)?;
-    Ok(UNet::new(&load_weights(folder, device)?, config)?)
+    network(folder, device, UNetConfig::from_json, UNet::new)
 }
 
 /// The autoencoder of a folder.

@@ -83,7 +83,7 @@ fn a_negative_prompt_brings_guidance_of_its_own() {
 fn other_families_have_one_guidance_scale() {
     let sd3 = load("sd3");
     let error = draw(&sd3, &Request { true_cfg_scale: Some(2.0), ..request("a red apple", None) }).unwrap_err();
-    assert_eq!(error.to_string(), "true_cfg_scale: this model has one guidance scale: guidance_scale");
+    assert_eq!(error.to_string(), "true_cfg_scale: not supported by this model: use guidance_scale");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use easel_tests::files::repository;
 use std::process::Command;
 
 /// Every folder with networks but `easel-emoji`, whose hundreds of steps would take a software rasteriser too long.
-const NETWORKS: [&str; 15] = [
+const NETWORKS: [&str; 17] = [
     "sd15",
     "sd15-inpaint",
     "sd15-lcm",
@@ -22,6 +22,8 @@ const NETWORKS: [&str; 15] = [
     "flux-schnell",
     "flux-dev",
     "taef1",
+    "clip-vit",
+    "sam",
 ];
 
 /// Folders that are run in half precision, too.

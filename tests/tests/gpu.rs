@@ -109,7 +109,7 @@ fn a_run_survives_the_loss_of_its_device() {
         let disturbed = draw(&pipeline, SMALL, &mut saboteur).image.rgb8;
         assert!(disturbed == undisturbed, "lost at {at:?}: the pictures differ");
         let [warning] = &saboteur.warnings[..] else { panic!("lost at {at:?}: {:?}", saboteur.warnings) };
-        assert_eq!(warning, "the GPU was lost (destroyed); going on from the last step on a fresh one");
+        assert_eq!(warning, "the GPU was lost (destroyed) and was opened again; the run continues from the last step");
     }
     // Every handle to the device works again.
     assert!(!gpu(&device).context().is_lost());
@@ -168,7 +168,8 @@ fn what_overflows_in_half_precision_is_computed_again_in_f32() {
         let expected = draw_small(&files, Device::Cpu, from, &mut Unwatched).unwrap();
         let mut warnings = Warnings::default();
         let got = draw_small(&files, device.clone(), from, &mut warnings).unwrap();
-        let said = format!("{network} overflowed in half precision and computes again in f32 (always: --dtype f32)");
+        let said =
+            format!("{network} overflowed in half precision and is computed again in f32 (--dtype f32 always uses it)");
         assert_eq!(warnings.0, [said], "{layer}");
         let worst = got.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(worst <= Some(12), "{layer}: {worst:?} levels apart");

@@ -183,8 +183,8 @@ fn stable_diffusion_3_works_without_t5_but_not_without_its_vocabulary() {
     let cancel = CancelToken::default();
     let loaded = block_on(Pipeline::load(&files, &options, &mut watcher, &cancel));
     let text = loaded.err().unwrap().to_string();
-    let expected = "the vocabulary of text_encoder_3 is missing; give it with --component tokenizer_3=PATH, a folder with \
-                    tokenizer.json";
+    let expected = "the vocabulary of text_encoder_3 is missing (it has 576 tokens, and T5's, which is built in, 32100); add \
+                    --component tokenizer_3=PATH, a folder with tokenizer.json";
     assert!(text.ends_with(expected), "{text}");
 
     tensors.retain(|name, _| !name.starts_with("text_encoders.t5xxl."));
@@ -271,17 +271,14 @@ fn parts_of_other_models_are_named() {
     let expected = "text_encoder/config.json: field hidden_size: 48, but the denoiser takes a pooled state of 32";
     assert!(clip.ends_with(expected), "{clip}");
     let vae = problem(&[("vae", golden("sd15").join("vae"))], Value::Null);
-    let expected = "transformer/config.json: field in_channels: 64 channels (and 64 out), expected 16 of this vae";
+    let expected = "transformer/config.json: field in_channels: 64 channels (and 64 out), but the autoencoder has 16";
     assert!(vae.ends_with(expected), "{vae}");
     let sd3 = golden("sd3").join("transformer/diffusion_pytorch_model.safetensors");
     let denoiser = problem(&[("transformer", sd3)], Value::Null);
-    assert!(
-        denoiser.ends_with("diffusion_pytorch_model.safetensors: no transformer of FLUX.1 in this file"),
-        "{denoiser}"
-    );
+    assert!(denoiser.ends_with("diffusion_pytorch_model.safetensors: contains no transformer of FLUX.1"), "{denoiser}");
     let clip_file = golden("flux-dev").join("text_encoder/model.safetensors");
     let wrong = problem(&[("text_encoder_2", clip_file)], Value::Null);
-    assert!(wrong.ends_with("model.safetensors: no text_encoder_2 of FLUX.1 in this file"), "{wrong}");
+    assert!(wrong.ends_with("model.safetensors: contains no text_encoder_2 of FLUX.1"), "{wrong}");
     // The weights of the other model of the family, with the configuration of this one.
     let schnell = golden("flux-schnell").join("transformer");
     let files = problem(&[("transformer", schnell)], json!({"transformer": {"guidance_embeds": true}}));
@@ -313,24 +310,23 @@ fn missing_and_misplaced_parts_are_named() {
     let with = |name: &'static str, path: PathBuf| message(open(&base, &[(name, path)], Value::Null));
 
     let text = with("unte", denoiser.clone());
-    let expected =
-        "components: no component is called \"unte\"; Stable Diffusion has text_encoder, unet, vae, tokenizer";
+    let expected = "components: unknown component \"unte\"; Stable Diffusion has text_encoder, unet, vae, tokenizer";
     assert_eq!(text, expected);
     let text = with("vae", denoiser.clone());
-    assert!(text.ends_with(".safetensors: no vae of Stable Diffusion in this file"), "{text}");
+    assert!(text.ends_with(".safetensors: contains no vae of Stable Diffusion"), "{text}");
     let text = with("tokenizer", denoiser.clone());
-    assert!(text.ends_with(".safetensors: a file, but tokenizer is given as a folder"), "{text}");
+    assert!(text.ends_with(".safetensors: is a file, but tokenizer must be a folder"), "{text}");
     let text = with("tokenizer", base.join("unet"));
-    assert!(text.ends_with("unet: no files of a tokenizer in this folder"), "{text}");
+    assert!(text.ends_with("unet: contains no files of a tokenizer"), "{text}");
     let text = with("vae", base.join("gone"));
     assert!(text.contains("gone: "), "{text}");
 
     let files = open(&denoiser, &[], Value::Null).unwrap();
     let text = files.component("vae").unwrap_err().to_string();
-    let expected = "this model has no vae (nor text_encoder); give it with --component vae=PATH";
+    let expected = "this model has no vae (nor text_encoder); add --component vae=PATH";
     assert!(text.ends_with(expected), "{text}");
     let alone = message(open(&parts.bare(AUTOENCODER), &[], Value::Null));
-    assert!(alone.ends_with("vae alone: open the rest of the model with --component vae=PATH"), "{alone}");
+    assert!(alone.ends_with("only contains a vae: open the rest of the model and add --component vae=PATH"), "{alone}");
 }
 
 #[test]

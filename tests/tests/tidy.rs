@@ -121,6 +121,25 @@ fn the_golden_folder_lists_what_it_has() {
     assert_eq!(listed, there, "tests/golden/README.md and the folders beside it");
 }
 
+/// The last column of the table of limits names tests and transcripts.
+#[test]
+fn the_limits_are_tested_as_the_security_document_says() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = std::fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let (_, limits) = text.split_once("## Limits").expect("a section for the limits");
+    let rows = limits.lines().filter(|line| line.starts_with("| `"));
+    let last = rows.filter_map(|row| row.trim_end_matches(" |").rsplit_once(" | ")).map(|(_, tests)| tests);
+    let names: Vec<_> = last.flat_map(|tests| tests.split('`').skip(1).step_by(2)).collect();
+    assert!(names.len() > 10, "only {} tests found", names.len());
+    let sources: String = rust_files().into_iter().map(|(_, text)| text).collect();
+    let exists = |name: &str| match name.ends_with(".http") {
+        true => root.join("tests/http/transcripts").join(name).is_file(),
+        false => sources.contains(&format!("fn {name}(")),
+    };
+    let missing = names.into_iter().filter(|name| !exists(name)).map(str::to_owned).collect();
+    none(missing, "tests that SECURITY.md names and that do not exist");
+}
+
 #[test]
 fn the_golden_command_has_a_gpu_when_it_is_built_alone() {
     let manifest = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();

@@ -62,3 +62,16 @@ fn merges_alone_give_the_same_vocabulary() {
     let folder = || Folder::read(&golden()).unwrap();
     assert_same(&folder().without_vocab().tokenizer().unwrap(), &folder().tokenizer().unwrap());
 }
+
+#[test]
+fn the_built_in_vocabulary_of_t5_has_the_ids_of_its_tokenizer_json() {
+    let text = include_str!("../fixtures/t5-ids.json");
+    let cases: Vec<(String, Vec<u32>)> = serde_json::from_str(text).unwrap();
+    assert!(cases.len() > 80, "only {} cases", cases.len());
+    let tokenizer = Tokenizer::t5(512).unwrap();
+    for (prompt, mut ids) in cases {
+        // With the end token, as the file itself adds it.
+        assert_eq!(ids.pop(), Some(1));
+        assert_eq!(tokenizer.tokenize(&prompt).unwrap(), ids, "{prompt:?}");
+    }
+}

@@ -1,10 +1,10 @@
 // The service worker: the site without a network, and the headers that let its threads share memory.
 const CACHE = "easel-/*version*/";
 const FILES = JSON.parse(`/*files*/`);
-/** The builds of the module. A browser uses one of them, which is kept when it has been asked for, or the page names it. */
-const BUILD = /^easel\/(wasm|threads)\//;
+/** The modules, and what some models need. A browser uses few of them, which are kept when they have been asked for, or the page names them. */
+const BUILD = /^easel\/(wasm\/|threads\/|analysis\/|interface\/|clip-merges|t5-tokenizer)/;
 /** What no visit needs: it is for programs and programmers. */
-const BESIDE = /(\.d\.ts|\.md|package\.json|easel\/ai\.js|icon-\d+\.png)$/;
+const BESIDE = /(\.d\.ts|\.md|package\.json|LICENSE-\w+|easel\/ai\.js|icon-\d+\.png)$/;
 
 addEventListener("install", (event) => event.waitUntil(install()));
 // A new version waits until the pages of the old one are closed, so that a page and its worker always fit.

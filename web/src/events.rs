@@ -1,29 +1,32 @@
-//! What a run reports to the worker, and how the worker stops it.
+//! Reports from a run to the worker.
 
-use easel_inference::pipeline::{CancelToken, Progress, Watcher};
+use bytes::Bytes;
+use easel_inference::pipeline::{Progress, Watcher};
 use easel_inference::weights::BoxFuture;
+use easel_inference::{Error, Result};
+use easel_web_common::reason;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The object that the worker hands in; its methods are called as the run goes on.
+    /// The worker's object, whose methods are called during the run.
     pub type Events;
 
     /// `phase` is load, encode, denoise or decode; `step` of `of` units of it are done after `seconds`.
     #[wasm_bindgen(method)]
     fn progress(this: &Events, phase: &str, step: u32, of: u32, seconds: f64);
 
-    /// Whether the page would look at a preview now.
+    /// Whether the page wants a preview now.
     #[wasm_bindgen(method, js_name = wantsPreview)]
     fn wants_preview(this: &Events) -> bool;
 
-    /// What the picture looks like so far, four bytes per pixel.
+    /// A preview of the picture, with four bytes per pixel.
     #[wasm_bindgen(method)]
     fn preview(this: &Events, width: u32, height: u32, rgba: Uint8Array);
 
-    /// Something that the user should know.
+    /// A warning for the user.
     #[wasm_bindgen(method)]
     fn warning(this: &Events, message: &str);
 
@@ -31,9 +34,22 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn clock(this: &Events) -> f64;
 
-    /// A promise that is resolved when the worker has looked at its messages.
+    /// A promise of T5's vocabulary, a `tokenizer.json`, as a `Uint8Array`.
+    #[wasm_bindgen(method)]
+    fn vocabulary(this: &Events) -> Promise;
+
+    /// A promise that is resolved when the worker has handled its messages.
     #[wasm_bindgen(method)]
     fn pause(this: &Events) -> Promise;
+}
+
+impl Events {
+    /// T5's vocabulary, which single files leave out. It lies beside the models of the page.
+    pub(crate) async fn fetch_vocabulary(&self) -> Result<Bytes> {
+        let failed = |thrown: JsValue| Error::Io { path: "the vocabulary of T5".into(), reason: reason(&thrown) };
+        let bytes = JsFuture::from(self.vocabulary()).await.map_err(failed)?;
+        Ok(Uint8Array::new(&bytes).to_vec().into())
+    }
 }
 
 impl Watcher for Events {
@@ -62,27 +78,8 @@ impl Watcher for Events {
     fn pause(&mut self) -> BoxFuture<'_, ()> {
         let turn = Self::pause(self);
         Box::pin(async move {
-            // A promise that is rejected is a turn of the event loop all the same.
+            // A rejected promise also yields to the event loop.
             let _ = JsFuture::from(turn).await;
         })
-    }
-}
-
-/// Stops a run at its next step.
-#[wasm_bindgen]
-#[derive(Default)]
-pub struct Cancel(pub(crate) CancelToken);
-
-#[wasm_bindgen]
-impl Cancel {
-    /// Not cancelled yet.
-    #[wasm_bindgen(constructor)]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Asks the run to stop.
-    pub fn cancel(&self) {
-        self.0.cancel();
     }
 }

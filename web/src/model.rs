@@ -1,17 +1,13 @@
 //! `Model`: a pipeline in wasm memory, and the pictures that it draws.
 
-use crate::backend::Backend;
-use crate::error::to_js;
-use crate::events::{Cancel, Events};
-use crate::files::files;
+use crate::events::Events;
 use crate::options::GenerateOptions;
 use easel_inference::families::{ModelFiles, OpenOptions, SamplingDefaults};
 use easel_inference::pipeline::{LoadOptions, Pipeline};
 use easel_inference::sampling::Scheduler;
-use easel_inference::{Device, Error, Result};
-use easel_picture::{EncodeOptions, ImageFormat};
+use easel_inference::{Device, Error};
+use easel_web_common::{Backend, Cancel, files, gpu_bytes, read, to_js};
 use js_sys::Array;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
@@ -19,16 +15,16 @@ use wasm_bindgen::prelude::*;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Load {
-    /// As the metadata of its pictures keeps it.
+    /// Its name in the metadata of pictures.
     name: String,
     /// wasm or webgpu.
     backend: String,
-    /// What suits the model, if its files don't say.
+    /// Defaults that the model's files do not contain.
     steps: Option<usize>,
     guidance_scale: Option<f64>,
 }
 
-/// What is drawn by default.
+/// The model's defaults.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Defaults {
@@ -52,13 +48,13 @@ pub struct Drawn {
 
 #[wasm_bindgen]
 impl Drawn {
-    /// The PNG file, which carries the settings.
+    /// The PNG file with the settings inside.
     #[wasm_bindgen(getter)]
     pub fn png(&self) -> Vec<u8> {
         self.png.clone()
     }
 
-    /// The settings as AUTOMATIC1111 writes them.
+    /// The settings in AUTOMATIC1111's format.
     #[wasm_bindgen(getter)]
     pub fn parameters(&self) -> String {
         self.parameters.clone()
@@ -78,11 +74,14 @@ impl Model {
     /// Loads the model in `pairs` of a path and a `Blob`: a diffusers folder, or one checkpoint.
     pub async fn load(pairs: Array, options: JsValue, mut events: Events, cancel: &Cancel) -> Result<Model, JsValue> {
         let options: Load = read(options).map_err(to_js)?;
-        let token = cancel.0.clone();
+        let token = cancel.token().clone();
         let loaded = async {
             let backend = Backend::parse(&options.backend)?;
             let device = backend.open().await?;
-            let files = ModelFiles::open(&files(&options.name, &pairs)?, &OpenOptions::default()).await?;
+            let mut files = ModelFiles::open(&files(&options.name, &pairs)?, &OpenOptions::default()).await?;
+            if files.lacks_vocabulary() {
+                files.set_vocabulary(events.fetch_vocabulary().await?);
+            }
             let sampling = options.steps.zip(options.guidance_scale);
             let sampling = sampling.map(|(steps, guidance_scale)| SamplingDefaults { steps, guidance_scale });
             let load = LoadOptions { name: options.name, sampling, ..LoadOptions::new(device.clone()) };
@@ -95,18 +94,17 @@ impl Model {
     pub async fn generate(&self, options: JsValue, mut events: Events, cancel: &Cancel) -> Result<Drawn, JsValue> {
         let request = read::<GenerateOptions>(options).and_then(GenerateOptions::into_request).map_err(to_js)?;
         let drawn = async {
-            let mut pictures = self.pipeline.generate(&request, &mut events, &cancel.0).await?;
+            let mut pictures = self.pipeline.generate(&request, &mut events, cancel.token()).await?;
             let picture = pictures.pop().ok_or_else(|| Error::invalid("count", "no picture was drawn"))?;
             let parameters = picture.parameters.to_string();
-            let encode = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
-            let png = picture.image.encode(ImageFormat::Png, &encode)?;
+            let png = picture.image.encode_png(Some(&parameters))?;
             // Sides are at most `SIZE_MAX`.
             Ok(Drawn { width: picture.image.width as u32, height: picture.image.height as u32, png, parameters })
         };
         drawn.await.map_err(to_js)
     }
 
-    /// Size, steps, guidance scale and scheduler that are used when none are given.
+    /// The default size, steps, guidance scale and scheduler.
     pub fn defaults(&self) -> Result<JsValue, JsValue> {
         let defaults = self.pipeline.defaults();
         let (sampler, schedule) = self.pipeline.scheduler().label();
@@ -129,30 +127,14 @@ impl Model {
         names
     }
 
-    /// What computes: wasm or webgpu.
+    /// The backend: wasm or webgpu.
     pub fn backend(&self) -> String {
         self.backend.name().to_owned()
     }
 
-    /// Bytes of graphics memory that are taken.
+    /// Bytes of graphics memory in use.
     #[wasm_bindgen(js_name = gpuBytes)]
     pub fn gpu_bytes(&self) -> f64 {
-        match &self.device {
-            #[cfg(feature = "webgpu")]
-            Device::Gpu(gpu) => gpu.context().stats().memory.allocated as f64,
-            _ => 0.0,
-        }
+        gpu_bytes(&self.device)
     }
-}
-
-/// The options of a call. [`Error::Invalid`] names the one that is wrong.
-fn read<T: DeserializeOwned>(options: JsValue) -> Result<T> {
-    serde_path_to_error::deserialize(serde_wasm_bindgen::Deserializer::from(options)).map_err(|error| {
-        let reason = error.inner().to_string();
-        let reason = reason.strip_prefix("Error: ").unwrap_or(&reason);
-        match error.path().to_string().as_str() {
-            "." => Error::invalid("options", reason),
-            field => Error::invalid("options", format!("{field}: {reason}")),
-        }
-    })
 }

@@ -1,4 +1,4 @@
-//! What a page asks for, and the request that it becomes.
+//! The options of a page, and their conversion into a request.
 
 use easel_inference::pipeline::{InitImage, PromptOptions, Request};
 use easel_inference::{Error, Result};
@@ -6,11 +6,11 @@ use easel_picture::{Image, Limits};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
-/// How far to go from a picture when nothing is said: diffusers' values without and with a mask.
+/// The default strengths without and with a mask, from diffusers.
 const STRENGTH: f64 = 0.8;
 const STRENGTH_WITH_MASK: f64 = 1.0;
 
-/// One picture, as `generate` of the package describes it. Fields that are missing are the model's to choose.
+/// One picture, as `generate` of the package describes it. For missing fields the model's defaults apply.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct GenerateOptions {
@@ -33,15 +33,15 @@ pub(crate) struct GenerateOptions {
     /// A PNG, JPEG or WebP file.
     init_image: Option<ByteBuf>,
     strength: Option<f64>,
-    /// The same; white is drawn anew.
+    /// A PNG, JPEG or WebP file; white is redrawn.
     mask: Option<ByteBuf>,
-    /// Send a preview with every this many steps; 0 sends none.
+    /// Steps between previews; 0 for no previews.
     #[serde(default)]
     preview_every: usize,
 }
 
 impl GenerateOptions {
-    /// The request for this picture. [`Error::Invalid`] names the field that is wrong.
+    /// The request for this picture. [`Error::Invalid`] names an invalid field.
     pub(crate) fn into_request(self) -> Result<Request> {
         if self.init_image.is_none() && self.mask.is_some() {
             return Err(Error::invalid("mask", "a mask needs an initial image"));
@@ -71,7 +71,7 @@ impl GenerateOptions {
     }
 }
 
-/// The picture to start from.
+/// The initial picture.
 fn init(image: Option<ByteBuf>, mask: Option<ByteBuf>, strength: Option<f64>) -> Result<Option<InitImage>> {
     let decode = |field: &'static str, bytes: ByteBuf| {
         Image::decode(&bytes, &Limits::default()).map_err(|error| Error::invalid(field, error.to_string()))
@@ -79,8 +79,8 @@ fn init(image: Option<ByteBuf>, mask: Option<ByteBuf>, strength: Option<f64>) ->
     let Some(image) = image else { return Ok(None) };
     let image = decode("initImage", image)?;
     let mask = mask.map(|mask| decode("mask", mask)).transpose()?;
-    let usual = if mask.is_some() { STRENGTH_WITH_MASK } else { STRENGTH };
-    Ok(Some(InitImage { image, strength: strength.unwrap_or(usual), mask, all_steps: false }))
+    let default_strength = if mask.is_some() { STRENGTH_WITH_MASK } else { STRENGTH };
+    Ok(Some(InitImage { image, strength: strength.unwrap_or(default_strength), mask, all_steps: false }))
 }
 
 #[cfg(test)]

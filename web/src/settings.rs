@@ -1,8 +1,8 @@
 //! The settings that a picture file carries, for a page to show and to use again.
 
-use crate::error::to_js;
 use easel_inference::sampling::Scheduler;
 use easel_picture::{Parameters, read_metadata};
+use easel_web_common::to_js;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 

@@ -1,33 +1,36 @@
 //! The checks for every change: formatting, lints and all tests, each compiled once.
 //!
 //! Checking a crate and building it are two compilations, and nearly all code compiled here is in dependencies. So `test`
-//! builds the workspace with Clippy's compiler in place of rustc, as `cargo clippy` does to check it: the same build gives
-//! the lints and the tests, and dependencies are only built, never checked.
+//! builds the workspace, the edge components and the site with Clippy's compiler in place of rustc, as `cargo clippy` does to
+//! check them: the same build gives the lints and what is tested, and dependencies are only built, never checked.
 
 use crate::command::{Run, cargo};
 use crate::phases::{self, Phase};
 use crate::setup::{WASM, setup};
-use crate::{e2e, edge, levels, quick};
+use crate::{clients, e2e, edge, levels, quick};
 use anyhow::{Result, bail};
 
 /// The workspace with all its features. Every native build or lint passes exactly these arguments, because a dependency is
 /// built once for each set of features. `xtask` is excluded: it is built before everything else.
-const WORKSPACE: [&str; 5] = ["--workspace", "--exclude", "xtask", "--features", "easel-host/component"];
-
-/// `-D warnings` in the encoding of Clippy's compiler.
-const DENY_WARNINGS: &str = "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__";
+const WORKSPACE: [&str; 5] = [
+    "--workspace",
+    "--exclude",
+    "xtask",
+    "--features",
+    "easel-host/component,easel-host/grpc,easel-host/mcp,easel-host/otel,easel-host/cluster",
+];
 
 /// All phases, those that fail fastest first. The golden cases are among the tests.
 const ALL: [Phase; 10] = [
     Phase { name: "setup", work: setup },
     Phase { name: "formatting", work: formatting },
     Phase { name: "xtask: lints, tests", work: tools },
-    Phase { name: "lints for wasm32", work: lint_wasm },
-    Phase { name: "edge: lints, components", work: components },
+    Phase { name: "edge: lints, components", work: edge::build_linted },
     Phase { name: "workspace: lints, build", work: build_tests },
     Phase { name: "workspace: tests", work: run_tests },
+    Phase { name: "clients", work: clients::run_if_possible },
     Phase { name: "kernels for 64-bit Arm", work: levels::arm_if_possible },
-    Phase { name: "site", work: e2e::build_if_possible },
+    Phase { name: "site: lints, build", work: e2e::build_or_lint },
     Phase { name: "browser tests", work: e2e::run_if_possible },
 ];
 
@@ -57,23 +60,28 @@ pub(crate) fn formatting() -> Result<()> {
 
 /// xtask itself, whose dependencies are already built.
 fn tools() -> Result<()> {
-    linted(cargo(["test", "--package", "xtask"])).run()
+    cargo(["test", "--package", "xtask"]).linted().run()
 }
 
 /// The browser's crates, in the site's profile so that macros and build scripts are built once.
-fn lint_wasm() -> Result<()> {
-    let packages = ["easel-inference", "easel-picture", "easel-web", "easel-webgpu", "easel-contract"];
-    let targets = ["--lib", "--example", "browser", "--no-default-features", "--features", "easel-web/webgpu"];
+pub(crate) fn lint_wasm() -> Result<()> {
+    let packages = [
+        "easel-inference",
+        "easel-picture",
+        "easel-web",
+        "easel-web-analysis",
+        "easel-web-common",
+        "easel-web-interface",
+        "easel-webgpu",
+        "easel-contract",
+    ];
+    let features = "easel-web/webgpu,easel-web-analysis/webgpu";
+    let targets = ["--lib", "--example", "browser", "--no-default-features", "--features", features];
     cargo(["clippy", "--profile", "web", "--target", WASM])
         .args(packages.into_iter().flat_map(|package| ["--package", package]))
         .args(targets)
         .args(["--", "-D", "warnings"])
         .run()
-}
-
-fn components() -> Result<()> {
-    edge::lint()?;
-    edge::edge()
 }
 
 /// Every library, program, example and test of the workspace.
@@ -94,12 +102,7 @@ fn run_tests() -> Result<()> {
 
 /// Adds the arguments of the workspace's native build with lints.
 pub(crate) fn workspace(cargo: Run) -> Run {
-    linted(cargo).args(WORKSPACE)
-}
-
-/// Compiles the workspace's packages with Clippy's compiler, with warnings as errors.
-fn linted(run: Run) -> Run {
-    run.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver").env("CLIPPY_ARGS", DENY_WARNINGS)
+    cargo.linted().args(WORKSPACE)
 }
 
 /// The golden cases of a folder through the real loaders and pipelines.

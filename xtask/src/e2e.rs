@@ -2,7 +2,7 @@
 
 use crate::command::{Run, root};
 use crate::setup::WASM;
-use crate::web;
+use crate::{checks, web};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 
@@ -18,18 +18,18 @@ const REQUIRE: &str = "EASEL_REQUIRE_BROWSER";
 /// Builds the site and the kernel checks, and runs the browser tests; arguments name test files.
 pub(crate) fn e2e(args: &[String]) -> Result<()> {
     let browser = browser()?;
-    build()?;
+    web::web_for_tests()?;
     run(&browser, args)
 }
 
-/// The phase that builds for the browser tests; skipped, with the reason, if they cannot run.
-pub(crate) fn build_if_possible() -> Result<()> {
+/// The phase that builds for the browser tests, with lints; if they cannot run, it says why and only lints.
+pub(crate) fn build_or_lint() -> Result<()> {
     match browser() {
         Err(reason) if std::env::var_os(REQUIRE).is_none() => {
-            eprintln!("skipped the site, because the browser tests cannot run: {reason}");
-            Ok(())
+            eprintln!("skipped the build of the site, because the browser tests cannot run: {reason}");
+            checks::lint_wasm()
         }
-        _ => build(),
+        _ => web::web_for_tests(),
     }
 }
 
@@ -42,11 +42,6 @@ pub(crate) fn run_if_possible() -> Result<()> {
         }
         browser => run(&browser?, &[]),
     }
-}
-
-/// Builds the site and the kernel checks together, so that no dependency is built twice.
-fn build() -> Result<()> {
-    web::web(&["--package", "easel-webgpu", "--example", "browser"])
 }
 
 /// Checks the scripts' types and runs the tests of `tests/browser`.
@@ -64,7 +59,7 @@ fn run(browser: &Path, args: &[String]) -> Result<()> {
 /// The kernel checks, built with the site, as a module for the browser.
 fn checks() -> Result<PathBuf> {
     let folder = web::target().join("browser-checks");
-    web::bind(&web::target().join(WASM).join("web/examples/browser.wasm"), &folder)?;
+    web::bind(&web::target().join(WASM).join("web/examples/browser.wasm"), &folder, "browser")?;
     Ok(folder)
 }
 

@@ -2,11 +2,13 @@
 
 mod bochs;
 mod checks;
+mod clients;
 mod command;
 mod e2e;
 mod edge;
 mod levels;
 mod memory;
+mod package;
 mod phases;
 mod quick;
 mod setup;
@@ -34,12 +36,15 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   bench serve [PART ...]
                    time the service with and without the component (needs Linux, wrk and Python);
                    the part `hostile` fills it with misbehaving clients
+  bench serve cluster
+                   time several hosts on one queue, fail some of them, and time claims among many tasks (needs PostgreSQL)
   bench memory [MODEL ...]
                    measure the peak memory of networks, pipelines and models in folders, beside what is planned for them
   bench onnxruntime-web [NAME ...]
                    time the browser build against onnxruntime-web in Chromium (needs Node, and Python with diffusers and onnx)
   web              build the static site into web/dist and report its size
   e2e [FILE ...]   build the site and the kernel checks, and test them in headless Chromium (needs Node and Chromium)
+  clients          build the program and test it with clients from PyPI and npm (needs Python; the npm package needs Node)
   fuzz TARGET [S]  run a fuzz target for S seconds (default 600); needs a nightly toolchain and cargo-fuzz
   ci               the same as test, for continuous integration";
 
@@ -61,12 +66,14 @@ fn run() -> Result<()> {
         Some("levels") => levels::levels(rest),
         Some("edge") => edge::edge(),
         Some("serve") => serve(rest),
+        Some("bench") if rest == ["serve", "cluster"] => bench_cluster(),
         Some("bench") if rest.first().is_some_and(|name| name == "serve") => bench_service(&rest[1..]),
         Some("bench") if rest.first().is_some_and(|name| name == "onnxruntime-web") => bench_in_browser(&rest[1..]),
         Some("bench") if rest.first().is_some_and(|name| name == "memory") => memory::bench(&rest[1..]),
         Some("bench") => bench(rest),
-        Some("web") => web::web(&[]),
+        Some("web") => web::web(),
         Some("e2e") => e2e::e2e(rest),
+        Some("clients") => clients::clients(),
         Some("fuzz") => fuzz(rest),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");
@@ -98,7 +105,7 @@ fn bench(names: &[String]) -> Result<()> {
 
 /// Builds everything into one program and starts it.
 fn serve(options: &[String]) -> Result<()> {
-    web::web(&[])?;
+    web::web()?;
     edge::edge()?;
     let build = ["run", "--release", "--package", "easel-host", "--features", "bundled", "--", "serve"];
     cargo(build).args(options).run()
@@ -114,13 +121,20 @@ fn bench_service(parts: &[String]) -> Result<()> {
     command::Run::new(python).arg(script).arg(program).arg(edge::built("easel_edge.wasm")).args(parts).run()
 }
 
+/// Several hosts on one queue: 300 tasks while hosts fail, then throughput and costs.
+fn bench_cluster() -> Result<()> {
+    let package = ["--release", "--package", "easel-jobs", "--features", "cluster"];
+    cargo(["test"]).args(package).args(["--test", "hosts"]).env("EASEL_HOSTS_TASKS", "300").run()?;
+    cargo(["run"]).args(package).args(["--example", "cluster"]).run()
+}
+
 /// Blocks of a UNet and a small denoiser, in Easel's build with threads and in onnxruntime-web's.
 fn bench_in_browser(names: &[String]) -> Result<()> {
     setup::setup()?;
     ensure!(setup::rust_source(), "the build with threads needs the component rust-src: rustup component add rust-src");
     let folder = web::target().join("onnxruntime-web");
-    let module = web::build_with_threads(&["--example", "network"])?.join("examples/network.wasm");
-    web::bind(&module, &folder.join("wasm"))?;
+    let module = web::build_with_threads(&["easel-web"], &["--example", "network"])?.join("examples/network.wasm");
+    web::bind(&module, &folder.join("wasm"), "network")?;
     let here = command::root().join("benches/onnxruntime-web");
     if !folder.join("work.json").is_file() {
         let Some(python) = setup::python_with("diffusers, onnx") else {

@@ -1,9 +1,11 @@
 //! `cargo xtask web`: the static site, from wasm to service worker, in `web/dist`.
 //!
 //! The site is `web/site` with generated files: the wasm modules in `easel/`, the bundled model with a list of its files
-//! and digests, and the list of files that the service worker caches for offline visits.
+//! and digests, and the list of files that the service worker caches for offline visits. `easel/` and the model's folder are
+//! packages for npm as well (`package`).
 
 use crate::command::{Run, cargo, root};
+use crate::package;
 use crate::setup::{self, WASM};
 use anyhow::{Context, Result, anyhow, ensure};
 use sha2::{Digest, Sha256};
@@ -11,9 +13,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use wasm_bindgen_cli_support::Bindgen;
 
-/// The bundled model, with its default steps and guidance scale.
-const MODEL: &str = "easel-emoji";
-const DEFAULTS: (usize, f64) = (20, 4.0);
+/// The name of each module's files.
+const MODULE: &str = "easel_web";
+
+/// The most bytes that each module may have with brotli: a first visit fetches one of the first two, and few visits any of
+/// the others.
+const BUDGETS: [(&str, usize); 5] = [
+    ("easel/threads/easel_web_bg.wasm", 1_200_000),
+    ("easel/wasm/easel_web_bg.wasm", 1_200_000),
+    ("easel/analysis/threads/easel_web_bg.wasm", 1_000_000),
+    ("easel/analysis/wasm/easel_web_bg.wasm", 1_000_000),
+    ("easel/interface/easel_web_bg.wasm", 600_000),
+];
+
+/// The packages of the modules that compute, which are built with and without threads.
+const COMPUTING: [&str; 2] = ["easel-web", "easel-web-analysis"];
 
 /// Flags of the build with threads: those of `.cargo/config.toml`, atomics, and an imported shared memory.
 const THREADS: [&str; 11] = [
@@ -30,27 +44,50 @@ const THREADS: [&str; 11] = [
     "-Clink-arg=--export=__tls_base",
 ];
 
+/// T5's vocabulary.
+const VOCABULARY: &str = "t5-tokenizer.json.zlib";
+
 /// Placeholders for the version and the list of files in the source of the service worker.
 const VERSION_MARK: &str = "/*version*/";
 const FILES_MARK: &str = "/*files*/";
 
-/// Builds the site and prints its size; `more` are cargo arguments for more targets in the same build.
-pub(crate) fn web(more: &[&str]) -> Result<()> {
+/// Builds the site and prints its size.
+pub(crate) fn web() -> Result<()> {
+    build_site(single())
+}
+
+/// The same with the kernel checks of the browser tests, and with lints: warnings are errors.
+pub(crate) fn web_for_tests() -> Result<()> {
+    build_site(single().args(["--package", "easel-webgpu", "--example", "browser"]).linted())
+}
+
+fn build_site(single: Run) -> Result<()> {
     setup::setup()?;
-    let modules = build(more)?;
+    let modules = build(single)?;
     let dist = dist();
     if dist.exists() {
         fs::remove_dir_all(&dist).with_context(|| format!("cannot empty {}", dist.display()))?;
     }
     copy(&root().join("web/site"), &dist)?;
-    bind(&modules.single, &dist.join("easel/wasm"))?;
-    match modules.with_threads {
-        Some(module) => bind(&module, &dist.join("easel/threads"))?,
+    let Modules { single, with_threads } = modules;
+    bind(&single.join("easel_web.wasm"), &dist.join("easel/wasm"), MODULE)?;
+    bind(&single.join("easel_web_analysis.wasm"), &dist.join("easel/analysis/wasm"), MODULE)?;
+    bind(&single.join("easel_web_interface.wasm"), &dist.join("easel/interface"), MODULE)?;
+    match with_threads {
+        Some(folder) => {
+            bind(&folder.join("easel_web.wasm"), &dist.join("easel/threads"), MODULE)?;
+            bind(&folder.join("easel_web_analysis.wasm"), &dist.join("easel/analysis/threads"), MODULE)?;
+        }
         None => {
             eprintln!("skipped the build with threads, which needs the component rust-src: pages will use one thread")
         }
     }
-    bundle_model(&dist)?;
+    let vocabulary = root().join("crates/inference/assets/clip-merges.zlib");
+    fs::copy(vocabulary, dist.join("easel/clip-merges.zlib")).context("cannot copy CLIP's vocabulary")?;
+    let vocabulary = root().join("crates/inference/assets").join(VOCABULARY);
+    fs::copy(vocabulary, dist.join("easel").join(VOCABULARY)).context("cannot copy T5's vocabulary")?;
+    package::model(&root().join("models"), &dist.join("models"))?;
+    package::runtime(&dist.join("easel"))?;
     finish_service_worker(&dist)?;
     report(&dist)
 }
@@ -60,37 +97,39 @@ pub(crate) fn dist() -> PathBuf {
     root().join("web/dist")
 }
 
-/// The two builds of the wasm module.
+/// The folders of the wasm modules.
 struct Modules {
-    /// With WebGPU; on a machine without a GPU it computes on one thread.
+    /// The module that draws and the one that looks at pictures, with WebGPU: on a machine without a GPU they compute on one
+    /// thread. And the HTTP interface.
     single: PathBuf,
-    /// With threads and without WebGPU; `None` without the source of the standard library.
+    /// The first two with threads and without WebGPU; `None` without the source of the standard library.
     with_threads: Option<PathBuf>,
 }
 
-/// Builds both modules at the same time, because each ends with a long link on a single core.
-fn build(more: &[&str]) -> Result<Modules> {
+/// Builds the modules at the same time, because each ends with a long link on a single core.
+fn build(single: Run) -> Result<Modules> {
     let rust_source = setup::rust_source();
     std::thread::scope(|scope| {
-        let threads = scope.spawn(|| rust_source.then(|| build_with_threads(&["--lib"])).transpose());
-        let single = build_single(more)?;
-        let folder = threads.join().map_err(|_| anyhow!("the build with threads panicked"))??;
-        Ok(Modules { single, with_threads: folder.map(|folder| folder.join("easel_web.wasm")) })
+        let threads = scope.spawn(|| rust_source.then(|| build_with_threads(&COMPUTING, &["--lib"])).transpose());
+        single.run()?;
+        let with_threads = threads.join().map_err(|_| anyhow!("the build with threads panicked"))??;
+        Ok(Modules { single: target().join(WASM).join("web"), with_threads })
     })
 }
 
-fn build_single(more: &[&str]) -> Result<PathBuf> {
-    let site = ["build", "--profile", "web", "--target", WASM, "--package", "easel-web", "--lib"];
-    cargo(site).args(["--features", "easel-web/webgpu"]).args(more).run()?;
-    Ok(target().join(WASM).join("web/easel_web.wasm"))
+/// Cargo's command for the modules without threads.
+fn single() -> Run {
+    cargo(["build", "--profile", "web", "--target", WASM, "--lib", "--package", "easel-web-interface"])
+        .args(with_feature(&COMPUTING, "webgpu"))
 }
 
-/// Builds a target of `easel-web`, named by `what`, with threads that share memory, and returns the output folder. Rust's
+/// Builds targets of packages, named by `what`, with threads that share memory, and returns the output folder. Rust's
 /// standard library is distributed without atomics, so it is built too; stable compilers allow that with
 /// `RUSTC_BOOTSTRAP`.
-pub(crate) fn build_with_threads(what: &[&str]) -> Result<PathBuf> {
+pub(crate) fn build_with_threads(packages: &[&str], what: &[&str]) -> Result<PathBuf> {
     let folder = target().join("web-threads");
-    cargo(["build", "--profile", "web", "--package", "easel-web", "--target", WASM, "--features", "threads"])
+    cargo(["build", "--profile", "web", "--target", WASM])
+        .args(with_feature(packages, "threads"))
         .args(what)
         .args(["-Zbuild-std=std,panic_abort", "--target-dir"])
         .arg(&folder)
@@ -100,33 +139,26 @@ pub(crate) fn build_with_threads(what: &[&str]) -> Result<PathBuf> {
     Ok(folder.join(WASM).join("web"))
 }
 
+/// Cargo's arguments for packages, each with this feature of its own.
+fn with_feature(packages: &[&str], feature: &str) -> Vec<String> {
+    let argument = |package: &&str| [format!("--package={package}"), format!("--features={package}/{feature}")];
+    packages.iter().flat_map(argument).collect()
+}
+
 /// Cargo's target folder.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
-/// Generates the JavaScript bindings and the module that they load.
-pub(crate) fn bind(module: &Path, folder: &Path) -> Result<()> {
-    let name = module.file_stem().unwrap_or_default().to_string_lossy();
+/// Generates the JavaScript bindings and the module that they load, called `name`.
+pub(crate) fn bind(module: &Path, folder: &Path, name: &str) -> Result<()> {
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(module).web(true)?.typescript(false).remove_name_section(true).remove_producers_section(true);
+    bindgen.input_path(module).out_name(name).web(true)?.typescript(false);
+    bindgen.remove_name_section(true).remove_producers_section(true);
+    // Scripts say where the module is: bundlers would take the default for one more file.
+    bindgen.omit_default_module_path(true);
     bindgen.generate(folder).with_context(|| format!("wasm-bindgen on {}", module.display()))?;
     optimise(&folder.join(format!("{name}_bg.wasm")));
-    quieten_threads(folder)
-}
-
-/// How the helper of `wasm-bindgen-rayon` starts a thread's module, and how wasm-bindgen wants it since 0.2.93: otherwise
-/// each thread writes a warning to the console of the page.
-const START_OF_A_THREAD: [&str; 2] =
-    ["pkg.default(data.module, data.memory)", "pkg.default({ module_or_path: data.module, memory: data.memory })"];
-
-fn quieten_threads(folder: &Path) -> Result<()> {
-    let snippets = files(folder)?.into_iter().filter(|path| path.ends_with("workerHelpers.no-bundler.js"));
-    for path in snippets.map(|path| folder.join(path)) {
-        let script = fs::read_to_string(&path)?;
-        ensure!(script.contains(START_OF_A_THREAD[0]), "{} starts threads in another way now", path.display());
-        fs::write(&path, script.replace(START_OF_A_THREAD[0], START_OF_A_THREAD[1]))?;
-    }
     Ok(())
 }
 
@@ -138,25 +170,12 @@ fn optimise(wasm: &Path) {
     }
 }
 
-/// Copies the model and lists its files with their sizes and digests.
-fn bundle_model(dist: &Path) -> Result<()> {
-    let from = root().join("models").join(MODEL);
-    let to = dist.join("models").join(MODEL);
-    copy(&from, &to)?;
-    let mut listed = Vec::new();
-    for path in files(&to)?.into_iter().filter(|path| !path.ends_with(".md")) {
-        let bytes = fs::read(to.join(&path))?;
-        listed.push(serde_json::json!({ "path": path, "size": bytes.len(), "sha256": sha256(&bytes) }));
-    }
-    let defaults = serde_json::json!({ "steps": DEFAULTS.0, "guidanceScale": DEFAULTS.1 });
-    let manifest = serde_json::json!({ "name": MODEL, "usual": defaults, "files": listed });
-    fs::write(to.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?).context("cannot write the manifest")
-}
-
 /// Writes the site's list of files and its version into the service worker. Models are stored elsewhere.
 fn finish_service_worker(dist: &Path) -> Result<()> {
     let mut listed = files(dist)?;
-    listed.retain(|path| path != "sw.js" && (!path.starts_with("models/") || path.ends_with("manifest.json")));
+    // Neither does where the files come from change the site.
+    let is_beside = |path: &str| path == "sw.js" || path.ends_with("provenance.json");
+    listed.retain(|path| !is_beside(path) && (!path.starts_with("models/") || path.ends_with("manifest.json")));
     let mut digest = Sha256::new();
     for path in &listed {
         digest.update(path);
@@ -169,26 +188,44 @@ fn finish_service_worker(dist: &Path) -> Result<()> {
     fs::write(&file, source).context("cannot write sw.js")
 }
 
-/// Prints the sizes of a first visit's downloads, raw and compressed: the page, each module, the model.
+/// Prints the sizes of a first visit's downloads, raw and compressed: the page, each module, the model. Fails if a module
+/// is larger than it may be.
 fn report(dist: &Path) -> Result<()> {
     let mut page = [0, 0];
     let mut model = 0;
+    let mut over = Vec::new();
     for path in files(dist)? {
         let bytes = fs::read(dist.join(&path))?;
         if path.starts_with("models/") {
             model += bytes.len();
             continue;
         }
+        if path.ends_with(VOCABULARY) {
+            continue;
+        }
         let packed = brotli_size(&bytes)?;
         if path.ends_with(".wasm") {
             println!("{path}: {} kB, {} kB with brotli", bytes.len() / 1000, packed / 1000);
+            over.extend(excess(&path, packed));
         } else {
             page = [page[0] + bytes.len(), page[1] + packed];
         }
     }
-    println!("everything else: {} kB, {} kB with brotli; {MODEL}: {} kB", page[0] / 1000, page[1] / 1000, model / 1000);
+    println!(
+        "everything else: {} kB, {} kB with brotli; the model: {} kB",
+        page[0] / 1000,
+        page[1] / 1000,
+        model / 1000
+    );
+    ensure!(over.is_empty(), "too large: {}", over.join("; "));
     println!("web/dist is ready for any file server, such as `python3 -m http.server --directory web/dist`");
     Ok(())
+}
+
+/// What is wrong with the size of a module, if it is over its budget.
+fn excess(path: &str, packed: usize) -> Option<String> {
+    let (_, most) = BUDGETS.into_iter().find(|(budgeted, _)| *budgeted == path)?;
+    (packed > most).then(|| format!("{path} has {packed} bytes with brotli, expected at most {most}"))
 }
 
 fn brotli_size(bytes: &[u8]) -> Result<usize> {
@@ -199,7 +236,7 @@ fn brotli_size(bytes: &[u8]) -> Result<usize> {
 }
 
 /// The paths of all files in a folder, relative to it and sorted.
-fn files(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut open = vec![(folder.to_owned(), String::new())];
     while let Some((folder, prefix)) = open.pop() {
@@ -217,7 +254,7 @@ fn files(folder: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     for path in files(from)? {
         let target = to.join(&path);
         if let Some(folder) = target.parent() {
@@ -228,6 +265,20 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_over_its_budget_is_named() {
+        let path = "easel/wasm/easel_web_bg.wasm";
+        assert_eq!(excess(path, 1_200_000), None);
+        let expected = format!("{path} has 1200001 bytes with brotli, expected at most 1200000");
+        assert_eq!(excess(path, 1_200_001), Some(expected));
+        assert_eq!(excess("easel/clip-merges.zlib", usize::MAX), None);
+    }
 }

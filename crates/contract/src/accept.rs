@@ -1,9 +1,9 @@
-//! Content negotiation (RFC 9110, section 12.5): how much a client wants one media type.
+//! Content negotiation (RFC 9110, section 12.5): how strongly a client prefers a media type.
 
 use axum::http::{HeaderMap, header};
 
 /// The weight that the client's `accept` gives to `media` by its exact name, or by `image/*` and the like; 0 if it does
-/// not name it. `*/*` is not counted: a client that takes anything gets what the route prefers.
+/// not name it. `*/*` does not count: a client that accepts anything gets the route's default.
 pub(crate) fn weight(headers: &HeaderMap, media: &str) -> f32 {
     let kind = media.split('/').next().unwrap_or_default();
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -17,7 +17,7 @@ pub(crate) fn weight(headers: &HeaderMap, media: &str) -> f32 {
     })
 }
 
-/// Whether the client would rather have a page than data: whether it is a browser.
+/// Whether the client prefers HTML to JSON, as browsers do.
 pub fn prefers_page(headers: &HeaderMap) -> bool {
     weight(headers, "text/html") > weight(headers, "application/json")
 }

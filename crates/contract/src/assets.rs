@@ -1,20 +1,20 @@
 //! Static documents: with ETag, and gzipped for clients that accept it.
 //!
-//! Gzip stands here rather than in `tower-http`'s `CompressionLayer`: that compresses every answer anew, and a page's module
-//! takes about a second of a processor for every 10 MB at the level used here. A document is compressed once, when it is
-//! first asked for, and goes out with its `content-length`. The layer would also need an asynchronous runtime's types in the
+//! Compression is done here and not by `tower-http`'s `CompressionLayer`, which compresses every answer again: at this
+//! level that takes about a second per 10 MB of a page's modules. Here a document is compressed once, at the first
+//! request, and is sent with its `content-length`. The layer would also bring an asynchronous runtime's types into the
 //! component.
 
 use crate::accept;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use sha2::{Digest, Sha256};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::{Arc, OnceLock};
 
-/// Nothing from elsewhere: a page may only use what it carries and call its own server.
+/// A page may only use its own contents and call its own server.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; style-src 'unsafe-inline'; \
                       script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -37,7 +37,16 @@ impl Asset {
         Self::with_policy(media_type, body.into(), None)
     }
 
-    /// A page that uses nothing from elsewhere, with a policy that holds browsers to it.
+    /// A document that is gzipped already. Fails if it is not.
+    pub(crate) fn packed(media_type: &'static str, gzipped: &'static [u8]) -> std::io::Result<Self> {
+        let mut body = Vec::new();
+        GzDecoder::new(gzipped).read_to_end(&mut body)?;
+        let asset = Self::new(media_type, body);
+        asset.0.gzip.get_or_init(|| Some(Bytes::from_static(gzipped)));
+        Ok(asset)
+    }
+
+    /// A self-contained page, with a policy that enforces it.
     pub(crate) fn page(body: &'static str) -> Self {
         Self::with_policy("text/html; charset=utf-8", Bytes::from_static(body.as_bytes()), Some(POLICY))
     }
@@ -48,7 +57,7 @@ impl Asset {
         Self(Arc::new(Inner { media_type, body, etag, policy, gzip: OnceLock::new() }))
     }
 
-    /// The document, or 304 if the client has it. The first request for a long document takes as long as compressing it.
+    /// The document, or 304 if the client has it. The first request waits for the compression of a long document.
     pub fn respond(&self, request: &HeaderMap) -> Response {
         let asset = &*self.0;
         let fixed = [
@@ -59,7 +68,7 @@ impl Asset {
         if is_known(request, &asset.etag) {
             return (StatusCode::NOT_MODIFIED, fixed).into_response();
         }
-        // Files without a type of their own, such as models, are dense already.
+        // Files without a type of their own, such as models, do not get smaller.
         let may_gzip = accept::gzip(request) && asset.media_type != "application/octet-stream";
         let gzipped = if may_gzip { asset.gzip.get_or_init(|| compress(&asset.body)).clone() } else { None };
         let is_gzipped = gzipped.is_some();
@@ -77,7 +86,7 @@ impl Asset {
     }
 }
 
-/// The gzipped bytes, if they are fewer.
+/// The gzipped bytes, if that makes them fewer.
 fn compress(body: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(body).ok()?;
@@ -85,12 +94,12 @@ fn compress(body: &[u8]) -> Option<Bytes> {
     (gzipped.len() < body.len()).then(|| gzipped.into())
 }
 
-/// A weak ETag, since the same document also goes out compressed.
+/// A weak ETag, because the same document is also sent compressed.
 fn etag(digest: &str) -> HeaderValue {
     HeaderValue::try_from(format!("W/\"{digest}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
 }
 
-/// Whether `if-none-match` names this ETag; the comparison is the weak one.
+/// Whether `if-none-match` names this ETag by weak comparison.
 pub(crate) fn is_known(request: &HeaderMap, etag: &HeaderValue) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let Ok(etag) = etag.to_str() else { return false };

@@ -1,16 +1,17 @@
-//! The service itself over HTTP: one route that carries every call of [`Service`] as it is, nothing rounded or renamed.
+//! The service over HTTP: one route that carries every call of [`Service`] unchanged.
 //!
-//! A component on a foreign host (`edge/remote`) calls it, so that the routes for people stay the same wherever they run.
+//! A component on another host (`edge/remote`) calls it, so that the public routes behave the same wherever they run.
 //! It offers nothing that those do not. The calls come from the table [`service_calls!`](crate::service_calls).
 //!
-//! It is for machines that know each other: a host has it only where it is asked for, and every caller must have its key.
+//! It is for machines that trust each other: a host only has it if it is configured, and every caller needs its key.
 //! Every argument is checked ([`Check`]) before the service sees it.
 
 use crate::extract::{JsonBody, Offload, Reading};
 use crate::limits::{Check, Limits};
 use crate::service::{
-    Device, DeviceKind, Health, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, Progress, Result, Run,
-    Sampler, Service, Session, Task, TaskFilter, TaskPage, TaskSelection, WatchOptions,
+    Analysis, AnalysisRequest, Device, DeviceKind, Health, Image, ImageFilter, ImagePage, ImageRequest, Model,
+    Priority, Progress, Result, Run, Sampler, Service, Session, Task, TaskFilter, TaskPage, TaskSelection,
+    WatchOptions,
 };
 use crate::{Error, service_calls};
 use axum::body::Body;
@@ -31,17 +32,18 @@ use subtle::ConstantTimeEq;
 /// The route, named after the interface that `edge/remote` stands in for.
 pub const PATH: &str = "/studio/0.1";
 
-/// The key of the route, as its SHA-256: comparing takes as long for a good guess as for a bad one.
+/// The key of the route, stored as its SHA-256, so that the time of a comparison does not depend on how good a guess
+/// is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// The key that is spelled like this.
+    /// The key with this text.
     pub fn new(text: &str) -> Self {
         Self(Sha256::digest(text).into())
     }
 
-    /// Whether a request has it, as `authorization: Bearer KEY`.
+    /// Whether a request carries it, as `authorization: Bearer KEY`.
     fn is_in(&self, headers: &HeaderMap) -> bool {
         let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let Some((scheme, key)) = value.and_then(|value| value.split_once(' ')) else { return false };
@@ -55,16 +57,16 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Who may call, and what a call may ask.
+/// The key and the limits of the route.
 #[derive(Clone, Debug)]
 pub struct CallSettings {
-    /// What every caller must have.
+    /// The key that every caller needs.
     pub key: Key,
     /// The longest body in bytes.
     pub body_limit: usize,
-    /// Where long bodies are parsed; `None` parses them where they are read.
+    /// Parses long bodies on another thread; `None` parses them in place.
     pub offload: Option<Offload>,
-    /// What is allowed.
+    /// The limits of requests.
     pub limits: Limits,
 }
 
@@ -75,7 +77,7 @@ struct Called {
     settings: CallSettings,
 }
 
-/// A call, and the type of its answer.
+/// A call with the type of its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask<T> {
     /// The call.
@@ -83,7 +85,7 @@ pub struct Ask<T> {
     answer: PhantomData<fn() -> T>,
 }
 
-/// Makes [`Call`], the functions that make calls, and what answers them.
+/// Declares [`Call`], a function for each call, and the function that performs calls.
 macro_rules! declare_calls {
     (
         { $($written_out:tt)* }
@@ -105,7 +107,7 @@ macro_rules! declare_calls {
             $($written_out)*
         }
 
-        /// The calls as functions, for clients: each with the type of its answer.
+        /// Functions for clients that make calls, each with the type of its answer.
         impl Call {
             $(
                 $(#[$doc])*
@@ -139,13 +141,13 @@ service_calls!(declare_calls {
 });
 
 impl Call {
-    /// Whether every part works.
+    /// The state of all parts of the service.
     pub fn health() -> Ask<Health> {
         Ask { call: Self::Health {}, answer: PhantomData }
     }
 }
 
-/// The route, answered by `service`. It has no CORS: pages cannot call it.
+/// The route, answered by `service`. It has no CORS headers: pages cannot call it.
 pub fn router(service: Arc<dyn Service>, settings: CallSettings) -> Router {
     let reading = Reading { limit: settings.body_limit, offload: settings.offload.clone() };
     Router::new()
@@ -156,7 +158,7 @@ pub fn router(service: Arc<dyn Service>, settings: CallSettings) -> Router {
         .with_state(Called { service, settings })
 }
 
-/// Refuses a caller without the key before anything of the body is read.
+/// Refuses a caller without the key before the body is read.
 async fn admit(State(key): State<Key>, request: Request, next: Next) -> Response {
     if key.is_in(request.headers()) {
         return next.run(request).await;
@@ -179,7 +181,7 @@ async fn watch(service: &dyn Service, id: String, options: WatchOptions) -> Resu
 
 async fn read_image(service: &dyn Service, id: u64, start: u64, end: u64) -> Result<Response> {
     if start > end {
-        return Err(Error::invalid("end", "before start"));
+        return Err(Error::invalid("end", "must not be before start"));
     }
     let size = service.image(id).await?.size;
     if end > size {

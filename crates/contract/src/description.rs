@@ -1,7 +1,8 @@
-//! The description of the interface (OpenAPI 3.1): what each route says of itself, and the answers that any request may get.
+//! The description of the interface (OpenAPI 3.1): the descriptions of the routes, and the answers that any request may
+//! get.
 
-use crate::error::Family;
-use crate::{a1111, imagine, openai, run, site, task};
+use crate::family::Family;
+use crate::{a1111, analysis, caikit, imagine, openai, run, site, task};
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::Components;
@@ -10,17 +11,17 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{Content, Ref, ResponseBuilder};
 
-/// Answers that any request may get, before or beside what its route says.
+/// Answers that any request may get, besides those that its route describes.
 const ANY: [(&str, &str); 6] = [
     ("400", "the header host or the body is malformed"),
-    ("401", "the server has keys, and the request shows none that it knows"),
-    ("403", "a page that may not call, or a model that the key may not use"),
-    ("421", "the server does not go by the name that it was called by"),
-    ("429", "the key has asked too often"),
-    ("500", "something is broken"),
+    ("401", "the server has keys, and the request carries no valid one"),
+    ("403", "a foreign page, or a model that the key may not use"),
+    ("421", "the request's host is not a name of this server"),
+    ("429", "the key has sent too many requests"),
+    ("500", "an internal error"),
 ];
 
-/// Answers that any request that needs the service may get.
+/// The answer of a busy service to any request that needs it.
 const BUSY: (&str, &str) = ("503", "shutting down, or too many requests at once");
 
 /// Answers that any request with a body may get.
@@ -29,7 +30,7 @@ const WITH_BODY: [(&str, &str); 2] = [("413", "the body is too long"), ("415", "
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Easel",
-    description = "Text to image. A task is submitted, watched and fetched; a run is the one task of a simple client.",
+    description = "Text to image. Tasks are submitted, watched and fetched; a run is a single task for simple clients.",
     license(name = "MIT OR Apache-2.0")
 ))]
 struct Description;
@@ -42,6 +43,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     all.merge(imagine::Description::openapi());
     all.merge(openai::Description::openapi());
     all.merge(a1111::Description::openapi());
+    all.merge(caikit::Description::openapi());
+    all.merge(analysis::Description::openapi());
     all.merge(site::Description::openapi());
     for (path, item) in &mut all.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.delete];
@@ -61,13 +64,13 @@ fn complete(operation: &mut Operation, family: Family) {
     }
 }
 
-/// Keys may be shown in three ways; a server without keys wants none.
+/// A key may be sent in three ways. A server without keys needs none.
 fn describe_keys(all: &mut utoipa::openapi::OpenApi) {
     let http = |scheme| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build());
     let components = all.components.get_or_insert_with(Components::new);
     components.add_security_scheme("bearer", http(HttpAuthScheme::Bearer));
     components.add_security_scheme("basic", http(HttpAuthScheme::Basic));
     components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key"))));
-    let shown = ["bearer", "basic", "key"].map(|name| SecurityRequirement::new(name, [""; 0]));
-    all.security = Some([SecurityRequirement::default()].into_iter().chain(shown).collect());
+    let ways = ["bearer", "basic", "key"].map(|name| SecurityRequirement::new(name, [""; 0]));
+    all.security = Some([SecurityRequirement::default()].into_iter().chain(ways).collect());
 }

@@ -1,22 +1,21 @@
-//! The one list of errors: each has a status, a stable code and a message. The body's shape is the API family's.
+//! All errors, each with a status, a stable code and a message. Each API family has its own JSON shape for them.
 
-use crate::openai;
+use crate::family::Family;
 use crate::service::Status;
+use crate::{analysis, caikit, openai, task};
 use axum::body::Body;
-use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The header that carries an error's stable code.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-easel-error");
 
-/// The header by which OpenAI's packages are told whether to ask again.
+/// The header that tells OpenAI's packages whether to retry.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// How a key may be shown (RFC 9110, section 11.6.1). Browsers ask a person for what the second one wants.
+/// The challenges for a key (RFC 9110, section 11.6.1). Browsers prompt the user for the second one.
 const CHALLENGES: [&str; 2] = ["Bearer realm=\"easel\"", "Basic realm=\"easel\", charset=\"UTF-8\""];
 
 /// Everything that can go wrong with a request.
@@ -25,36 +24,36 @@ pub enum Error {
     /// A field is missing, of the wrong type or out of range.
     #[error("{field}: {message}")]
     InvalidField {
-        /// Where in the request the field is.
+        /// The part of the request that contains the field.
         place: Place,
-        /// The field as the client wrote it.
+        /// The field's name in the client's request.
         field: String,
-        /// What is accepted, and what was found.
+        /// The accepted values, and the one found.
         message: String,
     },
     /// The body is not JSON.
     #[error("the body is not JSON: {message}")]
     InvalidJson {
-        /// What the parser says.
+        /// The parser's message.
         message: String,
     },
-    /// The body ended early or could not be read.
+    /// The body ended early or is malformed.
     #[error("the body could not be read: {message}")]
     UnreadableBody {
-        /// What the connection says.
+        /// The reason.
         message: String,
     },
-    /// The body says that it is something else.
+    /// The body has another content type.
     #[error("the body must be sent with content-type: {accepted}")]
     UnsupportedMediaType {
-        /// What the route takes.
+        /// The accepted types.
         #[serde(skip)]
         accepted: &'static str,
     },
     /// The body is too long.
     #[error("the body is longer than {limit} bytes")]
     BodyTooLarge {
-        /// The longest that is accepted.
+        /// The most bytes.
         limit: usize,
     },
     /// There is no such route.
@@ -66,134 +65,141 @@ pub enum Error {
     /// There is no such task.
     #[error("Task not found")]
     TaskNotFound {
-        /// The id that was asked for.
+        /// The requested id.
         task_id: String,
     },
     /// There is no such task to cancel.
     #[error("Task not found")]
     NothingToCancel {
-        /// The id that was asked for.
+        /// The requested id.
         task_id: String,
     },
     /// A task that has ended cannot be cancelled.
     #[error("Task already {}", if *status == Status::Error { "failed" } else { status.name() })]
     TaskEnded {
-        /// Its id.
+        /// The task's id.
         task_id: String,
-        /// How it ended.
+        /// Its status.
         status: Status,
     },
     /// There is no such picture.
     #[error("Image not found")]
     ImageNotFound {
-        /// The number that was asked for.
+        /// The requested number.
         id: u64,
     },
     /// The range lies outside the picture.
-    #[error("the range lies outside of the {size} bytes")]
+    #[error("the range lies outside the {size} bytes")]
     RangeNotSatisfiable {
-        /// How many bytes there are.
+        /// The picture's size in bytes.
         size: u64,
     },
     /// Only one run is in progress at a time.
     #[error("Pipeline execution is already running or pipeline is not initialized.")]
     RunInProgress,
-    /// The latest run has no picture to take.
+    /// The latest run has no picture, or it was taken already.
     #[error("Pipeline execution is not yet complete.")]
     RunNotComplete,
-    /// A device of this name is unknown or not there.
+    /// There is no such device.
     #[error("Device {device} is not available.")]
     DeviceUnavailable {
-        /// The device that was asked for.
+        /// The requested device.
         device: String,
     },
     /// There is no such model.
     #[error("model: {model:?} is not a known model")]
     ModelNotFound {
-        /// The model that was asked for.
+        /// The requested model.
         model: String,
     },
-    /// The machine has not the memory that the picture takes, however the model is held.
+    /// The machine does not have enough memory for the picture, even if the model is loaded in parts.
     #[error(
         "model: {model:?} does not fit this machine's memory: at least {needed} bytes needed, {available} free; {advice}"
     )]
     InsufficientMemory {
-        /// The model that was asked for.
+        /// The requested model.
         model: String,
-        /// Bytes of the smallest way to hold it.
+        /// Bytes needed at least.
         needed: u64,
-        /// Bytes that there are.
+        /// Bytes free.
         available: u64,
-        /// What may help.
+        /// Advice on what may help.
         advice: String,
     },
     /// There is no such sampler.
     #[error("Sampler not found: {sampler:?}; GET /sdapi/v1/samplers lists them")]
     SamplerNotFound {
-        /// The sampler that was asked for.
+        /// The requested sampler.
         sampler: String,
     },
-    /// The task that a client waits for was cancelled.
+    /// The client's task was cancelled.
     #[error("the task was cancelled")]
     TaskCancelled,
-    /// The task that a client waits for failed.
+    /// The client's task failed.
     #[error("the picture could not be drawn: {message}")]
     TaskFailed {
-        /// What the engine says.
+        /// The engine's message.
         message: String,
     },
-    /// The request says twice, or not in any known way, which server it is for.
+    /// The prompt is not a text or a list of texts, or one of them is empty.
+    #[error("Invalid prompt. It should be a non-empty string or non empty list of strings")]
+    InvalidPrompt,
+    /// No part of an analysis could be made.
+    #[error("{message}")]
+    NotAnalyzed {
+        /// What each part lacks.
+        message: String,
+    },
+    /// The header `host` occurs twice or is malformed.
     #[error("the header host must name the server once: {reason}")]
     InvalidHost {
-        /// What is wrong with it.
+        /// The reason.
         #[serde(skip)]
         reason: &'static str,
     },
-    /// The server does not go by that name.
-    #[error(
-        "host: this server does not go by the name {host:?}: call it by its address, or start it with --host-names {host}"
-    )]
+    /// The request is for another server name.
+    #[error("host: {host:?} is not a name of this server: use its address, or start it with --host-names {host}")]
     HostNotAllowed {
-        /// The name that it was called by.
+        /// The name in the request.
         host: String,
     },
-    /// The request is one of a page that may not call.
+    /// The request comes from a foreign page.
     #[error("pages of {origin} may not call this server: start it with --origins and the origin of the page")]
     PageNotAllowed {
-        /// Where the page comes from.
+        /// The page's origin.
         origin: String,
     },
-    /// The server has keys, and the request shows none.
+    /// The server has keys, and the request carries none.
     #[error("a key is needed: send it as `authorization: Bearer KEY`, as `x-api-key: KEY` or as the password of Basic")]
     KeyRequired,
-    /// The request's key is none of the server's.
-    #[error("the key is not known")]
+    /// The request's key is not valid.
+    #[error("the key is not valid")]
     KeyUnknown,
-    /// The key is not good for the model.
+    /// The key may not use the model.
     #[error("model: this key may not use {model:?}; it may use {}", allowed.join(", "))]
     ModelNotAllowed {
-        /// The model that was asked for.
+        /// The requested model.
         model: String,
         /// The models that the key may use.
         allowed: Vec<String>,
     },
-    /// The key has sent its share of requests.
-    #[error("this key may send {rate} requests in a minute, try again in {retry_after} s")]
+    /// The key has reached its rate limit.
+    #[error("this key may send {rate} requests per minute, try again in {retry_after} s")]
     RateExceeded {
-        /// Requests in a minute.
+        /// Requests per minute.
         rate: u32,
         /// Seconds to wait.
         retry_after: u32,
     },
-    /// The key has its share of requests in progress.
+    /// The key has reached its limit of concurrent requests.
     #[error("this key may have {most} requests in progress at once, try again in {retry_after} s")]
     ConcurrencyExceeded {
-        /// Requests at once.
+        /// Concurrent requests.
         most: u32,
         /// Seconds to wait.
         retry_after: u32,
     },
-    /// The queue takes no more.
+    /// The queue is full.
     #[error("the queue is full, try again in {retry_after} s")]
     QueueFull {
         /// Seconds to wait.
@@ -205,38 +211,38 @@ pub enum Error {
         /// Seconds to wait.
         retry_after: u32,
     },
-    /// The store has too much to do, or waits for its disk; nothing was changed.
+    /// The store is overloaded or waits for its disk; nothing was changed.
     #[error("the service is busy, try again in {retry_after} s")]
     Busy {
         /// Seconds to wait.
         retry_after: u32,
     },
-    /// Something is broken; the message is for the client, details belong in the log.
+    /// An internal fault. The message is for the client; details belong in the log.
     #[error("internal error: {message}")]
     Internal {
-        /// The fault.
+        /// The message.
         message: String,
     },
 }
 
-/// Where in a request a field is.
+/// A part of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
-    /// In the JSON body.
+    /// The JSON body.
     Body,
-    /// In the query string.
+    /// The query string.
     Query,
-    /// In the path.
+    /// The path.
     Path,
 }
 
 impl Error {
-    /// A field of the body that only the service can judge.
+    /// An invalid field of the body.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::InvalidField { place: Place::Body, field: field.into(), message: message.into() }
     }
 
-    /// The same with a field under the name that the client's family has for it: pairs of the service's name and that.
+    /// Renames the field of an error. `names` has pairs of the service's name and the name in the client's family.
     pub(crate) fn renamed(mut self, names: &[(&str, &str)]) -> Self {
         if let Self::InvalidField { field, .. } = &mut self
             && let Some((_, theirs)) = names.iter().find(|(ours, _)| ours == field)
@@ -246,7 +252,7 @@ impl Error {
         self
     }
 
-    /// Something that is not the client's fault.
+    /// An internal error.
     pub fn internal(message: impl ToString) -> Self {
         Self::Internal { message: message.to_string() }
     }
@@ -274,6 +280,8 @@ impl Error {
             Self::SamplerNotFound { .. } => (StatusCode::NOT_FOUND, "sampler_not_found"),
             Self::TaskCancelled => (StatusCode::CONFLICT, "task_cancelled"),
             Self::TaskFailed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "task_failed"),
+            Self::InvalidPrompt => (StatusCode::BAD_REQUEST, "invalid_field"),
+            Self::NotAnalyzed { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not_analyzed"),
             Self::InvalidHost { .. } => (StatusCode::BAD_REQUEST, "invalid_host"),
             Self::HostNotAllowed { .. } => (StatusCode::MISDIRECTED_REQUEST, "host_not_allowed"),
             Self::PageNotAllowed { .. } => (StatusCode::FORBIDDEN, "page_not_allowed"),
@@ -288,28 +296,9 @@ impl Error {
             Self::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
-
-    /// What FastAPI's `detail` says for it: a text, or an object where the task family's clients read one.
-    fn detail(&self) -> Value {
-        let message = self.to_string();
-        match self {
-            Self::InvalidField { place, field, message } => {
-                let place = ["body", "query", "path"][*place as usize];
-                json!([{ "type": "invalid_field", "loc": [place, field], "msg": message }])
-            }
-            Self::NothingToCancel { task_id } => json!({
-                "message": message, "task_id": task_id, "suggestion": "Check /tasks endpoint for available tasks",
-            }),
-            Self::TaskEnded { task_id, status } => json!({
-                "message": message, "task_id": task_id, "current_status": status.name(),
-                "result_available": *status == Status::Completed,
-            }),
-            _ => Value::String(message),
-        }
-    }
 }
 
-/// The error is kept beside an empty body, which the family's [`shape`] fills.
+/// An empty body with the error as an extension, from which [`shape`] writes the body.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut response = self.status_and_code().0.into_response();
@@ -339,72 +328,35 @@ impl IntoResponse for Error {
     }
 }
 
-/// Whose error shape a route has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
-    /// `{"status":"error","message","detail"}`.
-    Run,
-    /// FastAPI's `{"detail"}`.
-    Task,
-    /// Flask's `{"error"}`.
-    Imagine,
-    /// OpenAI's `{"error":{"message","type","param","code"}}`.
-    OpenAi,
-    /// AUTOMATIC1111's `{"error","detail","body","errors"}`.
-    WebUi,
-}
-
-impl Family {
-    /// The family that a path belongs to.
-    pub(crate) fn of(path: &str) -> Self {
-        match path.split('/').nth(1) {
-            Some("pipeline") => Self::Run,
-            Some("imagine") => Self::Imagine,
-            Some("v1") => Self::OpenAi,
-            Some("sdapi") => Self::WebUi,
-            _ => Self::Task,
-        }
-    }
-
-    /// What the description calls its errors.
-    pub(crate) fn schema(self) -> &'static str {
-        match self {
-            Self::Run => "PipelineError",
-            Self::Task => "TaskError",
-            Self::Imagine => "ImagineError",
-            Self::OpenAi => "OpenAiError",
-            Self::WebUi => "WebUiError",
-        }
-    }
-}
-
-/// Gives the errors of every route the shape of their family.
-pub(crate) async fn shape_errors(request: Request, next: Next) -> Response {
-    let family = Family::of(request.uri().path());
-    shape(family, next.run(request).await)
-}
-
-/// Fills the body of an error, and of axum's own 405.
-pub(crate) fn shape(family: Family, mut response: Response) -> Response {
-    let error = match response.extensions_mut().remove::<Error>() {
+/// Fills the body of an error, and of axum's own 405, in the shape of the route's family. The log explains internal errors,
+/// so their message has the request's id, by which they are found there.
+pub(crate) fn shape(family: Family, request_id: Option<&HeaderValue>, mut response: Response) -> Response {
+    let mut error = match response.extensions_mut().remove::<Error>() {
         Some(error) => error,
         None if response.status() == StatusCode::METHOD_NOT_ALLOWED => Error::MethodNotAllowed,
         None => return response,
     };
+    if let Error::Internal { message } = &mut error
+        && let Some(id) = request_id.and_then(|id| id.to_str().ok())
+    {
+        message.push_str(&format!(" (request {id})"));
+    }
     let message = error.to_string();
     let body = match family {
         Family::OpenAi => {
             let (status, body) = openai::error_body(&error);
             *response.status_mut() = status;
             if matches!(error, Error::TaskCancelled | Error::TaskFailed { .. }) {
-                // The packages ask again after a conflict and after a fault of the server: that would draw it again.
+                // The packages retry after conflicts and server errors, which would draw the picture again.
                 response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
             }
             body
         }
+        Family::Caikit => caikit::error_body(&error, response.status_mut()),
         Family::Run => json!({ "status": "error", "message": message, "detail": message }),
-        Family::Task => json!({ "detail": error.detail() }),
+        Family::Task => json!({ "detail": task::error_detail(&error) }),
         Family::Imagine => json!({ "error": message }),
+        Family::Analysis => analysis::error_body(&error, response.status_mut()),
         Family::WebUi => {
             json!({ "error": error.status_and_code().1, "detail": message, "body": "", "errors": message })
         }

@@ -1,8 +1,8 @@
-//! Reading requests: what a client got wrong becomes one of our errors and names the field.
+//! Reads requests. A client's mistakes become our errors, which name the field.
 //!
-//! A body is read straight into the type that a handler takes, without a tree of its values in between: memory is that of
-//! the body and of the fields that the type has, whatever else the body holds. Fields that the type does not have are
-//! skipped. Long bodies are parsed on another thread where the deployment has one ([`Offload`]).
+//! A body is parsed directly into the handler's type, without a tree of values in between, so it takes the memory of
+//! the body and of the type's fields, whatever else it contains. Other fields are skipped. Long bodies are parsed on
+//! another thread if the deployment has one ([`Offload`]).
 
 use crate::error::{Error, Place};
 use axum::body::Bytes;
@@ -18,42 +18,42 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a body is sent as.
+/// The accepted content type.
 const JSON: &str = "application/json";
 
-/// A body above this many bytes is parsed by [`Offload`].
+/// Longer bodies, in bytes, are parsed by [`Offload`].
 const LONG_BODY: usize = 256 << 10;
 
-/// The most `name=value` pairs of a query: a thousand ids, and room for other fields.
+/// The most `name=value` pairs in a query: a thousand ids and some other fields.
 const PAIRS_MAX: usize = 1100;
 
-/// The longest message about a field in characters: it may quote what the client sent.
+/// The longest message about a field, in characters. Messages may quote the client's input.
 const MESSAGE_MAX: usize = 400;
 
-/// How bodies are read, as a request's extension.
+/// How to read the body, as a request's extension.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
-    /// How many bytes a body may have.
+    /// The most bytes of a body.
     pub(crate) limit: usize,
-    /// Where long ones are parsed.
+    /// Parses long bodies.
     pub(crate) offload: Option<Offload>,
 }
 
-/// What an [`Offload`] runs.
+/// The work for an [`Offload`].
 pub type Work = Box<dyn FnOnce() + Send>;
 
-/// Runs work on a thread that may be busy for a while. Targets without threads have none.
+/// Runs work on a thread that may block. Targets without threads have none.
 #[derive(Clone)]
 pub struct Offload(Arc<dyn Fn(Work) + Send + Sync>);
 
 impl Offload {
-    /// One that runs work like this.
+    /// An offload that runs work by calling `run`.
     pub fn new(run: impl Fn(Work) + Send + Sync + 'static) -> Self {
         Self(Arc::new(run))
     }
 }
 
-/// Two handles of the same one.
+/// Whether both are clones of one offload.
 impl PartialEq for Offload {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -66,13 +66,13 @@ impl fmt::Debug for Offload {
     }
 }
 
-/// What a host has set aside for the body of a request, as the request's extension: it is dropped when the body has been
-/// read and parsed.
+/// A host's reservation for the body of a request, as the request's extension. It is dropped when the body has been
+/// parsed.
 #[derive(Clone)]
 pub struct Grant(#[expect(dead_code, reason = "kept only to be dropped")] Arc<dyn Any + Send + Sync>);
 
 impl Grant {
-    /// Keeps this until then.
+    /// Keeps this value until the body has been parsed.
     pub fn new(kept: impl Any + Send + Sync) -> Self {
         Self(Arc::new(kept))
     }
@@ -92,7 +92,7 @@ impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequest<S> for Js
     }
 }
 
-/// A JSON body, or none.
+/// An optional JSON body.
 pub(crate) struct OptionalJsonBody<T>(pub(crate) Option<T>);
 
 impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequest<S> for OptionalJsonBody<T> {
@@ -109,14 +109,15 @@ impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequest<S> for Op
     }
 }
 
-/// Whether the body says that it is JSON. Another type would let a foreign page send requests without asking (CORS).
+/// Whether the content type is JSON. If other types were accepted, foreign pages could send requests without a
+/// preflight (CORS).
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// A body that has been read, and not yet parsed.
+/// A body that has been read but not parsed.
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
     offload: Option<Offload>,
@@ -147,7 +148,7 @@ impl Body {
         self.read_with(parse).await
     }
 
-    /// What `read` makes of it.
+    /// The result of `read`, on the deployment's [`Offload`] if the body is long.
     pub(crate) async fn read_with<T: Send + 'static>(
         self,
         read: impl FnOnce(&[u8]) -> Result<T, Error> + Send + 'static,
@@ -159,7 +160,7 @@ impl Body {
             let value = read(&bytes);
             drop(bytes);
             drop(grant);
-            // A client that has left waits no more.
+            // The client may have disconnected.
             let _ = parsed.send(value);
         }));
         waits.await.unwrap_or_else(|_| Err(Error::internal("the body could not be parsed")))
@@ -167,21 +168,30 @@ impl Body {
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    let malformed = |error: serde_json::Error| Error::InvalidJson { message: error.to_string() };
-    // Structs can be read from arrays too, field by field in order: not here.
+    let malformed = |error: &serde_json::Error| Error::InvalidJson { message: error.to_string() };
+    // Serde also reads structs from arrays, field by field. That is not allowed here.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        serde_json::from_slice::<IgnoredAny>(body).map_err(malformed)?;
+        serde_json::from_slice::<IgnoredAny>(body).map_err(|error| malformed(&error))?;
         return Err(not_an_object(Place::Body));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        if error.inner().is_data() { refused(&error, Place::Body) } else { malformed(error.into_inner()) }
-    })?;
-    json.end().map_err(malformed)?;
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| if error.inner().is_data() { refused(&error, Place::Body) } else { misspelt(&error) })?;
+    json.end().map_err(|error| malformed(&error))?;
     Ok(value)
 }
 
-/// A query string. A name that is given several times is a list, an empty value is no value.
+/// The error for what is not JSON, with the field in which it is.
+fn misspelt(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+    let path = error.path().to_string();
+    let reason = error.inner().to_string();
+    // Where a body ends early is not the fault of a field.
+    let is_in_field = error.inner().is_syntax() && path != ".";
+    let message = if !is_in_field { reason } else { format!("in {}: {reason}", shortened(&path)) };
+    Error::InvalidJson { message }
+}
+
+/// A query string. A repeated name makes a list, and an empty value counts as missing.
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
@@ -194,7 +204,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A query string that says what to destroy, or none: an empty value in it is a mistake and not nothing.
+/// An optional query string that selects what to delete. An empty value in it is an error, not a missing value.
 pub(crate) struct StrictQuery<T>(pub(crate) Option<T>);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T> {
@@ -213,7 +223,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for StrictQuery<T>
     }
 }
 
-/// The fields of a query. It is a part of the head, so its length is bounded already.
+/// The fields of a query. Its length is limited, as it is part of the head.
 fn pairs(parts: &Parts) -> Result<Map<String, Value>, Error> {
     let mut fields = Map::new();
     let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
@@ -232,7 +242,7 @@ fn pairs(parts: &Parts) -> Result<Map<String, Value>, Error> {
     Ok(fields)
 }
 
-/// A value of fields that were given as text.
+/// Deserialises fields that were sent as text.
 pub(crate) fn from_fields<T: DeserializeOwned>(fields: Map<String, Value>, place: Place) -> Result<T, Error> {
     serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| refused(&error, place))
 }
@@ -256,7 +266,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ImageId {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let text = segment(parts, state, "id").await?;
-        text.parse().map(Self).map_err(|_| in_path("id", format!("{text:?} is not the number of a picture")))
+        text.parse().map(Self).map_err(|_| in_path("id", format!("expected the number of a picture, got {text:?}")))
     }
 }
 
@@ -271,7 +281,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ModelId {
     }
 }
 
-/// The one variable part of the path.
+/// The only parameter of the path.
 async fn segment<S: Send + Sync>(parts: &mut Parts, state: &S, field: &str) -> Result<String, Error> {
     let segment = Path::<String>::from_request_parts(parts, state).await;
     segment.map(|Path(text)| text).map_err(|rejection| in_path(field, rejection.body_text()))
@@ -285,7 +295,7 @@ fn not_an_object(place: Place) -> Error {
     Error::InvalidField { place, field: "body".to_owned(), message: "expected a JSON object".to_owned() }
 }
 
-/// What serde says about a value of the wrong kind, as an error that names the field by its path.
+/// Turns serde's error into ours, which names the field by its path.
 fn refused(error: &serde_path_to_error::Error<serde_json::Error>, place: Place) -> Error {
     let path = error.path().to_string();
     let inner = error.inner();
@@ -307,28 +317,28 @@ fn refused(error: &serde_path_to_error::Error<serde_json::Error>, place: Place) 
     Error::InvalidField { place, field, message }
 }
 
-/// The name in a message that ends with it.
+/// The backquoted name at the end of a message.
 fn quoted<'a>(message: &'a str, start: &str) -> Option<&'a str> {
     message.strip_prefix(start)?.strip_suffix('`')
 }
 
-/// The unknown name in a message of serde's, and the known ones.
+/// The unknown field in a message from serde, and the known fields.
 fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     let (name, known) = message.strip_prefix("unknown field `")?.rsplit_once("`, expected ")?;
     Some((name, known.split('`').skip(1).step_by(2).collect()))
 }
 
-/// What to do about a field of an unknown name.
+/// The message for an unknown field, with the nearest known one.
 fn unknown_field(name: &str, known: &[&str]) -> String {
     let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&shortened(name), known);
     let nearest = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match nearest.filter(|nearest| likeness(nearest) > 0.4) {
-        Some(nearest) => format!("unknown field, did you mean {nearest:?}? Known are {}", known.join(", ")),
-        None => format!("unknown field; known are {}", known.join(", ")),
+        Some(nearest) => format!("unknown field, did you mean {nearest:?}? Known fields: {}", known.join(", ")),
+        None => format!("unknown field; known fields: {}", known.join(", ")),
     }
 }
 
-/// A message with its middle left out if it is long: the start names the fault, the end says what was expected.
+/// Cuts out the middle of a long message. The start names the fault, and the end says what was expected.
 fn shortened(message: &str) -> String {
     if message.len() <= MESSAGE_MAX {
         return message.to_owned();
@@ -355,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn f4_what_is_not_asked_for_is_skipped_whatever_it_is() {
+    fn f4_other_fields_are_skipped_whatever_they_contain() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for rest in [r#"[{"":0},{"":0}]"#, r#""text""#, &deep] {
             let body = format!(r#"{{"a":{rest},"prompt":"a cat","b":{rest}}}"#);
@@ -366,12 +376,18 @@ mod tests {
     }
 
     #[test]
-    fn f4_a_field_that_is_given_twice_is_refused_and_named() {
+    fn what_is_not_json_is_named_by_its_field() {
+        let expected = "the body is not JSON: in width: expected value at line 1 column 27";
+        assert_eq!(refused(r#"{"prompt":"a cat","width":NaN}"#), expected);
+    }
+
+    #[test]
+    fn f4_a_repeated_field_is_refused_and_named() {
         assert_eq!(refused(r#"{"prompt":"a cat","prompt":"a dog"}"#), "prompt: given more than once");
     }
 
     #[test]
-    fn arrays_are_no_objects() {
+    fn arrays_are_not_objects() {
         assert_eq!(refused(r#"["a cat", 512]"#), "body: expected a JSON object");
         assert_eq!(refused("7"), "body: expected a JSON object");
         assert!(refused("[").starts_with("the body is not JSON: "));
@@ -379,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_do_not_repeat_all_that_was_sent() {
+    fn messages_do_not_repeat_long_input() {
         let message = refused(&format!(r#"{{"prompt":"a","width":"{}"}}"#, "é".repeat(100_000)));
         assert!(message.starts_with("width: invalid value: string \"éé") && message.len() < 1000, "{message}");
         assert!(message.ends_with("expected a multiple of 8 from 64 to 2048"), "{message}");
@@ -391,8 +407,8 @@ mod tests {
         let known = ["task_ids", "status"];
         assert_eq!(
             unknown_field("taskids", &known),
-            "unknown field, did you mean \"task_ids\"? Known are task_ids, status"
+            "unknown field, did you mean \"task_ids\"? Known fields: task_ids, status"
         );
-        assert_eq!(unknown_field("x", &known), "unknown field; known are task_ids, status");
+        assert_eq!(unknown_field("x", &known), "unknown field; known fields: task_ids, status");
     }
 }

@@ -1,4 +1,4 @@
-//! Field types that carry their limits: reading one checks it, and OpenAPI gets the same limits from the type.
+//! Field types with limits. Deserialising checks them, and OpenAPI shows them.
 
 use crate::limits;
 use crate::service::Status;
@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
-/// An integer from `MIN` to `MAX` that `STEP` divides. A query string gives it as text.
+/// A multiple of `STEP` from `MIN` to `MAX`. Query strings have it as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Integer<const MIN: u64, const MAX: u64, const STEP: u64 = 1>(u64);
 
@@ -29,7 +29,7 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> Integer<MIN, MAX, STEP> {
 }
 
 impl<const MIN: u64, const MAX: u64, const STEP: u64> From<Integer<MIN, MAX, STEP>> for u32 {
-    /// The number; every integer field but the seed lies far below the largest `u32`.
+    /// The number. Every integer field except the seed fits into a `u32`.
     fn from(integer: Integer<MIN, MAX, STEP>) -> u32 {
         u32::try_from(integer.0).unwrap_or(u32::MAX)
     }
@@ -60,7 +60,7 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> Visitor<'_> for Integer<MI
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self, E> {
-        // JavaScript and Python write a whole number as 512.0 now and then; beyond 2^53 a float is no integer any more.
+        // JavaScript and Python may write a whole number as 512.0. Above 2^53 not every integer is a float.
         if value.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&value) {
             return self.visit_u64(value as u64);
         }
@@ -94,7 +94,7 @@ impl<const MIN: u64, const MAX: u64, const STEP: u64> PartialSchema for Integer<
     }
 }
 
-/// The largest 64-bit number; where the library cannot say that (a component), the largest `f64` below.
+/// The largest 64-bit number. In a component, where the library has only `f64`, the largest float below it.
 #[cfg(target_pointer_width = "64")]
 const LARGEST: usize = usize::MAX;
 #[cfg(not(target_pointer_width = "64"))]
@@ -106,7 +106,7 @@ pub struct Real<const MIN: i32, const MAX: i32>(f64);
 
 /// How strongly to follow the prompt.
 pub type GuidanceScale = Real<0, { limits::GUIDANCE_MAX }>;
-/// How far to go from a first picture.
+/// How much of the initial picture to change.
 pub type Strength = Real<0, 1>;
 
 impl<const MIN: i32, const MAX: i32> Real<MIN, MAX> {
@@ -154,7 +154,59 @@ impl<const MIN: i32, const MAX: i32> PartialSchema for Real<MIN, MAX> {
     }
 }
 
-/// A text of `MIN` to `MAX` characters.
+/// A boolean. Some clients send it as 0 or 1, and forms as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flag(bool);
+
+impl Flag {
+    /// The boolean.
+    pub fn get(self) -> bool {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self(false))
+    }
+}
+
+impl Visitor<'_> for Flag {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true or false")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self, E> {
+        Ok(Self(value))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self, E> {
+        match value {
+            0 | 1 => Ok(Self(value == 1)),
+            _ => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
+        }
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self, E> {
+        match value {
+            "true" | "True" => Ok(Self(true)),
+            "false" | "False" => Ok(Self(false)),
+            _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
+        }
+    }
+}
+
+impl ToSchema for Flag {}
+
+impl PartialSchema for Flag {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(SchemaType::new(Type::Boolean)).into()
+    }
+}
+
+/// A text with `MIN` to `MAX` characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
@@ -162,7 +214,7 @@ pub struct Text<const MIN: usize, const MAX: usize>(String);
 pub type Prompt = Text<1, { limits::PROMPT_MAX }>;
 /// What not to draw.
 pub type NegativePrompt = Text<0, { limits::PROMPT_MAX }>;
-/// The name of something.
+/// The name of a model, a scheduler or a task.
 pub type Name = Text<1, { limits::NAME_MAX }>;
 
 impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
@@ -186,7 +238,7 @@ impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX
     }
 }
 
-/// The length is looked at before anything is kept.
+/// The length is checked before the text is copied.
 impl<const MIN: usize, const MAX: usize> Visitor<'_> for Text<MIN, MAX> {
     type Value = Self;
 
@@ -228,7 +280,7 @@ impl<'de> Deserialize<'de> for StatusName {
         let found = Status::ALL.into_iter().find(|(_, known)| *known == name);
         found.map(|(status, _)| Self(status)).ok_or_else(|| {
             let names = Status::ALL.map(|(_, name)| name).join(", ");
-            D::Error::custom(format_args!("{name:?} is none of {names}"))
+            D::Error::custom(format_args!("expected one of {names}, got {name:?}"))
         })
     }
 }
@@ -239,5 +291,25 @@ impl PartialSchema for StatusName {
     fn schema() -> RefOr<Schema> {
         let names = Status::ALL.map(|(_, name)| name);
         ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).enum_values(Some(names)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, from_value, json};
+
+    #[test]
+    fn a_flag_is_a_boolean_a_digit_or_a_word() {
+        let flag = |value: Value| from_value::<Flag>(value).map(Flag::get).ok();
+        for yes in [json!(true), json!(1), json!("true"), json!("True")] {
+            assert_eq!(flag(yes.clone()), Some(true), "{yes}");
+        }
+        for no in [json!(false), json!(0), json!("false"), json!("False")] {
+            assert_eq!(flag(no.clone()), Some(false), "{no}");
+        }
+        for neither in [json!(2), json!("maybe"), json!(null), json!(-1), json!([])] {
+            assert_eq!(flag(neither.clone()), None, "{neither}");
+        }
     }
 }

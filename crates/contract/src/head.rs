@@ -1,12 +1,13 @@
-//! What the first bytes of a picture file say: its width and height, and the settings in a PNG
-//! (<https://www.w3.org/TR/png-3/>). Easel writes the settings before the picture, so that nothing has to be decoded.
+//! Reads a picture file without decoding it: its width and height, and the settings in it. Easel writes those of a PNG
+//! (<https://www.w3.org/TR/png-3/>) and of a JPEG before the pixels, so the first bytes are enough.
 
+use crate::exif;
 use crate::service::{Image, Result, Service};
 use flate2::read::ZlibDecoder;
 use futures_util::StreamExt;
 use std::io::Read;
 
-/// How many bytes of a stored picture are read: settings of two prompts of the longest kind fit.
+/// How many bytes of a stored picture are read: enough for settings with two prompts of the maximum length.
 const READ: u64 = 128 << 10;
 
 /// The longest settings in bytes.
@@ -22,7 +23,7 @@ pub(crate) async fn of(service: &dyn Service, image: &Image) -> Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// Width and height of a PNG, a JPEG or a WebP, as its header has them; none if it has none.
+/// Width and height from the header of a PNG, JPEG or WebP.
 pub(crate) fn size(bytes: &[u8]) -> Option<(u32, u32)> {
     match bytes {
         [0x89, b'P', b'N', b'G', ..] => Some((big(bytes, 16)?, big(bytes, 20)?)),
@@ -40,7 +41,7 @@ fn big(bytes: &[u8], at: usize) -> Option<u32> {
 fn jpeg(mut rest: &[u8]) -> Option<(u32, u32)> {
     loop {
         let [0xff, kind, high, low, ..] = *rest else { return None };
-        // All from C0 to CF but the tables DHT, JPG and DAC.
+        // All markers from C0 to CF, except DHT, JPG and DAC.
         if matches!(kind, 0xc0..=0xcf) && !matches!(kind, 0xc4 | 0xc8 | 0xcc) {
             let [h, h2, w, w2] = *rest.get(5..9)?.first_chunk()?;
             return Some((u16::from_be_bytes([w, w2]).into(), u16::from_be_bytes([h, h2]).into()));
@@ -49,7 +50,7 @@ fn jpeg(mut rest: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-/// The first chunk: lossy, lossless or extended.
+/// The size in the first chunk: lossy, lossless or extended.
 fn webp(chunk: &[u8]) -> Option<(u32, u32)> {
     let at = |index: usize| chunk.get(index).copied().map(u32::from);
     match chunk.get(..4)? {
@@ -66,9 +67,49 @@ fn webp(chunk: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-/// The settings in a PNG: its first text chunk called `parameters`. None if there is none, or it is broken or cut.
+/// The settings in a picture: the first text chunk of a PNG with the keyword `parameters`, or the Exif user comment of a
+/// JPEG or WebP. `None` if they are missing, broken or truncated.
 pub(crate) fn settings(bytes: &[u8]) -> Option<String> {
-    let mut rest = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n")?;
+    match bytes {
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', chunks @ ..] => png_settings(chunks),
+        [0xff, 0xd8, segments @ ..] => jpeg_exif(segments).and_then(exif::user_comment),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', chunks @ ..] => {
+            webp_exif(chunks).and_then(exif::user_comment)
+        }
+        _ => None,
+    }
+}
+
+/// The Exif block among the segments of a JPEG, before the picture begins.
+fn jpeg_exif(mut rest: &[u8]) -> Option<&[u8]> {
+    loop {
+        let [0xff, kind, high, low, ..] = *rest else { return None };
+        let end = 2 + usize::from(u16::from_be_bytes([high, low]));
+        let data = rest.get(4..end)?;
+        match kind {
+            0xe1 if data.starts_with(exif::PREFIX) => return Some(data),
+            // The picture itself begins.
+            0xda => return None,
+            _ => rest = &rest[end..],
+        }
+    }
+}
+
+/// The Exif block among the chunks of a WebP, each padded to an even length.
+fn webp_exif(mut rest: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (kind, after) = rest.split_first_chunk::<4>()?;
+        let (length, after) = after.split_first_chunk()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        let data = after.get(..length)?;
+        if kind == b"EXIF" {
+            return Some(data);
+        }
+        rest = after.get(length.checked_add(length % 2)?..)?;
+    }
+}
+
+fn png_settings(mut rest: &[u8]) -> Option<String> {
     loop {
         let length = usize::try_from(big(rest, 0)?).ok()?;
         let data = rest.get(8..8_usize.checked_add(length)?)?;
@@ -88,7 +129,7 @@ fn text_of(kind: &[u8], text: &[u8]) -> Option<String> {
         (b"tEXt", _) => Some(latin1(text)),
         (b"zTXt", [0, compressed @ ..]) => inflated(compressed).map(|text| latin1(&text)),
         (b"iTXt", [is_compressed, _, rest @ ..]) => {
-            // The language and the translated keyword, each ended by a zero.
+            // The language and the translated keyword, each with a terminating zero.
             let mut parts = rest.splitn(3, |byte| *byte == 0);
             let text = parts.nth(2)?;
             let text = if *is_compressed == 1 { inflated(text)? } else { text.to_vec() };
@@ -102,7 +143,7 @@ fn latin1(text: &[u8]) -> String {
     text.iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// What zlib has compressed, unless it is longer than any settings are.
+/// Inflates zlib data, up to the maximum length of settings.
 fn inflated(compressed: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let mut limited = ZlibDecoder::new(compressed).take(SETTINGS_MAX + 1);
@@ -114,7 +155,7 @@ fn inflated(compressed: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// A PNG of these chunks.
+    /// A PNG with these chunks.
     fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
         let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
         for (kind, data) in chunks {
@@ -145,6 +186,20 @@ mod tests {
         }
         let whole = png(&[(b"tEXt", b"parameters\0a cat")]);
         assert!((0..whole.len() - 4).all(|end| settings(&whole[..end]).is_none()), "a cut file has none");
+    }
+
+    #[test]
+    fn settings_are_found_in_a_jpeg_and_in_a_webp() {
+        let block = exif::tests::block(b"UNICODE\0\0c\0a\0t");
+        let length = u16::try_from(block.len() + 8).unwrap().to_be_bytes();
+        let jpeg = [b"\xff\xd8\xff\xe0\0\x04ab\xff\xe1", &length[..], exif::PREFIX, &block, b"\xff\xda\0\x02"].concat();
+        assert_eq!(settings(&jpeg).as_deref(), Some("cat"));
+        assert!((0..jpeg.len() - 4).all(|end| settings(&jpeg[..end]).is_none()), "a cut file has none");
+        assert_eq!(settings(&[b"\xff\xd8\xff\xda\0\x02", &jpeg[8..]].concat()), None, "after the picture is too late");
+        let length = u32::try_from(block.len()).unwrap().to_le_bytes();
+        let webp = [b"RIFF\0\0\0\0WEBPVP8L\x03\0\0\0abc\0EXIF", &length[..], &block].concat();
+        assert_eq!(settings(&webp).as_deref(), Some("cat"));
+        assert!((0..webp.len()).all(|end| settings(&webp[..end]).is_none()), "a cut file has none");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The imagine family: one request that answers with its pictures. Errors are `{"error"}`.
+//! The imagine family: one request, answered with its pictures. Errors are `{"error"}`.
 
 use crate::access::Caller;
 use crate::extract::JsonBody;
@@ -21,7 +21,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new().route("/imagine", post(imagine))
 }
 
-/// What the description says about them.
+/// Their part of the OpenAPI description.
 #[derive(OpenApi)]
 #[openapi(paths(imagine))]
 pub(crate) struct Description;
@@ -29,7 +29,7 @@ pub(crate) struct Description;
 /// A number of pictures.
 type Count = Integer<1, { limits::ROUND_MAX }>;
 
-/// What the fields of a request are called here.
+/// The service's names of fields, and the names in this family.
 const NAMES: [(&str, &str); 5] =
     [("width", "W"), ("height", "H"), ("steps", "ddim_steps"), ("guidance_scale", "scale"), ("count", "n_samples")];
 
@@ -49,7 +49,7 @@ pub(crate) struct ImagineRequest {
     /// Denoising steps, 50 by default.
     #[schema(inline)]
     ddim_steps: Option<Steps>,
-    /// Pictures of one round, 1 by default.
+    /// Pictures per round, 1 by default.
     #[schema(inline)]
     n_samples: Option<Count>,
     /// Rounds, 1 by default.
@@ -65,7 +65,7 @@ pub(crate) struct ImagineRequest {
     /// A PNG, JPEG or WebP in base64 to start from; hosts also read GIF, BMP and TIFF.
     #[schema(value_type = Option<String>)]
     init_image: Option<Base64>,
-    /// How far to go from `init_image`, 0.75 by default.
+    /// How much of `init_image` to change, 0.75 by default.
     #[schema(inline)]
     strength: Option<Strength>,
 }
@@ -79,12 +79,12 @@ pub(crate) struct ImagineError {
 
 /// Draw, and answer with the pictures.
 ///
-/// `accept: image/png` gets one PNG, anything else a JSON array of base64 PNGs. With a seed, picture k has seed + k.
-/// A client that leaves cancels the task.
+/// With `accept: image/png` the answer is one PNG, otherwise a JSON array of base64 PNGs. Picture k has the seed `seed
+/// + k`. If the client disconnects, the task is cancelled.
 #[utoipa::path(post, path = "/imagine", tag = "imagine", request_body = ImagineRequest,
     responses((status = 200, content((Vec<String> = "application/json"), (Vec<u8> = "image/png")),
                headers(("x-easel-seed" = u64, description = "the seed of the first picture"))),
-              (status = 409, body = ImagineError, description = "cancelled by somebody else"),
+              (status = 409, body = ImagineError, description = "cancelled by another client"),
               (status = 422, body = ImagineError),
               (status = 429, body = ImagineError, description = "the queue is full"),
               (status = 503, body = ImagineError, description = "shutting down"),
@@ -103,7 +103,7 @@ async fn imagine(
     }
     let queued = caller.submit(&*app.service, request, Priority::Normal).await;
     let task = queued.map_err(|error| error.renamed(&NAMES))?;
-    let task = waiting::completed(&app, &task.id).await?;
+    let task = waiting::completed(&*app.service, &task.id).await?;
     if one_png {
         let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;
         return range::whole(&*app.service, &app.service.image(id).await?).await;
@@ -139,11 +139,11 @@ impl ImagineRequest {
     }
 }
 
-/// The picture to start from; whether it can be decoded is for the service to say.
+/// The initial picture. Only its first bytes are checked; the service decodes it.
 fn init_image(bytes: Bytes, strength: f64) -> Result<InitImage> {
     let is_webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
     if is_webp || bytes.starts_with(b"\x89PNG\r\n\x1a\n") || bytes.starts_with(b"\xff\xd8\xff") {
         return Ok(InitImage { bytes, strength, mask: None });
     }
-    Err(Error::invalid("init_image", "neither a PNG nor a JPEG nor a WebP"))
+    Err(Error::invalid("init_image", "must be a PNG, JPEG or WebP"))
 }

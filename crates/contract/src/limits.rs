@@ -1,14 +1,18 @@
-//! The limits of requests as data, and the one place where they are checked, whichever way a request comes in.
+//! The limits of requests, and the one place that checks them, whichever way a request arrives.
 //!
-//! The constants are what the interface accepts at most: the types of [`field`](crate::field) are made of them, and OpenAPI
-//! shows them. [`Limits`] is what a deployment allows, never more than that. Types catch what one field says, and name it as
-//! the client's family does; [`Check`] catches the rest, and everything that comes from a component or over the internal
-//! route, where no type of a family stands in front. A service calls it before anything is queued.
+//! The constants are the limits of the interface. The types of [`field`](crate::field) use them, and OpenAPI shows
+//! them. [`Limits`] are a deployment's own, within those. The field types check single fields, and name them as the
+//! client's family does. [`Check`] checks the rest, and also requests from components and the internal route, which do
+//! not pass through field types. A service calls it before it queues anything.
+
+mod analysis;
+
+pub(crate) use analysis::{Frame, check_regions, check_texts};
 
 use crate::Error;
 use crate::service::{
-    DeviceKind, Hires, ImageFilter, ImageRequest, InitImage, Paging, Priority, Result, TaskFilter, TaskSelection,
-    WatchOptions,
+    DeviceKind, Hires, ImageFilter, ImageRequest, InitImage, Model, Paging, Paste, Priority, Result, TaskFilter,
+    TaskSelection, WatchOptions,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -17,13 +21,13 @@ use std::fmt::Display;
 pub const SIZE_MIN: u64 = 64;
 /// The largest width and height in pixels.
 pub const SIZE_MAX: u64 = 2048;
-/// What divides every width and height.
+/// Widths and heights are multiples of this.
 pub const SIZE_STEP: u64 = 8;
-/// The most denoising steps of a picture: schedules have a thousand training timesteps.
+/// The most denoising steps of a picture: schedules have 1000 training timesteps.
 pub const STEPS_MAX: u64 = 1000;
-/// The most pictures of a round, and the most rounds.
+/// The most pictures per round, and the most rounds.
 pub const ROUND_MAX: u64 = 16;
-/// The most pictures of a request: as many rounds of as many pictures.
+/// The most pictures of a request: all rounds with all their pictures.
 pub const COUNT_MAX: u64 = ROUND_MAX * ROUND_MAX;
 /// The largest guidance scale.
 pub const GUIDANCE_MAX: i32 = 100;
@@ -31,22 +35,36 @@ pub const GUIDANCE_MAX: i32 = 100;
 pub const PROMPT_MAX: usize = 10_000;
 /// The longest name, of a model, a scheduler or a task, in characters.
 pub const NAME_MAX: usize = 200;
-/// The last page of a list.
+/// The largest page number.
 pub const PAGE_MAX: u64 = 1_000_000;
-/// The most entries of a page of tasks, and of any other list of records.
+/// The most entries on a page of records.
 pub const ENTRIES_MAX: u64 = 1000;
-/// The most pictures of a page that has their bytes in it.
+/// The most pictures on a page that contains their bytes.
 pub const IMAGES_MAX: u64 = 100;
-/// The most ids that one request names.
+/// The most ids in a request.
 pub const IDS_MAX: usize = 1000;
 /// The most pixels of all pictures of a request: sixteen of the largest size, or 256 of 512x512.
 pub const PIXELS_MAX: u64 = ROUND_MAX * SIZE_MAX * SIZE_MAX;
 /// The most denoising steps of all pictures of a request.
 pub const ALL_STEPS_MAX: u64 = COUNT_MAX * STEPS_MAX;
-/// The most pixels of a picture to start from.
+/// The largest standard deviation of a mask's blur, in pixels.
+pub const BLUR_MAX: u64 = 64;
+/// The most pixels that are drawn around a masked area.
+pub const MARGIN_MAX: u64 = 256;
+/// The most pixels of an initial picture.
 pub const INIT_PIXELS_MAX: u64 = 64 << 20;
+/// The most pixels of a picture that is analysed.
+pub const ANALYSIS_PIXELS_MAX: u64 = 16 << 20;
+/// The most texts of an analysis.
+pub const TEXTS_MAX: usize = 256;
+/// The longest text of an analysis, in characters. CLIP reads the first 75 tokens.
+pub const TEXT_MAX: usize = 1000;
+/// The most regions of an analysis.
+pub const REGIONS_MAX: usize = 64;
+/// The most prompts of a request that takes several.
+pub const PROMPTS_MAX: usize = 16;
 
-/// What a deployment allows, within what the interface accepts.
+/// The limits of a deployment, within those of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -62,12 +80,15 @@ pub struct Limits {
     pub pixels: u64,
     /// The most denoising steps of all pictures of a request: its count times its steps.
     pub all_steps: u64,
-    /// The most pixels of a picture to start from.
+    /// The most pixels of an initial picture.
     pub init_pixels: u64,
+    /// The most pixels of a picture that is analysed.
+    pub analysis_pixels: u64,
 }
 
 impl Default for Limits {
-    /// What the interface accepts, but for steps in all: more than 100 for each of 256 pictures is hardly meant.
+    /// The limits of the interface, except for the sum of steps: hardly anyone wants more than 100 steps for each of
+    /// 256 pictures.
     fn default() -> Self {
         Self {
             size: SIZE_MAX,
@@ -77,13 +98,14 @@ impl Default for Limits {
             pixels: PIXELS_MAX,
             all_steps: COUNT_MAX * 100,
             init_pixels: INIT_PIXELS_MAX,
+            analysis_pixels: ANALYSIS_PIXELS_MAX,
         }
     }
 }
 
 impl Limits {
-    /// Every limit by its name, with its value and what it must be between.
-    pub fn rows(&self) -> [(&'static str, u64, u64, u64); 7] {
+    /// All limits: name, value, minimum and maximum.
+    pub fn rows(&self) -> [(&'static str, u64, u64, u64); 8] {
         [
             ("limits.size", self.size, SIZE_MIN, SIZE_MAX),
             ("limits.steps", self.steps, 1, STEPS_MAX),
@@ -92,17 +114,19 @@ impl Limits {
             ("limits.pixels", self.pixels, SIZE_MIN * SIZE_MIN, PIXELS_MAX),
             ("limits.all_steps", self.all_steps, 1, ALL_STEPS_MAX),
             ("limits.init_pixels", self.init_pixels, 1, INIT_PIXELS_MAX),
+            ("limits.analysis_pixels", self.analysis_pixels, 1, ANALYSIS_PIXELS_MAX),
         ]
     }
 }
 
-/// What is checked before a service acts on it. Every argument of a call is, so a new one has to say how.
+/// A value that is checked before a service acts on it. Every argument of a call implements it, so new ones must define
+/// their check.
 pub trait Check {
-    /// Fails with [`Error::InvalidField`] on the first value out of range.
+    /// Returns [`Error::InvalidField`] for the first value out of range.
     fn check(&self, limits: &Limits) -> Result<()>;
 }
 
-/// Arguments that may have any value.
+/// Implements [`Check`] for arguments that may have any value.
 macro_rules! always_valid {
     ($($type:ty),*) => { $(impl Check for $type {
         fn check(&self, _: &Limits) -> Result<()> {
@@ -155,7 +179,13 @@ impl Check for ImageRequest {
         text("prompt", &self.prompt, limits.prompt)?;
         text("negative_prompt", self.negative_prompt.as_deref().unwrap_or_default(), limits.prompt)?;
         for (field, size) in [("width", self.width), ("height", self.height)] {
-            size.map_or(Ok(()), |size| check_size(field, size.into(), limits.size))?;
+            match size.map(u64::from) {
+                Some(size) if self.model.as_deref() == Some(Model::STUB) => {
+                    between(field, size, SIZE_MIN, limits.size)?;
+                }
+                Some(size) => check_size(field, size, limits.size)?,
+                None => {}
+            }
         }
         self.steps.map_or(Ok(()), |steps| between("steps", steps.into(), 1, limits.steps))?;
         self.guidance_scale.map_or(Ok(()), |scale| between("guidance_scale", scale, 0.0, GUIDANCE_MAX.into()))?;
@@ -177,15 +207,20 @@ impl Check for ImageRequest {
         let quality = self.encoding.and_then(|encoding| encoding.quality);
         quality.map_or(Ok(()), |quality| between("quality", quality, 1, 100))?;
         self.init.as_ref().map_or(Ok(()), |InitImage { strength, .. }| between("strength", *strength, 0.0, 1.0))?;
-        // What is not given counts as nothing here.
-        let given = [self.width, self.height, self.steps].map(Option::unwrap_or_default);
-        self.check_sums(given[0], given[1], given[2], limits)
+        let mask = self.init.as_ref().and_then(|init| init.mask.as_ref());
+        if let Some(Paste { blur, margin, .. }) = mask.and_then(|mask| mask.paste) {
+            between("mask_blur", blur.into(), 0, BLUR_MAX)?;
+            between("margin", margin.unwrap_or_default().into(), 0, MARGIN_MAX)?;
+        }
+        // Missing values count as 0 here; the service checks the sums again with the model's defaults.
+        let [width, height, steps] = [self.width, self.height, self.steps].map(Option::unwrap_or_default);
+        self.check_sums(width, height, steps, limits)
     }
 }
 
 impl ImageRequest {
-    /// Checks what all pictures take together when each has this size and takes these steps: for a service that knows what
-    /// the model chooses where the request says nothing.
+    /// Checks the sums over all pictures if each has this size and these steps. A service calls it with the model's
+    /// defaults in place of missing values.
     ///
     /// # Errors
     /// [`Error::InvalidField`] about `count`.
@@ -223,7 +258,7 @@ impl ImageRequest {
     }
 }
 
-/// A number within its bounds; a NaN is not.
+/// Checks that a number is within its bounds. A NaN is not.
 fn between<T: PartialOrd + Display>(field: &str, value: T, low: T, high: T) -> Result<()> {
     if value >= low && value <= high {
         return Ok(());
@@ -244,7 +279,7 @@ fn name(field: &str, name: &str) -> Result<()> {
 }
 
 fn text(field: &str, text: &str, most: usize) -> Result<()> {
-    // Most texts are short enough by their bytes, and need no counting.
+    // Most texts have few enough bytes, so that their characters need not be counted.
     if text.len() <= most || text.chars().count() <= most {
         return Ok(());
     }
@@ -259,7 +294,7 @@ mod tests {
         ImageRequest { prompt: "a cat".into(), count: 1, ..ImageRequest::default() }
     }
 
-    /// The message of the error that a changed request gives.
+    /// The error message for a changed request.
     fn refused(change: impl FnOnce(&mut ImageRequest)) -> String {
         let mut request = request();
         request.check(&Limits::default()).unwrap();
@@ -273,6 +308,9 @@ mod tests {
         assert_eq!(refused(|r| r.count = 0), "count: must be between 1 and 256, got 0");
         assert_eq!(refused(|r| r.width = Some(0)), "width: must be a multiple of 8 between 64 and 2048, got 0");
         assert_eq!(refused(|r| r.height = Some(513)), "height: must be a multiple of 8 between 64 and 2048, got 513");
+        let odd =
+            |r: &mut ImageRequest| (r.width, r.height, r.model) = (Some(2049), Some(513), Some(Model::STUB.into()));
+        assert_eq!(refused(odd), "width: must be between 64 and 2048, got 2049", "of the stub only the range");
         assert_eq!(refused(|r| r.steps = Some(1001)), "steps: must be between 1 and 1000, got 1001");
         assert_eq!(
             refused(|r| r.guidance_scale = Some(f64::NAN)),
@@ -301,8 +339,15 @@ mod tests {
 
     #[test]
     fn a_deployment_may_allow_less() {
-        let limits =
-            Limits { size: 512, steps: 50, count: 4, prompt: 10, pixels: 512 * 512, all_steps: 60, init_pixels: 1 };
+        let limits = Limits {
+            size: 512,
+            steps: 50,
+            count: 4,
+            prompt: 10,
+            pixels: 512 * 512,
+            all_steps: 60,
+            ..Limits::default()
+        };
         let refused = |change: fn(&mut ImageRequest)| {
             let mut request = request();
             change(&mut request);

@@ -7,16 +7,16 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 
-/// The most parts of a body: sixteen pictures, and room for every field.
+/// The most parts of a body: sixteen pictures and all fields.
 const PARTS_MAX: usize = 64;
 
 /// The longest head of a part in bytes.
 const HEAD_MAX: usize = 8 << 10;
 
-/// What a body with pictures is sent as.
+/// The accepted content types.
 const ACCEPTED: &str = "multipart/form-data or application/json";
 
-/// A form, or a body that is JSON and has not been parsed.
+/// A form, or a JSON body that has not been parsed.
 pub(crate) enum FormOrJson {
     Form(Vec<Part>),
     Json(Body),
@@ -48,7 +48,7 @@ pub(crate) struct Part {
     pub(crate) value: Bytes,
 }
 
-/// The boundary that the content type names; none if it is another type.
+/// The boundary in the content type. `None` for other content types.
 pub(crate) fn boundary(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let (essence, parameters) = value.split_once(';')?;
@@ -62,10 +62,10 @@ pub(crate) fn boundary(headers: &HeaderMap) -> Option<String> {
 /// Every part of a body.
 ///
 /// # Errors
-/// [`Error::UnreadableBody`] if it is not a form of this boundary.
+/// [`Error::UnreadableBody`] if it is not a form with this boundary.
 pub(crate) fn parts(body: &Bytes, boundary: &str) -> Result<Vec<Part>, Error> {
     let delimiter = format!("\r\n--{boundary}").into_bytes();
-    // The first delimiter may stand at the very start, without the line break before it.
+    // The first delimiter may be at the very start, without a line break before it.
     let opening = &delimiter[2..];
     let mut at = match body.starts_with(opening) {
         true => opening.len(),
@@ -124,9 +124,9 @@ fn parameter(text: &str, wanted: &str) -> Option<String> {
     None
 }
 
-/// Where `wanted` stands in `text`, from `from` on.
+/// The position of `wanted` in `text`, searched from `from`.
 fn find(text: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
-    // Delimiters begin with a line break, which is rare even in pictures.
+    // Delimiters begin with a carriage return, which is rare even in pictures.
     let first = *wanted.first()?;
     let mut at = from;
     loop {
@@ -152,7 +152,7 @@ impl Part {
         text.map_err(|_| Error::InvalidField {
             place: Place::Body,
             field: self.name.clone(),
-            message: "not text in UTF-8".to_owned(),
+            message: "must be text in UTF-8".to_owned(),
         })
     }
 }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_is_refused() {
+    fn malformed_forms_are_refused() {
         let refused = |body: &str| read(body).unwrap_err();
         assert!(refused("").ends_with("not multipart/form-data: it has no boundary"));
         assert!(refused("--xy\r\nContent-Disposition: form-data; name=a\r\n\r\nb").ends_with("it ends early"));

@@ -1,7 +1,7 @@
-//! Pictures inside a text, as base64, written while they are read.
+//! Pictures in base64 inside a text, written while they are read.
 //!
-//! JSON and events carry whole pictures. An answer with a hundred of them holds one piece of one picture at a time,
-//! however large they are and however slowly the client reads.
+//! JSON and events contain whole pictures. An answer with a hundred of them holds only one piece of one picture in
+//! memory, however large they are and however slowly the client reads.
 
 use crate::Error;
 use crate::service::{ByteStream, Image, Result, Service};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::vec;
 
-/// A text with a place for one picture.
+/// A text that contains one picture.
 pub(crate) struct Framed {
     before: String,
     picture: Image,
@@ -27,8 +27,8 @@ impl Framed {
         Self { before: "\"".into(), picture, after: "\"".into() }
     }
 
-    /// The JSON of a value with the picture in the field of this name, which has to be the value's only one of that name
-    /// and empty. Quotation marks inside of other strings are escaped, so that the place is found without doubt.
+    /// The JSON of a value with the picture in a field. The value must have only one field of this name, and it must be
+    /// empty. Quotation marks inside other strings are escaped, so the field is found reliably.
     pub(crate) fn json(value: &impl Serialize, field: &str, picture: Image) -> Result<Self> {
         let text = serde_json::to_string(value).map_err(Error::internal)?;
         let place = format!("\"{field}\":\"\"");
@@ -37,12 +37,12 @@ impl Framed {
         Ok(Self { before, picture, after: format!("\"{after}") })
     }
 
-    /// The same between two more texts.
+    /// Adds text before and after.
     pub(crate) fn between(self, before: &str, after: &str) -> Self {
         Self { before: format!("{before}{}", self.before), after: format!("{}{after}", self.after), ..self }
     }
 
-    /// The whole of it, in pieces. Fails if the picture cannot be opened.
+    /// The text in pieces. Fails if the picture cannot be opened.
     pub(crate) async fn open(self, service: &dyn Service) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
         let written = Writing::open(self, service, String::new()).await?;
         Ok(stream::unfold(written, async |mut written| Some((written.next().await?, written))))
@@ -54,7 +54,8 @@ pub(crate) struct List {
     pub(crate) head: String,
     pub(crate) items: Vec<Framed>,
     pub(crate) tail: String,
-    /// Leaves out what cannot be opened, because it is damaged or was deleted meanwhile; else the answer breaks off.
+    /// Whether to leave out pictures that cannot be opened because they are damaged or were deleted in the meantime.
+    /// Otherwise the answer breaks off.
     pub(crate) skips: bool,
 }
 
@@ -81,12 +82,12 @@ impl List {
     }
 }
 
-/// A list that is being written.
+/// A partly written list.
 struct Listing {
     service: Arc<dyn Service>,
-    /// The item that is being written.
+    /// The item in progress.
     written: Option<Writing>,
-    /// What goes before the next item.
+    /// The text before the next item.
     text: String,
     is_first: bool,
     skips: bool,
@@ -125,7 +126,7 @@ impl Listing {
         }
     }
 
-    /// Nothing comes after an error.
+    /// Ends the list after an error.
     fn fail(&mut self, error: Error) -> Error {
         self.written = None;
         self.items = Vec::new().into_iter();
@@ -134,16 +135,16 @@ impl Listing {
     }
 }
 
-/// A text with a picture that is being written.
+/// A partly written text with a picture.
 struct Writing {
     pieces: ByteStream,
-    /// What goes before the next piece.
+    /// The text before the next piece.
     text: String,
-    /// Bytes that do not fill a group of three yet.
+    /// Bytes that do not yet fill a group of three.
     rest: Vec<u8>,
-    /// How many bytes of the picture are missing.
+    /// How many bytes of the picture are still to come.
     missing: u64,
-    /// `None` once all is written.
+    /// The text after the picture; `None` once it is written.
     after: Option<String>,
 }
 
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_a_picture_is_found_whatever_the_others_say() {
+    fn the_place_of_a_picture_is_found_whatever_other_fields_contain() {
         #[derive(Serialize)]
         struct Entry {
             prompt: &'static str,

@@ -26,7 +26,7 @@ pub(crate) async fn whole(service: &dyn Service, image: &Image) -> Result<Respon
     send(service, image, 0..image.size).await
 }
 
-/// The picture, the part that the client asks for, or 304 if it has it.
+/// The picture, the requested part, or 304 if the client has it.
 pub(crate) async fn respond(service: &dyn Service, image: &Image, request: &HeaderMap) -> Result<Response> {
     let etag = HeaderValue::try_from(format!("\"{}\"", image.digest)).map_err(Error::internal)?;
     let mut response = if is_known(request, &etag) {
@@ -40,12 +40,12 @@ pub(crate) async fn respond(service: &dyn Service, image: &Image, request: &Head
     let headers = response.headers_mut();
     headers.insert(header::ETAG, etag);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    // A number may stand for another picture after the database was replaced, so clients ask each time.
+    // If the database is replaced, a number may mean another picture, so clients must revalidate.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     Ok(response)
 }
 
-/// The one range of a request; a malformed header and several ranges mean the whole picture, as the standard allows.
+/// The range of a request. A malformed header or several ranges select the whole picture, as the standard allows.
 fn wanted(request: &HeaderMap, etag: &HeaderValue, size: u64) -> Result<Option<Range<u64>>> {
     let Some(range) = request.get(header::RANGE).and_then(|range| range.to_str().ok()) else { return Ok(None) };
     if request.get(header::IF_RANGE).is_some_and(|known| known != etag) {
@@ -55,7 +55,7 @@ fn wanted(request: &HeaderMap, etag: &HeaderValue, size: u64) -> Result<Option<R
     if parsed.ranges.len() != 1 {
         return Ok(None);
     }
-    // A suffix that is longer than the picture is all of it (RFC 9110, section 14.1.2); the library refuses it.
+    // A suffix longer than the picture means all of it (RFC 9110, section 14.1.2), but the library refuses it.
     let suffix = range.strip_prefix("bytes=-").and_then(|length| length.parse::<u64>().ok());
     if suffix.is_some_and(|length| length >= size) && size > 0 {
         return Ok(Some(0..size));

@@ -22,12 +22,12 @@ pub(crate) fn routes() -> Router<App> {
         .route("/pipeline/devices", get(devices))
 }
 
-/// What the description says about them.
+/// Their part of the OpenAPI description.
 #[derive(OpenApi)]
 #[openapi(paths(select_device, run, status, image, devices))]
 pub(crate) struct Description;
 
-/// What went well.
+/// A success.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Success {
     #[schema(example = "success")]
@@ -41,7 +41,7 @@ impl Success {
     }
 }
 
-/// An error of the run family; both texts are the same.
+/// An error of the run family. `message` and `detail` are the same.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the body that `error::shape` writes")]
 #[schema(as = PipelineError)]
@@ -52,7 +52,7 @@ pub(crate) struct RunError {
     detail: String,
 }
 
-/// Which device to compute on.
+/// A kind of device.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct SelectDevice {
     /// `CPU`, `GPU`, `CUDA`, `METAL` or `AUTO`, in any case.
@@ -134,11 +134,11 @@ async fn run(
     Ok(([(wire::SEED, task.seed.to_string())], Json(success)))
 }
 
-/// Where the latest run stands.
+/// The state of the latest run.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct RunStatus {
     running: bool,
-    /// Whether its picture can be taken.
+    /// Whether its picture is ready.
     completed: bool,
     /// In percent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,7 +154,7 @@ pub(crate) struct RunStatus {
     error: Option<String>,
 }
 
-/// Where the latest run stands.
+/// The state of the latest run.
 #[utoipa::path(get, path = "/pipeline/status", tag = "pipeline", responses((status = 200, body = RunStatus)))]
 async fn status(State(app): State<App>) -> Result<Json<RunStatus>> {
     let Some(run) = app.service.latest_run().await? else { return Ok(Json(RunStatus::default())) };
@@ -174,9 +174,9 @@ async fn status(State(app): State<App>) -> Result<Json<RunStatus>> {
 #[utoipa::path(get, path = "/pipeline/image", tag = "pipeline",
     responses((status = 200, content_type = "image/png", body = Vec<u8>,
                headers(("x-easel-seed" = u64, description = "the seed of the noise"))),
-              (status = 400, body = RunError, description = "not complete, or taken before")))]
+              (status = 400, body = RunError, description = "not complete, or taken already")))]
 async fn image(State(app): State<App>, method: Method) -> Result<Response> {
-    // Asking for the headers must not take the picture away from the request that follows.
+    // A HEAD request must not take the picture away from the GET that follows.
     if method == Method::HEAD {
         let run = app.service.latest_run().await?.filter(|run| !run.taken).ok_or(Error::RunNotComplete)?;
         let id = *run.task.images.first().ok_or(Error::RunNotComplete)?;

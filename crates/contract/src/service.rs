@@ -1,7 +1,8 @@
-//! What the interface needs of its host: the `Service` trait, made from the table of its calls, and its plain types.
+//! What the interface needs from its host: the trait `Service`, generated from the table of its calls, and its plain
+//! types.
 //!
-//! Nothing here is the wire format of a public route ([`crate::calls`] carries these types as they are). A host
-//! implements the trait over its queue, the edge component over an imported WIT interface, the browser over its worker.
+//! These types are not the wire format of any public route; only [`crate::calls`] carries them unchanged. A host
+//! implements the trait with its queue, the edge component with an imported WIT interface, the browser with its worker.
 
 use crate::Error;
 use async_trait::async_trait;
@@ -11,16 +12,18 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-pub use crate::offer::{Model, Sampler, Session};
-pub use crate::request::{Encoding, Hires, ImageRequest, InitImage, Mask, PictureFormat, Redraw};
+pub use crate::offer::{Model, Module, Sampler, Session};
+pub use crate::origin::Origin;
+pub use crate::request::{Encoding, Hires, ImageRequest, InitImage, Mask, Paste, PictureFormat, Redraw};
+pub use crate::seen::{Analysis, AnalysisRequest, Cut, NO_CLIP, NO_SAM, Region, Spot};
 
-/// The answer of a service.
+/// The result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The bytes of a picture, in pieces.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// The reports of one task, in order; it ends after the first report whose status is final.
+/// The reports of one task, in order. It ends after the first report with a final status.
 pub type ProgressStream = BoxStream<'static, Progress>;
 
 /// A page of tasks.
@@ -29,33 +32,34 @@ pub type TaskPage = Page<Task>;
 /// A page of pictures.
 pub type ImagePage = Page<Image>;
 
-/// The table of the service's calls, each spelled once: its name in [`Call`](crate::calls::Call), in [`Service`] and in
-/// `wit/studio.wit`, what it takes, and what it answers. `service_calls!(then { tokens })` expands to
-/// `then! { { tokens } rows }`, and the macro `then` makes of the rows what its place needs: the trait, the route for
-/// components on other hosts, the bridge to an import or from an export. The types are those that are in scope there.
+/// The table of the service's calls, the only place where each is spelled out: its name in
+/// [`Call`](crate::calls::Call), in [`Service`] and in `wit/studio.wit`, its arguments and its result.
+/// `service_calls!(then { tokens })` expands to `then! { { tokens } rows }`. The macro `then` turns the rows into the
+/// code for one place: the trait, the internal route, or the bridge to an import or from an export. Types resolve in
+/// that place.
 ///
-/// Calls whose answer is a stream, is not a result, or never leaves the process are not rows: each place writes
-/// [`Service::watch`], [`Service::read_image`], [`Service::health`] and [`Service::sleep`] out, as the `tokens`.
+/// Calls that return a stream or no `Result`, or that never leave the process, are not rows. Each place writes out
+/// [`Service::watch`], [`Service::read_image`], [`Service::health`] and [`Service::sleep`], as the `tokens`.
 #[macro_export]
 macro_rules! service_calls {
     ($then:ident { $($tokens:tt)* }) => {
         $then! {
             { $($tokens)* }
 
-            /// Takes a task into the queue; the answer is `pending` and has its id and seed.
+            /// Queues a task. The result is `pending` and has its id and seed.
             ///
             /// # Errors
             /// [`Error::InvalidField`], [`Error::ModelNotFound`], [`Error::InsufficientMemory`], [`Error::QueueFull`],
             /// [`Error::ShuttingDown`].
             Submit: submit as submit(request: ImageRequest, priority: Priority) -> Task;
 
-            /// One task.
+            /// Returns a task.
             ///
             /// # Errors
             /// [`Error::TaskNotFound`].
             Task: task as get_task(id: String) -> Task;
 
-            /// A page of tasks, newest first.
+            /// Returns a page of tasks, newest first.
             Tasks: tasks as list_tasks(filter: TaskFilter) -> TaskPage;
 
             /// Cancels a task that has not ended.
@@ -64,28 +68,28 @@ macro_rules! service_calls {
             /// [`Error::TaskNotFound`], [`Error::TaskEnded`].
             Cancel: cancel as cancel(id: String) -> ();
 
-            /// Deletes the tasks that `selection` names, except those in progress, and says how many.
+            /// Deletes the selected tasks, except those in progress, and returns their number.
             DeleteTasks: delete_tasks as delete_tasks(selection: TaskSelection) -> u64;
 
-            /// Starts a run: a task, but only one run is in progress at a time.
+            /// Starts a run, a task for simple clients. Only one run is in progress at a time.
             ///
             /// # Errors
-            /// [`Error::RunInProgress`] and those of `submit`.
+            /// [`Error::RunInProgress`] and the errors of `submit`.
             Run: run as start_run(request: ImageRequest) -> Task;
 
-            /// The latest run, unless its task was deleted.
+            /// Returns the latest run, unless its task was deleted.
             LatestRun: latest_run as latest_run() -> Option<Run>;
 
-            /// The picture of the latest run, which is taken from then on.
+            /// Takes the picture of the latest run.
             ///
             /// # Errors
-            /// [`Error::RunNotComplete`] if it has not completed or was taken before.
+            /// [`Error::RunNotComplete`] if the run has not completed or its picture was taken already.
             TakeRun: take_run as take_run() -> Image;
 
-            /// A page of pictures, newest first.
+            /// Returns a page of pictures, newest first.
             Images: images as list_images(filter: ImageFilter) -> ImagePage;
 
-            /// One picture's record.
+            /// Returns the record of a picture.
             ///
             /// # Errors
             /// [`Error::ImageNotFound`].
@@ -97,13 +101,13 @@ macro_rules! service_calls {
             /// [`Error::ImageNotFound`].
             DeleteImage: delete_image as delete_image(id: u64) -> ();
 
-            /// The models that requests may name, the default one first.
+            /// Returns the models that requests may name, the default one first.
             Models: models as list_models() -> Vec<Model>;
 
-            /// The samplers that requests may name.
+            /// Returns the samplers that requests may name.
             Samplers: samplers as list_samplers() -> Vec<Sampler>;
 
-            /// A session; one that nobody has used yet is empty.
+            /// Returns a session. A new one is empty.
             Session: session as get_session(name: String) -> Session;
 
             /// Chooses the model of a session.
@@ -112,22 +116,29 @@ macro_rules! service_calls {
             /// [`Error::ModelNotFound`].
             SelectModel: select_model as select_model(session: String, model: String) -> ();
 
-            /// Every device that this host can compute on.
+            /// Says what is in a picture, and where. A part whose model is missing is an error in its place. Stops if
+            /// nobody waits for the answer any more.
+            ///
+            /// # Errors
+            /// [`Error::InvalidField`], [`Error::QueueFull`], [`Error::ShuttingDown`].
+            Analyze: analyze as analyze(request: AnalysisRequest) -> Analysis;
+
+            /// Returns all devices that this host can compute on.
             Devices: devices as list_devices() -> Vec<Device>;
 
-            /// Computes on another device from now on: the first of a kind, or the best there is.
+            /// Selects another device: the first of a kind, or the best one.
             ///
             /// # Errors
             /// [`Error::DeviceUnavailable`], [`Error::RunInProgress`].
             SelectDevice: select_device as select_device(kind: Option<DeviceKind>) -> Device;
 
-            /// The metrics in the text format of OpenMetrics 1.0.
+            /// Returns the metrics in the text format of OpenMetrics 1.0.
             Metrics: metrics as metrics() -> String;
         }
     };
 }
 
-/// Makes the trait of the table.
+/// Declares the trait from the table.
 macro_rules! declare_service {
     (
         { $($written_out:tt)* }
@@ -136,10 +147,10 @@ macro_rules! declare_service {
             $call:ident: $method:ident as $wit:ident($($argument:ident: $type:ty),*) -> $answer:ty;
         )*
     ) => {
-        /// Everything that the routes ask for.
+        /// Everything that the routes need.
         ///
-        /// Futures and streams are `Send`, as axum wants them. On a single-threaded target whose own futures are not,
-        /// wrap them (`send_wrapper::SendWrapper`).
+        /// Futures and streams are `Send`, as axum requires. On a single-threaded target whose futures are not, wrap
+        /// them (`send_wrapper::SendWrapper`).
         #[async_trait]
         pub trait Service: Send + Sync + 'static {
             $(
@@ -152,45 +163,45 @@ macro_rules! declare_service {
 }
 
 service_calls!(declare_service {
-    /// Reports of a task: its current state right away, then every change. Dropping the stream leaves the task alone.
+    /// Watches a task: first its current state, then every change. Dropping the stream does not affect the task.
     ///
     /// # Errors
     /// [`Error::TaskNotFound`].
     async fn watch(&self, id: String, options: WatchOptions) -> Result<ProgressStream>;
 
-    /// The bytes `range` of a picture, which lie within its size.
+    /// Reads the bytes `range` of a picture. The range must lie within its size.
     ///
     /// # Errors
     /// [`Error::ImageNotFound`].
     async fn read_image(&self, id: u64, range: Range<u64>) -> Result<ByteStream>;
 
-    /// Whether every part works.
+    /// Returns the state of all parts of the service.
     async fn health(&self) -> Health;
 
     /// Waits.
     async fn sleep(&self, duration: Duration);
 });
 
-/// Which waiting task goes first.
+/// The priority of a task in the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Priority {
-    /// After all others.
+    /// After all other tasks.
     Low,
-    /// In turn.
+    /// In order of arrival.
     #[default]
     Normal,
-    /// Before all others.
+    /// Before all other tasks.
     High,
 }
 
 /// The status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
-    /// In the queue.
+    /// Waiting in the queue.
     Pending,
     /// In progress.
     Processing,
-    /// Has its pictures.
+    /// Finished: the pictures are stored.
     Completed,
     /// Cancelled by a client.
     Cancelled,
@@ -199,7 +210,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Every status with its name on the wire.
+    /// All statuses with their names on the wire.
     pub const ALL: [(Self, &str); 5] = [
         (Self::Pending, "pending"),
         (Self::Processing, "processing"),
@@ -213,38 +224,38 @@ impl Status {
         Self::ALL[self as usize].1
     }
 
-    /// Whether it never changes again.
+    /// Whether the status never changes again.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Cancelled | Self::Error)
     }
 }
 
-/// One request: queued, in progress or done.
+/// A request in the queue, in progress or finished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// A UUID.
     pub id: String,
     /// Its status.
     pub status: Status,
-    /// Denoising steps done, over all of its pictures.
+    /// Completed denoising steps of all its pictures.
     pub step: u32,
-    /// Denoising steps in all; 0 while unknown.
+    /// Total denoising steps; 0 while unknown.
     pub steps: u32,
-    /// When it was accepted.
+    /// When it was queued.
     pub created_at: SystemTime,
     /// When work on it began.
     pub started_at: Option<SystemTime>,
     /// When it ended: completed, cancelled or failed.
     pub completed_at: Option<SystemTime>,
-    /// What it draws.
+    /// Its prompt.
     pub prompt: String,
     /// The seed of its first picture.
     pub seed: u64,
-    /// How many tasks are before it, while it waits.
+    /// The number of tasks before it, while it waits.
     pub queue_position: Option<u32>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Its pictures, once it has completed.
+    /// Its pictures, once it is completed; the finished ones, if it was cancelled.
     pub images: Vec<u64>,
 }
 
@@ -260,13 +271,13 @@ pub struct Run {
 /// One report on a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Its number within the task, growing.
+    /// Its number within the task, in ascending order.
     pub sequence: u64,
     /// The task's status.
     pub status: Status,
-    /// Denoising steps done.
+    /// Completed denoising steps.
     pub step: u32,
-    /// Denoising steps in all; 0 while unknown.
+    /// Total denoising steps; 0 while unknown.
     pub steps: u32,
     /// The picture so far as a small JPEG.
     #[serde(with = "crate::wire::base64_option")]
@@ -278,94 +289,94 @@ pub struct Progress {
 /// How a task is watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchOptions {
-    /// The last report that the watcher has seen.
+    /// The last report that the watcher has seen already.
     pub after: Option<u64>,
-    /// Whether previews are wanted.
+    /// Whether to include previews.
     pub preview: bool,
 }
 
 /// A part of a longer list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {
-    /// How long the whole list is.
+    /// The length of the whole list.
     pub total: u64,
-    /// This part of it.
+    /// The entries of this page.
     pub items: Vec<T>,
 }
 
-/// Which part of a list; pages begin with 1.
+/// Selects a page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paging {
-    /// Which page.
+    /// The page.
     pub page: u32,
-    /// How many entries a page has.
+    /// Entries per page.
     pub limit: u32,
 }
 
-/// Which tasks to list.
+/// Selects tasks for a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFilter {
-    /// Only those with this status.
+    /// Only tasks with this status.
     pub status: Option<Status>,
-    /// Which page.
+    /// The page.
     pub paging: Paging,
 }
 
-/// Which tasks to delete: those that fit every field that is set.
+/// Selects tasks to delete: those that match every field that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSelection {
-    /// Only these.
+    /// Only tasks with these ids.
     pub ids: Option<Vec<String>>,
-    /// Only those with this status.
+    /// Only tasks with this status.
     pub status: Option<Status>,
 }
 
-/// Which pictures to list.
+/// Selects pictures for a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFilter {
-    /// Only those of this task.
+    /// Only pictures of this task.
     pub task_id: Option<String>,
-    /// Which page.
+    /// The page.
     pub paging: Paging,
 }
 
 /// The record of a stored picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Image {
-    /// Its number, growing.
+    /// Its number, in ascending order.
     pub id: u64,
     /// The task that drew it.
     pub task_id: String,
-    /// What it shows.
+    /// Its prompt.
     pub prompt: String,
     /// The seed of its noise.
     pub seed: u64,
     /// When it was stored.
     pub created_at: SystemTime,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub size: u64,
-    /// A hash of its bytes in hexadecimal digits: its ETag.
+    /// A hash of its bytes in hexadecimal, which is also its ETag.
     pub digest: String,
-    /// How it is encoded, `image/png` say.
+    /// Its media type, such as `image/png`.
     pub media_type: String,
 }
 
 /// A device to compute on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// A short name, as `cpu` or `cuda:0`.
+    /// A short name, such as `cpu` or `cuda:0`.
     pub id: String,
-    /// The maker's name.
+    /// The manufacturer's name.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: DeviceKind,
-    /// How much memory it has.
+    /// Its memory in bytes.
     pub memory_bytes: Option<u64>,
-    /// Whether pictures are computed on it.
+    /// Whether it is the selected device.
     pub selected: bool,
 }
 
-/// What kind of device it is.
+/// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceKind {
     /// The processor.
@@ -385,10 +396,10 @@ impl DeviceKind {
     }
 }
 
-/// Whether every part works.
+/// The state of all parts of the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// Each part with its problem, if it has one.
+    /// Each part, with its problem if it has one.
     pub checks: Vec<(String, Option<String>)>,
 }
 

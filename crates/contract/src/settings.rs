@@ -1,25 +1,25 @@
-//! What a deployment decides about the interface.
+//! A deployment's settings of the interface.
 
 use crate::access::{HostNames, KeyRing, Keys, Origins};
 use crate::extract::Offload;
 
-/// What a deployment decides about the interface.
+/// A deployment's settings of the interface.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Whose pages may call.
+    /// The origins whose pages may send requests.
     pub origins: Origins,
-    /// The names that the server goes by.
+    /// The names of the server.
     pub host_names: HostNames,
-    /// The keys that requests must show; without them, everyone who reaches the server may call.
+    /// The valid keys. `None` lets everyone in who can reach the server.
     pub keys: Option<KeyRing>,
     /// The longest body in bytes.
     pub body_limit: usize,
-    /// Where long bodies are parsed; `None` parses them where they are read.
+    /// Parses long bodies on another thread; `None` parses them in place.
     pub offload: Option<Offload>,
 }
 
 impl Default for Settings {
-    /// Pages and names of this machine, no keys, 32 MiB.
+    /// Pages and names of this machine, no keys, bodies of up to 32 MiB.
     fn default() -> Self {
         Self {
             origins: Origins::default(),
@@ -38,8 +38,8 @@ const KEYS: &str = "EASEL_KEYS";
 const BODY_LIMIT: &str = "EASEL_BODY_LIMIT";
 
 impl Settings {
-    /// As the environment of a component: `EASEL_ORIGINS`, `EASEL_HOST_NAMES`, `EASEL_BODY_LIMIT`, and `EASEL_KEYS`, JSON with
-    /// the hashes of the keys.
+    /// The settings as environment variables for a component: `EASEL_ORIGINS`, `EASEL_HOST_NAMES`, `EASEL_BODY_LIMIT`,
+    /// and `EASEL_KEYS`, JSON with the hashes of the keys.
     pub fn to_environment(&self) -> Vec<(String, String)> {
         let set = |name: &str, value: String| (name.to_owned(), value);
         let mut variables = vec![
@@ -48,13 +48,13 @@ impl Settings {
             set(BODY_LIMIT, self.body_limit.to_string()),
         ];
         if let Some(keys) = &self.keys {
-            // Text and numbers always become JSON; if they did not, nobody would get in.
+            // Serialising texts and numbers does not fail. If it did, the malformed value would let nobody in.
             variables.push(set(KEYS, serde_json::to_string(&keys.get()).unwrap_or_default()));
         }
         variables
     }
 
-    /// From such an environment. Variables that are missing or malformed leave the default, but for keys: malformed ones let
+    /// Reads these variables. If one is missing or malformed, the default applies, except that malformed keys let
     /// nobody in.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let default = Self::default();
@@ -70,7 +70,7 @@ impl Settings {
     }
 }
 
-/// A value that every text is; the default without text.
+/// A value that any text can be parsed as; the default if there is no text.
 fn read<T: std::str::FromStr<Err = std::convert::Infallible> + Default>(text: Option<String>) -> T {
     text.map_or_else(T::default, |text| text.parse().unwrap_or_else(|never: std::convert::Infallible| match never {}))
 }

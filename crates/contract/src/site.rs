@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use utoipa::{OpenApi, ToSchema};
 
+/// The description, as [`crate::openapi`] writes it. The code for that is a third of a component, which has this instead; a
+/// test compares the two.
+static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json.gz"));
+
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(root))
@@ -24,12 +28,12 @@ pub(crate) fn routes() -> Router<App> {
         .route("/openapi.json", get(openapi))
 }
 
-/// What the description says about them.
+/// Their part of the OpenAPI description.
 #[derive(OpenApi)]
 #[openapi(paths(root, health, live, ready, metrics, docs, openapi))]
 pub(crate) struct Description;
 
-/// What this is and whether it works.
+/// The service's name, version and state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct About {
     /// `healthy` or `unhealthy`.
@@ -40,7 +44,7 @@ pub(crate) struct About {
     version: &'static str,
 }
 
-/// Whether every part works.
+/// The state of all parts of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HealthReport {
     /// `healthy` or `unhealthy`; `alive`; `ready` or `unready`.
@@ -58,7 +62,7 @@ fn verdict(health: &Health) -> (StatusCode, &'static str) {
     }
 }
 
-/// The page for a browser, the state for a program.
+/// The page for browsers, the state of the service for programs.
 #[utoipa::path(get, path = "/", tag = "service",
     responses((status = 200, content((About = "application/json"), (String = "text/html"))),
               (status = 503, body = About)))]
@@ -72,7 +76,7 @@ async fn root(State(app): State<App>, headers: HeaderMap) -> Response {
     (code, [(header::VARY, "accept")], Json(about)).into_response()
 }
 
-/// Whether every part works.
+/// The state of all parts of the service.
 #[utoipa::path(get, path = "/health", tag = "service",
     responses((status = 200, body = HealthReport), (status = 503, body = HealthReport)))]
 async fn health(State(app): State<App>) -> Response {
@@ -82,13 +86,13 @@ async fn health(State(app): State<App>) -> Response {
     (code, Json(HealthReport { status, checks })).into_response()
 }
 
-/// Whether the process answers, whatever its parts do: if not, start it again.
+/// Whether the process responds, whatever the state of its parts. If not, restart it.
 #[utoipa::path(get, path = "/health/live", tag = "service", responses((status = 200, body = HealthReport)))]
 async fn live() -> Json<HealthReport> {
     Json(HealthReport { status: "alive", checks: None })
 }
 
-/// Whether it takes work, with every part: if not, send requests elsewhere.
+/// Whether the service accepts work, and the state of each part. If not, send requests elsewhere.
 #[utoipa::path(get, path = "/health/ready", tag = "service",
     responses((status = 200, body = HealthReport), (status = 503, body = HealthReport)))]
 async fn ready(State(app): State<App>) -> Response {
@@ -111,7 +115,7 @@ async fn metrics(State(app): State<App>) -> Result<Response> {
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }
 
-/// This description, to read and to try.
+/// This description as an interactive page.
 #[utoipa::path(get, path = "/docs", tag = "service",
     responses((status = 200, content_type = "text/html", body = String)))]
 async fn docs(headers: HeaderMap) -> Response {
@@ -119,13 +123,13 @@ async fn docs(headers: HeaderMap) -> Response {
     DOCS.get_or_init(|| Asset::page(include_str!("../assets/docs.html"))).respond(&headers)
 }
 
-/// This description.
+/// This description as JSON.
 #[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200, body = Object)))]
 async fn openapi(headers: HeaderMap) -> Result<Response> {
     static DESCRIPTION: OnceLock<Asset> = OnceLock::new();
     if let Some(asset) = DESCRIPTION.get() {
         return Ok(asset.respond(&headers));
     }
-    let json = crate::openapi().to_json().map_err(crate::Error::internal)?;
-    Ok(DESCRIPTION.get_or_init(|| Asset::new("application/json", json)).respond(&headers))
+    let asset = Asset::packed("application/json", PACKED).map_err(crate::Error::internal)?;
+    Ok(DESCRIPTION.get_or_init(|| asset).respond(&headers))
 }

@@ -1,15 +1,15 @@
-//! Requests that answer with the pictures of their task: they wait for its end.
+//! Waiting for the end of a task, for requests that are answered with its pictures.
 
-use crate::service::{Result, Status, Task, WatchOptions};
-use crate::{App, Error};
+use crate::Error;
+use crate::service::{Result, Service, Status, Task, WatchOptions};
 use futures_util::StreamExt;
 
-/// How long a client should wait whose task is not drawn because the service stops, in seconds.
+/// When a client should retry if its task ended because the service is shutting down, in seconds.
 const RETRY_AFTER: u32 = 5;
 
 /// Waits until a task has its pictures.
-pub(crate) async fn completed(app: &App, id: &str) -> Result<Task> {
-    let mut reports = app.service.watch(id.to_owned(), WatchOptions::default()).await?;
+pub(crate) async fn completed(service: &dyn Service, id: &str) -> Result<Task> {
+    let mut reports = service.watch(id.to_owned(), WatchOptions::default()).await?;
     let mut has_ended = false;
     while let Some(report) = reports.next().await {
         has_ended = report.status.is_final();
@@ -17,7 +17,7 @@ pub(crate) async fn completed(app: &App, id: &str) -> Result<Task> {
     if !has_ended {
         return Err(stopping());
     }
-    let task = app.service.task(id.to_owned()).await?;
+    let task = service.task(id.to_owned()).await?;
     match task.status {
         Status::Completed => Ok(task),
         Status::Cancelled => Err(Error::TaskCancelled),
@@ -25,12 +25,12 @@ pub(crate) async fn completed(app: &App, id: &str) -> Result<Task> {
     }
 }
 
-/// The reports of a task have stopped before its end.
+/// The error if the reports of a task stop before its end.
 pub(crate) fn stopping() -> Error {
     Error::ShuttingDown { retry_after: RETRY_AFTER }
 }
 
-/// A task has failed, for the reason that it gives.
+/// The error of a failed task.
 pub(crate) fn failed(reason: Option<String>) -> Error {
     Error::TaskFailed { message: reason.unwrap_or_else(|| "the engine stopped".into()) }
 }

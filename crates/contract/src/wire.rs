@@ -1,4 +1,4 @@
-//! What several families write in the same way.
+//! Wire formats that several families share.
 
 use crate::service::Status;
 use axum::http::HeaderName;
@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 use std::fmt;
 use std::time::SystemTime;
 
-/// The header that carries the seed of the (first) picture.
+/// The header with the seed of the (first) picture.
 pub const SEED: HeaderName = HeaderName::from_static("x-easel-seed");
 
 /// A time as RFC 3339 in UTC.
@@ -17,12 +17,12 @@ pub(crate) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// A time in seconds since 1970.
+/// A time as seconds since 1970.
 pub(crate) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// How much is done, in percent.
+/// The progress in percent.
 pub(crate) fn percent(status: Status, step: u32, steps: u32) -> u32 {
     match status {
         Status::Completed => 100,
@@ -31,12 +31,17 @@ pub(crate) fn percent(status: Status, step: u32, steps: u32) -> u32 {
     }
 }
 
+/// Whether a text has hexadecimal digits and nothing else.
+pub(crate) fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Bytes as base64.
 pub(crate) fn base64(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The bytes that base64 stands for, with or without the head of a `data:` URL.
+/// Decodes base64, with or without the head of a `data:` URL.
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let data = match text.strip_prefix("data:") {
         Some(url) => url.split_once(";base64,")?.1,
@@ -45,7 +50,7 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(data).ok()
 }
 
-/// Bytes that JSON has as base64. They are decoded from where they stand: the text is not copied first.
+/// Bytes that are base64 in JSON. They are decoded without copying the text first.
 pub(crate) struct Base64(pub(crate) Bytes);
 
 impl<'de> Deserialize<'de> for Base64 {
@@ -62,11 +67,11 @@ impl Visitor<'_> for Base64 {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self, E> {
-        from_base64(text).map(|bytes| Self(bytes.into())).ok_or_else(|| E::custom("not base64"))
+        from_base64(text).map(|bytes| Self(bytes.into())).ok_or_else(|| E::custom("must be base64"))
     }
 }
 
-/// Bytes inside JSON, for serde.
+/// Bytes as base64 in JSON, for serde.
 pub(crate) mod base64_bytes {
     use super::{Base64, base64};
     use bytes::Bytes;
@@ -81,7 +86,7 @@ pub(crate) mod base64_bytes {
     }
 }
 
-/// Bytes inside JSON that may be missing, for serde.
+/// Optional bytes as base64 in JSON, for serde.
 pub(crate) mod base64_option {
     use super::{Base64, base64};
     use bytes::Bytes;

@@ -1,14 +1,14 @@
-//! Between the types of [`crate::service`] and those that a bindings generator makes of `wit/studio.wit`.
+//! Conversions between the types of [`crate::service`] and those that a bindings generator makes from `wit/studio.wit`.
 //!
-//! Guests and hosts have generators of their own, which agree in names and fields, so
-//! [`wit_conversions`](crate::wit_conversions) serves all.
+//! Guests and hosts use different generators, but these agree in names and fields, so
+//! [`wit_conversions`](crate::wit_conversions) serves them all.
 
 use bytes::Bytes;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// From one side to the other.
+/// A conversion between the two sides.
 pub trait Convert<T> {
-    /// The same on the other side.
+    /// The same value in the other side's type.
     fn convert(self) -> T;
 }
 
@@ -24,6 +24,12 @@ impl<A: Convert<B>, B> Convert<Vec<B>> for Vec<A> {
     }
 }
 
+impl<A: Convert<B>, B> Convert<Result<B, String>> for Result<A, String> {
+    fn convert(self) -> Result<B, String> {
+        self.map(A::convert)
+    }
+}
+
 macro_rules! as_they_are {
     ($($type:ty),*) => { $(impl Convert<$type> for $type {
         fn convert(self) -> $type {
@@ -32,7 +38,7 @@ macro_rules! as_they_are {
     })* };
 }
 
-as_they_are!((), bool, u32, u64, f64, String);
+as_they_are!((), bool, u32, u64, f32, f64, String);
 
 impl Convert<Bytes> for Vec<u8> {
     fn convert(self) -> Bytes {
@@ -47,7 +53,7 @@ impl Convert<Vec<u8>> for Bytes {
 }
 
 impl Convert<SystemTime> for u64 {
-    /// The time this many milliseconds after 1970; 1970 if a `SystemTime` cannot hold it.
+    /// The time this many milliseconds after 1970, or 1970 itself if a `SystemTime` cannot hold it.
     fn convert(self) -> SystemTime {
         UNIX_EPOCH.checked_add(Duration::from_millis(self)).unwrap_or(UNIX_EPOCH)
     }
@@ -60,8 +66,8 @@ impl Convert<u64> for SystemTime {
     }
 }
 
-/// Implements [`Convert`](crate::wit::Convert), in both directions, for the types of the module `$wit`, which a bindings
-/// generator has made of the interface `easel:image/studio`.
+/// Implements [`Convert`](crate::wit::Convert), in both directions, for the types of the module `$wit`, which a
+/// bindings generator made from the interface `easel:image/studio`.
 #[macro_export]
 macro_rules! wit_conversions {
     ($wit:ident) => {
@@ -69,16 +75,18 @@ macro_rules! wit_conversions {
         $crate::wit_conversions!(@enum $wit Status { Pending, Processing, Completed, Cancelled, Error });
         $crate::wit_conversions!(@enum $wit DeviceKind { Cpu, Gpu, Cuda, Metal });
         $crate::wit_conversions!(@enum $wit Redraw { White, Black, Transparent });
-        $crate::wit_conversions!(@enum $wit PictureFormat { Png, Jpeg, Webp });
-        $crate::wit_conversions!(@record $wit Mask = (Mask) { bytes, redraw });
+        $crate::wit_conversions!(@enum $wit PictureFormat { Png, Jpeg, Webp, Bmp, Tiff, Gif });
+        $crate::wit_conversions!(@record $wit Paste = (Paste) { blur, margin, fill });
+        $crate::wit_conversions!(@record $wit Mask = (Mask) { bytes, redraw, paste });
         $crate::wit_conversions!(@record $wit InitImage = (InitImage) { bytes, strength, mask });
         $crate::wit_conversions!(@record $wit Hires = (Hires) { scale, width, height, steps, strength });
         $crate::wit_conversions!(@record $wit Sampler = (Sampler) { name, label, respaces });
         $crate::wit_conversions!(@record $wit Session = (Session) { model, task, elapsed });
         $crate::wit_conversions!(@record $wit Encoding = (Encoding) { format, quality });
+        $crate::wit_conversions!(@record $wit Origin = (Origin) { request_id, traceparent });
         $crate::wit_conversions!(@record $wit ImageRequest = (ImageRequest) {
             prompt, negative_prompt, width, height, steps, guidance_scale, seed, scheduler, model, count, init, attended,
-            encoding, hires, session
+            encoding, hires, session, origin
         });
         $crate::wit_conversions!(@record $wit Task = (Task) {
             id, status, step, steps, created_at, started_at, completed_at, prompt, seed, queue_position, error, images
@@ -97,7 +105,17 @@ macro_rules! wit_conversions {
             id, task_id, prompt, seed, created_at, size, digest, media_type
         });
         $crate::wit_conversions!(@record $wit ImagePage = (Page<$crate::service::Image>) { total, items });
-        $crate::wit_conversions!(@record $wit Model = (Model) { name, width, height, steps });
+        $crate::wit_conversions!(@record $wit Module = (Module) { id, name, version });
+        $crate::wit_conversions!(@record $wit Model = (Model) {
+            name, width, height, steps, bytes, memory, loaded, size_step, module
+        });
+        $crate::wit_conversions!(@record $wit Spot = (Spot) { x, y });
+        $crate::wit_conversions!(@record $wit Region = (Region) { start, end });
+        $crate::wit_conversions!(@record $wit AnalysisRequest = (AnalysisRequest) {
+            image, texts, regions, mask, each
+        });
+        $crate::wit_conversions!(@record $wit Cut = (Cut) { mask, iou, rings, scores });
+        $crate::wit_conversions!(@record $wit Analysis = (Analysis) { id, scores, cuts });
         $crate::wit_conversions!(@record $wit Device = (Device) { id, name, kind, memory_bytes, selected });
 
         impl $crate::wit::Convert<(String, Option<String>)> for $wit::Check {
@@ -140,7 +158,7 @@ macro_rules! wit_conversions {
         }
 
         impl $crate::wit::Convert<$wit::Failure> for $crate::Error {
-            /// What no service says but only the router becomes an internal error.
+            /// Errors that only the router returns become internal errors.
             fn convert(self) -> $wit::Failure {
                 use $wit::Failure;
                 match self {

@@ -1,10 +1,21 @@
-//! The description says what the router does, and carries the limits of the field types.
+//! The OpenAPI description matches the router, and contains the limits of the field types.
 
 use easel_contract::openapi;
 use serde_json::Value;
 
 fn description() -> Value {
     serde_json::to_value(openapi()).unwrap()
+}
+
+#[test]
+fn what_is_served_is_the_description() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/openapi.json");
+    let written = openapi().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os("EASEL_SNAPSHOTS").is_some() {
+        return std::fs::write(file, written).unwrap();
+    }
+    let served = std::fs::read_to_string(file).unwrap().replace("\r\n", "\n");
+    assert!(served == written, "assets/openapi.json is not up to date: EASEL_SNAPSHOTS=1 cargo test -p easel-contract");
 }
 
 #[test]
@@ -15,12 +26,12 @@ fn every_route_of_the_families_is_described() {
         routes.extend(methods.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));
     }
     let expected = "DELETE /delete-tasks, DELETE /images/{id}, GET /, GET /docs, GET /generate-stream/{task_id}, GET /health, \
-        GET /health/live, GET /health/ready, GET /images, GET /images/{id}, GET /images/{id}/{digest}, GET /metrics, GET /openapi.json, GET /pipeline/devices, GET /pipeline/image, \
+        GET /health/live, GET /health/ready, GET /images, GET /images/{id}, GET /images/{id}/{digest}, GET /info/models, GET /info/version, GET /metrics, GET /openapi.json, GET /pipeline/devices, GET /pipeline/image, \
         GET /pipeline/status, GET /sdapi/v1/cmd-flags, GET /sdapi/v1/embeddings, GET /sdapi/v1/face-restorers, \
         GET /sdapi/v1/hypernetworks, GET /sdapi/v1/latent-upscale-modes, GET /sdapi/v1/loras, GET /sdapi/v1/memory, \
         GET /sdapi/v1/options, GET /sdapi/v1/progress, GET /sdapi/v1/prompt-styles, GET /sdapi/v1/samplers, \
         GET /sdapi/v1/schedulers, GET /sdapi/v1/scripts, GET /sdapi/v1/sd-models, GET /sdapi/v1/sd-vae, \
-        GET /sdapi/v1/upscalers, GET /status/{task_id}, GET /tasks, GET /v1/models, GET /v1/models/{id}, POST /cancel-generation, POST /generate, POST /imagine, \
+        GET /sdapi/v1/upscalers, GET /status/{task_id}, GET /tasks, GET /v1/models, GET /v1/models/{id}, POST /api/adv/generate, POST /api/analyze, POST /api/generate, POST /api/v1/task/text-to-image, POST /cancel-generation, POST /generate, POST /imagine, \
         POST /pipeline/run, POST /pipeline/select-device, POST /sdapi/v1/img2img, POST /sdapi/v1/interrupt, \
         POST /sdapi/v1/options, POST /sdapi/v1/png-info, POST /sdapi/v1/skip, POST /sdapi/v1/txt2img, POST /v1/images/edits, POST /v1/images/generations";
     routes.sort();
@@ -73,7 +84,7 @@ fn keys_are_described_and_may_be_missing() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_resolves() {
     let description = description();
     let mut references = Vec::new();
     collect(&description, &mut references);

@@ -1,6 +1,7 @@
 // The wasm build of the 3x3 convolution under node: checks it against the plain level and prints GFLOP/s.
 //
-//     cargo build --release -p easel-cpu --no-default-features --target wasm32-unknown-unknown --example wasm
+//     cargo build --release -p easel-cpu --no-default-features --features plain --target wasm32-unknown-unknown \
+//       --example wasm
 //     node crates/cpu/benches/wasm.mjs target/wasm32-unknown-unknown/release/examples/wasm.wasm [THREADS]
 //
 // Each thread has its own instance and an equal part of the picture's rows, as a pool of workers would share them.

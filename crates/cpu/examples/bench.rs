@@ -4,12 +4,13 @@
 //!     cargo run --release -p easel-cpu --example bench -- --threads 2 [--runs 7] [--only conv] [--level plain]
 //!     cargo run --release -p easel-cpu --example bench -- --threads 1 --runs 3 --only quantised
 //!
-//! The rows must not depend on link-time optimisation, which an embedding application may have switched off. Without it:
+//! The times must not depend on link-time optimisation, which an embedding application may have disabled. Without it:
 //!
 //!     CARGO_PROFILE_RELEASE_LTO=off cargo run --release -p easel-cpu --example bench -- --threads 1
 //!
-//! `benches/torch.py` prints the same rows for PyTorch. `cpu_ms` is the least processor time of a run, summed over the
-//! threads: on a busy machine it says more than the wall clock (with `--threads 1`, where no thread waits for another).
+//! `benches/torch.py` prints the same rows for PyTorch. `cpu_ms` is the smallest processor time of a run, summed over
+//! the threads. On a busy machine it is more reliable than wall time (with `--threads 1`, where no thread waits for
+//! another).
 
 use easel_cpu::attention::{AttentionShape, attention};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
@@ -28,7 +29,7 @@ struct Options {
 fn main() -> ExitCode {
     let done = options().and_then(|options| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads).build();
-        let pool = pool.map_err(|error| format!("no pool of {} threads: {error}", options.threads))?;
+        let pool = pool.map_err(|error| format!("cannot start {} threads: {error}", options.threads))?;
         pool.install(|| options.level.with(|| all(&options)));
         Ok(())
     });
@@ -48,7 +49,7 @@ fn options() -> Result<Options, String> {
         let value = args.next().unwrap_or_default();
         let number = || match value.parse() {
             Ok(number) if number > 0 => Ok(number),
-            _ => Err(format!("{flag}: {value:?} is not a whole number above 0")),
+            _ => Err(format!("{flag}: expected a whole number above 0, got {value:?}")),
         };
         match flag.as_str() {
             "--threads" => options.threads = number()?,
@@ -58,9 +59,9 @@ fn options() -> Result<Options, String> {
                 let named = |level: &Level| format!("{level:?}").eq_ignore_ascii_case(&value);
                 let levels = Level::available();
                 let level = levels.iter().copied().find(named);
-                options.level = level.ok_or_else(|| format!("--level: {value:?} is not one of {levels:?}"))?;
+                options.level = level.ok_or_else(|| format!("--level: expected one of {levels:?}, got {value:?}"))?;
             }
-            _ => return Err(format!("{flag} is not one of --threads, --runs, --only, --level")),
+            _ => return Err(format!("unknown option {flag}, expected --threads, --runs, --only or --level")),
         }
     }
     Ok(options)
@@ -143,7 +144,7 @@ fn processor_ms() -> f64 {
     time[0] as f64 * 1e3 + time[1] as f64 / 1e6
 }
 
-/// Not asked for elsewhere.
+/// Not available on other platforms.
 #[cfg(not(target_os = "linux"))]
 fn processor_ms() -> f64 {
     0.0
@@ -214,7 +215,7 @@ fn fully_connected(options: &Options, [m, n, k]: [usize; 3]) {
     });
 }
 
-/// Packed weights in floats, in blocks that are widened, and in blocks that are multiplied in integers.
+/// Packed weights as floats, as blocks that are widened, and as blocks that are multiplied in integers.
 fn quantised(options: &Options, [m, n, k]: [usize; 3]) {
     let name = |kind: &str| format!("quantised {kind} {m}x{n}x{k}");
     let row_of_weights = values(k);
@@ -230,7 +231,7 @@ fn quantised(options: &Options, [m, n, k]: [usize; 3]) {
         (name("bf16"), Box::new(|| PackedWeight::bf16(Weight::F32(&row_of_weights.repeat(n)), [n, k]))),
     ];
     for format in BlockFormat::ALL.iter().copied() {
-        // Of formats that are only read, any bits will do: zeros are numbers.
+        // For formats without an encoder zeros are used; the bits do not matter.
         let row = format.quantise(&row_of_weights).unwrap_or_else(|| vec![0; k / format.length() * format.bytes()]);
         let kind = format.name().to_lowercase();
         for integers in [false, true] {

@@ -1,8 +1,9 @@
-//! A WebAssembly module for `benches/wasm.mjs`: the 3x3 convolution of 320 channels at 64x64, and its plain twin.
+//! A WebAssembly module for `benches/wasm.mjs`: the 3x3 convolution of 320 channels at 64x64, also at the plain level.
 //!
-//!     cargo build --release -p easel-cpu --no-default-features --target wasm32-unknown-unknown --example wasm
+//!     cargo build --release -p easel-cpu --no-default-features --features plain --target wasm32-unknown-unknown \
+//!       --example wasm
 //!
-//! It also builds, and does nothing, on other platforms.
+//! It also builds on other platforms, where nothing calls it.
 
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
 use easel_cpu::linear::linear;

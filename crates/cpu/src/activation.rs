@@ -5,7 +5,7 @@ use crate::math::{gelu, sigmoid, tanh};
 use crate::parallel::{CHUNK, for_each_chunk, for_each_pair};
 use crate::simd::{Kernel, Plain, Simd, load_some, map, store_some};
 
-/// An elementwise function applied at the end of a kernel or on its own. All of them keep a NaN.
+/// An elementwise function, applied at the end of a kernel or separately. All of them propagate NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// The identity.
@@ -19,7 +19,7 @@ pub enum Activation {
     Gelu,
     /// `0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
     GeluTanh,
-    /// `x * sigmoid(1.702 x)`, as OpenAI's CLIP has it.
+    /// `x * sigmoid(1.702 x)`, as in OpenAI's CLIP.
     QuickGelu,
     /// `tanh(x)`.
     Tanh,
@@ -27,8 +27,8 @@ pub enum Activation {
     Sigmoid,
 }
 
-/// Runs the body once for the function at hand, which is a constant there: each has a loop of its own, in which its
-/// numbers stay in registers.
+/// Runs the body with the function as a constant: each function has its own loop, in which its constants stay in
+/// registers.
 macro_rules! for_activation {
     ($activation:expr, |$act:ident| $body:expr) => {
         for_activation!(@ $activation, $act, $body, None Relu Silu Gelu GeluTanh QuickGelu Tanh Sigmoid)
@@ -45,7 +45,7 @@ macro_rules! for_activation {
 pub(crate) use for_activation;
 
 impl Activation {
-    /// Every activation.
+    /// All activations.
     pub const ALL: [Self; 8] =
         [Self::None, Self::Relu, Self::Silu, Self::Gelu, Self::GeluTanh, Self::QuickGelu, Self::Tanh, Self::Sigmoid];
 

@@ -1,4 +1,4 @@
-//! Channels-last convolution as a matrix product whose rows are patches of the picture, read in place.
+//! Channels-last convolution as a matrix product whose rows are patches of the picture, which are read in place.
 
 use crate::gemm::{Epilogue, Product, Rows, to_pairs};
 use crate::linear::linear;
@@ -9,13 +9,13 @@ use crate::{Activation, Matrix};
 /// Stride, padding and upsampling of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2d {
-    /// Step in both directions.
+    /// Stride in both directions.
     pub stride: usize,
     /// Zeros above and to the left.
     pub padding_before: usize,
     /// Zeros below and to the right.
     pub padding_after: usize,
-    /// Height and width that the input is stretched to (nearest neighbour) before the convolution.
+    /// Height and width to which the input is upsampled (nearest neighbour) before the convolution.
     pub stretch_to: Option<[usize; 2]>,
 }
 
@@ -25,8 +25,8 @@ impl Conv2d {
         Self { stride: 1, padding_before: padding, padding_after: padding, stretch_to: None }
     }
 
-    /// The convolution of an input `[n, h, w, in]` with a weight `[out, kh, kw, in]`; `None` if they do not fit together or
-    /// there is nothing to compute.
+    /// The convolution of an input `[n, h, w, in]` with a weight `[out, kh, kw, in]`; `None` if their shapes do not fit
+    /// or the output is empty.
     pub fn of(self, input: [usize; 4], weight: [usize; 4]) -> Option<Conv2dShape> {
         let [batch, height, width, in_channels] = input;
         let [out_channels, kernel_height, kernel_width, weight_in] = weight;
@@ -59,7 +59,7 @@ pub struct Conv2dShape {
     pub batch: usize,
     /// Height and width of the input as stored.
     pub input: [usize; 2],
-    /// Height and width that the input is stretched to (nearest neighbour) before the convolution.
+    /// Height and width to which the input is upsampled (nearest neighbour) before the convolution.
     pub stretched: [usize; 2],
     /// Input channels.
     pub in_channels: usize,
@@ -92,7 +92,7 @@ impl Conv2dShape {
             && self.output == self.input
     }
 
-    /// Whether every row of every patch is one piece of memory: nothing is padded and nothing is stretched.
+    /// Whether every row of every patch is contiguous: without padding or upsampling.
     fn has_whole_rows(&self) -> bool {
         let reach = |i: usize| self.output[i].saturating_sub(1) * self.stride + self.kernel[i];
         self.padding_before == [0, 0]
@@ -142,7 +142,7 @@ pub fn conv2d<'a>(
     }
 }
 
-/// The patches under the output pixels, one piece per kernel position, or per kernel row where that is contiguous.
+/// The patches under the output pixels, in one piece per kernel position, or per kernel row if that is contiguous.
 pub(crate) struct Patches<'a> {
     x: &'a [f32],
     pub(crate) shape: &'a Conv2dShape,
@@ -198,7 +198,7 @@ impl Rows for Patches<'_> {
     }
 }
 
-/// The source of a stretched coordinate, as PyTorch's `nearest` rounds it.
+/// The source of an upsampled coordinate, rounded as in PyTorch's `nearest`.
 #[inline(always)]
 fn nearest(from: usize, to: usize, at: usize) -> usize {
     let scale = from as f32 / to as f32;

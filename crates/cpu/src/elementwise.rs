@@ -1,4 +1,4 @@
-//! Elementwise arithmetic: on one array, and between two, where the second may repeat along some axes.
+//! Elementwise arithmetic: on one array, or on two with broadcasting of the second.
 
 use crate::Level;
 use crate::parallel::{CHUNK, for_each_chunk, for_each_pair};
@@ -18,7 +18,7 @@ pub enum Binary {
 }
 
 impl Binary {
-    /// Every operation.
+    /// All operations.
     pub const ALL: [Self; 4] = [Self::Add, Self::Sub, Self::Mul, Self::Div];
 }
 
@@ -43,18 +43,18 @@ pub fn binary(op: Binary, x: &[f32], shape: &[usize], y: &[f32], y_shape: &[usiz
     });
 }
 
-/// Whether an array of `y_shape` can repeat to `shape`.
+/// Whether an array of `y_shape` can be broadcast to `shape`.
 pub fn fits(shape: &[usize], y_shape: &[usize]) -> bool {
     let pairs = || shape.iter().rev().zip(y_shape.iter().rev());
     y_shape.len() <= shape.len() && pairs().all(|(x, y)| *y == *x || *y == 1)
 }
 
-/// How the second operand repeats: rows of equal treatment, and where each one starts in it.
+/// The broadcasting of the second operand: uniform rows, with the position of each in it.
 struct Repeats {
-    /// Elements in the longest run of the innermost axes that are all equal in both, or all 1 in the second.
+    /// The longest run of innermost axes that are all equal in both operands, or all 1 in the second.
     row: usize,
     row_repeats_one: bool,
-    /// The axes outside a row, from the innermost on: size, and distance in the second operand.
+    /// The axes outside a row, from the innermost: size, and stride in the second operand.
     outer: Vec<(usize, usize)>,
 }
 
@@ -104,7 +104,7 @@ impl Kernel for Row<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { op, x, y, out } = self;
-        /// One loop for each operation.
+        /// One loop per operation.
         macro_rules! each {
             ($op:ident) => {
                 match y {
@@ -130,7 +130,7 @@ pub fn affine(x: &[f32], scale: f32, offset: f32, out: &mut [f32]) {
     unary(Unary::Affine { scale, offset }, x, out);
 }
 
-/// Every element limited to `low..=high`; a NaN stays.
+/// Clamps every element to `low..=high`. NaN stays.
 pub fn clamp(x: &[f32], low: f32, high: f32, out: &mut [f32]) {
     unary(Unary::Clamp { low, high }, x, out);
 }
@@ -172,7 +172,7 @@ impl Kernel for Map<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { op, x, out } = self;
         match op {
-            // Two roundings: a sampler's steps are defined by them.
+            // Rounded twice, because the results of samplers depend on it.
             Unary::Affine { scale, offset } => {
                 let scale = s.splat(scale);
                 let offset = s.splat(offset);

@@ -1,12 +1,12 @@
-//! Copies that change the order of elements: rows side by side, and axes exchanged. For elements of any type.
+//! Copies that change the order of elements: concatenated rows and permuted axes, for elements of any type.
 
 use crate::parallel::for_each_chunk;
 
-/// Elements that one task takes, at least.
+/// The fewest elements of a task.
 const CHUNK: usize = 16 * 1024;
 
-/// The rows of several matrices side by side. Each part is a matrix and the length of its rows; all have as many rows as
-/// fit into `out`.
+/// Concatenates the rows of several matrices. Each part is a matrix with the length of its rows; `out` determines their
+/// number.
 pub fn concat<T: Copy + Send + Sync>(parts: &[(&[T], usize)], out: &mut [T]) {
     let width: usize = parts.iter().map(|(_, width)| width).sum();
     let rows = out.len().checked_div(width).unwrap_or(0);
@@ -34,7 +34,7 @@ pub fn narrow<T: Copy + Send + Sync>(x: &[T], width: usize, start: usize, length
     });
 }
 
-/// The axes of `x[shape]` in the order `axes`, which names each once.
+/// Permutes the axes of `x[shape]` into the order `axes`.
 pub fn permute<T: Copy + Send + Sync>(x: &[T], shape: &[usize], axes: &[usize], out: &mut [T]) {
     assert!(x.len() == shape.iter().product() && x.len() == out.len() && axes.len() == shape.len());
     let Some(last) = axes.last() else { return out.copy_from_slice(x) };

@@ -1,11 +1,12 @@
-//! Which vector instructions the kernels use: found once at run time, and forced by tests.
+//! The vector instructions of the kernels: detected once at run time, or forced by tests.
 
 use crate::BlockFormat;
 use crate::simd::{Kernel, Plain};
 use std::cell::Cell;
 use std::sync::OnceLock;
 
-/// An instruction set that the kernels are built for. Every level computes the same thing to a few units of rounding.
+/// An instruction set that the kernels are compiled for. All levels give the same results up to a few units of
+/// rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Level {
@@ -17,16 +18,16 @@ pub enum Level {
     /// x86-64 with AVX-512F and BW: vectors of 16.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// The same with the dot products of AVX512-VNNI, for products in integers.
+    /// AVX-512 with the dot products of AVX512-VNNI, for products in integers.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
-    /// The same with the dot products of AVX512-BF16 and VNNI.
+    /// AVX-512 with the dot products of AVX512-BF16 and VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512Dot,
     /// 64-bit Arm: vectors of 4.
     #[cfg(target_arch = "aarch64")]
     Neon,
-    /// The same with dot products of bytes (FEAT_DotProd), for products in integers.
+    /// NEON with dot products of bytes (FEAT_DotProd), for products in integers.
     #[cfg(target_arch = "aarch64")]
     NeonDot,
     /// WebAssembly built with `simd128`: vectors of 4.
@@ -34,14 +35,21 @@ pub enum Level {
     Simd128,
 }
 
+/// The level of a module with vector instructions, which runs nowhere without them: kernels without would double its size,
+/// and are there for comparisons only (cargo feature `plain`).
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(feature = "plain")))]
+const ONLY: Option<Level> = Some(Level::Simd128);
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", not(feature = "plain"))))]
+const ONLY: Option<Level> = None;
+
 thread_local! {
     static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
 }
 
 impl Level {
-    /// The levels that this machine can run, the fastest last.
+    /// The levels that this machine supports, the fastest last.
     pub fn available() -> Vec<Self> {
-        #[allow(unused_mut, reason = "nothing is added on platforms without a vector level")]
+        #[allow(unused_mut, reason = "unchanged on platforms without a vector level")]
         let mut levels = vec![Self::Plain];
         #[cfg(target_arch = "x86_64")]
         {
@@ -65,14 +73,14 @@ impl Level {
         levels
     }
 
-    /// The level that kernels called from this thread use: the fastest of this machine, unless another is forced.
+    /// The level of kernels that are called from this thread: the fastest of this machine, unless another is forced.
     pub fn current() -> Self {
         static BEST: OnceLock<Level> = OnceLock::new();
         FORCED.get().unwrap_or_else(|| *BEST.get_or_init(|| Self::available().pop().unwrap_or(Self::Plain)))
     }
 
-    /// Whether products of bfloat16 are faster at this level than those of `f32`, by as much as pays: measured when it is
-    /// first asked, where the level has such instructions, by a clock that tells seconds.
+    /// Whether products of bfloat16 are sufficiently faster at this level than those of `f32`. If the level has such
+    /// instructions, the first call measures it with `clock`, which is in seconds.
     #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "other levels have no such instructions"))]
     pub fn prefers_bf16(self, clock: impl Fn() -> f64) -> bool {
         match self {
@@ -96,9 +104,10 @@ impl Level {
         self != Self::Plain
     }
 
-    /// Runs `f` with this level for the kernels that it calls from this thread; a level the machine lacks is ignored.
+    /// Runs `f` with this level for the kernels that it calls from this thread. A level that the machine lacks is
+    /// ignored.
     pub fn with<R>(self, f: impl FnOnce() -> R) -> R {
-        /// Puts the former level back, also when `f` panics.
+        /// Restores the previous level, even if `f` panics.
         struct Restore(Option<Level>);
         impl Drop for Restore {
             fn drop(&mut self) {
@@ -115,9 +124,9 @@ impl Level {
     /// Runs the kernel compiled for this level.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        match self {
+        match ONLY.unwrap_or(self) {
             Self::Plain => kernel.run(Plain),
-            // SAFETY: `current` and `with` yield only levels whose instructions were found on this machine.
+            // SAFETY: `current` and `with` only yield levels that this machine supports.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { crate::simd::run_avx2(kernel) },
             // SAFETY: as above.

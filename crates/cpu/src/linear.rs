@@ -30,8 +30,8 @@ pub fn linear<'a>(
     }
 }
 
-/// GEGLU of `x[m, k] * weight[n, k]^T + bias[n]`: `out[m, n / 2]`. The product, twice as wide as the result and often the
-/// largest of a network, exists a few rows at a time, which stay in the cache.
+/// GEGLU of `x[m, k] * weight[n, k]^T + bias[n]`: `out[m, n / 2]`. The product, which is twice as wide as the result
+/// and often the largest of a network, is computed a few rows at a time, which stay in the cache.
 pub fn linear_geglu<'a>(
     x: &[f32],
     [m, n, k]: [usize; 3],
@@ -55,11 +55,11 @@ pub fn linear_geglu<'a>(
     }
 }
 
-/// The rows of the product `[m, n]` before its GEGLU that exist at once.
+/// The rows of the product `[m, n]` that are computed at a time before GEGLU.
 pub(crate) fn rows_at_once(m: usize, n: usize) -> usize {
     /// Floats of the product: 8 MiB.
     const AT_ONCE: usize = 2 << 20;
-    /// Rows that the weights are worth being read for.
+    /// The fewest rows, so that reading the weights is worthwhile.
     const ROWS: usize = 144;
     m.div_ceil(m.div_ceil((AT_ONCE / n).max(ROWS)))
 }

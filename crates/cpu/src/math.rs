@@ -2,7 +2,8 @@
 
 use crate::simd::Simd;
 
-/// Adding and taking away `1.5 * 2^23` rounds to an integer; the 127 more leave the biased exponent in the low bits.
+/// Adding and subtracting `1.5 * 2^23` rounds to an integer; the additional 127 leaves the biased exponent in the low
+/// bits.
 const ROUND: f32 = 12_582_912.0 + 127.0;
 
 /// `e^x` to 2 ulp. Below -87.3 the result is about 1e-38, above 88.3 it is infinite; a NaN stays a NaN.

@@ -1,10 +1,10 @@
-//! A pool of memory for activations and scratch: from its second step on, a sampling loop takes none from the system.
+//! A pool of memory for activations and scratch, so that a sampling loop allocates nothing after its first step.
 //!
-//! A buffer that is dropped waits in the pool, sorted by length, and serves the next request for its length or somewhat
-//! less: a computation that repeats finds the buffers it left. A small tensor gets a small buffer, because it may live from
-//! one step to the next, and a large one that it held would be missed. When none is long enough, a new one replaces a buffer that is
-//! a little too short, so that steps of different sizes do not each leave buffers of their own. Idle memory stays until
-//! [`release_idle`], which callers use between two phases of their work that need different sizes.
+//! A dropped buffer returns to the pool, sorted by length, and serves the next request for its length or slightly less,
+//! so a repeated computation reuses its buffers. A small tensor only gets a small buffer, because it may live on while
+//! a large buffer is needed elsewhere. If no buffer is long enough, a new one replaces a buffer that is slightly too
+//! short, so that steps of different sizes do not each leave their own buffers. Idle memory stays until
+//! [`release_idle`], which callers use between phases that need different sizes.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -17,7 +17,7 @@ const LINE: usize = 16;
 #[derive(Default)]
 pub(crate) struct Lines {
     data: Vec<f32>,
-    /// Where the first cache line begins.
+    /// The offset of the first cache line.
     start: usize,
 }
 
@@ -29,7 +29,7 @@ impl Lines {
         Self { data, start }
     }
 
-    /// At least `len` floats, of any value.
+    /// Ensures at least `len` floats of any value.
     #[inline]
     pub(crate) fn at_least(&mut self, len: usize) -> &mut [f32] {
         if self.data.len() < len + LINE {
@@ -38,14 +38,14 @@ impl Lines {
         &mut self.data[self.start..]
     }
 
-    /// All of the buffer; it may be longer than what was asked for.
+    /// The whole buffer, which may be longer than requested.
     #[inline(always)]
     pub(crate) fn as_slice(&self) -> &[f32] {
         &self.data[self.start..]
     }
 }
 
-/// What a pool holds: memory of some length, or a note of it.
+/// An element of a pool: memory of some length, or a record of it.
 pub trait Buffer {
     /// How many floats fit.
     fn length(&self) -> usize;
@@ -57,22 +57,22 @@ impl Buffer for Lines {
     }
 }
 
-/// Buffers that wait for their next use, by length. What decides which of them serves a request is here, so that a plan that
-/// has no memory can follow it.
+/// Idle buffers by length. It contains the choice of a buffer for a request, so that plans without memory can simulate
+/// it.
 pub struct Pool<B>(BTreeMap<usize, Vec<B>>);
 
 impl<B: Buffer> Pool<B> {
-    /// How many times longer a buffer is at most than the one whose place it takes.
+    /// The largest ratio between a new buffer and the one that it replaces.
     const GROWTH: usize = 2;
-    /// How many times longer than asked for a buffer is at most.
+    /// The largest ratio between a buffer and the requested length.
     const OVERSIZE: usize = 12;
 
-    /// An empty one.
+    /// An empty pool.
     pub const fn new() -> Self {
         Self(BTreeMap::new())
     }
 
-    /// A buffer of at least `len` floats: the shortest that there is, else one that is made.
+    /// A buffer of at least `len` floats: the shortest suitable one, or else a new one.
     pub fn take(&mut self, len: usize, make: impl FnOnce(usize) -> B) -> B {
         let longest = len.saturating_mul(Self::OVERSIZE);
         if let Some(buffer) = self.0.range_mut(len..=longest).find_map(|(_, buffers)| buffers.pop()) {
@@ -87,7 +87,7 @@ impl<B: Buffer> Pool<B> {
         self.0.entry(buffer.length()).or_default().push(buffer);
     }
 
-    /// All buffers, which then belong to the caller.
+    /// Takes all buffers out of the pool.
     pub fn drain(&mut self) -> impl Iterator<Item = B> + use<B> {
         std::mem::take(&mut self.0).into_values().flatten()
     }
@@ -112,19 +112,19 @@ pub fn release_idle() {
     drop(buffers);
 }
 
-/// Floats on cache lines that go back to the idle ones when they are dropped.
+/// Aligned floats that return to the pool when they are dropped.
 pub struct Floats {
     lines: Lines,
     len: usize,
 }
 
 impl Floats {
-    /// `len` floats of any value: a kernel is about to write all of them.
+    /// `len` floats of any value, for kernels that write all of them.
     pub fn take(len: usize) -> Self {
         Self { lines: idle().take(len, Lines::zeros), len }
     }
 
-    /// `len` times zero.
+    /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let mut floats = Self::take(len);
         floats.fill(0.0);

@@ -1,4 +1,4 @@
-//! How much memory the kernels take beside their operands and results: for plans that are made before anything is loaded.
+//! The memory that kernels take besides their operands and results, for plans that are made before anything is loaded.
 
 use crate::attention::AttentionShape;
 use crate::conv2d::Conv2dShape;
@@ -6,14 +6,14 @@ use crate::gemm::{FEW, TileColumns};
 use crate::integers::Panels;
 use crate::{BlockFormat, Level, winograd};
 
-/// The type of a weight, and how it is multiplied.
+/// The form of a packed weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// Panels of floats of this many bytes.
     Floats(usize),
     /// Pairs of bfloat16.
     Pairs,
-    /// Quantised blocks that are widened to floats when they are multiplied.
+    /// Quantised blocks that are widened to floats during products.
     Widened(BlockFormat),
     /// Quantised blocks that are multiplied in integers.
     Integers(BlockFormat),
@@ -36,7 +36,7 @@ impl Kept {
     }
 }
 
-/// Floats that a product of `[m, k]` with a weight `[n, k]` takes from the pool, in the order in which it takes them.
+/// Floats that a product of `[m, k]` with a weight `[n, k]` takes from the pool, in order.
 pub fn linear([m, n, k]: [usize; 3], weight: Kept) -> Vec<usize> {
     match weight {
         _ if n <= FEW => Vec::new(),
@@ -62,7 +62,7 @@ pub fn attention(shape: &AttentionShape) -> Vec<usize> {
     vec![all * keys.next_multiple_of(columns) * width, all * width.next_multiple_of(columns) * keys]
 }
 
-/// Floats that a product with GEGLU takes from the pool: as many of its rows as exist at once.
+/// Floats that a product with GEGLU takes from the pool: the rows that are computed at a time.
 pub fn linear_geglu([m, n, k]: [usize; 3], weight: Kept) -> Vec<usize> {
     let rows = crate::linear::rows_at_once(m, n);
     let mut all = vec![rows * n];

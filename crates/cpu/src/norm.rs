@@ -8,7 +8,7 @@ use crate::simd::{Kernel, Simd, fill, map};
 use crate::{Activation, Level};
 use std::cell::Cell;
 
-/// Elements that one task takes: 64 KiB.
+/// Elements per task: 64 KiB.
 const CHUNK: usize = 16 * 1024;
 
 /// Layer norm over the last axis of `x[rows, width]`: `(x - mean) / sqrt(var + eps) * weight + bias`.
@@ -41,7 +41,7 @@ struct RowNorm<'a> {
     eps: f32,
     weight: Option<&'a [f32]>,
     bias: Option<&'a [f32]>,
-    /// Whether the mean is taken away.
+    /// Whether the mean is subtracted.
     centred: bool,
 }
 
@@ -134,7 +134,7 @@ pub fn group_norm(
     for scale in scale.chunks_exact_mut(channels) {
         scale.iter_mut().zip(weight).for_each(|(scale, weight)| *scale *= weight);
     }
-    // Tasks never cross a picture: the scale belongs to one.
+    // Tasks never span two pictures, because each has its own scale.
     let block = (CHUNK / channels).clamp(1, pixels);
     let blocks = pixels.div_ceil(block);
     let out = Shared::new(out);
@@ -151,7 +151,8 @@ pub fn group_norm(
     });
 }
 
-/// `act((x - mean) * scale + bias)` per channel. The mean is taken away first: what is equal to it becomes exactly zero.
+/// `act((x - mean) * scale + bias)` per channel. The mean is subtracted first, so that values equal to it become
+/// exactly zero.
 struct Affine<'a> {
     x: &'a [f32],
     mean: &'a [f32],
@@ -180,8 +181,8 @@ impl Kernel for Affine<'_> {
     }
 }
 
-/// Tells `found` the moments of every group of every picture, merged from blocks of pixels whose size depends on the
-/// channels alone.
+/// Calls `found` with the moments of every group of every picture, merged from blocks of pixels whose size only depends
+/// on the channels.
 fn group_moments(
     level: Level,
     x: &[f32],
@@ -210,9 +211,10 @@ fn group_moments(
     PARTIAL.set(partial);
 }
 
-/// Pixels whose sums are taken in `f32`, at most.
+/// The most pixels that are summed in `f32`.
 const LARGEST_BLOCK: usize = 256;
-/// Pixels whose sums stay in registers. Runs are summed before they join the others: short chains round less.
+/// Pixels that are summed in registers. Each run is summed before it is added to the others, because short chains have
+/// smaller rounding errors.
 const RUN: usize = 16;
 
 struct BlockMoments<'a> {
@@ -226,7 +228,8 @@ struct BlockMoments<'a> {
 impl Kernel for BlockMoments<'_> {
     type Output = ();
 
-    /// Per channel the sums of `x - pivot` and of its square, where the pivot is the first pixel: then little cancels.
+    /// Per channel the sums of `x - pivot` and of its square, where the pivot is the first pixel, so that little
+    /// cancels.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let channels = self.channels;
@@ -303,7 +306,8 @@ struct Moments {
 }
 
 impl Moments {
-    /// Both together (Chan, Golub and LeVeque, <http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773/CS-TR-79-773.pdf>).
+    /// Merges two moments (Chan, Golub and LeVeque,
+    /// <http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773/CS-TR-79-773.pdf>).
     fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
         let distance = other.mean - self.mean;

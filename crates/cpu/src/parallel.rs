@@ -8,11 +8,11 @@ thread_local! {
     static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f`, in which kernels use this thread alone. So it waits for none of the threads that kernels share, and they may
-/// wait for it.
+/// Runs `f` with kernels on the current thread only. It then never waits for the shared threads, so they may wait for
+/// it.
 #[cfg(feature = "threads")]
 pub fn alone<R>(f: impl FnOnce() -> R) -> R {
-    /// Puts the former state back, also when `f` panics.
+    /// Restores the previous state, even if `f` panics.
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -46,7 +46,7 @@ pub fn for_each_chunk<T: Send>(data: &mut [T], chunk: usize, f: impl Fn(usize, &
     data.chunks_mut(chunk.max(1)).enumerate().for_each(|(i, c)| f(i, c));
 }
 
-/// Elements that one elementwise task takes: 64 KiB.
+/// Elements per elementwise task: 64 KiB.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// Calls `f` with pieces of `x` and the same pieces of `out`, on all cores.
@@ -72,20 +72,20 @@ pub fn for_each_task(count: usize, f: impl Fn(usize) + Sync + Send) {
     (0..count).for_each(f);
 }
 
-/// What another thread may do or be told: `Send` where kernels use threads, anything where they don't.
+/// Values that can be passed to the kernels' threads: `Send` types with threads, any type without.
 #[cfg(feature = "threads")]
 pub trait Movable: Send {}
 #[cfg(feature = "threads")]
 impl<T: Send> Movable for T {}
 
-/// What another thread may do or be told: `Send` where kernels use threads, anything where they don't.
+/// Values that can be passed to the kernels' threads: `Send` types with threads, any type without.
 #[cfg(not(feature = "threads"))]
 pub trait Movable {}
 #[cfg(not(feature = "threads"))]
 impl<T> Movable for T {}
 
-/// Calls `f` on one of the threads that kernels use. Every kernel that is called from another thread is handed over to them
-/// and waited for, which takes longer than a small kernel itself.
+/// Calls `f` on one of the kernels' threads. A kernel that is called from another thread is handed over to them, which
+/// takes longer than a small kernel itself.
 #[cfg(feature = "threads")]
 pub fn enter<R: Movable>(f: impl FnOnce() -> R + Movable) -> R {
     let level = crate::Level::current();
@@ -109,15 +109,15 @@ pub fn threads() -> usize {
     1
 }
 
-/// A mutable slice that several tasks write at once: each has parts of its own, which need not be contiguous, such as the
-/// tiles of a matrix.
+/// A mutable slice that several tasks write at the same time, each to its own parts, which need not be contiguous, such
+/// as the tiles of a matrix.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<T> {
     data: *mut T,
     len: usize,
 }
 
-// SAFETY: every access is unsafe and asks for disjoint parts; `T` itself may move between threads.
+// SAFETY: every access is unsafe and requires disjoint parts; `T` itself may move between threads.
 unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Shared<T> {}
@@ -145,7 +145,7 @@ impl<T> Shared<T> {
     #[inline(always)]
     pub(crate) unsafe fn slice<'a>(self, at: usize, len: usize) -> &'a mut [T] {
         assert!(at <= self.len && len <= self.len - at);
-        // SAFETY: the range is inside the slice, and the caller vouches that it is the only one to use it.
+        // SAFETY: the range is inside the slice, and the caller guarantees exclusive use.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(at), len) }
     }
 }

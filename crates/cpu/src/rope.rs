@@ -1,12 +1,12 @@
-//! Rotary position embedding (<https://arxiv.org/abs/2104.09864>): neighbouring pairs of each head turn by the angles of
-//! their position.
+//! Rotary position embedding (<https://arxiv.org/abs/2104.09864>): neighbouring pairs of each head are rotated by the
+//! angles of their position.
 
 use crate::Level;
 use crate::parallel::{CHUNK, for_each_chunk};
 use crate::simd::{Kernel, Simd};
 
-/// Turns the pairs of `x[batch, tokens, hidden]`, heads one after the other. `angles[tokens, pairs, 2]` holds cosine and sine
-/// for each pair of one head.
+/// Rotates the pairs of `x[batch, tokens, hidden]`, which has one head after another. `angles[tokens, pairs, 2]` has
+/// cosine and sine for each pair of a head.
 pub fn rope(x: &[f32], [tokens, hidden]: [usize; 2], angles: &[f32], out: &mut [f32]) {
     let width = angles.len() / tokens.max(1);
     assert_eq!((x.len(), angles.len()), (out.len(), tokens * width));
@@ -23,7 +23,7 @@ pub fn rope(x: &[f32], [tokens, hidden]: [usize; 2], angles: &[f32], out: &mut [
     });
 }
 
-/// The heads of one token.
+/// Rotates the heads of one token.
 struct Turn<'a> {
     x: &'a [f32],
     /// Cosine and sine of each pair.

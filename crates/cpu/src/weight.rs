@@ -1,11 +1,11 @@
-//! Weight matrices: as they lie in a file, in any of the types that checkpoints use, or packed for the kernels.
+//! Weight matrices: as stored in checkpoints, in any of their types, or packed for the kernels.
 
 pub use crate::gemm::PackedWeight;
 use crate::gemm::Panels;
 use crate::{BlockFormat, Level};
 use half::{bf16, f16};
 
-/// A borrowed row-major weight matrix `[out, in]`. Smaller types are widened piece by piece inside the kernels.
+/// A borrowed row-major weight matrix `[out, in]`. Smaller types are widened in pieces inside the kernels.
 #[derive(Clone, Copy, Debug)]
 pub enum Weight<'a> {
     /// 32-bit floats.
@@ -14,9 +14,9 @@ pub enum Weight<'a> {
     F16(&'a [f16]),
     /// bfloat16.
     Bf16(&'a [bf16]),
-    /// Quantised blocks along each row, which they fill.
+    /// Quantised blocks along each row, which consists of whole blocks.
     Blocks {
-        /// What they hold.
+        /// Their format.
         format: BlockFormat,
         /// Whole blocks.
         bytes: &'a [u8],
@@ -40,12 +40,12 @@ impl Weight<'_> {
     }
 }
 
-/// The right-hand side of a product: a matrix `[out, in]` that is packed piece by piece while multiplying, or once before.
+/// The right-hand side of a product: a matrix `[out, in]` that is packed during the product, or was packed before.
 #[derive(Clone, Copy)]
 pub enum Matrix<'a> {
     /// Row-major, of any type.
     Rows(Weight<'a>),
-    /// Packed; the kernel then uses the level that it was packed for.
+    /// Packed. The kernel then uses the level for which it was packed.
     Packed(&'a PackedWeight),
 }
 
@@ -62,7 +62,7 @@ impl<'a> From<&'a PackedWeight> for Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Asserts that this is a matrix `[n, k]`; says at which level to multiply, and with what.
+    /// Asserts that this is a matrix `[n, k]`. Returns the level of the product and the operand.
     pub(crate) fn open(self, n: usize, k: usize) -> (Level, Operand<'a>) {
         match self {
             Self::Rows(weight) => {
@@ -77,7 +77,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// The right-hand side as the kernels see it.
+/// The right-hand side in the form for the kernels.
 pub(crate) enum Operand<'a> {
     /// Multiplied with floats.
     Floats(Panels<'a>),

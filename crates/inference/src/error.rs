@@ -1,22 +1,22 @@
-//! Everything that can go wrong in this crate, in one list. Messages are one line and name the field, file or tensor.
+//! All errors of this crate. Messages are one line and name the field, file or tensor.
 
 use crate::pipeline::gibibytes;
 
-/// The result of everything fallible here.
+/// A result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of the inference crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An op got a tensor of a shape that it cannot work on.
+    /// An op got a tensor of an unsupported shape.
     #[error("{op}: expected {expected}, got shape {got:?}")]
     Shape {
         /// The op.
         op: &'static str,
-        /// What it needed, in words.
+        /// The supported shape, in words.
         expected: String,
-        /// What it got.
+        /// The actual shape.
         got: Vec<usize>,
     },
     /// The tensor library failed underneath an op: out of device memory, an unsupported type.
@@ -24,63 +24,63 @@ pub enum Error {
     Backend {
         /// The op.
         op: &'static str,
-        /// What the library said.
+        /// The library's message.
         reason: String,
     },
-    /// The device is not there or not compiled in.
+    /// The device does not exist or is not compiled in.
     #[error("device {device} is not available: {reason}")]
     Device {
-        /// The device as it was asked for.
+        /// The requested device.
         device: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// The GPU is gone: unplugged, reset by a watchdog, or taken away by the browser. What was on it is lost.
+    /// The GPU was lost: unplugged, reset by a watchdog, or taken away by the browser. Its data is gone.
     #[error("the GPU was lost: {reason}")]
     DeviceLost {
-        /// What the driver or the browser said.
+        /// The message of the driver or browser.
         reason: String,
     },
-    /// The device has no room for what an op or a weight needs.
-    #[error("out of device memory: {bytes} bytes asked for, {in_use} in use; a smaller size or f16 weights need less")]
+    /// The device has too little memory for an op or a weight.
+    #[error("out of device memory: {bytes} bytes requested, {in_use} in use; a smaller size or f16 weights need less")]
     OutOfMemory {
-        /// What was asked for.
+        /// The requested bytes.
         bytes: u64,
-        /// What was in use then, or the most that one buffer may have.
+        /// The bytes in use, or the limit of one buffer.
         in_use: u64,
     },
-    /// A plan says that the device has no room for the model, before anything is loaded.
+    /// According to the plan, made before anything is loaded, the device has too little memory for the model.
     #[error(
         "not enough memory: at least {} needed, {} free; {advice}",
         gibibytes(*needed), gibibytes(*available)
     )]
     InsufficientMemory {
-        /// Bytes of the smallest way to hold it.
+        /// Bytes needed at least.
         needed: u64,
-        /// Bytes that there are.
+        /// Bytes free.
         available: u64,
-        /// What may help.
+        /// Advice on what may help.
         advice: String,
     },
-    /// A tensor that the model needs is not in the file.
+    /// A tensor of the model is missing in the file.
     #[error("{file}: tensor {name} is missing (expected shape {expected:?})")]
     MissingTensor {
-        /// Where it should have been.
+        /// The file.
         file: String,
         /// Its full name.
         name: String,
         /// The shape that the configuration implies.
         expected: Vec<usize>,
     },
-    /// The file has tensors that the model has no place for.
-    #[error("{file}: {} that this model has no place for: {}", count(names.len(), "tensor"), shorten(names))]
+    /// The file has tensors that the model does not have.
+    #[error("{file}: {}: {}", count(names.len(), "unexpected tensor"), shorten(names))]
     ExtraTensors {
-        /// Where they are.
+        /// The file.
         file: String,
         /// Their names.
         names: Vec<String>,
     },
-    /// A tensor has another shape than the configuration implies.
+    /// A tensor does not have the shape that the configuration implies.
     #[error("{file}: tensor {name} has shape {got:?}, expected {expected:?}")]
     TensorShape {
         /// The file.
@@ -99,7 +99,7 @@ pub enum Error {
         file: String,
         /// The tensor.
         name: String,
-        /// The type as the file spells it.
+        /// The type as written in the file.
         dtype: String,
     },
     /// A weight or a result is NaN or infinite.
@@ -107,25 +107,25 @@ pub enum Error {
     NotFinite {
         /// The tensor or the stage.
         what: String,
-        /// What may help, starting with a separator, or nothing.
+        /// Advice, starting with a separator, or nothing.
         hint: &'static str,
     },
-    /// A file is not what its format demands.
+    /// A file is malformed.
     #[error("{file}: {reason}")]
     Format {
         /// The file.
         file: String,
-        /// What is wrong, with what was expected.
+        /// What is wrong, and what was expected.
         reason: String,
     },
-    /// A field of a configuration file is missing or has a value that is not supported.
+    /// A field of a configuration file is missing or has an unsupported value.
     #[error("{file}: field {field}: {reason}")]
     Config {
         /// The file.
         file: String,
         /// The field.
         field: String,
-        /// What was found and what was expected.
+        /// What was found, and what was expected.
         reason: String,
     },
     /// A file cannot be read or written.
@@ -133,7 +133,7 @@ pub enum Error {
     Io {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
     /// A download failed.
@@ -141,28 +141,28 @@ pub enum Error {
     Network {
         /// The address.
         url: String,
-        /// The status or what the system said.
+        /// The status or the system's message.
         reason: String,
     },
-    /// A download arrived, but is not what was announced.
+    /// A download has another digest than announced.
     #[error("{file}: SHA-256 is {got}, expected {expected}")]
     Checksum {
         /// The file.
         file: String,
         /// The announced digest.
         expected: String,
-        /// The digest of what arrived.
+        /// The digest of the download.
         got: String,
     },
-    /// A field of a request has a value out of its range.
+    /// A field of a request has an invalid value.
     #[error("{field}: {reason}")]
     Invalid {
-        /// The field as the request spells it.
+        /// The field's name in the request.
         field: &'static str,
-        /// What was given and what is accepted.
+        /// What is accepted, and what was found.
         reason: String,
     },
-    /// A picture that cannot be read, resized or written.
+    /// A picture cannot be read, resized or written.
     #[error(transparent)]
     Picture(#[from] easel_picture::Error),
     /// The run was cancelled.
@@ -171,12 +171,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// A file that is not what its format demands.
+    /// A malformed file.
     pub fn format(file: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Format { file: file.into(), reason: reason.into() }
     }
 
-    /// A request field that is out of its range.
+    /// An invalid field of a request.
     pub fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::Invalid { field, reason: reason.into() }
     }
@@ -191,7 +191,7 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// The first few names and how many more there are.
+/// The first few names, and the number of the others.
 fn shorten(names: &[String]) -> String {
     const SHOWN: usize = 3;
     let mut text = names[..names.len().min(SHOWN)].join(", ");

@@ -1,5 +1,5 @@
-//! Reading the configuration files of diffusers and transformers (`config.json`, `scheduler_config.json`): typed fields,
-//! the library's default where one is missing, and an error that names the field where a value is of no use.
+//! Reads the configuration files of diffusers and transformers (`config.json`, `scheduler_config.json`): typed fields,
+//! with the library's default for missing ones, and errors that name the field of an invalid value.
 
 use crate::tensor::Activation;
 use crate::{Error, Result};
@@ -14,7 +14,7 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of `json`; `file` is what errors call it.
+    /// The fields of `json`. `file` is its name in errors.
     pub(crate) fn new(file: &'a str, json: &'a Value) -> Result<Self> {
         json.as_object().map(|map| Self::of(file, map)).ok_or_else(|| Error::Config {
             file: file.to_owned(),
@@ -38,7 +38,7 @@ impl<'a> Fields<'a> {
         self.map.get(field).filter(|value| !value.is_null())
     }
 
-    /// Whether `field` stands in the file as `null`.
+    /// Whether `field` is explicitly `null`.
     pub(crate) fn is_null(&self, field: &str) -> bool {
         self.map.get(field).is_some_and(Value::is_null)
     }
@@ -48,17 +48,17 @@ impl<'a> Fields<'a> {
         self.optional_number(field).map(|value| value.unwrap_or(default))
     }
 
-    /// A number, or nothing.
+    /// An optional number.
     pub(crate) fn optional_number(&self, field: &str) -> Result<Option<f64>> {
         self.typed(field, "a number", Value::as_f64)
     }
 
-    /// A number or an infinity, which stands in JSON as a text.
+    /// A number or an infinity, which is a string in JSON.
     pub(crate) fn extended_number(&self, field: &str, default: f64) -> Result<f64> {
         self.typed(field, "a number or an infinity", as_extended).map(|value| value.unwrap_or(default))
     }
 
-    /// A list of numbers, or nothing.
+    /// An optional list of numbers.
     pub(crate) fn numbers(&self, field: &str) -> Result<Option<Vec<f64>>> {
         self.typed(field, "a list of numbers", |value| list(value, Value::as_f64))
     }
@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
         self.typed(field, &wanted, within).map(|value| value.unwrap_or(default))
     }
 
-    /// One of a few words, each with its meaning.
+    /// One of a few words, mapped to its meaning.
     pub(crate) fn word<T: Copy>(&self, field: &str, default: T, accepted: &[(&str, T)]) -> Result<T> {
         let Some(value) = self.value(field) else { return Ok(default) };
         let found = accepted.iter().find(|(word, _)| value.as_str() == Some(word));
@@ -90,7 +90,7 @@ impl<'a> Fields<'a> {
         self.optional_size(field).map(|value| value.unwrap_or(default))
     }
 
-    /// A whole number of at least 1, or nothing.
+    /// An optional whole number of at least 1.
     pub(crate) fn optional_size(&self, field: &str) -> Result<Option<usize>> {
         self.typed(field, "a whole number of at least 1", as_size)
     }
@@ -100,7 +100,7 @@ impl<'a> Fields<'a> {
         self.typed(field, "true or false", Value::as_bool).map(|value| value.unwrap_or(default))
     }
 
-    /// A text, or nothing.
+    /// An optional text.
     pub(crate) fn text(&self, field: &str) -> Result<Option<&'a str>> {
         self.typed(field, "a text", Value::as_str)
     }
@@ -123,12 +123,12 @@ impl<'a> Fields<'a> {
         Ok(found.unwrap_or_else(|| default.to_vec()))
     }
 
-    /// One whole number for all `count` blocks, or a list with one for each.
+    /// One whole number for all `count` blocks, or a list of one per block.
     pub(crate) fn size_per_block(&self, field: &str, count: usize, default: usize) -> Result<Vec<usize>> {
         self.per_block(field, count, default, "a whole number of at least 1", as_size)
     }
 
-    /// True or false for all `count` blocks, or a list with one for each.
+    /// True or false for all `count` blocks, or a list of one per block.
     pub(crate) fn flag_per_block(&self, field: &str, count: usize, default: bool) -> Result<Vec<bool>> {
         self.per_block(field, count, default, "true or false", Value::as_bool)
     }
@@ -179,7 +179,7 @@ impl<'a> Fields<'a> {
 }
 
 fn as_usize(value: &Value) -> Option<usize> {
-    // Some files spell whole numbers as floats.
+    // Some files write whole numbers as floats.
     let whole = value.as_u64().or_else(|| value.as_f64().filter(|x| *x >= 0.0 && x.fract() == 0.0).map(|x| x as u64));
     whole.filter(|number| *number <= u64::from(u32::MAX)).and_then(|number| usize::try_from(number).ok())
 }
@@ -200,7 +200,7 @@ fn list<'a, T>(value: &'a Value, read: impl Fn(&'a Value) -> Option<T>) -> Optio
     value.as_array()?.iter().map(read).collect()
 }
 
-/// A value as text, cut to a length that fits a message of one line.
+/// A value as text, truncated to fit a message of one line.
 fn shorten(value: &Value) -> String {
     const LENGTH: usize = 60;
     let text = value.to_string();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn infinities_stand_as_texts() {
+    fn infinities_are_texts() {
         let json = json!({"a": "-Infinity", "b": "inf", "c": 2.5});
         let fields = Fields::new("scheduler_config.json", &json).unwrap();
         let read = |field: &str| fields.extended_number(field, 7.0).unwrap();

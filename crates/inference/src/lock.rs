@@ -1,6 +1,6 @@
-//! The one way to take a lock. A panic elsewhere does not make what a lock guards unusable: nothing here is left half-changed.
+//! Taking a lock, also after a panic elsewhere: no data behind a lock is ever left half-changed.
 //!
-//! The locks are the standard library's: those of `parking_lot` cannot wait in WebAssembly threads.
+//! The locks are those of the standard library, because those of `parking_lot` cannot wait in WebAssembly threads.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

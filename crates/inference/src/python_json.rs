@@ -1,11 +1,11 @@
-//! The JSON that Python writes: infinities and NaN stand bare in it, which the JSON of RFC 8259 does not know.
+//! Parses the JSON that Python writes, with bare infinities and NaN, which RFC 8259 does not allow.
 
 use serde_json::{Result, Value};
 
-/// Parses JSON in which infinities may stand bare, as in `"lambda_min_clipped": -Infinity`. They become the texts
-/// `"-Infinity"` and `"Infinity"`; NaN becomes `null`.
+/// Parses JSON with bare infinities, such as `"lambda_min_clipped": -Infinity`. They become the strings `"-Infinity"`
+/// and `"Infinity"`; NaN becomes `null`.
 ///
-/// Errors: those of serde_json, for what is not JSON either way.
+/// Errors: those of serde_json for malformed JSON.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value> {
     serde_json::from_slice(bytes).or_else(|error| match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::from_str(&quote_infinities(text)),
@@ -13,7 +13,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value> {
     })
 }
 
-/// Puts bare infinities in quotes and `null` for a bare NaN; what stands in quotes stays as it is.
+/// Quotes bare infinities and replaces a bare NaN by `null`. Strings stay unchanged.
 fn quote_infinities(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -62,9 +62,9 @@ mod tests {
     }
 
     proptest! {
-        /// Plain JSON comes through unchanged, whatever its strings hold.
+        /// Standard JSON stays unchanged, whatever its strings contain.
         #[test]
-        fn plain_json_is_left_alone(keys in proptest::collection::vec(".*", 0..6), numbers in proptest::collection::vec(any::<i32>(), 6)) {
+        fn standard_json_stays_unchanged(keys in proptest::collection::vec(".*", 0..6), numbers in proptest::collection::vec(any::<i32>(), 6)) {
             let map: Map<String, Value> =
                 keys.iter().zip(&numbers).map(|(key, number)| (key.clone(), Value::from(*number))).collect();
             let text = serde_json::to_string(&map).unwrap();
@@ -73,7 +73,7 @@ mod tests {
 
         /// Any text gives a value or an error, never a panic.
         #[test]
-        fn any_text_is_survived(text in ".*") {
+        fn no_text_panics(text in ".*") {
             let _ = parse(text.as_bytes());
         }
     }

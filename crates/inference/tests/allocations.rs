@@ -1,7 +1,6 @@
-//! From its second step on, a sampling loop on the CPU takes no memory for activations from the system: a counting
-//! allocator sees only handles (shapes, names, reference counts), as many for a large picture as for a small one. In the
-//! second step the pool may also note lengths that are new to it. Which buffers there are depends on the level of the
-//! kernels, so all levels are tried.
+//! From its second step on, a sampling loop on the CPU allocates no memory for activations: a counting allocator only
+//! sees handles (shapes, names, reference counts), the same number for small and large pictures. In the second step the
+//! pool may also register new lengths. The buffers depend on the level of the kernels, so all levels are tested.
 
 use easel_cpu::Level;
 use easel_inference::models::unet::{UNet, UNetConditioning, UNetConfig};
@@ -12,7 +11,7 @@ use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The system's allocator, which notes the bytes taken and the largest piece.
+/// The system's allocator, with counters of the allocated bytes and the largest allocation.
 struct Counting;
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -23,11 +22,11 @@ fn note(size: usize) {
     LARGEST.fetch_max(size, Relaxed);
 }
 
-// SAFETY: everything is passed on to the system's allocator.
+// SAFETY: all calls are forwarded to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
-        // SAFETY: the caller keeps to the contract of `alloc`.
+        // SAFETY: the caller fulfils the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
@@ -52,19 +51,19 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What the allocator sees in the steps of a run.
+/// The allocations in the steps of a run.
 struct Seen {
-    /// Bytes taken in the first step.
+    /// Bytes allocated in the first step.
     first: usize,
-    /// Bytes taken in the second step.
+    /// Bytes allocated in the second step.
     second: usize,
-    /// Bytes taken in each later step, at most.
+    /// The most bytes allocated in a later step.
     later: usize,
-    /// The largest piece taken after the first step.
+    /// The largest allocation after the first step.
     largest: usize,
 }
 
-/// Runs five steps and notes what each takes.
+/// Runs five steps and counts the allocations of each.
 fn steps(unet: &UNet, side: usize) -> Result<Seen> {
     let options = TimestepOptions { steps: Some(5), ..TimestepOptions::default() };
     let scheduler = SchedulerConfig::from_json(&json!({"_class_name": "EulerDiscreteScheduler"}))?;
@@ -118,7 +117,7 @@ fn check(level: Level) {
 }
 
 #[test]
-fn later_steps_take_no_memory_for_activations() {
+fn later_steps_allocate_no_memory_for_activations() {
     // One thread: with more, a thread may meet a kernel for the first time in a later step.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {

@@ -1,5 +1,5 @@
-//! Weights on their way to a GPU: what arrives is what the processor has, also where a tensor is larger than the device
-//! binds, and the host never holds a large tensor. A counting allocator sees what the host holds.
+//! Uploads of weights to a GPU: the data equals the processor's, also for tensors above the binding limit, and the host
+//! never holds a large tensor. A counting allocator measures the host's memory.
 
 use bytes::Bytes;
 use easel_inference::tensor::{BlockFormat, DeviceKind, GpuOptions};
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The system's allocator, which notes the bytes that are held and the most that ever were.
+/// The system's allocator, with counters of the current and the peak bytes.
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -23,11 +23,11 @@ fn took(size: usize) {
     PEAK.fetch_max(HELD.fetch_add(size, Relaxed) + size, Relaxed);
 }
 
-// SAFETY: everything is passed on to the system's allocator.
+// SAFETY: all calls are forwarded to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         took(layout.size());
-        // SAFETY: the caller keeps to the contract of `alloc`.
+        // SAFETY: the caller fulfils the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
@@ -47,7 +47,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A safetensors file of `f16` numbers between -2 and 2, which exist only where they are read.
+/// A safetensors file with `f16` numbers between -2 and 2, which are generated when they are read.
 struct Made {
     header: Vec<u8>,
     length: u64,
@@ -77,7 +77,7 @@ impl Source for Made {
     }
 }
 
-/// A checkpoint of these tensors, one after the other.
+/// A checkpoint with these tensors, one after another.
 fn checkpoint(tensors: &[(&str, &[usize])]) -> TensorIndex {
     let mut end = 0;
     let mut entries = serde_json::Map::new();
@@ -97,7 +97,7 @@ fn load(index: &TensorIndex, device: &Device, dtype: Option<DType>) -> Weights {
     block_on(index.load(device, dtype)).unwrap()
 }
 
-/// Opens a GPU with the limits that every WebGPU has, or says why there is none.
+/// Opens a GPU with the limits that WebGPU guarantees, or prints why there is none.
 fn open() -> Option<Device> {
     let options = GpuOptions { guaranteed_only: true, ..GpuOptions::default() };
     match block_on(Device::open(DeviceKind::Gpu, &options)) {
@@ -114,19 +114,19 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     block_on(tensor.to_vec()).unwrap()
 }
 
-/// Rows of a table, by the op that reads it in whatever parts it has.
+/// Rows of a table, read by the op that handles tables in parts.
 fn rows(table: &Tensor, ids: &[u32]) -> Result<Vec<f32>> {
     let ids = Tensor::from_ids(ids.to_vec(), &[ids.len()], &table.device())?;
     table.embedding(&ids).map(|rows| values(&rows))
 }
 
-// One test, so that nothing else takes memory meanwhile.
+// A single test, so that nothing else allocates memory in the meantime.
 #[test]
 fn weights_arrive_in_pieces() -> Result<(), Error> {
     let Some(device) = open() else { return Ok(()) };
     let height = 41_003;
     let width = 2048;
-    // An odd row ends where a write may not start; the table is larger than the 128 MiB that are bound at once.
+    // An odd row ends at an offset where no write may start. The table exceeds the binding limit of 128 MiB.
     let index = checkpoint(&[("odd", &[1_000_003, 9]), ("table", &[height, width]), ("kernel", &[640, 640, 3, 3])]);
     let before = HELD.load(Relaxed);
     PEAK.store(before, Relaxed);
@@ -154,7 +154,7 @@ fn weights_arrive_in_pieces() -> Result<(), Error> {
     let blocks = checkpoint(&[("m", &[20_001, 1056])]);
     let ids = [0, 1, 127, 128, 15_871, 15_872, 15_873, 20_000];
     let matrix = |weights: &Weights| weights.get("m", &[20_001, 1056]).and_then(|matrix| rows(&matrix, &ids));
-    // Rows of an odd number of blocks, where two blocks make a unit of words. For such rows the second type is Q5_0.
+    // Rows with an odd number of blocks, while two blocks make a unit of words. For such rows the second type is Q5_0.
     for format in [BlockFormat::Q8_0, BlockFormat::Q4K] {
         let dtype = Some(DType::Blocks(format));
         let [on_cpu, on_gpu] = [&Device::Cpu, &device].map(|device| load(&blocks, device, dtype));

@@ -142,6 +142,33 @@ pub enum Error {
         /// The cause.
         reason: std::io::Error,
     },
+    /// PostgreSQL cannot be reached or refused an operation.
+    #[cfg(feature = "cluster")]
+    #[error("store: {reason}")]
+    Postgres {
+        /// The message, which has no password in it.
+        reason: String,
+        /// Whether the call may succeed if it is repeated.
+        is_temporary: bool,
+    },
+    /// The object store of the pictures cannot be reached or refused an operation.
+    #[cfg(feature = "cluster")]
+    #[error("pictures: {reason}")]
+    Objects {
+        /// The message.
+        reason: String,
+        /// Whether the call may succeed if it is repeated.
+        is_temporary: bool,
+    },
+    /// The URL of a shared store is malformed. It may have a password in it, so it is not repeated.
+    #[cfg(feature = "cluster")]
+    #[error("{field}: expected {expected}")]
+    Url {
+        /// `store` or `pictures`.
+        field: &'static str,
+        /// The form of the URL.
+        expected: &'static str,
+    },
     /// An engine's thread has ended, because of a shutdown or a bug in the queue.
     #[error("an engine's thread has ended")]
     EngineEnded,
@@ -178,6 +205,10 @@ impl Error {
             Self::Corrupt { .. } => "the database is damaged".into(),
             Self::Replaced { .. } => "a file of the store was removed or replaced".into(),
             Self::File { action, reason, .. } => format!("cannot {action}: {reason}").into(),
+            #[cfg(feature = "cluster")]
+            Self::Postgres { .. } => "the database failed".into(),
+            #[cfg(feature = "cluster")]
+            Self::Objects { .. } => "the pictures cannot be reached".into(),
             Self::NewerSchema { .. } | Self::NewerFolder { .. } | Self::ForeignFolder { .. } | Self::InUse { .. } => {
                 "the data folder cannot be used".into()
             }
@@ -195,6 +226,8 @@ impl Error {
                 let code = reason.sqlite_error_code();
                 matches!(code, Some(DatabaseBusy | DatabaseLocked | DiskFull | ReadOnly | SystemIoFailure))
             }
+            #[cfg(feature = "cluster")]
+            Self::Postgres { is_temporary, .. } | Self::Objects { is_temporary, .. } => *is_temporary,
             Self::File { reason, .. } => reason.raw_os_error().is_some_and(|code| TEMPORARY.contains(&code)),
             _ => false,
         }
@@ -204,6 +237,25 @@ impl Error {
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |reason| Self::File { action, path, reason }
+    }
+}
+
+#[cfg(feature = "cluster")]
+impl From<sqlx_core::Error> for Error {
+    fn from(error: sqlx_core::Error) -> Self {
+        /// SQLSTATE's classes of what may go away: connections, conflicts with other transactions, a lack of resources, and
+        /// an operator who stops the server (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+        const PASSING: [&str; 6] = ["08", "25", "40", "53", "55", "57"];
+        let is_temporary = match &error {
+            sqlx_core::Error::Database(refused) => {
+                refused.code().is_some_and(|code| PASSING.iter().any(|class| code.starts_with(class)))
+            }
+            sqlx_core::Error::Io(_) | sqlx_core::Error::Tls(_) | sqlx_core::Error::Protocol(_) => true,
+            sqlx_core::Error::PoolTimedOut | sqlx_core::Error::PoolClosed | sqlx_core::Error::WorkerCrashed => true,
+            sqlx_core::Error::BeginFailed => true,
+            _ => false,
+        };
+        Self::Postgres { reason: error.to_string().replace('\n', " "), is_temporary }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The events are in one log behind a [`tokio::sync::watch`] channel. A watcher is a position in that log: it cannot delay
 //! the engine or another watcher, and leaves nothing behind when it is dropped.
 
-use crate::{Last, Progress, Status, Task};
+use crate::{Last, NewPicture, Progress, Status, Task};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The first event of a task, from its state in the store.
+    /// A task's state in the store as an event.
     fn of(task: &Task) -> Self {
         let id = task.last_event;
         let error = task.error.clone();
@@ -57,9 +57,13 @@ impl Log {
         self.events.back()
     }
 
-    fn push(&mut self, mut event: Event) {
-        event.id = self.next;
-        self.next += 1;
+    fn has_ended(&self) -> bool {
+        self.last().is_some_and(|last| last.status.is_end())
+    }
+
+    /// Adds an event with an id that no earlier one has.
+    fn push(&mut self, event: Event) {
+        self.next = event.id + 1;
         self.last_change = Instant::now();
         if self.events.len() == KEPT {
             self.events.pop_front();
@@ -69,8 +73,7 @@ impl Log {
 
     /// The first kept event with this id or a later one.
     fn from(&self, id: u64) -> Option<&Event> {
-        let first = self.events.front()?.id;
-        self.events.get(usize::try_from(id.saturating_sub(first)).ok()?)
+        self.events.get(self.events.partition_point(|event| event.id < id))
     }
 }
 
@@ -78,8 +81,18 @@ impl Log {
 pub(crate) struct Feed {
     log: watch::Sender<Log>,
     cancelled: AtomicBool,
+    /// Whether an engine of this process runs the task.
+    is_here: AtomicBool,
+    /// Whether events came from another host.
+    is_followed: AtomicBool,
+    /// The engine should stop, because the store has given the task to another host.
+    is_lost: AtomicBool,
+    /// Whether a watcher on another host wants previews.
+    previews_elsewhere: AtomicBool,
     /// Held while the store cancels the task.
     cancelling: Mutex<()>,
+    /// The finished pictures of a task that is not finished.
+    kept: Mutex<Vec<NewPicture>>,
     /// Shared by the watchers that want previews: its count shows whether there are any.
     previews: Arc<()>,
 }
@@ -89,17 +102,54 @@ impl Feed {
         Self {
             log: watch::Sender::new(Log::new(Event::of(task))),
             cancelled: AtomicBool::new(false),
+            is_here: AtomicBool::new(false),
+            is_followed: AtomicBool::new(false),
+            is_lost: AtomicBool::new(false),
+            previews_elsewhere: AtomicBool::new(false),
             cancelling: Mutex::default(),
+            kept: Mutex::default(),
             previews: Arc::default(),
         }
     }
 
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+    /// Whether the engine should stop.
+    pub(crate) fn should_stop(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.is_lost.load(Ordering::Relaxed)
     }
 
     pub(crate) fn wants_previews(&self) -> bool {
+        self.is_watched_for_previews() || self.previews_elsewhere.load(Ordering::Relaxed)
+    }
+
+    /// Whether a watcher of this process wants previews.
+    pub(crate) fn is_watched_for_previews(&self) -> bool {
         Arc::strong_count(&self.previews) > 1
+    }
+
+    /// A watcher on another host wants previews.
+    pub(crate) fn want_previews(&self) {
+        self.previews_elsewhere.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an engine of this process runs the task.
+    pub(crate) fn is_here(&self) -> bool {
+        self.is_here.load(Ordering::Relaxed)
+    }
+
+    /// Whether the task runs on another host.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.is_followed.load(Ordering::Relaxed) && !self.is_here()
+    }
+
+    /// Asks the engine to stop: whatever it makes will be refused.
+    pub(crate) fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+    }
+
+    /// The engine has stopped, and the task goes on elsewhere.
+    pub(crate) fn let_go(&self) {
+        self.is_followed.store(true, Ordering::Relaxed);
+        self.is_here.store(false, Ordering::Relaxed);
     }
 
     /// Asks the engine to stop and tells the watchers.
@@ -108,44 +158,91 @@ impl Feed {
         self.enter(Status::Cancelled, None);
     }
 
+    /// Keeps a finished picture in case the task is cancelled.
+    pub(crate) fn keep(&self, picture: NewPicture) {
+        self.kept.lock().push(picture);
+    }
+
+    /// The finished pictures.
+    pub(crate) fn kept(&self) -> Vec<NewPicture> {
+        self.kept.lock().clone()
+    }
+
     /// Keeps the task from beginning, so that the id of its last event is known. Steps of a running task do not wait for
     /// this.
     pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
         self.cancelling.lock()
     }
 
-    /// An engine begins the task.
-    pub(crate) fn begin(&self) {
+    /// An engine of this process begins the task. Its events have numbers from `next` on: those before it are of other
+    /// attempts.
+    pub(crate) fn begin(&self, next: u64) -> Option<Event> {
         let _held = self.hold();
-        self.enter(Status::Processing, None);
+        self.is_here.store(true, Ordering::Relaxed);
+        self.is_lost.store(false, Ordering::Relaxed);
+        // An earlier attempt of this process may have kept some, which this one draws again.
+        self.kept.lock().clear();
+        self.log.send_if_modified(|log| {
+            log.next = log.next.max(next);
+            false
+        });
+        self.enter(Status::Processing, None)
     }
 
     /// Changes the task's status.
-    pub(crate) fn enter(&self, status: Status, error: Option<String>) {
-        self.push(|last| {
+    pub(crate) fn enter(&self, status: Status, error: Option<String>) -> Option<Event> {
+        self.push(|id, last| {
             let progress = match status {
                 Status::Pending | Status::Processing => Progress { step: 0, ..last.progress },
                 Status::Completed => last.progress.done(),
                 Status::Cancelled | Status::Error => last.progress,
             };
-            Event { id: 0, status, progress, preview: None, error }
-        });
+            Event { id, status, progress, preview: None, error }
+        })
     }
 
     /// Reports progress without a change of status.
-    pub(crate) fn progress(&self, progress: Progress, preview: Option<Bytes>) {
-        self.push(|last| Event { id: 0, status: last.status, progress, preview, error: None });
+    pub(crate) fn progress(&self, progress: Progress, preview: Option<Bytes>) -> Option<Event> {
+        self.push(|id, last| Event { id, status: last.status, progress, preview, error: None })
     }
 
-    /// Whether an engine is running the task.
+    /// Adds those of another host's events that are new.
+    pub(crate) fn follow(&self, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.is_followed.store(true, Ordering::Relaxed);
+        }
+        self.log.send_if_modified(|log| {
+            let before = log.next;
+            for event in events {
+                if event.id >= log.next && !log.has_ended() {
+                    log.push(event);
+                }
+            }
+            log.next > before
+        });
+    }
+
+    /// The task has ended elsewhere.
+    pub(crate) fn finish(&self, task: &Task) {
+        self.push(|id, _| {
+            let event = Event::of(task);
+            Event { id: id.max(event.id), ..event }
+        });
+    }
+
+    /// The number of the next event.
+    pub(crate) fn next(&self) -> u64 {
+        self.log.borrow().next
+    }
+
+    /// Whether an engine of this process is running the task.
     pub(crate) fn is_running(&self) -> bool {
-        self.log.borrow().last().is_some_and(|last| last.status == Status::Processing)
+        !self.is_elsewhere() && self.log.borrow().last().is_some_and(|last| last.status == Status::Processing)
     }
 
-    /// The time since the last event, if an engine is running the task.
+    /// The time since the last event, if an engine of this process is running the task.
     pub(crate) fn silence(&self) -> Option<Duration> {
-        let log = self.log.borrow();
-        log.last().filter(|last| last.status == Status::Processing).map(|_| log.last_change.elapsed())
+        self.is_running().then(|| self.log.borrow().last_change.elapsed())
     }
 
     /// The task's progress.
@@ -159,19 +256,24 @@ impl Feed {
         Last { event: log.next, progress: log.last().map_or(Progress::default(), |event| event.progress) }
     }
 
-    /// Adds an event, unless the task has ended: its engine may not have noticed yet.
-    fn push(&self, event: impl FnOnce(&Event) -> Event) {
+    /// Adds an event with the next number, and returns it; `None` if the task has ended, which its engine may not have
+    /// noticed yet.
+    fn push(&self, event: impl FnOnce(u64, &Event) -> Event) -> Option<Event> {
+        let mut pushed = None;
         self.log.send_if_modified(|log| {
-            let event = log.last().filter(|last| !last.status.is_end()).map(event);
-            event.map(|event| log.push(event)).is_some()
+            let next = log.next;
+            pushed = log.last().filter(|last| !last.status.is_end()).map(|last| event(next, last));
+            pushed.iter().cloned().for_each(|event| log.push(event));
+            pushed.is_some()
         });
+        pushed
     }
 
     pub(crate) fn watch(&self, options: WatchOptions) -> Watcher {
         let log = self.log.subscribe();
         let (current, ended) = {
             let log = log.borrow();
-            (log.next - 1, log.last().is_some_and(|last| last.status.is_end()))
+            (log.last().map_or(0, |last| last.id), log.has_ended())
         };
         // A watcher that has seen the last event gets it again, as nothing else will come.
         let newest = if ended { current } else { current + 1 };

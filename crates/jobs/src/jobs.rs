@@ -1,7 +1,9 @@
 //! The queue's API: the operations on tasks and pictures.
 
 use crate::feed::Feed;
+use crate::follow;
 use crate::retention::{self, Schedule};
+use crate::turns::Turns;
 use crate::{
     Counts, Engine, Error, NewTask, Page, Part, Picture, PictureId, PictureQuery, Progress, Result, Retention, Run,
     Selection, Standing, Status, Store, Task, TaskId, TaskQuery, WatchOptions, Watcher, worker,
@@ -48,8 +50,10 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     /// Tells every engine to stop because the process is shutting down.
     pub(crate) interrupt: AtomicBool,
+    /// The tasks that are being overtaken.
+    pub(crate) turns: Turns,
     /// The tasks that are watched or running.
-    feeds: Mutex<HashMap<TaskId, Arc<Feed>>>,
+    pub(crate) feeds: Mutex<HashMap<TaskId, Arc<Feed>>>,
 }
 
 impl Jobs {
@@ -64,6 +68,7 @@ impl Jobs {
             store,
             gate: Gate::default(),
             interrupt: AtomicBool::new(false),
+            turns: Turns::default(),
             feeds: Mutex::default(),
         });
         let jobs = Self { shared, capacity: options.capacity, threads: Mutex::default() };
@@ -71,6 +76,9 @@ impl Jobs {
             jobs.spawn("easel-engine", |shared| worker::work(shared, engine))?;
         }
         jobs.spawn("easel-retention", move |shared| retention::run(shared, &schedule))?;
+        if let Some(notices) = jobs.shared.store.notices() {
+            jobs.spawn("easel-follow", move |shared| follow::run(shared, &notices))?;
+        }
         Ok(jobs)
     }
 
@@ -114,8 +122,9 @@ impl Jobs {
 
     /// Watches a task to its end. [`Error::UnknownTask`].
     pub fn watch(&self, id: TaskId, options: WatchOptions) -> Result<Watcher> {
-        if let Some(watcher) = self.shared.feeds.lock().get(&id).map(|feed| feed.watch(options)) {
-            return Ok(watcher);
+        let feed = self.shared.feeds.lock().get(&id).cloned();
+        if let Some(feed) = feed {
+            return Ok(self.attach(&feed, id, options));
         }
         let task = self.shared.store.task(id)?;
         if task.status.is_end() {
@@ -125,7 +134,8 @@ impl Jobs {
             return Err(Error::ShuttingDown);
         }
         let feed = self.shared.feed(&task);
-        let watcher = feed.watch(options);
+        feed.follow(self.shared.store.events(id, feed.next())?);
+        let watcher = self.attach(&feed, id, options);
         // The task may have ended before this feed was registered: then nothing will be sent to it.
         let task = self.shared.store.task(id);
         let has_ended = task.as_ref().map_or(true, |task| task.status.is_end());
@@ -137,18 +147,32 @@ impl Jobs {
         Ok(watcher)
     }
 
-    /// Cancels a task that has not ended; a running one stops at its next step. [`Error::UnknownTask`],
-    /// [`Error::AlreadyEnded`].
+    /// Watches a feed. If another host runs the task, it is asked for the previews that the watcher wants.
+    fn attach(&self, feed: &Feed, id: TaskId, options: WatchOptions) -> Watcher {
+        if options.previews && !feed.is_here() {
+            self.shared.store.want_previews(id);
+        }
+        feed.watch(options)
+    }
+
+    /// Cancels a task that has not ended; a running one stops at its next step, and keeps its finished pictures.
+    /// [`Error::UnknownTask`], [`Error::AlreadyEnded`].
     pub fn cancel(&self, id: TaskId) -> Result<()> {
         let feed = self.shared.feeds.lock().get(&id).cloned();
         let _held = feed.as_ref().map(|feed| feed.hold());
         let last = feed.as_ref().map(|feed| feed.end());
-        let before = self.shared.store.cancel(id, last)?;
+        let finished = feed.as_ref().map(|feed| feed.kept()).unwrap_or_default();
+        let before = self.shared.store.cancel(id, last, &finished)?;
         let mut feeds = self.shared.feeds.lock();
         // A worker that has claimed the task but not made its feed yet checks the store afterwards.
         let feed = if before.status == Status::Pending { feeds.remove(&id) } else { feeds.get(&id).cloned() };
         drop(feeds);
-        feed.iter().for_each(|feed| feed.cancel());
+        if let Some(feed) = feed {
+            feed.cancel();
+            if feed.is_elsewhere() {
+                self.shared.forget_this(id, &feed);
+            }
+        }
         Ok(())
     }
 
@@ -276,7 +300,7 @@ impl Shared {
     }
 
     /// Drops this feed unless another has replaced it; returns whether it was there.
-    fn forget_this(&self, id: TaskId, feed: &Arc<Feed>) -> bool {
+    pub(crate) fn forget_this(&self, id: TaskId, feed: &Arc<Feed>) -> bool {
         let mut feeds = self.feeds.lock();
         let is_there = feeds.get(&id).is_some_and(|found| Arc::ptr_eq(found, feed));
         if is_there {
@@ -318,7 +342,7 @@ impl Gate {
     }
 
     /// Announces a task.
-    fn signal(&self) {
+    pub(crate) fn signal(&self) {
         self.state.lock().signals += 1;
         self.changed.notify_all();
     }

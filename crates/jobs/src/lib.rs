@@ -9,8 +9,9 @@
 //!
 //! # Durability
 //!
-//! The store is the queue: a worker claims the first waiting task with one `UPDATE`, and every end of a task is an `UPDATE`
-//! conditional on its status. Nothing that must survive is kept in memory, so a shared store can serve several hosts.
+//! The store is the queue: a worker claims a waiting task in one transaction (`turns` says which one), and every end of a
+//! task is an `UPDATE` conditional on its status. Nothing that must survive is kept in memory, so a shared store can serve
+//! several hosts: with the feature `cluster`, `PostgresStore` does, and its head says how tasks survive the hosts.
 //!
 //! - Pictures are written, synced and renamed before the transaction that completes their task. A kill loses no finished
 //!   picture, and a task that it interrupted is started again once.
@@ -25,10 +26,12 @@
 mod engine;
 mod error;
 mod feed;
+mod follow;
 mod jobs;
 mod retention;
 mod store;
 mod task;
+mod turns;
 mod worker;
 
 pub use engine::{Engine, EngineError, Job};
@@ -36,8 +39,11 @@ pub use error::{Error, Result};
 pub use feed::{Event, WatchOptions, Watcher};
 pub use jobs::{Jobs, Options};
 pub use retention::Retention;
-pub use store::{Claimed, Ending, Part, SqliteStore, Store};
+pub use store::{Claimed, Ending, Keeping, Notice, Part, SqliteStore, Store};
+#[cfg(feature = "cluster")]
+pub use store::{Cluster, PostgresStore};
 pub use task::{
     Counts, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Priority, Progress, Run, Selection,
     Standing, Status, Task, TaskId, TaskQuery,
 };
+pub use turns::{Overtaken, Preference};

@@ -124,22 +124,24 @@ pub(crate) fn run(shared: &Shared, schedule: &Schedule) {
         for what in schedule.due(now.since(&last), now.wall) {
             clear(shared, what);
         }
-        if let Err(error) = shared.store.tidy() {
+        if let Err(error) = tidy(shared) {
             tracing::debug!(%error, "the store could not free space");
         }
         last = now;
     }
 }
 
+fn tidy(shared: &Shared) -> Result<()> {
+    let keeping = shared.store.keep_house()?;
+    if keeping.is_some() { shared.store.tidy() } else { Ok(()) }
+}
+
 /// Clears, retrying for a while if the store is busy: the next time may be a week away.
 fn clear(shared: &Shared, what: What) {
     for attempt in 1..=ATTEMPTS {
-        let cleared = match what {
-            What::Tasks => shared.store.delete_tasks(&Selection::default()),
-            What::Pictures => shared.store.delete_pictures(),
-        };
-        match cleared {
-            Ok(count) => return tracing::info!(?what, count, "cleared"),
+        match clear_once(shared, what) {
+            Ok(None) => return tracing::debug!(?what, "another host clears"),
+            Ok(Some(count)) => return tracing::info!(?what, count, "cleared"),
             Err(error) if error.is_temporary() && attempt < ATTEMPTS => {
                 if shared.gate.sleep(SLEEP) {
                     return;
@@ -148,6 +150,19 @@ fn clear(shared: &Shared, what: What) {
             Err(error) => return tracing::error!(?what, %error, "could not be cleared"),
         }
     }
+}
+
+/// Clears, and returns how many; `None` if another host does it.
+fn clear_once(shared: &Shared, what: What) -> Result<Option<usize>> {
+    let keeping = shared.store.keep_house()?;
+    if keeping.is_none() {
+        return Ok(None);
+    }
+    let cleared = match what {
+        What::Tasks => shared.store.delete_tasks(&Selection::default()),
+        What::Pictures => shared.store.delete_pictures(),
+    };
+    cleared.map(Some)
 }
 
 #[cfg(test)]

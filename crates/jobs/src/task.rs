@@ -69,6 +69,20 @@ pub enum Priority {
     High,
 }
 
+impl Priority {
+    /// Every priority.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
+
+    /// The priority as a lower-case word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+}
+
 /// The progress of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -113,6 +127,8 @@ pub struct NewTask {
     pub seed: u64,
     /// The expected number of steps; 0 if only the engine knows.
     pub steps: u32,
+    /// The model that an engine must have in memory for it; empty if it needs none.
+    pub model: String,
 }
 
 /// A task in the store.
@@ -248,19 +264,32 @@ pub struct Selection {
     pub status: Option<Status>,
 }
 
-/// How many tasks are in each status.
+/// How many tasks are in each status, and how many of each priority wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts([usize; Status::ALL.len()]);
+pub struct Counts {
+    of: [usize; Status::ALL.len()],
+    waiting: [usize; Priority::ALL.len()],
+}
 
 impl Counts {
     /// How many are in this status.
     pub fn of(&self, status: Status) -> usize {
-        self.0[status as usize]
+        self.of[status as usize]
     }
 
     /// Sets how many are in this status.
     pub fn set(&mut self, status: Status, count: usize) {
-        self.0[status as usize] = count;
+        self.of[status as usize] = count;
+    }
+
+    /// How many of this priority wait.
+    pub fn waiting(&self, priority: Priority) -> usize {
+        self.waiting[priority as usize]
+    }
+
+    /// Sets how many of this priority wait.
+    pub fn set_waiting(&mut self, priority: Priority, count: usize) {
+        self.waiting[priority as usize] = count;
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{Claimed, Ending, Engine, EngineError, Error, Job, Status};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an idle worker sleeps: the store may recover meanwhile, or another host may queue a task.
 const IDLE: Duration = Duration::from_secs(1);
@@ -32,8 +32,12 @@ pub(crate) fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
 fn take_and_run(shared: &Shared, engine: &mut dyn Engine, running: &mut Option<Claimed>) {
     let mut seen = shared.gate.signals();
     while !shared.gate.is_closed() {
-        match shared.store.claim() {
+        let preference = shared.turns.preference(engine.loaded(), Instant::now());
+        match shared.store.claim(&preference) {
             Ok(Some(claimed)) => {
+                if let Some(overtaken) = claimed.overtaken {
+                    shared.turns.overtook(overtaken, Instant::now());
+                }
                 run(shared, engine, running.insert(claimed));
                 *running = None;
             }
@@ -49,13 +53,20 @@ fn take_and_run(shared: &Shared, engine: &mut dyn Engine, running: &mut Option<C
 fn run(shared: &Shared, engine: &mut dyn Engine, claimed: &Claimed) {
     let task = &claimed.task;
     let feed = shared.feed(task);
-    feed.begin();
+    if let Some(event) = feed.begin(task.last_event) {
+        shared.store.publish(task.id, &event);
+    }
     // A cancellation between the claim and the feed had no feed to notify.
     if shared.store.task(task.id).is_ok_and(|task| task.status == Status::Cancelled) {
         feed.cancel();
+        // Changes nothing but the lease of a store that has leases.
+        if let Err(error) = shared.store.end(task.id, &Ending::Released, feed.end()) {
+            tracing::warn!(id = %task.id, %error, "could not put down a cancelled task");
+        }
         return shared.forget(task.id);
     }
-    let job = Job { task, request: &claimed.request, feed: &feed, interrupt: &shared.interrupt };
+    let store = &*shared.store;
+    let job = Job { task, request: &claimed.request, feed: &feed, store, interrupt: &shared.interrupt };
     // The engine's state is consistent after a panic: `Engine` requires that.
     let result = catch_unwind(AssertUnwindSafe(|| engine.run(&job)));
     let ending = match result {
@@ -65,7 +76,9 @@ fn run(shared: &Shared, engine: &mut dyn Engine, claimed: &Claimed) {
         Err(panic) => Ending::Error(format!("the engine panicked: {}", message(&*panic))),
     };
     end(shared, &feed, claimed, ending);
-    shared.forget(task.id);
+    if feed.is_here() {
+        shared.forget(task.id);
+    }
 }
 
 /// Ends the task in the store, retrying while the store refuses: a full disk must not lose a task. Until then this worker
@@ -80,7 +93,8 @@ fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
         match shared.store.end(id, &ending, last) {
             Ok(true) => {
                 let status = ending.status();
-                return feed.enter(status, if let Ending::Error(reason) = ending { Some(reason) } else { None });
+                feed.enter(status, if let Ending::Error(reason) = ending { Some(reason) } else { None });
+                return;
             }
             Ok(false) => return ended_elsewhere(shared, feed, claimed),
             Err(error @ Error::File { .. }) if !error.is_temporary() => {
@@ -99,11 +113,19 @@ fn end(shared: &Shared, feed: &Feed, claimed: &Claimed, mut ending: Ending) {
     }
 }
 
-/// The task has already ended, usually by a cancellation that its watchers have seen.
+/// The task has already ended, usually by a cancellation that its watchers have seen, or another host runs it.
 fn ended_elsewhere(shared: &Shared, feed: &Feed, claimed: &Claimed) {
     match shared.store.task(claimed.task.id) {
-        Ok(task) => feed.enter(task.status, task.error),
-        Err(error) => feed.enter(Status::Error, Some(error.for_clients().into_owned())),
+        Ok(task) if task.status.is_end() => {
+            feed.enter(task.status, task.error);
+        }
+        Ok(task) => {
+            tracing::warn!(id = %task.id, "this host was too slow: another one gets the task");
+            feed.let_go();
+        }
+        Err(error) => {
+            feed.enter(Status::Error, Some(error.for_clients().into_owned()));
+        }
     }
 }
 

@@ -4,15 +4,19 @@
 //! PIL and diffusers pixel for pixel, [`Image::decode`] and [`Image::encode`] read and write files, and [`Parameters`] is
 //! the text in such a file that says how the picture was made.
 
+mod blur;
 mod codec;
 mod error;
 mod mask;
 mod metadata;
 mod pixels;
 mod resize;
+mod retouch;
 
-pub use codec::{EncodeOptions, ImageFormat, Limits, read_metadata};
+pub use codec::{EncodeOptions, ImageFormat, Limits, encode_grey, read_metadata};
 pub use error::{Error, Result};
 pub use mask::{Mask, Redraw};
 pub use metadata::Parameters;
 pub use pixels::Image;
+pub use resize::Filter;
+pub use retouch::{Retouch, Retouching};

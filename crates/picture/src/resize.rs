@@ -1,12 +1,21 @@
-//! Lanczos resizing, pixel for pixel like PIL (`Resample.c`), which diffusers uses for pictures and masks.
+//! Resizing, pixel for pixel like PIL (`Resample.c`): diffusers uses its Lanczos filter for pictures and masks, CLIP the
+//! bicubic one, and SAM the bilinear one.
 //!
 //! Two passes, one along rows and one along columns, each with fixed-point weights and the result rounded to bytes.
 
 use crate::pixels::{CHANNELS, check_size};
 use crate::{Image, Result};
 
-/// Half the width of the window, in source pixels when enlarging.
-const SUPPORT: f64 = 3.0;
+/// A filter of PIL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Straight lines between pixels.
+    Bilinear,
+    /// Cubic curves with a slope of -0.5 (Catmull and Rom's).
+    Bicubic,
+    /// The Lanczos window with three lobes.
+    Lanczos,
+}
 
 /// Fraction bits of a weight.
 const PRECISION: u32 = 22;
@@ -20,9 +29,14 @@ struct Window {
 }
 
 impl Image {
-    /// The picture at another size, without keeping the aspect ratio.
+    /// The picture at another size with the Lanczos filter, without keeping the aspect ratio.
     /// [`crate::Error::Invalid`] if either size is zero or the result does not fit in memory.
     pub fn resized(&self, width: usize, height: usize) -> Result<Image> {
+        self.resized_with(width, height, Filter::Lanczos)
+    }
+
+    /// The same with any filter.
+    pub fn resized_with(&self, width: usize, height: usize, filter: Filter) -> Result<Image> {
         self.check()?;
         // Between the passes, one side is old and one new.
         check_size(width, height, CHANNELS)?;
@@ -33,15 +47,15 @@ impl Image {
         // PIL 13's rule; earlier versions always start with the rows. The order matters, because overshoots are clamped.
         let columns_first = height < self.height && self.height - height + 2 * width > 2 * self.width;
         Ok(match (width == self.width, height == self.height) {
-            (true, _) => self.resized_columns(height),
-            (_, true) => self.resized_rows(width),
-            _ if columns_first => self.resized_columns(height).resized_rows(width),
-            _ => self.resized_rows(width).resized_columns(height),
+            (true, _) => self.resized_columns(height, filter),
+            (_, true) => self.resized_rows(width, filter),
+            _ if columns_first => self.resized_columns(height, filter).resized_rows(width, filter),
+            _ => self.resized_rows(width, filter).resized_columns(height, filter),
         })
     }
 
-    fn resized_rows(&self, width: usize) -> Image {
-        let windows = windows(self.width, width);
+    fn resized_rows(&self, width: usize, filter: Filter) -> Image {
+        let windows = windows(self.width, width, filter);
         let mut rgb8 = Vec::with_capacity(self.height * width * CHANNELS);
         for row in self.rgb8.chunks_exact(self.width * CHANNELS) {
             for window in &windows {
@@ -58,11 +72,11 @@ impl Image {
         Image { width, height: self.height, rgb8 }
     }
 
-    fn resized_columns(&self, height: usize) -> Image {
+    fn resized_columns(&self, height: usize, filter: Filter) -> Image {
         let row = self.width * CHANNELS;
         let mut rgb8 = Vec::with_capacity(height * row);
         let mut sums = vec![0; row];
-        for window in windows(self.height, height) {
+        for window in windows(self.height, height, filter) {
             sums.fill(0);
             for (bytes, &weight) in self.rgb8[window.start * row..].chunks_exact(row).zip(&window.weights) {
                 for (sum, &byte) in sums.iter_mut().zip(bytes) {
@@ -81,17 +95,17 @@ fn to_byte(sum: i64) -> u8 {
 }
 
 /// The windows of all `to` target pixels over `from` source pixels.
-fn windows(from: usize, to: usize) -> Vec<Window> {
+fn windows(from: usize, to: usize, filter: Filter) -> Vec<Window> {
     let scale = from as f64 / to as f64;
     // A shrinking window grows, so that every source pixel is seen.
     let stretch = scale.max(1.0);
-    let support = SUPPORT * stretch;
+    let support = filter.support() * stretch;
     let window = |target: usize| {
         let center = (target as f64 + 0.5) * scale;
         // Casts truncate, and a negative bound becomes zero.
         let start = (center - support + 0.5) as usize;
         let end = ((center + support + 0.5) as usize).min(from);
-        let weight = |source: usize| lanczos((source as f64 - center + 0.5) / stretch);
+        let weight = |source: usize| filter.at((source as f64 - center + 0.5) / stretch);
         let weights: Vec<f64> = (start..end).map(weight).collect();
         let total: f64 = weights.iter().sum();
         let fixed = |weight: &f64| (weight / total * f64::from(1 << PRECISION)).round() as i32;
@@ -100,9 +114,28 @@ fn windows(from: usize, to: usize) -> Vec<Window> {
     (0..to).map(window).collect()
 }
 
-/// The Lanczos window with three lobes.
-fn lanczos(x: f64) -> f64 {
-    if (-SUPPORT..SUPPORT).contains(&x) { sinc(x) * sinc(x / SUPPORT) } else { 0.0 }
+impl Filter {
+    /// Half the width of the window, in source pixels when enlarging.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+            Self::Lanczos => 3.0,
+        }
+    }
+
+    /// The weight of a source pixel at this distance.
+    fn at(self, x: f64) -> f64 {
+        const SLOPE: f64 = -0.5;
+        let far = x.abs();
+        match self {
+            Self::Bilinear if far < 1.0 => 1.0 - far,
+            Self::Bicubic if far < 1.0 => ((SLOPE + 2.0) * far - (SLOPE + 3.0)) * far * far + 1.0,
+            Self::Bicubic if far < 2.0 => (((far - 5.0) * far + 8.0) * far - 4.0) * SLOPE,
+            Self::Lanczos if (-3.0..3.0).contains(&x) => sinc(x) * sinc(x / 3.0),
+            _ => 0.0,
+        }
+    }
 }
 
 fn sinc(x: f64) -> f64 {
@@ -146,6 +179,19 @@ mod tests {
         assert_eq!(image.rgb8, [24, 0, 69, 99, 2, 246, 173, 3, 254, 45, 1, 0, 120, 6, 83, 194, 11, 249]);
         let image = picture(2, 2).resized(4, 1).unwrap();
         assert_eq!(image.rgb8, [0, 0, 0, 15, 0, 30, 34, 1, 98, 49, 1, 150]);
+    }
+
+    #[test]
+    fn known_pixels_of_other_filters_match_pil() {
+        let resized = |filter, width, height| picture(6, 4).resized_with(width, height, filter).unwrap().rgb8;
+        let shrunk = [26, 1, 71, 99, 2, 240, 171, 2, 255, 47, 1, 0, 120, 6, 86, 192, 11, 247];
+        assert_eq!(resized(Filter::Bicubic, 3, 2), shrunk);
+        let shrunk = [34, 1, 78, 101, 2, 223, 167, 3, 255, 51, 1, 5, 118, 6, 100, 184, 10, 240];
+        assert_eq!(resized(Filter::Bilinear, 3, 2), shrunk);
+        let mixed = [11, 0, 92, 63, 0, 255, 122, 0, 255, 174, 0, 255, 18, 0, 25, 70, 1, 205, 129, 2, 255, 181, 3, 255];
+        assert_eq!(resized(Filter::Bicubic, 4, 5)[..24], mixed);
+        let mixed = [14, 0, 96, 66, 0, 255, 119, 0, 255, 171, 0, 255, 22, 0, 29, 74, 1, 195, 127, 2, 255, 179, 4, 255];
+        assert_eq!(resized(Filter::Bilinear, 4, 5)[..24], mixed);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Times the kernels that do nearly all of a picture's work, on the best adapter or the one that is named:
+//! Times the kernels that do nearly all of a picture's work, on the best adapter or the named one:
 //!
 //!     cargo run --release -p easel-webgpu --example kernels -- [NAME]
 //!
-//! Each row is the best of several runs, each long enough that starting it costs nothing.
+//! Each row is the best of several runs that are long enough to hide the cost of starting.
 
 use easel_cpu::BlockFormat;
 use easel_webgpu::ops::{self, Conv2d, Epilogue};
@@ -10,7 +10,7 @@ use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Choice, Context, Options, Result};
 use std::time::Instant;
 
-/// Multiply-adds that one timed run does at least, and on a software rasteriser.
+/// The fewest multiply-adds of a timed run, and of one on a software GPU.
 const LONG: u64 = 2_000_000_000_000;
 const LONG_IN_SOFTWARE: u64 = 1_000_000_000;
 

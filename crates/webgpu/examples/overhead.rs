@@ -1,4 +1,4 @@
-//! What the runtime costs on this machine: a dispatch recorded and replayed, an upload, a reading.
+//! Measures the overhead of the runtime on this machine: recorded and replayed dispatches, uploads and readbacks.
 //!
 //!     cargo run --release -p easel-webgpu --example overhead [ADAPTER]
 
@@ -17,7 +17,7 @@ mod native {
     use easel_webgpu::shader::Kernel;
     use easel_webgpu::{Buffer, Choice, Context, Dispatch, Options, Result};
 
-    /// About the dispatches of one step of a UNet.
+    /// Approximately the number of dispatches in a UNet step.
     const DISPATCHES: u32 = 1000;
     const BYTES: usize = 256 << 20;
     const RUNS: u32 = 5;
@@ -64,7 +64,7 @@ mod native {
         Ok(())
     }
 
-    /// One workgroup that hardly works.
+    /// A single workgroup with almost no work.
     fn add(context: &Context, x: &Buffer, y: &Buffer) -> Result<()> {
         let kernel = Kernel {
             name: "add",
@@ -86,7 +86,7 @@ fn add(@builtin(global_invocation_id) id: vec3<u32>) {
         context.dispatch(Dispatch { kernel: &kernel, inputs, outputs, uniforms, workgroups: [1, 1, 1], work: 64 })
     }
 
-    /// The fastest run, in seconds: until the host is done, until the device is.
+    /// The fastest run, in seconds: until the host has finished, and until the device has.
     struct Best(f64, f64);
 
     impl Best {

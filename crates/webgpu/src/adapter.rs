@@ -1,40 +1,40 @@
-//! Choosing an adapter and opening its device with every limit it has.
+//! Chooses an adapter and opens its device with all of its limits.
 
 use crate::error::one_line;
 use crate::{Capabilities, Error, Result};
 #[cfg(all(unix, not(target_vendor = "apple")))]
 use std::ffi::CStr;
 
-/// Which adapter to open.
+/// The choice of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Choice {
-    /// The fastest kind there is; a software rasteriser only where nothing else is.
+    /// The fastest kind; a software rasteriser only if there is nothing else.
     #[default]
     Best,
-    /// The one at this place in [`adapters`].
+    /// The one at this position in [`adapters`].
     Index(usize),
-    /// The first whose name contains this, whatever the case.
+    /// The first one whose name contains this text, in any case.
     Name(String),
 }
 
 /// How to open a device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Which adapter.
+    /// The choice of the adapter.
     pub adapter: Choice,
-    /// Only what WebGPU guarantees everywhere: the default limits (128 MiB bindings, 8 storage buffers, 256 invocations) and no
-    /// optional feature. For tests of odd hardware.
+    /// Use only what WebGPU guarantees: the default limits (128 MiB bindings, 8 storage buffers, 256 invocations) and
+    /// no optional features. For tests.
     pub guaranteed_only: bool,
-    /// Bind at most this many bytes at once, where the device could bind more. For tests of odd hardware.
+    /// A lower binding limit in bytes. For tests.
     pub storage_binding: Option<u64>,
-    /// Use tensor cores where there are any. Off unless asked for: naga accepts the kernels, but the conformance table has
-    /// not run on a device with such cores yet.
+    /// Use tensor cores if there are any. Off by default: naga accepts the kernels, but the conformance table has not
+    /// yet run on such a device.
     pub cooperative: bool,
-    /// Most bytes of GPU memory to hold; no interface of WebGPU tells how much there is.
+    /// The most bytes of GPU memory to use. WebGPU does not say how much there is.
     pub memory: Option<u64>,
 }
 
-/// The adapters of this machine with their capabilities. In a browser, the one adapter that the browser chooses.
+/// The adapters of this machine with their capabilities. In a browser, the one that the browser chooses.
 pub async fn adapters() -> Vec<Capabilities> {
     enumerate().await.iter().enumerate().map(|(index, adapter)| Capabilities::of_adapter(adapter, index)).collect()
 }
@@ -58,7 +58,7 @@ pub(crate) async fn open(options: &Options) -> Result<Opened> {
         required_features: wanted,
         required_limits: limits,
         experimental_features: experimental(wanted),
-        // The pool already keeps freed memory; large blocks inside wgpu would only hold more.
+        // The pool already keeps freed memory; large blocks inside wgpu would only keep more.
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         trace: wgpu::Trace::Off,
     };
@@ -87,8 +87,8 @@ fn useful_features() -> wgpu::Features {
 
 fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
     if features.contains(COOPERATIVE) {
-        // SAFETY: the only experimental feature asked for is cooperative matrices, which only kernels of this crate
-        // use; their loads and stores stay inside their tiles.
+        // SAFETY: the only experimental feature requested is cooperative matrices. Only kernels of this crate use it,
+        // and their loads and stores stay inside their tiles.
         unsafe { wgpu::ExperimentalFeatures::enabled() }
     } else {
         wgpu::ExperimentalFeatures::disabled()
@@ -99,7 +99,7 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
     let descriptor = wgpu::InstanceDescriptor {
         backends: wgpu::Backends::PRIMARY,
         flags: wgpu::InstanceFlags::empty(),
-        // Beyond it, drivers that tell their budget start to page to host memory instead of failing.
+        // Above this part of the budget, drivers start to page to host memory instead of failing.
         memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
             for_resource_creation: Some(97),
             for_device_loss: None,
@@ -119,9 +119,9 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
     instance.enumerate_adapters(wgpu::Backends::PRIMARY).await
 }
 
-/// An instance of wgpu. On Linux and the like one of Vulkan without the extensions for windows: with
-/// `VK_KHR_wayland_surface` on, Mesa's layer `device_select` asks libwayland for a display, which prints "error:
-/// XDG_RUNTIME_DIR is invalid or not set in the environment" where there is no session (ssh, services, containers).
+/// An instance of wgpu. On Linux and similar systems it is a Vulkan instance without the extensions for windows: with
+/// `VK_KHR_wayland_surface`, Mesa's layer `device_select` opens a display through libwayland, which prints "error:
+/// XDG_RUNTIME_DIR is invalid or not set in the environment" if there is no session (ssh, services, containers).
 #[cfg(all(unix, not(target_vendor = "apple")))]
 fn instance(descriptor: wgpu::InstanceDescriptor) -> wgpu::Instance {
     use wgpu::hal::vulkan;
@@ -136,14 +136,14 @@ fn instance(descriptor: wgpu::InstanceDescriptor) -> wgpu::Instance {
     const WINDOWS: [&CStr; 3] = [c"VK_KHR_wayland_surface", c"VK_KHR_xcb_surface", c"VK_KHR_xlib_surface"];
     let without_windows: Box<vulkan::CreateInstanceCallback<'_>> =
         Box::new(|arguments| arguments.extensions.retain(|name| !WINDOWS.contains(name)));
-    // SAFETY: wgpu-hal asks not to remove extensions because it relies on some. These three it uses in the functions that
-    // make a surface of a window alone, and each first looks whether its extension is in the list; nothing here makes a
-    // surface. What the callback leaves is what wgpu-hal has found the loader to support.
+    // SAFETY: wgpu-hal forbids removing extensions because it relies on some. These three are only used by the
+    // functions that create a surface for a window, and each of them first checks that its extension is in the list;
+    // nothing here creates a surface. wgpu-hal has checked that the loader supports the remaining ones.
     let opened = unsafe { vulkan::Instance::init_with_callback(&plain, Some(without_windows)) };
     match opened {
-        // SAFETY: the instance is fresh, valid, and given away.
+        // SAFETY: the instance is new, valid, and passed on.
         Ok(vulkan) => unsafe { wgpu::Instance::from_hal::<wgpu::hal::api::Vulkan>(vulkan) },
-        // No Vulkan on this machine: an instance without adapters.
+        // Without Vulkan on this machine, the instance has no adapters.
         Err(_) => wgpu::Instance::new(descriptor),
     }
 }

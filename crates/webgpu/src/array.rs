@@ -1,10 +1,10 @@
-//! `Array`: numbers on the GPU with their shape.
+//! `Array`: a GPU buffer with shape and format.
 
 use crate::shader::Format;
 use crate::{Buffer, Context, Error, Result};
 
-/// A dense row-major array, cheap to clone. Activations are `F32` or, where the device has `f16`, `F16`; every other
-/// format is for weights and ids.
+/// A dense row-major array, cheap to clone. Activations are `F32` or, if the device supports it, `F16`. The other
+/// formats are for weights and ids.
 #[derive(Debug, Clone)]
 pub struct Array {
     buffer: Buffer,
@@ -13,7 +13,7 @@ pub struct Array {
 }
 
 impl Array {
-    /// The numbers in `buffer`, read as `format`.
+    /// An array over `buffer` in this format.
     ///
     /// # Errors
     /// If the buffer is too small, or rows are not whole blocks.
@@ -25,19 +25,19 @@ impl Array {
         Ok(Self { buffer, shape: shape.to_vec(), format })
     }
 
-    /// Pooled memory for an array, holding whatever was there before.
+    /// An array in pooled memory, with undefined contents.
     ///
     /// # Errors
-    /// If there is no room.
+    /// If memory is exhausted.
     pub fn alloc(context: &Context, shape: &[usize], format: Format) -> Result<Self> {
         Self::new(context.alloc(bytes("array", shape, format)?)?, shape, format)
     }
 
-    /// Memory of its own for a weight, to be [written](Context::write) or, for blocks,
-    /// [repacked](crate::ops::repack_rows) into.
+    /// An array in separate memory for a weight, to be filled by [writing](Context::write) or, for blocks, by
+    /// [repacking](crate::ops::repack_rows).
     ///
     /// # Errors
-    /// If there is no room, or rows are not whole blocks.
+    /// If memory is exhausted, or rows are not whole blocks.
     pub fn resident(context: &Context, shape: &[usize], format: Format) -> Result<Self> {
         Self::new(context.resident(bytes("array", shape, format)?)?, shape, format)
     }
@@ -45,7 +45,7 @@ impl Array {
     /// An array of `f32` with the given content.
     ///
     /// # Errors
-    /// If there is no room or the length does not fit the shape.
+    /// If memory is exhausted, or the length does not fit the shape.
     pub fn from_f32(context: &Context, content: &[f32], shape: &[usize]) -> Result<Self> {
         Self::from_bytes(context, bytemuck::cast_slice(content), shape, Format::F32)
     }
@@ -53,7 +53,7 @@ impl Array {
     /// An array with the given content, little-endian.
     ///
     /// # Errors
-    /// If there is no room or the length does not fit the shape.
+    /// If memory is exhausted, or the length does not fit the shape.
     pub fn from_bytes(context: &Context, content: &[u8], shape: &[usize], format: Format) -> Result<Self> {
         if content.len() as u64 != bytes("array", shape, format)? {
             let expected = format!("{} bytes of {format:?}", content.len());
@@ -67,17 +67,17 @@ impl Array {
         &self.shape
     }
 
-    /// The sizes of exactly `N` axes, or an error that names the op which asked.
+    /// The sizes of exactly `N` axes, or an error that names the op.
     pub(crate) fn dims<const N: usize>(&self, op: &'static str) -> Result<[usize; N]> {
         self.shape().try_into().map_err(|_| self.shape_error(op, format!("{N} axes")))
     }
 
-    /// The number of elements; it fits a `u32`.
+    /// The number of elements, which fits a `u32`.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// How the numbers are stored.
+    /// The format of the elements.
     pub fn format(&self) -> Format {
         self.format
     }
@@ -87,21 +87,21 @@ impl Array {
         &self.buffer
     }
 
-    /// The same numbers in another shape.
+    /// The same elements in another shape.
     ///
     /// # Errors
     /// If the shapes have different numbers of elements.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
         if elements("reshape", shape)? != self.elements() {
-            return Err(self.shape_error("reshape", format!("as many elements as {shape:?} has")));
+            return Err(self.shape_error("reshape", format!("the number of elements of {shape:?}")));
         }
         Ok(Self { shape: shape.to_vec(), ..self.clone() })
     }
 
-    /// `count` elements from `first` on as a flat array over the same memory.
+    /// `count` elements from `first`, as a flat array over the same memory.
     ///
     /// # Errors
-    /// If they are not inside, or `first` is not where a binding may start.
+    /// If they are not inside, or a binding cannot start at `first`.
     pub(crate) fn part(&self, first: usize, count: usize) -> Result<Self> {
         let buffer = self.buffer.slice(self.bytes_of(first), self.bytes_of(count))?;
         Self::new(buffer, &[count], self.format)
@@ -117,7 +117,7 @@ impl Array {
     }
 }
 
-/// The number of elements of a shape, if a kernel can count them in a `u32`.
+/// The number of elements of a shape, if it fits a `u32`.
 fn elements(op: &'static str, shape: &[usize]) -> Result<usize> {
     let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
     count.filter(|&count| u32::try_from(count).is_ok()).ok_or_else(|| Error::Shape {
@@ -127,7 +127,7 @@ fn elements(op: &'static str, shape: &[usize]) -> Result<usize> {
     })
 }
 
-/// Bytes that an array takes.
+/// The bytes of an array.
 fn bytes(op: &'static str, shape: &[usize], format: Format) -> Result<u64> {
     let block = format.block();
     if !shape.last().copied().unwrap_or(1).is_multiple_of(block) {

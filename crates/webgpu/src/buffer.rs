@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// A range of GPU memory, cheap to clone. When its last clone and slice are dropped, the memory returns to the pool (or
 /// to the driver, if it is a [resident](crate::Context::resident) buffer).
 ///
-/// Fresh memory holds whatever was there before.
+/// New memory has undefined contents.
 #[derive(Clone)]
 pub struct Buffer {
     handle: Arc<Handle>,
@@ -19,7 +19,7 @@ pub struct Buffer {
     bytes: u64,
 }
 
-/// One wgpu buffer with the facts that the pool needs.
+/// A wgpu buffer with the pool's data about it.
 pub(crate) struct Raw {
     pub(crate) id: u64,
     pub(crate) buffer: wgpu::Buffer,
@@ -30,11 +30,11 @@ pub(crate) struct Raw {
     pub(crate) last_use: AtomicU64,
     /// The plan that owns it, or 0. Changes under the pool's lock.
     pub(crate) plan: AtomicU64,
-    /// Holds data that the host wrote while capturing: the plan must not use it for anything else.
+    /// The host wrote its contents while capturing, so the plan must not reuse it.
     pub(crate) pinned: AtomicBool,
-    /// The browser found only later that there was no memory for it.
+    /// The browser reported later that there was no memory for it.
     pub(crate) broken: AtomicBool,
-    /// A handle exists. Changes under the pool's lock.
+    /// Whether a handle exists. Changes under the pool's lock.
     pub(crate) live: AtomicBool,
 }
 
@@ -48,12 +48,12 @@ impl Buffer {
         Self { handle: Arc::new(Handle { raw, pool }), offset: 0, bytes }
     }
 
-    /// Length in bytes, as asked for.
+    /// The requested length in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// `bytes` bytes from `offset`, as a buffer of its own over the same memory. A kernel may not write one slice and
+    /// `bytes` bytes from `offset`, as a separate buffer over the same memory. A kernel must not write one slice and
     /// read another of the same buffer.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Buffer {
         Ok(Self { handle: Arc::clone(&self.handle), offset: self.offset + offset, bytes })
     }
 
-    /// Checks that `offset` is aligned and that the range lies inside.
+    /// Checks that `offset` is aligned and that the range is inside.
     pub(crate) fn check(&self, what: &'static str, offset: u64, bytes: u64, align: u64) -> Result<()> {
         let end = offset.saturating_add(bytes);
         if end > self.bytes || !offset.is_multiple_of(align) {
@@ -76,12 +76,12 @@ impl Buffer {
         &self.handle.raw
     }
 
-    /// Where the range starts in the wgpu buffer.
+    /// The start of the range in the wgpu buffer.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// What a kernel sees: a multiple of 16 bytes, so that the last elements can be read as a vector.
+    /// The bytes that a kernel binds: a multiple of 16, so that the last elements can be read as a vector.
     pub(crate) fn binding_size(&self) -> u64 {
         self.bytes.next_multiple_of(16).max(16)
     }

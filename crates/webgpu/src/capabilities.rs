@@ -1,11 +1,12 @@
-//! What an adapter or an open device can do, in our own words.
+//! The capabilities of an adapter or an open device, in this crate's own types.
 
-/// What a device can do. For an open device these are the granted features and limits; in a list of adapters, the offered.
+/// The capabilities of a device. For an open device these are the granted features and limits, in a list of adapters
+/// those on offer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Capabilities {
-    /// Which adapter this is.
+    /// The adapter.
     pub adapter: Adapter,
-    /// Who reads the WGSL.
+    /// The compiler of the WGSL.
     pub dialect: Dialect,
     /// `shader-f16`: 16-bit floats in storage and arithmetic.
     pub f16: bool,
@@ -13,18 +14,18 @@ pub struct Capabilities {
     pub subgroups: Option<(u32, u32)>,
     /// Timestamp queries around passes, for [`crate::Context::profile`].
     pub timestamps: bool,
-    /// Shapes of cooperative matrices (tensor cores). Empty where there are none.
+    /// Shapes of cooperative matrices (tensor cores), if any.
     pub cooperative: Vec<Cooperative>,
     /// Limits.
     pub limits: Limits,
 }
 
-/// Who an adapter is.
+/// The identity of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adapter {
-    /// Place in [`crate::adapters`].
+    /// Position in [`crate::adapters`].
     pub index: usize,
-    /// The driver's name for it. Browsers give little or nothing here.
+    /// The driver's name for it. In browsers it is short or empty.
     pub name: String,
     /// Discrete, integrated, …
     pub kind: Kind,
@@ -38,22 +39,22 @@ pub struct Adapter {
     pub device: u32,
 }
 
-/// What an adapter is made of, best first.
+/// The kinds of adapters, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A card with its own memory.
     Discrete,
     /// Part of the processor, sharing its memory.
     Integrated,
-    /// A GPU handed through by a hypervisor.
+    /// A GPU provided by a hypervisor.
     Virtual,
-    /// Not said: the usual case in a browser.
+    /// Unknown, as usual in a browser.
     Other,
     /// A software rasteriser on the CPU, or the browser's fallback adapter. Slow.
     Software,
 }
 
-/// Who reads the WGSL: naga rejects `enable subgroups;`, browsers require it.
+/// The dialect of WGSL: naga rejects `enable subgroups;`, browsers require it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// wgpu's own compiler, natively.
@@ -90,7 +91,7 @@ pub enum Scalar {
     U32,
 }
 
-/// The limits that kernels and the allocator look at. Bytes unless said otherwise.
+/// The limits for kernels and the allocator, in bytes unless noted otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Largest buffer.
@@ -112,7 +113,7 @@ pub struct Limits {
 }
 
 impl Capabilities {
-    /// True where the adapter is a software rasteriser: right, but slow.
+    /// Whether the adapter is a software rasteriser, which is correct but slow.
     pub fn is_software(&self) -> bool {
         self.adapter.kind == Kind::Software
     }
@@ -141,7 +142,7 @@ impl Capabilities {
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             cooperative: shapes.iter().map(cooperative).collect(),
             limits: Limits {
-                // Some drivers state 2^31 - 1; a buffer and a binding are a multiple of 16 bytes here.
+                // Some drivers report 2^31 - 1, but here buffers and bindings are multiples of 16 bytes.
                 buffer: limits.max_buffer_size & !15,
                 storage_binding: limits.max_storage_buffer_binding_size & !15,
                 storage_buffers: limits.max_storage_buffers_per_shader_stage,

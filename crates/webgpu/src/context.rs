@@ -1,4 +1,4 @@
-//! One open device: memory, recording, reading back.
+//! An open device: memory, recording, readback.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::RangeBounds;
@@ -17,8 +17,8 @@ use crate::{Buffer, Capabilities, Error, Options, Result};
 
 /// One open device, cheap to clone.
 ///
-/// Threads may share it, but commands keep the order in which they were recorded, so one thread at a time should
-/// compute with it; commands that another thread records during a [capture](Context::capture) become part of the plan.
+/// Threads may share it, but commands run in the order of recording, so only one thread at a time should compute with
+/// it. Commands that another thread records during a [capture](Context::capture) become part of the plan.
 #[derive(Clone)]
 pub struct Context(pub(crate) Arc<Shared>);
 
@@ -35,14 +35,14 @@ pub(crate) struct Shared {
     recorder: Mutex<Recorder>,
 }
 
-/// What a context has done and holds.
+/// Counters of a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
     /// GPU memory.
     pub memory: Memory,
     /// Submits so far.
     pub submits: u64,
-    /// Bind groups made so far.
+    /// Bind groups created so far.
     pub bind_groups: u64,
     /// Compiled kernels.
     pub pipelines: usize,
@@ -52,7 +52,7 @@ impl Context {
     /// Opens a device.
     ///
     /// # Errors
-    /// If no adapter matches the choice, or it gives no device.
+    /// If no adapter matches the choice, or its device cannot be opened.
     pub async fn open(options: &Options) -> Result<Self> {
         let Opened { device, queue, capabilities } = adapter::open(options).await?;
         let faults = Faults::default();
@@ -72,7 +72,8 @@ impl Context {
         })))
     }
 
-    /// A fresh context opened as this one was: after a loss. Buffers and plans of the old one are worth nothing in it.
+    /// Opens a new context with the same options, after a loss. Buffers and plans of the old one cannot be used with
+    /// it.
     ///
     /// # Errors
     /// As [`Context::open`].
@@ -80,22 +81,22 @@ impl Context {
         Self::open(&self.0.options).await
     }
 
-    /// What the device can do.
+    /// The device's capabilities.
     pub fn capabilities(&self) -> &Capabilities {
         &self.0.capabilities
     }
 
-    /// True if the device is gone and every further call will fail.
+    /// Whether the device was lost, so that every further call will fail.
     pub fn is_lost(&self) -> bool {
         self.0.faults.is_lost()
     }
 
-    /// Whether `other` is a clone of this: the same open device.
+    /// Whether `other` is a clone of this context.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Gives the device and all its memory back now, even if handles to it still exist.
+    /// Destroys the device and all its memory, even if handles to it still exist.
     pub fn destroy(&self) {
         self.0.faults.lose("destroyed");
         self.0.device.destroy();
@@ -112,7 +113,7 @@ impl Context {
         }
     }
 
-    /// Pooled memory that holds `content`.
+    /// Pooled memory with this content.
     ///
     /// # Errors
     /// As [`Context::alloc`].
@@ -122,8 +123,8 @@ impl Context {
         Ok(buffer)
     }
 
-    /// Replaces the bytes from `offset`, after everything recorded so far. A length that is not a multiple of four is
-    /// filled up with zeros.
+    /// Replaces the bytes from `offset`, after everything recorded so far. The data is padded with zeros to a multiple
+    /// of four bytes.
     ///
     /// # Errors
     /// If the range is not inside the buffer or `offset` not a multiple of four; while capturing, if a captured command
@@ -156,8 +157,8 @@ impl Context {
         Ok(())
     }
 
-    /// Records a copy of `bytes` bytes. Offsets and `bytes` are multiples of four, except that a copy up to the end of
-    /// `destination` may end anywhere.
+    /// Records a copy of `bytes` bytes. Offsets and `bytes` must be multiples of four, except for a copy up to the end
+    /// of `destination`.
     ///
     /// # Errors
     /// If a range is not inside its buffer or not aligned, or both are the same buffer.
@@ -222,8 +223,8 @@ impl Context {
         Ok(())
     }
 
-    /// Compiles kernels before they are needed, each with its numbers of inputs and outputs: natively on all cores, in a
-    /// browser in its GPU process.
+    /// Compiles kernels in advance, each with its numbers of inputs and outputs: natively on all cores, in a browser in
+    /// its GPU process.
     ///
     /// # Errors
     /// If a kernel does not compile.
@@ -249,8 +250,7 @@ impl Context {
         }
     }
 
-    /// Starts reading a range back, after everything recorded so far. Await the result, or look at
-    /// [`Reading::is_ready`] now and then.
+    /// Starts reading a range back, after everything recorded so far. Await the result, or poll [`Reading::is_ready`].
     pub fn read(&self, buffer: &Buffer, range: impl RangeBounds<u64>) -> Reading {
         Reading::start(self, buffer, range)
     }
@@ -272,7 +272,7 @@ impl Context {
         self.0.pool.lock()
     }
 
-    /// Submits the recorded commands, and destroys the buffers that were waiting for them.
+    /// Submits the recorded commands, and destroys the buffers that were only kept for them.
     pub(crate) fn submit(&self, recorder: &mut Recorder) -> Option<wgpu::SubmissionIndex> {
         let index = recorder.submit(&self.0.device, &self.0.queue);
         let dead = self.pool().take_dead();
@@ -281,9 +281,9 @@ impl Context {
         index
     }
 
-    /// Runs the callbacks of finished work. In a browser that happens by itself.
+    /// Runs the callbacks of finished work. A browser does that by itself.
     pub(crate) fn poll(&self) {
-        // A failure here is a lost device, which the callback reports.
+        // A failure means a lost device, which the callback reports.
         let _ = self.0.device.poll(wgpu::PollType::Poll);
     }
 
@@ -305,20 +305,23 @@ impl Context {
         let broken = |reason| Err(Error::Dispatch { kernel: dispatch.kernel.name, reason });
         let Dispatch { inputs, outputs, uniforms, workgroups, .. } = *dispatch;
         if uniforms.len() as u64 > SLOT {
-            return broken(format!("{} bytes of uniforms, at most {SLOT}", uniforms.len()));
+            return broken(format!("{} bytes of uniforms, but the limit is {SLOT}", uniforms.len()));
         }
         let bound = inputs.len() + outputs.len();
         if bound > limits.storage_buffers as usize {
-            return broken(format!("{bound} storage buffers, the device binds {}", limits.storage_buffers));
+            return broken(format!("{bound} storage buffers, but the device's limit is {}", limits.storage_buffers));
         }
         if workgroups.iter().any(|&count| count > limits.workgroups) {
-            return broken(format!("{workgroups:?} workgroups, the device runs {} per axis", limits.workgroups));
+            return broken(format!(
+                "{workgroups:?} workgroups, but the device's limit is {} per axis",
+                limits.workgroups
+            ));
         }
         for (place, buffer) in inputs.iter().chain(outputs).enumerate() {
             let bytes = buffer.binding_size();
             if bytes > limits.storage_binding {
                 return broken(format!(
-                    "binding {place} has {bytes} bytes, the device binds {}",
+                    "binding {place} has {bytes} bytes, but the device's limit is {}",
                     limits.storage_binding
                 ));
             }

@@ -1,4 +1,4 @@
-//! Everything that can go wrong on the GPU, in one line each.
+//! All errors of the GPU runtime. Messages are one line.
 
 /// Why a device could not be opened, or why a call on it failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -6,9 +6,9 @@ pub enum Error {
     /// No adapter matches the choice.
     #[error("no GPU adapter matches {wanted}; found: {found}")]
     NoAdapter {
-        /// What was asked for.
+        /// The requested adapter.
         wanted: String,
-        /// Names of the adapters there are.
+        /// The names of the available adapters.
         found: String,
     },
     /// The adapter refused to open a device.
@@ -16,32 +16,32 @@ pub enum Error {
     NoDevice {
         /// Name of the adapter.
         adapter: String,
-        /// The driver's words.
+        /// The driver's message.
         reason: String,
     },
-    /// The device is gone: removed, reset by a watchdog, or destroyed. [`crate::Context::reopen`] makes a new one.
+    /// The device was lost: removed, reset by a watchdog, or destroyed. [`crate::Context::reopen`] opens a new one.
     #[error("the GPU was lost: {reason}")]
     DeviceLost {
-        /// The driver's or the browser's words.
+        /// The driver's or the browser's message.
         reason: String,
     },
-    /// The device has no room for a buffer.
-    #[error("GPU out of memory: {bytes} bytes asked for, {in_use} in use")]
+    /// The device has too little memory for a buffer.
+    #[error("GPU out of memory: {bytes} bytes requested, {in_use} in use")]
     OutOfMemory {
         /// Size of the buffer that did not fit.
         bytes: u64,
-        /// Bytes held by live buffers at that moment.
+        /// Bytes in use by live buffers.
         in_use: u64,
     },
     /// A buffer is larger than the device allows.
     #[error("a GPU buffer of {bytes} bytes is over the device's limit of {limit}")]
     BufferTooLarge {
-        /// Size asked for.
+        /// The requested size.
         bytes: u64,
         /// `max_buffer_size` of the device.
         limit: u64,
     },
-    /// A range does not lie inside its buffer, or is not aligned.
+    /// A range is not inside its buffer, or is not aligned.
     #[error("{what} of bytes {start}..{end} does not fit a buffer of {size} bytes, or is not a multiple of {align}")]
     Range {
         /// The call.
@@ -52,7 +52,7 @@ pub enum Error {
         end: u64,
         /// Size of the buffer.
         size: u64,
-        /// Alignment that start and length need.
+        /// The required alignment of start and length.
         align: u64,
     },
     /// A dispatch does not fit the device or breaks a rule of WebGPU.
@@ -68,12 +68,12 @@ pub enum Error {
     Shape {
         /// Name of the op.
         op: &'static str,
-        /// What it takes.
+        /// What it accepts.
         expected: String,
-        /// The shape that it was given.
+        /// The actual shape.
         got: Vec<usize>,
     },
-    /// A kernel's text was refused.
+    /// The compiler rejected a kernel.
     #[error("kernel {kernel} does not compile: {reason}")]
     Kernel {
         /// Name of the kernel.
@@ -82,7 +82,7 @@ pub enum Error {
         reason: String,
     },
     /// A call that cannot be replayed was made while capturing.
-    #[error("{what} can't be part of a captured plan")]
+    #[error("{what} cannot be part of a captured plan")]
     Capture {
         /// The call.
         what: &'static str,
@@ -93,15 +93,15 @@ pub enum Error {
         /// Name of the feature.
         feature: &'static str,
     },
-    /// The driver or wgpu reported an error of its own.
+    /// The driver or wgpu reported another error.
     #[error("GPU error: {reason}")]
     Device {
-        /// Its words.
+        /// The message.
         reason: String,
     },
 }
 
-/// A driver's message on one line, cut where it gets long.
+/// A driver's message on one line, truncated if it is long.
 pub(crate) fn one_line(message: &str) -> String {
     let words: Vec<&str> = message.split_whitespace().collect();
     let line = words.join(" ");

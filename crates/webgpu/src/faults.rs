@@ -1,4 +1,4 @@
-//! Errors that the device reports on its own time: losses, and what error scopes find.
+//! Errors that the device reports asynchronously: losses, and errors in error scopes.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use crate::error::one_line;
 use crate::{Error, Result};
 
-/// The first error that nobody has seen yet, and whether the device is gone.
+/// The first error that was not yet returned, and whether the device was lost.
 #[derive(Clone, Default)]
 pub(crate) struct Faults(Arc<Mutex<Inner>>);
 
@@ -17,13 +17,14 @@ pub(crate) struct Faults(Arc<Mutex<Inner>>);
 struct Inner {
     lost: Option<String>,
     pending: Option<Error>,
-    /// Who waits for a loss, by number.
+    /// The wakers that wait for a loss, by number.
     waiting: BTreeMap<u64, Waker>,
-    /// How many have waited.
+    /// The next number.
     waited: u64,
 }
 
-/// Resolves when the device is lost: pending results may then never come. Dropped earlier, it leaves nothing behind.
+/// Resolves when the device is lost, after which pending results may never arrive. It unregisters itself when it is
+/// dropped.
 pub(crate) struct Loss {
     faults: Faults,
     number: Option<u64>,
@@ -43,7 +44,7 @@ impl Future for Loss {
             inner.waited
         });
         let former = inner.waiting.insert(number, task.waker().clone());
-        // The last waker of a task drops it, and that may lock again.
+        // Dropping a task's last waker drops the task, which may lock again.
         drop(inner);
         drop(former);
         Poll::Pending
@@ -59,12 +60,12 @@ impl Drop for Loss {
     }
 }
 
-/// How long a browser may take to report a loss after it has failed the calls that waited for the device.
+/// How long a browser may take to report a loss after failing the pending calls.
 #[cfg(target_arch = "wasm32")]
 const LATE_MILLISECONDS: u32 = 2000;
 
 impl Faults {
-    /// Takes over all error reporting of `device`.
+    /// Installs the error handlers of `device`.
     pub(crate) fn watch(&self, device: &wgpu::Device) {
         let faults = self.clone();
         device.set_device_lost_callback(move |reason, message| {
@@ -102,12 +103,12 @@ impl Faults {
         waiting.into_values().for_each(Waker::wake);
     }
 
-    /// The loss of the device, to wait for.
+    /// A future that resolves when the device is lost.
     pub(crate) fn loss(&self) -> Loss {
         Loss { faults: self.clone(), number: None }
     }
 
-    /// Waits for `done`, or for the loss of the device.
+    /// Waits for `done` or for the loss of the device.
     #[cfg(target_arch = "wasm32")]
     pub(crate) async fn unless_lost(&self, done: impl Future) {
         let mut done = std::pin::pin!(done);
@@ -119,8 +120,8 @@ impl Faults {
         .await;
     }
 
-    /// Calls `tell` of a failure once the loss that may be its cause is known: a browser says that a map failed before
-    /// it says that the device is lost.
+    /// Calls `tell` with a failure after waiting for a loss that may have caused it: a browser reports a failed map
+    /// before the loss of the device.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn after_loss(&self, tell: impl FnOnce() + 'static) {
         let faults = self.clone();
@@ -134,7 +135,7 @@ impl Faults {
         self.0.lock().pending.get_or_insert(error);
     }
 
-    /// Closes an error scope: natively the verdict is there at once, in a browser it comes with a later call's `check`.
+    /// Closes an error scope. Natively the result is available at once; in a browser a later call's `check` returns it.
     pub(crate) fn settle(
         &self,
         scope: wgpu::ErrorScopeGuard,

@@ -1,4 +1,4 @@
-//! Where buffers come from: the pool, and the driver behind it.
+//! Allocation of buffers from the pool and the driver.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,16 +9,16 @@ use crate::recorder::Recorder;
 use crate::{Buffer, Context, Error, Result};
 
 impl Context {
-    /// Pooled memory for `bytes` bytes of activations, holding whatever was there before.
+    /// Pooled memory for `bytes` bytes of activations, with undefined contents.
     ///
     /// # Errors
-    /// If it is over the device's limit, or memory is out.
+    /// If it exceeds the device's limit, or memory is exhausted.
     pub fn alloc(&self, bytes: u64) -> Result<Buffer> {
         self.acquire(bytes, false)
     }
 
-    /// Memory for `bytes` bytes that stay: weights. Exactly as large as asked for, and given back to the driver when the
-    /// last handle is dropped.
+    /// Memory for `bytes` bytes of weights. It has exactly that size, and is returned to the driver when the last
+    /// handle is dropped.
     ///
     /// # Errors
     /// As [`Context::alloc`].
@@ -29,7 +29,7 @@ impl Context {
         Ok(Buffer::new(raw, Arc::clone(&self.0.pool), bytes))
     }
 
-    /// Gives pooled memory that nothing uses back to the driver.
+    /// Returns unused pooled memory to the driver.
     ///
     /// # Errors
     /// As [`Context::flush`].
@@ -48,7 +48,7 @@ impl Context {
         }
     }
 
-    /// Destroys resident buffers whose handles are gone.
+    /// Destroys resident buffers without handles.
     fn reap(&self) -> Result<()> {
         let dead = self.pool().has_dead();
         if dead { self.flush() } else { self.0.faults.check() }
@@ -71,12 +71,12 @@ impl Context {
         Ok(Buffer::new(raw, Arc::clone(&self.0.pool), bytes))
     }
 
-    /// A new wgpu buffer; if memory is out, once more after a trim.
+    /// Creates a wgpu buffer. If memory is exhausted, it trims the pool and tries again.
     fn create(&self, size: u64, resident: bool) -> Result<Arc<Raw>> {
         match self.try_create(size, resident) {
             Err(Error::OutOfMemory { .. }) => {
                 self.trim()?;
-                // Destroyed buffers are freed when the work that used them is done.
+                // Destroyed buffers are freed when the work that used them has finished.
                 self.poll();
                 self.try_create(size, resident)
             }

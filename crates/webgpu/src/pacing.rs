@@ -1,19 +1,19 @@
-//! How much work goes into one submit, so that none runs long enough for a watchdog.
+//! Limits the work of a submit, so that none triggers a watchdog.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
 use web_time::{Duration, Instant};
 
-/// What a submit should take. Windows resets a GPU after two seconds; browsers want far less.
+/// The target duration of a submit. Windows resets a GPU after two seconds; browsers need much less.
 const TARGET: Duration = Duration::from_millis(100);
 
 /// Multiply-adds in a submit before anything is measured: a tenth of a second at 20 GFLOP/s.
 const FIRST: u64 = 1_000_000_000;
 
-/// Bounds of the budget: below, submits cost more than they save; above, a wrong measurement would hurt.
+/// The limits of the budget: below, the overhead of submits dominates; above, a wrong measurement would be harmful.
 const BOUNDS: (u64, u64) = (100_000_000, 20_000_000_000_000);
 
-/// Learns the device's speed from how long submits take.
+/// Measures the device's speed from the duration of submits.
 #[derive(Clone, Default)]
 pub(crate) struct Pacing(Arc<Mutex<State>>);
 
@@ -24,7 +24,7 @@ struct State {
 }
 
 impl Pacing {
-    /// Work that the next submit may hold.
+    /// The most work for the next submit.
     pub(crate) fn budget(&self) -> u64 {
         self.0.lock().budget.unwrap_or(FIRST)
     }
@@ -36,7 +36,8 @@ impl Pacing {
         queue.on_submitted_work_done(move || pacing.done(cost, start, Instant::now()));
     }
 
-    /// A submit of `cost` was made at `start` and found done at `end`. It may have waited for the one before it.
+    /// Records a submit of `cost` that was made at `start` and seen finished at `end`. It may have waited for the
+    /// previous one.
     fn done(&self, cost: u64, start: Instant, end: Instant) {
         let mut state = self.0.lock();
         let began = state.last_done.map_or(start, |last| last.max(start));
@@ -44,7 +45,7 @@ impl Pacing {
         state.last_done = Some(end);
         let budget = state.budget.unwrap_or(FIRST);
         let fitting = cost as f64 * TARGET.as_secs_f64() / took.as_secs_f64();
-        // A fast submit says something only if it was about full. A slow one may only have been noticed late, so a single
+        // A fast submit is only meaningful if it was nearly full. A slow one may have been noticed late, so a single
         // measurement at most halves the budget.
         let next = if took > TARGET {
             fitting.max(budget as f64 / 2.0)

@@ -1,4 +1,4 @@
-//! Compiled kernels, kept by name and constants.
+//! Compiled kernels, cached by name and constants.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -34,10 +34,10 @@ impl Pipelines {
         self.compiled.lock().len()
     }
 
-    /// The kernel, compiled at its first use.
+    /// The kernel, which is compiled at its first use.
     ///
     /// # Errors
-    /// If the compiler refuses its text (in a browser that shows later, see `report`).
+    /// If the compiler rejects it (in a browser this is reported later, see `report`).
     pub(crate) fn get(
         &self,
         device: &wgpu::Device,
@@ -51,14 +51,14 @@ impl Pipelines {
             let layout = &found.layout;
             if (layout.inputs, layout.outputs) != (inputs, outputs) {
                 let reason = format!(
-                    "bound to {inputs} inputs and {outputs} outputs, before to {} and {}",
+                    "bound to {inputs} inputs and {outputs} outputs, but previously to {} and {}",
                     layout.inputs, layout.outputs
                 );
                 return Err(Error::Dispatch { kernel: kernel.name, reason });
             }
             return Ok(Arc::clone(found));
         }
-        // Compiled outside the lock, so that several threads can warm the cache at once.
+        // Compiled outside the lock, so that several threads can warm the cache at the same time.
         let layout = self.layout(device, inputs, outputs);
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let pipeline = compile(device, kernel, &kernel.wgsl(capabilities), &layout);
@@ -113,8 +113,8 @@ impl Layout {
 fn compile(device: &wgpu::Device, kernel: &Kernel, text: &str, layout: &Layout) -> wgpu::ComputePipeline {
     let descriptor =
         wgpu::ShaderModuleDescriptor { label: Some(kernel.name), source: wgpu::ShaderSource::Wgsl(text.into()) };
-    // SAFETY: the text comes from this crate. Its loops end, its divisors are not zero, and its ops pass sizes that keep
-    // every index inside the bound ranges; the checks would only cost time.
+    // SAFETY: the text comes from this crate. Its loops terminate, its divisors are not zero, and its ops pass sizes
+    // that keep every index inside the bound ranges.
     let module = unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
     device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(kernel.name),

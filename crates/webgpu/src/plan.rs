@@ -1,7 +1,7 @@
-//! A captured run of ops, resubmitted without any of the work that led to it.
+//! A captured run of ops, which is resubmitted without repeating the host's work.
 //!
-//! A diffusion model does the same thing in every step with other latents and another timestep. Captured once, the
-//! following steps allocate nothing, make no bind group and look at no shape: only commands are encoded and submitted.
+//! A diffusion model repeats the same work in every step with other latents and another timestep. After capturing one
+//! step, further steps only encode and submit commands, without allocations, bind groups or checks of shapes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,14 +14,13 @@ use crate::recorder::{
 };
 use crate::{Buffer, Context, Error, Result};
 
-/// Numbers of plans, so that a buffer can name its owner. 0 is nobody.
+/// Numbers of plans, by which a buffer names its owner. 0 stands for none.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Commands captured by [`Context::capture`].
 ///
-/// It keeps every buffer that its commands use: those that came from outside, which [`Context::write`] and
-/// [`Context::copy`] fill before a replay, and those that its ops allocated, which the pool gives to nobody else until the
-/// plan is dropped.
+/// It keeps all buffers that its commands use: those from outside, which [`Context::write`] and [`Context::copy`] fill
+/// before a replay, and those that its ops allocated, which the pool does not reuse until the plan is dropped.
 pub struct Plan {
     pub(crate) context: Context,
     commands: Vec<Command>,
@@ -29,14 +28,14 @@ pub struct Plan {
     _kept: Vec<Buffer>,
 }
 
-/// What has been captured so far.
+/// The commands captured so far.
 pub(crate) struct Capture {
     plan: u64,
     steps: Vec<Step>,
     uniforms: Vec<u8>,
-    /// Every buffer that a captured command uses.
+    /// All buffers that captured commands use.
     used: HashSet<u64>,
-    /// Of those, the ones that existed before.
+    /// Those of them that existed before the capture.
     kept: HashMap<u64, Buffer>,
 }
 
@@ -50,13 +49,13 @@ enum Step {
 struct Capturing<'a>(&'a Context);
 
 impl Context {
-    /// Runs `ops` for the first time and keeps the recorded commands.
+    /// Runs `ops` and captures the recorded commands.
     ///
-    /// What `ops` uploads or writes becomes part of the plan; a replay finds it as the commands before left it. Reading
-    /// back, and writing to a buffer after a captured command used it, fail.
+    /// Data that `ops` uploads or writes becomes part of the plan; a replay finds it as the previous run left it.
+    /// Reading back fails, and so does writing to a buffer that a captured command has used.
     ///
     /// # Errors
-    /// Those of `ops`, of a capture inside a capture, and of the device.
+    /// Errors of `ops` and of the device, and for a capture inside a capture.
     pub fn capture<T, E: From<Error>>(&self, ops: impl FnOnce() -> Result<T, E>) -> Result<(Plan, T), E> {
         let (plan, value) = self.record(ops)?;
         plan.replay()?;
@@ -96,7 +95,7 @@ impl Capturing<'_> {
 impl Drop for Capturing<'_> {
     fn drop(&mut self) {
         let (capture, owned) = self.end();
-        // Handles go back to the pool, whose lock must be free.
+        // Dropping the handles takes the pool's lock, so it must be free.
         drop(capture);
         self.0.pool().disown(owned);
     }
@@ -128,7 +127,8 @@ impl Capture {
         self.steps.push(Step::Copy { source, destination });
     }
 
-    /// The host writes to `buffer` while capturing: before all captured commands, so none may have used it.
+    /// Records that the host writes to `buffer` while capturing. The write happens before all captured commands, so
+    /// none may have used the buffer.
     pub(crate) fn write(&mut self, buffer: &Buffer) -> Result<()> {
         if self.used.contains(&buffer.raw().id) {
             return Err(Error::Capture { what: "a write to a buffer in use" });
@@ -165,7 +165,7 @@ impl Plan {
         Self { context, commands, owned, _kept: kept.into_values().collect() }
     }
 
-    /// Submits the commands again, on the present contents of the buffers.
+    /// Submits the commands again, with the current contents of the buffers.
     ///
     /// # Errors
     /// If the device is lost or reported an error, or while another capture runs.

@@ -1,8 +1,8 @@
-//! GPU memory that is kept for the next tensor of about the same size.
+//! A pool of GPU memory, which is reused for tensors of about the same size.
 //!
-//! Commands run in the order in which they were recorded, so memory can be handed out again as soon as its handle is
-//! gone, even while the GPU still works with it. While a plan is captured, memory that its ops free is reused only inside the
-//! plan, and belongs to it afterwards.
+//! Commands run in the order of recording, so memory can be reused as soon as its handle is dropped, even while the GPU
+//! still works with it. While a plan is captured, memory that its ops free is only reused inside the plan, and belongs
+//! to it afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,16 +10,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::buffer::Raw;
 
-/// GPU memory held through one context, in bytes.
+/// Bytes that all contexts of this process have allocated from drivers.
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes of GPU memory that this process has allocated from drivers, in all contexts.
+pub fn allocated() -> u64 {
+    ALLOCATED.load(Ordering::Relaxed)
+}
+
+/// The GPU memory of a context, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Memory {
-    /// Held from the driver.
+    /// Allocated from the driver.
     pub allocated: u64,
-    /// Of that, in live buffers and plans.
+    /// The part in live buffers and plans.
     pub in_use: u64,
-    /// The most that was ever in use.
+    /// The peak of the bytes in use.
     pub peak: u64,
-    /// Buffers held from the driver.
+    /// Buffers allocated from the driver.
     pub buffers: u64,
     /// Buffers created since the context was opened.
     pub created: u64,
@@ -29,7 +37,7 @@ pub struct Memory {
 pub(crate) struct Pool {
     free: Free,
     capture: Option<Capture>,
-    /// Resident and broken buffers whose handles are gone, until the commands that use them are submitted.
+    /// Resident and broken buffers without handles, kept until the commands that use them are submitted.
     dead: Vec<Arc<Raw>>,
     pub(crate) memory: Memory,
     next: u64,
@@ -46,7 +54,7 @@ struct Capture {
 }
 
 impl Free {
-    /// The smallest buffer that is large enough and no more than twice as large.
+    /// The smallest buffer that is large enough, but at most twice as large.
     fn take(&mut self, size: u64) -> Option<Arc<Raw>> {
         let (&found, list) = self.0.range_mut(size..=size.saturating_mul(2)).next()?;
         let raw = list.pop();
@@ -65,7 +73,7 @@ impl Free {
     }
 }
 
-/// The size that is allocated for `bytes`: eight steps to the octave, so at most an eighth is wasted.
+/// The allocated size for `bytes`: eight steps per octave, so at most an eighth is wasted.
 pub(crate) fn size_class(bytes: u64, limit: u64) -> u64 {
     let bytes = bytes.max(256);
     let step = (1 << bytes.ilog2()) / 8;
@@ -73,7 +81,7 @@ pub(crate) fn size_class(bytes: u64, limit: u64) -> u64 {
 }
 
 impl Pool {
-    /// A free buffer of at least `size` bytes. With `fresh` one that no captured command has used yet.
+    /// A free buffer of at least `size` bytes. With `fresh`, one that no captured command has used yet.
     pub(crate) fn take(&mut self, size: u64, fresh: bool) -> Option<Arc<Raw>> {
         if let Some(capture) = &mut self.capture
             && !fresh
@@ -93,7 +101,7 @@ impl Pool {
         }
     }
 
-    /// Gives a new wgpu buffer its number. It counts once it is [added](Pool::add).
+    /// Gives a new wgpu buffer its number. It is counted once it is [added](Pool::add).
     pub(crate) fn number(&mut self, buffer: wgpu::Buffer, resident: bool) -> Arc<Raw> {
         self.next += 1;
         Arc::new(Raw {
@@ -109,9 +117,10 @@ impl Pool {
         })
     }
 
-    /// Takes a new buffer in.
+    /// Adds a new buffer.
     pub(crate) fn add(&mut self, raw: &Arc<Raw>) {
         self.memory.allocated += raw.size;
+        ALLOCATED.fetch_add(raw.size, Ordering::Relaxed);
         self.memory.buffers += 1;
         self.memory.created += 1;
         self.adopt(raw);
@@ -129,7 +138,7 @@ impl Pool {
         self.memory.peak = self.memory.peak.max(self.memory.in_use);
     }
 
-    /// The last handle is gone.
+    /// Called when the last handle is dropped.
     pub(crate) fn release(&mut self, raw: &Arc<Raw>) {
         raw.live.store(false, Ordering::Relaxed);
         if raw.resident {
@@ -141,7 +150,7 @@ impl Pool {
             (plan, Some(capture)) if capture.plan == plan && !raw.pinned.load(Ordering::Relaxed) => {
                 capture.free.put(Arc::clone(raw));
             }
-            // The plan holds it.
+            // The plan keeps it.
             _ => {}
         }
     }
@@ -155,12 +164,12 @@ impl Pool {
         self.capture = Some(Capture { plan, owned: Vec::new(), free: Free::default() });
     }
 
-    /// Ends the capture; the buffers that it took belong to the plan until [`Pool::disown`].
+    /// Ends the capture. Its buffers belong to the plan until [`Pool::disown`].
     pub(crate) fn end_capture(&mut self) -> Vec<Arc<Raw>> {
         self.capture.take().map(|capture| capture.owned).unwrap_or_default()
     }
 
-    /// A plan is gone: its buffers are ordinary ones again.
+    /// Releases the buffers of a dropped plan.
     pub(crate) fn disown(&mut self, owned: Vec<Arc<Raw>>) {
         for raw in owned {
             raw.plan.store(0, Ordering::Relaxed);
@@ -192,7 +201,15 @@ impl Pool {
     }
 
     fn forget(&mut self, raws: &[Arc<Raw>]) {
-        self.memory.allocated -= raws.iter().map(|raw| raw.size).sum::<u64>();
+        let bytes = raws.iter().map(|raw| raw.size).sum::<u64>();
+        self.memory.allocated -= bytes;
+        ALLOCATED.fetch_sub(bytes, Ordering::Relaxed);
         self.memory.buffers -= raws.len() as u64;
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        ALLOCATED.fetch_sub(self.memory.allocated, Ordering::Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! Where the time goes: a timestamp before and after every dispatch, summed by kernel.
+//! Profiling: a timestamp before and after every dispatch, summed by kernel.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,14 +22,14 @@ pub struct Row {
     pub kernel: &'static str,
     /// Dispatches.
     pub count: u64,
-    /// Time on the GPU. Browsers round each dispatch, mostly to a tenth of a millisecond.
+    /// Time on the GPU. Browsers round the time of each dispatch, usually to a tenth of a millisecond.
     pub time: Duration,
-    /// Multiply-adds, as the ops stated them.
+    /// Multiply-adds, as declared by the ops.
     pub work: u64,
 }
 
 impl Context {
-    /// Runs `ops` and measures every dispatch. Each gets a pass of its own, so the whole takes longer than usual.
+    /// Runs `ops` and measures every dispatch. Each gets its own pass, so the whole takes longer than usual.
     ///
     /// # Errors
     /// As [`Context::capture`], and if the device has no timestamps.
@@ -65,7 +65,7 @@ impl Plan {
         Ok(profile)
     }
 
-    /// Submits everything, each submit with the reading of its timestamps.
+    /// Submits everything, and reads back the timestamps of each submit.
     fn submit_timed(&self) -> Result<Vec<(&[Command], Reading)>> {
         self.context.0.faults.check()?;
         let mut recorder = self.context.recorder();
@@ -91,8 +91,8 @@ impl Plan {
     }
 }
 
-/// Encodes each dispatch in a pass with two timestamps, and their copy to a mappable buffer, which is returned with the
-/// bytes that they take.
+/// Encodes each dispatch in a pass with two timestamps, and copies them to a mappable buffer. Returns the buffer and
+/// their size in bytes.
 fn encode_timed(
     context: &Context,
     encoder: &mut wgpu::CommandEncoder,

@@ -11,13 +11,13 @@ use crate::faults::Loss;
 use crate::recorder::{Binding, Range};
 use crate::{Buffer, Context, Error, Result};
 
-/// Mapped memory kept for the next reading.
+/// The most bytes of mappable memory that are kept for later readings.
 const KEPT_BYTES: u64 = 64 << 20;
 
-/// A pending read. There may be several at a time; dropping one abandons it.
+/// A pending readback. There may be several at a time. Dropping one abandons it.
 ///
 /// Awaiting it natively waits for the GPU on the calling thread; in a browser it yields to the event loop.
-#[must_use = "a reading does nothing for you until it is awaited"]
+#[must_use = "the result of a reading is only available by awaiting it"]
 pub struct Reading {
     context: Context,
     state: State,
@@ -39,7 +39,7 @@ struct Mapping {
     loss: Loss,
 }
 
-/// Buffers that the host can map, by use.
+/// Mappable buffers, by use.
 #[derive(Default)]
 pub(crate) struct Staging(Mutex<Vec<wgpu::Buffer>>);
 
@@ -53,7 +53,7 @@ impl Staging {
         }
         device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("staging"),
-            // One that won't be kept is no larger than it must be.
+            // A buffer that will not be kept has exactly the required size.
             size: if size > KEPT_BYTES { size } else { size.next_power_of_two().max(4096) },
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
@@ -119,7 +119,7 @@ impl Reading {
         Ok(State::Mapping(Mapping::new(context, staging, submit, within)))
     }
 
-    /// True if awaiting will not wait. Never blocks.
+    /// Whether the result is ready. Never blocks.
     pub fn is_ready(&mut self) -> bool {
         self.context.poll();
         if let State::Mapping(mapping) = &mut self.state {
@@ -132,7 +132,7 @@ impl Reading {
         true
     }
 
-    /// The map succeeded or failed: takes the bytes out.
+    /// Takes the bytes after the mapping succeeded or failed.
     fn finish(&mut self, mapped: bool) {
         let State::Mapping(mapping) = std::mem::replace(&mut self.state, State::Taken) else { return };
         let bytes = if mapped { mapping.take() } else { None };
@@ -162,7 +162,7 @@ impl Mapping {
     ) -> Self {
         let (sender, receiver) = oneshot::channel();
         let range = 0..within.end.next_multiple_of(4) as u64;
-        // Nobody listens if the reading was given up.
+        // The receiver may have been dropped.
         let tell = move |result| drop(sender.send(result));
         #[cfg(target_arch = "wasm32")]
         let tell = {

@@ -1,4 +1,4 @@
-//! Commands as they are recorded, and the submits that they are cut into.
+//! Records commands and splits them into submits.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::pipeline::Pipeline;
 use crate::plan::Capture;
 use crate::shader::Kernel;
 
-/// Bytes that one dispatch's uniforms take in an arena: the alignment of dynamic offsets on every device.
+/// Bytes per dispatch for uniforms in an arena: an alignment of dynamic offsets that every device accepts.
 pub(crate) const SLOT: u64 = 256;
 
-/// Dispatches in one submit at most; phones fail with many more.
+/// The most dispatches in a submit; phones fail with many more.
 pub(crate) const SUBMIT_DISPATCHES: usize = 64;
 
-/// Bind groups kept for dispatches that come again.
+/// The most cached bind groups.
 const KEPT_GROUPS: usize = 8192;
 
 /// One run of a kernel.
 ///
-/// The kernel's group 0 holds the uniforms at binding 0, then the inputs (`read`), then the outputs (`read_write`).
-/// No output may share its buffer with an input or with another output, not even through [`Buffer::slice`].
+/// The kernel's group 0 holds the uniforms at binding 0, then the inputs (`read`), then the outputs (`read_write`). An
+/// output must not share its buffer with an input or another output, not even through [`Buffer::slice`].
 #[derive(Debug, Clone, Copy)]
 pub struct Dispatch<'a> {
-    /// What runs.
+    /// The kernel.
     pub kernel: &'a Kernel,
     /// Buffers that it reads.
     pub inputs: &'a [&'a Buffer],
@@ -36,7 +36,7 @@ pub struct Dispatch<'a> {
     pub uniforms: &'a [u8],
     /// Workgroups along x, y and z.
     pub workgroups: [u32; 3],
-    /// Multiply-adds, about: submits are cut by it.
+    /// Approximate multiply-adds, by which submits are split.
     pub work: u64,
 }
 
@@ -46,14 +46,14 @@ pub(crate) enum Command {
     Copy { source: Range, destination: Range },
 }
 
-/// A place in a wgpu buffer.
+/// A position in a wgpu buffer.
 pub(crate) struct Range {
     pub(crate) buffer: wgpu::Buffer,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
 }
 
-/// A buffer range as a kernel binds it.
+/// A buffer range that a kernel binds.
 #[derive(Clone)]
 pub(crate) struct Binding {
     pub(crate) raw: Arc<Raw>,
@@ -67,20 +67,20 @@ impl Binding {
     }
 }
 
-/// Which buffers a bind group holds, behind which layout.
+/// The buffers and the layout of a bind group.
 #[derive(PartialEq, Eq, Hash)]
 struct GroupKey {
     inputs: usize,
     ranges: Vec<(u64, u64, u64)>,
 }
 
-/// What is recorded and not yet submitted.
+/// Commands that are recorded but not yet submitted.
 pub(crate) struct Recorder {
     /// Number of the submit that is being recorded. The first is 1.
     pub(crate) serial: u64,
     pub(crate) capture: Option<Capture>,
     pub(crate) pacing: Pacing,
-    /// Bind groups made since the context was opened.
+    /// Bind groups created since the context was opened.
     pub(crate) groups_made: u64,
     pending: Vec<Command>,
     uniforms: Vec<u8>,
@@ -104,7 +104,7 @@ impl Recorder {
         }
     }
 
-    /// True if the next submit has to go before anything more is recorded.
+    /// Whether to submit before recording anything more.
     pub(crate) fn is_full(&self) -> bool {
         self.pending.len() >= SUBMIT_DISPATCHES || self.cost >= self.pacing.budget()
     }
@@ -171,7 +171,7 @@ impl Recorder {
         index
     }
 
-    /// Drops the kept bind groups of these buffers.
+    /// Drops the cached bind groups of these buffers.
     pub(crate) fn forget_groups(&mut self, of: &[Arc<Raw>]) {
         let ids: HashSet<u64> = of.iter().map(|raw| raw.id).collect();
         self.groups.retain(|key, _| !key.ranges.iter().any(|(id, ..)| ids.contains(id)));
@@ -199,7 +199,7 @@ impl Range {
     }
 }
 
-/// What a dispatch counts when submits are cut; even an empty one takes a while to start.
+/// The cost of a dispatch for splitting submits. Even an empty one takes some time to start.
 pub(crate) fn cost(work: u64) -> u64 {
     work.max(100_000)
 }
@@ -240,7 +240,7 @@ pub(crate) fn bind_group(
     })
 }
 
-/// Writes commands into an encoder, neighbouring dispatches in one pass.
+/// Writes commands into an encoder, with consecutive dispatches in one pass.
 pub(crate) fn encode(encoder: &mut wgpu::CommandEncoder, commands: &[Command]) {
     for run in commands.chunk_by(|a, b| a.is_dispatch() && b.is_dispatch()) {
         if let [Command::Copy { source, destination }] = run {

@@ -1,22 +1,22 @@
-//! Uploading weights to the GPU: in pieces, with little host memory.
+//! Uploads weights to the GPU in pieces, with little host memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Buffer, Context, Result};
 
-/// Bytes handed to the driver before it is waited for: it keeps a copy of each until the GPU has it.
+/// Bytes passed to the driver between two waits, because it keeps a copy of them until the GPU has received them.
 const STAGED: u64 = 64 << 20;
 
-/// Bytes handed over in one call.
+/// Bytes passed in one call.
 const PIECE: usize = 16 << 20;
 
-/// Bytes handed over since the last wait.
+/// Bytes passed since the last wait.
 #[derive(Default)]
 pub(crate) struct Staged(AtomicU64);
 
 impl Context {
-    /// Writes `content` to `buffer` from `offset`, and waits now and then, so that however much is streamed, no more than
-    /// 64 MiB are held in between. A length that is not a multiple of four is filled up with zeros.
+    /// Writes `content` to `buffer` from `offset`, and waits from time to time, so that the driver never holds more
+    /// than 64 MiB. The data is padded with zeros to a multiple of four bytes.
     ///
     /// # Errors
     /// As [`Context::write`].
@@ -30,8 +30,8 @@ impl Context {
         Ok(())
     }
 
-    /// As [`Context::stream`], from an array that lies outside the memory of WebAssembly and never enters it. Its length is
-    /// a multiple of four.
+    /// As [`Context::stream`], from a JavaScript array, which is not copied into the memory of WebAssembly. Its length
+    /// must be a multiple of four.
     ///
     /// # Errors
     /// As [`Context::write`].
@@ -60,7 +60,7 @@ impl Context {
         {
             let (sender, receiver) = futures_channel::oneshot::channel();
             self.0.queue.on_submitted_work_done(move || {
-                // Nobody listens if the caller gave up.
+                // The receiver may have been dropped.
                 let _ = sender.send(());
             });
             self.0.faults.unless_lost(receiver).await;
@@ -68,8 +68,8 @@ impl Context {
         self.0.faults.check()
     }
 
-    /// Counts `bytes` that were just [written](Context::write), and waits until the GPU has them all when they are many:
-    /// between such calls no more than 64 MiB are held on the way.
+    /// Counts `bytes` that were just [written](Context::write), and waits for the GPU if they have become many, so that
+    /// the driver never holds more than 64 MiB.
     ///
     /// # Errors
     /// As [`Context::finish`].

@@ -1,5 +1,5 @@
-//! What wgpu does not do in a browser, through the JavaScript objects behind its handles: asking for subgroups,
-//! writing from an array outside the memory of WebAssembly, and timers.
+//! Functions that wgpu lacks in a browser, through the JavaScript objects behind its handles: requesting subgroups,
+//! writing from a JavaScript array, and timers.
 
 use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -51,8 +51,8 @@ pub(crate) async fn sleep(milliseconds: u32) {
     let _ = JsFuture::from(timer).await;
 }
 
-/// Calls `request`, which asks for an adapter; where the adapter has subgroups, the device that is then requested of it gets
-/// them. wgpu 30 has no way to ask.
+/// Calls `request`, which requests an adapter. If the adapter has subgroups, they are added to the request for its
+/// device, because wgpu 30 cannot request them.
 pub(crate) fn with_subgroups<T>(request: impl FnOnce() -> T) -> T {
     let Some(gpu) = gpu() else { return request() };
     let name = JsValue::from_str("requestAdapter");
@@ -68,7 +68,7 @@ pub(crate) fn with_subgroups<T>(request: impl FnOnce() -> T) -> T {
             Ok(adapter)
         }))
     });
-    // Where the page forbids it there are no subgroups.
+    // If the page forbids it, there are no subgroups.
     let _ = Reflect::set(&gpu, &JsValue::from_str("requestAdapter"), &patched);
     request()
 }
@@ -104,7 +104,7 @@ pub(crate) fn subgroups(device: &wgpu::Device) -> Option<(u32, u32)> {
     let device: &GpuDevice = device.as_webgpu()?.unchecked_ref();
     let info = device.adapter_info();
     let size = |get: fn(&Info) -> Option<u32>, unknown| info.as_ref().and_then(get).unwrap_or(unknown);
-    // The widest range that WebGPU allows, where the browser does not say.
+    // The widest range that WebGPU allows, if the browser does not say.
     let sizes = (size(Info::subgroup_min_size, 4), size(Info::subgroup_max_size, 128));
     device.features().has("subgroups").then_some(sizes)
 }

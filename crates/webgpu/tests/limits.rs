@@ -1,4 +1,4 @@
-//! Arrays that are larger than a kernel can bind give the same results as on a device that can bind them.
+//! Arrays above the binding limit give the same results as on a device with a larger limit.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn check(what: &str, op: impl Fn(&Context) -> Result<Array>) {
     check_with(NARROW, what, op);
 }
 
-/// The same with another limit.
+/// Compares with another limit.
 fn check_with(narrow: u64, what: &str, op: impl Fn(&Context) -> Result<Array>) {
     let run = |storage_binding| {
         let context = open(&Options { storage_binding, ..Options::default() })?;
@@ -47,7 +47,7 @@ fn linear_in_pieces() {
     });
 }
 
-/// Blocks that are widened to halves for many rows are so in slices.
+/// Blocks that are widened to halves for many rows are widened in slices.
 #[test]
 fn blocks_in_slices() {
     const SIDE: usize = 1536;

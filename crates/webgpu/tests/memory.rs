@@ -1,4 +1,4 @@
-//! Pooled and resident memory: reuse, limits, running out, giving back.
+//! Pooled and resident memory: reuse, limits, exhaustion, release.
 
 mod common;
 
@@ -67,7 +67,7 @@ fn running_out_names_the_sizes_and_leaves_the_context_usable() {
     let error = context.alloc(600 << 10).unwrap_err();
     assert!(matches!(error, Error::OutOfMemory { in_use: 524_288, bytes: 614_400.. }), "{error}");
     drop(held);
-    // What the pool holds free makes room.
+    // Free memory in the pool is released to make room.
     let second = context.alloc(600 << 10).unwrap();
     assert_eq!(memory(&context).buffers, 1);
     assert!(matches!(context.resident(600 << 10), Err(Error::OutOfMemory { .. })));

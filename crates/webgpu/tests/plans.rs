@@ -35,7 +35,7 @@ fn a_replay_computes_with_new_inputs_and_allocates_nothing() {
         let i = i as f32;
         context.write(&x, 0, bytemuck::cast_slice(&[i, 10.0 * i, -i])).unwrap();
         plan.replay().unwrap();
-        // Ordinary work in between takes none of the plan's memory.
+        // Other work in between does not use the plan's memory.
         drop(upload(&context, &[777.0; 3]));
         assert_eq!(floats(&context, &result).unwrap(), [6.0 * i + 13.0, 60.0 * i + 13.0, 13.0 - 6.0 * i]);
     }

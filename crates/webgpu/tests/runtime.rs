@@ -1,4 +1,4 @@
-//! Memory, recording and reading back on whatever adapter there is.
+//! Memory, recording and readback on any adapter.
 
 mod common;
 
@@ -90,7 +90,7 @@ fn a_dispatch_over_a_limit_says_which() {
         Error::Dispatch { kernel: "axpy", reason } => reason,
         error => panic!("{error}"),
     };
-    assert_eq!(reason(Dispatch { uniforms: &[0; 257], ..good }), "257 bytes of uniforms, at most 256");
+    assert_eq!(reason(Dispatch { uniforms: &[0; 257], ..good }), "257 bytes of uniforms, but the limit is 256");
     assert!(reason(Dispatch { workgroups: [1, 1 << 20, 1], ..good }).contains("1048576"));
     assert_eq!(reason(Dispatch { inputs: &[&y], ..good }), "output 0 shares its buffer with another binding");
     assert!(reason(Dispatch { inputs: &[&x; 64], ..good }).starts_with("65 storage buffers"));

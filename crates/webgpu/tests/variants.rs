@@ -3,7 +3,7 @@
 use easel_webgpu::{Adapter, Capabilities, Cooperative, Dialect, Kind, Limits, Scalar, ops};
 use naga::valid::{Capabilities as Checked, ValidationFlags, Validator};
 
-/// A device on paper.
+/// The capabilities of an imaginary device.
 fn device(f16: bool, subgroups: bool, dialect: Dialect) -> Capabilities {
     let adapter = Adapter {
         index: 0,
@@ -91,7 +91,7 @@ fn no_variant_exceeds_the_guaranteed_limits() {
     }
 }
 
-/// Browsers want the extensions that a text uses named, and naga refuses the name of this one.
+/// Browsers require `enable` for the extensions that a text uses, but naga rejects it for this one.
 #[test]
 fn each_dialect_gets_its_header() {
     let enables = |dialect, subgroups| {

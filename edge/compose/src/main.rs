@@ -1,4 +1,5 @@
-//! `easel-compose SOCKET PLUG OUT`: one component out of two, what `SOCKET` imports satisfied by what `PLUG` exports.
+//! `easel-compose SOCKET PLUG OUT`: composes two components, satisfying the imports of `SOCKET` with the exports of
+//! `PLUG`.
 
 use anyhow::{Context, Result, bail};
 use wac_graph::types::Package;

@@ -1,4 +1,4 @@
-//! A component that misbehaves as the path of a request says. A host has to stop it and go on.
+//! A component that misbehaves in the way named by the request's path. A host has to stop it and continue.
 
 use spin_sdk::http::{IntoResponse, Request};
 use spin_sdk::http_service;

@@ -1,4 +1,4 @@
-//! Calls of an Easel host: one request each, to the route of `easel_contract::calls`.
+//! Calls an Easel host, with one request per call to the route of `easel_contract::calls`.
 
 use crate::wit;
 use bytes::Bytes;
@@ -9,26 +9,26 @@ use serde::de::DeserializeOwned;
 use spin_sdk::http::body::IncomingBodyExt;
 use spin_sdk::http::{FullBody, Response};
 
-/// Where the host is, if the environment does not say.
+/// The address of the host if the environment has none.
 const DEFAULT_URL: &str = "http://127.0.0.1:8100";
 
-/// An answer whose body has not been read.
+/// An answer with an unread body.
 pub(crate) type Answer = Response;
 
-/// Calls, and reads the answer.
+/// Makes a call and reads the answer.
 pub(crate) async fn call<T: DeserializeOwned + Convert<U>, U>(call: Ask<T>) -> Result<U, wit::Failure> {
     ask(call).await.map(T::convert).map_err(Error::convert)
 }
 
-/// Calls, and leaves the body to be read.
+/// Makes a call and returns the answer with an unread body.
 pub(crate) async fn open(call: Call) -> Result<Answer, wit::Failure> {
     send(call).await.map_err(Error::convert)
 }
 
-/// The same in the types of the contract.
+/// Makes a call and reads the answer in the types of the contract.
 pub(crate) async fn ask<T: DeserializeOwned>(call: Ask<T>) -> Result<T, Error> {
     let body = send(call.call).await?.into_body().bytes().await.map_err(unreachable)?;
-    serde_json::from_slice(&body).map_err(|error| Error::internal(format!("the host's answer is not ours: {error}")))
+    serde_json::from_slice(&body).map_err(|error| Error::internal(format!("the host's answer is malformed: {error}")))
 }
 
 async fn send(call: Call) -> Result<Answer, Error> {

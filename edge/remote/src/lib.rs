@@ -1,5 +1,5 @@
-//! A component that stands in for an Easel host by calling one over HTTP. `EASEL_URL` in its environment says where it
-//! is, `EASEL_INTERNAL_KEY` is the key in that host's `--internal-key-file`.
+//! A component that takes the place of a host by calling an Easel host over HTTP. `EASEL_URL` in its environment is
+//! that host's address, and `EASEL_INTERNAL_KEY` is the key in its `--internal-key-file`.
 
 mod client;
 
@@ -8,8 +8,8 @@ use easel_contract::calls::Call;
 use easel_contract::service::Progress;
 use easel_contract::wit::Convert;
 use exports::exports::easel::image::studio::{
-    self as wit, Device, DeviceKind, Guest, Image, ImageFilter, ImagePage, ImageRequest, Model, Priority, Run, Sampler,
-    Session, Task, TaskFilter, TaskPage, TaskSelection,
+    self as wit, Analysis, AnalysisRequest, Device, DeviceKind, Guest, Image, ImageFilter, ImagePage, ImageRequest,
+    Model, Priority, Run, Sampler, Session, Task, TaskFilter, TaskPage, TaskSelection,
 };
 use exports::wit_stream;
 use futures_util::StreamExt;
@@ -34,8 +34,8 @@ struct Remote;
 
 exports::export!(Remote with_types_in exports);
 
-/// Passes the table's calls on, in the generated types.
-macro_rules! pass_on_calls {
+/// Forwards the table's calls, in the generated types.
+macro_rules! forward_calls {
     (
         { $($written_out:tt)* }
         $(
@@ -54,7 +54,7 @@ macro_rules! pass_on_calls {
     };
 }
 
-easel_contract::service_calls!(pass_on_calls {
+easel_contract::service_calls!(forward_calls {
     async fn watch(id: String, options: wit::WatchOptions) -> Result<StreamReader<wit::Progress>> {
         let answer = open(Call::Watch { id, options: options.convert() }).await?;
         let (writer, reader) = wit_stream::new();
@@ -77,7 +77,7 @@ easel_contract::service_calls!(pass_on_calls {
     }
 });
 
-/// Passes bytes on as they come. A reader that leaves drops the answer, and with it the connection.
+/// Forwards bytes as they arrive. If the reader is dropped, so are the answer and its connection.
 async fn forward_bytes(answer: Answer, mut writer: StreamWriter<u8>) {
     let mut pieces = answer.into_body().stream();
     while let Some(Ok(piece)) = pieces.next().await {
@@ -87,7 +87,7 @@ async fn forward_bytes(answer: Answer, mut writer: StreamWriter<u8>) {
     }
 }
 
-/// Passes on what every complete line says.
+/// Forwards the report in every complete line.
 async fn forward_reports(answer: Answer, mut writer: StreamWriter<wit::Progress>) {
     let mut pieces = answer.into_body().stream();
     let mut rest: Vec<u8> = Vec::new();

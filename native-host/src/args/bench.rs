@@ -12,6 +12,7 @@ Examples:
   easel bench sd15-unet
   easel bench sd15-unet vae-decode --size 256 --dtype f16 --runs 5 --json
   easel bench sd15-unet --device gpu --dtype f16            also times each kernel by the GPU's timestamps
+  easel bench sam-vit-b clip-vit-b32                        what easel analyze computes with
   easel bench easel-emoji --size 256 --offload
   easel bench matmul --device gpu --dtype f16 --cooperative")]
 pub(crate) struct BenchArgs {
@@ -21,18 +22,22 @@ pub(crate) struct BenchArgs {
     /// Width and height of the picture in pixels [default: the architecture's own]
     #[arg(long, value_name = "PIXELS")]
     pub(crate) size: Option<usize>,
-    /// Samples in a batch [default: 2 for UNets and text encoders, else 1]
+    /// Samples in a batch [default: 2 for UNets and text encoders, 16 for CLIP, else 1]
     #[arg(long, value_name = "N")]
     pub(crate) batch: Option<usize>,
-    /// Type of the weights; bf16 also multiplies in bf16 on processors that are faster at it
-    #[arg(long, value_enum, default_value_t = DtypeArg::F32)]
-    pub(crate) dtype: DtypeArg,
+    /// Type of the weights; bf16 also multiplies in bf16 on processors that are faster at it [default: f32, and with --model
+    /// as they are stored]
+    #[arg(long, value_enum)]
+    pub(crate) dtype: Option<DtypeArg>,
     /// Where to compute
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true, default_value_t = DeviceArg::Cpu)]
     pub(crate) device: DeviceArg,
     /// The model of a pipeline [default: the embedded one]
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
+    /// Steps of a pipeline
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) steps: usize,
     /// A pipeline holds one component at a time
     #[arg(long)]
     pub(crate) low_memory: bool,
@@ -54,4 +59,11 @@ pub(crate) struct BenchArgs {
     /// Time the single name in this process
     #[arg(long, hide = true)]
     pub(crate) in_process: bool,
+}
+
+impl BenchArgs {
+    /// The type that weights are made in, or converted to as they are loaded; `None` leaves those of a model as they are.
+    pub(crate) fn dtype(&self) -> Option<DtypeArg> {
+        self.dtype.or_else(|| self.model.is_none().then_some(DtypeArg::F32))
+    }
 }

@@ -1,19 +1,30 @@
 //! The arguments of the command line. The commands interpret them.
 
+mod analyze;
 mod bench;
+mod cluster;
 mod generate;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod quantize;
 mod serve;
 mod values;
+mod work;
 
+pub(crate) use analyze::AnalyzeArgs;
 pub(crate) use bench::BenchArgs;
+pub(crate) use cluster::ClusterArgs;
 pub(crate) use generate::{GenerateArgs, InitArgs, OutputArgs, PictureArgs};
+#[cfg(feature = "mcp")]
+pub(crate) use mcp::McpArgs;
 pub(crate) use quantize::QuantizeArgs;
 pub(crate) use serve::{LogFormat, ServeArgs};
 pub(crate) use values::{DeviceArg, DtypeArg, Format, ModelArgs, OnOff, Vae};
+pub(crate) use work::WorkArgs;
 
 use clap::{Args, Parser, Subcommand};
 use easel_host::model::ComponentPath;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Pictures from text.
@@ -37,8 +48,20 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 cancelled.";
 pub(crate) enum Command {
     /// Make pictures from a prompt
     Generate(Box<GenerateArgs>),
+    /// Say what is in a picture, and where
+    Analyze(Box<AnalyzeArgs>),
     /// Serve pictures over HTTP
     Serve(Box<ServeArgs>),
+    /// Write the gRPC definitions of `easel serve --grpc` into a folder
+    ExportProtos(ExportProtosArgs),
+    /// Give an agent tools for drawing, over standard input and output (Model Context Protocol)
+    #[cfg(feature = "mcp")]
+    Mcp(McpArgs),
+    /// Ask a service whether it is ready
+    Health(HealthArgs),
+    /// Draw for a queue that several hosts share
+    #[command(hide = !cfg!(feature = "cluster"))]
+    Work(Box<WorkArgs>),
     /// Make an API key for clients of `easel serve`
     NewKey(NewKeyArgs),
     /// List the models that have a short name
@@ -135,6 +158,42 @@ pub(crate) struct NewKeyArgs {
     /// The key file to add the key's hash to [default: print the entry for it on standard error]
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  easel export-protos protos
+  python -m grpc_tools.protoc -Iprotos --python_out=generated --grpc_python_out=generated protos/*.proto")]
+pub(crate) struct ExportProtosArgs {
+    /// The folder for the .proto files; it is created if it does not exist
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  easel health                                   (the service on this machine)
+  easel health https://draw.example.org --live
+
+Without --live, a service is ready if its database, disk, pictures and engines work. It needs no key.")]
+pub(crate) struct HealthArgs {
+    /// Where the service is [default: on this machine, where it listens]
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Only ask whether it answers
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Where it listens, if that is not the default
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "EASEL_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:8100"
+    )]
+    pub(crate) listen: SocketAddr,
 }
 
 #[derive(Args)]

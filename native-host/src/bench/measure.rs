@@ -2,12 +2,14 @@
 
 use super::planned::planned;
 use super::{Architecture, KernelTime, Kind, Measurement, median, peak_bytes};
-use crate::args::BenchArgs;
+use crate::args::{BenchArgs, DtypeArg};
 use anyhow::{Result, ensure};
 use easel_host::model::{LoadOptions, LoadedModel, gpu_options};
 use easel_host::names::{self, Place};
+use easel_inference::models::clip::{Clip, ClipConfig};
 use easel_inference::models::clip_text::{ClipText, ClipTextConfig};
 use easel_inference::models::mmdit::{Mmdit, MmditConditioning, MmditConfig};
+use easel_inference::models::sam::{Sam, SamConfig};
 use easel_inference::models::unet::{AddedConditioning, UNet, UNetConditioning, UNetConfig};
 use easel_inference::models::vae::Autoencoder;
 use easel_inference::pipeline::{CancelToken, Keeping, Request, Unwatched};
@@ -23,9 +25,9 @@ const TOKENS: usize = 77;
 /// Tokens of T5, where there is one.
 const T5_TOKENS: usize = 256;
 
-/// What runs.
+/// The measured work.
 pub(super) enum Subject {
-    /// A network, recorded once and replayed where the pipeline does so.
+    /// A network, recorded once and replayed as in the pipeline.
     Network { inputs: Vec<Tensor>, forward: Forward, replay: Option<Box<RefCell<Replay>>> },
     /// From the prompt to the picture.
     Pipeline { model: Box<LoadedModel>, request: Box<Request> },
@@ -34,7 +36,7 @@ pub(super) enum Subject {
 pub(super) type Forward = Box<dyn Fn(&[Tensor]) -> easel_inference::Result<Tensor> + Send + Sync>;
 
 impl Subject {
-    /// One run; returns numbers that depend on all of the result, so that nothing is left undone on a device.
+    /// One run. It returns numbers that depend on the whole result, so that a device must complete all work.
     fn run(&self) -> Result<Vec<f32>> {
         match self {
             Self::Network { inputs, forward, replay: None } => Ok(block_on(forward(inputs)?.to_vec())?),
@@ -49,7 +51,7 @@ impl Subject {
         }
     }
 
-    /// Where the GPU's time goes, kernel by kernel; nothing without a GPU or its timestamps.
+    /// The GPU's time by kernel; empty without a GPU or timestamps.
     fn kernels(&self, device: &Device) -> Result<Vec<KernelTime>> {
         let (Self::Network { inputs, forward, .. }, Device::Gpu(gpu)) = (self, device) else { return Ok(Vec::new()) };
         let context = gpu.context();
@@ -67,18 +69,18 @@ impl Subject {
     }
 }
 
-/// Times one architecture as the options say.
+/// Times one architecture.
 pub(crate) fn measure(architecture: &Architecture, args: &BenchArgs) -> Result<Measurement> {
-    let options = GpuOptions { cooperative: args.cooperative, ..gpu_options(Some(args.dtype.into())) };
+    let options = GpuOptions { cooperative: args.cooperative, ..gpu_options(args.dtype().map(Into::into)) };
     let device = block_on(Device::open(args.device.into(), &options))?;
     let batch = args.batch.unwrap_or(architecture.batch);
-    ensure!(batch > 0, "batch: 0 is not at least 1");
+    ensure!(batch > 0, "batch: must be at least 1, got 0");
     let size = match architecture.kind {
         Kind::Text => 0,
         _ => args.size.unwrap_or(architecture.size),
     };
     let fits = size > 0 || architecture.kind == Kind::Text;
-    ensure!(fits && size.is_multiple_of(8), "size: {size} is not a multiple of 8 from 8 on");
+    ensure!(fits && size.is_multiple_of(8), "size: must be a multiple of 8, at least 8, got {size}");
     let planned_bytes = planned(architecture, args, &device, size, batch)?;
     let began = Instant::now();
     let subject = prepare(architecture, args, &device, size, batch)?;
@@ -103,7 +105,7 @@ pub(crate) fn measure(architecture: &Architecture, args: &BenchArgs) -> Result<M
         name: architecture.name.clone(),
         runtime: "easel".into(),
         device: device.to_string(),
-        dtype: args.dtype.name().into(),
+        dtype: args.dtype().map_or("stored", DtypeArg::name).into(),
         threads: easel_cpu::parallel::threads(),
         size,
         batch,
@@ -127,11 +129,12 @@ pub(super) fn prepare(
     size: usize,
     batch: usize,
 ) -> Result<Subject> {
-    let dtype = args.dtype.into();
+    let dtype = args.dtype().unwrap_or(DtypeArg::F32).into();
     let weights = Weights::random(dtype, device);
-    // As a pipeline has it: text encoders multiply only quantised weights in fewer bits.
+    // As in the pipeline: encoders use lower precision only for quantised weights.
     let products = Products::automatic(device, Some(dtype));
-    let products = if architecture.kind == Kind::Text { products.without_bf16() } else { products };
+    let is_encoder = matches!(architecture.kind, Kind::Text | Kind::Sam | Kind::Clip);
+    let products = if is_encoder { products.without_bf16() } else { products };
     let weights = weights.with_products(products);
     let latents = [batch, size / 8, size / 8];
     match architecture.kind {
@@ -139,6 +142,8 @@ pub(super) fn prepare(
         Kind::Mmdit => mmdit(architecture, &weights, device, latents),
         Kind::Decoder => decoder(architecture, &weights, device, latents),
         Kind::Text => text(architecture, &weights, batch),
+        Kind::Sam => sam(architecture, &weights, device, batch),
+        Kind::Clip => clip(architecture, &weights, device, batch),
         Kind::Product => product(&weights, device, size),
         Kind::Pipeline => pipeline(args, device, size, batch),
     }
@@ -192,9 +197,38 @@ fn decoder(architecture: &Architecture, weights: &Weights, device: &Device, [n, 
 
 fn text(architecture: &Architecture, weights: &Weights, batch: usize) -> Result<Subject> {
     let encoder = ClipText::new(weights, ClipTextConfig::from_json(&architecture.name, &architecture.config)?)?;
-    let ids: Vec<Vec<u32>> = (0..batch).map(|b| (0..TOKENS).map(|t| (b * 1000 + t * 37) as u32).collect()).collect();
+    let ids = ids(batch);
     let forward = move |_: &[Tensor]| Ok(encoder.forward(&ids)?.last_hidden_state);
     Ok(Subject::Network { inputs: Vec::new(), forward: Box::new(forward), replay: None })
+}
+
+fn ids(batch: usize) -> Vec<Vec<u32>> {
+    (0..batch).map(|b| (0..TOKENS).map(|t| (b * 1000 + t * 37) as u32).collect()).collect()
+}
+
+fn sam(architecture: &Architecture, weights: &Weights, device: &Device, batch: usize) -> Result<Subject> {
+    ensure!(batch == 1, "batch: must be 1 for {}, got {batch}", architecture.name);
+    let config = SamConfig::from_json(&architecture.name, &architecture.config)?;
+    let side = config.vision.image_size;
+    let sam = block_on(Sam::new(weights, config))?;
+    let forward = move |inputs: &[Tensor]| sam.embed(&inputs[0]);
+    Ok(Subject::Network { inputs: vec![wave(&[1, side, side, 3], device)?], forward: Box::new(forward), replay: None })
+}
+
+fn clip(architecture: &Architecture, weights: &Weights, device: &Device, batch: usize) -> Result<Subject> {
+    let config = ClipConfig::from_json(&architecture.name, &architecture.config)?;
+    let side = config.vision.image_size;
+    let clip = Clip::new(weights, config)?;
+    let ids = ids(batch.div_ceil(2));
+    let forward = move |inputs: &[Tensor]| {
+        clip.text.forward(&ids)?;
+        Ok(clip.vision.forward(&inputs[0])?.image_embeds)
+    };
+    Ok(Subject::Network {
+        inputs: vec![wave(&[batch, side, side, 3], device)?],
+        forward: Box::new(forward),
+        replay: None,
+    })
 }
 
 /// A product of two square matrices. Reading its first row waits for all of it, since commands run in order.
@@ -205,7 +239,7 @@ fn product(weights: &Weights, device: &Device, size: usize) -> Result<Subject> {
 }
 
 fn pipeline(args: &BenchArgs, device: &Device, size: usize, batch: usize) -> Result<Subject> {
-    let request = request(size, batch);
+    let request = request(args, size, batch);
     let options = load_options(args, device, &request);
     let place = place(args)?;
     let model = LoadedModel::load("bench", &place, &options, &mut Unwatched, &CancelToken::default())?;
@@ -223,21 +257,21 @@ pub(super) fn load_options(args: &BenchArgs, device: &Device, request: &Request)
         (false, true) => Keeping::InTurn,
         (false, false) => Keeping::All,
     });
-    let dtype = Some(args.dtype.into());
+    let dtype = args.dtype().map(Into::into);
     LoadOptions { dtype, keeping, request: Some(request.clone()), ..LoadOptions::new(device.clone()) }
 }
 
-pub(super) fn request(size: usize, batch: usize) -> Request {
+pub(super) fn request(args: &BenchArgs, size: usize, batch: usize) -> Request {
     Request {
         width: Some(size),
         height: Some(size),
-        steps: Some(20),
+        steps: Some(args.steps),
         batch_size: batch,
         ..Request::new("a red apple", None, 1, batch)
     }
 }
 
-/// Smooth made-up input between -1 and 1.
+/// Smooth artificial input between -1 and 1.
 fn wave(shape: &[usize], device: &Device) -> Result<Tensor> {
     let data = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.37).sin()).collect();
     Ok(Tensor::from_vec(data, shape, device)?.cast(device.float())?)

@@ -1,4 +1,4 @@
-//! Whole architectures timed at full size with random weights: what there is, one measurement, and its result.
+//! Timing of whole architectures at full size with random weights: the list, a measurement, and its result.
 
 mod measure;
 mod planned;
@@ -35,6 +35,10 @@ pub(crate) enum Kind {
     Mmdit,
     Decoder,
     Text,
+    /// SAM's image encoder.
+    Sam,
+    /// Both encoders of a CLIP.
+    Clip,
     /// One product of square matrices.
     Product,
     Pipeline,
@@ -57,24 +61,24 @@ pub(crate) struct Measurement {
     pub(crate) size: usize,
     pub(crate) batch: usize,
     pub(crate) runs: u32,
-    /// Making the weights, or loading them.
+    /// The time for generating or loading the weights.
     pub(crate) load_seconds: f64,
     /// The median of all runs.
     pub(crate) seconds: f64,
     pub(crate) min_seconds: f64,
     /// Floating-point operations of one run in units of 1e9: two per multiply-add of linear layers, convolutions and
-    /// attention, which are counted as they are executed.
+    /// attention, which are counted during the run.
     pub(crate) gflop: f64,
     pub(crate) gflop_per_second: f64,
     /// The process's largest resident size, where the system reports it.
     pub(crate) peak_bytes: Option<u64>,
-    /// The largest resident size, or on a GPU the most memory there, that a plan foresaw before anything was loaded.
+    /// The planned peak of the resident size, or of the GPU's memory, from before anything was loaded.
     #[serde(default)]
     pub(crate) planned_bytes: Option<u64>,
-    /// The most memory that was in use on the GPU.
+    /// The peak of the GPU's memory.
     #[serde(default)]
     pub(crate) gpu_peak_bytes: Option<u64>,
-    /// One run kernel by kernel, the longest first, where the GPU has timestamps.
+    /// One run by kernel, the longest first, if the GPU has timestamps.
     #[serde(default)]
     pub(crate) kernels: Vec<KernelTime>,
 }
@@ -86,7 +90,7 @@ pub(crate) struct KernelTime {
     pub(crate) count: u64,
     /// By the GPU's timestamps.
     pub(crate) seconds: f64,
-    /// As the op states its work: for kernels that are no products a rough number.
+    /// The work as declared by the op: a rough number for kernels other than products.
     pub(crate) gflop: f64,
 }
 
@@ -102,12 +106,12 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The largest resident size that this process had, in bytes (Linux).
+/// The peak resident size of this process in bytes (Linux).
 fn peak_bytes() -> Option<u64> {
     status("VmHWM:")
 }
 
-/// The resident size that this process has, in bytes (Linux).
+/// The current resident size of this process in bytes (Linux).
 fn resident_bytes() -> Option<u64> {
     status("VmRSS:")
 }

@@ -1,4 +1,4 @@
-//! What a plan says that a measurement will take, before it is made.
+//! The memory that a plan predicts for a measurement.
 
 use super::measure::{Subject, load_options, place, prepare, request};
 use super::{Architecture, Kind, resident_bytes};
@@ -9,7 +9,7 @@ use easel_inference::Device;
 use easel_inference::pipeline::Keeping;
 use easel_inference::tensor::OutlineDevice;
 
-/// The peak of this process on the processor, with what it holds already, or of a GPU.
+/// The peak of this process on the processor, including its current memory, or of a GPU.
 pub(super) fn planned(
     architecture: &Architecture,
     args: &BenchArgs,
@@ -19,6 +19,8 @@ pub(super) fn planned(
 ) -> Result<Option<u64>> {
     let needs = match architecture.kind {
         Kind::Pipeline => pipeline(args, device, size, batch)?,
+        // It reads tables back when it is built, which an outline does not have.
+        Kind::Sam => return Ok(None),
         _ => network(architecture, args, device, size, batch)?,
     };
     Ok(match device {
@@ -27,7 +29,7 @@ pub(super) fn planned(
     })
 }
 
-/// A network is built and run twice without numbers.
+/// Builds a network and runs it twice without data.
 fn network(architecture: &Architecture, args: &BenchArgs, device: &Device, size: usize, batch: usize) -> Result<u64> {
     let ledger = OutlineDevice::of(device);
     let outline = Device::Outline(ledger.clone());
@@ -40,7 +42,7 @@ fn network(architecture: &Architecture, args: &BenchArgs, device: &Device, size:
 }
 
 fn pipeline(args: &BenchArgs, device: &Device, size: usize, batch: usize) -> Result<u64> {
-    let options = load_options(args, device, &request(size, batch));
+    let options = load_options(args, device, &request(args, size, batch));
     let needs = model::needs(&place(args)?, &options)?;
     Ok(needs.map_or(0, |needs| needs.peak(options.keeping.unwrap_or(Keeping::All))))
 }

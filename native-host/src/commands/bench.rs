@@ -87,16 +87,19 @@ fn choose(all: Vec<Architecture>, names: &[String]) -> Result<Vec<Architecture>>
         .iter()
         .map(|name| match all.iter().find(|architecture| architecture.name == *name) {
             Some(architecture) => Ok(architecture.clone()),
-            None => bail!("{name:?} cannot be timed, only {}, all", known.join(", ")),
+            None => bail!("unknown name {name:?}, expected {} or all", known.join(", ")),
         })
         .collect()
 }
 
-/// Runs this program again for one architecture, and reads what it measured.
+/// Runs this program again for one architecture, and reads its measurement.
 fn in_child(name: &str, args: &BenchArgs) -> Result<Measurement> {
-    let mut child = Command::new(std::env::current_exe().context("where this program is")?);
-    child.args(["bench", name, "--in-process", "--dtype", args.dtype.name(), "--device", args.device.name()]);
-    child.args(["--runs", &args.runs.to_string()]);
+    let mut child = Command::new(std::env::current_exe().context("cannot find this program's file")?);
+    child.args(["bench", name, "--in-process", "--device", args.device.name()]);
+    child.args(["--runs", &args.runs.to_string(), "--steps", &args.steps.to_string()]);
+    if let Some(dtype) = args.dtype {
+        child.args(["--dtype", dtype.name()]);
+    }
     for (option, is_given) in
         [("--cooperative", args.cooperative), ("--low-memory", args.low_memory), ("--offload", args.offload)]
     {
@@ -120,10 +123,10 @@ fn in_child(name: &str, args: &BenchArgs) -> Result<Measurement> {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{}", said.trim().trim_start_matches("easel: ").to_owned() + &died(&output.status, &said));
     }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("what the process for {name} printed"))
+    serde_json::from_slice(&output.stdout).with_context(|| format!("cannot read the output of the process for {name}"))
 }
 
-/// How a process ended that said nothing itself.
+/// The status of a process that failed without a message.
 fn died(status: &std::process::ExitStatus, said: &str) -> String {
     if said.trim().is_empty() { format!("the process ended with {status}") } else { String::new() }
 }

@@ -1,4 +1,4 @@
-//! `easel devices`: what can compute here, why the rest cannot, and which of them `--device auto` takes.
+//! `easel devices`: the devices of this machine, why some cannot be used, and which one `--device auto` selects.
 
 use crate::args::DevicesArgs;
 use crate::terminal::{note, say, say_json, table};
@@ -33,13 +33,13 @@ pub(crate) fn devices(args: &DevicesArgs) -> Result<()> {
 fn row(device: DeviceInfo, automatic: &Selection) -> [String; 3] {
     let state = match device.reason.clone() {
         Some(reason) => reason,
-        None if is_same(&device, automatic) => "available, what auto takes".into(),
+        None if is_same(&device, automatic) => "available, selected by auto".into(),
         None => "available".into(),
     };
     [device.id, device.name, state]
 }
 
-/// Whether a line of the list is the device that was selected; of several GPUs the name tells which.
+/// Whether an entry of the list is the selected device. Several GPUs are distinguished by name.
 fn is_same(device: &DeviceInfo, selection: &Selection) -> bool {
     match &selection.device {
         Device::Gpu(_) => device.name == selection.name,

@@ -11,7 +11,7 @@ use easel_inference::pipeline::{ComponentNeeds, Keeping, Needs, gibibytes};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Shows a model's family and components, and on request their configurations and tensors.
+/// Shows a model's family and components, and optionally their configurations and tensors.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     let place = names::resolve(&args.model)?;
     let contents = contents::contents(&place, args)?;
@@ -26,7 +26,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     let rows = contents.components.iter().map(summary);
     say(table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>(), &[2, 3, 4]))?;
     if let Some(needs) = &memory {
-        say(format_args!("\n{}", memory_table(needs)))?;
+        say(format_args!("\n{}\n{}", memory_table(needs), free()))?;
     }
     if args.config {
         for component in &contents.components {
@@ -40,14 +40,15 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     Ok(())
 }
 
-/// What the model takes on the processor for a picture of its own size; `None` if that cannot be said, as of a part.
+/// The memory of the model on the processor for a picture of its default size; `None` if it is unknown, for example for
+/// a single component.
 fn memory(place: &Place, args: &InspectArgs) -> Option<Needs> {
     let variant = args.variant.clone();
     let options = LoadOptions { variant, components: args.component.clone(), ..LoadOptions::new(Device::Cpu) };
     model::needs(place, &options).ok()?
 }
 
-/// The ways to hold the components, as their options are called.
+/// The ways of keeping the components, with the names of their options.
 const KEEPING: [(&str, Keeping); 3] =
     [("all at once", Keeping::All), ("--low-memory", Keeping::InTurn), ("--offload", Keeping::Offload)];
 
@@ -65,6 +66,14 @@ fn memory_table(needs: &Needs) -> String {
     table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>(), &[1, 2, 3])
 }
 
+/// How much memory is free for it now.
+fn free() -> String {
+    let here = model::available().map_or("how much memory is free here, the system does not tell".into(), |bytes| {
+        format!("{} of memory are free here now", gibibytes(bytes))
+    });
+    format!("{here}; how much a GPU has free, WebGPU does not tell: there the pipeline finds out as it loads")
+}
+
 fn memory_as_json(needs: &Needs) -> Value {
     let [height, width] = needs.size;
     let component = |component: &ComponentNeeds| {
@@ -79,6 +88,7 @@ fn memory_as_json(needs: &Needs) -> Value {
         "all_at_once": needs.peak(Keeping::All),
         "low_memory": needs.peak(Keeping::InTurn),
         "offload": needs.peak(Keeping::Offload),
+        "free": model::available(),
     })
 }
 
@@ -95,7 +105,7 @@ fn summary(component: &Component) -> [String; 6] {
     ]
 }
 
-/// How many tensors there are of each type.
+/// The number of tensors per type.
 fn types(component: &Component) -> BTreeMap<&'static str, usize> {
     let mut types = BTreeMap::new();
     for tensor in &component.tensors {
@@ -140,7 +150,7 @@ fn as_json(contents: &Contents, args: &InspectArgs) -> Value {
     })
 }
 
-/// A number of parameters as people say it.
+/// A readable number of parameters.
 fn count(n: u64) -> String {
     match n as f64 {
         n if n < 1e3 => format!("{n}"),

@@ -1,4 +1,4 @@
-//! `easel models`: the short names, and which of them can be used right away.
+//! `easel models`: the short names of models, and which of them can be used immediately.
 
 use crate::args::ModelsArgs;
 use crate::terminal::{say, say_json, table};

@@ -1,4 +1,4 @@
-//! `easel new-key`: a random key. The file of the server keeps only its hash.
+//! `easel new-key`: creates a random key. The server's file only stores its hash.
 
 use crate::args::NewKeyArgs;
 use crate::terminal::{note, say};
@@ -6,7 +6,7 @@ use anyhow::Result;
 use easel_contract::access::Key;
 use easel_host::serve::{append_key, key_entry, random_key};
 
-/// Prints a new key alone on standard output, so that a script can take it, after its hash has been kept.
+/// Stores the hash of a new key, and prints the key alone on standard output, so that a script can use it.
 pub(crate) fn new_key(args: &NewKeyArgs) -> Result<()> {
     anyhow::ensure!(
         !args.name.is_empty() && !args.name.chars().any(char::is_control),

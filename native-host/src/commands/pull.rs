@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::io::IsTerminal;
 
-/// Downloads what is not there yet, and says where the model is.
+/// Downloads missing files and prints the model's folder.
 pub(crate) fn pull(args: &PullArgs) -> Result<()> {
     let repository = match names::resolve(&args.name)? {
         Place::Hub(repository) => repository,
@@ -28,7 +28,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<()> {
     }
 }
 
-/// How a download is shown.
+/// The display of a download.
 enum Display {
     Bar(ProgressBar),
     /// The file that was reported last.

@@ -1,4 +1,4 @@
-//! `easel quantize`: the tensors of a file or of a component as a GGUF file, with fewer bits.
+//! `easel quantize`: writes the tensors of a file or component to a GGUF file with fewer bits.
 
 use crate::args::QuantizeArgs;
 use crate::interrupt;
@@ -17,7 +17,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Writes the file, a few megabytes of it in memory at a time, and says what it holds.
+/// Writes the file with a few megabytes in memory at a time, and prints a summary.
 pub(crate) fn quantize(args: &QuantizeArgs) -> Result<()> {
     let index = tensors(&args.input)?;
     let conversion = Conversion::new(&index, args.target.0, architecture(&args.input))?;
@@ -54,7 +54,7 @@ fn tensors(path: &Path) -> Result<TensorIndex> {
     }
     if path.join("model_index.json").is_file() {
         bail!(
-            "{}: a whole model: quantise one of its components, such as {}",
+            "{}: is a whole model: quantise one of its components, such as {}",
             path.display(),
             path.join("unet").display()
         );
@@ -62,20 +62,13 @@ fn tensors(path: &Path) -> Result<TensorIndex> {
     Ok(block_on(ComponentFiles::open(&Directory::new(path), "", None))?.tensors)
 }
 
-/// ComfyUI's word for the kind of model that a file holds, where it is a whole one.
+/// The architecture of a file's family in ComfyUI's names, if it is a whole model or a denoiser.
 fn architecture(path: &Path) -> &'static str {
     let files = path.is_file().then(|| open(&Place::Path(path.to_owned()), None, &[]).ok()).flatten();
-    let class = files.and_then(|files| files.model_index()["_class_name"].as_str().map(str::to_owned));
-    match class.unwrap_or_default() {
-        class if class.starts_with("StableDiffusionXL") => "sdxl",
-        class if class.starts_with("StableDiffusion3") => "sd3",
-        class if class.starts_with("StableDiffusion") => "sd1",
-        class if class.starts_with("Flux") => "flux",
-        _ => "diffusion",
-    }
+    files.map_or("diffusion", |files| files.family().architecture())
 }
 
-/// A bar on a terminal, else nothing.
+/// A bar on a terminal, otherwise nothing.
 fn bar(length: u64, quiet: bool) -> ProgressBar {
     if quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -1,11 +1,13 @@
-//! `easel serve`: options to configuration, configuration to a running service.
+//! `easel serve`: turns options into a configuration and runs the service.
 
 use crate::args::{LogFormat, ServeArgs};
 use crate::terminal::note;
 use anyhow::{Context, Result};
 use axum::Router;
 use easel_host::names;
-use easel_host::serve::{Config, Overrides, QueueService, Server, Site, follow_keys, guarded, log, router};
+use easel_host::serve::{
+    Config, Overrides, QueueService, Server, Site, follow_keys, guarded, log, offer, router, trace,
+};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     let site = site(args)?;
     let config = configuration(args)?;
     let _log = log::start(args.log == LogFormat::Json)?;
+    let _trace = trace::start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     runtime.block_on(async {
         let server = Server::bind(&config).await?;
@@ -24,7 +27,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
             None => router(Arc::new(service.clone()), service.metrics(), &config),
         };
         let router = match site {
-            Some(site) => site.before(router),
+            Some(site) => site.with_offer(offer(&service, &config).await).before(router),
             None => router,
         };
         let router = guarded(router, &config);
@@ -32,10 +35,13 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
         let address = server.address().unwrap_or(config.listen);
         let by = if component.is_some() { "the component" } else { "this program" };
         tracing::info!(%address, by, model = config.model, data = %config.data.display(), "listening");
-        // For people and for scripts that asked for port 0.
+        // For users, and for scripts that use port 0.
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         if let Some(admin) = server.admin_address() {
             note(format_args!("easel: metrics and documentation on {scheme}://{admin}"));
+        }
+        for (name, address) in server.other_addresses() {
+            note(format_args!("easel: {name} on {scheme}://{address}"));
         }
         note(format_args!("easel: listening on {scheme}://{address}"));
         server.run(router, service, config.grace, stop_signal()?).await;
@@ -44,7 +50,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     })
 }
 
-/// Says what is open, and follows the file of keys.
+/// Prints a warning about open access, and reloads the key file.
 fn watch_access(config: &Config) {
     if config.is_open_to_every_page() {
         tracing::warn!(
@@ -57,7 +63,7 @@ fn watch_access(config: &Config) {
     }
 }
 
-/// The component that serves: the one named, else the one built in, else none.
+/// The component that serves: the named one, or else the built-in one, if any.
 fn component(args: &ServeArgs) -> Result<Option<Cow<'static, [u8]>>> {
     match &args.component {
         Some(path) => Ok(Some(std::fs::read(path).with_context(|| path.display().to_string())?.into())),
@@ -65,14 +71,14 @@ fn component(args: &ServeArgs) -> Result<Option<Cow<'static, [u8]>>> {
     }
 }
 
-/// What the feature `bundled` builds in.
+/// The files that the feature `bundled` builds in.
 #[cfg(feature = "bundled")]
 const COMPONENT: Option<&[u8]> =
     Some(include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../edge/target/wasm32-wasip2/release/easel_edge.wasm")));
 #[cfg(not(feature = "bundled"))]
 const COMPONENT: Option<&[u8]> = None;
 
-/// The page: from the folder named, else the one built in, else none.
+/// The page: from the named folder, or else the built-in one, if any.
 fn site(args: &ServeArgs) -> Result<Option<Site>> {
     match &args.site {
         Some(folder) => Ok(Some(Site::read(folder)?)),
@@ -83,7 +89,7 @@ fn site(args: &ServeArgs) -> Result<Option<Site>> {
     }
 }
 
-/// The routes, answered by a component that asks the service.
+/// The routes, answered by a component that calls the service.
 #[cfg(feature = "component")]
 fn component_routes(component: &[u8], service: &QueueService, config: &Config) -> Result<Router> {
     use easel_host::component::{Limits, Program};
@@ -98,15 +104,24 @@ fn component_routes(_component: &[u8], _service: &QueueService, _config: &Config
     Err(anyhow::anyhow!("this build cannot run components: build it with the cargo feature `component`"))
 }
 
-/// The file's settings, and over them those of options and environment.
+/// The settings of the file, overridden by those of options and environment.
 fn configuration(args: &ServeArgs) -> Result<Config> {
     let file = args.config.as_deref().map(Overrides::read).transpose()?.unwrap_or_default();
     let options = Overrides {
         listen: args.listen,
         admin: args.admin,
+        caikit: args.caikit,
+        grpc: args.grpc,
         model: args.model.clone().or_else(names::from_environment),
-        device: args.device.map(|device| device.name().to_owned()),
+        models_folder: args.models.clone(),
+        unload_after: args.unload_after,
+        clip: args.clip.clone(),
+        sam: args.sam.clone(),
+        device: args.device.clone(),
         data: args.data.clone(),
+        store: args.cluster.store.clone().map(Into::into),
+        pictures: args.cluster.pictures.clone().map(Into::into),
+        lease: args.cluster.lease,
         capacity: args.capacity,
         engines: args.engines,
         clear_tasks: args.clear_tasks.clone(),
@@ -128,7 +143,7 @@ fn configuration(args: &ServeArgs) -> Result<Config> {
 
 /// Resolves at Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C or SIGTERM ends the process at once.
 #[cfg(unix)]
-fn stop_signal() -> Result<impl Future<Output = ()>> {
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).context("cannot listen for signals");
     let mut int = listen(SignalKind::interrupt())?;
@@ -152,9 +167,9 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
 
 /// Resolves at Ctrl-C.
 #[cfg(not(unix))]
-fn stop_signal() -> Result<impl Future<Output = ()>> {
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>> {
     Ok(async {
-        // Without a handler there is nothing to wait for, and the process ends as the system ends it.
+        // Without a handler there is nothing to wait for, and the system ends the process.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -1,4 +1,5 @@
-//! `easel completions` and `easel man`: what a shell and `man` know about the command line, made from its definition.
+//! `easel completions` and `easel man`: completions for shells and the manual page, generated from the definition of
+//! the command line.
 
 use crate::args::{Cli, CompletionsArgs, ManArgs};
 use crate::terminal::say;

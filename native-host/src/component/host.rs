@@ -27,9 +27,12 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-/// How much longer than its limit an instance may take to answer: the request alone should end first, not everything
-/// that the instance works on.
+/// How much longer than its limit an instance may take to answer, so that the request fails before the whole instance
+/// is stopped.
 const LATE: Duration = Duration::from_secs(1);
+
+/// What wasmtime says of a worker that ended neither by itself nor with a trap.
+const DROPPED: &str = "worker panicked";
 
 /// A component, compiled and linked.
 pub struct Program {
@@ -42,13 +45,13 @@ impl Program {
     /// Compiles a component. Fails if the bytes are not a component, or if it imports anything but WASI and `easel:image/studio` or
     /// answers no HTTP requests.
     pub fn compile(component: &[u8], limits: Limits) -> Result<Self, Error> {
-        // wasmtime's errors have causes, which belong on the line.
+        // wasmtime's errors have causes, which are added to the line.
         Self::link(component, limits).map_err(|error| Error::Component { reason: format!("{error:#}") })
     }
 
     fn link(component: &[u8], limits: Limits) -> Result<Self> {
         let engine = Engine::new(&limits.pooling()).or_else(|error| {
-            tracing::warn!(%error, "no pool of instances: each is allocated when it is needed");
+            tracing::warn!(%error, "no pool of instances: each is allocated on demand");
             Engine::new(&Limits::on_demand())
         })?;
         let component = Component::new(&engine, component)?;
@@ -56,13 +59,13 @@ impl Program {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-        studio::add_to_linker(&mut linker)?;
+        studio::link(&mut linker, State::studio)?;
         let instance = ServicePre::new(linker.instantiate_pre(&component)?)?;
         tick(&engine)?;
         Ok(Self { engine, instance, limits })
     }
 
-    /// A host whose instances call this service. `environment` is all they see of this process.
+    /// A host whose instances call this service. `environment` is the only part of this process that they see.
     pub fn host(&self, service: Arc<dyn Service>, environment: Vec<(String, String)>) -> Host {
         let engine = self.engine.clone();
         let limits = self.limits;
@@ -83,8 +86,8 @@ impl Host {
         Self { handler: ProxyHandler::new(pool.clone()), pool: Arc::new(pool) }
     }
 
-    /// The same component with new instances, which see another environment. This host's end when they are no longer
-    /// needed.
+    /// The same component with new instances, which see another environment. Existing instances end when they are no
+    /// longer needed.
     pub fn with_environment(&self, environment: Vec<(String, String)>) -> Self {
         Self::new(Pool { environment, ..Pool::clone(&self.pool) })
     }
@@ -95,11 +98,11 @@ impl Host {
             Ok(request) => request.map(|body| body.map_err(unreadable).boxed_unsync()),
             Err(error) => return answer(error.status_and_code().0, &error.to_string()),
         };
-        // Dropped if the client leaves before the answer begins.
-        let (waiting, left) = oneshot::channel();
-        let answered = self.handler.handle(left, request).await;
+        // Dropped if the client disconnects before the answer begins.
+        let (waiting, answered) = oneshot::channel();
+        let answer = self.handler.handle(answered, request).await;
         let _ = waiting.send(());
-        match answered {
+        match answer {
             Ok(response) => response.map(Body::new),
             Err(error) => failed(&error),
         }
@@ -178,7 +181,7 @@ impl HandlerState for Pool {
     }
 }
 
-/// Ends an instance that takes too long, or is no longer needed.
+/// Stops an instance that takes too long or is no longer needed.
 struct Expiration {
     limits: Limits,
     deadline: Instant,
@@ -212,7 +215,7 @@ struct Worker(Limits);
 
 impl WorkerState for Worker {
     type StoreData = State;
-    /// Resolves without a value when the client has left.
+    /// Resolves without a value when the client has disconnected.
     type RequestData = oneshot::Receiver<()>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
@@ -225,23 +228,30 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        _store: StoreContextMut<'_, State>,
-        left: oneshot::Receiver<()>,
-        _task: GuestTaskId,
+        store: StoreContextMut<'_, State>,
+        answered: oneshot::Receiver<()>,
+        task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         let answering = sleep(self.0.answering);
+        let left = store.data().clients.add(task, answered);
         Box::pin(async move {
             tokio::pin!(answering);
             tokio::select! {
                 () = &mut answering => {}
-                left = left => if left.is_ok() { answering.await },
+                has_left = left => if !has_left { answering.await },
             }
         })
     }
 
     fn drop(&self, store: Store<State>, result: Result<()>) {
         if let Err(error) = result {
-            tracing::error!(error = format!("{error:#}"), "an instance of the component was stopped");
+            let error = format!("{error:#}");
+            // Without a panic and a trap, the runtime has dropped it: the server ends.
+            if error == DROPPED && !std::thread::panicking() {
+                tracing::debug!("an instance of the component ends with the server");
+            } else {
+                tracing::error!(error, "an instance of the component was stopped");
+            }
         }
         drop(store);
     }

@@ -1,4 +1,4 @@
-//! What an instance of the component may use.
+//! The limits of an instance of the component.
 
 use std::time::{Duration, Instant};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, StoreLimits, StoreLimitsBuilder};
@@ -11,12 +11,12 @@ const CORE_INSTANCES: u32 = 16;
 const TABLES: u32 = 8;
 const MEMORIES: u32 = 2;
 
-/// What an instance of the component may use, and how many there are.
+/// The limits of the instances of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most instances at once.
+    /// The most concurrent instances.
     pub instances: u32,
-    /// The most requests that one instance answers in its life.
+    /// The most requests that one instance answers in its lifetime.
     pub requests: usize,
     /// The most requests that one instance answers at the same time. A trap ends all of them.
     pub concurrent_requests: usize,
@@ -28,7 +28,7 @@ pub struct Limits {
     pub computing: Duration,
     /// How long it has to answer a request.
     pub answering: Duration,
-    /// How long it may go on streaming answers after the last request.
+    /// How long it may continue streaming answers after the last request.
     pub streaming: Duration,
     /// How long it is kept while idle.
     pub idle: Duration,
@@ -83,19 +83,36 @@ impl Limits {
 }
 
 /// Tells computing without a pause from many short turns.
+///
+/// A turn ends when the guest returns to the host. A busy instance computes at every tick, in another turn each time. A
+/// guest may also wait inside a call; then it is not seen for some ticks.
 #[derive(Debug)]
 pub(super) struct Turn {
     began: Instant,
     seen: Instant,
+    /// Calls of the guest that have not returned. A function that the guest calls may call the guest again.
+    calls: u32,
 }
 
 impl Turn {
     pub(super) fn new(now: Instant) -> Self {
-        Self { began: now, seen: now }
+        Self { began: now, seen: now, calls: 0 }
     }
 
-    /// Called when the guest is computing at a tick. Returns how long it has computed: since the last tick when it was
-    /// not.
+    /// The host calls the guest.
+    pub(super) fn enter(&mut self, now: Instant) {
+        if self.calls == 0 {
+            self.began = now;
+        }
+        self.calls += 1;
+    }
+
+    /// The guest returns to the host.
+    pub(super) fn leave(&mut self) {
+        self.calls = self.calls.saturating_sub(1);
+    }
+
+    /// Called if the guest is computing at a tick. Returns how long it has been computing without a pause.
     pub(super) fn seen(&mut self, now: Instant) -> Duration {
         if now.duration_since(self.seen) > 3 * TICK {
             self.began = now;
@@ -119,5 +136,21 @@ mod tests {
         }
         assert_eq!(turn.seen(at(110)), Duration::ZERO);
         assert_eq!(turn.seen(at(111)), TICK);
+    }
+
+    #[test]
+    fn a_call_that_returned_ends_a_turn_but_a_nested_one_does_not() {
+        let start = Instant::now();
+        let mut turn = Turn::new(start);
+        let at = |ticks: u32| start + ticks * TICK;
+        turn.enter(at(0));
+        for tick in 1..=10 {
+            turn.enter(at(tick));
+            turn.leave();
+            assert_eq!(turn.seen(at(tick)), tick * TICK);
+        }
+        turn.leave();
+        turn.enter(at(11));
+        assert_eq!(turn.seen(at(12)), TICK);
     }
 }

@@ -1,12 +1,13 @@
-//! What one instance of the component owns: the service that answers it, WASI's clock, and no files or sockets.
+//! The state of one instance of the component: the service that answers it and WASI's clock, but no files or sockets.
 
+use super::clients::Clients;
 use super::limits::{Limits, Turn};
-use super::studio::StudioView;
+use super::studio::Linked;
 use easel_contract::Service;
 use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store, StoreLimits, UpdateDeadline};
+use wasmtime::{CallHook, Engine, Store, StoreLimits, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
@@ -22,6 +23,7 @@ pub(super) struct State {
     table: ResourceTable,
     limits: StoreLimits,
     service: Arc<dyn Service>,
+    pub(super) clients: Clients,
     turn: Turn,
 }
 
@@ -42,13 +44,23 @@ impl State {
             table,
             limits: limits.store(),
             service,
+            clients: Clients::default(),
             turn: Turn::new(Instant::now()),
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limits);
+        store.call_hook(|mut store, crossing| {
+            let turn = &mut store.data_mut().turn;
+            match crossing {
+                CallHook::CallingWasm => turn.enter(Instant::now()),
+                CallHook::ReturningFromWasm => turn.leave(),
+                CallHook::CallingHost | CallHook::ReturningFromHost => {}
+            }
+            Ok(())
+        });
         store.set_epoch_deadline(1);
         let most = limits.computing;
-        // At every tick the guest yields to others; one that never pauses is stopped.
+        // At every tick the guest yields to others, and a guest that never pauses is stopped.
         store.epoch_deadline_callback(move |mut store| {
             let took = store.data_mut().turn.seen(Instant::now());
             wasmtime::ensure!(took <= most, "the component computed for {} s without a pause", took.as_secs());
@@ -70,13 +82,14 @@ impl WasiHttpView for State {
     }
 }
 
-impl StudioView for State {
-    fn studio(&mut self) -> Arc<dyn Service> {
-        Arc::clone(&self.service)
+impl State {
+    /// What answers the guest's calls of the interface.
+    pub(super) fn studio(&mut self) -> Linked {
+        Linked { service: Arc::clone(&self.service), clients: Some(self.clients.clone()) }
     }
 }
 
-/// The component answers requests and makes none.
+/// The component answers requests and sends none.
 struct NoCalls;
 
 type Sent = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>);

@@ -1,18 +1,23 @@
-//! Streams of the service as streams of the component model. Dropping one, which a guest does when its client leaves,
+//! Streams of the service as streams of the component model. Dropping one, as a guest does when its client disconnects,
 //! drops the other.
 
+use super::clients::Left;
 use super::studio::bindings::easel::image::studio as wit;
 use bytes::Bytes;
 use easel_contract::service::{ByteStream, ProgressStream};
 use easel_contract::wit::Convert;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use wasmtime::component::{Destination, StreamProducer, StreamResult};
 use wasmtime::{Result, StoreContextMut};
 
-/// The reports of a task, one by one.
-pub(super) struct Reports(pub(super) ProgressStream);
+/// The reports of a task, one by one, until the client for whom they are read has left.
+pub(super) struct Reports {
+    pub(super) reports: ProgressStream,
+    /// `None` if it is not known, or if its answer has begun: then it ends with the answer.
+    pub(super) client: Option<Left>,
+}
 
 impl<D: 'static> StreamProducer<D> for Reports {
     type Item = wit::Progress;
@@ -28,7 +33,13 @@ impl<D: 'static> StreamProducer<D> for Reports {
         if destination.remaining(store) == Some(0) {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
-        let polled = self.0.poll_next_unpin(cx);
+        if let Some(Poll::Ready(has_left)) = self.client.as_mut().map(|client| client.poll_unpin(cx)) {
+            if has_left {
+                return Poll::Ready(Ok(StreamResult::Dropped));
+            }
+            self.client = None;
+        }
+        let polled = self.reports.poll_next_unpin(cx);
         produced(polled, finish, |report| destination.set_buffer(Some(report.convert())))
     }
 }
@@ -62,7 +73,7 @@ impl<D: 'static> StreamProducer<D> for Pieces {
     }
 }
 
-/// A stream's state in the component model's terms.
+/// The state of a stream in the types of the component model.
 fn produced<T>(polled: Poll<Option<T>>, finish: bool, deliver: impl FnOnce(T)) -> Poll<Result<StreamResult>> {
     match polled {
         Poll::Ready(Some(item)) => {

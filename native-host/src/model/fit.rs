@@ -1,22 +1,26 @@
-//! Whether a model fits the memory of this machine, and how it is held so that it does.
+//! Chooses how to keep a model's components so that it fits this machine's memory.
 //!
-//! A GPU's free memory is not known: where it has no room for all of a model, the pipeline finds out when it loads.
+//! A GPU's free memory is unknown. If it is too small for the whole model, the pipeline finds out while loading.
 
 use super::{LoadOptions, Result};
 use easel_inference::Device;
 use easel_inference::families::ModelFiles;
 use easel_inference::pipeline::{self, Keeping, Pipeline, Request, Watcher, gibibytes};
-use sysinfo::{MemoryRefreshKind, ProcessesToUpdate, System, get_current_pid};
+use sysinfo::{MemoryRefreshKind, System};
 
-/// Bytes that may be taken, whatever the system says: digits, with `M` or `G` behind them for mebibytes or gibibytes.
+/// Overrides the free memory of the system: digits, optionally followed by `M` or `G` for mebibytes or gibibytes.
 const LIMIT: &str = "EASEL_MEMORY";
 
-/// What a pixel takes at most, in any model of today, while its picture is decoded in one piece.
+/// The most bytes per pixel in any current model while a picture is decoded as a whole.
 const PIXEL: u64 = 8 << 10;
 
-/// Bytes that programs can take now without others being moved to disk: what the system says, or the container, or
-/// `EASEL_MEMORY`. `None` if nobody knows.
+/// The available memory in bytes, according to the system, the container or `EASEL_MEMORY`. `None` if unknown.
 pub fn available() -> Option<u64> {
+    available_after(0)
+}
+
+/// The same after this process has freed this many bytes.
+pub fn available_after(freed: u64) -> Option<u64> {
     let mut system = System::new().ok();
     if let Some(system) = &mut system {
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
@@ -24,15 +28,8 @@ pub fn available() -> Option<u64> {
     let of_container = system.as_ref().and_then(System::cgroup_limits).map(|limits| limits.free_memory);
     let of_system = system.map(|system| system.available_memory()).filter(|bytes| *bytes > 0);
     let limit = std::env::var(LIMIT).ok().and_then(|text| parse(&text));
-    [of_system, of_container, limit].into_iter().flatten().min()
-}
-
-/// Bytes that this process has in memory.
-pub fn own() -> u64 {
-    let Ok(id) = get_current_pid() else { return 0 };
-    let Ok(mut system) = System::new() else { return 0 };
-    system.refresh_processes(ProcessesToUpdate::Some(&[id]), false);
-    system.process(id).map_or(0, sysinfo::Process::memory)
+    let free = [of_system, of_container].into_iter().flatten().min().map(|bytes| bytes.saturating_add(freed));
+    [free, limit].into_iter().flatten().min()
 }
 
 fn parse(text: &str) -> Option<u64> {
@@ -46,16 +43,16 @@ fn parse(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_shl(unit)
 }
 
-/// The request that there must be memory for.
+/// The request that must fit into memory.
 pub(super) fn request(options: &LoadOptions) -> Request {
     options.request.clone().unwrap_or_else(|| Request::new("", None, 0, 1))
 }
 
-/// How the components of a model are held: as the options say, else in the fastest way that fits. Says so where that is not
-/// all of them at once.
+/// How to keep the components of a model: according to the options, or else in the fastest way that fits. If that is
+/// not all of them at once, it is reported as a warning.
 ///
 /// # Errors
-/// [`easel_inference::Error::InsufficientMemory`] if they cannot be held in that way, or in any.
+/// [`easel_inference::Error::InsufficientMemory`] if that way, or no way, fits.
 pub(super) fn choose(
     files: &ModelFiles,
     load: &pipeline::LoadOptions,
@@ -63,7 +60,8 @@ pub(super) fn choose(
     watcher: &mut dyn Watcher,
 ) -> Result<Keeping> {
     let asked = options.keeping;
-    let Some(available) = available().filter(|_| matches!(options.device, Device::Cpu)) else {
+    let is_open = matches!(options.device, Device::Cpu) && !options.is_planned;
+    let Some(available) = available().filter(|_| is_open) else {
         return Ok(asked.unwrap_or(Keeping::All));
     };
     let request = request(options);
@@ -71,14 +69,14 @@ pub(super) fn choose(
     if has_plenty(files, &pipeline, &request, available) {
         return Ok(asked.unwrap_or(Keeping::All));
     }
-    // What is wrong with the request or the files is said by those who draw or load.
+    // Errors in the request or the files are reported by drawing or loading.
     let Ok(needs) = pipeline.needs(&request) else { return Ok(asked.unwrap_or(Keeping::All)) };
     let Some(asked) = asked else {
         let chosen = needs.choose(available, &[Keeping::All, Keeping::InTurn])?;
         if chosen == Keeping::InTurn {
             let all = gibibytes(needs.peak(Keeping::All));
             let free = gibibytes(available);
-            let reason = format!("all of the model takes {all} and {free} are free");
+            let reason = format!("the whole model needs {all}, but only {free} are free");
             watcher.warning(&format!("{reason}: one component is loaded at a time (--low-memory)"));
         }
         return Ok(chosen);
@@ -86,13 +84,13 @@ pub(super) fn choose(
     Ok(needs.choose(available, &[asked])?)
 }
 
-/// Whether there is so much memory that it need not be found out how much a request takes.
+/// Whether there is plenty of memory, so that no plan is needed.
 fn has_plenty(files: &ModelFiles, pipeline: &Pipeline, request: &Request, available: u64) -> bool {
     let disk: u64 = files.components().map(|(_, component)| component.tensors.bytes()).sum();
     let width = request.width.unwrap_or(pipeline.defaults().width) as u64;
     let height = request.height.unwrap_or(pipeline.defaults().height) as u64;
     let pixels = width.saturating_mul(height).saturating_mul(request.batch_size as u64);
-    // Some weights are held in twice the bytes that they are stored in.
+    // Some weights take twice their stored size in memory.
     disk.saturating_mul(2).saturating_add(pixels.saturating_mul(PIXEL)) < available / 2
 }
 
@@ -110,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_memory_and_this_process_uses_some_of_it() {
+    fn this_machine_has_memory_and_more_once_some_is_freed() {
         assert!(available().is_some_and(|bytes| bytes > 1 << 20));
-        assert!(own() > 1 << 20);
+        assert!(available_after(1 << 50).is_some_and(|bytes| bytes > 1 << 50));
     }
 
     #[test]

@@ -1,14 +1,19 @@
-//! Models by name: finding, loading and running them, the stub model too.
+//! Finding, loading and running models by name, including the stub model.
 
+pub mod analysis;
+mod caikit;
 mod fit;
 mod hub;
+mod seers;
 mod stub;
 
-pub use fit::{available, own};
+pub use caikit::module;
+pub use fit::{available, available_after};
 pub use hub::is_cached;
+pub use seers::{Cutter, Cutting, Receiver, Scorer, Whole};
 
 use crate::embedded;
-use crate::names::Place;
+use crate::names::{NameError, Place};
 use easel_inference::families::{ComponentSource, Defaults, ModelFiles, OpenOptions, SamplingDefaults, VAE};
 use easel_inference::pipeline::{self, CancelToken, Description, Keeping, Needs, Picture, Pipeline, Request, Watcher};
 use easel_inference::tensor::{DeviceKind, GpuOptions, Selection};
@@ -18,12 +23,15 @@ use pollster::block_on;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Why there is no model, or no picture.
+/// Why loading or drawing failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The stub model can draw, but there is nothing to inspect.
+    /// The stub model has no files to inspect.
     #[error("the stub model has no files")]
     NoFiles,
+    /// There is no model of this name.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The model is on the hub, but not on this machine.
     #[error("{repository} is not downloaded yet: run `easel pull {name}` first")]
     NotDownloaded {
@@ -39,6 +47,20 @@ pub enum Error {
         repository: String,
         /// What is wrong.
         reason: easel_inference::Error,
+    },
+    /// The model draws, and was named for looking at pictures.
+    #[error("this model draws pictures: expected a {kind}, for example one of `easel models`")]
+    Draws {
+        /// The kind of model that was expected.
+        kind: &'static str,
+    },
+    /// A folder's `config.yml` of Caikit cannot be read.
+    #[error("{}: {reason}", path.display())]
+    CaikitConfig {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        reason: String,
     },
     /// There is no tiny autoencoder for the model's latents.
     #[error("vae: there is no tiny autoencoder for latents of {channels} channels")]
@@ -60,9 +82,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// How a model is loaded.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// Where it computes.
+    /// The device to compute on.
     pub device: Device,
-    /// The type of the weights; `None` keeps them as they are stored.
+    /// The type of the weights; `None` keeps the stored type.
     pub dtype: Option<DType>,
     /// The preferred variant of the weight files.
     pub variant: Option<String>,
@@ -70,21 +92,31 @@ pub struct LoadOptions {
     pub components: Vec<ComponentPath>,
     /// Use TAESD, which is small and fast, instead of the model's own autoencoder.
     pub tiny_vae: bool,
-    /// How components are held; `None` is the fastest way for which there is memory.
+    /// How to keep components; `None` stands for the fastest way that fits.
     pub keeping: Option<Keeping>,
-    /// The request that there must be memory for; `None` is a picture of the model's own size.
+    /// The request that must fit into memory; `None` stands for a picture of the model's default size.
     pub request: Option<Request>,
+    /// Whether it is known already that there is memory for the model as [`keeping`](Self::keeping) holds it.
+    pub is_planned: bool,
 }
 
 impl LoadOptions {
-    /// The model as it is, on this device.
+    /// The default options on this device.
     pub fn new(device: Device) -> Self {
-        let components = Vec::new();
-        Self { device, dtype: None, variant: None, components, tiny_vae: false, keeping: None, request: None }
+        Self {
+            device,
+            dtype: None,
+            variant: None,
+            components: Vec::new(),
+            tiny_vae: false,
+            keeping: None,
+            request: None,
+            is_planned: false,
+        }
     }
 }
 
-/// A component of a model and the file or folder to take it from; on the command line, `vae=PATH`.
+/// A component of a model and the file or folder to load it from; on the command line, `vae=PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentPath {
     /// The name of the component.
@@ -174,7 +206,7 @@ impl LoadedModel {
         let files = model_files(place, options)?;
         let load = pipeline::LoadOptions {
             dtype: options.dtype,
-            name: public_name(name, place),
+            name: name.to_owned(),
             sampling: sampling(place),
             ..pipeline::LoadOptions::new(options.device.clone())
         };
@@ -199,7 +231,8 @@ impl LoadedModel {
     }
 }
 
-/// What a model takes for a request, before anything of it is loaded; `None` for the stub, which takes nothing to speak of.
+/// The memory that a model needs for a request, before anything is loaded; `None` for the stub, which needs very
+/// little.
 pub fn needs(place: &Place, options: &LoadOptions) -> Result<Option<Needs>> {
     if *place == Place::Stub {
         return Ok(None);
@@ -210,7 +243,7 @@ pub fn needs(place: &Place, options: &LoadOptions) -> Result<Option<Needs>> {
     Ok(Some(Pipeline::new(&files, &load)?.needs(&request)?))
 }
 
-/// The files of a model with the components that the options put in the place of its own.
+/// The files of a model, with the components that the options replace.
 fn model_files(place: &Place, options: &LoadOptions) -> Result<ModelFiles> {
     let mut files = open(place, options.variant.as_deref(), &options.components)?;
     if options.tiny_vae {
@@ -219,9 +252,9 @@ fn model_files(place: &Place, options: &LoadOptions) -> Result<ModelFiles> {
     Ok(files)
 }
 
-/// The model's name in picture metadata: only the last part of a path, since the rest reveals too much about the
-/// machine.
-pub(crate) fn public_name(name: &str, place: &Place) -> String {
+/// The model's name for clients and in picture metadata: only the last part of a path, since the rest reveals too much about
+/// the machine.
+pub fn public_name(name: &str, place: &Place) -> String {
     let Place::Path(path) = place else { return name.to_owned() };
     last_part(path).unwrap_or_else(|| name.to_owned())
 }
@@ -249,12 +282,12 @@ pub fn open(place: &Place, variant: Option<&str>, components: &[ComponentPath]) 
             let opened = block_on(ModelFiles::open_path(&folder, &options));
             return opened.map_err(|reason| Error::Cached { repository: repository.clone(), reason });
         }
-        Place::Path(path) => block_on(ModelFiles::open_path(path, &options)),
+        Place::Path(path) => block_on(ModelFiles::open_path(&caikit::pipeline(path)?, &options)),
     };
     Ok(files?)
 }
 
-/// What a model's configuration says about it; `None` for the stub, which draws anything.
+/// The description of a model from its configuration; `None` for the stub, which accepts all requests.
 pub fn describe(place: &Place, variant: Option<&str>, components: &[ComponentPath]) -> Result<Option<Description>> {
     if *place == Place::Stub {
         return Ok(None);
@@ -274,12 +307,20 @@ fn use_tiny_autoencoder(files: &mut ModelFiles, variant: Option<&str>) -> Result
     if own.config["_class_name"] == "AutoencoderTiny" {
         return Ok(());
     }
-    let channels = own.config["latent_channels"].as_u64().unwrap_or(4);
-    let Some(repository) = files.family().tiny_autoencoder().filter(|_| channels == 4) else {
+    let channels = latent_channels(own);
+    let Some(repository) = files.family().tiny_autoencoder() else {
         return Err(Error::NoTinyAutoencoder { channels });
     };
     let folder = hub::cached(repository)?;
     let tiny = block_on(ComponentFiles::open(&Directory::new(folder), "", variant))?;
+    if latent_channels(&tiny) != channels {
+        return Err(Error::NoTinyAutoencoder { channels });
+    }
     files.replace(VAE, tiny);
     Ok(())
+}
+
+/// The channels of an autoencoder's latents; 4 where its configuration does not say, as in diffusers.
+fn latent_channels(autoencoder: &ComponentFiles) -> u64 {
+    autoencoder.config["latent_channels"].as_u64().unwrap_or(4)
 }

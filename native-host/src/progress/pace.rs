@@ -53,7 +53,7 @@ impl Pace {
         self.per_step().map(|per_step| per_step * self.of.saturating_sub(self.step) as f64)
     }
 
-    /// `0.12 s a step, 1.4 s left`, or nothing if that is not known yet.
+    /// `0.12 s a step, 1.4 s left`, or nothing if that is not yet known.
     pub(crate) fn describe(&self) -> String {
         match (self.per_step(), self.left()) {
             (Some(step), Some(left)) => format!("{} a step, {} left", seconds(step), seconds(left)),

@@ -1,4 +1,4 @@
-//! `FILE.preview.png`: what the picture looks like so far, for as long as the run lasts.
+//! `FILE.preview.png`: the latest preview, which exists during the run.
 
 use crate::output;
 use crate::picture;

@@ -1,6 +1,7 @@
 //! The queue's refusals as the contract's errors.
 
 use super::conversions::status;
+use super::request_id;
 use easel_contract::Error;
 use easel_contract::service::Result;
 use easel_jobs::{PictureId, TaskId};
@@ -22,12 +23,14 @@ pub(super) fn refused(error: easel_jobs::Error) -> Error {
         // The store has logged which one.
         Jobs::DamagedPicture { .. } => Error::internal("the picture is damaged"),
         error if error.is_temporary() => {
-            tracing::warn!(%error, "the store is busy");
+            let id = request_id::current();
+            tracing::warn!(%error, request = id.as_ref().map(request_id::text), "the store is busy");
             Error::Busy { retry_after: RETRY_AFTER }
         }
         other => {
             // Paths and system messages are only for the operator.
-            tracing::error!(error = %other, "the store failed");
+            let id = request_id::current();
+            tracing::error!(error = %other, request = id.as_ref().map(request_id::text), "the store failed");
             Error::internal("the store failed")
         }
     }

@@ -1,16 +1,27 @@
 //! The configuration of a deployment: a TOML file, overridden by environment and options, then checked as a whole.
 
+mod files;
+mod models;
+mod network;
+mod shared;
+
+pub(super) use files::read_toml;
+pub use models::UnloadAfter;
+pub use network::{Network, Timeouts, TlsFiles};
+pub use shared::{SecretUrl, Shared};
+
 use super::access::read_keys;
-use super::{Error, Result};
+use super::{Error, Result, Targets};
+use crate::embedded;
 use crate::model::ComponentPath;
-use crate::{embedded, names};
 use easel_contract::access::{HostNames, KeyRing};
 use easel_contract::calls::Key;
 use easel_contract::{Limits, Origins, Settings};
 use easel_inference::tensor::DeviceKind;
 use easel_jobs::Retention;
+use files::read_key;
+use models::component_paths;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,9 +34,6 @@ const PORT: u16 = 8100;
 /// The schedule that never runs.
 const NEVER: &str = "never";
 
-/// The shortest key of the internal route, in characters.
-const KEY_MIN: usize = 16;
-
 /// The configuration of a deployment, checked by [`Config::check`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -33,21 +41,40 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where to serve metrics and documentation; `None` serves them on the address of the other routes.
     pub admin: Option<SocketAddr>,
+    /// Another address for the same routes. Caikit's clients expect port 8080.
+    pub caikit: Option<SocketAddr>,
+    /// Another address for the same routes; only if it is set, gRPC is served too. Caikit's gRPC clients expect port 8085.
+    pub grpc: Option<SocketAddr>,
     /// The model for requests that do not name one.
     pub model: String,
     /// Other models that requests may name.
     pub models: Vec<String>,
+    /// A folder whose sub-folders and files requests may name, each by its name.
+    pub models_folder: Option<PathBuf>,
     /// Components that models take from separate files, by the model's name.
     pub components: BTreeMap<String, Vec<ComponentPath>>,
-    /// How many models stay loaded.
-    pub loaded_models: usize,
+    /// The most models that stay loaded; `None` for as many as there is memory for, or one on a GPU, whose free memory is
+    /// not known.
+    pub loaded_models: Option<usize>,
+    /// How long a model may be idle before it leaves memory.
+    pub unload_after: UnloadAfter,
+    /// The CLIP that scores texts for pictures; without it nothing does.
+    pub clip: Option<String>,
+    /// The SAM that cuts regions out of pictures; without it nothing does.
+    pub sam: Option<String>,
     /// Where to compute.
     pub device: DeviceKind,
+    /// The numbers of GPUs that have engines of their own; empty if all engines share one device.
+    pub gpus: Vec<usize>,
     /// The folder of the database and the pictures.
     pub data: PathBuf,
+    /// Where several hosts have their tasks and pictures; without it, this host's are in the data folder.
+    pub shared: Option<Shared>,
+    /// How long a host may be silent before its tasks are given to another one.
+    pub lease: Duration,
     /// The most tasks that may wait.
     pub capacity: usize,
-    /// How many tasks run at once.
+    /// How many tasks run at once, on each GPU if several are listed; 0 if other hosts draw.
     pub engines: usize,
     /// When tasks and pictures are deleted.
     pub retention: Retention,
@@ -81,53 +108,6 @@ pub struct Config {
     pub grace: Duration,
 }
 
-/// The files for TLS, both PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate and its intermediate certificates.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
-impl TlsFiles {
-    /// Both files or neither.
-    fn both(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Self>> {
-        let lone = |field, other| Err(Error::Setting { field, reason: format!("needs {other}: TLS needs both files") });
-        match (certificate, key) {
-            (Some(certificate), Some(key)) => Ok(Some(Self { certificate, key })),
-            (None, None) => Ok(None),
-            (Some(_), None) => lone("tls_cert", "tls_key"),
-            (None, Some(_)) => lone("tls_key", "tls_cert"),
-        }
-    }
-}
-
-/// How long clients may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To send the head of a request, from its first byte or from the start of the connection.
-    pub header: Duration,
-    /// Between two pieces of a body.
-    pub body: Duration,
-    /// To send a whole body.
-    pub upload: Duration,
-    /// To read a piece of an answer.
-    pub answer: Duration,
-    /// Between two requests.
-    pub idle: Duration,
-}
-
-/// How many connections there may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// In total; fewer if the system lets the process open fewer files.
-    pub connections: usize,
-    /// From one address, or one IPv6 /64 network; 0 for no limit. This machine's own addresses have no limit. Behind a
-    /// proxy on another machine, all clients have the proxy's address.
-    pub connections_per_address: usize,
-}
-
 impl Default for Config {
     fn default() -> Self {
         let settings = Settings::default();
@@ -135,12 +115,21 @@ impl Default for Config {
         Self {
             listen: (Ipv4Addr::LOCALHOST, PORT).into(),
             admin: None,
+            caikit: None,
+            grpc: None,
             model: embedded::NAME.into(),
             models: Vec::new(),
+            models_folder: None,
             components: BTreeMap::new(),
-            loaded_models: 1,
+            loaded_models: None,
+            unload_after: UnloadAfter::default(),
+            clip: None,
+            sam: None,
             device: DeviceKind::Auto,
+            gpus: Vec::new(),
             data: data.unwrap_or_else(|| "easel-data".into()),
+            shared: None,
+            lease: Duration::from_secs(30),
             capacity: 1000,
             engines: 1,
             retention: Retention::default(),
@@ -176,18 +165,36 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// See [`Config::admin`].
     pub admin: Option<SocketAddr>,
+    /// See [`Config::caikit`].
+    pub caikit: Option<SocketAddr>,
+    /// See [`Config::grpc`].
+    pub grpc: Option<SocketAddr>,
     /// See [`Config::model`].
     pub model: Option<String>,
     /// See [`Config::models`].
     pub models: Option<Vec<String>>,
+    /// See [`Config::models_folder`].
+    pub models_folder: Option<PathBuf>,
     /// See [`Config::components`]: a table for each model, with a path for each component.
     pub components: Option<BTreeMap<String, BTreeMap<String, PathBuf>>>,
     /// See [`Config::loaded_models`].
     pub loaded_models: Option<usize>,
-    /// See [`Config::device`], by name.
+    /// See [`Config::unload_after`]: seconds, or `never`.
+    pub unload_after: Option<UnloadAfter>,
+    /// See [`Config::clip`].
+    pub clip: Option<String>,
+    /// See [`Config::sam`].
+    pub sam: Option<String>,
+    /// See [`Config::device`], by name, or GPUs by number: `gpu:0,gpu:1`.
     pub device: Option<String>,
     /// See [`Config::data`].
     pub data: Option<PathBuf>,
+    /// See [`Shared::store`].
+    pub store: Option<SecretUrl>,
+    /// See [`Shared::pictures`].
+    pub pictures: Option<SecretUrl>,
+    /// See [`Config::lease`], in seconds.
+    pub lease: Option<u64>,
     /// See [`Config::capacity`].
     pub capacity: Option<usize>,
     /// See [`Config::engines`].
@@ -243,24 +250,19 @@ impl Overrides {
     }
 }
 
-/// Reads a TOML file; an error names the line.
-pub(super) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let failed = |reason| Error::ReadConfig { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    toml::from_str(&text).map_err(|error: toml::de::Error| {
-        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-        Error::ParseConfig { path: path.to_owned(), reason: format!("{place}{}", error.message().replace('\n', " ")) }
-    })
-}
-
 impl Config {
     /// The defaults, overridden by these settings, the later ones by precedence; checked.
     pub fn resolve(settings: impl IntoIterator<Item = Overrides>) -> Result<Self> {
         let mut config = Self::default();
-        for layer in settings {
+        let mut store = None;
+        let mut pictures = None;
+        for mut layer in settings {
+            // One URL may be in the file and the other in the environment.
+            store = layer.store.take().or(store);
+            pictures = layer.pictures.take().or(pictures);
             config.apply(layer)?;
         }
+        config.shared = Shared::both(store, pictures)?;
         config.check()?;
         if let Some(path) = &config.api_key_file {
             config.keys = Some(KeyRing::new(read_keys(path)?));
@@ -269,19 +271,30 @@ impl Config {
     }
 
     fn apply(&mut self, set: Overrides) -> Result<()> {
-        let device = set.device.map(|name| name.parse()).transpose()?;
+        if let Some(text) = set.device {
+            let read = text.parse::<Targets>();
+            let targets = read.map_err(|error| Error::Setting { field: "device", reason: error.to_string() })?;
+            self.device = targets.kind;
+            self.gpus = targets.gpus;
+        }
         let never = |cron: String| (cron != NEVER).then_some(cron);
         // Parsing these cannot fail: invalid origins or names match nothing.
         let origins = set.origins.map(|text| infallible(text.parse()));
         let host_names = set.host_names.map(|text| infallible(text.parse()));
         put(&mut self.listen, set.listen);
         put(&mut self.admin, set.admin.map(Some));
+        put(&mut self.caikit, set.caikit.map(Some));
+        put(&mut self.grpc, set.grpc.map(Some));
         put(&mut self.model, set.model);
         put(&mut self.models, set.models);
+        put(&mut self.models_folder, set.models_folder.map(Some));
         put(&mut self.components, set.components.map(component_paths));
-        put(&mut self.loaded_models, set.loaded_models);
-        put(&mut self.device, device);
+        put(&mut self.loaded_models, set.loaded_models.map(Some));
+        put(&mut self.unload_after, set.unload_after);
+        put(&mut self.clip, set.clip.map(Some));
+        put(&mut self.sam, set.sam.map(Some));
         put(&mut self.data, set.data);
+        put(&mut self.lease, set.lease.map(Duration::from_secs));
         put(&mut self.capacity, set.capacity);
         put(&mut self.engines, set.engines);
         put(&mut self.retention.tasks, set.clear_tasks.map(never));
@@ -311,15 +324,16 @@ impl Config {
 
     /// Fails on the first invalid setting, before anything is opened.
     pub fn check(&self) -> Result<()> {
-        for name in self.models.iter().chain([&self.model]) {
-            names::resolve(name)?;
-        }
-        self.check_components()?;
+        self.check_models()?;
         self.retention.check()?;
+        if self.grpc.is_some() && !cfg!(feature = "grpc") {
+            let reason = "this build has no gRPC: build it with the cargo feature `grpc`".to_owned();
+            return Err(Error::Setting { field: "grpc", reason });
+        }
         self.check_access()?;
         within("capacity", self.capacity, 1, 1_000_000)?;
-        within("engines", self.engines, 1, 64)?;
-        within("loaded_models", self.loaded_models, 1, 64)?;
+        self.check_shared()?;
+        within("loaded_models", self.loaded_models.unwrap_or(1), 1, 64)?;
         within("body_limit", self.body_limit, 1 << 10, 1 << 30)?;
         within("body_memory", self.body_memory, 1 << 20, 1 << 40)?;
         self.limits.rows().into_iter().try_for_each(|(field, value, low, high)| within(field, value, low, high))?;
@@ -332,47 +346,10 @@ impl Config {
         within("connections_per_address", self.network.connections_per_address, 0, 1_000_000)?;
         within("grace", self.grace.as_secs(), 0, 24 * 3600)
     }
-
-    /// Fails on components of a model that is not served, and on paths that do not exist.
-    fn check_components(&self) -> Result<()> {
-        let refuse = |reason| Err(Error::Setting { field: "components", reason });
-        for (model, components) in &self.components {
-            if *model != self.model && !self.models.contains(model) {
-                return refuse(format!("must belong to `model` or one of `models`, got {model}"));
-            }
-            if let Some(ComponentPath { name, path }) = components.iter().find(|component| !component.path.exists()) {
-                return refuse(format!(
-                    "must be files or folders that exist, got {} for {name} of {model}",
-                    path.display()
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The component tables of a configuration file as lists.
-fn component_paths(tables: BTreeMap<String, BTreeMap<String, PathBuf>>) -> BTreeMap<String, Vec<ComponentPath>> {
-    let list = |table: BTreeMap<String, PathBuf>| {
-        table.into_iter().map(|(name, path)| ComponentPath { name, path }).collect::<Vec<_>>()
-    };
-    tables.into_iter().map(|(model, table)| (model, list(table))).collect()
 }
 
 fn infallible<T>(read: std::result::Result<T, Infallible>) -> T {
     read.unwrap_or_else(|never| match never {})
-}
-
-/// Reads a key from a file, without surrounding white space.
-fn read_key(path: &Path) -> Result<Key> {
-    let failed = |reason| Error::ReadConfig { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    let key = text.trim();
-    if key.chars().count() < KEY_MIN {
-        let reason = format!("a key must have at least {KEY_MIN} characters; `openssl rand -hex 32` makes one");
-        return Err(Error::ParseConfig { path: path.to_owned(), reason });
-    }
-    Ok(Key::new(key))
 }
 
 fn put<T>(place: &mut T, value: Option<T>) {
@@ -389,4 +366,4 @@ fn within<T: PartialOrd + std::fmt::Display>(field: &'static str, value: T, low:
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::serve) mod tests;

@@ -6,8 +6,8 @@ use easel_picture::ImageFormat;
 
 /// A task with its place in the queue and its pictures.
 pub(super) fn report(task: easel_jobs::Task, standing: Standing) -> Task {
-    let is_completed = task.status == easel_jobs::Status::Completed;
-    let pictures = if is_completed { standing.pictures } else { Vec::new() };
+    let has_pictures = matches!(task.status, easel_jobs::Status::Completed | easel_jobs::Status::Cancelled);
+    let pictures = if has_pictures { standing.pictures } else { Vec::new() };
     Task {
         id: task.id.to_string(),
         status: status(task.status),
@@ -82,6 +82,9 @@ pub(super) fn format(format: PictureFormat) -> ImageFormat {
         PictureFormat::Png => ImageFormat::Png,
         PictureFormat::Jpeg => ImageFormat::Jpeg,
         PictureFormat::Webp => ImageFormat::WebP,
+        PictureFormat::Bmp => ImageFormat::Bmp,
+        PictureFormat::Tiff => ImageFormat::Tiff,
+        PictureFormat::Gif => ImageFormat::Gif,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The devices of this host, and the selected one.
 
+use super::error;
 use easel_contract::Error;
 use easel_contract::service::{Device, DeviceKind, Result};
-use easel_inference::tensor::DeviceKind as Kind;
+use easel_inference::tensor::{DeviceInfo, DeviceKind as Kind};
 use parking_lot::Mutex;
 use pollster::block_on;
 use std::sync::OnceLock;
@@ -16,10 +17,14 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Enumerates the devices and selects one.
-    pub fn find(wanted: Kind) -> easel_inference::Result<Self> {
-        let selected = select(wanted)?;
+    /// Enumerates the devices and selects one. Fails if one of the numbered GPUs is not there.
+    pub fn find(wanted: Kind, gpus: &[usize]) -> error::Result<Self> {
         let infos = block_on(easel_inference::Device::list());
+        check_numbers(gpus, &infos)?;
+        let selected = match gpus.first() {
+            Some(_) => Kind::Gpu,
+            None => select(wanted)?,
+        };
         let mut available: Vec<(Kind, Device)> = Vec::new();
         // Software GPUs are slower than the processor itself. Of several GPUs, the best one is used.
         for info in infos.into_iter().filter(|info| info.available && !info.software) {
@@ -68,6 +73,23 @@ impl Devices {
     }
 }
 
+/// Fails with a list of those that are there if one of these GPUs is not.
+fn check_numbers(gpus: &[usize], infos: &[DeviceInfo]) -> error::Result<()> {
+    let there = infos.iter().filter(|info| info.available && info.id.starts_with("gpu:"));
+    let missing = gpus.iter().find(|gpu| there.clone().all(|info| info.id != format!("gpu:{gpu}")));
+    let Some(missing) = missing else {
+        let names = there.filter(|info| gpus.iter().any(|gpu| info.id == format!("gpu:{gpu}")));
+        names.for_each(|info| tracing::info!(device = info.id, name = info.name, "computing"));
+        return Ok(());
+    };
+    let list: Vec<String> = there.map(|info| format!("{} ({})", info.id, info.name)).collect();
+    let list = if list.is_empty() { "no GPU".to_owned() } else { list.join(", ") };
+    Err(error::Error::Setting {
+        field: "device",
+        reason: format!("gpu:{missing} is not there; this machine has {list}"),
+    })
+}
+
 /// Opens a device to check that it works, and logs its name.
 fn select(wanted: Kind) -> easel_inference::Result<Kind> {
     let selection = crate::model::select_device(wanted, None)?;
@@ -112,8 +134,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_gpu_that_is_not_there_is_refused_with_those_that_are() {
+        let info = |id: &str, name: &str, available| DeviceInfo {
+            id: id.into(),
+            name: name.into(),
+            available,
+            reason: None,
+            software: false,
+        };
+        let infos = [info("cpu", "processor", true), info("gpu:0", "large", true), info("gpu:1", "small", true)];
+        assert!(check_numbers(&[], &[]).is_ok() && check_numbers(&[1, 0], &infos).is_ok());
+        let said = |gpus: &[usize], infos: &[DeviceInfo]| check_numbers(gpus, infos).unwrap_err().to_string();
+        assert_eq!(said(&[0, 7], &infos), "device gpu:7 is not there; this machine has gpu:0 (large), gpu:1 (small)");
+        assert_eq!(said(&[0], &[info("gpu", "none", false)]), "device gpu:0 is not there; this machine has no GPU");
+    }
+
+    #[test]
     fn the_processor_is_always_listed_and_missing_devices_are_refused() {
-        let devices = Devices::find(Kind::Cpu).unwrap();
+        let devices = Devices::find(Kind::Cpu, &[]).unwrap();
         let selected: Vec<_> = devices.list().into_iter().filter(|device| device.selected).collect();
         assert_eq!((selected.len(), selected[0].id.as_str()), (1, "cpu"));
         assert_eq!(devices.select(Some(DeviceKind::Cpu)).unwrap().id, "cpu");

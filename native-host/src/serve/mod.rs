@@ -26,39 +26,58 @@
 //! router (the same, and keys), and around the routes (rate and concurrency of keys). SECURITY.md says what is
 //! promised.
 //!
+//! With `--store` and `--pictures` (feature `cluster`), several hosts share one queue: any of them answers for any task. Those
+//! with `--engines 0` only serve, and `easel work` is a [`QueueService`] without a server. `easel-jobs` says how.
+//!
 //! Stopping has four steps: accept no more connections, give running tasks a grace period to finish (after it they wait
 //! for the next process), close the queue, which ends every stream, and close the connections.
 
 mod access;
 mod admission;
+mod analyst;
 mod answers;
 mod attended;
 mod config;
 mod conversions;
 mod devices;
+mod drawing;
 mod engine;
 mod error;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod health;
 pub mod log;
 mod metrics;
 mod models;
+mod offer;
 mod parts;
+mod phases;
 mod reading;
+mod request_id;
 mod server;
 mod service;
 mod sessions;
 mod site;
+mod store;
+mod target;
+#[cfg(feature = "otel")]
+pub mod trace;
+#[cfg(not(feature = "otel"))]
+#[path = "no_trace.rs"]
+pub mod trace;
 
 pub use access::{append_key, follow_keys, guarded, key_entry, random_key};
-pub use config::{Config, Network, Overrides, Timeouts, TlsFiles};
+pub use config::{Config, Network, Overrides, SecretUrl, Shared, Timeouts, TlsFiles, UnloadAfter};
 pub use devices::Devices;
 pub use engine::ModelEngine;
 pub use error::{Error, Result};
-pub use metrics::Metrics;
+pub use metrics::{Finish, Metrics};
 pub use models::Models;
+pub use offer::offer;
 pub use parts::Parts;
 pub use server::{Server, router};
 #[cfg(feature = "component")]
 pub use server::{component_router, environment};
 pub use service::QueueService;
 pub use site::Site;
+pub use target::{NotTargets, Targets};

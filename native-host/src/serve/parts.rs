@@ -20,11 +20,11 @@ pub struct Parts {
 impl Parts {
     /// The parts for this configuration.
     pub(super) fn new(config: &Config) -> Result<Self> {
-        let names = [&config.model].into_iter().chain(&config.models);
+        let metrics = Arc::new(Metrics::default());
         Ok(Self {
-            models: Arc::new(Models::new(names, config.loaded_models)?.with_components(config.components.clone())),
-            devices: Arc::new(Devices::find(config.device)?),
-            metrics: Arc::default(),
+            models: Arc::new(Models::new(config, metrics.models())?),
+            devices: Arc::new(Devices::find(config.device, &config.gpus)?),
+            metrics,
             limits: config.limits,
         })
     }

@@ -1,24 +1,25 @@
 //! The contract's service over the queue of `easel-jobs`.
 
 use super::admission::{Pictures, check};
+use super::analyst::Analyst;
 use super::answers::{picture_id, refused, task_id};
 use super::attended::{Attended, Watching};
 use super::conversions::{bounds, image, priority_to_jobs, progress, report, status_to_jobs};
 use super::health::{Checks, SILENT};
 use super::reading;
+use super::request_id;
 use super::sessions::Sessions;
-use super::{Config, Metrics, ModelEngine, Parts, error};
+use super::{Config, Metrics, ModelEngine, Parts, error, store};
 use async_trait::async_trait;
 use bytes::Bytes;
 use easel_contract::service::{
-    ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Priority, ProgressStream,
-    Result, Run, Sampler, Session, Task, TaskFilter, TaskSelection, WatchOptions,
+    Analysis, AnalysisRequest, ByteStream, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, InitImage,
+    Model, Page, Priority, ProgressStream, Result, Run, Sampler, Session, Task, TaskFilter, TaskSelection,
+    WatchOptions,
 };
 use easel_contract::{Check, Error, Service};
 use easel_inference::sampling::{SamplerName, Scheduler};
-use easel_jobs::{
-    Counts, Engine, Jobs, NewTask, Options, Part, Picture, PictureQuery, Selection, SqliteStore, TaskId, TaskQuery,
-};
+use easel_jobs::{Counts, Engine, Jobs, NewTask, Options, Part, Picture, PictureQuery, Selection, TaskId, TaskQuery};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use std::io::Read;
@@ -40,21 +41,36 @@ struct Inner {
     counts: Mutex<Counts>,
     pictures: Pictures,
     sessions: Sessions,
+    analyst: Arc<Analyst>,
 }
 
 impl QueueService {
-    /// Opens the data folder and starts the engines. Models are loaded when they are first needed.
+    /// Opens the store and starts the engines. Models are loaded when they are first needed.
     pub fn open(config: &Config) -> error::Result<Self> {
-        Self::with_engines(config, |parts| Box::new(ModelEngine::new(parts.clone())))
+        Self::with_numbered(config, |parts, number| {
+            let parts = parts.clone();
+            Box::new(match config.gpus.get(number % config.gpus.len().max(1)) {
+                Some(gpu) => ModelEngine::on_gpu(parts, *gpu),
+                None => ModelEngine::new(parts),
+            })
+        })
     }
 
     /// The same with your own engines. A task's request is an [`ImageRequest`] as JSON.
     pub fn with_engines(config: &Config, engine: impl Fn(&Parts) -> Box<dyn Engine>) -> error::Result<Self> {
+        Self::with_numbered(config, |parts, _| engine(parts))
+    }
+
+    /// The same with engines that know their number.
+    fn with_numbered(config: &Config, engine: impl Fn(&Parts, usize) -> Box<dyn Engine>) -> error::Result<Self> {
         let parts = Parts::new(config)?;
         let pictures = Pictures::new(config.limits.init_pixels);
-        let store = Arc::new(SqliteStore::open(&config.data)?);
+        let analyst = Arc::new(Analyst::new(config, &parts)?);
+        let store = store::open(config)?;
         let options = Options { capacity: config.capacity, retention: config.retention.clone() };
-        let jobs = Arc::new(Jobs::start(store, (0..config.engines).map(|_| engine(&parts)).collect(), &options)?);
+        let engines = config.engines * config.gpus.len().max(1);
+        let engines = (0..engines).map(|number| engine(&parts, number)).collect();
+        let jobs = Arc::new(Jobs::start(store, engines, &options)?);
         let attended = (!config.keep_abandoned).then(|| Attended::of(&jobs));
         let checks = Checks::default();
         Ok(Self(Arc::new(Inner {
@@ -65,6 +81,7 @@ impl QueueService {
             pictures,
             counts: Mutex::default(),
             sessions: Sessions::default(),
+            analyst,
         })))
     }
 
@@ -75,6 +92,7 @@ impl QueueService {
 
     /// Stops like [`Jobs::shutdown`], and blocks until it has.
     pub fn shutdown(&self, grace: Duration) {
+        self.0.analyst.close();
         self.0.jobs.shutdown(grace);
     }
 
@@ -104,6 +122,9 @@ impl QueueService {
             Ok((request, plan))
         });
         let (mut request, plan) = checked.await?;
+        // The rest of a picture that is drawn in part is needed as it is.
+        let is_whole = !request.init.as_ref().is_some_and(InitImage::is_drawn_in_part);
+        let plan = if is_whole { plan } else { plan.without_size() };
         if let Some(init) = &mut request.init {
             init.bytes = self.0.pictures.fit(std::mem::take(&mut init.bytes), plan).await?;
             if let Some(mask) = init.mask.take() {
@@ -116,7 +137,9 @@ impl QueueService {
     /// Does work that may wait for the disk, on a thread that answers no requests.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(Error::internal)?
+        let id = request_id::current();
+        let work = move || request_id::work(id, || work(&inner));
+        tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
     }
 }
 
@@ -260,6 +283,10 @@ impl Service for QueueService {
         Ok(())
     }
 
+    async fn analyze(&self, request: AnalysisRequest) -> Result<Analysis> {
+        self.0.analyst.analyze(request).await
+    }
+
     async fn devices(&self) -> Result<Vec<Device>> {
         Ok(self.0.parts.devices.list())
     }
@@ -344,7 +371,8 @@ impl Inner {
         let steps = request.steps.unwrap_or_default();
         let more = request.hires.map_or(0, |hires| hires.steps(steps));
         let steps = steps.saturating_add(more).saturating_mul(request.count);
-        Ok(NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed, steps })
+        let model = request.model.unwrap_or_default();
+        Ok(NewTask { prompt, request: row, priority: priority_to_jobs(priority), seed, steps, model })
     }
 
     /// The request with the name of its model.

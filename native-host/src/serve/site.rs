@@ -26,7 +26,11 @@ const ISOLATION: [(&str, &str); 2] =
     [("cross-origin-opener-policy", "same-origin"), ("cross-origin-embedder-policy", "require-corp")];
 
 /// The files of a page, in memory.
-pub struct Site(HashMap<String, Asset>);
+pub struct Site {
+    files: HashMap<String, Asset>,
+    /// What the page is told about the server.
+    offer: Option<HeaderValue>,
+}
 
 impl Site {
     /// Reads every file of a folder.
@@ -51,7 +55,7 @@ impl Site {
                 }
             }
         }
-        Ok(Self(found))
+        Ok(Self { files: found, offer: None })
     }
 
     /// The built-in files.
@@ -67,7 +71,12 @@ impl Site {
                 found.insert(name.clone(), Asset::new(media_type(&name), file.contents()));
             }
         }
-        Self(found)
+        Self { files: found, offer: None }
+    }
+
+    /// The same files with what [`offer`](super::offer()) says.
+    pub fn with_offer(self, offer: Option<HeaderValue>) -> Self {
+        Self { offer, ..self }
     }
 
     /// Serves these files, and the routes for everything else.
@@ -80,8 +89,8 @@ impl Site {
             return None;
         }
         match path.strip_prefix('/')? {
-            "" => self.0.get(INDEX).filter(|_| prefers_page(headers)),
-            name => self.0.get(&*percent_decode_str(name).decode_utf8().ok()?),
+            "" => self.files.get(INDEX).filter(|_| prefers_page(headers)),
+            name => self.files.get(&*percent_decode_str(name).decode_utf8().ok()?),
         }
     }
 }
@@ -142,6 +151,7 @@ async fn answer(State(site): State<Arc<Site>>, request: Request, next: Next) -> 
     let Some(file) = site.file(request.method(), request.uri().path(), request.headers()).cloned() else {
         return next.run(request).await;
     };
+    let offer = site.offer.clone();
     let headers = request.into_parts().0.headers;
     // A module of several megabytes takes a while to compress.
     let answered = tokio::task::spawn_blocking(move || file.respond(&headers)).await;
@@ -151,6 +161,9 @@ async fn answer(State(site): State<Arc<Site>>, request: Request, next: Next) -> 
     });
     for (name, value) in ISOLATION {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if let Some(offer) = offer {
+        response.headers_mut().insert(HeaderName::from_static(super::offer::HEADER), offer);
     }
     response
 }
@@ -183,7 +196,8 @@ mod tests {
         std::fs::create_dir(folder.path().join("app")).unwrap();
         std::fs::write(folder.path().join(INDEX), "<h1>Easel</h1>").unwrap();
         std::fs::write(folder.path().join("app/main.js"), "draw();".repeat(100)).unwrap();
-        Site::read(folder.path()).unwrap().before(Router::new().fallback(async || "routes"))
+        let offer = Some(HeaderValue::from_static(r#"{"name":"m"}"#));
+        Site::read(folder.path()).unwrap().with_offer(offer).before(Router::new().fallback(async || "routes"))
     }
 
     async fn get(path: &str, header: (HeaderName, &str)) -> (StatusCode, HeaderMap, String) {
@@ -198,6 +212,7 @@ mod tests {
         let page = get("/", (header::ACCEPT, "text/html,*/*;q=0.8")).await;
         assert_eq!((page.0, page.2.as_str()), (StatusCode::OK, "<h1>Easel</h1>"));
         assert_eq!(page.1["cross-origin-embedder-policy"], "require-corp");
+        assert_eq!(page.1["x-easel-draws"], r#"{"name":"m"}"#);
         assert_eq!(get("/", (header::ACCEPT, "application/json")).await.2, "routes");
         assert_eq!(get("/app/../Cargo.toml", (header::ACCEPT, "*/*")).await.2, "routes");
     }
@@ -231,7 +246,7 @@ mod tests {
         assert!(pipe.success());
 
         let site = Site::read(&path("")).unwrap();
-        let mut names: Vec<&str> = site.0.keys().map(String::as_str).collect();
+        let mut names: Vec<&str> = site.files.keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["a b.txt", "index.html", "inside.txt"]);
         let found = |path: &str| site.file(&Method::GET, path, &HeaderMap::new()).is_some();

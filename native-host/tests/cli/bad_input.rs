@@ -71,7 +71,10 @@ fn options_that_conflict() {
     assert_eq!(refused(2, &["-o", "x.gif"]), "x.gif: cannot write .gif files, only png, jpeg and webp");
     assert_eq!(refused(2, &["-o", "x.png", "--quality", "5"]), "--quality is for jpeg, the format is png");
     assert_eq!(refused(2, &["-o", "-", "-n", "2"]), "several pictures cannot go to standard output");
-    assert_eq!(refused(2, &["-o", "-", "--preview"]), "--preview needs a file to put the preview beside");
+    assert_eq!(
+        refused(2, &["-o", "-", "--preview"]),
+        "--preview needs a picture file: the preview is written next to it"
+    );
 }
 
 #[test]

@@ -6,19 +6,25 @@ use serde_json::Value;
 #[test]
 fn help_reads_well_and_fits() {
     let folder = Folder::new();
-    for command in [
+    let mut commands = vec![
         "generate",
+        "analyze",
         "models",
         "new-key",
         "pull",
         "inspect",
         "quantize",
         "devices",
+        "export-protos",
         "metadata",
         "bench",
         "completions",
         "man",
-    ] {
+    ];
+    if cfg!(feature = "mcp") {
+        commands.push("mcp");
+    }
+    for command in commands {
         let help = folder.easel([command, "--help"]);
         assert!(help.text().contains(&format!("Usage: easel {command}")), "{}", help.text());
         assert!(help.text().lines().all(|line| line.chars().count() <= 130), "{}", help.text());
@@ -151,5 +157,16 @@ fn architectures_are_timed() {
     // PyTorch's FLOP counter gives the same number.
     let gflop = result["gflop"].as_f64().unwrap();
     assert!((gflop - 2.208_595_968).abs() < 1e-9, "{gflop}");
-    assert!(folder.easel(["bench", "nothing"]).error(1).starts_with("\"nothing\" cannot be timed, only sd15-unet, "));
+    assert!(folder.easel(["bench", "nothing"]).error(1).starts_with("unknown name \"nothing\", expected sd15-unet, "));
+}
+
+#[test]
+fn definitions_are_exported_one_file_for_each_message() {
+    let folder = Folder::new();
+    assert_eq!(folder.easel(["export-protos", "some/protos"]).text().trim_end(), "some/protos");
+    let request = String::from_utf8(folder.read("some/protos/ccv.texttoimagetaskrequest.proto")).unwrap();
+    assert!(request.contains("optional string image_format = 7;"), "{request}");
+    assert!(folder.read("some/protos/computervisionservice.proto").starts_with(b"syntax = \"proto3\";"));
+    std::fs::write(folder.path("file"), "").unwrap();
+    assert!(folder.easel(["export-protos", "file"]).error(1).starts_with("file: "));
 }

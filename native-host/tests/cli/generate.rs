@@ -168,7 +168,7 @@ fn a_picture_can_be_started_from() {
     let half = redraw("half.png", &["--strength", "0.5"]);
     assert_ne!(half, redraw("more.png", &["--strength", "0.9"]));
     let message = folder.easel(["generate", "--from", "half.png", "-o", "x.png"]).error(1).to_owned();
-    assert_eq!(message, "the picture of --from was made from another one: give that with --init-image");
+    assert_eq!(message, "the picture of --from was made from an initial picture: add it with --init-image");
     folder.easel(["generate", "--from", "half.png", "--init-image", "first.png", "-o", "again.png"]).text();
     assert!(folder.read("again.png") == half);
 }
@@ -223,7 +223,7 @@ fn separate_components_are_recorded_and_required_again() {
     let settings = folder.easel(["metadata", "first.png"]).text().to_owned();
     assert!(settings.contains("Component vae: vae"), "{settings}");
     let message = draw(&["again.png", "--from", "first.png"]).error(1).to_owned();
-    assert_eq!(message, "the picture of --from was made with another vae (vae): give it with --component vae=PATH");
+    assert_eq!(message, "the picture of --from was made with another vae (vae): add --component vae=PATH");
     draw(&["again.png", "--from", "first.png", "--component", &vae]).text();
     assert!(folder.read("again.png") == folder.read("first.png"));
 }

@@ -1,4 +1,4 @@
-//! Files from strangers and odd output paths: nothing in them is obeyed, and only what the user named is opened.
+//! Files from strangers and odd output paths: nothing in them is obeyed, and only files that the user named are opened.
 
 use super::Folder;
 use easel_picture::{EncodeOptions, Image, ImageFormat};
@@ -35,7 +35,7 @@ fn f20_a_path_in_metadata_is_not_opened() {
     std::fs::create_dir(folder.path("somewhere")).unwrap();
     picture(&folder.path("x.png"), "a cat\nSteps: 2, Seed: 1, Size: 64x64, Model: ./somewhere");
     let message = folder.easel(["generate", "--from", "x.png", "-o", "out.png"]).error(1).to_owned();
-    assert!(message.contains("\"./somewhere\"") && message.ends_with("say so with --model"), "{message}");
+    assert!(message.contains("\"./somewhere\"") && message.ends_with("set it with --model"), "{message}");
     folder.easel(["generate", "--from", "x.png", "-o", "out.png", "--model", "stub"]).text();
 }
 
@@ -74,8 +74,8 @@ fn f20_unwritable_places_are_refused_before_drawing() {
         let command = ["generate", "a cat", "--steps", "1000", "--width", "1024", "--height", "1024"];
         folder.easel([&command, args].concat()).error(1).to_owned()
     };
-    assert_eq!(refused(&["-o", "link.png"]), "link.png: is a link to a file that is not there");
-    assert_eq!(refused(&["-o", "pipe.png"]), "pipe.png: is neither a file nor a device; `-o -` writes to a pipe");
+    assert_eq!(refused(&["-o", "link.png"]), "link.png: is a link to a missing file");
+    assert_eq!(refused(&["-o", "pipe.png"]), "pipe.png: not a file or a device; use `-o -` to write to a pipe");
     assert_eq!(refused(&["-o", "x.png", "-n", "2"]), "x-2.png: is a folder");
     let message = refused(&["--init-image", "pipe.png", "-o", "out.png"]);
     assert_eq!(message, "pipe.png: not a file, expected a picture file");

@@ -1,5 +1,6 @@
 //! The built `easel` command, run as a user runs it.
 
+mod analyze;
 mod bad_input;
 mod commands;
 mod generate;
@@ -67,7 +68,17 @@ impl Folder {
     fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_easel"));
         command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
-        for name in ["EASEL_MODEL", "MODEL", "EASEL_DEVICE", "EASEL_GPU", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_CACHE"] {
+        for name in [
+            "EASEL_MODEL",
+            "MODEL",
+            "EASEL_CLIP",
+            "EASEL_SAM",
+            "EASEL_DEVICE",
+            "EASEL_GPU",
+            "HF_TOKEN",
+            "HF_ENDPOINT",
+            "HF_HUB_CACHE",
+        ] {
             command.env_remove(name);
         }
         command.env("HF_HOME", self.path("hf"));

@@ -164,26 +164,56 @@ async fn f13_a_damaged_picture_is_left_out_of_a_list() {
     assert_eq!((slice.len(), decoded(&slice[0]["image_url"])), (1, picture(1)));
 }
 
+/// A request of each family whose clients wait for their pictures.
+fn waited_for() -> [Request<Body>; 3] {
+    let post = |path: &str, body: Value| {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        request.header(header::HOST, "localhost").body(Body::from(body.to_string())).unwrap()
+    };
+    [
+        imagine("never", 1),
+        post("/v1/images/generations", json!({ "prompt": "never" })),
+        post("/sdapi/v1/txt2img", json!({ "prompt": "never" })),
+    ]
+}
+
 #[tokio::test]
 async fn f11_a_client_that_leaves_cancels_its_task() {
+    for request in waited_for() {
+        let served = Served::start(false);
+        let waiting = tokio::spawn(served.router.clone().oneshot(request));
+        let task = served.only_task().await;
+        served.until(&task, Status::Processing).await;
+        waiting.abort();
+        served.until(&task, Status::Cancelled).await;
+    }
+}
+
+#[tokio::test]
+async fn f11_a_client_that_stops_reading_events_cancels_its_task() {
     let served = Served::start(false);
-    let waiting = tokio::spawn(served.router.clone().oneshot(imagine("never", 1)));
+    let body = json!({ "prompt": "never", "stream": true }).to_string();
+    let request = Request::post("/v1/images/generations").header(header::CONTENT_TYPE, "application/json");
+    let request = request.header(header::HOST, "localhost").body(Body::from(body)).unwrap();
+    let answer = served.send(request).await;
     let task = served.only_task().await;
     served.until(&task, Status::Processing).await;
-    waiting.abort();
+    drop(answer);
     served.until(&task, Status::Cancelled).await;
 }
 
 #[tokio::test]
 async fn f11_abandoned_tasks_are_kept_if_configured() {
-    let served = Served::start(true);
-    let waiting = tokio::spawn(served.router.clone().oneshot(imagine("never", 1)));
-    let task = served.only_task().await;
-    served.until(&task, Status::Processing).await;
-    waiting.abort();
-    assert!(waiting.await.is_err());
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    served.until(&task, Status::Processing).await;
+    for request in waited_for() {
+        let served = Served::start(true);
+        let waiting = tokio::spawn(served.router.clone().oneshot(request));
+        let task = served.only_task().await;
+        served.until(&task, Status::Processing).await;
+        waiting.abort();
+        assert!(waiting.await.is_err());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        served.until(&task, Status::Processing).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

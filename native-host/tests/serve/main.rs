@@ -1,13 +1,22 @@
 //! `easel serve`, started as by an operator and called as by clients.
 
 mod access;
+mod analysis;
 mod answers;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod connections;
+mod deploy;
 mod faults;
+mod gpus;
 mod lifecycle;
 mod limits;
+mod models;
+mod observing;
 mod requests;
 mod store;
+#[cfg(all(feature = "otel", unix))]
+mod traces;
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -29,9 +38,31 @@ impl Host {
         Self::run(command(data, args))
     }
 
-    fn run(mut command: Command) -> Self {
-        let options = ["API_KEY_FILE", "COMPONENT", "CONFIG", "HOST_NAMES", "LISTEN", "MODEL", "ORIGINS", "SITE"]
-            .map(|name| format!("EASEL_{name}"));
+    fn run(command: Command) -> Self {
+        // The log is read, so that the server never waits for us.
+        Self::logged(command, drop)
+    }
+
+    /// The same, with what happens to each line of its log once it listens.
+    fn logged(mut command: Command, each: impl FnMut(String) + Send + 'static) -> Self {
+        let options = [
+            "API_KEY_FILE",
+            "CAIKIT",
+            "CLIP",
+            "COMPONENT",
+            "CONFIG",
+            "GRPC",
+            "HOST_NAMES",
+            "LISTEN",
+            "MODEL",
+            "MODELS",
+            "ORIGINS",
+            "PICTURES",
+            "SAM",
+            "SITE",
+            "STORE",
+        ]
+        .map(|name| format!("EASEL_{name}"));
         for name in options.iter().map(String::as_str).chain(["MODEL", "RUST_LOG"]) {
             command.env_remove(name);
         }
@@ -39,8 +70,7 @@ impl Host {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let address =
             lines.by_ref().find_map(|line| line.strip_prefix("easel: listening on http://").map(str::to_owned));
-        // Keep reading, so that the server never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
+        std::thread::spawn(move || lines.for_each(each));
         Self { child, address: address.expect("the server listens") }
     }
 

@@ -6,6 +6,8 @@ use crate::{Host, play_all};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use easel_host::component::{self, Limits, Program};
 use easel_host::serve::{Config, QueueService, component_router, environment};
 use easel_transcripts::Setup;
@@ -89,6 +91,27 @@ async fn a_misbehaving_component_is_stopped_while_others_go_on() {
             answered += 1;
         }
         assert_eq!(fault.await.unwrap(), expected, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_is_busy_with_short_requests_goes_on() {
+    let computing = Duration::from_secs(1);
+    let limits = Limits { computing, requests: usize::MAX, ..Limits::default() };
+    let Some(program) = edge(limits) else { return };
+    let folder = TempDir::new().unwrap();
+    let host = program.host(service(&folder), Vec::new());
+    let clients = (0..8).map(|_| {
+        let host = host.clone();
+        tokio::spawn(async move {
+            let began = Instant::now();
+            while began.elapsed() < 3 * computing {
+                assert_eq!(get(&host, "/health").await, StatusCode::OK);
+            }
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
     }
 }
 
@@ -180,10 +203,37 @@ async fn until_one_is(host: &component::Host, status: &str) {
     }
 }
 
+/// Each analysis would take many seconds, and they would wait for each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f11_clients_that_leave_end_their_analyses() {
+    let Some(program) = edge(Limits::default()) else { return };
+    let (component, _host) = over(&program, &Setup { sam: true, ..Setup::default() });
+    let picture = easel_picture::Image::stub(64, 64).unwrap();
+    let picture = picture.encode(easel_picture::ImageFormat::Png, &easel_picture::EncodeOptions::default()).unwrap();
+    let picture = BASE64_STANDARD.encode(picture);
+    let everything = format!(r#"{{"image":"{picture}","texts":["a cat"]}}"#);
+    let leaving = (0..8).map(|_| {
+        let client = component.clone();
+        let everything = everything.clone();
+        tokio::spawn(async move { post(&client, "/api/analyze", &everything).await })
+    });
+    let leaving: Vec<_> = leaving.collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    leaving.iter().for_each(tokio::task::JoinHandle::abort);
+    let point = format!(r#"{{"image":"{picture}","texts":["a cat"],"roi":[[3,3]]}}"#);
+    let answer = tokio::time::timeout(Duration::from_secs(60), post(&component, "/api/analyze", &point)).await;
+    assert_eq!(answer.expect("the others have ended").status(), StatusCode::OK);
+}
+
 /// A component over the slow engine, and the host that keeps the engine alive.
 fn slow(program: &Program) -> (component::Host, Host) {
+    over(program, &Setup::default())
+}
+
+/// The same with another setup.
+fn over(program: &Program, setup: &Setup) -> (component::Host, Host) {
     let mut component = None;
-    let host = Host::start(&Setup::default(), |service, config| {
+    let host = Host::start(setup, |service, config| {
         component = Some(program.host(Arc::new(service), environment(config)));
         Router::new()
     });

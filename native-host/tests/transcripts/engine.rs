@@ -13,7 +13,9 @@ impl Engine for Slow {
     fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError> {
         let failed = |error: &dyn std::fmt::Display| EngineError::Failed(error.to_string());
         let request: ImageRequest = serde_json::from_slice(job.request()).map_err(|error| failed(&error))?;
-        let steps = request.steps.unwrap_or(20) * request.count;
+        let each = request.steps.unwrap_or(20);
+        let steps = each * request.count;
+        let mut pictures = Vec::new();
         for step in 1..=steps {
             if job.should_stop() {
                 return Err(EngineError::Stopped);
@@ -24,23 +26,32 @@ impl Engine for Slow {
             }
             let preview = job.wants_previews().then(|| Bytes::from_static(b"\xff\xd8\xff"));
             job.report(Progress { step, steps }, preview);
+            if step % each == 0 {
+                let picture = picture(&request, steps, u64::from(step / each) - 1).map_err(|error| failed(&error))?;
+                job.keep(picture.clone());
+                pictures.push(picture);
+            }
         }
-        let [width, height] = [request.width, request.height].map(|side| side.unwrap_or(512));
-        let (width, height) = request.hires.map_or((width, height), |hires| hires.size(width, height));
-        let [width, height] = [width, height].map(|side| side as usize);
-        let format = match request.encoding.unwrap_or_default().format {
-            PictureFormat::Png => ImageFormat::Png,
-            PictureFormat::Jpeg => ImageFormat::Jpeg,
-            PictureFormat::Webp => ImageFormat::WebP,
-        };
-        let picture = |number| {
-            let seed = request.seed.unwrap_or_default().wrapping_add(number);
-            let parameters = format!("{}\nSteps: {steps}, Seed: {seed}, Size: {width}x{height}", request.prompt);
-            let options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
-            let bytes = Image::stub(width, height).and_then(|image| image.encode(format, &options));
-            let bytes = bytes.map_err(|error| failed(&error))?.into();
-            Ok(NewPicture { bytes, media_type: format.media_type().into(), seed })
-        };
-        (0..u64::from(request.count)).map(picture).collect()
+        Ok(pictures)
     }
+}
+
+/// The picture with this number.
+fn picture(request: &ImageRequest, steps: u32, number: u64) -> easel_picture::Result<NewPicture> {
+    let [width, height] = [request.width, request.height].map(|side| side.unwrap_or(512));
+    let (width, height) = request.hires.map_or((width, height), |hires| hires.size(width, height));
+    let [width, height] = [width, height].map(|side| side as usize);
+    let format = match request.encoding.unwrap_or_default().format {
+        PictureFormat::Png => ImageFormat::Png,
+        PictureFormat::Jpeg => ImageFormat::Jpeg,
+        PictureFormat::Webp => ImageFormat::WebP,
+        PictureFormat::Bmp => ImageFormat::Bmp,
+        PictureFormat::Tiff => ImageFormat::Tiff,
+        PictureFormat::Gif => ImageFormat::Gif,
+    };
+    let seed = request.seed.unwrap_or_default().wrapping_add(number);
+    let parameters = format!("{}\nSteps: {steps}, Seed: {seed}, Size: {width}x{height}", request.prompt);
+    let options = EncodeOptions { parameters: Some(&parameters), ..EncodeOptions::default() };
+    let bytes = Image::stub(width, height)?.encode(format, &options)?.into();
+    Ok(NewPicture { bytes, media_type: format.media_type().into(), seed })
 }

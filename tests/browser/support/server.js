@@ -15,26 +15,28 @@ const TYPES = {
   ".webmanifest": "application/manifest+json",
 };
 
-const ISOLATION = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+export const ISOLATION = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
 
 /** The folder of the kernels' checks. */
 export const checks = process.env.EASEL_CHECKS ?? new URL("../../../target/browser-checks", import.meta.url).pathname;
 
 /**
- * Serves `root` until the test ends. With `dated`, files have a date, as those of usual servers, and browsers keep them a while. `faults` may be changed at any time: `cut` names a file whose connection breaks after
- * `after` bytes, once; with `whole`, ranges are ignored; `modified` is the date that files bear; `slow` is a line that is silent
+ * Serves `root` until the test ends, with `headers` on each answer. With `dated`, files have a date, as those of usual servers, and browsers keep them a while. `faults` may be changed at any time: `cut` names a file whose connection breaks after
+ * `after` bytes, once; with `whole`, ranges are ignored; `modified` is the date that files bear; `instead` has scripts that are sent in place of files, or `null` for files that are missing, by path; `slow` is a line that is silent
  * at first and then brings few bytes a second, for models and modules. `requests` lists what was asked for.
  */
-export async function serve(test, root, { isolated = true, dated = false } = {}) {
-  const faults = { cut: undefined, after: 0, whole: false, modified: undefined, slow: undefined };
+export async function serve(test, root, { isolated = true, dated = false, headers: more = {} } = {}) {
+  const faults = { cut: undefined, after: 0, whole: false, modified: undefined, instead: {}, slow: undefined };
   const requests = [];
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://x").pathname);
     const file = join(root, normalize(path === "/" ? "/index.html" : path));
     requests.push({ method: request.method, path, range: request.headers.range });
     const size = await stat(file).then((found) => (found.isFile() ? found.size : -1), () => -1);
-    const headers = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin", ...(isolated ? ISOLATION : {}) };
-    if (size < 0) return response.writeHead(404, headers).end();
+    const headers = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin", ...(isolated ? ISOLATION : {}), ...more };
+    const script = faults.instead[path];
+    if (size < 0 || script === null) return response.writeHead(404, headers).end();
+    if (script) return response.writeHead(200, { ...headers, "content-type": TYPES[".js"] }).end(script);
     Object.assign(headers, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "accept-ranges": "bytes" });
     if (dated) headers["last-modified"] = "Thu, 01 Jan 2026 10:00:00 GMT";
     if (faults.modified) headers["last-modified"] = faults.modified;

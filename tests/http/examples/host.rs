@@ -1,5 +1,5 @@
-//! `cargo run --package easel-transcripts --example host -- 127.0.0.1:8100`: the whole interface without a model, for clients
-//! under development and for fuzzers. Every picture is the `stub` one.
+//! `cargo run --package easel-transcripts --example host -- 127.0.0.1:8100`: the whole interface without a model, for
+//! developing clients and for fuzzers. Every picture is the `stub` picture.
 
 use easel_contract::router;
 use easel_transcripts::{MemoryService, Setup};

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
 
-/// What placeholders remember.
+/// The values that placeholders remember.
 pub(crate) type Names = BTreeMap<String, String>;
 
 #[derive(Debug)]
@@ -14,7 +14,7 @@ enum Part<'a> {
     Placeholder { name: Option<&'a str>, kind: &'a str },
 }
 
-/// The text with every `{{name}}` replaced by its remembered value.
+/// Replaces every `{{name}}` in a text by its remembered value.
 pub(crate) fn filled(text: &str, names: &Names) -> String {
     names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
 }

@@ -13,6 +13,9 @@ fn format(encoding: Encoding) -> ImageFormat {
         PictureFormat::Png => ImageFormat::Png,
         PictureFormat::Jpeg => ImageFormat::Jpeg,
         PictureFormat::Webp => ImageFormat::WebP,
+        PictureFormat::Bmp => ImageFormat::Bmp,
+        PictureFormat::Tiff => ImageFormat::Tiff,
+        PictureFormat::Gif => ImageFormat::Gif,
     }
 }
 
@@ -22,7 +25,7 @@ pub(crate) fn stub(width: u32, height: u32, encoding: Encoding, parameters: &str
     Image::stub(width as usize, height as usize)?.encode(format(encoding), &options)
 }
 
-/// A PNG that is wholly transparent.
+/// A fully transparent PNG.
 pub(crate) fn clear(width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);

@@ -1,4 +1,4 @@
-//! Playing transcripts.
+//! Plays transcripts.
 
 use crate::pattern::{self, Names};
 use crate::picture;
@@ -10,28 +10,28 @@ use http::{HeaderName, Request, Response, header};
 use std::pin::Pin;
 use std::time::Duration;
 
-/// How long a `~until` step is asked again, in tries of 20 ms.
+/// How often a `~until` step is repeated, every 20 ms.
 const TRIES: usize = 500;
 
-/// What can be talked to.
+/// A connection to a server.
 pub trait Client {
     /// Sends a request, whose URI is only a path, and reads the whole answer.
     ///
     /// # Errors
-    /// Only for failures without an HTTP answer.
+    /// Only if there is no HTTP answer.
     fn send(&self, request: Request<Bytes>) -> impl Future<Output = Result<Response<Bytes>>>;
 }
 
 /// Sends every request of a transcript and compares the answers.
 ///
 /// # Errors
-/// The first answer that differs, with the step's name, the expected answer and the actual one.
+/// If an answer differs, with the step's name, the expected answer and the actual one.
 pub async fn play(transcript: &Transcript, client: &impl Client) -> Result<()> {
     let played = rest(&transcript.steps, Names::new(), client).await;
     played.with_context(|| format!("transcript {:?}", transcript.name))
 }
 
-/// Plays steps with the names that the ones before have left.
+/// Plays the remaining steps, with the names that earlier steps have set.
 fn rest<'a>(
     steps: &'a [Step],
     mut names: Names,
@@ -56,7 +56,7 @@ fn rest<'a>(
     })
 }
 
-/// Sends the request, again and again if the step says so.
+/// Sends the request, repeatedly if the step says so.
 async fn ask(step: &Step, names: &Names, client: &impl Client) -> Result<Response<Bytes>> {
     let mut answer = client.send(request(step, names)?).await?;
     let Some(until) = &step.until else { return Ok(answer) };
@@ -84,7 +84,7 @@ fn request(step: &Step, names: &Names) -> Result<Request<Bytes>> {
     Ok(builder.body(if is_form { form(&body)?.into() } else { body.into() })?)
 }
 
-/// The body of a form: lines end as the standard wants it, and pictures stand in place of their names.
+/// The body of a form: line ends are those of the standard, and placeholders are replaced by pictures.
 fn form(body: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for line in body.lines() {
@@ -96,7 +96,7 @@ fn form(body: &str) -> Result<Vec<u8>> {
                 bytes.extend(match kind {
                     "png" => picture::stub(width, height, Encoding::default(), "")?,
                     "clear" => picture::clear(width, height)?,
-                    _ => bail!("<<{kind} ...>> is not a picture that can be sent"),
+                    _ => bail!("<<{kind} ...>> is unknown, expected png or clear"),
                 });
             }
             None => bytes.extend_from_slice(line.as_bytes()),

@@ -1,4 +1,4 @@
-//! Reading transcripts.
+//! Reads transcripts.
 
 use anyhow::{Context, Result, bail};
 use easel_contract::Settings;
@@ -9,26 +9,30 @@ use easel_contract::access::{Key, KeyRing};
 pub struct Transcript {
     /// The file's name.
     pub name: &'static str,
-    /// What the server needs.
+    /// The setup of its server.
     pub setup: Setup,
     pub(crate) steps: Vec<Step>,
 }
 
-/// What a transcript's server is like.
+/// The setup of a transcript's server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// How many tasks may wait.
+    /// The most waiting tasks.
     pub queue: usize,
     /// The longest body in bytes.
     pub body_limit: usize,
-    /// Whose pages may call, as `easel_contract::Origins` reads it.
+    /// The origins whose pages may send requests, as `easel_contract::Origins` reads them.
     pub origins: String,
-    /// The names that it goes by, as `easel_contract::access::HostNames` reads it.
+    /// Its names, as `easel_contract::access::HostNames` reads them.
     pub host_names: String,
-    /// Whether it has to be told the name that it was called by, which not every host tells a component.
+    /// Whether the transcript needs the request's host name, which not every host passes to a component.
     pub knows_its_name: bool,
-    /// The keys that requests must show, by name: the key itself, and the models that it may use, if not all.
+    /// The valid keys: the key itself, and the models that it may use if not all.
     pub keys: Vec<(String, Option<Vec<String>>)>,
+    /// Whether there is a CLIP.
+    pub clip: bool,
+    /// Whether there is a SAM.
+    pub sam: bool,
     /// Whether the database is down.
     pub unhealthy: bool,
     /// Whether it is shutting down.
@@ -44,6 +48,8 @@ impl Default for Setup {
             host_names: String::new(),
             knows_its_name: false,
             keys: Vec::new(),
+            clip: false,
+            sam: false,
             unhealthy: false,
             stopping: false,
         }
@@ -77,7 +83,7 @@ pub(crate) struct Step {
     pub(crate) expected_body: Option<String>,
 }
 
-/// Every transcript.
+/// All transcripts.
 ///
 /// # Errors
 /// If one of the files is malformed.
@@ -86,7 +92,13 @@ pub fn all() -> Result<Vec<Transcript>> {
         ($($name:literal),*) => { [$(($name, include_str!(concat!("../transcripts/", $name, ".http")))),*] };
     }
     let files = transcripts!(
+        "analysis",
+        "analysis_invalid",
+        "analysis_parts",
         "body_limit",
+        "caikit",
+        "caikit_cancelled",
+        "caikit_invalid",
         "cancel",
         "cors",
         "devices",
@@ -98,6 +110,8 @@ pub fn all() -> Result<Vec<Transcript>> {
         "imagine_cancelled",
         "invalid",
         "keys",
+        "libre_chat",
+        "open_webui",
         "openai",
         "openai_cancelled",
         "openai_edits",
@@ -105,7 +119,9 @@ pub fn all() -> Result<Vec<Transcript>> {
         "openai_stream",
         "pipeline",
         "queue_full",
+        "request_ids",
         "service",
+        "silly_tavern",
         "stopping",
         "stream",
         "tasks",
@@ -143,6 +159,8 @@ fn setup(head: &str) -> Result<Setup> {
                 let models: Vec<_> = words.map(str::to_owned).collect();
                 setup.keys.push((key, Some(models).filter(|models| !models.is_empty())));
             }
+            ("clip", "") => setup.clip = true,
+            ("sam", "") => setup.sam = true,
             ("unhealthy", "") => setup.unhealthy = true,
             ("stopping", "") => setup.stopping = true,
             _ => bail!("@{line} is not a setup"),

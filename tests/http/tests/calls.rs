@@ -1,9 +1,9 @@
-//! The route that carries the service itself: every call comes through as it is.
+//! The internal route carries every call unchanged.
 
 use axum::body::Body;
 use easel_contract::calls::{Call, CallSettings, Key, PATH, router};
 use easel_contract::service::{
-    Image, ImageRequest, InitImage, Mask, Priority, Progress, Redraw, Status, Task, WatchOptions,
+    Image, ImageRequest, InitImage, Mask, Origin, Paste, Priority, Progress, Redraw, Status, Task, WatchOptions,
 };
 use easel_contract::service::{Paging, TaskFilter, TaskSelection};
 use easel_contract::{Error, Limits, Service};
@@ -29,7 +29,11 @@ async fn send(service: &Arc<MemoryService>, key: &str, body: Vec<u8>) -> (Status
 }
 
 fn request() -> ImageRequest {
-    let mask = Some(Mask { bytes: vec![7].into(), redraw: Redraw::Black });
+    let mask = Some(Mask {
+        bytes: vec![7].into(),
+        redraw: Redraw::Black,
+        paste: Some(Paste { blur: 4, margin: Some(32), fill: true }),
+    });
     let init = Some(InitImage { bytes: vec![1, 2, 255].into(), strength: 0.1, mask });
     let size = (Some(64), Some(64));
     let prompt = "a \u{1f34e}".to_owned();
@@ -41,6 +45,7 @@ fn request() -> ImageRequest {
         count: 1,
         seed: Some(u64::MAX),
         init,
+        origin: Some(Origin { request_id: Some("7".into()), traceparent: None }),
         ..Default::default()
     }
 }
@@ -83,7 +88,10 @@ async fn errors_are_whole() {
         Error::TaskNotFound { task_id: id }
     );
     assert_eq!(refused(Call::take_run().call).await, Error::RunNotComplete);
-    assert_eq!(refused(Call::ReadImage { id: 1, start: 2, end: 1 }).await, Error::invalid("end", "before start"));
+    assert_eq!(
+        refused(Call::ReadImage { id: 1, start: 2, end: 1 }).await,
+        Error::invalid("end", "must not be before start")
+    );
     assert_eq!(refused(Call::ReadImage { id: 1, start: 0, end: 1 }).await, Error::ImageNotFound { id: 1 });
 }
 
@@ -114,7 +122,7 @@ async fn f1_an_absurd_count_is_refused_by_the_internal_route() {
 }
 
 #[tokio::test]
-async fn f17_the_internal_route_wants_its_key_and_obeys_its_body_limit() {
+async fn f17_the_internal_route_requires_its_key_and_keeps_its_body_limit() {
     let service = MemoryService::start(&Setup::default());
     let health = serde_json::to_vec(&Call::health().call).unwrap();
     assert_eq!(send(&service, KEY, health.clone()).await.0, StatusCode::OK);

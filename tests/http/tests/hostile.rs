@@ -1,4 +1,4 @@
-//! Requests that nobody should send: none of them is answered by a 5xx or not at all.
+//! Malformed requests: each gets an answer, and never a 5xx.
 
 use axum::body::Body;
 use easel_contract::router;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt;
 
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 14] = [
     "/generate",
     "/pipeline/run",
     "/pipeline/select-device",
@@ -20,8 +20,11 @@ const PATHS: [&str; 11] = [
     "/sdapi/v1/img2img",
     "/sdapi/v1/options",
     "/sdapi/v1/png-info",
+    "/api/generate",
+    "/api/analyze",
+    "/api/adv/generate",
 ];
-const FIELDS: [&str; 34] = [
+const FIELDS: [&str; 36] = [
     "prompt",
     "width",
     "height",
@@ -56,6 +59,8 @@ const FIELDS: [&str; 34] = [
     "denoising_strength",
     "alwayson_scripts",
     "override_settings",
+    "texts",
+    "roi",
 ];
 
 /// A value of any type, often at the edge of the accepted range.
@@ -80,7 +85,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![4 => object, 1 => prop::collection::vec(any::<u8>(), 0..60)]
 }
 
-/// The status of an answer; the body is not awaited, since an accepted `/imagine` takes its time.
+/// The status of an answer. The body is not awaited, because an accepted `/imagine` takes some time.
 fn status(request: Request<Body>) -> Option<u16> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {

@@ -34,7 +34,7 @@ async fn every_transcript_holds() {
 }
 
 #[tokio::test]
-async fn every_route_that_is_described_is_there() {
+async fn every_described_route_exists() {
     let client = Direct::new(&Setup::default());
     let description = serde_json::to_value(openapi()).unwrap();
     for (path, methods) in description["paths"].as_object().unwrap() {
@@ -55,7 +55,7 @@ async fn a_stream_is_never_silent_for_long() {
         let request = Request::post("/generate").header("content-type", "application/json");
         client.send(request.body(Bytes::from_static(body.as_bytes())).unwrap())
     };
-    // Ten seconds each: the last one waits for forty.
+    // Ten seconds each, so the last one waits for forty.
     for _ in 0..4 {
         post(r#"{"prompt":"a cat","width":64,"height":64,"steps":1000}"#).await.unwrap();
     }

@@ -1,4 +1,4 @@
-// The page: what its controls do.
+// The page's controls.
 import * as batch from "./batch.js";
 import * as device from "./device.js";
 import { $, download, fileName, recall, remember, say } from "./dom.js";
@@ -6,8 +6,11 @@ import * as files from "./files.js";
 import * as form from "./form.js";
 import * as gallery from "./gallery.js";
 import * as live from "./live.js";
+import * as looking from "./looking.js";
 import * as models from "./models.js";
 import * as run from "./run.js";
+import * as select from "./select.js";
+import { served } from "./served.js";
 import * as share from "./share.js";
 import * as stage from "./stage.js";
 import * as startPicture from "./start-picture.js";
@@ -51,6 +54,7 @@ function listen() {
   addEventListener("keydown", ({ key }) => {
     if (key !== "Escape" || document.querySelector("dialog[open]")) return;
     if (run.isRunning()) run.cancel();
+    else if (select.isOpen()) select.leave(true);
     else startPicture.leave(true);
   });
   $("place").onchange = () => {
@@ -85,10 +89,11 @@ function act({ target }) {
   if (action === "copy") share.copy(picture.image);
   if (action === "share") share.share(picture.image, name);
   if (action === "start") startPicture.use(picture.image);
+  if (action === "select") select.begin(picture.image, name);
   if (action === "variation") run.again();
 }
 
-/** Colours: as the system, light, dark. */
+/** The colour scheme: the system's, light or dark. */
 function theme() {
   const modes = { "light dark": "as the system", light: "light", dark: "dark" };
   const names = Object.keys(modes);
@@ -119,21 +124,32 @@ function useWord(word) {
   prompt.focus({ preventScroll: true });
 }
 
+/** Selects something in a picture of the gallery, which comes to the stage. @param {import("./gallery.js").Item} item */
+async function selectIn(item) {
+  const { image, settings, id } = item;
+  await run.show({ ...item, seed: settings.seed ?? 0 });
+  await select.begin(image, fileName(settings.prompt, settings.seed ?? id));
+}
+
 async function main() {
   theme();
+  const drawer = form.isFirst() ? served() : undefined;
   const model = form.start();
   listen();
   words.start(useWord);
   live.start();
   batch.start(run.show);
-  startPicture.start({ onPicture: form.shape, onLeave: () => stage.end("") });
+  startPicture.start({ onPicture: form.shape, onLeave: () => stage.end(""), onSelect: (file) => select.begin(file, "picture") });
+  select.start({ work: run.work, redraw: startPicture.use, miss: models.missing });
   files.start({ picture: takePicture, model: (name, list) => models.use({ name, files: list }) });
   share.start();
-  await gallery.start({ reuse: ({ settings }) => restore(settings), start: ({ image }) => startPicture.use(image) });
+  await gallery.start({ reuse: ({ settings }) => restore(settings), start: ({ image }) => startPicture.use(image), select: selectIn });
   await resume();
-  await device.start(easel, models.list);
-  await models.start(easel, run.choose);
+  await device.start(easel, { onPurge: models.list, onFree: looking.free });
+  await models.start(easel, { choose: run.choose, look: run.look });
   models.options(model);
+  const server = await drawer;
+  if (server) form.drawnBy(server);
   await run.prepare();
   // Last, for it keeps what has been fetched by then.
   update.start();

@@ -7,9 +7,9 @@ const LONGEST = 1024;
 const PAINT = ["#d9552bc0", "#14213dc0"];
 
 /**
- * One stroke: the width of its line and the places that it passes, in pixels of the canvas.
+ * One stroke: the width of its line and the places that it passes, in pixels of the canvas; or an area, white on nothing.
  * @typedef {{ x: number, y: number }} Place
- * @typedef {{ erases: boolean, width: number, places: Place[] }} Stroke
+ * @typedef {{ erases: boolean, width: number, places: Place[], area?: OffscreenCanvas }} Stroke
  */
 
 const canvas = $("start-canvas", HTMLCanvasElement);
@@ -68,6 +68,13 @@ export function open(bitmap) {
   mask = new OffscreenCanvas(canvas.width, canvas.height);
   [strokes, undone, at] = [[], [], undefined];
   refresh();
+}
+
+/** Paints all of an area. @param {OffscreenCanvas} area */
+export function fill(area) {
+  strokes.push({ erases: false, width: 0, places: [], area });
+  undone = [];
+  repaint();
 }
 
 export function close() {
@@ -182,10 +189,18 @@ function line({ erases, width }, from, to) {
   context.stroke();
 }
 
+/** @param {OffscreenCanvas} area */
+function stamp(area) {
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (mask.getContext("2d"));
+  context.globalCompositeOperation = "source-over";
+  context.drawImage(area, 0, 0, mask.width, mask.height);
+}
+
 /** Draws all strokes anew. */
 function repaint() {
   mask.getContext("2d")?.clearRect(0, 0, mask.width, mask.height);
   for (const stroke of strokes) {
+    if (stroke.area) stamp(stroke.area);
     for (const [index, to] of stroke.places.entries()) line(stroke, stroke.places[Math.max(0, index - 1)], to);
   }
   refresh();

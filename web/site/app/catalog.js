@@ -1,9 +1,10 @@
-// Models that draw more than the one that comes with the page: what they are, and what they take.
+// Models beside the one that comes with the page, and their requirements: larger ones that draw, and those that look at pictures.
 
 /**
- * `size` is about how many bytes are fetched; `steps` is how often the model is asked for a picture.
- * @typedef {{ name: string, repository: string, about: string, side: number, steps: string, size: number, licence: string,
- *   terms: string }} Offer
+ * `size` is about how many bytes are fetched; `steps` is how often the model is asked for a picture, of `side` by `side`
+ * pixels; `use` is what it is for, if it does not draw.
+ * @typedef {{ name: string, repository: string, about: string, side?: number, steps?: string, size: number, licence: string,
+ *   terms: string, use?: import("../easel/easel.d.ts").Use }} Offer
  */
 
 /** @type {Offer[]} */
@@ -57,6 +58,37 @@ export const BETTER = [
     size: 6.9e9,
     licence: "CreativeML Open RAIL++-M",
     terms: "free, also for business; some uses are forbidden",
+  },
+];
+
+/** Models that look at pictures. @type {Offer[]} */
+export const LOOKING = [
+  {
+    name: "MobileSAM",
+    repository: "dhkim2810/MobileSAM",
+    about: "Cuts out what you click on. Small and quick, for any device",
+    size: 41e6,
+    licence: "Apache-2.0",
+    terms: "free for everything",
+    use: "segmenter",
+  },
+  {
+    name: "SAM ViT-B",
+    repository: "facebook/sam-vit-base",
+    about: "The same with finer outlines; needs a good graphics card",
+    size: 375e6,
+    licence: "Apache-2.0",
+    terms: "free for everything",
+    use: "segmenter",
+  },
+  {
+    name: "CLIP ViT-B/32",
+    repository: "openai/clip-vit-base-patch32",
+    about: "Says how well words fit a picture, or what is selected in it",
+    size: 610e6,
+    licence: "MIT",
+    terms: "free for everything",
+    use: "classifier",
   },
 ];
 

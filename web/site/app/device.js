@@ -8,8 +8,8 @@ import { $, asking, bytes, define, make, say } from "./dom.js";
 /** The server that draws, if one does. @type {RemoteEasel | undefined} */
 let server;
 
-/** @param {Easel} easel @param {() => void} onPurge */
-export async function start(easel, onPurge) {
+/** @param {Easel} easel @param {{ onPurge(): void, onFree(): void }} handlers */
+export async function start(easel, { onPurge, onFree }) {
   const dialog = $("device", HTMLDialogElement);
   $("open-device").onclick = async () => {
     await show(easel);
@@ -17,6 +17,7 @@ export async function start(easel, onPurge) {
   };
   $("free-memory").onclick = async () => {
     easel.unload();
+    onFree();
     line(easel.loaded);
     await show(easel);
     say("The model’s memory is free; the next picture loads it again");

@@ -1,4 +1,4 @@
-// How long something will go on, judged by its pace so far.
+// Estimates of the remaining time, from the pace so far.
 
 /** Bytes and seconds before which the pace of a download says nothing: its first bytes come at once, or after a long silence. */
 const FEWEST_BYTES = 1e6;

@@ -25,8 +25,10 @@ export function start(handlers) {
     $("dropping").hidden = true;
     const items = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry() ?? item.getAsFile());
     const found = items.filter((item) => item !== null);
-    const files = await Promise.all(found.map((item) => (item instanceof File ? [pair(item)] : walk(item, ""))));
-    take(found[0]?.name ?? "", files.flat(), handlers);
+    const files = (await Promise.all(found.map((item) => (item instanceof File ? [pair(item)] : walk(item, ""))))).flat();
+    // One folder is the model; several things are its parts.
+    if (found.length > 1) take(nameOf(files), files, handlers);
+    else take(found[0]?.name ?? "", files.map(inside), handlers);
   });
   addEventListener("paste", (event) => {
     const file = event.clipboardData?.files[0];
@@ -43,15 +45,26 @@ export function folder(list) {
 /** @param {File} file @returns {Files[number]} */
 const pair = (file) => [file.name, file];
 
+/** A file by its path in the folder that it was dropped with. @param {Files[number]} pair @returns {Files[number]} */
+const inside = ([path, file]) => [path.split("/").slice(1).join("/") || path, file];
+
+/** How files are called that are other parts of a model than its denoiser. */
+const BESIDE = /^(t5|umt5|clip|vae|ae[._-]|text_encoder|taes?[df])/i;
+
+/** What a model of several files is called: like its denoiser, the largest but for those of other parts. @param {Files} files */
+export function nameOf(files) {
+  const names = [...files].sort((one, other) => other[1].size - one[1].size).map(([, { name }]) => name);
+  return modelName(names.find((name) => MODEL.test(name) && !BESIDE.test(name)) ?? names[0] ?? "");
+}
+
 /** The name of a checkpoint. @param {string} name */
 export const modelName = (name) => name.replace(MODEL, "");
 
 /** @param {string} name @param {Files} files @param {Parameters<typeof start>[0]} handlers */
 function take(name, files, handlers) {
-  const inside = files.map(([path, file]) => /** @type {Files[number]} */ ([path.split("/").slice(1).join("/") || path, file]));
   const [picture] = files.filter(([, { type }]) => type.startsWith("image/"));
   const isModel = files.some(([path]) => MODEL.test(path) || path.endsWith("model_index.json"));
-  if (isModel || (files.length > 1 && !picture)) handlers.model(modelName(name), inside);
+  if (isModel || (files.length > 1 && !picture)) handlers.model(modelName(name), files);
   else if (files[0]) handlers.picture((picture ?? files[0])[1]);
 }
 

@@ -19,12 +19,15 @@ let trained;
 const FOLLOWING = ["width", "height", "steps", "guidanceScale"];
 /** @type {Set<string>} */
 const chosen = new Set();
+/** Whether a server draws whose guidance scale is not known: unless one is chosen it is left out. */
+let unsaid = false;
 
 /** Restores the last visit's fields and keeps what is typed from now on. Returns the model of that visit, which does not count as a choice. */
 export function start() {
   const kept = earlier();
   for (const [name, value] of Object.entries(kept.fields ?? {})) set(name, value);
   for (const name of kept.chosen ?? []) chosen.add(name);
+  unsaid = Boolean(kept.unsaid);
   if (!kept.fields) defaults({ width: 128, height: 128, steps: 20, guidanceScale: 4 });
   fresh = !kept.fields;
   if (!input("seed").value) reroll();
@@ -45,7 +48,24 @@ export function start() {
   return String(kept.fields?.model ?? "");
 }
 
-/** The fields of the last visit. @returns {{ fields?: Record<string, unknown>, chosen?: string[] }} */
+/** Whether there was no visit before. */
+export const isFirst = () => earlier().fields === undefined;
+
+/**
+ * Lets the server that the page comes from draw, with what suits its model.
+ * @param {import("./served.js").Drawer} model
+ */
+export function drawnBy({ width, height, steps }) {
+  set("place", "server");
+  for (const [name, value] of Object.entries({ width, height, steps })) if (value) set(name, value);
+  // How closely to follow the words is the model's to say.
+  unsaid = true;
+  place();
+  outputs();
+  keep();
+}
+
+/** The fields of the last visit. @returns {{ fields?: Record<string, unknown>, chosen?: string[], unsaid?: boolean }} */
 function earlier() {
   try {
     return JSON.parse(recall(KEPT) ?? "{}");
@@ -115,8 +135,10 @@ export function words() {
 export function numbers() {
   const scheduler = input("scheduler").value;
   const [width, height, steps, guidanceScale] = FOLLOWING.map((name) => Number(input(name).value));
-  return { ...{ width, height, steps, guidanceScale }, scheduler: scheduler || undefined };
+  return { width, height, steps, guidanceScale: leavesGuidance() ? undefined : guidanceScale, scheduler: scheduler || undefined };
 }
+
+const leavesGuidance = () => unsaid && server() !== "" && !chosen.has("guidanceScale");
 
 /** The seed to draw with: the one in the field if it is kept or new, else another one. */
 export function nextSeed() {
@@ -224,11 +246,18 @@ export function schedulers(names) {
 function outputs() {
   for (const output of form.querySelectorAll("output")) {
     const { value, id } = $(output.htmlFor.value, HTMLInputElement);
-    output.value = id === "guidanceScale" && Number(value) <= 1 ? "off" : id === "strength" ? `${Math.round(Number(value) * 100)} %` : value;
+    output.value = said(id, value);
   }
   const [width, height] = [Number(input("width").value), Number(input("height").value)];
   presets.mark(width, height);
   $("size-note").textContent = sizeNote(width, height);
+}
+
+/** A slider's value in words. @param {string} id @param {string} value */
+function said(id, value) {
+  if (id === "strength") return `${Math.round(Number(value) * 100)} %`;
+  if (id !== "guidanceScale") return value;
+  return leavesGuidance() ? "the model’s" : Number(value) <= 1 ? "off" : value;
 }
 
 /** What is to be expected of a size that the model was not trained at. @param {number} width @param {number} height */
@@ -249,5 +278,5 @@ export function keep() {
       .filter(({ name, type }) => name && type !== "file")
       .map(({ name, type, checked, value }) => [name, type === "checkbox" ? checked : value]),
   );
-  remember(KEPT, JSON.stringify({ fields, chosen: [...chosen] }));
+  remember(KEPT, JSON.stringify({ fields, chosen: [...chosen], unsaid }));
 }

@@ -25,7 +25,7 @@ const urls = new Map();
 /** Tells other tabs. */
 const tabs = new BroadcastChannel("easel-gallery");
 
-/** @param {{ reuse(item: Item): void, start(item: Item): void }} actions what the page does with a picture */
+/** @param {{ reuse(item: Item): void, start(item: Item): void, select(item: Item): void }} actions what the page does with a picture */
 export async function start(actions) {
   tabs.onmessage = refresh;
   viewer.start({ ...actions, items: listed, url, remove, favour });

@@ -1,4 +1,4 @@
-// What went wrong, in a visitor's words, on the stage until it is answered.
+// Errors in plain words for visitors, on the stage until they are answered.
 import { $, brief } from "./dom.js";
 
 /**

@@ -6,19 +6,22 @@ import { $, brief, bytes, say } from "./dom.js";
 import * as form from "./form.js";
 import * as gallery from "./gallery.js";
 import * as live from "./live.js";
+import * as looking from "./looking.js";
 import * as models from "./models.js";
 import * as presets from "./presets.js";
+import * as select from "./select.js";
 import * as stage from "./stage.js";
 import * as startPicture from "./start-picture.js";
+import { keepBuild } from "./update.js";
 
 /**
- * A picture that can be shown, and what it was drawn from, as far as that is known.
+ * A picture that can be shown, and its request if known.
  * @typedef {import("../easel/easel.d.ts").Settings} Settings
  * @typedef {import("../easel/easel.d.ts").GenerateOptions} Request
  * @typedef {{ image: Blob, settings: Settings, seed: number | bigint | string, request?: Request }} Shown
  */
 
-/** Milliseconds in which a second tap or key is the end of the first, and cancels nothing. */
+/** Milliseconds in which a second tap or key belongs to the first one and cancels nothing. */
 const HASTE = 500;
 
 export const easel = new Easel();
@@ -44,7 +47,7 @@ export const cancel = () => running?.controller.abort();
 export function press(event) {
   if (!running) return;
   event.preventDefault();
-  // Of a double press of the mouse this is the second one.
+  // The second press of a double click.
   if (event.pointerType === "mouse") return void (event.detail === 1 && cancel());
   // A line break in a field presses the button as well: then the focus is elsewhere and there was no pointer.
   const meant = event.detail > 0 || document.activeElement === event.currentTarget;
@@ -78,18 +81,12 @@ async function load(signal) {
     form.trainedAt(name, easel.loaded.defaults);
     live.offer(easel.loaded.defaults.steps);
   }
-  keepBuild();
+  keepBuild("", easel.loaded);
   form.schedulers(await easel.schedulers());
 }
 
 /** @param {AbortSignal} signal */
 const aborted = (signal) => new Promise((resolve) => signal.addEventListener("abort", resolve));
-
-/** Asks the service worker to keep the module's build that is used here, for visits without a network. */
-async function keepBuild() {
-  const build = (easel.loaded?.threads ?? 1) > 1 ? "threads" : "wasm";
-  (await navigator.serviceWorker?.ready)?.active?.postMessage({ build });
-}
 
 /** Finds out what a server draws with. @param {string} address @param {AbortSignal} signal */
 async function connect(address, signal) {
@@ -103,7 +100,7 @@ async function connect(address, signal) {
  * @param {() => void} retry does the same again
  * @returns {Promise<boolean>} whether it finished
  */
-async function work(pictures, task, retry) {
+export async function work(pictures, task, retry) {
   if (running) {
     say("One thing at a time: wait for the task in progress, or cancel it");
     return false;
@@ -113,6 +110,7 @@ async function work(pictures, task, retry) {
   running = { controller: new AbortController(), since: performance.now() };
   working(true);
   startPicture.leave();
+  select.leave();
   stage.begin(pictures);
   try {
     stage.end(await task(running.controller.signal));
@@ -233,6 +231,19 @@ export async function choose(name, retry) {
   presets.offer(form.model());
   form.keep();
   return chosen;
+}
+
+/**
+ * Fetches and loads a model that looks at pictures; `false` if that fails.
+ * @param {import("../easel/easel.d.ts").Use} use @param {string} name @param {import("../easel/easel.d.ts").ModelSource} source
+ * @param {() => void} retry does the same again
+ */
+export function look(use, name, source, retry) {
+  return work(1, async (signal) => {
+    await looking.take(use, name, source, { signal, onProgress: stage.progress });
+    await models.list();
+    return `${name} is ready`;
+  }, retry);
 }
 
 /** Says what went wrong and what to do. @param {Error} error @param {() => void} retry */

@@ -23,6 +23,7 @@ const FETCHING = ["program", "download"];
 const canvas = $("preview", HTMLCanvasElement);
 const image = $("picture", HTMLImageElement);
 const bar = $("progress", HTMLProgressElement);
+const LOOKING = "Looking at the picture";
 
 /** The run that is shown: which picture of how many, its phase, and how long that may last. */
 let run = { picture: 0, of: 1, phase: "", estimate: new Estimate() };
@@ -65,6 +66,13 @@ export function progress({ phase, step, of, seconds }) {
   if (phase === "download") title(`${Math.round(100 * bar.value)} % fetched`);
   const fetching = FETCHING.includes(phase) && of;
   tell(PHASES[phase] + (fetching ? ` ${Math.floor((100 * step) / of)} %` : ""), fetching ? left(run.estimate.left(step, of, seconds)) : "");
+}
+
+/** Shows that a model looks at the picture, which takes as long as it takes. */
+export function look() {
+  bar.removeAttribute("value");
+  $("announce").textContent = LOOKING;
+  tell(LOOKING);
 }
 
 /** Steps of a picture. @param {number} step @param {number} of @param {number} seconds */
@@ -124,8 +132,8 @@ export function fail(error, ways) {
   $("empty").hidden = true;
 }
 
-/** @param {string} phase @param {string} [rest] */
-function tell(phase, rest = "") {
+/** What the caption says. @param {string} phase @param {string} [rest] */
+export function tell(phase, rest = "") {
   $("phase").textContent = phase;
   $("left").textContent = rest;
 }

@@ -11,9 +11,10 @@ let onPicture;
 /** What the stage shows where nothing is painted. @type {() => void} */
 let onLeave;
 
-/** @param {{ onPicture: typeof onPicture, onLeave: typeof onLeave }} handlers */
+/** @param {{ onPicture: typeof onPicture, onLeave: typeof onLeave, onSelect(file: Blob): void }} handlers */
 export function start(handlers) {
   ({ onPicture, onLeave } = handlers);
+  $("start-select").onclick = () => picture && handlers.onSelect(picture.file);
   brush.start({ onChange: thumbnail, onDone: () => leave(true) });
   $("start-file", HTMLInputElement).onchange = ({ target }) => {
     const input = /** @type {HTMLInputElement} */ (target);
@@ -32,8 +33,8 @@ export async function read() {
   return mask ? { initImage: picture.file, mask, strength } : { initImage: picture.file, strength };
 }
 
-/** Starts from this file. @param {Blob} file */
-export async function use(file) {
+/** Starts from this file. @param {Blob} file @param {OffscreenCanvas} [area] what is painted at first, white on nothing */
+export async function use(file, area) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file);
@@ -45,6 +46,7 @@ export async function use(file) {
   picture = { file, bitmap };
   onPicture(bitmap.width, bitmap.height);
   brush.open(bitmap);
+  if (area) brush.fill(area);
   for (const id of ["start-thumb", "strength-field"]) $(id).hidden = false;
   $("start-pick").hidden = true;
   thumbnail();

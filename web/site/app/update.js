@@ -28,3 +28,9 @@ export async function start() {
     });
   });
 }
+
+/** Asks the service worker to keep a module, for visits without a network. @param {string} folder @param {{ threads: number }} [loaded] what it computes with */
+export async function keepBuild(folder, loaded) {
+  const build = folder + ((loaded?.threads ?? 1) > 1 ? "threads" : "wasm");
+  (await navigator.serviceWorker?.ready)?.active?.postMessage({ build });
+}

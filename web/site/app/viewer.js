@@ -1,4 +1,4 @@
-// The dialog that shows one picture of the gallery, with its settings and what can be done with it.
+// The dialog that shows one picture of the gallery, with its settings and actions.
 import { $, define, download, fileName } from "./dom.js";
 
 /** @typedef {import("./gallery.js").Item} Item */
@@ -9,7 +9,7 @@ let viewed;
 
 /**
  * @type {{ items(): Item[], url(item: Item): string, remove(item: Item): void, favour(item: Item): void, reuse(item: Item): void,
- *   start(item: Item): void }}
+ *   start(item: Item): void, select(item: Item): void }}
  */
 let gallery;
 
@@ -74,9 +74,10 @@ function press({ target }) {
     gallery.favour(shown);
     button("favourite").ariaPressed = String(Boolean(shown.favourite));
   }
-  if (!["reuse", "start", "delete"].includes(action)) return;
+  if (!["reuse", "start", "select", "delete"].includes(action)) return;
   dialog.close();
   if (action === "reuse") gallery.reuse(shown);
   if (action === "start") gallery.start(shown);
+  if (action === "select") gallery.select(shown);
   if (action === "delete") gallery.remove(shown);
 }

@@ -25,17 +25,43 @@ export interface Capabilities {
 /** What computes: `auto` is WebGPU on a real graphics device, else WebAssembly. */
 export type Backend = "auto" | "webgpu" | "wasm";
 
-/** Files of a model at hand: a diffusers folder with paths relative to it, or one checkpoint (safetensors, GGUF, PyTorch). */
+/**
+ * Files of a model at hand: a diffusers folder with paths relative to it, one checkpoint (safetensors, GGUF, PyTorch), or
+ * several that are parts of one model, each told by its tensors.
+ */
 export interface LocalModel {
   name: string;
   files: [path: string, file: Blob][];
 }
 
+/** A model whose files are at known addresses, such as the one that the package `easel-emoji` exports. */
+export interface PublishedModel {
+  name: string;
+  /** A diffusers folder with paths relative to it, or one checkpoint; sizes in bytes, digests in hexadecimal digits. */
+  files: { path: string; size: number; sha256?: string; url: string }[];
+  /** What suits the model. */
+  usual?: { steps: number; guidanceScale: number };
+}
+
+/**
+ * A model put together from parts: `transformer` or `unet`, `vae`, `text_encoder`, `text_encoder_2`, `text_encoder_3`, and the
+ * tokenizers. The denoiser's file says what model it is, and may hold other parts too. Each part is an address or a file; a
+ * tokenizer is its `tokenizer.json`, and a folder of diffusers a list of files. All parts are at addresses, or all are files.
+ */
+export interface ComposedModel {
+  name: string;
+  components: { [part: string]: string | Blob | [path: string, file: Blob][] };
+}
+
 /**
  * A model: the name of a bundled or cached one, a repository on the hub (`owner/name`), an address of a checkpoint or of a
- * `manifest.json`, or files at hand. The address of a checkpoint may end in `#sha256=` and the expected digest.
+ * `manifest.json`, what a model package exports, files at hand, or parts. The address of a checkpoint may end in `#sha256=` and
+ * the expected digest.
  */
-export type ModelSource = string | LocalModel;
+export type ModelSource = string | PublishedModel | LocalModel | ComposedModel;
+
+/** What a model is for that does not draw: `Segmenter` and `Classifier` of `easel-web/analysis` load it. */
+export type Use = "segmenter" | "classifier";
 
 /** A model in the browser's storage. */
 export interface StoredModel {
@@ -47,6 +73,8 @@ export interface StoredModel {
   complete: boolean;
   /** Where it came from, unless it was a local file. */
   url?: string;
+  /** What it is for, if it does not draw. */
+  use?: Use;
 }
 
 /** The cost of loading a model. */
@@ -210,9 +238,9 @@ export interface EaselOptions {
   base?: string | URL;
   /** The hub's address. */
   hub?: string;
-  /** Where `worker.js` is, if a bundler moved it or a content delivery network has it; it may be another origin. */
+  /** Where `worker.js` is, with the files of the package beside it, if it is not beside this file; it may be another origin. */
   workerUrl?: string | URL;
-  /** The folder that has `wasm/` and `threads/`, if it is not that of the worker. */
+  /** The folder that has `wasm/`, `threads/`, `analysis/` and `interface/`, if it is not that of the worker. */
   wasmUrl?: string | URL;
 }
 
@@ -232,7 +260,7 @@ export class Easel {
   /** Fetches what is missing, checks it and loads it. A broken download resumes where it stopped. */
   load(model: ModelSource, options?: LoadOptions): Promise<LoadedModel>;
   /** Copies local files into the browser's storage, so that `load(name)` finds them after a reload. */
-  keep(model: LocalModel, options?: LoadOptions): Promise<void>;
+  keep(model: LocalModel | ComposedModel, options?: LoadOptions): Promise<void>;
   /**
    * Draws one picture. After a crash the model is loaded again first. A lost graphics device is opened again, with a warning,
    * and the picture continues from its last step.

@@ -1,7 +1,8 @@
-// The package's entry: the page's side of the worker.
-import { EaselError, error as failure } from "./error.js";
+// The package's entry: drawing in a worker.
+import { Caller, named, settings } from "./caller.js";
+import { elsewhere } from "./elsewhere.js";
+import { EaselError } from "./error.js";
 import { check } from "./options.js";
-import { withOverall } from "./overall.js";
 export { detect } from "./detect.js";
 export { RemoteEasel } from "./remote.js";
 export { EaselError };
@@ -11,66 +12,60 @@ export { EaselError };
 /** @typedef {import("./easel.d.ts").LoadOptions} LoadOptions */
 /** @typedef {import("./easel.d.ts").LocalModel} LocalModel */
 /** @typedef {import("./easel.d.ts").ModelSource} ModelSource */
-/** @typedef {{ resolve(value: any): void, reject(error: Error): void, listeners: Record<string, Function | undefined> }} Call */
+/** @typedef {import("./easel.d.ts").ComposedModel} ComposedModel */
 
 /** @implements {Declared} */
 export class Easel {
   /** @type {import("./easel.d.ts").LoadedModel | undefined} */
   loaded;
-  /** @type {Worker | undefined} */
-  #worker;
   /** What to load again after a crash. @type {ModelSource | undefined} */
   #model;
-  /** @type {Map<number, Call>} */
-  #calls = new Map();
-  #next = 0;
-  #settings;
-  #workerUrl;
+  #worker;
 
   /** @param {import("./easel.d.ts").EaselOptions} [options] */
-  constructor({ backend = "auto", base = new URL("../models/", import.meta.url), hub = "https://huggingface.co", workerUrl, wasmUrl } = {}) {
-    const absolute = (/** @type {string | URL} */ url) => String(new URL(url, globalThis.location?.href));
-    this.#settings = { backend, base: absolute(base), hub, wasm: wasmUrl && absolute(wasmUrl) };
-    this.#workerUrl = workerUrl && absolute(workerUrl);
+  constructor(options = {}) {
+    const { settings: own, workerUrl } = settings(options);
+    this.#worker = new Caller(own, workerUrl, "easel", start);
+    this.#worker.onEnd = () => (this.loaded = undefined);
   }
 
   get backend() {
-    return this.#settings.backend;
+    return this.#worker.settings.backend;
   }
 
   set backend(backend) {
-    if (backend === this.#settings.backend) return;
-    this.#settings.backend = backend;
-    this.#drop(named("AbortError", "something else computes from now on"));
+    if (backend === this.backend) return;
+    this.#worker.settings.backend = backend;
+    this.#worker.end("something else computes from now on");
   }
 
   /** @param {LoadOptions} [options] @returns {Promise<void>} */
   prepare(options = {}) {
-    return this.#call("prepare", [], options);
+    return this.#worker.call("prepare", [], options);
   }
 
   /** @param {number} size @returns {Promise<string | undefined>} */
   fits(size) {
-    return this.#call("fits", [size]);
+    return this.#worker.call("fits", [size]);
   }
 
   /** @param {ModelSource} model @returns {Promise<import("./easel.d.ts").ModelPlan>} */
   plan(model) {
-    return this.#call("plan", [model]);
+    return this.#worker.call("plan", [model]);
   }
 
   /** @param {ModelSource} model @param {LoadOptions} [options] */
   async load(model, options = {}) {
     this.#model = model;
     this.loaded = undefined;
-    const loaded = await this.#call("load", [model], options);
+    const loaded = await this.#worker.call("load", [model], options);
     this.loaded = loaded;
     return loaded;
   }
 
-  /** @param {LocalModel} model @param {LoadOptions} [options] @returns {Promise<void>} */
+  /** @param {LocalModel | ComposedModel} model @param {LoadOptions} [options] @returns {Promise<void>} */
   keep(model, options = {}) {
-    return this.#call("keep", [model], options);
+    return this.#worker.call("keep", [model], options);
   }
 
   /** @param {GenerateOptions} options @returns {Promise<import("./easel.d.ts").Picture>} */
@@ -82,7 +77,7 @@ export class Easel {
     }
     const { signal, onProgress, onPreview, onWarning, ...request } = options;
     if (onPreview) request.previewEvery ??= "auto";
-    return this.#call("generate", [request], { signal, onProgress, onPreview, onWarning });
+    return this.#worker.call("generate", [request], { signal, onProgress, onPreview, onWarning });
   }
 
   /**
@@ -121,27 +116,27 @@ export class Easel {
 
   /** @returns {Promise<import("./easel.d.ts").StoredModel[]>} */
   models() {
-    return this.#call("models", []);
+    return this.#worker.call("models", []);
   }
 
   /** @returns {Promise<string[]>} */
   schedulers() {
-    return this.#call("schedulers", []);
+    return this.#worker.call("schedulers", []);
   }
 
   /** @param {Blob} file @returns {Promise<import("./easel.d.ts").Settings | undefined>} */
   readSettings(file) {
-    return this.#call("readSettings", [file]);
+    return this.#worker.call("readSettings", [file]);
   }
 
   /** @param {string} [name] @returns {Promise<void>} */
   purge(name) {
-    return this.#call("purge", [name]);
+    return this.#worker.call("purge", [name]);
   }
 
   /** @returns {Promise<import("./easel.d.ts").Memory>} */
   memory() {
-    return this.#call("memory", []);
+    return this.#worker.call("memory", []);
   }
 
   /**
@@ -164,85 +159,26 @@ export class Easel {
       const onPiece = (/** @type {Uint8Array} */ piece) => controller.enqueue(piece);
       const broken = (/** @type {Error} */ error) => (reject(error), left.signal.aborted || controller.error(error));
       const closed = () => (request.signal.aborted ? broken(request.signal.reason) : left.signal.aborted || controller.close());
-      this.#call("fetch", [asked], { signal, onHead, onPiece }).then(closed, broken);
+      this.#worker.call("fetch", [asked], { signal, onHead, onPiece }).then(closed, broken);
     });
   }
 
   unload() {
     this.#model = undefined;
-    this.#drop(named("AbortError", "the model was unloaded"));
+    this.#worker.end("the model was unloaded");
   }
 
   /** For `await using`, in browsers that have it. */
   async [Symbol.asyncDispose]() {
     this.unload();
   }
-
-  /**
-   * @param {string} method @param {unknown[]} args
-   * @param {LoadOptions & { onPreview?(preview: ImageData): void, onHead?: Function, onPiece?: Function }} [options]
-   * @returns {Promise<any>}
-   */
-  #call(method, args, { signal, onProgress, onPreview, onWarning, onHead, onPiece } = {}) {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const worker = (this.#worker ??= this.#start());
-      const id = this.#next++;
-      const cancel = () => worker.postMessage({ id, cancel: true });
-      signal?.addEventListener("abort", cancel);
-      const done = (/** @type {Function} */ settle) => (/** @type {unknown} */ value) => {
-        signal?.removeEventListener("abort", cancel);
-        this.#calls.delete(id);
-        settle(value);
-      };
-      const listeners = { progress: withOverall(method, onProgress), preview: onPreview, warning: onWarning, head: onHead, piece: onPiece };
-      const reason = (/** @type {Error} */ thrown) => reject(signal?.aborted && thrown.name === "AbortError" ? signal.reason : thrown);
-      this.#calls.set(id, { resolve: done(resolve), reject: done(reason), listeners });
-      worker.postMessage({ id, method, args });
-    });
-  }
-
-  #start() {
-    const worker = this.#workerUrl
-      ? new Worker(nearby(this.#workerUrl), { type: "module", name: "easel" })
-      : new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "easel" });
-    worker.postMessage({ settings: this.#settings });
-    worker.onmessage = ({ data }) => this.#hear(data);
-    worker.onerror = (event) => {
-      event.preventDefault();
-      this.#drop(named("WorkerError", `the worker failed: ${event.message || "it could not be loaded"}`));
-    };
-    return worker;
-  }
-
-  /** @param {any} data */
-  #hear({ id, event, value, error, fatal }) {
-    const call = this.#calls.get(id);
-    if (event) return call?.listeners[event]?.(value);
-    const failure = error && named(error.name, error.message);
-    if (failure) call?.reject(failure);
-    else call?.resolve(value);
-    if (fatal) this.#drop(failure);
-  }
-
-  /** Ends the worker; the next call starts another one. @param {Error} error */
-  #drop(error) {
-    this.#worker?.terminate();
-    this.#worker = undefined;
-    this.loaded = undefined;
-    for (const call of [...this.#calls.values()]) call.reject(error);
-  }
 }
 
-/** An error of a kind, whose message names options as the package does. @param {string} name @param {string} message */
-function named(name, message) {
-  if (name === "AbortError") return new DOMException(message, name);
-  const own = message.replace(/^[a-z]+(_[a-z]+)+(?=:)/, (field) => field.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()));
-  return failure(/** @type {import("./easel.d.ts").ErrorCode} */ (name), own);
-}
-
-/** Where a worker may be started from: browsers start none from another origin, but one that imports it. @param {string} url */
-function nearby(url) {
-  if (new URL(url).origin === globalThis.location?.origin) return url;
-  return URL.createObjectURL(new Blob([`import ${JSON.stringify(url)};`], { type: "text/javascript" }));
+/** The worker of this package. Bundlers follow what is written out. */
+function start() {
+  try {
+    return new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "easel" });
+  } catch (thrown) {
+    return elsewhere(thrown, "worker.js", "easel");
+  }
 }

@@ -1,4 +1,4 @@
-// The options of a picture, by their names: what is misspelt would otherwise be ignored.
+// Checks the names of a picture's options, because misspelt ones would otherwise be ignored.
 import { error } from "./error.js";
 
 const KNOWN = [
@@ -7,12 +7,12 @@ const KNOWN = [
   ...["signal", "onProgress", "onPreview", "onWarning"],
 ];
 
-/** Refuses an option that there is not, and names the nearest one. @param {object} options */
-export function check(options) {
-  const unknown = Object.keys(options).find((name) => !KNOWN.includes(name));
+/** Refuses an option that there is not, and names the nearest one. @param {object} options @param {string[]} [known] those that there are */
+export function check(options, known = KNOWN) {
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown === undefined) return;
-  const distances = KNOWN.map((name) => distance(plain(name), plain(unknown)));
-  const nearest = KNOWN[distances.indexOf(Math.min(...distances))];
+  const distances = known.map((name) => distance(plain(name), plain(unknown)));
+  const nearest = known[distances.indexOf(Math.min(...distances))];
   throw error("InvalidRequest", `options: there is no ${unknown}; the nearest is ${nearest}`);
 }
 

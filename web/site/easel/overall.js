@@ -1,4 +1,4 @@
-// One number for how far a call is, from 0 to 1, beside its phases.
+// The overall progress of a call, from 0 to 1, in addition to its phases.
 
 /** The phases of a call in their order, each with its part of the whole. A part that is left out is passed at once. */
 const PARTS = {

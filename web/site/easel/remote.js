@@ -1,5 +1,6 @@
 // An Easel server in the place of the worker: the same methods, spoken over the HTTP interface. A picture from words alone
-// is a task whose events are followed; a picture from a picture is one request. `fetch` may be anything of its shape.
+// is a task whose events are followed; a picture from a picture is one request, and so is one with a mask, in the words of
+// AUTOMATIC1111's interface. `fetch` may be anything of its shape.
 import { error } from "./error.js";
 import { check } from "./options.js";
 import { withOverall } from "./overall.js";
@@ -11,6 +12,10 @@ import { withOverall } from "./overall.js";
 
 /** Milliseconds before each attempt to follow a task again whose events broke off: it goes on without its listener. */
 const PAUSES = [250, 1000, 3000];
+/** The most connections for one task, however far each of them brings it. */
+const CONNECTIONS = 100;
+/** How far to go from a picture with a mask if nothing is said: as far as the page's own models go. */
+const STRENGTH_WITH_MASK = 1;
 
 /** @implements {Declared} */
 export class RemoteEasel {
@@ -43,10 +48,10 @@ export class RemoteEasel {
     check(options);
     const { signal, initImage, mask } = options;
     signal?.throwIfAborted();
-    if (mask) throw error("Unsupported", "mask: a server takes a picture to start from, but no mask");
+    if (mask && !initImage) throw error("InvalidRequest", "mask: a mask needs an initial image");
     const started = performance.now();
     const seed = options.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
-    const base64 = initImage ? await this.#imagine(options, seed, initImage) : await this.#task(options, seed);
+    const base64 = await (mask ? this.#redraw(options, seed) : initImage ? this.#imagine(options, seed, initImage) : this.#task(options, seed));
     const image = decode(base64, "image/png");
     const { width, height } = await createImageBitmap(image);
     return { image, width, height, seed, seconds: (performance.now() - started) / 1000 };
@@ -58,6 +63,15 @@ export class RemoteEasel {
     const body = json({ ...asked, init_image: await encode(picture), strength, seed });
     const response = await this.#ask("/imagine", { ...body, signal });
     return (await response.json())[0];
+  }
+
+  /** Draws a picture anew where the mask is white. @param {GenerateOptions} options @param {number | bigint} seed @returns {Promise<string>} */
+  async #redraw({ prompt, negativePrompt, width, height, steps, guidanceScale, strength = STRENGTH_WITH_MASK, signal, initImage, mask }, seed) {
+    const asked = { prompt, negative_prompt: negativePrompt, width, height, steps, cfg_scale: guidanceScale, denoising_strength: strength };
+    const [picture, where] = await Promise.all([encode(/** @type {Blob} */ (initImage)), encode(/** @type {Blob} */ (mask))]);
+    const body = json({ ...asked, init_images: [picture], mask: where, seed });
+    const response = await this.#ask("/sdapi/v1/img2img", { ...body, signal });
+    return (await response.json()).images[0];
   }
 
   /** @param {GenerateOptions} options @param {number | bigint} seed @returns {Promise<string>} */
@@ -90,16 +104,20 @@ export class RemoteEasel {
     };
     /** Why the connection broke: that no other can be made says less. @type {unknown} */
     let first;
-    for (let attempt = 0; ; attempt++) {
+    let furthest = -1;
+    for (let [attempt, connection] = [0, 1]; ; attempt++, connection++) {
       try {
         for await (const event of serverSent(await this.#ask(route, { signal }), broken)) {
           const { status, result, error: reason } = event;
           if (status === "completed") return result.image_url;
           if (status === "cancelled") throw error("AbortError", "cancelled");
           if (status === "error") throw error("ServerError", reason ?? "the server failed");
-          // A connection that brings something counts as the first again.
-          attempt = 0;
-          first = undefined;
+          // A connection that brings the picture further counts as the first again.
+          if (event.step > furthest) {
+            furthest = event.step;
+            attempt = 0;
+            first = undefined;
+          }
           await hear(event);
         }
         throw error("NetworkError", `${this.#base}: the events ended before the picture came`);
@@ -107,7 +125,7 @@ export class RemoteEasel {
         const pause = PAUSES[attempt];
         first ??= thrown;
         if (/** @type {Error} */ (thrown).name !== "NetworkError" || signal?.aborted) throw thrown;
-        if (pause === undefined) throw first;
+        if (pause === undefined || connection >= CONNECTIONS) throw first;
         await new Promise((resolve) => setTimeout(resolve, pause));
       }
     }

@@ -15,7 +15,7 @@ const REPORT = 2 ** 20;
 /**
  * A file in the store. `shards` are the SHA-256 of its shards, once it has been checked as a whole.
  * @typedef {import("./sources.js").RemoteFile & { shards?: string[] }} StoredFile
- * @typedef {{ name: string, url?: string, files: StoredFile[], usual?: { steps: number, guidanceScale: number } }} Entry
+ * @typedef {{ name: string, url?: string, files: StoredFile[], usual?: { steps: number, guidanceScale: number }, use?: import("./easel.d.ts").Use }} Entry
  * @typedef {{ progress(phase: string, step: number, of: number): void, signal: AbortSignal }} Watch
  * @typedef {{ update(bytes: Uint8Array): void, hex(): string, free(): void }} Digest a SHA-256 of pieces
  */
@@ -63,7 +63,9 @@ export class Store {
       stored += Math.min(file.size, here);
       complete &&= here === file.size && Boolean(known?.files[index].shards);
     }
-    return { name: entry.name, size, stored, complete, url: entry.url };
+    // A model of parts has no address of its own.
+    const url = entry.url ?? entry.files.find((file) => file.url)?.url;
+    return { name: entry.name, size, stored, complete, url, use: entry.use };
   }
 
   /** What is known of a model. @param {string} name */
@@ -98,14 +100,14 @@ export class Store {
 
   /**
    * Copies local files into the store.
-   * @param {import("./easel.d.ts").LocalModel} model @param {Watch} watch
+   * @param {import("./easel.d.ts").LocalModel} model @param {import("./easel.d.ts").Use | undefined} use @param {Watch} watch
    */
-  keep({ name, files }, watch) {
+  keep({ name, files }, use, watch) {
     return locked(name, () => watch.progress("wait", 0, 1), async () => {
       await this.#root.removeEntry(encodeURIComponent(name), { recursive: true }).catch(ignoreMissing);
       const folder = await this.#root.getDirectoryHandle(encodeURIComponent(name), { create: true });
       /** @type {Entry} */
-      const entry = { name, files: files.map(([path, file]) => ({ path, size: file.size })) };
+      const entry = { name, files: files.map(([path, file]) => ({ path, size: file.size })), use };
       const report = reporter(watch, sum(entry.files.map((file) => file.size)), 0);
       try {
         // A copy that ends here with its page is listed, too, and can be deleted.

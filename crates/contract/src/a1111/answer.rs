@@ -1,4 +1,4 @@
-//! The answer of `txt2img` and `img2img`: pictures in base64, the request, and a text of JSON about what was drawn.
+//! The answer of `txt2img` and `img2img`: pictures in base64, the request, and a string of JSON about what was drawn.
 
 use super::infotext::Infotext;
 use super::progress::timestamp;
@@ -13,13 +13,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-/// What was drawn for whom.
+/// A finished request: its task, its fields, and the names that clients see.
 pub(super) struct Drawn {
     pub(super) wish: Wish,
     pub(super) task: Task,
     /// The model, if the request or the session names one.
     pub(super) model: Option<String>,
-    /// How far it went from a picture.
+    /// How much of the initial picture it changed.
     pub(super) strength: Option<f64>,
 }
 
@@ -28,16 +28,16 @@ pub(super) struct Drawn {
 #[expect(dead_code, reason = "describes the body that `respond` writes")]
 #[schema(as = WebUiPictures)]
 pub(crate) struct PicturesResponse {
-    /// PNGs in base64; none if the task was interrupted.
+    /// PNGs in base64; of a task that was interrupted, those that are finished.
     images: Vec<String>,
     /// The request, without its pictures.
     #[schema(value_type = Object)]
     parameters: Value,
-    /// JSON as a text, about what was drawn: `seed`, `all_seeds`, `infotexts` and so on.
+    /// A string of JSON about what was drawn: `seed`, `all_seeds`, `infotexts` and so on.
     info: String,
 }
 
-/// What the text `info` says.
+/// The contents of the string `info`.
 #[derive(Debug, Serialize)]
 struct Info {
     prompt: String,
@@ -82,7 +82,7 @@ pub(super) async fn respond(app: App, drawn: Drawn) -> Result<Response> {
     let tail = json!({ "parameters": drawn.wish.echo(), "info": info }).to_string();
     let sent = if drawn.wish.sends_images() { images } else { Vec::new() };
     let items = sent.into_iter().map(Framed::string).collect();
-    // The other fields follow the pictures, which are written while they are read.
+    // The other fields come last, because the pictures are written while they are read.
     let list = List { head: "{\"images\":[".into(), items, tail: format!("],{}", &tail[1..]), skips: false };
     let headers = [(wire::SEED, drawn.task.seed.to_string()), (header::CONTENT_TYPE, "application/json".into())];
     Ok((headers, Body::from_stream(list.open(app.service).await?)).into_response())

@@ -1,4 +1,4 @@
-//! `txt2img` and `img2img`: one request that answers with its pictures.
+//! `txt2img` and `img2img`: one request, answered with its pictures.
 
 use super::answer::{Drawn, PicturesResponse, respond};
 use super::wish::{Kind, NAMES, Wish};
@@ -13,8 +13,8 @@ use futures_util::StreamExt;
 
 /// Draw pictures from a text.
 ///
-/// With `enable_hr` each is drawn, enlarged and drawn again. A client that leaves cancels its task; one that is interrupted
-/// is answered without pictures.
+/// With `enable_hr` each picture is drawn, enlarged and drawn again. If the client disconnects, its task is cancelled.
+/// If the task is interrupted, the answer has the pictures that are finished.
 #[utoipa::path(post, path = "/sdapi/v1/txt2img", tag = "sdapi", request_body = Wish,
     responses((status = 200, body = PicturesResponse,
                headers(("x-easel-seed" = u64, description = "the seed of the first picture"))),
@@ -63,7 +63,8 @@ async fn draw(app: App, caller: Caller, mut wish: Wish, kind: Kind) -> Result<Re
     respond(app, Drawn { wish, task, model, strength }).await
 }
 
-/// Waits until a task has its pictures or was stopped. Its previews are made meanwhile, for those who ask about progress.
+/// Waits until a task has its pictures or was stopped. It is watched with previews, so that the engine makes them for
+/// `/sdapi/v1/progress`.
 async fn ended(app: &App, id: &str) -> Result<Task> {
     let options = WatchOptions { after: None, preview: true };
     let mut reports = app.service.watch(id.to_owned(), options).await?;

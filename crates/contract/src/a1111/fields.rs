@@ -1,4 +1,4 @@
-//! Fields of AUTOMATIC1111's requests that other families do not have.
+//! Field types that only AUTOMATIC1111's requests have.
 
 use crate::limits::{SIZE_MAX, SIZE_STEP};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// A seed; none for -1, which leaves it to the service.
+/// A seed. `None` stands for -1: the service chooses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seed(pub(crate) Option<u64>);
 
@@ -39,7 +39,7 @@ impl Visitor<'_> for Seed {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self, E> {
-        // Beyond 2^53 a float is no integer any more.
+        // Above 2^53 not every integer is a float.
         if value.fract() == 0.0 && (-1.0..=9_007_199_254_740_992.0).contains(&value) {
             return self.visit_i64(value as i64);
         }
@@ -55,7 +55,7 @@ impl PartialSchema for Seed {
     }
 }
 
-/// A width or height of the enlarged picture; none for 0, which leaves it to the scale.
+/// A width or height of the enlarged picture. `None` stands for 0: the scale decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LargeSize(pub(crate) Option<u32>);
 
@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for LargeSize {
         match u32::from(size) {
             0 => Ok(Self(None)),
             size if size >= 64 => Ok(Self(Some(size))),
-            size => Err(D::Error::invalid_value(Unexpected::Unsigned(size.into()), &"0, or 64 at least")),
+            size => Err(D::Error::invalid_value(Unexpected::Unsigned(size.into()), &"0 or at least 64")),
         }
     }
 }
@@ -79,44 +79,7 @@ impl PartialSchema for LargeSize {
     }
 }
 
-/// A yes or no, which some clients send as 0 or 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flag(pub(crate) bool);
-
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self(false))
-    }
-}
-
-impl Visitor<'_> for Flag {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("true or false")
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self, E> {
-        Ok(Self(value))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self, E> {
-        match value {
-            0 | 1 => Ok(Self(value == 1)),
-            _ => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
-        }
-    }
-}
-
-impl ToSchema for Flag {}
-
-impl PartialSchema for Flag {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(SchemaType::new(Type::Boolean)).into()
-    }
-}
-
-/// A field for something that is not done here: null, false, 0, and what is empty are accepted, nothing else.
+/// A field for an unsupported feature. Only null, false, 0 and empty values are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Neutral;
 
@@ -126,14 +89,14 @@ impl<'de> Deserialize<'de> for Neutral {
     }
 }
 
-/// What is said of everything else.
-const NOT_DONE: &str = "this is not done here: leave the field out";
+/// The message for all other values.
+const NOT_DONE: &str = "not supported: leave the field out";
 
 impl<'de> Visitor<'de> for Neutral {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nothing: this is not done here")
+        f.write_str("nothing: this is not supported")
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Self, E> {
@@ -149,7 +112,7 @@ impl<'de> Visitor<'de> for Neutral {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self, E> {
-        // What a list without scripts begins with.
+        // "None" is the first entry in the web UI's menu of scripts.
         self.visit_bool(!matches!(text, "" | "None"))
     }
 
@@ -172,7 +135,7 @@ impl ToSchema for Neutral {}
 
 impl PartialSchema for Neutral {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().description(Some("Not done here: must be empty.")).into()
+        ObjectBuilder::new().description(Some("Not supported: must be empty.")).into()
     }
 }
 
@@ -194,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_neutral_values_of_what_is_not_done_are_accepted() {
+    fn unsupported_fields_accept_only_neutral_values() {
         let is_neutral = |value: &Value| from_value::<Neutral>(value.clone()).is_ok();
         for value in [json!(null), json!(false), json!(0), json!(""), json!("None"), json!([]), json!({})] {
             assert!(is_neutral(&value), "{value}");
@@ -205,10 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_and_sizes_have_their_neutral_values() {
-        assert_eq!(from_value::<Flag>(json!(1)).unwrap(), Flag(true));
-        assert_eq!(from_value::<Flag>(json!(false)).unwrap(), Flag(false));
-        assert!(from_value::<Flag>(json!(2)).is_err() && from_value::<Flag>(json!("true")).is_err());
+    fn a_size_of_0_is_none() {
         assert_eq!(from_value::<LargeSize>(json!(0)).unwrap(), LargeSize(None));
         assert_eq!(from_value::<LargeSize>(json!(1024)).unwrap(), LargeSize(Some(1024)));
         assert!(from_value::<LargeSize>(json!(8)).is_err() && from_value::<LargeSize>(json!(70)).is_err());

@@ -1,13 +1,13 @@
-//! The settings text of AUTOMATIC1111's pictures, taken apart (`modules/infotext_utils.py`): the prompt, lines with the
+//! Parses the settings text of AUTOMATIC1111's pictures (`modules/infotext_utils.py`): the prompt, lines with the
 //! negative prompt, and one line of `Key: value` pairs. Values with commas are quoted as in JSON.
 
-/// A line of fewer settings than this belongs to the prompt.
+/// A line with fewer settings than this belongs to the prompt.
 const SETTINGS_MIN: usize = 3;
 
-/// What precedes the negative prompt.
+/// The label of the negative prompt.
 const NEGATIVE: &str = "Negative prompt:";
 
-/// A settings text, taken apart.
+/// A parsed settings text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Infotext {
     pub(super) prompt: String,
@@ -16,7 +16,7 @@ pub(super) struct Infotext {
 }
 
 impl Infotext {
-    /// Reads a text; what is not understood belongs to the prompt.
+    /// Parses a text. Anything that is not a setting belongs to the prompt.
     pub(super) fn read(text: &str) -> Self {
         let text = text.trim();
         let (above, last) = text.rsplit_once('\n').unwrap_or(("", text));
@@ -42,13 +42,13 @@ impl Infotext {
         settings.find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a setting that is a number.
+    /// The value of a numeric setting.
     pub(super) fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         self.get(key)?.parse().ok()
     }
 }
 
-/// The pairs of a line; none if it has anything else.
+/// The pairs of a line; empty if the line contains anything else.
 fn pairs(line: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let mut rest = line.trim();
@@ -62,7 +62,7 @@ fn pairs(line: &str) -> Vec<(String, String)> {
     pairs
 }
 
-/// A value, and what follows its comma.
+/// A value, and the text after its comma.
 fn value(text: &str) -> Option<(String, &str)> {
     if text.starts_with('"') {
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_taken_apart() {
+    fn a_text_is_parsed() {
         let text = "a cat, sitting\non a mat\nNegative prompt: a dog\nor two\n\
                     Steps: 20, Sampler: DPM++ 2M, CFG scale: 7.5, Seed: 5, Size: 64x64, Lora: \"a: 1, \\\"b\\\"\", Model: x";
         let read = Infotext::read(text);

@@ -1,9 +1,9 @@
-//! Lists that clients ask for when they start. Most are empty: there are no such things here.
+//! Lists that clients ask for when they start. Most are empty, because Easel has no such features.
 
 use axum::Json;
 use serde_json::{Value, json};
 
-/// What enlarges pictures.
+/// Upscalers for pictures.
 #[utoipa::path(get, path = "/sdapi/v1/upscalers", tag = "sdapi", responses((status = 200, body = Vec<Object>)))]
 pub(crate) async fn upscalers() -> Json<Value> {
     let entry = |name| json!({ "name": name, "model_name": null, "model_path": null, "model_url": null, "scale": 4 });
@@ -21,10 +21,10 @@ macro_rules! fixed {
 }
 
 fixed! {
-    /// What enlarges latents: clients show these names beside those of the upscalers.
+    /// Upscalers for latents. Clients show these names beside those of the upscalers.
     latent_upscale_modes("/sdapi/v1/latent-upscale-modes", Vec<Object>) = [{ "name": "Latent" }];
 
-    /// Autoencoders to choose from: none.
+    /// Replacement autoencoders: none.
     sd_vae("/sdapi/v1/sd-vae", Vec<Object>) = [];
 
     /// LoRAs: none.
@@ -36,7 +36,7 @@ fixed! {
     /// Hypernetworks: none.
     hypernetworks("/sdapi/v1/hypernetworks", Vec<Object>) = [];
 
-    /// What restores faces: nothing.
+    /// Face restorers: none.
     face_restorers("/sdapi/v1/face-restorers", Vec<Object>) = [];
 
     /// Embeddings: none.
@@ -45,9 +45,9 @@ fixed! {
     /// Scripts: none.
     scripts("/sdapi/v1/scripts", Object) = { "txt2img": [], "img2img": [] };
 
-    /// The options that the program was started with: none that clients know.
+    /// Command-line options of the web UI: none.
     cmd_flags("/sdapi/v1/cmd-flags", Object) = {};
 
-    /// Memory: `/metrics` and `/pipeline/devices` say more.
+    /// Memory: empty. `/metrics` and `/pipeline/devices` have numbers.
     memory("/sdapi/v1/memory", Object) = { "ram": {}, "cuda": {} };
 }

@@ -1,8 +1,8 @@
 //! The API of AUTOMATIC1111's web UI (`modules/api` in <https://github.com/AUTOMATIC1111/stable-diffusion-webui>), as webuiapi,
 //! SillyTavern and Open WebUI call it. Errors are `{"error","detail","body","errors"}`.
 //!
-//! Its clients share a session: which model is chosen, and which task they ask about and interrupt. Where keys are set, each
-//! key has a session of its own, so that nobody stops the task of another.
+//! Its clients share a session, which holds the chosen model and the task whose progress they read and which they
+//! interrupt. On a server with keys each key has its own session, so that no client can stop another's task.
 
 mod answer;
 mod draw;
@@ -45,7 +45,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/sdapi/v1/memory", get(lists::memory))
 }
 
-/// What the description says about them.
+/// Their part of the OpenAPI description.
 #[derive(OpenApi)]
 #[openapi(paths(
     draw::txt2img,
@@ -78,7 +78,7 @@ pub(crate) struct Description;
 #[expect(dead_code, reason = "describes the body that `error::shape` writes")]
 #[schema(as = WebUiError)]
 pub(crate) struct WebUiError {
-    /// Its stable code.
+    /// The error's stable code.
     error: String,
     detail: String,
     /// Always empty.

@@ -1,4 +1,4 @@
-//! The options of the session: which model draws what names none.
+//! The options of the session: the model for requests that name none.
 
 use super::WebUiError;
 use crate::access::Caller;
@@ -11,7 +11,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Options, as far as there are any.
+/// The options that Easel has.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebUiOptions)]
 pub(crate) struct Options {
@@ -24,11 +24,11 @@ pub(crate) struct Options {
     clip_stop_at_last_layers: u8,
 }
 
-/// What to change. Unknown options are ignored: clients bring back all that they got.
+/// Options to change. Unknown ones are ignored, because clients send back the whole list that they received.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = WebUiNewOptions)]
 pub(crate) struct NewOptions {
-    /// The model from now on.
+    /// The new model.
     #[schema(inline)]
     sd_model_checkpoint: Option<Name>,
 }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = WebUiPicture)]
 pub(crate) struct Picture {
-    /// A PNG in base64 or as a `data:` URL. Other formats have no settings that are read here.
+    /// A PNG, JPEG or WebP in base64 or as a `data:` URL.
     #[schema(value_type = String)]
     image: Base64,
 }
@@ -28,7 +28,7 @@ pub(crate) struct PictureInfo {
     info: String,
     /// Always empty.
     items: BTreeMap<String, String>,
-    /// The text taken apart.
+    /// The parsed text.
     parameters: BTreeMap<String, String>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct PictureInfo {
 pub(crate) async fn png_info(JsonBody(picture): JsonBody<Picture>) -> Result<Json<PictureInfo>> {
     let Base64(bytes) = picture.image;
     if head::size(&bytes).is_none() {
-        return Err(Error::invalid("image", "neither a PNG nor a JPEG nor a WebP"));
+        return Err(Error::invalid("image", "must be a PNG, JPEG or WebP"));
     }
     let Some(info) = head::settings(&bytes) else { return Ok(Json(PictureInfo::default())) };
     let Infotext { prompt, negative_prompt, settings } = Infotext::read(&info);

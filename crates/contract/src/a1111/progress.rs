@@ -1,4 +1,4 @@
-//! Where the session's task stands, and stopping it.
+//! The progress of the session's task, and interrupting it.
 
 use crate::access::Caller;
 use crate::extract::Query;
@@ -10,16 +10,16 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// Whether a preview is wanted.
+/// The query of `/sdapi/v1/progress`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ProgressQuery {
-    /// `true` for an answer without a picture.
+    /// Whether to leave out the preview.
     #[param(inline)]
     skip_current_image: Option<Word>,
 }
 
-/// A yes or no in a query, as Python and JavaScript write it.
+/// A boolean in a query, as Python and JavaScript write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 enum Word {
     #[serde(rename = "true", alias = "True", alias = "1")]
@@ -28,13 +28,13 @@ enum Word {
     False,
 }
 
-/// Where the session's task stands.
+/// The progress of the session's task.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = WebUiProgress)]
 pub(crate) struct Progress {
-    /// From 0 to 1; 0 while nothing is drawn.
+    /// From 0 to 1; 0 if no task is in progress.
     progress: f64,
-    /// Seconds that are left, as far as that can be known.
+    /// The estimated remaining time in seconds; 0 if unknown.
     eta_relative: f64,
     state: Standing,
     /// The picture so far, a small JPEG in base64.
@@ -43,16 +43,16 @@ pub(crate) struct Progress {
     textinfo: Option<String>,
 }
 
-/// The same in numbers.
+/// The state of the task.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = WebUiState)]
 pub(crate) struct Standing {
     skipped: bool,
     interrupted: bool,
     stopping_generation: bool,
-    /// `task(ID)` while something is drawn or waits.
+    /// `task(ID)` if a task is waiting or in progress.
     job: String,
-    /// 0 while nothing is drawn and nothing waits.
+    /// 0 if no task is waiting or in progress.
     job_count: u32,
     job_timestamp: String,
     job_no: u32,
@@ -60,7 +60,7 @@ pub(crate) struct Standing {
     sampling_steps: u32,
 }
 
-/// Where the session's task stands.
+/// The progress of the session's task.
 #[utoipa::path(get, path = "/sdapi/v1/progress", tag = "sdapi", params(ProgressQuery),
     responses((status = 200, body = Progress)))]
 pub(crate) async fn progress(
@@ -90,12 +90,12 @@ fn state(task: &Task) -> Standing {
     }
 }
 
-/// When a task was accepted, in digits alone: `20260131120000`.
+/// When a task was accepted, in digits only: `20260131120000`.
 pub(super) fn timestamp(task: &Task) -> String {
     wire::time(task.created_at).chars().filter(char::is_ascii_digit).take(14).collect()
 }
 
-/// What the picture looks like so far, if the task has said so.
+/// The task's latest preview, if it has one.
 async fn preview(app: &App, id: &str) -> Result<Option<String>> {
     let options = WatchOptions { after: None, preview: true };
     let mut reports = match app.service.watch(id.to_owned(), options).await {
@@ -112,7 +112,7 @@ pub(crate) async fn interrupt(State(app): State<App>, caller: Caller) -> Result<
     stop(&app, &caller).await
 }
 
-/// Stop the session's task: a task has one round here.
+/// Stop the session's task. There are no rounds to skip: all pictures of a request are one task.
 #[utoipa::path(post, path = "/sdapi/v1/skip", tag = "sdapi", responses((status = 200, body = Object)))]
 pub(crate) async fn skip(State(app): State<App>, caller: Caller) -> Result<Json<Empty>> {
     stop(&app, &caller).await
@@ -125,7 +125,7 @@ pub(crate) struct Empty {}
 async fn stop(app: &App, caller: &Caller) -> Result<Json<Empty>> {
     if let Some(task) = app.service.session(caller.session()).await?.task {
         match app.service.cancel(task.id).await {
-            // It has ended meanwhile.
+            // The task ended in the meantime.
             Ok(()) | Err(Error::TaskEnded { .. } | Error::TaskNotFound { .. }) => {}
             Err(error) => return Err(error),
         }

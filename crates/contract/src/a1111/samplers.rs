@@ -1,4 +1,5 @@
-//! Samplers and schedulers by AUTOMATIC1111's names: a sampler and how its sigmas are spaced, apart or joined in one name.
+//! Samplers and schedulers by AUTOMATIC1111's names: a sampler and the spacing of its sigmas, as two names or joined
+//! into one.
 
 use crate::App;
 use crate::Error;
@@ -9,10 +10,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-/// The schedulers that are done here, by name and label. Their names are the endings of the service's names.
+/// The supported schedulers by name and label. Their names are the suffixes of the service's sampler names.
 const SCHEDULES: [(&str, &str); 3] = [("karras", "Karras"), ("exponential", "Exponential"), ("beta", "Beta")];
 
-/// AUTOMATIC1111's other ones, which are left to the sampler.
+/// AUTOMATIC1111's other schedulers. For these the sampler uses its default spacing.
 const AUTOMATIC: [&str; 14] = [
     "automatic",
     "uniform",
@@ -30,13 +31,13 @@ const AUTOMATIC: [&str; 14] = [
     "turbo",
 ];
 
-/// Without case, blanks, hyphens and underscores.
+/// A name without case, blanks, hyphens and underscores.
 fn plain(name: &str) -> String {
     let kept = name.chars().filter(|c| !matches!(c, ' ' | '-' | '_'));
     kept.flat_map(char::to_lowercase).collect()
 }
 
-/// The service's name for a sampler and a scheduler; none leaves both to the model.
+/// The service's name for a sampler with a scheduler. `None` leaves the choice to the model.
 ///
 /// # Errors
 /// [`Error::SamplerNotFound`], and [`Error::InvalidField`] about `scheduler`.
@@ -61,7 +62,7 @@ fn is_called(sampler: &Sampler, wanted: &str) -> bool {
     [&sampler.label, &sampler.name].into_iter().any(|name| plain(name) == wanted)
 }
 
-/// The ending that stands for a scheduler.
+/// The suffix that stands for a scheduler.
 fn spacing(name: &str) -> Result<Option<&'static str>> {
     let wanted = plain(name);
     if AUTOMATIC.contains(&wanted.as_str()) {
@@ -70,7 +71,7 @@ fn spacing(name: &str) -> Result<Option<&'static str>> {
     let found = SCHEDULES.iter().find(|(ending, _)| *ending == wanted).map(|(ending, _)| *ending);
     found.map(Some).ok_or_else(|| {
         let names = SCHEDULES.map(|(name, _)| name).join(", ");
-        Error::invalid("scheduler", format!("{name:?} is not known; there are automatic, {names}"))
+        Error::invalid("scheduler", format!("{name:?} is unknown; expected automatic, {names}"))
     })
 }
 
@@ -144,12 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn unknown_names_are_refused() {
         assert_eq!(
             chosen("Restart", None),
             Err("Sampler not found: \"Restart\"; GET /sdapi/v1/samplers lists them".into())
         );
-        assert!(chosen("Euler", Some("magic")).unwrap_err().starts_with("scheduler: \"magic\" is not known"));
+        assert!(chosen("Euler", Some("magic")).unwrap_err().starts_with("scheduler: \"magic\" is unknown"));
         assert_eq!(choose(&[], None, Some("karras")), Ok(None));
     }
 }

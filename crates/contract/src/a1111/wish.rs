@@ -1,9 +1,9 @@
-//! What `txt2img` and `img2img` are asked for, and the service's request that it becomes.
+//! The body of `txt2img` and `img2img`, and its conversion into the service's request.
 
-use super::fields::{Flag, LargeSize, Neutral, Seed};
-use crate::field::{GuidanceScale, Integer, Name, NegativePrompt, Real, Size, Steps, Strength, Text};
-use crate::limits::{NAME_MAX, PROMPT_MAX, ROUND_MAX, STEPS_MAX};
-use crate::service::{Hires, ImageRequest, InitImage, Mask, Redraw, Result};
+use super::fields::{LargeSize, Neutral, Seed};
+use crate::field::{Flag, GuidanceScale, Integer, Name, NegativePrompt, Real, Size, Steps, Strength, Text};
+use crate::limits::{BLUR_MAX, MARGIN_MAX, NAME_MAX, PROMPT_MAX, ROUND_MAX, STEPS_MAX};
+use crate::service::{Hires, ImageRequest, InitImage, Mask, Paste, Redraw, Result};
 use crate::wire::Base64;
 use crate::{Error, head};
 use bytes::Bytes;
@@ -11,14 +11,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-/// How far to go from a picture where a request does not say.
+/// The default strength: how much of the initial picture to change.
 const STRENGTH: f64 = 0.75;
 
-/// How much larger the second picture of a hires fix is where a request does not say.
+/// The default scale of a hires fix.
 const SCALE: f64 = 2.0;
 
-/// The names of what enlarges pictures; all of them are done by resizing pixels.
+/// The upscalers. All of them resize pixels.
 const UPSCALERS: [&str; 2] = ["None", "Lanczos"];
+
+/// The default blur of a mask.
+const BLUR: u32 = 4;
+
+/// The number of `inpainting_fill` that keeps what is under the mask.
+const ORIGINAL: u32 = 1;
 
 /// A number of pictures.
 type Count = Integer<1, ROUND_MAX>;
@@ -26,10 +32,10 @@ type Count = Integer<1, ROUND_MAX>;
 /// What to draw; it may be empty.
 type MaybePrompt = Text<0, PROMPT_MAX>;
 
-/// A number of steps; 0 stands for none.
+/// A number of steps; 0 stands for the default.
 type MaybeSteps = Integer<0, STEPS_MAX>;
 
-/// A text that may be empty, as some clients write what they leave out.
+/// A text that may be empty, because some clients send empty texts for fields that they do not use.
 type MaybeName = Text<0, NAME_MAX>;
 
 /// What to draw. Unknown fields are ignored.
@@ -49,46 +55,59 @@ pub(crate) struct Wish {
     width: Option<Size>,
     #[schema(inline)]
     height: Option<Size>,
-    /// -1 by default, which leaves it to the service.
+    /// -1, the default, lets the service choose.
     #[schema(inline)]
     seed: Option<Seed>,
-    /// As `/sdapi/v1/samplers` lists it, or with a scheduler at its end, as `DPM++ 2M Karras`.
+    /// A name from `/sdapi/v1/samplers`, optionally followed by a scheduler: `DPM++ 2M Karras`.
     #[schema(inline)]
     sampler_name: Option<MaybeName>,
-    /// Another name of `sampler_name`, which wins.
+    /// Another name of `sampler_name`, which takes precedence.
     #[schema(inline)]
     sampler_index: Option<MaybeName>,
-    /// As `/sdapi/v1/schedulers` lists it; those of AUTOMATIC1111 that are missing there are `automatic`.
+    /// A name from `/sdapi/v1/schedulers`. AUTOMATIC1111's other schedulers count as `automatic`.
     #[schema(inline)]
     scheduler: Option<MaybeName>,
-    /// Pictures of one round, 1 by default.
+    /// Pictures per round, 1 by default.
     #[schema(inline)]
     batch_size: Option<Count>,
     /// Rounds, 1 by default.
     #[schema(inline)]
     n_iter: Option<Count>,
-    /// The picture to start from, for `img2img`: one in base64 or as a `data:` URL.
+    /// The initial picture of `img2img`: exactly one, in base64 or as a `data:` URL.
     #[schema(value_type = Option<Vec<String>>)]
     init_images: Option<Vec<Base64>>,
-    /// Where it is drawn anew: white by default.
+    /// Where to redraw it: white areas by default.
     #[schema(value_type = Option<String>)]
     mask: Option<Base64>,
-    /// Whether it is drawn anew where the mask is black instead.
+    /// Whether to redraw the black areas of the mask instead.
     #[schema(inline)]
     inpainting_mask_invert: Option<Flag>,
-    /// How far to go from the picture, 0.75 by default.
+    /// The softness of the mask's edge in pixels, 4 by default.
+    #[schema(inline)]
+    mask_blur: Option<Integer<0, { BLUR_MAX }>>,
+    /// Whether only the masked area is drawn, in the size of the request, and pasted into the picture; true by default. The
+    /// result then has the size of the picture.
+    #[schema(inline)]
+    inpaint_full_res: Option<Flag>,
+    /// How many pixels around the masked area are drawn too, 0 by default.
+    #[schema(inline)]
+    inpaint_full_res_padding: Option<Integer<0, { MARGIN_MAX }>>,
+    /// The start of the masked area: 1 for its own pixels, 0 (the default) for the colours around it. 2 and 3 mean 0.
+    #[schema(inline)]
+    inpainting_fill: Option<Integer<0, 3>>,
+    /// How much of the initial picture to change, 0.75 by default.
     #[schema(inline)]
     denoising_strength: Option<Strength>,
-    /// Whether `txt2img` enlarges the picture and draws it again with `denoising_strength`.
+    /// Whether `txt2img` enlarges the picture and redraws it with `denoising_strength`.
     #[schema(inline)]
     enable_hr: Option<Flag>,
-    /// How much larger, 2 by default.
+    /// The scale of the enlarged picture, 2 by default.
     #[schema(inline)]
     hr_scale: Option<Real<1, 8>>,
-    /// As `/sdapi/v1/upscalers` lists it, or a name that begins with `Latent`.
+    /// A name from `/sdapi/v1/upscalers`, or one that begins with `Latent`.
     #[schema(inline)]
     hr_upscaler: Option<MaybeName>,
-    /// 0, the default, for as many as `steps`.
+    /// 0, the default, stands for the value of `steps`.
     #[schema(inline)]
     hr_second_pass_steps: Option<MaybeSteps>,
     #[schema(inline)]
@@ -96,7 +115,7 @@ pub(crate) struct Wish {
     #[schema(inline)]
     hr_resize_y: Option<LargeSize>,
     override_settings: Option<Overrides>,
-    /// Whether the answer has the pictures, true by default.
+    /// Whether the answer contains the pictures, true by default.
     #[schema(inline)]
     send_images: Option<Flag>,
     #[schema(inline)]
@@ -116,7 +135,7 @@ pub(crate) struct Wish {
     styles: Option<Neutral>,
 }
 
-/// Settings of one request. All others are ignored.
+/// Settings for this request. All other settings are ignored.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[schema(as = WebUiOverrides)]
 pub(crate) struct Overrides {
@@ -132,36 +151,37 @@ pub(super) enum Kind {
     Picture,
 }
 
-/// What the service's fields are called here.
-pub(super) const NAMES: [(&str, &str); 6] = [
+/// The service's names of fields, and the names in this family.
+pub(super) const NAMES: [(&str, &str); 7] = [
     ("guidance_scale", "cfg_scale"),
     ("scheduler", "sampler_name"),
     ("count", "batch_size"),
     ("strength", "denoising_strength"),
     ("init_image", "init_images"),
     ("hires", "hr_scale"),
+    ("margin", "inpaint_full_res_padding"),
 ];
 
 impl Wish {
-    /// The sampler that it names.
+    /// The requested sampler.
     pub(super) fn sampler(&self) -> Option<&str> {
         let named = [&self.sampler_name, &self.sampler_index].into_iter().flatten();
         named.map(|name| &**name).find(|name| !name.is_empty())
     }
 
-    /// The scheduler that it names.
+    /// The requested scheduler.
     pub(super) fn schedule(&self) -> Option<&str> {
         self.scheduler.as_deref().filter(|name| !name.is_empty())
     }
 
-    /// The model that it names.
+    /// The requested model.
     pub(super) fn model(&self) -> Option<&str> {
         self.override_settings.as_ref()?.sd_model_checkpoint.as_deref()
     }
 
-    /// Whether the answer has the pictures.
+    /// Whether the answer contains the pictures.
     pub(super) fn sends_images(&self) -> bool {
-        self.send_images.is_none_or(|flag| flag.0)
+        self.send_images.is_none_or(Flag::get)
     }
 
     fn strength(&self) -> f64 {
@@ -187,7 +207,11 @@ impl Wish {
             "n_iter": count(self.n_iter),
             "init_images": Value::Null,
             "mask": Value::Null,
-            "inpainting_mask_invert": self.inpainting_mask_invert.map(|flag| u8::from(flag.0)),
+            "mask_blur": self.mask_blur.map(u32::from),
+            "inpaint_full_res": self.inpaint_full_res.map(Flag::get),
+            "inpaint_full_res_padding": self.inpaint_full_res_padding.map(u32::from),
+            "inpainting_fill": self.inpainting_fill.map(u32::from),
+            "inpainting_mask_invert": self.inpainting_mask_invert.map(|flag| u8::from(flag.get())),
             "denoising_strength": self.denoising_strength.map(Strength::get),
             "enable_hr": self.is_hires(),
             "hr_scale": self.hr_scale.map(|scale| scale.get()),
@@ -199,7 +223,7 @@ impl Wish {
     }
 
     fn is_hires(&self) -> bool {
-        self.enable_hr.is_some_and(|flag| flag.0)
+        self.enable_hr.is_some_and(Flag::get)
     }
 
     fn hires(&self) -> Result<Option<Hires>> {
@@ -209,7 +233,8 @@ impl Wish {
         let upscaler = self.hr_upscaler.as_deref().unwrap_or_default();
         let is_known = upscaler.is_empty() || upscaler.starts_with("Latent") || UPSCALERS.contains(&upscaler);
         if !is_known {
-            let reason = format!("{upscaler:?} is not there; there are {}", UPSCALERS.join(", "));
+            let reason =
+                format!("{upscaler:?} is unknown; expected {} or a name that begins with Latent", UPSCALERS.join(", "));
             return Err(Error::invalid("hr_upscaler", reason));
         }
         Ok(Some(Hires {
@@ -221,24 +246,35 @@ impl Wish {
         }))
     }
 
+    /// How the masked area is pasted into the picture.
+    fn paste(&self) -> Paste {
+        let is_partial = self.inpaint_full_res.is_none_or(Flag::get);
+        let margin = self.inpaint_full_res_padding.map_or(0, u32::from);
+        Paste {
+            blur: self.mask_blur.map_or(BLUR, u32::from),
+            margin: is_partial.then_some(margin),
+            fill: self.inpainting_fill.map_or(0, u32::from) != ORIGINAL,
+        }
+    }
+
     fn init(&mut self) -> Result<InitImage> {
         let mut images = self.init_images.take().unwrap_or_default();
         let bytes = match (images.pop(), images.len()) {
             (Some(Base64(bytes)), 0) => picture("init_images", bytes)?,
             (None, _) => return Err(Error::invalid("init_images", "required")),
             (_, others) => {
-                let reason = format!("{} pictures, expected one: more cannot be taken", others + 1);
+                let reason = format!("must be one picture, got {}", others + 1);
                 return Err(Error::invalid("init_images", reason));
             }
         };
-        let is_inverted = self.inpainting_mask_invert.is_some_and(|flag| flag.0);
+        let is_inverted = self.inpainting_mask_invert.is_some_and(Flag::get);
         let redraw = if is_inverted { Redraw::Black } else { Redraw::White };
         let mask = self.mask.take().map(|Base64(bytes)| picture("mask", bytes)).transpose()?;
-        let mask = mask.map(|bytes| Mask { bytes, redraw });
+        let mask = mask.map(|bytes| Mask { bytes, redraw, paste: Some(self.paste()) });
         Ok(InitImage { bytes, strength: self.strength(), mask })
     }
 
-    /// The service's request, with the scheduler and the model that were found for it.
+    /// The service's request, with its resolved scheduler and model.
     pub(super) fn request(
         &mut self,
         kind: Kind,
@@ -269,11 +305,11 @@ impl Wish {
     }
 }
 
-/// The bytes of a picture file; whether it can be decoded is for the service to say.
+/// The bytes of a picture file. Only its header is checked; the service decodes it.
 fn picture(field: &str, bytes: Bytes) -> Result<Bytes> {
     match head::size(&bytes) {
         Some(_) => Ok(bytes),
-        None => Err(Error::invalid(field, "neither a PNG nor a JPEG nor a WebP")),
+        None => Err(Error::invalid(field, "must be a PNG, JPEG or WebP")),
     }
 }
 
@@ -282,7 +318,7 @@ mod tests {
     use super::*;
     use crate::extract::parse;
 
-    /// The head of a PNG in base64.
+    /// The first bytes of a PNG in base64.
     const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1Pe";
 
     fn request(kind: Kind, body: &str) -> Result<ImageRequest, String> {
@@ -291,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_required_of_a_text() {
+    fn no_field_of_txt2img_is_required() {
         let request = request(Kind::Text, "{}").unwrap();
         assert_eq!((request.prompt.as_str(), request.count, request.seed, request.hires), ("", 1, None, None));
         assert!(request.attended && request.width.is_none() && request.init.is_none());
@@ -308,11 +344,14 @@ mod tests {
         assert_eq!(hires(body), Ok(Some(sized)));
         assert_eq!(hires(r#"{"enable_hr":false,"hr_upscaler":"ESRGAN"}"#), Ok(None));
         let refused = hires(r#"{"enable_hr":true,"hr_upscaler":"ESRGAN"}"#).unwrap_err();
-        assert_eq!(refused, "hr_upscaler: \"ESRGAN\" is not there; there are None, Lanczos");
+        assert_eq!(
+            refused,
+            "hr_upscaler: \"ESRGAN\" is unknown; expected None, Lanczos or a name that begins with Latent"
+        );
     }
 
     #[test]
-    fn a_picture_to_start_from_comes_with_a_mask() {
+    fn an_initial_picture_may_have_a_mask() {
         let init = |body: &str| request(Kind::Picture, body).map(|request| request.init.unwrap());
         let plain = init(&format!(r#"{{"init_images":["data:image/png;base64,{PNG}"]}}"#)).unwrap();
         assert_eq!((head::size(&plain.bytes), plain.strength, plain.mask), (Some((1, 1)), 0.75, None));
@@ -320,19 +359,23 @@ mod tests {
             init(&format!(r#"{{"init_images":["{PNG}"],"mask":"{PNG}","inpainting_mask_invert":1}}"#)).unwrap();
         assert_eq!(masked.mask.unwrap().redraw, Redraw::Black);
         let refused = init(&format!(r#"{{"init_images":["{PNG}"],"mask":"AQ=="}}"#)).unwrap_err();
-        assert_eq!(refused, "mask: neither a PNG nor a JPEG nor a WebP");
+        assert_eq!(refused, "mask: must be a PNG, JPEG or WebP");
         assert_eq!(init("{}").unwrap_err(), "init_images: required");
-        assert_eq!(init(r#"{"init_images":["!"]}"#).unwrap_err(), "init_images[0]: not base64");
-        assert!(init(r#"{"init_images":["AQ==","AQ=="]}"#).unwrap_err().starts_with("init_images: 2 pictures"));
+        assert_eq!(init(r#"{"init_images":["!"]}"#).unwrap_err(), "init_images[0]: must be base64");
+        assert!(
+            init(r#"{"init_images":["AQ==","AQ=="]}"#)
+                .unwrap_err()
+                .starts_with("init_images: must be one picture, got 2")
+        );
     }
 
     #[test]
-    fn what_is_not_done_is_refused_unless_it_is_left_empty() {
+    fn unsupported_features_are_refused_unless_empty() {
         let neutral = r#"{"restore_faces":false,"tiling":null,"script_name":"","alwayson_scripts":{},"styles":[]}"#;
         assert!(request(Kind::Text, neutral).is_ok());
         for field in ["restore_faces", "tiling"] {
             let refused = request(Kind::Text, &format!("{{\"{field}\":true}}")).unwrap_err();
-            assert_eq!(refused, format!("{field}: this is not done here: leave the field out"));
+            assert_eq!(refused, format!("{field}: not supported: leave the field out"));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The names that the server goes by (RFC 9110, section 7.2): others are refused, because a page can make any name of its
-//! own point to this machine. It cannot do that to an address, nor to `localhost`.
+//! The names of the server (RFC 9110, section 7.2). Requests under other names are refused, because a page can make any
+//! domain that it owns point to this machine. It cannot do that with an address or `localhost`.
 
 use crate::Error;
 use crate::service::Result;
@@ -10,26 +10,26 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// The longest name that a message repeats.
+/// The most characters of a name that a message repeats.
 const REPEATED: usize = 80;
 
-/// The names that the server goes by, besides addresses and `localhost`.
+/// The names of the server, besides addresses and `localhost`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostNames {
-    /// Every name: for a server behind a proxy that checks it.
+    /// Any name: for a server behind a proxy that checks the name.
     Any,
-    /// These.
+    /// Only these names.
     List(Vec<String>),
 }
 
 impl Default for HostNames {
-    /// None but addresses and `localhost`.
+    /// Only addresses and `localhost`.
     fn default() -> Self {
         Self::List(Vec::new())
     }
 }
 
-/// `*`, or names between commas; `localhost` and addresses are always allowed and may be named.
+/// `*`, or names separated by commas. `localhost` and addresses are always allowed, and may be listed too.
 impl FromStr for HostNames {
     type Err = Infallible;
 
@@ -55,7 +55,7 @@ impl fmt::Display for HostNames {
 impl HostNames {
     /// Refuses a request under another name.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<()> {
-        // Whichever of the two a server in front has looked at, both must be ours.
+        // A server in front may have checked either of the two, so both must be ours.
         let named = [uri.authority().cloned(), host_header(headers)?];
         match named.into_iter().flatten().find(|authority| !self.allow(authority.host())) {
             None => Ok(()),
@@ -70,7 +70,7 @@ impl HostNames {
     }
 }
 
-/// Names are compared without case and without the dot that ends a complete one.
+/// A name in the form in which names are compared: lower case, without the final dot of an absolute name.
 fn comparable(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
@@ -82,10 +82,11 @@ fn is_address(host: &str) -> bool {
     }
 }
 
-/// The name and port that a request was sent to: `:authority` of HTTP/2, else `host`. None if it says neither.
+/// The name and port that a request was sent to: `:authority` of HTTP/2, otherwise `host`. `None` if the request has
+/// neither.
 ///
 /// # Errors
-/// [`Error::InvalidHost`] if `host` is there twice or is not a name.
+/// [`Error::InvalidHost`] if there are several `host` headers, or the header is not a name.
 pub fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Option<Authority>> {
     let host = host_header(headers)?;
     Ok(uri.authority().cloned().or(host))
@@ -101,7 +102,7 @@ fn host_header(headers: &HeaderMap) -> Result<Option<Authority>> {
     authority.map(Some).ok_or(Error::InvalidHost { reason: "it is not a name or an address with or without a port" })
 }
 
-/// The library also takes user names and any port.
+/// Whether it is a plain host with an optional port. The library also accepts user names and any text as a port.
 fn is_host_and_port(authority: &Authority) -> bool {
     match authority.as_str().strip_prefix(authority.host()) {
         Some("") => !authority.host().is_empty(),
@@ -131,7 +132,7 @@ mod tests {
             let refused = check("draw.example", "/", &[host]).unwrap_err();
             assert!(matches!(&refused, Error::HostNotAllowed { host: named } if host.starts_with(named)), "{refused}");
         }
-        // HTTP/2 says it in the URI, and so does HTTP/1.1 to a proxy.
+        // HTTP/2 has the name in the URI, as has HTTP/1.1 when it talks to a proxy.
         assert!(check("", "http://evil.example/generate", &["localhost"]).is_err());
         assert!(check("", "http://localhost/generate", &["evil.example"]).is_err());
     }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn f20_two_hosts_and_what_is_not_a_host_are_refused() {
+    fn f20_two_hosts_and_malformed_hosts_are_refused() {
         for hosts in [&["localhost", "localhost"][..], &["a b"], &["user@localhost"], &[""], &["localhost:port"]] {
             assert!(matches!(check("*", "/", hosts), Err(Error::InvalidHost { .. })), "{hosts:?}");
         }

@@ -1,7 +1,8 @@
-//! API keys. A deployment keeps the SHA-256 of each key and never the key: keys are random, so nothing slower is needed.
+//! API keys. A deployment stores the SHA-256 of each key, never the key itself. Keys are random, so a slow password
+//! hash is not needed.
 //!
-//! A key comes as `authorization: Bearer KEY`, as `x-api-key: KEY`, or as the password of `authorization: Basic` (RFC 7617)
-//! under any user name. The last is what browsers ask people for, so that our pages work where keys are set.
+//! Clients send a key as `authorization: Bearer KEY`, as `x-api-key: KEY`, or as the password of `authorization: Basic`
+//! (RFC 7617) under any user name. Browsers prompt for the last one, so the pages work on servers with keys too.
 
 use crate::Error;
 use crate::service::Result;
@@ -15,28 +16,28 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use subtle::ConstantTimeEq;
 
-/// A key that clients may use, and what it allows.
+/// A client's key and its permissions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
-    /// What the log calls it.
+    /// Its name in the log.
     pub name: String,
     /// The SHA-256 of the key.
     #[serde(with = "hexadecimal")]
     pub sha256: [u8; 32],
-    /// Requests in a minute; no limit without it.
+    /// The most requests per minute; `None` for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<NonZeroU32>,
-    /// Requests at the same time, the reading of their answers included; no limit without it.
+    /// The most concurrent requests, until their answers have been read; `None` for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<NonZeroU32>,
-    /// The models that it may use, the first one where a request names none; all without it.
+    /// The models that it may use, the first one being its default; `None` for all models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
 }
 
 impl Key {
-    /// A key without limits.
+    /// A key without limits, from its text.
     pub fn new(name: impl Into<String>, key: &[u8]) -> Self {
         Self { name: name.into(), sha256: digest(key), rate: None, concurrency: None, models: None }
     }
@@ -64,11 +65,11 @@ mod hexadecimal {
     }
 }
 
-/// Every key of a deployment. None at all lets nobody in.
+/// All keys of a deployment. If there are none, every request is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys(Arc<[Arc<Key>]>);
 
-/// Keys as a file or an environment variable has them.
+/// The document with keys, as it is in a file or an environment variable.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Document<T> {
@@ -87,8 +88,8 @@ impl<'de> Deserialize<'de> for Keys {
             if keys[..index].iter().any(|other| other.name == *name) {
                 return Err(D::Error::custom(format_args!("two keys have the name {name:?}")));
             }
-            if keys[..index].iter().any(|other| other.sha256 == key.sha256) {
-                return Err(D::Error::custom(format_args!("the key {name:?} is there twice")));
+            if let Some(other) = keys[..index].iter().find(|other| other.sha256 == key.sha256) {
+                return Err(D::Error::custom(format_args!("the keys {:?} and {name:?} are the same", other.name)));
             }
             if key.models.as_ref().is_some_and(Vec::is_empty) {
                 return Err(D::Error::custom(format_args!(
@@ -113,12 +114,12 @@ impl FromIterator<Key> for Keys {
 }
 
 impl Keys {
-    /// Each key.
+    /// Iterates over all keys.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
         self.0.iter().map(|key| &**key)
     }
 
-    /// The key that a request shows.
+    /// The key that a request carries.
     ///
     /// # Errors
     /// [`Error::KeyRequired`], [`Error::KeyUnknown`].
@@ -131,7 +132,7 @@ impl Keys {
         shown.find_map(|key| self.find(&key)).ok_or(Error::KeyUnknown)
     }
 
-    /// Every key is compared, in constant time: how long it takes says nothing about any of them.
+    /// All keys are compared, each in constant time, so that the duration reveals nothing about any of them.
     fn find(&self, shown: &[u8]) -> Option<Arc<Key>> {
         let shown = digest(shown);
         let fits = |found: Option<_>, key| if bool::from(same(key, &shown)) { Some(key) } else { found };
@@ -162,22 +163,22 @@ fn api_key(headers: &HeaderMap) -> Option<Vec<u8>> {
     (!key.is_empty()).then(|| key.to_vec())
 }
 
-/// The keys that are valid now: a handle that all who hold it share.
+/// The keys that are currently valid. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing(Arc<RwLock<Keys>>);
 
 impl KeyRing {
-    /// A ring of these keys.
+    /// A ring with these keys.
     pub fn new(keys: Keys) -> Self {
         Self(Arc::new(RwLock::new(keys)))
     }
 
-    /// The keys that are valid now.
+    /// The current keys.
     pub fn get(&self) -> Keys {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on these keys are valid and no others.
+    /// Replaces all keys.
     pub fn replace(&self, keys: Keys) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_and_a_wrong_key_are_told_apart() {
+    fn a_missing_key_and_a_wrong_key_are_different_errors() {
         for empty in ["", "Basic ", "Bearer ", "Bearer", "Basic !", "Digest first", "first"] {
             assert_eq!(named(&[(header::AUTHORIZATION, empty)]), Err(Error::KeyRequired), "{empty:?}");
         }
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_says_what_is_wrong_with_it() {
+    fn errors_of_a_document_say_what_is_wrong() {
         let read = |text: &str| serde_json::from_str::<Keys>(text).map_err(|error| error.to_string());
         let entry = |name: &str, key: &[u8]| format!(r#"{{"name":{name:?},"sha256":"{}"}}"#, hex::encode(digest(key)));
         let document = |entries: &[String]| format!(r#"{{"key":[{}]}}"#, entries.join(","));
@@ -246,7 +247,9 @@ mod tests {
         let refused = |text: &str| read(text).unwrap_err();
         assert!(refused(r#"{"key":[{"name":"a","sha256":"first"}]}"#).contains("64 hexadecimal digits"));
         assert!(refused(&document(&[entry("a", b"1"), entry("a", b"2")])).contains("two keys have the name \"a\""));
-        assert!(refused(&document(&[entry("a", b"1"), entry("b", b"1")])).contains("the key \"b\" is there twice"));
+        assert!(
+            refused(&document(&[entry("a", b"1"), entry("b", b"1")])).contains("the keys \"a\" and \"b\" are the same")
+        );
         assert!(refused(&document(&[entry("", b"1")])).contains("visible text"));
         assert!(refused(r#"{"keys":[]}"#).contains("unknown field `keys`"));
     }

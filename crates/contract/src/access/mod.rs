@@ -1,14 +1,15 @@
-//! Who may call: what is checked of every request before its route sees it.
+//! Access control: the checks that every request passes before its route sees it.
 //!
-//! 1. **The name** that the server was called by (`hosts`). A page whose name is made to point to this machine ("DNS
-//!    rebinding") is a page of this server's own origin to a browser. What gives it away is its name in `host`.
-//! 2. **The page** that calls (`origins`). Browsers let every page send simple requests anywhere, and merely keep the
-//!    answers from it (CORS, <https://fetch.spec.whatwg.org>). Those that would change something are refused, and so are
-//!    those that the browser itself marks as foreign (Fetch Metadata, <https://www.w3.org/TR/fetch-metadata>).
-//! 3. **The key** (`keys`), where a deployment has set keys.
+//! 1. **The name** under which the server was called (`hosts`). If a page's domain is made to point to this machine
+//!    ("DNS rebinding"), browsers take it for a page of this server. The name in `host` gives it away.
+//! 2. **The page** that sends the request (`origins`). Browsers let every page send simple requests anywhere, and only
+//!    hide the answers from it (CORS, <https://fetch.spec.whatwg.org>). From foreign pages, requests that change
+//!    something are refused, and so are all that the browser marks as cross-site (Fetch Metadata,
+//!    <https://www.w3.org/TR/fetch-metadata>).
+//! 3. **The key** (`keys`), if the deployment has keys.
 //!
-//! All of it is a function of the request's head and of [`Settings`], so that the router refuses the same requests natively
-//! and in a component. How often and how much at once a key may ask needs a clock: that is the host's.
+//! All of this depends only on the request's head and on [`Settings`], so the router refuses the same requests natively
+//! and in a component. Rates and concurrency need a clock, so the host limits them.
 
 mod hosts;
 mod keys;
@@ -18,42 +19,84 @@ pub use hosts::{HostNames, authority};
 pub use keys::{Key, KeyRing, Keys, digest};
 pub use origins::Origins;
 
-use crate::error::{Family, shape};
+use crate::error::shape;
+use crate::extract::Reading;
+use crate::family::Family;
+use crate::origin::{REQUEST_ID, Sender, request_id};
 use crate::service::{ImageRequest, Model, Priority, Result, Service, Task};
-use crate::{App, Error, Settings, accept};
-use axum::extract::{FromRequestParts, Request, State};
+use crate::{Error, Settings, accept};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::http::Method;
 use axum::http::request::Parts;
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tower::{Layer, Service as _};
 
-/// The routes that say whether the service works: open to everyone, for those who watch over it.
+/// The health routes. They need no key, so that monitoring works without one.
 const HEALTH: [&str; 3] = ["/health", "/health/live", "/health/ready"];
 
-/// Refuses requests that may not call.
-pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match admitted(&app.settings, &request) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
+/// The health check of gRPC (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>). `Watch` needs a key: its answer
+/// never ends, so that anybody could hold connections with it.
+const GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";
+
+/// Routes behind all checks. Errors get the shape of their family, and allowed pages can read the answers. The extensions
+/// of a request contain its [`Caller`] and how to read its body.
+pub fn protected(routes: Router, settings: Arc<Settings>) -> Router {
+    let cors = settings.origins.layer();
+    // As few layers as possible, because each is copied for every request.
+    routes.layer((cors, from_fn_with_state(settings, guard)))
+}
+
+/// Refuses requests that fail a check.
+async fn guard(State(settings): State<Arc<Settings>>, mut request: Request, next: Next) -> Response {
+    let family = Family::of(request.uri().path());
+    let sender = Sender::of(request.headers());
+    let response = match key_of(&settings, &request) {
+        Ok(key) => {
+            let limit = settings.body_limit;
+            DefaultBodyLimit::max(limit).apply(&mut request);
+            let extensions = request.extensions_mut();
+            extensions.insert(Reading { limit, offload: settings.offload.clone() });
+            extensions.insert(Caller { key, sender: sender.clone() });
             next.run(request).await
         }
         Err(error) => error.into_response(),
+    };
+    let mut response = shape(family, sender.request_id(), response);
+    if let Some(id) = sender.request_id() {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    response
+}
+
+/// The client of a request that passes all checks.
+///
+/// # Errors
+/// Those of [`check_source`], [`Error::KeyRequired`], [`Error::KeyUnknown`].
+pub fn admitted<B>(settings: &Settings, request: &axum::http::Request<B>) -> Result<Caller> {
+    let key = key_of(settings, request)?;
+    Ok(Caller { key, sender: Sender::of(request.headers()) })
+}
+
+/// The key of an admitted request, if the server has keys.
+fn key_of<B>(settings: &Settings, request: &axum::http::Request<B>) -> Result<Option<Arc<Key>>> {
+    if request.extensions().get::<SourceChecked>().is_none() {
+        check_source(settings, request)?;
+    }
+    match &settings.keys {
+        Some(keys) if needs_key(request) => keys.get().of(request.headers()).map(Some),
+        _ => Ok(None),
     }
 }
 
-fn admitted<B>(settings: &Settings, request: &axum::http::Request<B>) -> Result<Caller> {
-    check_source(settings, request)?;
-    let key = match &settings.keys {
-        Some(keys) if needs_key(request) => Some(keys.get().of(request.headers())?),
-        _ => None,
-    };
-    Ok(Caller(key))
-}
+/// The extension of a request that has passed [`check_source`], so that it is not checked again.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceChecked;
 
-/// Refuses a request under a name that the server does not have, and a request of a page that may not call.
+/// Refuses a request under a name that is not the server's, and a request from a foreign page.
 ///
 /// # Errors
 /// [`Error::InvalidHost`], [`Error::HostNotAllowed`], [`Error::PageNotAllowed`].
@@ -62,18 +105,21 @@ pub fn check_source<B>(settings: &Settings, request: &axum::http::Request<B>) ->
     settings.origins.check(request)
 }
 
-/// Whether a request needs a key where keys are set: all but the state of the service, the page at `/`, and a picture
-/// whose address says the hash of its bytes.
+/// Whether a request needs a key on a server with keys. All do, except for the health routes (also gRPC's `Check`), the page
+/// at `/`, and pictures whose address contains the hash of their bytes.
 pub fn needs_key<B>(request: &axum::http::Request<B>) -> bool {
     let path = request.uri().path();
+    if path == GRPC_HEALTH {
+        return false;
+    }
     let is_shared = path.strip_prefix("/images/").is_some_and(|rest| rest.split('/').count() == 2);
     let is_open = is_shared || HEALTH.contains(&path) || (path == "/" && accept::prefers_page(request.headers()));
     !(is_open && matches!(*request.method(), Method::GET | Method::HEAD))
 }
 
-/// The answer to a request that is refused before the router sees it, as the router would have written it.
+/// The answer to a request that a host refuses before the router sees it, in the router's format.
 pub async fn refusal(settings: &Settings, request: Request, error: Error) -> Response {
-    let response = shape(Family::of(request.uri().path()), error.into_response());
+    let response = shape(Family::of(request.uri().path()), request_id(request.headers()), error.into_response());
     let mut answer = Some(response);
     let routes = tower::service_fn(move |_: Request| {
         let answer = answer.take().unwrap_or_default();
@@ -83,22 +129,28 @@ pub async fn refusal(settings: &Settings, request: Request, error: Error) -> Res
     response
 }
 
-/// Who calls, as far as a key says so.
+/// The client, identified by its key if the server has keys; without a key, it may use every model.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Caller(Option<Arc<Key>>);
+pub struct Caller {
+    key: Option<Arc<Key>>,
+    sender: Sender,
+}
 
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        // A route without the guard in front of it must not be open by accident.
+        // A route that was forgotten outside the guard must not be open by accident.
         parts.extensions.get::<Self>().cloned().ok_or_else(|| Error::internal("the request was not checked"))
     }
 }
 
 impl Caller {
     /// [`Service::submit`], if the caller may use the model.
-    pub(crate) async fn submit(self, service: &dyn Service, request: ImageRequest, priority: Priority) -> Result<Task> {
+    ///
+    /// # Errors
+    /// [`Error::ModelNotAllowed`] and those of the service.
+    pub async fn submit(self, service: &dyn Service, request: ImageRequest, priority: Priority) -> Result<Task> {
         service.submit(self.admit(request)?, priority).await
     }
 
@@ -109,27 +161,39 @@ impl Caller {
 
     /// The name of the caller's session.
     pub(crate) fn session(&self) -> String {
-        self.0.as_ref().map_or_else(String::new, |key| key.name.clone())
+        self.key.as_ref().map_or_else(String::new, |key| key.name.clone())
     }
 
     /// The models that the caller may use.
-    pub(crate) async fn models(&self, service: &dyn Service) -> Result<Vec<Model>> {
+    ///
+    /// # Errors
+    /// Those of the service.
+    pub async fn models(&self, service: &dyn Service) -> Result<Vec<Model>> {
         let mut models = service.models().await?;
-        if let Some(allowed) = self.0.as_ref().and_then(|key| key.models.as_ref()) {
+        if let Some(allowed) = self.key.as_ref().and_then(|key| key.models.as_ref()) {
             models.retain(|model| allowed.contains(&model.name));
         }
         Ok(models)
     }
 
-    /// A key that may use certain models gets the first of them where a request names none.
+    /// Checks the model. If the request names none, it gets the first model of a key that is limited to certain models.
     fn admit(&self, mut request: ImageRequest) -> Result<ImageRequest> {
-        let Some(models) = self.0.as_ref().and_then(|key| key.models.as_ref()) else { return Ok(request) };
+        request.origin = self.sender.origin();
+        let Some(models) = self.key.as_ref().and_then(|key| key.models.as_ref()) else { return Ok(request) };
         let model = request.model.or_else(|| models.first().cloned()).unwrap_or_default();
-        if !models.contains(&model) {
-            return Err(Error::ModelNotAllowed { model, allowed: models.clone() });
-        }
+        self.check_model(&model)?;
         request.model = Some(model);
         Ok(request)
+    }
+
+    /// Refuses a model that the caller may not use, whether it exists or not.
+    pub(crate) fn check_model(&self, model: &str) -> Result<()> {
+        match self.key.as_ref().and_then(|key| key.models.as_ref()) {
+            Some(allowed) if !allowed.iter().any(|name| name == model) => {
+                Err(Error::ModelNotAllowed { model: model.to_owned(), allowed: allowed.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -138,10 +202,11 @@ mod tests {
     use super::*;
     use axum::body::Body;
     use axum::http::header;
+    use futures_util::FutureExt;
 
     fn key(models: &[&str]) -> Caller {
         let models = Some(models.iter().map(|name| (*name).to_owned()).collect());
-        Caller(Some(Arc::new(Key { models, ..Key::new("a", b"secret") })))
+        Caller { key: Some(Arc::new(Key { models, ..Key::new("a", b"secret") })), ..Caller::default() }
     }
 
     fn asking(model: Option<&str>) -> ImageRequest {
@@ -149,7 +214,27 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_use_its_models_and_without_a_name_gets_the_first() {
+    fn tasks_remember_where_they_came_from() {
+        let headers = axum::http::HeaderMap::from_iter([(REQUEST_ID, "mine".parse().unwrap())]);
+        let caller = Caller { sender: Sender::of(&headers), ..Caller::default() };
+        let origin = caller.admit(asking(None)).unwrap().origin.unwrap();
+        assert_eq!((origin.request_id.as_deref(), origin.traceparent), (Some("mine"), None));
+        assert_eq!(Caller::default().admit(asking(None)).unwrap().origin, None);
+    }
+
+    #[test]
+    fn an_internal_error_names_its_request_in_the_shape_of_every_family() {
+        for path in ["/pipeline/run", "/generate", "/imagine", "/v1/models", "/sdapi/v1/options"] {
+            let request = Request::get(path).header(REQUEST_ID, "mine").body(Body::empty()).unwrap();
+            let answer = refusal(&Settings::default(), request, Error::internal("it failed")).now_or_never().unwrap();
+            let body = axum::body::to_bytes(answer.into_body(), 1000).now_or_never().unwrap().unwrap();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            assert!(text.contains("internal error: it failed (request mine)"), "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_key_may_use_its_models_and_the_first_is_its_default() {
         let limited = key(&["small", "large"]);
         assert_eq!(limited.admit(asking(Some("large"))).unwrap().model.as_deref(), Some("large"));
         assert_eq!(limited.admit(asking(None)).unwrap().model.as_deref(), Some("small"));
@@ -159,14 +244,15 @@ mod tests {
     }
 
     #[test]
-    fn health_and_the_page_are_open_and_all_else_needs_a_key() {
+    fn only_health_and_the_page_need_no_key() {
         let needs = |method: &str, path: &str, accept: &str| {
             let request = Request::builder().method(method).uri(path).header(header::ACCEPT, accept);
             needs_key(&request.body(Body::empty()).unwrap())
         };
         assert!(!needs("GET", "/health", "*/*") && !needs("HEAD", "/health/ready", "*/*"));
         assert!(!needs("GET", "/", "text/html") && needs("GET", "/", "application/json"));
-        assert!(needs("POST", "/health", "*/*"));
+        assert!(needs("POST", "/health", "*/*") && !needs("POST", "/grpc.health.v1.Health/Check", "*/*"));
+        assert!(needs("POST", "/grpc.health.v1.Health/Watch", "*/*"));
         assert!(!needs("GET", "/images/7/0af1", "*/*") && needs("DELETE", "/images/7/0af1", "*/*"));
         assert!(needs("GET", "/images/7", "*/*") && needs("GET", "/images/7/0af1/more", "*/*"));
         for path in ["/metrics", "/docs", "/openapi.json", "/images", "/health/", "/none"] {

@@ -1,40 +1,44 @@
-//! The web pages that may call. CORS tells browsers which pages may read answers; requests of other pages that would change
-//! something, or that the browser marks as foreign, are refused.
+//! The web pages that may send requests. CORS tells browsers which pages may read answers. Requests from other pages
+//! are refused if they would change something or if the browser marks them as cross-site.
 
 use super::authority;
 use crate::Error;
 use crate::accept::prefers_page;
 use crate::error::ERROR_CODE;
+use crate::origin::REQUEST_ID;
 use crate::service::Result;
 use crate::wire::SEED;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-/// The pages that a link from anywhere may open.
+/// The pages that links on any site may open.
 const PAGES: [&str; 2] = ["/", "/docs"];
 
-/// The route that changes something when it is merely read: it takes the picture away from the next client.
+/// The one GET that changes something: it takes the picture, and the next client finds none.
 const TAKES: &str = "/pipeline/image";
 
-/// The web origins whose pages may call (CORS).
+/// The header of the Model Context Protocol's sessions.
+const MCP_SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// The web origins whose pages may send requests (CORS).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origins {
-    /// Pages that this machine serves, on any port.
+    /// Pages served by this machine, on any port.
     #[default]
     Localhost,
-    /// Every page.
+    /// All pages.
     Any,
-    /// These, as `https://example.org`.
+    /// Only these origins, such as `https://example.org`.
     List(Vec<String>),
 }
 
-/// `localhost`, `*`, or origins between commas.
+/// `localhost`, `*`, or origins separated by commas.
 impl FromStr for Origins {
     type Err = Infallible;
 
@@ -75,18 +79,18 @@ impl Origins {
         }
     }
 
-    /// Refuses a request of a page that may not call. Programs send none of the headers that it goes by.
+    /// Refuses a request from a foreign page. It looks at headers that only browsers send, so programs always pass.
     pub(super) fn check<B>(&self, request: &Request<B>) -> Result<()> {
         let headers = request.headers();
         let site = text(headers, "sec-fetch-site");
-        // The browser's own word, which no page can change: our own page, or a person at the address bar.
+        // The browser sets this header and no page can change it: it is our own page, or a person at the address bar.
         if matches!(site, Some("same-origin" | "none")) || *self == Self::Any {
             return Ok(());
         }
         let is_foreign = matches!(site, Some("cross-site" | "same-site"));
         let origin = text(headers, "origin").map(str::to_owned);
         let is_change = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        // An `<img>` names its page in `referer` alone, and to addresses without TLS browsers send no Fetch Metadata.
+        // For an `<img>` only `referer` names the page, and browsers send no Fetch Metadata to addresses without TLS.
         let page = origin.clone().or_else(|| origin_of(text(headers, "referer")?));
         let takes = request.method() == Method::GET && request.uri().path() == TAKES && page.is_some();
         let is_suspect = is_foreign || takes || (is_change && origin.is_some());
@@ -109,7 +113,15 @@ impl Origins {
             .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
             // Clients add headers of their own: OpenAI's package sends `x-stainless-*`.
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers([header::CONTENT_RANGE, header::ETAG, header::RETRY_AFTER, SEED, ERROR_CODE])
+            .expose_headers([
+                header::CONTENT_RANGE,
+                header::ETAG,
+                header::RETRY_AFTER,
+                SEED,
+                ERROR_CODE,
+                MCP_SESSION,
+                REQUEST_ID,
+            ])
             .max_age(Duration::from_secs(3600))
     }
 }
@@ -136,8 +148,8 @@ fn is_same(page: &str, own: &Authority) -> bool {
     else {
         return false;
     };
-    let usual = if scheme == "https" { 443 } else { 80 };
-    let port = |authority: &Authority| authority.port_u16().unwrap_or(usual);
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(default_port);
     page.host().eq_ignore_ascii_case(own.host()) && port(&page) == port(own)
 }
 
@@ -146,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_of_this_machine_may_call_and_look_alikes_may_not() {
+    fn pages_of_this_machine_pass_and_look_alikes_do_not() {
         let allowed = |origin: &str| Origins::Localhost.allow(origin);
         let own = ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8100", "http://app.localhost"];
         assert!(own.into_iter().all(allowed));
@@ -189,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_our_own_pages_links_and_allowed_pages_may_call() {
+    fn programs_own_pages_links_and_allowed_pages_pass() {
         assert!(may("POST", "/generate", &[]));
         assert!(may("POST", "/generate", &[("origin", "http://192.168.1.7:8100")]));
         assert!(may("POST", "/generate", &[("origin", "null"), ("sec-fetch-site", "same-origin")]));
@@ -199,12 +211,12 @@ mod tests {
         assert!(may("GET", "/", &[FOREIGN, ("accept", "text/html"), ("sec-fetch-dest", "document")]));
         assert!(may("POST", "/generate", &[("origin", "http://localhost:3000"), FOREIGN]));
         assert!(may("GET", "/images/1", &[FOREIGN, ("referer", "http://localhost:3000/gallery?page=2")]));
-        // A browser without Fetch Metadata: the answer is kept from the page.
+        // A browser without Fetch Metadata hides the answer from the page.
         assert!(may("GET", "/tasks", &[("origin", "https://evil.example")]));
     }
 
     #[test]
-    fn the_usual_port_may_be_left_out() {
+    fn the_default_port_may_be_left_out() {
         let same = |page, own: &str| is_same(page, &own.parse().unwrap());
         assert!(same("https://draw.example", "draw.example") && same("https://draw.example", "Draw.example:443"));
         assert!(same("http://draw.example:80", "draw.example") && !same("http://draw.example", "draw.example:8100"));

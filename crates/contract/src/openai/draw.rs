@@ -1,38 +1,39 @@
-//! What both routes do with a request that has been read: queue it, wait or stream, and answer.
+//! The common part of both routes: queue the request, wait or stream, and answer.
 
 use super::answer::{self, Delivery};
-use super::fields::{Background, Flag, Number, OutputFormat, Quality, ResponseFormat, Size};
+use super::fields::{Background, Number, OutputFormat, Quality, ResponseFormat, Size};
 use super::stream;
 use crate::access::Caller;
-use crate::field::{Integer, Name, NegativePrompt, Prompt, Seed, Steps};
+use crate::field::{Flag, Integer, Name, NegativePrompt, Prompt, Seed, Steps};
 use crate::limits::GUIDANCE_MAX;
 use crate::service::{ImageRequest, InitImage, Priority, Result};
-use crate::{App, Error, waiting};
+use crate::{App, Error, links, waiting};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// What to draw. Unknown fields are ignored; of OpenAI's, `style`, `moderation`, `user` and `input_fidelity` mean nothing
-/// here.
+/// What to draw. Unknown fields are ignored, and so are OpenAI's `style`, `moderation`, `user` and `input_fidelity`.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = OpenAiImageRequest)]
 pub(crate) struct Wish {
     #[schema(inline)]
     pub(super) prompt: Prompt,
-    /// The default model without it, and for the names of OpenAI's image models.
+    /// The default model if missing or if it is the name of one of OpenAI's image models.
     #[schema(inline)]
     model: Option<Name>,
-    /// How many pictures, 1 by default.
+    /// The number of pictures, 1 by default.
     #[schema(inline)]
     n: Option<Integer<1, 10>>,
-    /// `auto`, or width and height as `512x512`. The model's own by default.
+    /// `auto`, or width and height such as `512x512`. By default the model's own.
     #[schema(inline)]
     size: Option<Size>,
     #[schema(inline)]
     quality: Option<Quality>,
-    /// `b64_json` for the names `gpt-image-*` and `chatgpt-image-*`, else `url`.
+    /// By default `b64_json` for the names `gpt-image-*` and `chatgpt-image-*`, otherwise `url`.
     #[schema(inline)]
     response_format: Option<ResponseFormat>,
     /// `png` by default.
@@ -46,12 +47,12 @@ pub(crate) struct Wish {
     /// Whether to answer with server-sent events.
     #[schema(inline)]
     stream: Option<Flag>,
-    /// How many previews a stream has at most, none by default.
+    /// The most previews of a stream, 0 by default.
     #[schema(inline)]
     partial_images: Option<Integer<0, 3>>,
     #[schema(inline)]
     seed: Option<Seed>,
-    /// Denoising steps. They count more than `quality`.
+    /// Denoising steps. They take precedence over `quality`.
     #[schema(inline)]
     steps: Option<Steps>,
     #[schema(inline)]
@@ -60,10 +61,10 @@ pub(crate) struct Wish {
     negative_prompt: Option<NegativePrompt>,
     #[schema(inline)]
     scheduler: Option<Name>,
-    /// How far to go from the picture of an edit, 0.75 by default.
+    /// How much of the edited picture to change, 0.75 by default.
     #[schema(inline)]
     pub(super) strength: Option<Number<0, 1>>,
-    /// Must be empty: there are none to choose from.
+    /// Not supported: must be empty.
     #[schema(value_type = Option<Vec<Object>>)]
     loras: Option<Value>,
 }
@@ -76,7 +77,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What the names of its events begin with.
+    /// The prefix of the names of its events.
     pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::Generation => "image_generation",
@@ -85,19 +86,28 @@ impl Kind {
     }
 }
 
-/// The caller and the head of its request, which says how the addresses in the answer begin.
-pub(super) struct Asker {
-    pub(super) app: App,
-    pub(super) caller: Caller,
-    pub(super) uri: Uri,
-    pub(super) headers: HeaderMap,
+/// The caller and the head of its request, which determines the URLs in the answer.
+pub(crate) struct Asker {
+    app: App,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl FromRequestParts<App> for Asker {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        Ok(Self { app: app.clone(), caller, uri: parts.uri.clone(), headers: parts.headers.clone() })
+    }
 }
 
 /// Draws, and answers.
 pub(super) async fn draw(asker: Asker, wish: Wish, init: Option<InitImage>, kind: Kind) -> Result<Response> {
     let Asker { app, caller, uri, headers } = asker;
     let delivery = wish.delivery(&uri, &headers)?;
-    let is_stream = wish.stream.is_some_and(|flag| flag.0);
+    let is_stream = wish.stream.is_some_and(Flag::get);
     let partials = wish.partial_images.map_or(0, u32::from);
     let request = wish.into_request(&app, init).await?;
     let queued = caller.submit(&*app.service, request, Priority::Normal).await;
@@ -105,20 +115,21 @@ pub(super) async fn draw(asker: Asker, wish: Wish, init: Option<InitImage>, kind
     if is_stream {
         return stream::respond(app, task, delivery, kind, partials).await;
     }
-    let task = waiting::completed(&app, &task.id).await?;
+    let task = waiting::completed(&*app.service, &task.id).await?;
     answer::respond(app, task, delivery).await
 }
 
-/// What the service's fields are called here.
+/// The service's names of fields, and the names in this family.
 const NAMES: [(&str, &str); 5] =
     [("width", "size"), ("height", "size"), ("count", "n"), ("init_image", "image"), ("quality", "output_compression")];
 
-/// The names of OpenAI's own image models, which clients have built in; they stand for the default model.
+/// Whether it is the name of one of OpenAI's image models. Clients have these built in; they stand for the default
+/// model.
 fn is_openais(model: &str) -> bool {
     matches!(model, "dall-e-2" | "dall-e-3") || sends_base64(model)
 }
 
-/// The names whose pictures come in the answer itself.
+/// Whether it is a name for which the answer contains the pictures by default.
 fn sends_base64(model: &str) -> bool {
     ["gpt-image-", "chatgpt-image-"].iter().any(|prefix| model.starts_with(prefix))
 }
@@ -126,30 +137,30 @@ fn sends_base64(model: &str) -> bool {
 impl Wish {
     fn delivery(&self, uri: &Uri, headers: &HeaderMap) -> Result<Delivery> {
         let named = self.model.as_deref().unwrap_or_default();
-        let usual = if sends_base64(named) { ResponseFormat::B64Json } else { ResponseFormat::Url };
+        let default_format = if sends_base64(named) { ResponseFormat::B64Json } else { ResponseFormat::Url };
         Ok(Delivery {
-            format: self.response_format.unwrap_or(usual),
+            format: self.response_format.unwrap_or(default_format),
             output: self.output_format.unwrap_or_default(),
             quality: self.quality.unwrap_or_default(),
             background: self.background.unwrap_or_default(),
-            base: answer::base(uri, headers)?,
+            base: links::base(uri, headers)?,
         })
     }
 
     async fn into_request(self, app: &App, init: Option<InitImage>) -> Result<ImageRequest> {
         if self.background == Some(Background::Transparent) {
-            let reason = "transparent pictures are not drawn here, expected auto or opaque";
+            let reason = "transparent pictures are not supported, expected auto or opaque";
             return Err(Error::invalid("background", reason));
         }
         if self.loras.as_ref().is_some_and(|loras| !is_empty(loras)) {
-            return Err(Error::invalid("loras", "none can be applied here: leave the field out"));
+            return Err(Error::invalid("loras", "not supported: leave the field out"));
         }
         let size = self.size.unwrap_or_default().0;
         let model = self.model.map(Name::into_inner).filter(|model| !is_openais(model));
         let quality = self.quality.unwrap_or_default();
         let steps = match self.steps {
             Some(steps) => Some(steps.into()),
-            None if quality.steps(Some(1)).is_some() => quality.steps(usual_steps(app, model.as_deref()).await?),
+            None if quality.steps(Some(1)).is_some() => quality.steps(default_steps(app, model.as_deref()).await?),
             None => None,
         };
         Ok(ImageRequest {
@@ -171,7 +182,7 @@ impl Wish {
     }
 }
 
-/// Nothing, in JSON or in a form.
+/// Whether a value is empty, in JSON or in a form.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -182,8 +193,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// How many steps a model takes by itself, if that is known.
-async fn usual_steps(app: &App, model: Option<&str>) -> Result<Option<u32>> {
+/// The model's default number of steps, if known.
+async fn default_steps(app: &App, model: Option<&str>) -> Result<Option<u32>> {
     let models = app.service.models().await?;
     let found = models.into_iter().find(|known| model.is_none_or(|model| known.name == model));
     Ok(found.and_then(|model| model.steps))

@@ -5,51 +5,42 @@ use super::draw::{Asker, Kind, Wish, draw};
 use super::error::OpenAiError;
 use super::source::{Sources, Upload};
 use super::stream::ImageEvent;
-use crate::access::Caller;
 use crate::error::Place;
 use crate::extract::{from_fields, parse};
 use crate::multipart::{FormOrJson, Part};
-use crate::service::{InitImage, Mask, Redraw, Result};
-use crate::{App, Error, head};
+use crate::service::{InitImage, Mask, Paste, Redraw, Result};
+use crate::{Error, head};
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde_json::{Map, Value};
 
-/// How far to go from the picture where a request does not say.
+/// The default strength: how much of the picture to change.
 const STRENGTH: f64 = 0.75;
 
-/// Make a picture into another, as OpenAI's clients ask for it.
+/// Edit a picture, as OpenAI's clients request it.
 ///
-/// A form has the picture as the file `image` (or `image[]`) and the mask as `mask`. JSON has them in base64 or as `data:`
-/// URLs, the picture also in `images`. Where the mask is transparent, the picture is drawn anew, and the rest stays. All
-/// other fields are those of `/v1/images/generations`.
+/// In a form the picture is the file `image` (or `image[]`), and the mask is `mask`. In JSON they are in base64 or
+/// `data:` URLs, and the picture may also be in `images`. Where the mask is transparent, the picture is redrawn; the
+/// rest stays. All other fields are those of `/v1/images/generations`.
 #[utoipa::path(post, path = "/v1/images/edits", tag = "openai",
     request_body(content((Upload = "multipart/form-data"), (Upload = "application/json"))),
     responses((status = 200, content((ImagesResponse = "application/json"), (ImageEvent = "text/event-stream")),
                headers(("x-easel-seed" = u64, description = "the seed of the first picture"))),
               (status = 400, body = OpenAiError, description = "a field is wrong"),
               (status = 404, body = OpenAiError, description = "no such model"),
-              (status = 409, body = OpenAiError, description = "cancelled by somebody else"),
+              (status = 409, body = OpenAiError, description = "cancelled by another client"),
               (status = 429, body = OpenAiError, description = "the queue is full"),
               (status = 503, body = OpenAiError, description = "shutting down")))]
-pub(crate) async fn edits(
-    State(app): State<App>,
-    caller: Caller,
-    uri: Uri,
-    headers: HeaderMap,
-    body: FormOrJson,
-) -> Result<Response> {
+pub(crate) async fn edits(asker: Asker, body: FormOrJson) -> Result<Response> {
     let (wish, sources) = match body {
         FormOrJson::Form(parts) => read_form(parts)?,
         FormOrJson::Json(body) => body.read_with(|bytes| Ok((parse(bytes)?, parse(bytes)?))).await?,
     };
     let init = sources.into_init(wish.strength.map_or(STRENGTH, |strength| strength.0))?;
-    draw(Asker { app, caller, uri, headers }, wish, Some(init), Kind::Edit).await
+    draw(asker, wish, Some(init), Kind::Edit).await
 }
 
-/// The fields and the pictures of a form. An empty text is no value.
+/// The fields and the pictures of a form. An empty text counts as missing.
 fn read_form(parts: Vec<Part>) -> Result<(Wish, Sources)> {
     let mut fields = Map::new();
     let mut sources = Sources::default();
@@ -65,27 +56,27 @@ fn read_form(parts: Vec<Part>) -> Result<(Wish, Sources)> {
 }
 
 impl Sources {
-    /// The picture to start from.
+    /// The initial picture.
     fn into_init(self, strength: f64) -> Result<InitImage> {
         let [bytes]: [Bytes; 1] = self.images.try_into().map_err(|images: Vec<Bytes>| match images.len() {
             0 => Error::invalid("image", "required"),
-            count => Error::invalid("image", format!("{count} pictures, expected one: more cannot be taken")),
+            count => Error::invalid("image", format!("must be one picture, got {count}")),
         })?;
         let size = check("image", &bytes)?;
         let Some(mask) = self.mask else { return Ok(InitImage { bytes, strength, mask: None }) };
         let (width, height) = check("mask", &mask)?;
         if (width, height) != size {
-            let reason = format!("{width}x{height} pixels, expected {}x{} as the picture has", size.0, size.1);
+            let reason = format!("has {width}x{height} pixels, but the picture has {}x{}", size.0, size.1);
             return Err(Error::invalid("mask", reason));
         }
-        let mask = Some(Mask { bytes: mask, redraw: Redraw::Transparent });
+        let mask = Some(Mask { bytes: mask, redraw: Redraw::Transparent, paste: Some(Paste::default()) });
         Ok(InitImage { bytes, strength, mask })
     }
 }
 
-/// The size of a picture; whether it can be decoded is for the service to say.
+/// The size of a picture. Only its header is checked; the service decodes it.
 fn check(field: &str, bytes: &[u8]) -> Result<(u32, u32)> {
-    head::size(bytes).ok_or_else(|| Error::invalid(field, "neither a PNG nor a JPEG nor a WebP"))
+    head::size(bytes).ok_or_else(|| Error::invalid(field, "must be a PNG, JPEG or WebP"))
 }
 
 #[cfg(test)]
@@ -105,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_has_one_picture_and_maybe_a_mask_of_its_size() {
+    fn a_form_has_one_picture_and_optionally_a_mask_of_its_size() {
         let prompt = || part("prompt", b"a cat");
         let (_, sources) =
             read_form(vec![prompt(), part("image[]", PNG), part("mask", PNG), part("user", b"")]).unwrap();
@@ -114,11 +105,11 @@ mod tests {
         assert_eq!(refused(vec![prompt()]), "image: required");
         assert_eq!(refused(vec![part("image", PNG)]), "prompt: required");
         let two = vec![prompt(), part("image", PNG), part("image", PNG)];
-        assert_eq!(refused(two), "image: 2 pictures, expected one: more cannot be taken");
-        assert_eq!(refused(vec![prompt(), part("image", b"cat")]), "image: neither a PNG nor a JPEG nor a WebP");
+        assert_eq!(refused(two), "image: must be one picture, got 2");
+        assert_eq!(refused(vec![prompt(), part("image", b"cat")]), "image: must be a PNG, JPEG or WebP");
         let other = vec![prompt(), part("image", PNG), part("mask", WIDE)];
-        assert_eq!(refused(other), "mask: 128x64 pixels, expected 64x64 as the picture has");
-        assert!(refused(vec![part("prompt", b"\xff"), part("image", PNG)]).starts_with("prompt: not text"));
+        assert_eq!(refused(other), "mask: has 128x64 pixels, but the picture has 64x64");
+        assert!(refused(vec![part("prompt", b"\xff"), part("image", PNG)]).starts_with("prompt: must be text"));
         let wrong = refused(vec![prompt(), part("image", PNG), part("n", b"11")]);
         assert_eq!(wrong, "n: invalid value: integer `11`, expected an integer from 1 to 10");
     }

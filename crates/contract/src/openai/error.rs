@@ -1,4 +1,4 @@
-//! Errors in OpenAI's shape. Its packages choose the class of an error by its status.
+//! Errors in OpenAI's shape. OpenAI's packages choose the exception class by the status.
 
 use crate::Error;
 use axum::http::StatusCode;
@@ -20,7 +20,7 @@ pub(crate) struct Details {
     /// `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error` or `server_error`.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The field that is wrong, as it was sent.
+    /// The invalid field under the client's name.
     param: Option<String>,
     code: &'static str,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Details {
 pub(crate) fn body(error: &Error) -> (StatusCode, Value) {
     let (status, code) = error.status_and_code();
     let (status, param) = match error {
-        // Clients take 400 for a bad request, and 422 for something else.
+        // Clients expect 400 for a bad request and treat 422 differently.
         Error::InvalidField { field, .. } => (StatusCode::BAD_REQUEST, Some(field.clone())),
         Error::ModelNotFound { .. } | Error::ModelNotAllowed { .. } => (status, Some("model".to_owned())),
         _ => (status, None),

@@ -1,4 +1,4 @@
-//! Fields of OpenAI's requests. Each reads JSON and the texts of a form alike, and OpenAPI has its values from here.
+//! Fields of OpenAI's requests. Each type reads JSON and the texts of a form alike, and describes itself for OpenAPI.
 
 use crate::limits::{SIZE_MAX, SIZE_MIN, SIZE_STEP};
 use crate::service::{Encoding, PictureFormat};
@@ -9,7 +9,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Width and height; none for `auto`, which leaves them to the model.
+/// Width and height. `None` stands for `auto`: the model's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) Option<(u32, u32)>);
 
@@ -23,7 +23,7 @@ impl<'de> Deserialize<'de> for Size {
         let sides = text.split_once(['x', 'X']).and_then(|(width, height)| Some((side(width)?, side(height)?)));
         sides.map(|sides| Self(Some(sides))).ok_or_else(|| {
             let expected = format!(
-                "\"auto\", or WIDTHxHEIGHT of multiples of {SIZE_STEP} from {SIZE_MIN} to {SIZE_MAX}, as \"512x512\""
+                "\"auto\" or WIDTHxHEIGHT such as \"512x512\", in multiples of {SIZE_STEP} from {SIZE_MIN} to {SIZE_MAX}"
             );
             D::Error::invalid_value(Unexpected::Str(&text), &expected.as_str())
         })
@@ -44,45 +44,7 @@ impl PartialSchema for Size {
     }
 }
 
-/// A yes or no, which a form has as text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flag(pub(crate) bool);
-
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self(false))
-    }
-}
-
-impl Visitor<'_> for Flag {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("true or false")
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self, E> {
-        Ok(Self(value))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self, E> {
-        match value {
-            "true" | "True" => Ok(Self(true)),
-            "false" | "False" => Ok(Self(false)),
-            _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
-        }
-    }
-}
-
-impl ToSchema for Flag {}
-
-impl PartialSchema for Flag {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(SchemaType::new(Type::Boolean)).into()
-    }
-}
-
-/// A number from `MIN` to `MAX`, which a form has as text.
+/// A number from `MIN` to `MAX`, which is text in a form.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Number<const MIN: i32, const MAX: i32>(pub(crate) f64);
 
@@ -132,7 +94,7 @@ impl<const MIN: i32, const MAX: i32> PartialSchema for Number<MIN, MAX> {
     }
 }
 
-/// How an answer carries its pictures.
+/// How the answer carries the pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = OpenAiResponseFormat)]
@@ -141,7 +103,7 @@ pub(crate) enum ResponseFormat {
     B64Json,
 }
 
-/// The kind of file.
+/// The format of the picture files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = OpenAiOutputFormat)]
@@ -153,19 +115,19 @@ pub(crate) enum OutputFormat {
 }
 
 impl OutputFormat {
-    /// The encoding with a quality in percent.
+    /// The encoding with this quality in percent.
     pub(crate) fn encoding(self, quality: Option<u32>) -> Encoding {
         let format = match self {
             Self::Png => PictureFormat::Png,
             Self::Jpeg => PictureFormat::Jpeg,
             Self::Webp => PictureFormat::Webp,
         };
-        // OpenAI's range begins with 0, which no JPEG has.
+        // OpenAI's range begins with 0, but JPEG's begins with 1.
         Encoding { format, quality: quality.map(|quality| quality.max(1)) }
     }
 }
 
-/// What is behind the picture.
+/// The picture's background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = OpenAiBackground)]
@@ -173,11 +135,11 @@ pub(crate) enum Background {
     #[default]
     Auto,
     Opaque,
-    /// Refused: the models here draw no transparent pictures.
+    /// Refused: no model draws transparent pictures.
     Transparent,
 }
 
-/// How much work a picture is: the model's own number of steps, half of it or twice as many.
+/// How many steps to take: the model's default, half or twice that number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = OpenAiQuality)]
@@ -192,12 +154,12 @@ pub(crate) enum Quality {
 }
 
 impl Quality {
-    /// The number of steps, where a model takes `usual` ones; none leaves them to the model.
-    pub(crate) fn steps(self, usual: Option<u32>) -> Option<u32> {
+    /// The number of steps for a model with this default. `None` leaves it to the model.
+    pub(crate) fn steps(self, default: Option<u32>) -> Option<u32> {
         match self {
             Self::Auto | Self::Medium | Self::Standard => None,
-            Self::Low => usual.map(|steps| steps.div_ceil(2)),
-            Self::High | Self::Hd => usual.map(|steps| steps.saturating_mul(2)),
+            Self::Low => default.map(|steps| steps.div_ceil(2)),
+            Self::High | Self::Hd => default.map(|steps| steps.saturating_mul(2)),
         }
     }
 }
@@ -208,7 +170,7 @@ mod tests {
     use serde_json::{Value, from_value, json};
 
     #[test]
-    fn sizes_are_read_and_wrong_ones_say_what_is_expected() {
+    fn sizes_are_read_and_errors_say_what_is_expected() {
         assert_eq!(from_value::<Size>(json!("auto")).unwrap(), Size(None));
         assert_eq!(from_value::<Size>(json!("1024x64")).unwrap(), Size(Some((1024, 64))));
         for wrong in ["", "512", "512x", "513x512", "512x4096", "x", "-64x64", "64x64x64"] {
@@ -219,11 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_have_flags_and_numbers_as_text() {
-        for (value, expected) in [(json!(true), true), (json!("true"), true), (json!("False"), false)] {
-            assert_eq!(from_value::<Flag>(value).unwrap(), Flag(expected));
-        }
-        assert!(from_value::<Flag>(json!("maybe")).is_err());
+    fn forms_have_numbers_as_text() {
         let number = |value: Value| from_value::<Number<0, 1>>(value).map(|number| number.0);
         assert_eq!(number(json!("0.5")).unwrap(), 0.5);
         assert_eq!(number(json!(1)).unwrap(), 1.0);

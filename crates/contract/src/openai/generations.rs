@@ -4,31 +4,22 @@ use super::answer::ImagesResponse;
 use super::draw::{Asker, Kind, Wish, draw};
 use super::error::OpenAiError;
 use super::stream::ImageEvent;
-use crate::App;
-use crate::access::Caller;
 use crate::extract::JsonBody;
 use crate::service::Result;
-use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
-/// Draw pictures as OpenAI's clients ask for them.
+/// Draw pictures, as OpenAI's clients request them.
 ///
-/// The answer comes when they are drawn, or as a stream of server-sent events. A client that leaves cancels its task.
+/// The answer is sent when they are drawn, or as a stream of server-sent events. If the client disconnects, its task is
+/// cancelled.
 #[utoipa::path(post, path = "/v1/images/generations", tag = "openai", request_body = Wish,
     responses((status = 200, content((ImagesResponse = "application/json"), (ImageEvent = "text/event-stream")),
                headers(("x-easel-seed" = u64, description = "the seed of the first picture"))),
               (status = 400, body = OpenAiError, description = "a field is wrong"),
               (status = 404, body = OpenAiError, description = "no such model"),
-              (status = 409, body = OpenAiError, description = "cancelled by somebody else"),
+              (status = 409, body = OpenAiError, description = "cancelled by another client"),
               (status = 429, body = OpenAiError, description = "the queue is full"),
               (status = 503, body = OpenAiError, description = "shutting down")))]
-pub(crate) async fn generations(
-    State(app): State<App>,
-    caller: Caller,
-    uri: Uri,
-    headers: HeaderMap,
-    JsonBody(wish): JsonBody<Wish>,
-) -> Result<Response> {
-    draw(Asker { app, caller, uri, headers }, wish, None, Kind::Generation).await
+pub(crate) async fn generations(asker: Asker, JsonBody(wish): JsonBody<Wish>) -> Result<Response> {
+    draw(asker, wish, None, Kind::Generation).await
 }

@@ -17,15 +17,35 @@ pub(crate) struct Entry {
     id: String,
     #[schema(example = "model")]
     object: &'static str,
-    /// Always 0: nobody knows when.
+    /// Always 0, as it is unknown.
     created: u64,
     #[schema(example = "easel")]
     owned_by: &'static str,
+    easel: Details,
+}
+
+/// What this server says of a model besides; `null` is what it does not know.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenAiModelDetails)]
+pub(crate) struct Details {
+    /// Whether it is in memory. If not, the first request for it loads it.
+    loaded: bool,
+    /// Bytes of its weights on the disk.
+    size: Option<u64>,
+    /// Bytes of memory that it takes at most, as planned for a picture of its own size on the processor.
+    memory: Option<u64>,
+    /// Pixels of a picture if no size is asked for.
+    width: Option<u32>,
+    height: Option<u32>,
+    /// Denoising steps if none are asked for.
+    steps: Option<u32>,
 }
 
 impl From<Model> for Entry {
     fn from(model: Model) -> Self {
-        Self { id: model.name, object: "model", created: 0, owned_by: "easel" }
+        let Model { name, width, height, steps, bytes, memory, loaded, .. } = model;
+        let easel = Details { loaded, size: bytes, memory, width, height, steps };
+        Self { id: name, object: "model", created: 0, owned_by: "easel", easel }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The pictures in the JSON of an edit: base64 or `data:` URLs, as texts or inside of objects with an `image_url`.
+//! The pictures in the JSON of an edit: base64 or `data:` URLs, as strings or in objects with an `image_url`.
 
 use super::draw::Wish;
 use crate::wire::Base64;
@@ -8,20 +8,20 @@ use serde::{Deserialize, de};
 use std::fmt;
 use utoipa::ToSchema;
 
-/// The most pictures that one request names.
+/// The most pictures in a request.
 const MOST: usize = 16;
 
-/// What to make of a picture.
+/// An edit.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body that `edits` reads in two parts")]
 #[schema(as = OpenAiEditRequest)]
 pub(crate) struct Upload {
     #[serde(flatten)]
     wish: Wish,
-    /// A PNG, JPEG or WebP.
+    /// The picture: a PNG, JPEG or WebP.
     #[schema(value_type = String, format = Binary)]
     image: Bytes,
-    /// Drawn anew where it is transparent; of the picture's size.
+    /// The mask, in the picture's size. Transparent areas are redrawn.
     #[schema(value_type = Option<String>, format = Binary)]
     mask: Option<Bytes>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Sources {
     pub(super) mask: Option<Bytes>,
 }
 
-/// The same in JSON.
+/// The fields of the JSON body.
 #[derive(Deserialize)]
 struct Fields {
     image: Option<Pictures>,
@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for Sources {
     }
 }
 
-/// One picture or several.
+/// One or more pictures.
 #[derive(Debug, Default)]
 struct Pictures(Vec<Bytes>);
 
@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for Pictures {
     }
 }
 
-/// How far inside of other objects and lists a picture is.
+/// How deeply a picture is nested in objects and lists.
 #[derive(Clone, Copy)]
 struct Depth(u8);
 
@@ -68,7 +68,7 @@ impl<'de> DeserializeSeed<'de> for Depth {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Pictures, D::Error> {
         if self.0 > 3 {
-            return Err(de::Error::custom("too deep, expected a picture in base64"));
+            return Err(de::Error::custom("nested too deeply, expected a picture in base64"));
         }
         deserializer.deserialize_any(self)
     }
@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for Depth {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Pictures, E> {
         if text.starts_with("http://") || text.starts_with("https://") {
-            return Err(E::custom("pictures are not fetched from elsewhere, expected base64 or a data: URL"));
+            return Err(E::custom("pictures are not fetched from other servers, expected base64 or a data: URL"));
         }
         let Base64(bytes) = Base64(Bytes::new()).visit_str(text)?;
         Ok(Pictures(vec![bytes]))
@@ -141,15 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_refused_and_named() {
+    fn invalid_pictures_are_refused_and_named() {
         let refused = |body: &str| read(body).unwrap_err();
-        assert_eq!(refused(r#"{"image":"!"}"#), "image: not base64");
+        assert_eq!(refused(r#"{"image":"!"}"#), "image: must be base64");
         assert_eq!(
             refused(r#"{"images":["AQID",7]}"#),
             "images[1]: invalid type: integer `7`, expected a picture in base64 or as a data: URL"
         );
         assert!(
-            refused(r#"{"images":[{"image_url":"https://example.org/a.png"}]}"#).contains("not fetched from elsewhere")
+            refused(r#"{"images":[{"image_url":"https://example.org/a.png"}]}"#)
+                .contains("not fetched from other servers")
         );
         assert!(refused(r#"{"images":[{"file_id":"a"}]}"#).ends_with("expected an object with image_url"));
         assert!(refused(&format!(r#"{{"images":{}{}}}"#, "[".repeat(99), "]".repeat(99))).contains("too deep"));

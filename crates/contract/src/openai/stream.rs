@@ -1,5 +1,5 @@
-//! Answers as server-sent events: previews of the running task, then its pictures. Clients read what an event is from its
-//! data.
+//! Answers as server-sent events: previews of the running task, then its pictures. Clients take an event's type from
+//! its data.
 
 use super::answer::{self, Delivery};
 use super::draw::Kind;
@@ -19,18 +19,18 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OpenAiImageEvent)]
 pub(crate) struct ImageEvent {
-    /// `image_generation.partial_image`, `image_generation.completed`, and `image_edit.` likewise.
+    /// `image_generation.partial_image` or `image_generation.completed`; for edits with the prefix `image_edit.`
     #[serde(rename = "type")]
     kind: String,
-    /// Previews are JPEGs, pictures what was asked for.
+    /// JPEG for previews, the requested format for pictures.
     b64_json: String,
     created_at: u64,
-    /// As `512x512`; of a preview, that of the preview.
+    /// The size of the picture or preview, such as `512x512`.
     size: String,
     quality: Quality,
     background: Background,
     output_format: OutputFormat,
-    /// Which preview, from 0.
+    /// The number of the preview, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     partial_image_index: Option<u32>,
 }
@@ -88,7 +88,7 @@ impl Events {
         None
     }
 
-    /// A preview, if it is time for one: they lie at even distances.
+    /// A preview, if the next one is due. They are evenly spaced over the steps.
     fn partial(&mut self, report: &Progress) -> Option<Text> {
         let preview = report.preview.as_ref()?;
         let due = u64::from(self.sent + 1) * u64::from(report.steps) / u64::from(self.most + 1);
@@ -108,7 +108,7 @@ impl Events {
         Some(whole(format!("event: {}\ndata: {data}\n\n", event.kind)))
     }
 
-    /// The pictures, each in an event of its own.
+    /// The pictures, one per event.
     async fn completed(&mut self) -> Result<Text> {
         let task = self.app.service.task(self.task.id.clone()).await?;
         let mut texts = Vec::with_capacity(task.images.len());
@@ -146,7 +146,7 @@ impl Events {
     }
 }
 
-/// The event of an error, which the packages raise.
+/// The event for an error, which OpenAI's packages raise.
 fn failure(error: &Error) -> Text {
     let (_, mut body) = error::body(error);
     body["type"] = "error".into();

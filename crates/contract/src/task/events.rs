@@ -30,7 +30,7 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match String::deserialize(deserializer)?.as_str() {
         "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
-        other => Err(serde::de::Error::custom(format_args!("{other:?} is neither 1 nor 0"))),
+        other => Err(serde::de::Error::custom(format_args!("expected 1 or 0, got {other:?}"))),
     }
 }
 
@@ -49,15 +49,15 @@ pub(crate) struct ProgressEvent {
     /// The picture so far, a small JPEG as base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     preview: Option<String>,
-    /// In the last event of a task that has completed.
+    /// Only in the last event of a completed task.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<EventResult>,
-    /// In the last event of a task that has failed.
+    /// Only in the last event of a failed task.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
-/// The picture of a task that has completed.
+/// The picture of a completed task.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventResult {
     task_id: String,
@@ -66,7 +66,7 @@ pub(crate) struct EventResult {
     prompt: String,
 }
 
-/// The one event of a task that is unknown.
+/// The only event of an unknown task.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UnknownTaskEvent)]
 pub(crate) struct Unknown {
@@ -76,7 +76,7 @@ pub(crate) struct Unknown {
     status: &'static str,
 }
 
-/// The data of an event: a report, or that there is no such task.
+/// The data of an event: a report, or the error for an unknown task.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what the events say")]
 #[serde(untagged)]
@@ -85,7 +85,7 @@ pub(crate) enum StreamEvent {
     Unknown(Unknown),
 }
 
-/// Watch a task: its state right away, then every step.
+/// Watch a task: first its current state, then every step.
 ///
 /// The last event has the status `completed`, `cancelled` or `error`. `last-event-id` resumes.
 #[utoipa::path(get, path = "/generate-stream/{task_id}", tag = "task",
@@ -111,7 +111,7 @@ pub(crate) async fn generate_stream(
     Ok(sse::respond(events))
 }
 
-/// Reports as events, and a comment at every beat.
+/// Reports as events, with a comment whenever the beat ends.
 fn events(service: Arc<dyn Service>, task_id: String, reports: BoxStream<'static, Progress>) -> Text {
     let first = beat(service.clone());
     let next = move |(mut reports, mut pending): (BoxStream<'static, Progress>, BoxFuture<'static, ()>)| {
@@ -160,7 +160,7 @@ async fn event(service: &dyn Service, task_id: &str, report: Progress) -> Result
     Ok(whole(format!("{head}{data}\n\n")))
 }
 
-/// The last event of a task that has completed, with its picture.
+/// The last event of a completed task, with its picture.
 async fn with_result(service: &dyn Service, data: &mut ProgressEvent, head: &str) -> Result<Text> {
     let task = service.task(data.task_id.clone()).await?;
     let id = *task.images.first().ok_or_else(|| Error::internal("the task has no picture"))?;

@@ -12,7 +12,7 @@ use axum::http::HeaderName;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What to draw. The model has its own size, steps and guidance for a request without them.
+/// What to draw. The model has defaults for size, steps and guidance.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct GenerateRequest {
     #[schema(inline)]
@@ -25,7 +25,7 @@ pub(crate) struct GenerateRequest {
     height: Option<Size>,
     #[schema(inline)]
     steps: Option<Steps>,
-    /// Another name of `steps`, which wins.
+    /// Another name of `steps`, which takes precedence.
     #[schema(inline)]
     num_inference_steps: Option<Steps>,
     #[schema(inline)]
@@ -39,7 +39,7 @@ pub(crate) struct GenerateRequest {
     priority: Option<PriorityName>,
 }
 
-/// Which waiting task goes first.
+/// The priority of the task in the queue.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum PriorityName {
@@ -48,7 +48,7 @@ enum PriorityName {
     High,
 }
 
-/// A task that was accepted.
+/// An accepted task.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Started {
     #[schema(example = "started")]

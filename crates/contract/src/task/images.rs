@@ -14,20 +14,20 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// How many pictures a page has at most: each is in the answer with all its bytes.
+/// The number of pictures per page, each with its bytes.
 type Limit = Integer<1, { limits::IMAGES_MAX }>;
 
 /// Which pictures to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ImagesQuery {
-    /// From 1.
+    /// The page, from 1.
     #[param(inline)]
     page: Option<PageNumber>,
-    /// 12 by default.
+    /// Pictures per page, 12 by default.
     #[param(inline)]
     limit: Option<Limit>,
-    /// Only those of this task.
+    /// Only pictures of this task.
     #[param(inline)]
     task_id: Option<Name>,
 }
@@ -36,12 +36,12 @@ pub(crate) struct ImagesQuery {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the body that `List` writes")]
 pub(crate) struct ImageList {
-    /// How many there are on all pages.
+    /// The total number on all pages.
     length: u64,
     slice: Vec<ImageEntry>,
 }
 
-/// One of them.
+/// A stored picture.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImageEntry {
     id: u64,
@@ -52,7 +52,7 @@ pub(crate) struct ImageEntry {
     created_at: String,
 }
 
-/// List pictures, newest first. One that is damaged, or is deleted meanwhile, is left out.
+/// List pictures, newest first. Pictures that are damaged or deleted in the meantime are left out.
 #[utoipa::path(get, path = "/images", tag = "task", params(ImagesQuery),
     responses((status = 200, body = ImageList), (status = 422, body = TaskError)))]
 pub(crate) async fn images(State(app): State<App>, Query(query): Query<ImagesQuery>) -> Result<Response> {
@@ -90,7 +90,7 @@ pub(crate) async fn image(State(app): State<App>, ImageId(id): ImageId, headers:
     range::respond(&*app.service, &image, &headers).await
 }
 
-/// A picture that was deleted.
+/// A deleted picture.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImageDeleted {
     #[schema(example = "success")]

@@ -1,4 +1,4 @@
-//! Looking at tasks, cancelling and deleting them.
+//! Listing, cancelling and deleting tasks.
 
 use super::{PageNumber, TaskError, paging};
 use crate::extract::{JsonBody, OptionalJsonBody, Query, StrictQuery, TaskId};
@@ -12,10 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use utoipa::{IntoParams, ToSchema};
 
-/// How many tasks a page has at most.
+/// The number of tasks per page.
 type Limit = Integer<1, { limits::ENTRIES_MAX }>;
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TaskReport {
     task_id: String,
@@ -25,13 +25,13 @@ pub(crate) struct TaskReport {
     progress: u32,
     created_at: String,
     started_at: Option<String>,
-    /// When it ended, in whatever way.
+    /// When it was completed, cancelled or failed.
     completed_at: Option<String>,
     cancelled: bool,
     /// Whether it has a picture.
     result: bool,
     prompt: String,
-    /// How many tasks are before it, while it waits.
+    /// The number of tasks before it, while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     queue_position: Option<u32>,
     /// Why it failed.
@@ -39,7 +39,7 @@ pub(crate) struct TaskReport {
     error: Option<String>,
 }
 
-/// Where a task stands.
+/// The state of a task.
 #[utoipa::path(get, path = "/status/{task_id}", tag = "task", params(("task_id" = String, Path)),
     responses((status = 200, body = TaskReport), (status = 404, body = TaskError)))]
 pub(crate) async fn status(State(app): State<App>, TaskId(task_id): TaskId) -> Result<Json<TaskReport>> {
@@ -65,10 +65,10 @@ pub(crate) async fn status(State(app): State<App>, TaskId(task_id): TaskId) -> R
 pub(crate) struct TasksQuery {
     #[param(inline)]
     status: Option<StatusName>,
-    /// 1000 by default.
+    /// Tasks per page, 1000 by default.
     #[param(inline)]
     limit: Option<Limit>,
-    /// From 1.
+    /// The page, from 1.
     #[param(inline)]
     page: Option<PageNumber>,
 }
@@ -76,7 +76,7 @@ pub(crate) struct TasksQuery {
 /// Tasks by id, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TaskList {
-    /// How many there are on all pages.
+    /// The total number on all pages.
     total_tasks: u64,
     #[serde(serialize_with = "in_order")]
     #[schema(value_type = std::collections::BTreeMap<String, TaskEntry>)]
@@ -90,11 +90,11 @@ pub(crate) struct TaskEntry {
     status: StatusName,
     progress: u32,
     created_at: String,
-    /// The first 50 characters.
+    /// The first 50 characters of the prompt.
     prompt: String,
 }
 
-/// A JSON object whose keys keep the order of the list.
+/// Serialises the list as a JSON object in the same order.
 fn in_order<S: Serializer>(tasks: &[(String, TaskEntry)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(tasks.iter().map(|(id, task)| (id, task)))
 }
@@ -131,7 +131,7 @@ pub(crate) struct CancelRequest {
     task_id: Name,
 }
 
-/// A task that was cancelled.
+/// A cancelled task.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Cancelled {
     #[schema(example = "success")]
@@ -140,7 +140,7 @@ pub(crate) struct Cancelled {
     task_id: String,
 }
 
-/// Cancel a task: it stops at the next denoising step at the latest.
+/// Cancel a task. It stops before its next denoising step.
 #[utoipa::path(post, path = "/cancel-generation", tag = "task", request_body = CancelRequest,
     responses((status = 200, body = Cancelled), (status = 400, body = TaskError, description = "it has ended"),
               (status = 404, body = TaskError), (status = 422, body = TaskError)))]
@@ -156,23 +156,23 @@ pub(crate) async fn cancel_generation(
     Ok(Json(Cancelled { status: "success", message: "Task cancelled successfully", task_id }))
 }
 
-/// Which tasks to delete: those that fit every field that is given.
+/// Selects tasks to delete: those that match every field that is set.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DeleteRequest {
-    /// Only these. In a query, `task_ids` may be repeated or hold several ids between commas.
+    /// Only tasks with these ids. In a query, `task_ids` may be repeated or contain several ids separated by commas.
     #[schema(value_type = Option<Vec<String>>, max_items = 1000)]
     #[param(value_type = Option<Vec<String>>, max_items = 1000)]
     task_ids: Option<Ids>,
-    /// Only those that stand so.
+    /// Only tasks with this status.
     #[schema(inline)]
     #[param(inline)]
     status: Option<StatusName>,
 }
 
-/// A list of ids, or a text with ids between commas.
+/// A list of ids, or a text with ids separated by commas.
 #[derive(Debug, Default)]
 struct Ids(Vec<String>);
 
@@ -215,13 +215,13 @@ impl<'de> Deserialize<'de> for Ids {
     }
 }
 
-/// How many were deleted.
+/// The number of deleted tasks.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Deleted {
     message: String,
 }
 
-/// Delete tasks; those in progress are kept. Without a body and a query, all that have ended.
+/// Delete tasks. Tasks in progress are kept. Without a body and a query, all ended tasks are deleted.
 #[utoipa::path(delete, path = "/delete-tasks", tag = "task", params(DeleteRequest),
     request_body = Option<DeleteRequest>,
     responses((status = 200, body = Deleted), (status = 422, body = TaskError)))]
@@ -236,7 +236,7 @@ pub(crate) async fn delete_tasks(
         selection.ids = selection.ids.or(request.task_ids.map(|ids| ids.0));
         selection.status = selection.status.or(request.status.map(|name| name.0));
     }
-    // A mistake in a script must not delete everything.
+    // An empty selection is more likely a bug in a script than a wish to delete everything.
     if is_selective && selection == TaskSelection::default() {
         let reason = "give task_ids or status; without a body and a query all tasks that have ended are deleted";
         return Err(Error::invalid("task_ids", reason));

@@ -1,9 +1,12 @@
 //! The task family: a queue of tasks, watched by server-sent events. Errors are FastAPI's `{"detail"}`.
 
+mod error;
 mod events;
 mod generate;
 mod images;
 mod list;
+
+pub(crate) use error::detail as error_detail;
 
 use crate::App;
 use crate::field::Integer;
@@ -25,7 +28,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/images/{id}", get(images::image).delete(images::delete_image))
 }
 
-/// What the description says about them.
+/// Their part of the OpenAPI description.
 #[derive(OpenApi)]
 #[openapi(paths(
     generate::generate,
@@ -44,11 +47,11 @@ pub(crate) struct Description;
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes the body that `error::shape` writes")]
 pub(crate) struct TaskError {
-    /// A text, an object with a `message`, or for invalid fields a list of objects with `loc` and `msg`.
+    /// A text, an object with a `message`, or, for invalid fields, a list of objects with `loc` and `msg`.
     detail: serde_json::Value,
 }
 
-/// The number of a page.
+/// A page number.
 type PageNumber = Integer<1, { limits::PAGE_MAX }>;
 
 fn paging<const MAX: u64>(page: Option<PageNumber>, limit: Option<Integer<1, MAX>>, default: u32) -> Paging {

@@ -1,12 +1,12 @@
-//! Blocks whose four-bit quants are places in a table of values: `dequantize_row_iq4_nl` and `dequantize_row_iq4_xs` of
-//! ggml's `ggml-quants.c`.
+//! Blocks whose four-bit quants are indices into a table of values: `dequantize_row_iq4_nl` and `dequantize_row_iq4_xs`
+//! of ggml's `ggml-quants.c`.
 
 use super::half;
 
-/// The values, dense where most weights are: `kvalues_iq4nl`.
+/// The values, denser where most weights are: `kvalues_iq4nl`.
 pub(crate) const VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
-/// Sixteen bytes, each of weights `i` and `16 + i`.
+/// Widens sixteen bytes, each with weights `i` and `16 + i`.
 #[inline(always)]
 fn widen_32(scale: f32, quants: &[u8], out: &mut [f32]) {
     assert!(quants.len() == 16 && out.len() == 32);

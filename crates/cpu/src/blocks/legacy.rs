@@ -1,7 +1,7 @@
-//! Blocks of 32 with one scale, and for some a least value: `dequantize_row_q4_0` to `dequantize_row_q8_0` of ggml's
+//! Blocks of 32 with one scale, and in some formats a minimum: `dequantize_row_q4_0` to `dequantize_row_q8_0` of ggml's
 //! `ggml-quants.c`.
 //!
-//! Four bits of weight `i` and of weight `16 + i` share byte `i`; a fifth bit is bit `i` of a word of its own.
+//! Four bits of weight `i` and of weight `16 + i` share byte `i`; a fifth bit is bit `i` of a separate word.
 
 use super::half;
 

@@ -1,12 +1,12 @@
-//! Quantised matrices: blocks of a row, a few bits for each weight and scales for the block, as GGUF files hold them.
+//! Quantised matrices as in GGUF files: rows of blocks with a few bits per weight and scales per block.
 //!
-//! The layouts are those of ggml (<https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h>), the arithmetic that
-//! of its `ggml-quants.c`: `legacy` has the blocks of 32, `super_blocks` the K formats' blocks of 256 and `iq4` those
-//! whose quants are places in a table of values.
+//! The layouts are those of ggml (<https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h>), the arithmetic
+//! that of its `ggml-quants.c`: `legacy` has the blocks of 32, `super_blocks` the K formats' blocks of 256, and `iq4`
+//! those whose quants are indices into a table of values.
 //!
-//! A format is a row of the table below, a function that widens one block, and its `scheme`, which takes a block apart
-//! into integers. A matrix stays in its bits: an exact product widens it slice by slice (`gemm::quantised`), one in
-//! integers reads quants and scales as they are (`integers`).
+//! A format is a row of the table below, a function that widens one block, and its `scheme`, which splits a block into
+//! integers. A matrix stays quantised in memory: an exact product widens it slice by slice (`gemm::quantised`), and a
+//! product in integers reads quants and scales directly (`integers`).
 
 mod iq4;
 mod legacy;
@@ -24,29 +24,29 @@ use crate::simd::{Kernel, Simd};
 /// Turns whole blocks of floats into whole blocks of bytes.
 type Quantise = fn(&[f32], &mut [u8]);
 
-/// What there is to know about a format.
+/// The properties of a format.
 struct Row {
     name: &'static str,
     id: u32,
     length: usize,
     bytes: usize,
-    /// Where the halves are that everything else is multiplied with.
+    /// The offsets of the half-precision scales.
     halves: &'static [usize],
     quantise: Option<Quantise>,
 }
 
-/// Declares the formats: name and number as GGUF has them, elements and bytes of a block, where its halves are, the function
-/// that widens one block, and the one that makes blocks, where there is one.
+/// Declares the formats: name and number in GGUF, elements and bytes of a block, the offsets of its half-precision
+/// scales, the function that widens one block, and the one that encodes blocks, if any.
 macro_rules! formats {
     ($($(#[$doc:meta])* $format:ident: $name:literal, $id:literal, $length:literal in $bytes:literal, $halves:expr, $widen:path, $quantise:expr;)*) => {
-        /// How the weights of a block are stored.
+        /// A format of quantised blocks.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum BlockFormat {
             $($(#[$doc])* $format,)*
         }
 
         impl BlockFormat {
-            /// Every format.
+            /// All formats.
             pub const ALL: &[Self] = &[$(Self::$format),*];
 
             #[inline(always)]
@@ -82,32 +82,32 @@ macro_rules! formats {
 formats! {
     /// 4.5 bits: a scale.
     Q4_0: "Q4_0", 2, 32 in 18, [0], legacy::widen_q4_0, Some(quantise::q4_0);
-    /// 5 bits: a scale and a least value.
+    /// 5 bits: a scale and a minimum.
     Q4_1: "Q4_1", 3, 32 in 20, [0, 2], legacy::widen_q4_1, Some(quantise::q4_1);
     /// 5.5 bits: a scale.
     Q5_0: "Q5_0", 6, 32 in 22, [0], legacy::widen_q5_0, Some(quantise::q5_0);
-    /// 6 bits: a scale and a least value.
+    /// 6 bits: a scale and a minimum.
     Q5_1: "Q5_1", 7, 32 in 24, [0, 2], legacy::widen_q5_1, Some(quantise::q5_1);
     /// 8.5 bits: a scale.
     Q8_0: "Q8_0", 8, 32 in 34, [0], legacy::widen_q8_0, Some(quantise::q8_0);
-    /// 2.6 bits: scales and least values of 4 bits for each 16.
+    /// 2.6 bits: 4-bit scales and minimums for groups of 16.
     Q2K: "Q2_K", 10, 256 in 84, [80, 82], super_blocks::widen_q2_k, None;
-    /// 3.4 bits: scales of 6 bits for each 16.
+    /// 3.4 bits: 6-bit scales for groups of 16.
     Q3K: "Q3_K", 11, 256 in 110, [108], super_blocks::widen_q3_k, None;
-    /// 4.5 bits: scales and least values of 6 bits for each 32.
+    /// 4.5 bits: 6-bit scales and minimums for groups of 32.
     Q4K: "Q4_K", 12, 256 in 144, [0, 2], super_blocks::widen_q4_k, Some(quantise_k::q4_k);
-    /// 5.5 bits: scales and least values of 6 bits for each 32.
+    /// 5.5 bits: 6-bit scales and minimums for groups of 32.
     Q5K: "Q5_K", 13, 256 in 176, [0, 2], super_blocks::widen_q5_k, Some(quantise_k::q5_k);
-    /// 6.6 bits: scales of 8 bits for each 16.
+    /// 6.6 bits: 8-bit scales for groups of 16.
     Q6K: "Q6_K", 14, 256 in 210, [208], super_blocks::widen_q6_k, Some(quantise_k::q6_k);
-    /// 4.5 bits: places in a table of values, and a scale.
+    /// 4.5 bits: indices into a table of values, and a scale.
     Iq4Nl: "IQ4_NL", 20, 32 in 18, [0], iq4::widen_iq4_nl, None;
-    /// 4.3 bits: places in a table of values, and scales of 6 bits for each 32.
+    /// 4.3 bits: indices into a table of values, and 6-bit scales for groups of 32.
     Iq4Xs: "IQ4_XS", 23, 256 in 136, [0], iq4::widen_iq4_xs, None;
 }
 
 impl BlockFormat {
-    /// Its name, as GGUF spells it.
+    /// Its name in GGUF.
     pub const fn name(self) -> &'static str {
         self.row().name
     }
@@ -129,8 +129,7 @@ impl BlockFormat {
         self.row().bytes
     }
 
-    /// The bytes of a block at which the halves begin that everything else in it is multiplied with: its scale, then, where
-    /// it has one, that of its least values.
+    /// The offsets in a block of its half-precision numbers: its scale, and the scale of its minimums if it has any.
     pub const fn halves(self) -> &'static [usize] {
         self.row().halves
     }
@@ -140,13 +139,13 @@ impl BlockFormat {
         Self::ALL.iter().copied().find(|format| format.id() == id)
     }
 
-    /// The format of this name; upper and lower case are the same.
+    /// The format with this name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
-    /// The format for rows of this width where this one is asked for: itself if they fill its blocks; else, for a K format,
-    /// one with blocks of 32 and about one bit more, as in llama.cpp (`llama_tensor_get_type`).
+    /// The format for rows of this width if this one is requested: itself if the rows are whole blocks; otherwise, for
+    /// K formats, one with blocks of 32 and about one more bit, as in llama.cpp (`llama_tensor_get_type`).
     pub fn for_rows(self, width: usize) -> Option<Self> {
         let instead = match self {
             Self::Q4K => Self::Q5_0,
@@ -157,26 +156,26 @@ impl BlockFormat {
         [self, instead].into_iter().find(|format| width.is_multiple_of(format.length()))
     }
 
-    /// The numbers that whole blocks stand for; `out` has as many elements as they.
+    /// Widens whole blocks into `out`, which has the same number of elements.
     pub fn widen(self, bytes: &[u8], out: &mut [f32]) {
         let blocks = bytes.len() / self.bytes();
         assert_eq!((blocks * self.bytes(), blocks * self.length()), (bytes.len(), out.len()));
         Level::current().run(WidenBlocks { format: self, bytes, out });
     }
 
-    /// Whether all numbers that whole blocks stand for are finite.
+    /// Whether all numbers in whole blocks are finite.
     pub fn is_finite(self, bytes: &[u8]) -> bool {
         let row = self.row();
         let finite = |block: &[u8]| row.halves.iter().all(|at| block[at + 1] & 0x7c != 0x7c);
         bytes.chunks_exact(row.bytes).all(finite)
     }
 
-    /// Whether numbers can be turned into these blocks.
+    /// Whether there is an encoder for this format.
     pub const fn quantises(self) -> bool {
         self.row().quantise.is_some()
     }
 
-    /// The blocks that come near to numbers that fill whole blocks; `None` where this format is only read.
+    /// Quantises numbers into whole blocks; `None` if there is no encoder.
     pub fn quantise(self, x: &[f32]) -> Option<Vec<u8>> {
         let quantise = self.row().quantise?;
         assert!(x.len().is_multiple_of(self.length()));
@@ -186,14 +185,15 @@ impl BlockFormat {
     }
 }
 
-/// Whole blocks on their way to floats.
+/// Widens whole blocks into floats.
 pub(crate) struct WidenBlocks<'a> {
     pub(crate) format: BlockFormat,
     pub(crate) bytes: &'a [u8],
     pub(crate) out: &'a mut [f32],
 }
 
-/// A half-precision float from its two bytes. The same numbers as `f16::to_f32`, without its question to the processor.
+/// A half-precision float from its two bytes. The result is that of `f16::to_f32`, without its detection of processor
+/// features.
 #[inline(always)]
 fn half(low: u8, high: u8) -> f32 {
     const EXPONENT: u32 = 0x1f << 23;

@@ -1,9 +1,9 @@
-//! Numbers to blocks of 32, as `quantize_row_q4_0_ref` to `quantize_row_q8_0_ref` of ggml's `ggml-quants.c` make them: done
-//! once, when a file is written or a model is loaded in another type.
+//! Quantises numbers to blocks of 32, as `quantize_row_q4_0_ref` to `quantize_row_q8_0_ref` of ggml's `ggml-quants.c`.
+//! This is done once, when a file is written or a model is loaded in another type.
 
 use half::f16;
 
-/// The blocks of 32 numbers, each with the bytes that it becomes.
+/// Pairs blocks of 32 numbers with their output bytes.
 fn blocks<const BYTES: usize>(x: &[f32], out: &mut [u8], quantise: impl Fn(&[f32; 32], &mut [u8; BYTES])) {
     let out = out.as_chunks_mut::<BYTES>().0;
     x.as_chunks::<32>().0.iter().zip(out).for_each(|(x, out)| quantise(x, out));
@@ -13,12 +13,12 @@ fn inverse(scale: f32) -> f32 {
     if scale == 0.0 { 0.0 } else { 1.0 / scale }
 }
 
-/// The number of the largest magnitude, with its sign.
+/// The number with the largest magnitude, with its sign.
 fn largest(x: &[f32; 32]) -> f32 {
     x.iter().fold(0.0_f32, |largest, x| if x.abs() > largest.abs() { *x } else { largest })
 }
 
-/// The least number, and the distance of the largest from it.
+/// The minimum, and the distance between minimum and maximum.
 fn least_and_span(x: &[f32; 32]) -> [f32; 2] {
     let least = x.iter().copied().fold(f32::INFINITY, f32::min);
     let most = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);

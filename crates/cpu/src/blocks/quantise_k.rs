@@ -1,5 +1,5 @@
-//! Numbers to the K formats' blocks of 256, as `quantize_row_q4_K_ref` to `quantize_row_q6_K_ref` of ggml's
-//! `ggml-quants.c` make them: for each scale several are tried, and the one with the least weighted error is kept.
+//! Quantises numbers to the K formats' blocks of 256, as `quantize_row_q4_K_ref` to `quantize_row_q6_K_ref` of ggml's
+//! `ggml-quants.c`: several candidates are tried for each scale, and the one with the smallest weighted error is used.
 
 use half::f16;
 
@@ -15,17 +15,16 @@ struct Affine {
     least: f32,
 }
 
-/// How the scales of a group are searched.
+/// The parameters of the search for a group's scale.
 struct Search {
     /// The largest quant.
     top: f32,
-    /// The first number of steps that is tried, beside the largest quant; each next has a tenth more.
+    /// The first candidate for the number of steps, relative to the largest quant. Each further candidate adds a tenth.
     first: f32,
     tries: u8,
 }
 
-/// The scale and the least value (never above zero) with which the group comes nearest to `x`, errors weighted by
-/// `weights`: `make_qkx2_quants`.
+/// The scale and minimum (never above zero) with the smallest error, weighted by `weights`: `make_qkx2_quants`.
 fn affine(x: &[f32], weights: &[f32], search: &Search) -> Affine {
     let least = x.iter().copied().fold(0.0, f32::min);
     let most = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -74,7 +73,7 @@ fn affine(x: &[f32], weights: &[f32], search: &Search) -> Affine {
 
 /// A super-block of `Q4_K` or `Q5_K` before its bits are packed.
 struct Affines {
-    /// Scale of the scales and of the least values.
+    /// The scale of the scales, and that of the minimums.
     head: [u8; 4],
     scales: [u8; 12],
     quants: [u8; LENGTH],
@@ -116,7 +115,7 @@ fn affines(x: &[f32; LENGTH], search: &Search) -> Affines {
     made
 }
 
-/// Puts the six bits of scale and least value of group `part` among the twelve bytes.
+/// Stores the six bits of scale and minimum of group `part` in the twelve bytes.
 fn pack_six(scales: &mut [u8; 12], part: usize, [scale, least]: [u8; 2]) {
     if part < 4 {
         scales[part] = scale;
@@ -161,7 +160,7 @@ fn low_nibbles(quants: &[u8; LENGTH], out: &mut [u8]) {
     }
 }
 
-/// The scale with which quants of -32 to 31 come nearest to `x`, errors weighted by squares: `make_qx_quants`.
+/// The scale for quants from -32 to 31 with the smallest error, weighted by squares: `make_qx_quants`.
 fn symmetric(x: &[f32; 16]) -> f32 {
     const TOP: f32 = 32.0;
     let largest = x.iter().fold(0.0_f32, |largest, x| if x.abs() > largest.abs() { *x } else { largest });
@@ -170,7 +169,7 @@ fn symmetric(x: &[f32; 16]) -> f32 {
     }
     let mut best_scale = 0.0;
     let mut best = 0.0;
-    // The plain scale first: another has to be better.
+    // The plain scale first; others must be better.
     for step in [0_i8].into_iter().chain(-9..=9) {
         let inverse = -(TOP + 0.1 * f32::from(step)) / largest;
         let [mut products, mut squares] = [0.0_f32; 2];

@@ -1,40 +1,40 @@
-//! Blocks taken apart into integers, for products that need no floats inside a block: weight = scale * (quant - offset) +
-//! least, with one scale, and for some formats one least value, for 16 or 32 weights.
+//! Splits blocks into integers, for products that need no floats inside a block: weight = scale * (quant - offset) +
+//! least, with one scale, and in some formats one minimum, per 16 or 32 weights.
 //!
-//! [`Scheme`] says how a format does it, [`scale_codes`](Scheme) where its scales come from, and [`quants`] reads the
-//! quants of 32 weights. The layouts are those that `legacy`, `super_blocks` and `iq4` widen.
+//! [`Scheme`] describes a format, [`scale_codes`](Scheme) reads its scales, and [`quants`] reads the quants of 32
+//! weights. The layouts are those that `legacy`, `super_blocks` and `iq4` widen.
 
 use super::BlockFormat;
 use super::super_blocks::scale_and_least;
 use crate::simd::copy;
 
-/// Where the scales of a block come from, beside the halves that stand in every block.
+/// The encoding of a block's scales, besides the half-precision scales of every block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codes {
-    /// The half is the scale, and a second one the least value.
+    /// The first half is the scale, and a second one the minimum.
     None,
-    /// Four bits each for scale and least value, in one byte.
+    /// Four bits each for scale and minimum, in one byte.
     Nibbles,
-    /// Six bits each for scale and least value.
+    /// Six bits each for scale and minimum.
     Six,
     /// A signed byte for the scale.
     Signed,
 }
 
-/// How a format writes weights as integers.
+/// The integers of a format.
 pub(crate) struct Scheme {
     /// Weights that share a scale.
     pub(crate) shared: usize,
     /// Bits of a quant: 2 to 6 without a sign, or 8 with one.
     pub(crate) bits: usize,
-    /// What is taken off a quant.
+    /// The offset, which is subtracted from a quant.
     pub(crate) offset: i32,
-    /// Whether quants are places in a table of values, which have eight bits and a sign.
+    /// Whether quants are indices into a table of signed 8-bit values.
     pub(crate) table: bool,
-    /// Whether a least value is added.
+    /// Whether a minimum is added.
     pub(crate) least: bool,
     pub(crate) codes: Codes,
-    /// Where the halves are: scale and, if there is one, least value.
+    /// The offsets of the half-precision scale and, if there is one, minimum.
     pub(crate) halves: &'static [usize],
 }
 
@@ -62,7 +62,7 @@ impl BlockFormat {
     }
 }
 
-/// The codes of the scale and of the least value of group `group` of a block; the latter only where there are any.
+/// The codes of the scale and, if the format has one, of the minimum of group `group` of a block.
 #[inline(always)]
 pub(crate) fn codes(format: BlockFormat, block: &[u8], group: usize) -> [u8; 2] {
     match format {
@@ -121,7 +121,7 @@ pub(crate) fn quants(format: BlockFormat, block: &[u8], part: usize) -> [u8; 32]
     out
 }
 
-/// Sixteen bytes, each of weights `i` and `16 + i`.
+/// Reads sixteen bytes, each with weights `i` and `16 + i`.
 #[inline(always)]
 fn nibbles(bytes: &[u8], out: &mut [u8; 32]) {
     assert!(bytes.len() == 16);
@@ -131,7 +131,7 @@ fn nibbles(bytes: &[u8], out: &mut [u8; 32]) {
     }
 }
 
-/// Bit `i` of a word is the fifth of weight `i`.
+/// Adds the fifth bits: bit `i` of a word belongs to weight `i`.
 #[inline(always)]
 fn fifth_bits(word: [u8; 4], out: &mut [u8; 32]) {
     let word = u32::from_le_bytes(word);
@@ -149,7 +149,7 @@ fn bits(bytes: &[u8], shift: usize, mask: u8, out: &mut [u8; 32]) {
     }
 }
 
-/// The bits `mask` at `shift` of each byte, above the `above` bits that are there.
+/// Adds the bits `mask` at `shift` of each byte, above the `above` bits read before.
 #[inline(always)]
 fn add_bits(bytes: &[u8], shift: usize, mask: u8, above: usize, out: &mut [u8; 32]) {
     assert!(bytes.len() == 32);

@@ -1,4 +1,4 @@
-//! The K formats: blocks of 256 with scales of a few bits for 16 or 32 weights each, and a scale for the scales. Follows
+//! The K formats: blocks of 256 with scales of a few bits per 16 or 32 weights, and a scale of the scales. Follows
 //! `dequantize_row_q2_K` to `dequantize_row_q6_K` of ggml's `ggml-quants.c`.
 //!
 //! Loops over 16 or 32 weights with one scale are vectors; the loops around them are short.
@@ -36,14 +36,14 @@ pub(super) fn widen_q3_k(block: &[u8; 110], out: &mut [f32; 256]) {
         let bit = part / 2;
         let out = &mut out[16 * part..][..16];
         for i in 0..16 {
-            // The third bit is stored as its opposite: where it is not set, four are taken off.
+            // The third bit is stored inverted: if it is not set, four is subtracted.
             let quant = (quants[i] >> shift & 3) | (third[i] >> bit & 1) << 2;
             out[i] = scale * f32::from(quant as i8 - 4);
         }
     }
 }
 
-/// Scale and least value of the 32 weights `part`, six bits each, among the twelve bytes that `Q4_K` and `Q5_K` share.
+/// Scale and minimum of the 32 weights `part`, six bits each, in the twelve bytes of `Q4_K` and `Q5_K`.
 #[inline(always)]
 pub(super) fn scale_and_least(scales: &[u8], part: usize) -> [u8; 2] {
     if part < 4 {
@@ -101,7 +101,7 @@ pub(super) fn widen_q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
     let scale = half(block[208], block[209]);
     for part in 0..16 {
         let scale = scale * f32::from(block[192 + part] as i8);
-        // Of 128 weights, the first 64 are low halves of 64 bytes, the others the high halves.
+        // The first 64 of 128 weights are the low halves of 64 bytes, the others the high halves.
         let place = part % 8;
         let half_shift = place / 4 * 4;
         let quants = &block[part / 8 * 64 + place % 4 * 16..][..16];

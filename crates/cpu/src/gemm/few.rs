@@ -1,5 +1,5 @@
-//! Products with at most [`FEW`] columns, as the last convolution of a network has them: dot products, with the vectors
-//! along `k`. A tile would compute mostly columns that do not exist.
+//! Products with at most [`FEW`] columns, as in the last convolution of a network: dot products with vectors along `k`.
+//! Most columns of a tile would be unused.
 
 use super::Rows;
 use super::product::Epilogue;
@@ -8,9 +8,9 @@ use crate::memory::Floats;
 use crate::parallel::for_each_chunk;
 use crate::simd::{Kernel, Simd, load_some};
 
-/// The most columns that are computed in this way.
+/// The most columns of such a product.
 pub(crate) const FEW: usize = 4;
-/// Rows whose sums are in registers together.
+/// Rows whose sums are in registers at the same time.
 const ROWS: usize = 3;
 /// Rows of one task.
 const TASK: usize = 96;

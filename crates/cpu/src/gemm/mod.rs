@@ -1,11 +1,12 @@
 //! One matrix product for everything: `out[m, n] = act(rows[m, k] * weight[n, k]^T + bias + residual)`.
 //!
-//! The structure is Goto's (<https://www.cs.utexas.edu/~flame/pubs/GotoTOMS_revision.pdf>): a register tile, weights in
-//! panels as wide as the tile. The left-hand rows are not packed but read through pointers, one per row and kernel tap
-//! ("indirect convolution", <https://arxiv.org/abs/1907.02129>), which makes padding, stride and stretch free.
+//! The structure is Goto's (<https://www.cs.utexas.edu/~flame/pubs/GotoTOMS_revision.pdf>): a register tile, and
+//! weights in panels as wide as the tile. The left-hand rows are not packed but read through pointers, one per row and
+//! kernel tap ("indirect convolution", <https://arxiv.org/abs/1907.02129>), so padding, stride and upsampling cost
+//! nothing.
 //!
-//! Every output is one chain of sums over `k`, cut at multiples of a block that depends on `k` alone: neither threads
-//! nor batch nor the position in a tile changes a bit of it.
+//! Every output is one chain of sums over `k`, in blocks whose size only depends on `k`: threads, batch size and the
+//! position in a tile do not change a bit of it.
 
 mod few;
 mod panels;

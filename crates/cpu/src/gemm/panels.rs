@@ -1,4 +1,4 @@
-//! Weights in panels: `[panel][k][TILE_COLUMNS]`, so that the micro-kernel reads them in one straight line.
+//! Weights in panels: `[panel][k][TILE_COLUMNS]`, so that the micro-kernel reads them sequentially.
 
 use super::few::FEW;
 use super::quantised::pack_blocks;
@@ -12,11 +12,11 @@ use crate::{BlockFormat, Level, Weight};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-/// A weight matrix `[n, k]` in panels, the order in which the kernels read it, for layers that run more than once.
+/// A weight matrix `[n, k]` in panels, in the kernels' reading order, for layers that run more than once.
 ///
-/// It belongs to the instruction set that was current when it was made, and keeps the type of the weight. Products with
-/// it are those with the weight that it was made of, bit for bit, unless it is made for products in fewer bits
-/// ([`bf16`](Self::bf16), [`integers`](Self::integers)).
+/// It is packed for the current level and keeps the type of the weight. Products with it equal those with the unpacked
+/// weight bit for bit, unless it is packed for products in lower precision ([`bf16`](Self::bf16),
+/// [`integers`](Self::integers)).
 pub struct PackedWeight {
     pub(crate) level: Level,
     pub(crate) n: usize,
@@ -32,7 +32,7 @@ enum Storage {
     Bf16(Vec<bf16>),
     /// Pairs of bfloat16 along `k`, each as one float.
     Pairs(Lines),
-    /// As they were: widened while multiplying.
+    /// In their own type, widened while multiplying.
     Blocks(BlockFormat, Vec<u8>),
     /// Multiplied in integers.
     Integers(integers::Panels),
@@ -61,8 +61,9 @@ impl PackedWeight {
         Self { level, n, k, data }
     }
 
-    /// Packs a matrix `[n, k]` for products in integers if it is quantised, in the same number of bits: the input is rounded
-    /// to blocks of eight bits. Other types, and matrices with very few rows, become what [`new`](Self::new) makes of them.
+    /// Packs a matrix `[n, k]` for products in integers if it is quantised, without losing bits of the weight; the
+    /// input is rounded to blocks of eight bits. Other types, and matrices with very few rows, are packed as by
+    /// [`new`](Self::new).
     pub fn integers(weight: Weight<'_>, [n, k]: [usize; 2]) -> Self {
         match weight {
             Weight::Blocks { format, bytes } if n > FEW => {
@@ -74,9 +75,9 @@ impl PackedWeight {
         }
     }
 
-    /// Packs a matrix `[n, k]` for products in bfloat16: the input is rounded to it too, sums are `f32`. `k`, and for a
-    /// convolution the number of input channels, must be even. Quantised weights are multiplied in integers, which is faster
-    /// and no further off.
+    /// Packs a matrix `[n, k]` for products in bfloat16: the input is rounded to it too, and sums are `f32`. `k`, and
+    /// for a convolution the number of input channels, must be even. Quantised weights are packed for integers, which
+    /// is faster and not less accurate.
     pub fn bf16(weight: Weight<'_>, [n, k]: [usize; 2]) -> Self {
         if n <= FEW || matches!(weight, Weight::Blocks { .. }) {
             return Self::integers(weight, [n, k]);
@@ -86,7 +87,7 @@ impl PackedWeight {
         let pairs = to_pairs(&widened(level, weight));
         let len = n.next_multiple_of(level.run(TileColumns)) * k / 2;
         let mut data = Lines::default();
-        // Packing moves floats as they are: these are pairs.
+        // Packing copies floats unchanged, even if they are pairs.
         pack_f32(level, Weight::F32(&pairs), n, k / 2, data.at_least(len));
         Self { level, n, k, data: Storage::Pairs(data) }
     }
@@ -105,7 +106,7 @@ impl PackedWeight {
     }
 }
 
-/// Rounds floats to bfloat16; two neighbours share what was one float.
+/// Rounds floats to bfloat16, and stores two neighbours in the bits of one float.
 pub(crate) fn to_pairs(x: &[f32]) -> Floats {
     const TASK: usize = 8 * 1024;
     let mut pairs = Floats::take(x.len() / 2);
@@ -116,7 +117,7 @@ pub(crate) fn to_pairs(x: &[f32]) -> Floats {
     pairs
 }
 
-/// A matrix as it is, in `f32`.
+/// A row-major matrix in `f32`.
 pub(super) fn widened(level: Level, weight: Weight<'_>) -> Floats {
     let mut out = Floats::take(weight.len());
     level.run(Widen { weight, out: &mut out });
@@ -136,7 +137,7 @@ impl Kernel for Widen<'_> {
     }
 }
 
-/// Widens and packs a whole matrix on all cores; `out` holds the panels.
+/// Widens and packs a whole matrix into the panels `out`, on all cores.
 pub(crate) fn pack_f32(level: Level, weight: Weight<'_>, n: usize, k: usize, out: &mut [f32]) {
     let columns = level.run(TileColumns);
     let panels = n.div_ceil(columns);
@@ -178,7 +179,7 @@ impl Kernel for PackPanel<'_> {
     }
 }
 
-/// The panels of 16-bit weights without widening: done once, when a model is loaded.
+/// Packs 16-bit weights into panels without widening, once per model.
 fn reorder<T: Copy + Default + Send + Sync>(weight: &[T], n: usize, k: usize, columns: usize) -> Vec<T> {
     let mut out = vec![T::default(); n.div_ceil(columns) * columns * k];
     for_each_chunk(&mut out, (columns * k).max(1), |panel, out| {
@@ -190,17 +191,17 @@ fn reorder<T: Copy + Default + Send + Sync>(weight: &[T], n: usize, k: usize, co
     out
 }
 
-/// Where the panels of a product come from.
+/// The source of a product's panels.
 #[derive(Clone, Copy)]
 pub(crate) enum Panels<'a> {
     /// Row-major `[n, k]`, packed a slice at a time while multiplying.
     Rows(Weight<'a>),
-    /// Already in panels for the level in use.
+    /// Already in panels for the current level.
     Packed(Weight<'a>),
 }
 
 impl Panels<'_> {
-    /// How many positions, of at most `most`, are made at a time: whole blocks where there are blocks.
+    /// How many positions are packed at a time, at most `most`; whole blocks if the weight is quantised.
     #[inline(always)]
     pub(super) fn step(&self, most: usize) -> usize {
         match self {
@@ -211,7 +212,7 @@ impl Panels<'_> {
         }
     }
 
-    /// The positions `range` of a panel as floats: in place, or made in `scratch`.
+    /// The positions `range` of a panel as floats: in place, or packed into `scratch`.
     #[inline(always)]
     pub(crate) fn slice<'s, S: Simd>(
         &'s self,
@@ -241,7 +242,7 @@ impl Panels<'_> {
     }
 }
 
-/// Widens 16-bit floats in whole vectors, then the tail in a padded one.
+/// Widens 16-bit floats in whole vectors, and the tail in a padded one.
 macro_rules! widen_16 {
     ($s:expr, $w:expr => $out:ident, $load:ident) => {{
         let w = $w;
@@ -259,7 +260,7 @@ macro_rules! widen_16 {
     }};
 }
 
-/// The elements from `start` on as floats.
+/// The elements from `start` as floats.
 #[inline(always)]
 fn widen<S: Simd>(s: S, weight: Weight<'_>, start: usize, out: &mut [f32]) {
     let end = start + out.len();

@@ -17,7 +17,7 @@ pub(crate) trait Rows: Sync {
     fn piece(&self, row: usize, tap: usize) -> Option<&[f32]>;
 }
 
-/// What happens to the product before it is stored.
+/// The operations on the product before it is stored.
 #[derive(Clone, Copy)]
 pub(crate) struct Epilogue<'a> {
     pub(crate) bias: Option<&'a [f32]>,
@@ -32,18 +32,18 @@ pub(crate) struct Product<'a, R> {
     pub(crate) n: usize,
     pub(crate) rows: &'a R,
     pub(crate) panels: Panels<'a>,
-    /// Whether each float of both sides is in truth a pair of bfloat16, along `k`.
+    /// Whether each float of both sides is actually a pair of bfloat16 along `k`.
     pub(crate) pairs: bool,
     pub(crate) epilogue: Epilogue<'a>,
 }
 
-/// The length of the blocks that a sum over `k` is cut into: about 256, as equal as can be.
+/// The length of the blocks of a sum over `k`: about 256, as equal as possible.
 pub(crate) fn k_block(k: usize) -> usize {
     const TARGET: usize = 320;
     k.div_ceil(k.div_ceil(TARGET).max(1)).max(1)
 }
 
-/// Buffers that a thread keeps from task to task.
+/// Buffers that a thread reuses between tasks.
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) pointers: Vec<*const f32>,
@@ -51,7 +51,7 @@ pub(crate) struct Scratch {
     pub(crate) buffer: Lines,
 }
 
-/// Lends the thread's buffers; a nested call gets fresh ones.
+/// Lends the thread's buffers. A nested call gets new ones.
 pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut Scratch) -> T) -> T {
     thread_local! {
         static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
@@ -100,7 +100,7 @@ impl<R: Rows> Product<'_, R> {
     }
 }
 
-/// The part of a matrix that one task or one tile computes.
+/// The part of a matrix for one task or one tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) rows: usize,
@@ -119,13 +119,13 @@ impl Kernel for TileSize {
     }
 }
 
-/// Whole tiles for one task of a product with `m` rows and `n` columns: large enough to use a panel for many rows, small
-/// enough for the second-level cache and for all threads.
+/// The size of a task in whole tiles, for a product with `m` rows and `n` columns: large enough to use a panel for many
+/// rows, small enough for the second-level cache and for all threads.
 pub(crate) fn task_size([m, n]: [usize; 2], tile: Size) -> Size {
     const ROWS: usize = 144;
     const COLUMNS: usize = 512;
     const TASKS_PER_THREAD: usize = 4;
-    // Blocks of equal height: a short one at the end would go through all weights for a few rows.
+    // Blocks of equal height, because a short last one would read all weights for a few rows.
     let blocks = ((m + ROWS / 2) / ROWS).max(1);
     let mut size = Size {
         rows: m.div_ceil(blocks).next_multiple_of(tile.rows),
@@ -133,7 +133,7 @@ pub(crate) fn task_size([m, n]: [usize; 2], tile: Size) -> Size {
     };
     let wanted = if threads() == 1 { 1 } else { TASKS_PER_THREAD * threads() };
     while m.div_ceil(size.rows) * n.div_ceil(size.columns) < wanted {
-        // Fewer columns first: the panels are then still used for as many rows.
+        // Reduce the columns first, so that the panels are still used for the same number of rows.
         if size.columns > 4 * tile.columns || (size.columns > tile.columns && size.rows <= 48) {
             size.columns = (size.columns / 2).next_multiple_of(tile.columns);
         } else if size.rows > 48 {
@@ -171,7 +171,7 @@ impl<R: Rows> Kernel for BlockKernel<'_, R> {
         let step = block.product.panels.step(k_block(block.k));
         let table = block.fill(pointers, buffer, S::TILE_ROWS);
         let scratch = scratch.at_least(step * S::TILE_COLUMNS);
-        // `k == 0` still has one, empty, block: it stores bias and residual.
+        // `k == 0` still has one empty block, which stores bias and residual.
         for start in (0..k.max(1)).step_by(step) {
             let range = [start, (start + step).min(k)];
             for column in (block.columns[0]..block.columns[1]).step_by(S::TILE_COLUMNS) {
@@ -185,18 +185,19 @@ impl<R: Rows> Kernel for BlockKernel<'_, R> {
     }
 }
 
-/// Where the rows of a block are: `pointers[tap * tap_stride + row]` leads to `channels` floats.
+/// The addresses of a block's rows: `pointers[tap * tap_stride + row]` points to `channels` floats.
 struct Table<'t> {
     pointers: &'t [*const f32],
     tap_stride: usize,
     channels: usize,
 }
 
-/// Channels of a piece that is too short for the micro-kernel to run over on its own.
+/// The number of channels below which a piece is too short for the micro-kernel.
 const SHORT: usize = 16;
 
 impl<R: Rows> Block<'_, R> {
-    /// Points to the pieces of the rows, each tap padded to whole tiles; short pieces are copied together first.
+    /// Sets the pointers to the pieces of the rows, with each tap padded to whole tiles. Short pieces are concatenated
+    /// first.
     #[inline(always)]
     fn fill<'t>(&self, pointers: &'t mut Vec<*const f32>, buffer: &'t mut Lines, tile_rows: usize) -> Table<'t> {
         let taps = self.product.rows.taps();
@@ -225,7 +226,7 @@ impl<R: Rows> Block<'_, R> {
         Table { pointers, tap_stride: stride, channels }
     }
 
-    /// One piece of a row; zeros in the padding, and below the last row of the block.
+    /// One piece of a row. It is zero in the padding and below the last row of the block.
     #[inline(always)]
     fn piece(&self, row: usize, tap: usize) -> &[f32] {
         let piece = if row < self.rows[1] { self.product.rows.piece(row, tap) } else { None };
@@ -234,10 +235,10 @@ impl<R: Rows> Block<'_, R> {
         piece
     }
 
-    /// One panel times all rows of the block.
+    /// Multiplies one panel with all rows of the block.
     ///
     /// # Safety
-    /// The table is by `fill`; `weights` is the panel's slice for the range.
+    /// The table must come from `fill`, and `weights` must be the panel's slice for the range.
     #[inline(always)]
     unsafe fn multiply_column<S: Simd>(
         &self,
@@ -261,12 +262,12 @@ impl<R: Rows> Block<'_, R> {
             let pairs = self.product.pairs;
             let tile =
                 Tile { rows: tile_rows, pointers, tap_stride, channels, k, weights, pairs, added, out, out_row: n };
-            // SAFETY: `rows` by `columns` of the output and the addends exist; the rest is vouched for by the caller.
+            // SAFETY: `rows` by `columns` of the output and the addends exist; the caller guarantees the rest.
             unsafe { multiply_part(s, &tile, rows, columns) };
         }
     }
 
-    /// What the first block of `k` is added to.
+    /// The addends of the first block of `k`.
     #[inline(always)]
     fn added(&self, at: usize, column: usize) -> [Addend; 2] {
         let Epilogue { bias, residual, .. } = self.product.epilogue;
@@ -280,7 +281,7 @@ impl<R: Rows> Block<'_, R> {
         added
     }
 
-    /// The activation, while the block is still in cache.
+    /// Applies the activation while the block is still in cache.
     #[inline(always)]
     fn activate<S: Simd>(&self, s: S) {
         let activation = self.product.epilogue.activation;

@@ -1,6 +1,6 @@
-//! Panels of quantised weights as floats: widened while they are multiplied, so that the matrix stays in its blocks.
+//! Widens panels of quantised weights during the product, so that the matrix stays quantised in memory.
 //!
-//! A slice of a panel is used for all rows of a task, up to 144, and then made again for the next: with that many rows
+//! A slice of a panel is widened for all rows of a task, up to 144, and again for the next task. With that many rows,
 //! widening takes a few percent of the product.
 
 use super::panels::transpose;

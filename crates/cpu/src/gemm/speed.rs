@@ -1,26 +1,27 @@
-//! How fast a level multiplies pairs of bfloat16: processors with the same instructions differ by a factor of two.
+//! Measures how fast a level multiplies pairs of bfloat16, because processors with the same instructions differ by a
+//! factor of two.
 
 use super::{Addend, Tile};
 use crate::Level;
 use crate::simd::{Kernel, Simd};
 
 /// Whether products of pairs take at most two thirds of the time of those of floats, on this machine and at this level.
-/// Less would not pay: convolutions of floats have Winograd's way, those of pairs have not. Takes about a millisecond by
-/// `clock`, which tells seconds.
+/// A smaller gain is not worth it, because only convolutions of floats can use Winograd's method. Measuring takes about
+/// a millisecond; `clock` is in seconds.
 pub(crate) fn pairs_pay(level: Level, clock: &dyn Fn() -> f64) -> bool {
     let mut least = [f64::INFINITY; 2];
-    // In turn and the least of several, so that an interruption or a clock that speeds up says nothing.
+    // Alternately, and the minimum of several, so that interruptions and changes of the clock rate do not matter.
     for _ in 0..8 {
         for (least, pairs) in least.iter_mut().zip([false, true]) {
             *least = level.run(Multiply { pairs, clock }).min(*least);
         }
     }
     let [floats, pairs] = least;
-    // A tile of pairs is worth two of floats.
+    // A tile of pairs does the work of two tiles of floats.
     3.0 * pairs <= 4.0 * floats
 }
 
-/// The time of some tiles whose operands stay in the first-level cache.
+/// The time of some tiles with operands in the first-level cache.
 struct Multiply<'a> {
     pairs: bool,
     clock: &'a dyn Fn() -> f64,
@@ -31,10 +32,10 @@ impl Kernel for Multiply<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f64 {
-        // An interpreter is told nothing by repetition.
+        // In an interpreter repetition is useless.
         const DEPTH: usize = if cfg!(miri) { 2 } else { 128 };
         const TILES: usize = if cfg!(miri) { 1 } else { 32 };
-        // As a pair of bfloat16 this is twice 1, and as a float a little more than that.
+        // As a pair of bfloat16 this is 1 and 1, and as a float slightly more than 1.
         let one = f32::from_bits(0x3f80_3f80);
         let rows = vec![one; S::TILE_ROWS * DEPTH];
         let weights = vec![one; S::TILE_COLUMNS * DEPTH];
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// A clock that is read before and after floats, then before and after pairs, in turn.
+    /// A clock that is read before and after the floats, then before and after the pairs, alternately.
     fn verdict(level: Level, floats: f64, pairs: f64) -> bool {
         let readings = Cell::new(0);
         let now = Cell::new(0.0);

@@ -1,8 +1,8 @@
-//! The micro-kernel: a tile of the output held in registers while `k` goes by.
+//! The micro-kernel: a tile of the output is kept in registers during the loop over `k`.
 
 use crate::simd::{Simd, copy};
 
-/// A matrix that is added to the tile; null when there is none.
+/// A matrix that is added to the tile, or null.
 #[derive(Clone, Copy)]
 pub(crate) struct Addend {
     pub(crate) data: *const f32,
@@ -16,7 +16,7 @@ impl Addend {
 
 /// `out = sum over k of rows * weights + added`, for `rows` rows (1 or `TILE_ROWS`) and `TILE_COLUMNS` columns.
 ///
-/// The caller of a function that multiplies a tile guarantees that
+/// The caller of a function that multiplies a tile must guarantee that
 /// - `pointers[tap * tap_stride + row]` is valid for `row < rows` and every tap that `k` touches, and leads to
 ///   `channels` readable floats,
 /// - `weights` holds `(k.end - k.start) * TILE_COLUMNS` floats,
@@ -30,7 +30,7 @@ pub(crate) struct Tile {
     /// First and one past the last position in `taps * channels`.
     pub(crate) k: [usize; 2],
     pub(crate) weights: *const f32,
-    /// Whether each float is in truth a pair of bfloat16, along `k`.
+    /// Whether each float is actually a pair of bfloat16 along `k`.
     pub(crate) pairs: bool,
     pub(crate) added: [Addend; 2],
     pub(crate) out: *mut f32,
@@ -40,14 +40,14 @@ pub(crate) struct Tile {
 /// The micro-kernel for `R` rows by `V` vectors, of floats or of pairs of bfloat16. All accumulators stay in registers.
 ///
 /// # Safety
-/// See [`Tile`]; `R` must be `tile.rows`, `V * LANES` the level's `TILE_COLUMNS` and `PAIRS` as `tile.pairs` says.
+/// See [`Tile`]; `R` must be `tile.rows`, `V * LANES` the level's `TILE_COLUMNS` and `PAIRS` must be `tile.pairs`.
 #[inline(always)]
 pub(crate) unsafe fn multiply<S: Simd, const R: usize, const V: usize, const PAIRS: bool>(s: S, tile: &Tile) {
     let mut sums = [[s.splat(0.0); V]; R];
     let mut weights = tile.weights;
     let [mut k, end] = tile.k;
     let mut tap = k / tile.channels.max(1);
-    // Both loops are left at the bottom: with a test at the top the compiler spills the sums in every round.
+    // Both loops exit at the bottom: with a test at the top the compiler spills the sums in every iteration.
     if k < end {
         loop {
             let channel = k - tap * tile.channels;
@@ -88,8 +88,8 @@ pub(crate) unsafe fn multiply<S: Simd, const R: usize, const V: usize, const PAI
     }
 }
 
-/// Adds an addend to the sums, if there is one. The loops have no branches: such loops are unrolled while the sums can
-/// still be kept in registers.
+/// Adds an addend to the sums, if there is one. The loops have no branches, so that they are unrolled early enough for
+/// the sums to stay in registers.
 ///
 /// # Safety
 /// The addend must be null or hold `R` rows of `V * LANES` floats.
@@ -100,13 +100,13 @@ unsafe fn add<S: Simd, const R: usize, const V: usize>(s: S, added: Addend, sums
     }
     for r in 0..R {
         for v in 0..V {
-            // SAFETY: vouched for by the caller.
+            // SAFETY: guaranteed by the caller.
             sums[r][v] = s.add(sums[r][v], unsafe { s.load(added.data.add(r * added.row + v * S::LANES)) });
         }
     }
 }
 
-/// One position of `k`: element `c` of each row times the vectors of weights.
+/// Multiplies one position of `k`: element `c` of each row times the vectors of weights.
 ///
 /// # Safety
 /// The rows must be readable at `c`, and `weights` for `V` vectors.
@@ -120,11 +120,11 @@ unsafe fn multiply_one<S: Simd, const R: usize, const V: usize, const PAIRS: boo
 ) {
     let mut w = [s.splat(0.0); V];
     for v in 0..V {
-        // SAFETY: vouched for by the caller.
+        // SAFETY: guaranteed by the caller.
         w[v] = unsafe { s.load(weights.add(v * S::LANES)) };
     }
     for r in 0..R {
-        // SAFETY: vouched for by the caller.
+        // SAFETY: guaranteed by the caller.
         let x = s.splat(unsafe { *rows[r].add(c) });
         for v in 0..V {
             let sum = sums[r][v];
@@ -136,11 +136,11 @@ unsafe fn multiply_one<S: Simd, const R: usize, const V: usize, const PAIRS: boo
 /// The largest tile of any level.
 const LARGEST: usize = 12 * 32;
 
-/// A tile that only partly exists in the output and in the addends, `rows` by `columns`: it is computed in a buffer of its
-/// own.
+/// A tile that is only partly inside the output and the addends, with `rows` by `columns` elements. It is computed in a
+/// separate buffer.
 ///
 /// # Safety
-/// As for [`Tile`], but the output and the addends need only hold `rows` by `columns`. The pointers are all valid.
+/// As for [`Tile`], but the output and the addends only need `rows` by `columns` elements. All pointers must be valid.
 #[inline(always)]
 pub(crate) unsafe fn multiply_part<S: Simd>(s: S, tile: &Tile, rows: usize, columns: usize) {
     if (rows, columns) == (tile.rows, S::TILE_COLUMNS) {
@@ -163,7 +163,7 @@ pub(crate) unsafe fn multiply_part<S: Simd>(s: S, tile: &Tile, rows: usize, colu
     }
     aside.out = out.as_mut_ptr();
     aside.out_row = S::TILE_COLUMNS;
-    // SAFETY: output and addends now lie in buffers of a whole tile.
+    // SAFETY: output and addends are now buffers of a whole tile.
     unsafe { s.multiply_tile(&aside) };
     for r in 0..rows {
         // SAFETY: the output holds `rows` by `columns`, which no other task writes.

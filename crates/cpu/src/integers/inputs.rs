@@ -1,8 +1,8 @@
-//! The input of a product in integers: each row in blocks of 32, rounded to signed bytes with one scale.
+//! The input of a product in integers: the rows in blocks of 32, rounded to signed bytes with one scale per block.
 //!
-//! ggml rounds the input of K formats in blocks of 256, so that one scale serves a super-block. Blocks of 32 serve all
-//! formats here: their error is smaller (by a quarter for normal numbers, and far more beside the outliers of transformers),
-//! and the micro-kernel multiplies the scales of both sides anyway.
+//! ggml rounds the input for K formats in blocks of 256, one per super-block. Here blocks of 32 are used for all
+//! formats: their error is smaller (by a quarter for normal numbers, and much more next to the outliers of
+//! transformers), and the micro-kernel multiplies the scales of both sides anyway.
 
 use super::tile::{HEAD, Order};
 use crate::Level;
@@ -10,19 +10,19 @@ use crate::memory::Floats;
 use crate::parallel::for_each_chunk;
 use crate::simd::{Kernel, Simd};
 
-/// How the inputs of a product are rounded.
+/// The layout of rounded inputs.
 #[derive(Clone, Copy)]
 pub(super) struct Rounding {
     pub(super) order: Order,
-    /// Groups of weights with a scale of their own in 32: 1 or 2.
+    /// Groups of weights per 32, each with its own scale: 1 or 2.
     pub(super) groups: usize,
-    /// What is taken off each quant of the weights. An integer sum starts with the sum of its inputs times this, negative.
+    /// The offset of the weights' quants. An integer sum starts with the negative sum of its inputs times this.
     pub(super) offset: i32,
-    /// Whether weights have least values, which are multiplied with the sums of the inputs.
+    /// Whether the weights have minimums, which are multiplied with the sums of the inputs.
     pub(super) least: bool,
 }
 
-/// Rounded rows, and zeros behind them, so that all tiles are whole.
+/// Rounded rows, padded with zero rows to whole tiles.
 pub(super) struct Inputs {
     words: Floats,
     /// Words of a row.
@@ -47,14 +47,14 @@ impl Inputs {
         self.row
     }
 
-    /// Where block `block` of row `row` is.
+    /// The position of block `block` of row `row`.
     #[inline(always)]
     pub(super) fn block(&self, row: usize, block: usize, record: usize) -> *const i32 {
         self.words[row * self.row + block * record..].as_ptr().cast()
     }
 }
 
-/// One row.
+/// Rounds one row.
 struct Round<'a> {
     x: &'a [f32],
     rounding: Rounding,
@@ -78,11 +78,11 @@ impl Kernel for Round<'_> {
 
 #[inline(always)]
 fn round<S: Simd>(s: S, x: &[f32; 32], rounding: Rounding, words: &mut [i32]) {
-    /// To the nearest: the low bits of a float of this size are an integer.
+    /// Rounds to nearest: the low bits of a float of this size are an integer.
     const MAGIC: f32 = 12_582_912.0;
     let zero = s.splat(0.0);
     let mut largest = zero;
-    // Zero, unless there is a NaN or an infinity, which must not be hidden: the block becomes NaN.
+    // Zero, unless there is a NaN or an infinity. These must not be hidden, so the block becomes NaN.
     let mut check = zero;
     for at in (0..32).step_by(S::LANES) {
         // SAFETY: 32 is a multiple of the length of a vector.

@@ -1,15 +1,15 @@
-//! Linear layers whose quantised weights are multiplied in integers, as llama.cpp and stable-diffusion.cpp multiply them.
+//! Linear layers with quantised weights in integer arithmetic, as in llama.cpp and stable-diffusion.cpp.
 //!
-//! The input is rounded to signed bytes, 32 with one scale (`inputs`), and 32 products at a time are summed exactly before
-//! scales are applied (`tile`). The weights keep the bits of their format, in the order in which they are read (`panels`),
-//! and are taken apart slice by slice for all rows of a task (`unpack`).
+//! The input is rounded to signed bytes with one scale per 32 (`inputs`). 32 products at a time are summed exactly
+//! before scales are applied (`tile`). The weights keep the bits of their format, in reading order (`panels`), and are
+//! unpacked slice by slice for all rows of a task (`unpack`).
 //!
-//! # When
+//! # When integers are used
 //!
-//! [`PackedWeight::integers`](crate::PackedWeight::integers) makes such weights, and the caller decides. Whether a layer is
-//! multiplied in integers can depend on its format and on the level, but not on the number of rows: a picture would then
-//! change with the batch that it is part of. No choice by rows is lost, because widening is not faster with many rows
-//! either. On one core of an Ice Lake server at 3072x3072, in 10^9 operations a second of processor time (`examples/bench`):
+//! The caller decides by packing with [`PackedWeight::integers`](crate::PackedWeight::integers). The decision may
+//! depend on the format and the level, but not on the number of rows, because a picture would then change with its
+//! batch. Nothing is lost by that: widening is not faster with many rows either. On one core of an Ice Lake server at
+//! 3072x3072, in 10^9 operations per second of processor time (`examples/bench`):
 //!
 //! | rows | f32 | Q4_0 widened, integers | Q8_0 | Q4_K | Q6_K |
 //! | --- | --- | --- | --- | --- | --- |
@@ -19,16 +19,16 @@
 //! At 1536x1536 with 1024 rows integers reach 200 to 259 in all formats, floats 97. With AVX2 and 77 rows of 1536 they
 //! reach 142 in `Q4_0` (floats: 59), 72 in `Q8_0` and 68 in `Q6_K`.
 //!
-//! In two cases integers are slower ([`Level::prefers_integers`]): without vector instructions, by a factor of five, and
-//! `Q8_0` with AVX-512 but without VNNI, at 256 rows of 1536: 58 instead of 78, though a single row takes an eighth of the
-//! time.
+//! In two cases integers are slower ([`Level::prefers_integers`]): without vector instructions, by a factor of five,
+//! and for `Q8_0` with AVX-512 but without VNNI, with 58 instead of 78 at 256 rows of 1536, although a single row takes
+//! an eighth of the time.
 //!
-//! # How far off
+//! # Accuracy
 //!
-//! Weights are what their blocks stand for. The only error beside rounding of sums in `f32` is that of the input: half a
-//! step of a block's largest input by 127. For normal inputs that is 0.5 % of a product's size (root mean square, any
-//! format), no more than quantising the weights has cost: 0.5 % in `Q8_0`, 1.7 % in `Q6_K`, 7 % in `Q4_K`.
-//! `tests/conformance/integers.rs` states both for every format.
+//! The weights are exact. The only error besides the rounding of `f32` sums is that of the input: half a step, where a
+//! step is a block's largest input divided by 127. For normal inputs that is 0.5 % of a product's size (root mean
+//! square, any format), no more than the error of quantising the weights: 0.5 % in `Q8_0`, 1.7 % in `Q6_K`, 7 % in
+//! `Q4_K`. `tests/conformance/integers.rs` has both for every format.
 
 mod inputs;
 mod panels;
@@ -86,7 +86,7 @@ impl Product<'_> {
     }
 }
 
-/// The part of the output that one task computes.
+/// The part of the output for one task.
 struct Block<'a> {
     product: &'a Product<'a>,
     inputs: &'a Inputs,
@@ -123,7 +123,7 @@ impl Kernel for BlockKernel<'_> {
 }
 
 impl Block<'_> {
-    /// Adds to `sums` the products of all rows with a panel.
+    /// Adds the products of all rows with a panel to `sums`.
     #[inline(always)]
     fn multiply_panel<S: Simd>(&self, s: S, panel: usize, room: &mut Room<'_>, sums: &mut [f32]) {
         let width = S::BLOCK_VECTORS * S::LANES;
@@ -175,7 +175,7 @@ impl Block<'_> {
         }
     }
 
-    /// The activation, while the block is still in cache.
+    /// Applies the activation while the block is still in cache.
     #[inline(always)]
     fn activate<S: Simd>(&self, s: S) {
         let Epilogue { activation, .. } = self.product.epilogue;

@@ -1,15 +1,16 @@
-//! Quantised weights in panels for the micro-kernel: the bits of a format in another order.
+//! Quantised weights in panels for the micro-kernel: the bits of a format, reordered.
 //!
-//! A panel is as wide as the level's tile. For each block of the format and all columns side by side it has, in this order,
-//! the halves, the codes of scales, and for each 32 weights the quants in planes of bits:
+//! A panel is as wide as the level's tile. For each block of the format it contains, for all columns side by side, the
+//! half-precision scales, the codes of scales, and, per 32 weights, the quants in planes of bits:
 //!
 //! - `nibbles`, for quants of 4 to 6 bits: 16 bytes, byte `i` with weights `i` and `16 + i`,
-//! - `pairs`, the upper bits of 6 and the lower ones of 2 and 3: 8 bytes, byte `i` with weights `i`, `8 + i`, ...,
-//! - `singles`, the upper bit of 3 and 5: 4 bytes, byte `i` with weights `i`, `4 + i`, ...,
-//! - for signed bytes the quants themselves.
+//! - `pairs`, the upper bits of 6-bit quants and the lower bits of 2- and 3-bit quants: 8 bytes, byte `i` with weights
+//!   `i`, `8 + i`, ...,
+//! - `singles`, the upper bit of 3- and 5-bit quants: 4 bytes, byte `i` with weights `i`, `4 + i`, ...,
+//! - for signed bytes, the quants themselves.
 //!
-//! The bytes of a plane are dealt out in the groups of 2 or 4 that a lane multiplies, so that taking planes apart byte by
-//! byte gives quants in the micro-kernel's order. A panel is as large as its blocks, but for scales of six bits, which
+//! The bytes of a plane are distributed in the groups of 2 or 4 that a lane multiplies, so that unpacking a plane byte
+//! by byte gives quants in the micro-kernel's order. A panel is as large as its blocks, except that six-bit scales
 //! become bytes: `Q4_K` grows by 3 %.
 
 use super::tile::{Order, Width};
@@ -20,14 +21,14 @@ use crate::parallel::{Shared, for_each_task};
 use crate::simd::{Kernel, Simd};
 use crate::{BlockFormat, Level};
 
-/// What a level's micro-kernel works on at once, and in which order.
+/// The tile and the order of a level's micro-kernel.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) tile: Size,
     pub(super) order: Order,
 }
 
-/// Asks a level for it.
+/// Reads them from a level.
 struct ShapeOf(Width);
 
 impl Kernel for ShapeOf {
@@ -76,7 +77,7 @@ impl Scheme {
         matches!(self.bits, 3 | 5)
     }
 
-    /// Where the bits of pairs lie in a quant.
+    /// The position of the bits of pairs in a quant.
     #[inline(always)]
     pub(super) const fn pair_shift(&self) -> usize {
         if self.bits == 6 { 4 } else { 0 }
@@ -93,7 +94,7 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// From the whole blocks of `n` rows.
+    /// Packs the whole blocks of `n` rows.
     pub(crate) fn new(level: Level, format: BlockFormat, bytes: &[u8], n: usize) -> Self {
         let shape = level.run(ShapeOf(format.scheme().width()));
         let blocks = (bytes.len() / format.bytes()).checked_div(n).unwrap_or(0);
@@ -120,7 +121,7 @@ impl Panels {
         n.next_multiple_of(shape.tile.columns) * (k / format.length()) * column_bytes(format)
     }
 
-    /// Floats that a product of `m` rows of `k` inputs takes for the rounded inputs.
+    /// Floats that the rounded inputs of a product of `m` rows of `k` take.
     pub(crate) fn input_floats(level: Level, format: BlockFormat, [m, k]: [usize; 2]) -> usize {
         let shape = level.run(ShapeOf(format.scheme().width()));
         m.next_multiple_of(shape.tile.rows) * (k / 32) * shape.order.record()
@@ -149,7 +150,7 @@ fn column_bytes(format: BlockFormat) -> usize {
     2 * scheme.halves.len() + scheme.code_bytes(length) + length * scheme.bits / 8
 }
 
-/// Deals the blocks of some rows out to a panel.
+/// Distributes the blocks of some rows in a panel.
 struct Pack<'a> {
     format: BlockFormat,
     shape: Shape,
@@ -185,7 +186,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes bytes in groups, each beside those of the other columns.
+    /// Writes bytes in groups, next to those of the other columns.
     #[inline(always)]
     fn write<const N: usize>(&mut self, bytes: &[u8], group: usize) {
         assert!(bytes.len() == N);

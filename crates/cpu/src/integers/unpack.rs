@@ -1,18 +1,19 @@
-//! Some blocks of a panel taken apart: quants as bytes in the micro-kernel's order, scales and least values as floats.
+//! Unpacks blocks of a panel: quants as bytes in the micro-kernel's order, scales and minimums as floats.
 //!
-//! They lie in the first-level cache and serve all rows of a task. Loops go over the bytes of all columns: they are vectors.
+//! The result is in the first-level cache and is used for all rows of a task. The loops run over the bytes of all
+//! columns, so that they are vectorised.
 
 use super::panels::Panels;
 use crate::blocks::{Codes, VALUES};
 use crate::simd::{Simd, copy};
 use half::f16;
 
-/// Weights along `k` that are taken apart at a time: the longest block.
+/// Weights along `k` that are unpacked at a time: the longest block.
 pub(super) const SLICE: usize = 256;
 /// The widest panel of any level.
 const WIDEST: usize = 32;
 
-/// Room for a slice.
+/// The buffer of a slice.
 pub(super) struct Room<'a> {
     quants: &'a mut [u8],
     scales: &'a mut [f32],
@@ -20,7 +21,7 @@ pub(super) struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// Floats of a room for panels of this width.
+    /// Floats of a buffer for panels of this width.
     #[inline(always)]
     pub(super) const fn floats(columns: usize) -> usize {
         columns * (SLICE / 4 + 2 * SLICE / 16)
@@ -34,17 +35,17 @@ impl<'a> Room<'a> {
     }
 }
 
-/// A slice as the micro-kernel reads it.
+/// An unpacked slice for the micro-kernel.
 pub(super) struct Slice {
     pub(super) quants: *const i8,
-    /// Bytes from one 32 weights to the next.
+    /// Bytes from one group of 32 weights to the next.
     pub(super) stride: usize,
     pub(super) scales: *const f32,
-    /// Null if there are none.
+    /// The minimums, or null.
     pub(super) least: *const f32,
 }
 
-/// Takes blocks `range` of a panel apart. Signed bytes stay where they are.
+/// Unpacks blocks `range` of a panel. Signed bytes are used in place.
 #[inline(always)]
 pub(super) fn unpack<S: Simd>(s: S, panels: &Panels, panel: usize, range: [usize; 2], room: &mut Room<'_>) -> Slice {
     let columns = S::BLOCK_VECTORS * S::LANES;
@@ -91,7 +92,7 @@ fn halves<S: Simd>(s: S, bytes: &[u8]) -> [f32; WIDEST] {
     out
 }
 
-/// The scales and least values of all groups of a block, from its head.
+/// Reads the scales and minimums of all groups of a block from its head.
 #[inline(always)]
 fn unpack_scales<S: Simd>(s: S, panels: &Panels, head: &[u8], scales: &mut [f32], least: &mut [f32]) {
     let columns = S::BLOCK_VECTORS * S::LANES;
@@ -144,7 +145,7 @@ fn unpack_scales<S: Simd>(s: S, panels: &Panels, head: &[u8], scales: &mut [f32]
     }
 }
 
-/// The quants of 32 weights of all columns, from their planes.
+/// Reads the quants of 32 weights of all columns from their planes.
 #[inline(always)]
 fn unpack_quants<S: Simd>(s: S, panels: &Panels, planes: &[u8], out: &mut [u8]) {
     let columns = S::BLOCK_VECTORS * S::LANES;
@@ -201,8 +202,8 @@ fn unpack_quants<S: Simd>(s: S, panels: &Panels, planes: &[u8], out: &mut [u8]) 
     }
 }
 
-/// Puts two bits at `SHIFT` of quants, four of them from a byte. Shifts by a number that is known only at run time would
-/// not become vectors of bytes.
+/// Sets two bits at `SHIFT` of quants, four of them from each byte. With shifts by a number that is only known at run
+/// time, the loop would not be vectorised.
 #[inline(always)]
 fn add_pairs<const SHIFT: usize>(pairs: &[u8], out: &mut [u8]) {
     let count = pairs.len();
@@ -213,7 +214,7 @@ fn add_pairs<const SHIFT: usize>(pairs: &[u8], out: &mut [u8]) {
     add_pair::<6, SHIFT>(pairs, &mut out[3 * count..][..count]);
 }
 
-/// Puts the two bits at `FROM` of each byte at `TO`.
+/// Moves the two bits at `FROM` of each byte to `TO`.
 #[inline(always)]
 fn add_pair<const FROM: usize, const TO: usize>(pairs: &[u8], out: &mut [u8]) {
     for i in 0..out.len() {
@@ -228,7 +229,7 @@ mod tests {
     use crate::simd::Kernel;
     use crate::{BlockFormat, Level};
 
-    /// Weights `[panel][k][column]` that a panel stands for.
+    /// The weights `[panel][k][column]` of a panel.
     struct Restore<'a>(&'a Panels, usize);
 
     impl Kernel for Restore<'_> {
@@ -267,7 +268,7 @@ mod tests {
         }
     }
 
-    /// Blocks of any bits, but for halves, which are moderate numbers.
+    /// Blocks of random bits, with moderate half-precision scales.
     fn blocks(format: BlockFormat, count: usize) -> Vec<u8> {
         let mut state = 7_u32;
         let next = || {

@@ -7,7 +7,7 @@ use crate::integers::{self, BlockTile, Dot, Order, Pairs, Width};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
 
-/// Proof that AVX2, FMA and F16C are there: only [`run_avx2`] makes one.
+/// Proof that AVX2, FMA and F16C are available: only [`run_avx2`] creates it.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -21,7 +21,7 @@ pub(crate) unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 /// Calls an intrinsic: the token in scope proves that the machine has it.
 macro_rules! call {
     ($intrinsic:expr) => {
-        // SAFETY: a token of this level exists, hence so do its instructions; pointers are vouched for by the caller.
+        // SAFETY: a token of this level proves that its instructions exist; the caller guarantees valid pointers.
         unsafe { $intrinsic }
     };
 }
@@ -169,7 +169,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows and elements select the function.
         unsafe {
             match (tile.rows, tile.pairs) {
                 (1, false) => multiply_rows::<1, false>(tile),
@@ -182,7 +182,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn widen_blocks(self, blocks: WidenBlocks<'_>) {
-        // SAFETY: a token of this level exists, hence so do its instructions.
+        // SAFETY: a token of this level proves that its instructions exist.
         unsafe { widen_blocks(blocks) }
     }
 
@@ -202,7 +202,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn multiply_blocks(self, tile: &BlockTile) {
-        // SAFETY: the caller vouches for the tile; its rows and quants decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows and quants select the function.
         unsafe {
             match (tile.rows, tile.width) {
                 (1, Width::Five) => multiply_quants::<Bytes<4>, 1>(tile),
@@ -216,7 +216,7 @@ impl Simd for Avx2 {
     }
 }
 
-/// Unsigned bytes with signed ones: `N` vectors of products are summed in 16 bits, where they fit, then in 32.
+/// Unsigned times signed bytes: `N` vectors of products fit into 16-bit sums, which are then summed in 32 bits.
 struct Bytes<const N: usize>;
 
 impl<const N: usize> Dot<Avx2> for Bytes<N> {
@@ -229,7 +229,7 @@ impl<const N: usize> Dot<Avx2> for Bytes<N> {
         inputs: &[*const i32; R],
         sums: &mut [[__m256i; V]; R],
     ) {
-        // SAFETY: a token of this level exists; the caller vouches for 16 bytes for each column and 4 words for each row.
+        // SAFETY: a token of this level exists; the caller guarantees 16 bytes for each column and 4 words for each row.
         unsafe {
             let ones = _mm256_set1_epi16(1);
             for v in 0..V {
@@ -259,38 +259,38 @@ impl<const N: usize> Dot<Avx2> for Bytes<N> {
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn multiply_quants<D: Dot<Avx2>, const R: usize>(tile: &BlockTile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { integers::multiply::<Avx2, D, R, 1>(Avx2(()), tile) }
 }
 
 /// # Safety
-/// The machine must have the instructions that are named here.
+/// The machine must have the instructions of the attribute.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn widen_blocks(blocks: WidenBlocks<'_>) {
     blocks.run(Avx2(()));
 }
 
-/// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
+/// The register tile, not inlined into the loops around it, where its accumulators would not stay in registers.
 ///
 /// # Safety
 /// See [`Tile`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<Avx2, R, 2, PAIRS>(Avx2(()), tile) }
 }
 
 /// An 8x8 transposition: halves of rows `i` and `i + 4` share a vector, then 4x4 within each half.
 ///
 /// # Safety
-/// See [`Simd::transpose8`]; AVX2 must be there.
+/// See [`Simd::transpose8`]; the machine must have AVX2.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
     for half in 0..2 {
-        // SAFETY: rows 0..8 and columns 0..8 of both are vouched for by the caller.
+        // SAFETY: rows 0..8 and columns 0..8 of both are guaranteed by the caller.
         unsafe {
             let row = |i: usize| {
                 let low = _mm_loadu_ps(from.add(i * from_row + half * 4));

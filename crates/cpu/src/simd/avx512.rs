@@ -1,5 +1,5 @@
 //! AVX-512 (F and BW): sixteen floats per vector, a register tile of 12 rows by 32 columns; with the dot products of
-//! AVX512-VNNI, or of that and AVX512-BF16, where they are there.
+//! AVX512-VNNI, or of that and AVX512-BF16, if available.
 
 use super::{Kernel, Simd, avx2};
 use crate::blocks::WidenBlocks;
@@ -9,15 +9,15 @@ use half::{bf16, f16};
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-/// Proof that AVX-512F and BW are there, with `DOT` also BF16 and VNNI: only the functions below make one.
+/// Proof that AVX-512F and BW are available, with `DOT` also BF16 and VNNI: only the functions below create it.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<const DOT: bool> {
-    /// Whether VNNI is there. Only products in integers use it, so that no other kernel is compiled a second time for it.
+    /// Whether VNNI is available. Only products in integers use it, so no other kernel is compiled again for it.
     has_vnni: bool,
 }
 
 /// # Safety
-/// The machine must have AVX-512F, AVX-512BW, AVX2, FMA and F16C, and AVX512-VNNI if `has_vnni` says so.
+/// The machine must have AVX-512F, AVX-512BW, AVX2, FMA and F16C, and AVX512-VNNI if `has_vnni` is set.
 #[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
 pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K, has_vnni: bool) -> K::Output {
     kernel.run(Avx512::<false> { has_vnni })
@@ -33,7 +33,7 @@ pub(crate) unsafe fn run_avx512_dot<K: Kernel>(kernel: K) -> K::Output {
 /// Calls an intrinsic: the token in scope proves that the machine has it.
 macro_rules! call {
     ($intrinsic:expr) => {
-        // SAFETY: a token of this level exists, hence so do its instructions; pointers are vouched for by the caller.
+        // SAFETY: a token of this level proves that its instructions exist; the caller guarantees valid pointers.
         unsafe { $intrinsic }
     };
 }
@@ -191,7 +191,7 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows and elements select the function.
         unsafe {
             match (tile.rows, tile.pairs) {
                 (1, false) => multiply_rows::<1, false>(tile),
@@ -206,7 +206,7 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
 
     #[inline(always)]
     fn widen_blocks(self, blocks: WidenBlocks<'_>) {
-        // SAFETY: a token of this level exists, hence so do its instructions.
+        // SAFETY: a token of this level proves that its instructions exist.
         unsafe { widen_blocks(blocks) }
     }
 
@@ -230,7 +230,7 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
 
     #[inline(always)]
     unsafe fn multiply_blocks(self, tile: &BlockTile) {
-        // SAFETY: the caller vouches for the tile; its rows and quants decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows and quants select the function.
         unsafe {
             match (tile.rows, tile.width) {
                 (1, _) if self.has_vnni => multiply_quants_vnni::<1>(tile),
@@ -246,7 +246,7 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
     }
 }
 
-/// Unsigned bytes with signed ones: `N` vectors of products are summed in 16 bits, where they fit, then in 32.
+/// Unsigned times signed bytes: `N` vectors of products fit into 16-bit sums, which are then summed in 32 bits.
 struct Bytes<const N: usize>;
 
 impl<const N: usize> Dot<Avx512<false>> for Bytes<N> {
@@ -259,7 +259,7 @@ impl<const N: usize> Dot<Avx512<false>> for Bytes<N> {
         inputs: &[*const i32; R],
         sums: &mut [[__m512i; V]; R],
     ) {
-        // SAFETY: a token of this level exists; the caller vouches for 16 bytes for each column and 4 words for each row.
+        // SAFETY: a token of this level exists; the caller guarantees 16 bytes for each column and 4 words for each row.
         unsafe {
             let ones = _mm512_set1_epi16(1);
             for v in 0..V {
@@ -282,7 +282,7 @@ impl<const N: usize> Dot<Avx512<false>> for Bytes<N> {
     }
 }
 
-/// Unsigned bytes with signed ones, four at a time.
+/// Unsigned times signed bytes, four at a time.
 struct Vnni;
 
 impl Dot<Avx512<false>> for Vnni {
@@ -295,7 +295,7 @@ impl Dot<Avx512<false>> for Vnni {
         inputs: &[*const i32; R],
         sums: &mut [[__m512i; V]; R],
     ) {
-        // SAFETY: the machine has VNNI; the caller vouches for 16 bytes for each column and 4 words for each row.
+        // SAFETY: the machine has VNNI; the caller guarantees 16 bytes for each column and 4 words for each row.
         unsafe {
             for i in 0..4 {
                 let mut w = [_mm512_setzero_si512(); V];
@@ -320,7 +320,7 @@ impl Dot<Avx512<false>> for Vnni {
 #[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn multiply_quants<D: Dot<Avx512<false>>, const R: usize>(tile: &BlockTile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { integers::multiply::<Avx512<false>, D, R, 2>(Avx512 { has_vnni: false }, tile) }
 }
 
@@ -331,26 +331,26 @@ unsafe fn multiply_quants<D: Dot<Avx512<false>>, const R: usize>(tile: &BlockTil
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn multiply_quants_vnni<const R: usize>(tile: &BlockTile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { integers::multiply::<Avx512<false>, Vnni, R, 2>(Avx512 { has_vnni: true }, tile) }
 }
 
 /// # Safety
-/// The machine must have the instructions that are named here.
+/// The machine must have the instructions of the attribute.
 #[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn widen_blocks(blocks: WidenBlocks<'_>) {
     blocks.run(Avx512::<false> { has_vnni: false });
 }
 
-/// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
+/// The register tile, not inlined into the loops around it, where its accumulators would not stay in registers.
 ///
 /// # Safety
 /// See [`Tile`].
 #[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<Avx512<false>, R, 2, PAIRS>(Avx512 { has_vnni: false }, tile) }
 }
 
@@ -361,6 +361,6 @@ unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx512vnni,avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn multiply_pairs<const R: usize>(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<Avx512<true>, R, 2, true>(Avx512 { has_vnni: true }, tile) }
 }

@@ -3,11 +3,12 @@
 //! Kernels are `#[inline(always)]` functions over `S: Simd`; [`Kernel::run`] is instantiated inside one
 //! `#[target_feature]` function per level, which is where the intrinsics become single instructions.
 //!
-//! All of a kernel must end up in that one function. A function that stays outside is compiled without the level's
-//! instructions, and what it is given travels through memory. The compiler inlines across its codegen units only during
-//! link-time optimisation, which an application may have switched off, and much of the standard library's generic code
-//! carries no `#[inline]`: `zip`, `map` of an array, `fill`, `copy_from_slice`. Kernels therefore loop over indices, use
-//! [`copy`] and [`fill`], and take no closures. `tests/inlining.rs` looks for calls in the loops of the machine code.
+//! The whole kernel must end up in that function. A function that is not inlined is compiled without the level's
+//! instructions, and its arguments are passed through memory. The compiler inlines across its codegen units only during
+//! link-time optimisation, which an application may have disabled, and much of the standard library's generic code has
+//! no `#[inline]`: `zip`, `map` of an array, `fill`, `copy_from_slice`. Kernels therefore loop over indices, use
+//! [`copy`] and [`fill`], and take no closures. `tests/inlining.rs` searches for calls in the loops of the machine
+//! code.
 
 mod plain;
 
@@ -41,10 +42,10 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
-/// The operations on vectors of `LANES` floats. The value is a token: its owner may use the instructions.
+/// The operations on vectors of `LANES` floats. A value is a token that proves that the instructions are available.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type F32: Copy;
-    /// `LANES` 32-bit integers, or as many pairs of 16-bit ones.
+    /// `LANES` 32-bit integers, or `LANES` pairs of 16-bit integers.
     type I32: Copy;
     const LANES: usize;
     /// Rows of the register tile of the matrix product.
@@ -55,7 +56,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const BLOCK_ROWS: usize;
     /// Vectors of columns of that tile.
     const BLOCK_VECTORS: usize;
-    /// Pixels from which on Winograd's convolution is faster.
+    /// The number of pixels from which Winograd's convolution is faster.
     const WINOGRAD_PIXELS: usize = 1024;
 
     fn splat(self, x: f32) -> Self::F32;
@@ -85,7 +86,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
 
-    /// `a * b + c`, fused where the machine can.
+    /// `a * b + c`, fused if the machine supports it.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
 
     /// The smaller of each pair; a NaN in `b` stays.
@@ -116,7 +117,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         self.mul_add(a0, b0, self.mul_add(a1, b1, sum))
     }
 
-    /// The same integer, or pair of 16-bit ones, in each lane.
+    /// The same integer, or pair of 16-bit integers, in each lane.
     fn splat_i32(self, x: i32) -> Self::I32;
 
     /// Widens `2 * LANES` bytes to pairs of 16-bit integers.
@@ -145,7 +146,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn transpose8(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
         for i in 0..8 {
             for j in 0..8 {
-                // SAFETY: the caller vouches for i, j < 8.
+                // SAFETY: the caller guarantees i, j < 8.
                 unsafe { *to.add(j * to_row + i) = *from.add(i * from_row + j) };
             }
         }
@@ -157,13 +158,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// See [`Tile`].
     unsafe fn multiply_tile(self, tile: &Tile);
 
-    /// Widens quantised blocks, in a function apart from the loops around it: there is much of it.
+    /// Widens quantised blocks, in a separate function because it is long.
     fn widen_blocks(self, blocks: WidenBlocks<'_>);
 
     /// The order in which quants of this width are read.
     fn order(self, width: Width) -> Order;
 
-    /// Puts in the place of `4 * LANES` bytes, each below 16, those of a table.
+    /// Replaces `4 * LANES` bytes, each below 16, by the entries of a table.
     ///
     /// # Safety
     /// `places` must be readable and writable for `4 * LANES` bytes.
@@ -176,7 +177,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn multiply_blocks(self, tile: &BlockTile);
 }
 
-/// A vector from the start of `xs`, or all of `xs` padded with zeros where that is shorter.
+/// A vector from the start of `xs`, padded with zeros if `xs` is shorter.
 #[inline(always)]
 pub(crate) fn load_some<S: Simd>(s: S, xs: &[f32]) -> S::F32 {
     if xs.len() >= S::LANES {
@@ -189,7 +190,7 @@ pub(crate) fn load_some<S: Simd>(s: S, xs: &[f32]) -> S::F32 {
     unsafe { s.load(lanes.as_ptr()) }
 }
 
-/// Stores the vector, or as much of it as `out` takes.
+/// Stores the vector, or its start if `out` is shorter.
 #[inline(always)]
 pub(crate) fn store_some<S: Simd>(s: S, v: S::F32, out: &mut [f32]) {
     if out.len() >= S::LANES {
@@ -218,11 +219,11 @@ pub(crate) fn fill(out: &mut [f32], value: f32) {
     }
 }
 
-/// `map!(s, x, y => out, |a, b| f)`: `out = f(x, y)` element by element, in whole vectors and then the padded tail, inside
-/// a kernel over `S`.
+/// `map!(s, x, y => out, |a, b| f)`: `out = f(x, y)` element by element, in whole vectors and then a padded tail,
+/// inside a kernel over `S`.
 ///
-/// A macro rather than a function that takes a closure: a closure is compiled by itself first, without the level's
-/// instructions, and would call each of them.
+/// This is a macro and not a function with a closure, because closures are compiled separately first, without the
+/// level's instructions, and would call each of them.
 macro_rules! map {
     ($s:expr, $($x:ident),+ => $out:ident, |$($v:ident),+| $f:expr) => {{
         let len = $out.len();

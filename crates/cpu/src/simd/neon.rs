@@ -1,5 +1,5 @@
-//! NEON: four floats per vector, a register tile of 6 rows by 16 columns; with the dot products of bytes where they are
-//! there (all cores since 2018, FEAT_DotProd).
+//! NEON: four floats per vector, a register tile of 6 rows by 16 columns; with the dot products of bytes if available
+//! (all cores since 2018, FEAT_DotProd).
 
 use super::{Kernel, Simd};
 use crate::blocks::WidenBlocks;
@@ -10,11 +10,11 @@ use half::{bf16, f16};
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-/// 64-bit Arm always has NEON: the token proves nothing but what its field says.
+/// 64-bit Arm always has NEON, so the token only proves what its field says.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon {
-    /// Whether dot products of bytes are there. Only products in integers use them, so that no other kernel is compiled a
-    /// second time for them.
+    /// Whether dot products of bytes are available. Only products in integers use them, so no other kernel is compiled
+    /// again for them.
     has_dot: bool,
 }
 
@@ -23,7 +23,7 @@ impl Neon {
 }
 
 /// # Safety
-/// The machine must have FEAT_DotProd if `has_dot` says so.
+/// The machine must have FEAT_DotProd if `has_dot` is set.
 #[inline]
 pub(crate) unsafe fn run_neon<K: Kernel>(kernel: K, has_dot: bool) -> K::Output {
     kernel.run(Neon { has_dot })
@@ -32,7 +32,7 @@ pub(crate) unsafe fn run_neon<K: Kernel>(kernel: K, has_dot: bool) -> K::Output 
 /// Calls an intrinsic: every 64-bit Arm processor has it.
 macro_rules! call {
     ($intrinsic:expr) => {
-        // SAFETY: NEON is part of the target's baseline; pointers are vouched for by the caller.
+        // SAFETY: NEON is part of the target's baseline; the caller guarantees valid pointers.
         unsafe { $intrinsic }
     };
 }
@@ -175,7 +175,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows and elements select the function.
         unsafe {
             match (tile.rows, tile.pairs) {
                 (1, false) => multiply_rows::<1, false>(tile),
@@ -206,7 +206,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn multiply_blocks(self, tile: &BlockTile) {
-        // SAFETY: the caller vouches for the tile; its rows and quants decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows and quants select the function.
         unsafe {
             match (tile.rows, tile.width) {
                 (1, _) if self.has_dot => multiply_quants_dot::<1>(tile),
@@ -222,7 +222,7 @@ impl Simd for Neon {
     }
 }
 
-/// Bytes without dot products: `N` vectors of products are summed in 16 bits, where they fit, then in 32.
+/// Bytes without dot products: `N` vectors of products fit into 16-bit sums, which are then summed in 32 bits.
 struct Bytes<const N: usize>;
 
 impl<const N: usize> Dot<Neon> for Bytes<N> {
@@ -235,7 +235,7 @@ impl<const N: usize> Dot<Neon> for Bytes<N> {
         inputs: &[*const i32; R],
         sums: &mut [[int32x4_t; V]; R],
     ) {
-        // SAFETY: the caller vouches for 16 bytes for each column and 4 words for each row.
+        // SAFETY: the caller guarantees 16 bytes for each column and 4 words for each row.
         unsafe {
             for v in 0..V {
                 for first in (0..4).step_by(N) {
@@ -273,7 +273,7 @@ impl Dot<Neon> for SignedDot {
         inputs: &[*const i32; R],
         sums: &mut [[int32x4_t; V]; R],
     ) {
-        // SAFETY: the caller vouches for the instruction, 16 bytes for each column and 4 words for each row.
+        // SAFETY: the caller guarantees the instruction, 16 bytes for each column and 4 words for each row.
         unsafe {
             for i in 0..4 {
                 let mut w = [vdupq_n_s8(0); V];
@@ -298,7 +298,7 @@ impl Dot<Neon> for SignedDot {
 #[inline(always)]
 unsafe fn sdot(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
     let mut sum = sum;
-    // SAFETY: the instruction reads and writes these registers alone, and the caller vouches that it is there.
+    // SAFETY: the instruction only reads and writes these registers, and the caller guarantees that it exists.
     unsafe {
         asm!(
             ".arch_extension dotprod",
@@ -318,7 +318,7 @@ unsafe fn sdot(sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
 /// See [`BlockTile`].
 #[inline(never)]
 unsafe fn multiply_quants<D: Dot<Neon>, const R: usize>(tile: &BlockTile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { integers::multiply::<Neon, D, R, 2>(Neon::PLAIN, tile) }
 }
 
@@ -329,7 +329,7 @@ unsafe fn multiply_quants<D: Dot<Neon>, const R: usize>(tile: &BlockTile) {
 #[target_feature(enable = "dotprod")]
 #[inline(never)]
 unsafe fn multiply_quants_dot<const R: usize>(tile: &BlockTile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { integers::multiply::<Neon, SignedDot, R, 2>(Neon { has_dot: true }, tile) }
 }
 
@@ -338,12 +338,12 @@ fn widen_blocks(blocks: WidenBlocks<'_>) {
     blocks.run(Neon::PLAIN);
 }
 
-/// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
+/// The register tile, not inlined into the loops around it, where its accumulators would not stay in registers.
 ///
 /// # Safety
 /// See [`Tile`].
 #[inline(never)]
 unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<Neon, R, 4, PAIRS>(Neon::PLAIN, tile) }
 }

@@ -39,27 +39,27 @@ impl Simd for Plain {
 
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Lanes {
-        // SAFETY: the caller vouches for four readable elements.
+        // SAFETY: the caller guarantees four readable elements.
         unsafe { p.cast::<Lanes>().read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn load_f16(self, p: *const f16) -> Lanes {
-        // SAFETY: the caller vouches for four readable elements.
+        // SAFETY: the caller guarantees four readable elements.
         let [a, b, c, d] = unsafe { p.cast::<[f16; 4]>().read_unaligned() };
         [a.to_f32(), b.to_f32(), c.to_f32(), d.to_f32()]
     }
 
     #[inline(always)]
     unsafe fn load_bf16(self, p: *const bf16) -> Lanes {
-        // SAFETY: the caller vouches for four readable elements.
+        // SAFETY: the caller guarantees four readable elements.
         let [a, b, c, d] = unsafe { p.cast::<[bf16; 4]>().read_unaligned() };
         [a.to_f32(), b.to_f32(), c.to_f32(), d.to_f32()]
     }
 
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: Lanes) {
-        // SAFETY: the caller vouches for four writable elements.
+        // SAFETY: the caller guarantees four writable elements.
         unsafe { p.cast::<Lanes>().write_unaligned(v) }
     }
 
@@ -137,7 +137,7 @@ impl Simd for Plain {
 
     #[inline(always)]
     unsafe fn load_pairs(self, p: *const i8) -> [i32; 4] {
-        // SAFETY: the caller vouches for eight readable elements.
+        // SAFETY: the caller guarantees eight readable elements.
         let pairs = unsafe { p.cast::<[[i8; 2]; 4]>().read_unaligned() };
         let mut lanes = [0; 4];
         for i in 0..4 {
@@ -175,7 +175,7 @@ impl Simd for Plain {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows and elements select the function.
         unsafe {
             match (tile.rows, tile.pairs) {
                 (1, false) => multiply_rows::<1, false>(tile),
@@ -199,7 +199,7 @@ impl Simd for Plain {
     #[inline(always)]
     unsafe fn look_up(self, table: &[i8; 16], places: *mut u8) {
         for i in 0..16 {
-            // SAFETY: the caller vouches for 16 bytes.
+            // SAFETY: the caller guarantees 16 bytes.
             unsafe {
                 let place = places.add(i);
                 *place = table[usize::from(*place & 15)] as u8;
@@ -209,7 +209,7 @@ impl Simd for Plain {
 
     #[inline(always)]
     unsafe fn multiply_blocks(self, tile: &BlockTile) {
-        // SAFETY: the caller vouches for the tile; its rows decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows select the function.
         unsafe { if tile.rows == 1 { multiply_quants::<1>(tile) } else { multiply_quants::<2>(tile) } }
     }
 }
@@ -219,13 +219,13 @@ fn widen_blocks(blocks: WidenBlocks<'_>) {
     blocks.run(Plain);
 }
 
-/// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
+/// The register tile, not inlined into the loops around it, where its accumulators would not stay in registers.
 ///
 /// # Safety
 /// See [`Tile`].
 #[inline(never)]
 unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<Plain, R, 2, PAIRS>(Plain, tile) }
 }
 
@@ -235,6 +235,6 @@ unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
 /// See [`BlockTile`].
 #[inline(never)]
 unsafe fn multiply_quants<const R: usize>(tile: &BlockTile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { integers::multiply::<Plain, Pairs, R, 2>(Plain, tile) }
 }

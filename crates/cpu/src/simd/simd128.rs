@@ -30,26 +30,26 @@ impl Simd for Simd128 {
 
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> v128 {
-        // SAFETY: the caller vouches for four readable elements.
+        // SAFETY: the caller guarantees four readable elements.
         unsafe { v128_load(p.cast()) }
     }
 
     #[inline(always)]
     unsafe fn load_f16(self, p: *const f16) -> v128 {
-        // SAFETY: the caller vouches for four readable elements.
+        // SAFETY: the caller guarantees four readable elements.
         let bits = unsafe { u32x4_load_extend_u16x4(p.cast()) };
         widen_f16(bits)
     }
 
     #[inline(always)]
     unsafe fn load_bf16(self, p: *const bf16) -> v128 {
-        // SAFETY: the caller vouches for four readable elements.
+        // SAFETY: the caller guarantees four readable elements.
         u32x4_shl(unsafe { u32x4_load_extend_u16x4(p.cast()) }, 16)
     }
 
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: v128) {
-        // SAFETY: the caller vouches for four writable elements.
+        // SAFETY: the caller guarantees four writable elements.
         unsafe { v128_store(p.cast(), v) }
     }
 
@@ -124,7 +124,7 @@ impl Simd for Simd128 {
 
     #[inline(always)]
     unsafe fn load_pairs(self, p: *const i8) -> v128 {
-        // SAFETY: the caller vouches for eight readable elements.
+        // SAFETY: the caller guarantees eight readable elements.
         unsafe { i16x8_load_extend_i8x8(p) }
     }
 
@@ -152,7 +152,7 @@ impl Simd for Simd128 {
 
     #[inline(always)]
     unsafe fn multiply_tile(self, tile: &Tile) {
-        // SAFETY: the caller vouches for the tile; its rows and elements decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows and elements select the function.
         unsafe {
             match (tile.rows, tile.pairs) {
                 (1, false) => multiply_rows::<1, false>(tile),
@@ -175,7 +175,7 @@ impl Simd for Simd128 {
 
     #[inline(always)]
     unsafe fn look_up(self, table: &[i8; 16], places: *mut u8) {
-        // SAFETY: the caller vouches for 16 bytes.
+        // SAFETY: the caller guarantees 16 bytes.
         unsafe {
             let values = i8x16_swizzle(v128_load(table.as_ptr().cast()), v128_load(places.cast()));
             v128_store(places.cast(), values);
@@ -184,7 +184,7 @@ impl Simd for Simd128 {
 
     #[inline(always)]
     unsafe fn multiply_blocks(self, tile: &BlockTile) {
-        // SAFETY: the caller vouches for the tile; its rows and quants decide which shape it has.
+        // SAFETY: the caller guarantees a valid tile, whose rows and quants select the function.
         unsafe {
             match (tile.rows, tile.width) {
                 #[cfg(target_feature = "relaxed-simd")]
@@ -204,12 +204,12 @@ impl Simd for Simd128 {
 /// See [`BlockTile`].
 #[inline(never)]
 unsafe fn multiply_quants<const R: usize>(tile: &BlockTile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { integers::multiply::<Simd128, Pairs, R, 2>(Simd128, tile) }
 }
 
-/// Signed bytes with bytes below 64, four at a time. Processors differ in what they do with products that do not fit into
-/// 16 bits; these fit, so that the results are the same on all.
+/// Signed bytes times bytes below 64, four at a time. Processors differ in the handling of products that overflow 16 bits,
+/// but these do not overflow, so the results are the same everywhere.
 #[cfg(target_feature = "relaxed-simd")]
 struct Relaxed;
 
@@ -224,7 +224,7 @@ impl Dot<Simd128> for Relaxed {
         inputs: &[*const i32; R],
         sums: &mut [[v128; V]; R],
     ) {
-        // SAFETY: the caller vouches for 16 bytes for each column and 4 words for each row.
+        // SAFETY: the caller guarantees 16 bytes for each column and 4 words for each row.
         unsafe {
             for i in 0..4 {
                 let mut w = [i32x4_splat(0); V];
@@ -249,7 +249,7 @@ impl Dot<Simd128> for Relaxed {
 #[cfg(target_feature = "relaxed-simd")]
 #[inline(never)]
 unsafe fn multiply_quants_relaxed<const R: usize>(tile: &BlockTile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { integers::multiply::<Simd128, Relaxed, R, 2>(Simd128, tile) }
 }
 
@@ -258,13 +258,13 @@ fn widen_blocks(blocks: WidenBlocks<'_>) {
     blocks.run(Simd128);
 }
 
-/// The register tile, apart from the loops around it: inlined there, its accumulators would not stay in registers.
+/// The register tile, not inlined into the loops around it, where its accumulators would not stay in registers.
 ///
 /// # Safety
 /// See [`Tile`].
 #[inline(never)]
 unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
-    // SAFETY: vouched for by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<Simd128, R, 2, PAIRS>(Simd128, tile) }
 }
 
@@ -273,7 +273,7 @@ unsafe fn multiply_rows<const R: usize, const PAIRS: bool>(tile: &Tile) {
 fn widen_f16(bits: v128) -> v128 {
     let sign = u32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16);
     let magnitude = u32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
-    // The exponent is too small by 127 - 15; multiplying puts that right for subnormal numbers too.
+    // The exponent is too small by 127 - 15. The multiplication corrects that, also for subnormal numbers.
     let scaled = f32x4_mul(magnitude, f32x4_splat(f32::from_bits((254 - 15) << 23)));
     let special = u32x4_ge(magnitude, u32x4_splat(0x7c00 << 13));
     let all_ones = v128_and(special, u32x4_splat(0xff << 23));

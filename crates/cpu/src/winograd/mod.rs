@@ -1,9 +1,9 @@
 //! 3x3 convolution with stride 1 by Winograd's F(2x2, 3x3) (<https://arxiv.org/abs/1509.09308>): sixteen
 //! multiplications for four outputs instead of thirty-six.
 //!
-//! Input tiles of 4x4, overlapping by two, and the kernels are transformed; each of the sixteen positions is then a matrix
-//! product over the channels, and the 4x4 products become 2x2 outputs. The transforms only add and halve: the result is
-//! as exact as the direct sum to about a factor of two (F(4x4, 3x3) would be faster, but loses a digit).
+//! Input tiles of 4x4, overlapping by two, and the kernels are transformed; each of the sixteen positions is then a
+//! matrix product over the channels, and the 4x4 products become 2x2 outputs. The transforms only add and halve, so the
+//! error is at most about twice that of the direct sum (F(4x4, 3x3) would be faster, but loses a digit).
 
 mod transforms;
 
@@ -17,21 +17,22 @@ use transforms::{kernel_transform, output_transform, transform_twice};
 
 /// Tiles of one task: a multiple of every level's tile rows.
 const TILES: usize = 24;
-/// Input channels transformed at a time: with this many tiles the fastest of the sizes that were timed with AVX2. Products
-/// are rarely read back to be added to.
+/// Input channels transformed at a time: the fastest measured size with AVX2. Products are rarely read back for
+/// accumulation.
 const CHANNELS: usize = 320;
 /// Output channels of one task.
 const COLUMNS: usize = 128;
 /// Floats between the positions of transformed kernels: planes a multiple of a page apart would share cache sets.
 const GAP: usize = 16;
-/// Tasks that a thread should find in each group of output channels.
+/// The fewest tasks per thread in each group of output channels.
 const TASKS_PER_THREAD: usize = 2;
 /// Floats of transformed weights kept at a time: 8 MiB, for the last-level cache.
 const WEIGHTS: usize = 2 << 20;
 
-/// Whether the detour pays: the kernel must fit, and there must be enough pixels to transform the weights for.
+/// Whether Winograd's method is faster: the kernel must be suitable, and there must be enough pixels to amortise the
+/// transform of the weights.
 ///
-/// The answer depends on one picture alone, so that the batch doesn't change the arithmetic.
+/// The answer only depends on a single picture, so that the batch does not change the arithmetic.
 pub(crate) fn pays(level: Level, shape: &Conv2dShape) -> bool {
     shape.kernel == [3, 3]
         && shape.stride == 1
@@ -40,7 +41,7 @@ pub(crate) fn pays(level: Level, shape: &Conv2dShape) -> bool {
         && shape.out_channels >= 32
 }
 
-/// The slower a level multiplies, the sooner.
+/// The slower a level multiplies, the fewer pixels are enough.
 struct LeastPixels;
 
 impl Kernel for LeastPixels {
@@ -76,19 +77,19 @@ pub(crate) fn convolve(
     }
 }
 
-/// Output channels whose transformed weights exist at once.
+/// Output channels whose weights are transformed at a time.
 fn group(width: usize, panel_len: usize, n: usize) -> usize {
     (WEIGHTS / panel_len * width).clamp(width, n.next_multiple_of(width))
 }
 
-/// Floats of the transformed weights that exist at once, where [`pays`] is true.
+/// Floats of the weights that are transformed at a time, if [`pays`] is true.
 pub(crate) fn kept_weights(level: Level, shape: &Conv2dShape) -> Option<usize> {
     let width = level.run(TileColumns);
     let panel_len = 16 * (shape.in_channels * width + GAP);
     pays(level, shape).then(|| group(width, panel_len, shape.out_channels) / width * panel_len)
 }
 
-/// `G g G^T` for the panels from `first` on: `weights[panel][16][c * width + GAP]`.
+/// `G g G^T` for the panels from `first`: `weights[panel][16][c * width + GAP]`.
 fn transform_weights(level: Level, panels: Panels<'_>, shape: [usize; 2], first: usize, weights: &mut [f32]) {
     let panel_len = 16 * (level.run(TileColumns) * shape[1] + GAP);
     let count = weights.len() / panel_len;
@@ -167,10 +168,10 @@ impl Call<'_> {
     fn run(&self, level: Level) {
         let tiles = self.patches.shape.batch * self.tiles_of_one();
         let blocks = tiles.div_ceil(TILES);
-        // Blocks of equal height, in rows of eight tiles: a short one would go through all weights for a few tiles.
+        // Blocks of equal height, in rows of eight tiles, because a short one would read all weights for a few tiles.
         let height = tiles.div_ceil(blocks).next_multiple_of(8);
         let blocks = tiles.div_ceil(height);
-        // Where blocks are few, the threads share the columns, although each then transforms the same inputs.
+        // If there are few blocks, the threads share the columns, although each then transforms the same inputs.
         let wanted = if threads() == 1 { 1 } else { TASKS_PER_THREAD * threads() };
         let across = self.columns.div_ceil(COLUMNS).max(wanted.div_ceil(blocks));
         let step = self.columns.div_ceil(across).next_multiple_of(level.run(TileColumns));
@@ -191,7 +192,7 @@ impl Call<'_> {
         height.div_ceil(2) * width.div_ceil(2)
     }
 
-    /// The picture and the upper left output of a tile.
+    /// The picture and the top left output of a tile.
     #[inline(always)]
     fn place(&self, tile: usize) -> (usize, [usize; 2]) {
         let picture = tile / self.tiles_of_one();
@@ -214,7 +215,7 @@ impl Kernel for TaskKernel<'_> {
         let task = self.task;
         let c = task.call.zeros.len();
         let step = c.div_ceil(c.div_ceil(CHANNELS)).next_multiple_of(16);
-        // Sixteen more than needed: rows a power of two apart would share cache sets.
+        // Sixteen more than needed, because rows at a distance of a power of two would share cache sets.
         let row = step + 16;
         let width = (task.columns[1] - task.columns[0]).next_multiple_of(S::TILE_COLUMNS);
         let buffer = self.scratch.buffer.at_least(16 * TILES * (row + width));
@@ -229,7 +230,7 @@ impl Kernel for TaskKernel<'_> {
             for i in 0..16 * TILES {
                 pointers[i] = inputs[i * row..][..row].as_ptr();
             }
-            // SAFETY: the pointers lead to the rows of `inputs`, which hold the range.
+            // SAFETY: the pointers point to the rows of `inputs`, which contain the range.
             unsafe { task.multiply(s, range, pointers, width, products) };
         }
         task.transform_outputs(s, width, products);
@@ -254,7 +255,7 @@ impl Task<'_> {
                     values[i] = load_some(s, &pixels[i][at..end]);
                 }
                 transform_twice(s, &mut values);
-                // The last vector may reach beyond the range: the rows are sixteen longer than needed.
+                // The last vector may extend beyond the range, as the rows are sixteen longer than needed.
                 let first = &mut inputs[tile * row + at - start..][..15 * TILES * row + S::LANES];
                 for i in 0..16 {
                     // SAFETY: sixteen rows, `TILES` rows apart, from the first on.
@@ -267,7 +268,7 @@ impl Task<'_> {
     /// `products[16][TILES][width] += inputs * weights` over the channels in `range`.
     ///
     /// # Safety
-    /// `pointers` must lead to the `16 * TILES` rows of the inputs.
+    /// `pointers` must point to the `16 * TILES` rows of the inputs.
     #[inline(always)]
     unsafe fn multiply<S: Simd>(
         &self,
@@ -278,7 +279,8 @@ impl Task<'_> {
         products: &mut [f32],
     ) {
         let plane = self.call.zeros.len() * S::TILE_COLUMNS;
-        // Position by position: the inputs of one fit the first-level cache, those of all hardly the second.
+        // Position by position, because the inputs of one fit the first-level cache, and those of all hardly fit the
+        // second.
         for position in 0..16 {
             for column in (self.columns[0]..self.columns[1]).step_by(S::TILE_COLUMNS) {
                 let panel = &self.call.weights[(column / S::TILE_COLUMNS * 16 + position) * (plane + GAP)..][..plane];
@@ -328,7 +330,8 @@ impl Task<'_> {
         }
     }
 
-    /// Adds bias and residual to the 2x2 outputs of a tile, applies the activation and stores what lies in the picture.
+    /// Adds bias and residual to the 2x2 outputs of a tile, applies the activation and stores the outputs inside the
+    /// picture.
     #[inline(always)]
     fn store<S: Simd>(&self, s: S, (picture, [y, x]): (usize, [usize; 2]), column: usize, outputs: [[S::F32; 2]; 2]) {
         let shape = self.call.patches.shape;
@@ -358,7 +361,7 @@ mod tests {
     use crate::conv2d::conv2d;
     use crate::{Activation, Weight};
 
-    /// Pictures that Winograd's way is never taken for, and an interpreter can run.
+    /// Small pictures for an interpreter, for which Winograd's method is normally not used.
     #[test]
     fn small_pictures_of_a_batch_are_convolved_alike() {
         let input = [5, 3];

@@ -30,7 +30,8 @@ fn blocks_are_widened_to_the_bit() {
     });
 }
 
-/// Products of blocks as floats are those of the numbers that they stand for.
+/// Products with widened blocks are near the exact ones, and equal those with a plain matrix of the widened numbers bit for
+/// bit.
 #[test]
 fn products_with_blocks() {
     at_every_level(|| {
@@ -52,7 +53,7 @@ fn products_with_blocks() {
                 let mut packed = vec![f32::NAN; m * n];
                 let layer = PackedWeight::new(weight, [n, k]);
                 linear(&x, [m, n, k], &layer, Some(&bias), None, Activation::None, &mut packed);
-                assert_eq!(got, packed, "{what} packed");
+                assert_eq!(bits(&got), bits(&packed), "{what} packed");
             }
         }
     });

@@ -1,8 +1,9 @@
 //! Fully connected layers, convolutions and attention.
 
 use crate::{assert_near, at_every_level, values};
-use easel_cpu::attention::{AttentionShape, attention, attention_biased};
+use easel_cpu::attention::{AttentionShape, Bias, Relative, attention, attention_biased};
 use easel_cpu::conv2d::{Conv2dShape, conv2d};
+use easel_cpu::depthwise::depthwise;
 use easel_cpu::linear::linear;
 use easel_cpu::{Activation, PackedWeight, Weight};
 use half::{bf16, f16};
@@ -191,6 +192,33 @@ fn convolutions() {
     });
 }
 
+/// A depthwise convolution is a dense one whose kernels are zero for all channels but their own.
+#[test]
+fn depthwise_convolutions() {
+    at_every_level(|| {
+        for (size, channels, kernel, stride) in
+            [([1, 1], 1, 3, 1), ([5, 7], 6, 3, 1), ([8, 9], 35, 3, 2), ([6, 6], 16, 5, 1)]
+        {
+            let shape = shape(2, size, [channels, channels], kernel, stride);
+            let x = values(2 * size[0] * size[1] * channels, 1, 0.0);
+            let taps = kernel * kernel;
+            let weight = values(taps * channels, 2, 0.0);
+            let bias = values(channels, 3, 0.0);
+            let dense: Vec<f32> = (0..channels * taps * channels)
+                .map(|i| if i / taps / channels == i % channels { weight[i % (taps * channels)] } else { 0.0 })
+                .collect();
+            let pixels = 2 * shape.output[0] * shape.output[1];
+            let want = reference_conv(&x, &shape, &dense, &bias, &vec![0.0; pixels * channels]);
+            let mut got = vec![f32::NAN; pixels * channels];
+            depthwise(&x, &shape, &weight, &bias, Activation::None, &mut got);
+            assert_near(&got, &want, sum_tolerance(taps), &format!("{shape:?}"));
+            let mut active = vec![f32::NAN; got.len()];
+            depthwise(&x, &shape, &weight, &bias, Activation::Relu, &mut active);
+            assert!(got.iter().zip(&active).all(|(a, b)| a.max(0.0) == *b), "activation {shape:?}");
+        }
+    });
+}
+
 fn reference_attention(
     q: &[f32],
     k: &[f32],
@@ -251,9 +279,45 @@ fn attentions() {
                 let want = reference_attention(&q, &k, &v, None, &shape);
                 assert_near(&got, &want, tolerance, &format!("{shape:?} size {size}"));
                 let bias: Vec<f32> = values(heads * queries * keys, 4, 0.0).iter().map(|x| x * 2.0 * size).collect();
-                attention_biased(&q, &k, &v, Some(&bias), &shape, &mut got);
+                attention_biased(&q, &k, &v, Bias::Table(&bias), &shape, &mut got);
                 let want = reference_attention(&q, &k, &v, Some(&bias), &shape);
                 assert_near(&got, &want, tolerance, &format!("{shape:?} size {size} with a bias"));
+            }
+        }
+    });
+}
+
+/// Relative positions are a table that differs from sequence to sequence.
+#[test]
+fn relative_positions() {
+    at_every_level(|| {
+        for (batch, grid, heads, width) in
+            [(2, [3, 5], 2, 7), (1, [17, 19], 1, 16), (3, [1, 1], 2, 4), (1, [1, 9], 1, 3)]
+        {
+            let [height, across] = grid;
+            let tokens = height * across;
+            let scale = 0.5;
+            let shape = AttentionShape { batch, queries: tokens, keys: tokens, heads, width, scale, causal: false };
+            let [q, k, v] = [1, 2, 3].map(|seed| values(batch * tokens * heads * width, seed, 0.1));
+            let rows = values(batch * tokens * heads * (2 * height - 1), 4, 0.0);
+            let columns = values(batch * tokens * heads * (2 * across - 1), 5, 0.0);
+            let mut got = vec![f32::NAN; q.len()];
+            let relative = Relative { grid, rows: &rows, columns: &columns };
+            attention_biased(&q, &k, &v, Bias::Relative(relative), &shape, &mut got);
+            let part = tokens * heads * width;
+            for b in 0..batch {
+                let table = (0..heads * tokens * tokens).map(|i| {
+                    let [head, query, key] = [i / tokens / tokens, i / tokens % tokens, i % tokens];
+                    let at = (b * tokens + query) * heads + head;
+                    let row = query / across + height - 1 - key / across;
+                    let column = query % across + across - 1 - key % across;
+                    rows[at * (2 * height - 1) + row] + columns[at * (2 * across - 1) + column]
+                });
+                let table: Vec<f32> = table.collect();
+                let [q, k, v, got] = [&q, &k, &v, &got].map(|x| &x[b * part..][..part]);
+                let one = AttentionShape { batch: 1, ..shape };
+                let want = reference_attention(q, k, v, Some(&table), &one);
+                assert_near(got, &want, 3e-6, &format!("{shape:?} on {grid:?}, sequence {b}"));
             }
         }
     });

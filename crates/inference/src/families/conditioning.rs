@@ -1,40 +1,40 @@
-//! What goes into a family's text encoders and what comes out for its denoiser. Which tensors those are is the family's
-//! affair: they have names that the family chose.
+//! The input of a family's text encoders and of its denoiser. Each family chooses which tensors it needs, and names
+//! them.
 
 use crate::pipeline::{CancelToken, Prompt, Request};
 use crate::{Device, Error, Result, Tensor};
 use std::collections::BTreeMap;
 
-/// A batch of prompts and what of the request they are read for.
+/// A batch of prompts, with the parts of the request that text encoders and conditioning depend on.
 #[derive(Clone, Copy)]
 pub struct Prompts<'a> {
     /// The pictures of the batch.
     pub batch: &'a [Prompt],
-    /// The request that they are from: reading options, size conditioning, whether a picture is given.
+    /// Their request, for its prompt options, its size conditioning and its initial picture.
     pub request: &'a Request,
     /// Height and width in pixels.
     pub size: [usize; 2],
-    /// How strongly the prompt is followed.
+    /// The guidance scale.
     pub guidance_scale: f64,
-    /// Whether negative prompts are read too.
+    /// Whether the negative prompts are encoded too.
     pub guided: bool,
     /// Stops the run.
     pub cancel: &'a CancelToken,
 }
 
-/// What one text encoder made of a batch; negative prompts come first.
+/// The output of one text encoder for a batch. The negative prompts come first.
 #[derive(Clone, Debug)]
 pub struct TextStates {
-    /// A state for each token: `[n, t, d]`.
+    /// The state of each token: `[n, t, d]`.
     pub hidden: Tensor,
-    /// One for each prompt, if the encoder has it: `[n, p]`.
+    /// The pooled state of each prompt, if the encoder has one: `[n, p]`.
     pub pooled: Option<Tensor>,
-    /// What the user should know: that a prompt was cut, say.
+    /// Warnings for the user, for example that a prompt was truncated.
     pub warnings: Vec<String>,
 }
 
 impl TextStates {
-    /// The states of `N` encoders, from first to last.
+    /// Checks that there are the states of `N` encoders.
     pub fn exactly<const N: usize>(states: Vec<Self>) -> Result<[Self; N]> {
         let wrong = |states: Vec<Self>| Error::Shape {
             op: "condition",
@@ -44,7 +44,7 @@ impl TextStates {
         states.try_into().map_err(wrong)
     }
 
-    /// The same in host memory.
+    /// Copies the states to host memory.
     pub async fn into_host(self) -> Result<Self> {
         let pooled = match &self.pooled {
             Some(pooled) => Some(pooled.to_host().await?),
@@ -54,7 +54,7 @@ impl TextStates {
     }
 }
 
-/// Everything besides latents and timestep that a denoiser takes, in host memory until it is asked for on a device. With
+/// All inputs of a denoiser besides latents and timestep, in host memory until they are copied to a device. With
 /// guidance, the negative half comes first.
 #[derive(Clone, Debug, Default)]
 pub struct Conditioning {
@@ -69,13 +69,13 @@ impl Conditioning {
         self
     }
 
-    /// Adds numbers, which no device rounds.
+    /// Adds numbers. They stay `f64` on every device.
     pub fn with_numbers(mut self, name: &'static str, numbers: Vec<f64>) -> Self {
         self.numbers.insert(name, numbers);
         self
     }
 
-    /// The second half of every tensor: what belongs to the prompts, where negative prompts come first. Numbers stay.
+    /// The second half of every tensor: the part for the positive prompts. Numbers stay.
     pub fn second_half(&self) -> Result<Self> {
         let half = |(name, tensor): (&&'static str, &Tensor)| -> Result<(&'static str, Tensor)> {
             let n = tensor.shape().first().copied().unwrap_or(0) / 2;
@@ -84,26 +84,26 @@ impl Conditioning {
         Ok(Self { tensors: self.tensors.iter().map(half).collect::<Result<_>>()?, numbers: self.numbers.clone() })
     }
 
-    /// A tensor that is always there.
+    /// A required tensor.
     pub fn tensor(&self, name: &'static str) -> Result<&Tensor> {
         self.find(name).ok_or_else(|| Error::invalid("conditioning", format!("{name} is missing")))
     }
 
-    /// A tensor, if it is there.
+    /// An optional tensor.
     pub fn find(&self, name: &'static str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
-    /// Numbers, if they are there.
+    /// Optional numbers.
     pub fn numbers(&self, name: &'static str) -> Option<&[f64]> {
         self.numbers.get(name).map(Vec::as_slice)
     }
 
-    /// The same in the type that models compute in, on their device.
+    /// Copies the tensors to a device, in its floating-point type.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
-        let there = |(name, tensor): (&&'static str, &Tensor)| -> Result<(&'static str, Tensor)> {
+        let to_device = |(name, tensor): (&&'static str, &Tensor)| -> Result<(&'static str, Tensor)> {
             Ok((*name, tensor.cast(device.float())?.to_device(device)?))
         };
-        Ok(Self { tensors: self.tensors.iter().map(there).collect::<Result<_>>()?, numbers: self.numbers.clone() })
+        Ok(Self { tensors: self.tensors.iter().map(to_device).collect::<Result<_>>()?, numbers: self.numbers.clone() })
     }
 }

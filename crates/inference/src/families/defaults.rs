@@ -1,6 +1,6 @@
-//! What a model draws when nothing else is asked for.
+//! A model's defaults.
 
-/// What a model draws when nothing else is asked for.
+/// A model's defaults for requests that leave these values out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
     /// Width in pixels.
@@ -13,7 +13,7 @@ pub struct Defaults {
     pub guidance_scale: f64,
 }
 
-/// The part of the defaults that training, not the architecture, decides: distilled models take few steps.
+/// The defaults that depend on training rather than on the architecture: distilled models take few steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplingDefaults {
     /// Denoising steps.
@@ -23,7 +23,7 @@ pub struct SamplingDefaults {
 }
 
 impl Defaults {
-    /// The same size with other steps and guidance.
+    /// Replaces steps and guidance scale.
     pub fn with_sampling(self, sampling: SamplingDefaults) -> Self {
         let SamplingDefaults { steps, guidance_scale } = sampling;
         Self { steps, guidance_scale, ..self }

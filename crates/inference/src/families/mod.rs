@@ -1,23 +1,24 @@
-//! Families of models: everything that is particular to Stable Diffusion, to SDXL, and to what comes after them.
+//! Families of models: everything that is specific to Stable Diffusion, SDXL, and their successors.
 //!
-//! This file is the seam. The pipeline and the command line know a family by the traits below and by nothing else, and
-//! `weights` knows none. A family is a folder here, its `mod` line, and its entry in [`FAMILIES`]:
+//! This file is the seam. The pipeline and the command line only use the traits below, and `weights` knows no family. A
+//! family is a folder here, its `mod` line, and its entry in [`FAMILIES`]:
 //!
-//! - [`Family`] is the kind of model: its components, how its files are recognised (the class in `model_index.json`, or the
-//!   names of the tensors in a single file), and how a file in the layout of its authors becomes the components and
-//!   `config.json` documents of a diffusers folder. Everything after that knows one layout.
+//! - [`Family`] is the kind of model: its components, how its files are recognised (the class in `model_index.json`, or
+//!   the names of the tensors in a single file), and how a file in the original layout becomes the components and
+//!   `config.json` documents of a diffusers folder. All later code handles only that layout.
 //! - [`Model`] is one model of the family, described by its configurations before any weight is read: its defaults, limits
 //!   and components, and how the components are built from [`Weights`].
 //! - [`TextEncoder`] turns prompts into text states, [`Model::condition`] joins the states of all encoders into a
 //!   [`Conditioning`], and [`Denoiser`] predicts from latents, timestep and conditioning. A prediction is a function of
 //!   tensors, so that a GPU can record one step and replay it.
-//! - [`Latents`] is the space between the denoiser and the autoencoder: its shape for a picture's size, how it is packed and
-//!   scaled, and what it looks like.
+//! - [`Latents`] is the space between the denoiser and the autoencoder: its shape for a picture's size, how it is
+//!   packed and scaled, and its approximate colours.
 //!
-//! None of the traits has default methods, so that the compiler lists what a new family has to say. What families share is
-//! in `shared` and is used by choice: a family asks for it, it is never applied to all. The pipeline reads bytes and tensors
-//! back; nothing here is asynchronous but opening files.
+//! The traits have no default methods, so that the compiler lists what a new family must define. Code that families
+//! share is in `shared`, and each family chooses what it uses. The pipeline reads tensors back; only opening files is
+//! asynchronous here.
 
+mod assembly;
 mod conditioning;
 mod defaults;
 mod flux;
@@ -33,6 +34,7 @@ pub use conditioning::{Conditioning, Prompts, TextStates};
 pub use defaults::{Defaults, SamplingDefaults};
 pub use model_files::{ModelFiles, OpenOptions};
 pub use parts::ComponentSource;
+pub(crate) use parts::read_tokenizer;
 
 use crate::models::vae::{Autoencoder, AutoencoderConfig};
 use crate::pipeline::Request;
@@ -42,7 +44,7 @@ use crate::{Device, Result, Tensor};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Every family, in the order in which files are offered to them: the particular before the general.
+/// All families, in the order in which they are asked about a file: specific ones before general ones.
 pub static FAMILIES: &[&dyn Family] = &[&flux::Flux, &sd3::Sd3, &sdxl::Sdxl, &stable_diffusion::StableDiffusion];
 
 /// The name of the autoencoder among the components, which all families share.
@@ -50,7 +52,7 @@ pub const VAE: &str = "vae";
 
 /// A kind of model.
 pub trait Family: Sync {
-    /// Its name, for people.
+    /// Its name in messages.
     fn name(&self) -> &'static str;
 
     /// The components that its models may have, by the names of their folders in the diffusers layout.
@@ -58,6 +60,12 @@ pub trait Family: Sync {
 
     /// The folders of its tokenizers.
     fn tokenizers(&self) -> &'static [&'static str];
+
+    /// Its `general.architecture` in ComfyUI's GGUF files.
+    fn architecture(&self) -> &'static str;
+
+    /// Its T5 encoder and the tokenizer of that, if it has one.
+    fn t5(&self) -> Option<[&'static str; 2]>;
 
     /// The hub repository of a tiny autoencoder for its latents.
     fn tiny_autoencoder(&self) -> Option<&'static str>;
@@ -68,21 +76,21 @@ pub trait Family: Sync {
     /// Whether a single file with these tensors holds one of its models, or at least its denoiser.
     fn has_file(&self, index: &TensorIndex) -> bool;
 
-    /// Takes such a file apart. Tensors that no component has a place for are an error that names them.
+    /// Splits such a file into components. Unknown tensors are an error that names them.
     fn read_file(&self, index: &TensorIndex) -> Result<Checkpoint>;
 
-    /// Takes this component alone out of a file that holds nothing else, or that holds it among others.
+    /// Extracts one component from a file that contains it alone or among others.
     fn read_component(&self, component: &str, index: &TensorIndex) -> Result<Checkpoint>;
 
-    /// A tensor of a component in the diffusers layout under the name and shape that the network asks for: older versions
-    /// of diffusers had others.
+    /// The current name and shape of a component's tensor in the diffusers layout. Older versions of diffusers used
+    /// others.
     fn current(&self, component: &str, name: &str, view: &TensorView) -> (String, TensorView);
 
-    /// Reads the configurations of a model; `scheduler` is the one that it was published with.
+    /// Reads the configurations of a model. `scheduler` is the scheduler that it was published with.
     fn model(&self, files: &ModelFiles, scheduler: &SchedulerConfig) -> Result<Box<dyn Model>>;
 }
 
-/// A single file taken apart: what a diffusers folder of the same model would hold.
+/// The contents of a single file as a diffusers folder of the same model would have them.
 pub struct Checkpoint {
     /// The tensors of each component under their diffusers names.
     pub components: BTreeMap<&'static str, BTreeMap<String, TensorView>>,
@@ -92,7 +100,7 @@ pub struct Checkpoint {
 
 /// One model, before its weights are read.
 pub trait Model: Shareable {
-    /// What is drawn when nothing else is asked for.
+    /// The defaults for requests that leave these values out.
     fn defaults(&self) -> &Defaults;
 
     /// Width and height are multiples of this many pixels.
@@ -107,8 +115,8 @@ pub trait Model: Shareable {
     /// Joins the states of all text encoders, in host memory and in the order of [`text_encoders`](Self::text_encoders).
     fn condition(&self, states: Vec<TextStates>, prompts: &Prompts<'_>) -> Result<Conditioning>;
 
-    /// The conditioning for calls with the prompt alone, the second half of `conditioning`, in which the denoiser leaves these
-    /// layers out. [`Error::Invalid`](crate::Error::Invalid) if it has none that can be left out.
+    /// The conditioning for calls that only use the prompt and skip these layers; `conditioning` is the whole one.
+    /// [`Error::Invalid`](crate::Error::Invalid) if the denoiser cannot skip layers.
     fn without_layers(&self, conditioning: &Conditioning, layers: &[usize]) -> Result<Conditioning>;
 
     /// The denoiser among its components.
@@ -117,15 +125,15 @@ pub trait Model: Shareable {
     /// Builds the denoiser.
     fn build_denoiser(&self, weights: &Weights) -> Result<Box<dyn Denoiser>>;
 
-    /// The scale by which the predictions for prompt and negative prompt are combined, for this guidance scale and what else
-    /// the request says of it. `None` if the denoiser runs on the prompt alone: a model that was distilled with guidance takes
-    /// the guidance scale as an input instead.
+    /// The scale of classifier-free guidance for this guidance scale and request. `None` if the denoiser only runs on
+    /// the prompt: a model that was distilled with guidance takes the guidance scale as an input instead.
     fn guidance(&self, guidance_scale: f64, request: &Request) -> Result<Option<f64>>;
 
-    /// Whether the denoiser takes a mask and the masked picture's latents as further channels, and so can only redraw.
+    /// Whether the denoiser takes a mask and the masked picture's latents as additional channels, so that it can only
+    /// inpaint.
     fn needs_mask(&self) -> bool;
 
-    /// The timesteps for a picture of `[height, width]` pixels: models of flows shift theirs by it.
+    /// The timesteps for a picture of `[height, width]` pixels. Flow models shift theirs by the size.
     fn timesteps(&self, size: [usize; 2], scheduler: &SchedulerConfig, steps: TimestepOptions) -> TimestepOptions;
 
     /// The configuration of the autoencoder.
@@ -137,19 +145,19 @@ pub trait Model: Shareable {
 
 /// A text encoder and its tokenizer.
 pub trait TextEncoder: Shareable {
-    /// The states of a batch of prompts, with guidance those of the negative prompts before them. They depend on the texts,
-    /// on `guided` and on the request's `prompt_options` alone: the pipeline keeps them by these. Looks at the cancel flag
-    /// between two passes.
+    /// The states of a batch of prompts, with guidance preceded by those of the negative prompts. They depend only on
+    /// the texts, on `guided` and on the request's `prompt_options`, which are the key under which the pipeline keeps
+    /// them. Checks the cancel flag between two passes.
     fn encode(&self, prompts: &Prompts<'_>) -> Result<TextStates>;
 }
 
 /// A denoiser with its weights. Latents and predictions are `[n, h, w, c]`.
 pub trait Denoiser: Shareable {
-    /// The features of a timestep on a device: all that a step depends on besides the latents.
+    /// The features of a timestep on a device. Besides them a step depends only on the latents.
     fn time(&self, timestep: f64, device: &Device) -> Result<Tensor>;
 
-    /// What the model predicts (noise, velocity or sample, as it was trained). A function of the first two tensors alone
-    /// while the conditioning stays: it is recorded once and replayed.
+    /// The model's prediction: noise, velocity or sample. As long as the conditioning stays, it depends only on the
+    /// first two tensors, so it is recorded once and replayed.
     fn predict(&self, latents: &Tensor, time: &Tensor, conditioning: &Conditioning) -> Result<Tensor>;
 }
 
@@ -158,17 +166,17 @@ pub trait Latents: Shareable {
     /// `[h, w, c]` for a picture of `[height, width]` pixels.
     fn shape(&self, size: [usize; 2]) -> [usize; 3];
 
-    /// What the autoencoder's encoder made of pictures, packed and scaled for the denoiser.
+    /// Packs and scales the output of the autoencoder's encoder for the denoiser.
     fn pack(&self, encoded: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor>;
 
-    /// The inverse: what the autoencoder's decoder takes.
+    /// The inverse: the input of the autoencoder's decoder.
     fn unpack(&self, latents: &Tensor, autoencoder: &Autoencoder) -> Result<Tensor>;
 
-    /// What they look like.
+    /// Their approximate colours.
     fn colours(&self) -> &'static Colours;
 }
 
-/// Red, green and blue per latent channel, and what is added: a least-squares fit of decoded pictures to their latents.
+/// Red, green and blue per latent channel, and an offset: a least-squares fit of decoded pictures to their latents.
 pub struct Colours {
     /// One entry for each channel.
     pub factors: &'static [[f32; 3]],
@@ -177,7 +185,7 @@ pub struct Colours {
 }
 
 impl Colours {
-    /// The colour of one latent, 0 to 1.
+    /// The colour of one latent, from 0 to 1.
     pub fn of(&self, latent: &[f32]) -> [f32; 3] {
         let mut colour = self.bias;
         for (value, factors) in latent.iter().zip(self.factors) {

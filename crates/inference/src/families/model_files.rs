@@ -1,9 +1,10 @@
 //! `ModelFiles`: a whole model, from a diffusers folder or from a single file, as the same components and documents.
 
 use super::parts::{self, ComponentSource, Part};
-use super::{FAMILIES, Family, unsupported};
+use super::{FAMILIES, Family, assembly, unsupported};
 use crate::weights::{ComponentFiles, Files, Source, TensorIndex, TokenizerFiles, read_json};
 use crate::{Error, Result};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,18 +12,18 @@ use std::sync::Arc;
 /// How a model is opened.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
-    /// The variant of weight files to prefer (`fp16`). A component that has none of it is opened as it is, but if none has,
-    /// that is an error.
+    /// The variant of weight files to prefer (`fp16`). A component without it is opened without a variant, but if no
+    /// component has it, that is an error.
     pub variant: Option<String>,
-    /// Fields to set in the configurations, by component: `{"unet": {"attention_head_dim": 4}, "scheduler": {...}}`. With a
-    /// single file, this is the way to say what its tensors don't show.
+    /// Fields to set in the configurations, by component: `{"unet": {"attention_head_dim": 4}, "scheduler": {...}}`.
+    /// For a single file these are the values that its tensors do not reveal.
     pub overrides: Value,
-    /// Components and tokenizers from places of their own, by name, instead of the model's or where it has none.
+    /// Components and tokenizers from other places, by name. They replace the model's own or add missing ones.
     pub components: BTreeMap<String, ComponentSource>,
 }
 
-/// A model: its family, the configurations of all components by name, and where their weights are. Components load one by
-/// one, so that one can be dropped before the next.
+/// A model: its family, the configurations of all components by name, and the files of their weights. Components are
+/// loaded one by one, so that one can be dropped before the next.
 #[derive(Clone)]
 pub struct ModelFiles {
     family: &'static dyn Family,
@@ -34,26 +35,19 @@ pub struct ModelFiles {
 }
 
 impl ModelFiles {
-    /// Opens the model in a set of files: a diffusers folder (there is a `model_index.json`), or a folder with one checkpoint.
-    /// Every file that the model needs is opened: those of a hub repository are fetched now.
+    /// Opens the model in a set of files: a diffusers folder (with a `model_index.json`), a folder with one
+    /// checkpoint, or one with a denoiser and the other components beside it: each in a checkpoint, or in a folder that is
+    /// named for it. All files of the model are opened, so those of a hub repository are downloaded now.
     pub async fn open(files: &dyn Files, options: &OpenOptions) -> Result<Self> {
         let list = files.list().await?;
         if list.iter().any(|path| path == "model_index.json") {
             return Self::open_folder(files, &list, options).await;
         }
-        let checkpoints: Vec<&String> = list.iter().filter(|path| is_checkpoint(path)).collect();
-        match checkpoints[..] {
-            [path] => Self::open_file(files.open(path).await?, options).await,
-            [] => Err(Error::format(files.name(), "neither model_index.json nor a checkpoint in this folder")),
-            _ => {
-                let reason = format!("no model_index.json, but {} checkpoints: open one of them", checkpoints.len());
-                Err(Error::format(files.name(), reason))
-            }
-        }
+        assembly::open(files, &list, options).await
     }
 
-    /// Opens a checkpoint in the layout of its authors that holds a whole model, or a denoiser whose other components
-    /// [`OpenOptions::components`] gives.
+    /// Opens a checkpoint in the original layout. It contains a whole model, or a denoiser whose other components are
+    /// in [`OpenOptions::components`].
     pub async fn open_file(source: Arc<dyn Source>, options: &OpenOptions) -> Result<Self> {
         let index = TensorIndex::open(source).await?;
         let family = family_of_file(&index)?;
@@ -118,8 +112,8 @@ impl ModelFiles {
         model.completed(options, &replaced).await
     }
 
-    /// The model with the components and the fields that `options` gives. `replaced` has the configurations of components
-    /// that the model's own folder has too.
+    /// Applies the components and overrides of `options`. `replaced` has the configurations of those components that
+    /// the model's own folder has too.
     async fn completed(mut self, options: &OpenOptions, replaced: &BTreeMap<&str, Value>) -> Result<Self> {
         for (name, source) in &options.components {
             if self.family.tokenizers().contains(&name.as_str()) {
@@ -131,7 +125,7 @@ impl ModelFiles {
                 self.components.insert(name.clone(), opened);
             } else {
                 let known = [self.family.components(), self.family.tokenizers()].concat().join(", ");
-                let reason = format!("no component is called {name:?}; {} has {known}", self.family.name());
+                let reason = format!("unknown component {name:?}; {} has {known}", self.family.name());
                 return Err(Error::invalid("components", reason));
             }
         }
@@ -154,27 +148,27 @@ impl ModelFiles {
         Ok(())
     }
 
-    /// The family that the model is of.
+    /// The model's family.
     pub fn family(&self) -> &'static dyn Family {
         self.family
     }
 
-    /// The folder, file or address that the model is from.
+    /// The folder, file or address of the model.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The `model_index.json`, or what it would be.
+    /// The `model_index.json`, generated for a single file.
     pub fn model_index(&self) -> &Value {
         &self.model_index
     }
 
-    /// The `scheduler_config.json`, or what it would be; `null` if the model has none.
+    /// The `scheduler_config.json`, generated for a single file; `null` if the model has none.
     pub fn scheduler(&self) -> &Value {
         &self.scheduler
     }
 
-    /// The components that the model has, by name.
+    /// The model's components by name.
     pub fn components(&self) -> impl Iterator<Item = (&str, &ComponentFiles)> {
         self.components.iter().map(|(component, files)| (component.as_str(), files))
     }
@@ -184,30 +178,43 @@ impl ModelFiles {
         self.components.get(component)
     }
 
-    /// A component, or an error that says which ones the model lacks and how to give them.
+    /// A component, or an error that says which components are missing and how to add them.
     pub fn component(&self, component: &str) -> Result<&ComponentFiles> {
         let missing = || {
             let others = self.family.components().iter().copied().filter(|other| *other != component);
             let lacking: Vec<&str> = others.filter(|other| self.get(other).is_none()).collect();
             let also = if lacking.is_empty() { String::new() } else { format!(" (nor {})", lacking.join(", ")) };
-            let reason = format!("this model has no {component}{also}; give it with --component {component}=PATH");
+            let reason = format!("this model has no {component}{also}; {}", parts::way_to_give(component));
             Error::format(&*self.name, reason)
         };
         self.get(component).ok_or_else(missing)
     }
 
-    /// Puts another component in the place of the model's: a tiny autoencoder, for example.
+    /// Replaces a component, for example by a tiny autoencoder.
     pub fn replace(&mut self, component: &str, files: ComponentFiles) {
         self.components.insert(component.to_owned(), files);
     }
 
-    /// Leaves a component out that the family can do without: T5 in Stable Diffusion 3.
+    /// Removes a component that the family does not need, such as T5 in Stable Diffusion 3.
     pub fn leave_out(&mut self, component: &str) {
         self.components.remove(component);
     }
 
-    /// The files of the tokenizer in this folder. `None`: use the vocabulary that the family has built in, since single files
-    /// bring none.
+    /// Whether it has a T5 encoder without a vocabulary: single files bring none, and pages have none built in.
+    pub fn lacks_vocabulary(&self) -> bool {
+        self.family
+            .t5()
+            .is_some_and(|[encoder, tokenizer]| self.get(encoder).is_some() && self.tokenizer(tokenizer).is_none())
+    }
+
+    /// Gives its T5 encoder the vocabulary of all published models, a `tokenizer.json`.
+    pub fn set_vocabulary(&mut self, tokenizer_json: Bytes) {
+        let Some([_, folder]) = self.family.t5() else { return };
+        self.tokenizers.insert(folder.to_owned(), parts::t5_tokenizer(folder, tokenizer_json));
+    }
+
+    /// The files of the tokenizer in this folder. `None` stands for the family's built-in vocabulary, because single
+    /// files contain none.
     pub fn tokenizer(&self, folder: &str) -> Option<&TokenizerFiles> {
         self.tokenizers.get(folder)
     }
@@ -218,8 +225,8 @@ fn family_of_folder(name: &str, model_index: &Value) -> Result<&'static dyn Fami
     unsupported::reject_folder(name, model_index)?;
     let found = FAMILIES.iter().copied().find(|family| family.has_folder(model_index));
     found.ok_or_else(|| {
-        let class = model_index["_class_name"].as_str().unwrap_or("no class");
-        Error::format(name, format!("{class} in model_index.json, expected a model of {}", family_names()))
+        let class = model_index["_class_name"].as_str().unwrap_or("(none)");
+        Error::format(name, format!("model_index.json has the class {class}, expected a model of {}", family_names()))
     })
 }
 
@@ -230,16 +237,19 @@ fn family_of_file(index: &TensorIndex) -> Result<&'static dyn Family> {
     found.ok_or_else(|| Error::format(index.file(), why_no_model(index)))
 }
 
-/// What a file holds that no family takes for a model.
+/// The reason why a file is not a model of any family.
 fn why_no_model(index: &TensorIndex) -> String {
     for family in FAMILIES {
         for component in family.components() {
             if family.read_component(component, index).is_ok_and(|alone| alone.components.contains_key(component)) {
-                return format!("{component} alone: open the rest of the model with --component {component}=PATH");
+                return format!(
+                    "only contains a {component}: open the rest of the model and {}",
+                    parts::way_to_give(component)
+                );
             }
         }
     }
-    format!("no component of {}, expected the checkpoint of a whole model or of its denoiser", family_names())
+    format!("contains no component of {}, expected the checkpoint of a whole model or of its denoiser", family_names())
 }
 
 fn family_names() -> String {
@@ -247,7 +257,8 @@ fn family_names() -> String {
     names.join(" or ")
 }
 
-const SCHEDULER: &str = "scheduler/scheduler_config.json";
+/// The file of the scheduler in a folder of diffusers.
+pub(super) const SCHEDULER: &str = "scheduler/scheduler_config.json";
 
 /// Whether `model_index.json` names a component; `[null, null]` stands for none.
 fn is_part(model_index: &Value, name: &str) -> bool {
@@ -255,7 +266,7 @@ fn is_part(model_index: &Value, name: &str) -> bool {
 }
 
 /// A checkpoint at the top of a folder, by its name.
-fn is_checkpoint(path: &str) -> bool {
+pub(super) fn is_checkpoint(path: &str) -> bool {
     !path.contains('/') && [".safetensors", ".gguf", ".ckpt", ".pt", ".pth"].iter().any(|end| path.ends_with(end))
 }
 

@@ -1,18 +1,19 @@
-//! Components from places of their own: a model whose denoiser, autoencoder or text encoder is in another file or folder
-//! than the rest, as FLUX and many finetuned models are published.
+//! Components from other places: models whose denoiser, autoencoder or text encoders are in separate files or folders,
+//! as FLUX and many finetuned models are published.
 
 use super::Family;
 use crate::weights::{ComponentFiles, Files, MAX_DOCUMENT, Source, TensorIndex, TokenizerFiles, read_all};
 use crate::{Error, Result};
+use bytes::Bytes;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Where a component is from if it is not from the model's own folder or file.
+/// The source of a component that is not from the model's own folder or file.
 #[derive(Clone)]
 pub enum ComponentSource {
-    /// A file: the tensors of this component alone, or a checkpoint that holds it among others. Names of diffusers and
-    /// transformers and those of the original repositories are understood.
+    /// A file with the tensors of this component alone, or a checkpoint that contains it among others. Tensor names may
+    /// be those of diffusers and transformers or the original ones.
     File(Arc<dyn Source>),
     /// A folder with a `config.json` and weights; for a tokenizer, with its files.
     Folder(Arc<dyn Files>),
@@ -43,17 +44,26 @@ impl std::fmt::Debug for ComponentSource {
     }
 }
 
-/// A component of a model that is opened from a place of its own.
+/// How a component that is missing can be given: on the command line, or in a page.
+pub(super) fn way_to_give(component: &str) -> String {
+    if cfg!(feature = "native") {
+        format!("add --component {component}=PATH")
+    } else {
+        format!("add it to the files of the model, or give it as components.{component}")
+    }
+}
+
+/// A component of a model that comes from another place.
 pub(super) struct Part<'a> {
     pub(super) family: &'static dyn Family,
     pub(super) name: &'a str,
-    /// The configuration that the model itself has for it.
+    /// The model's own configuration for it.
     pub(super) own: Option<&'a Value>,
 }
 
 impl Part<'_> {
-    /// Opens it. A folder brings its configuration. For a file it is the model's own, if that fits, else what the tensors
-    /// show.
+    /// Opens it. A folder contains its configuration. For a file the model's own configuration is used if it fits,
+    /// otherwise one derived from the tensors.
     pub(super) async fn open(&self, source: &ComponentSource, variant: Option<&str>) -> Result<ComponentFiles> {
         match source {
             ComponentSource::Folder(files) => self.open_folder(&**files, variant).await,
@@ -68,11 +78,11 @@ impl Part<'_> {
         Ok(opened)
     }
 
-    /// The component in a file, alone or among others.
+    /// Reads the component from a file that contains it alone or among others.
     fn read(&self, index: &TensorIndex) -> Result<ComponentFiles> {
         let mut checkpoint = self.family.read_component(self.name, index)?;
         let Some(tensors) = checkpoint.components.remove(self.name) else {
-            let reason = format!("no {} of {} in this file", self.name, self.family.name());
+            let reason = format!("contains no {} of {}", self.name, self.family.name());
             return Err(Error::format(index.file(), reason));
         };
         let config = checkpoint.documents.get_mut(self.name).map(Value::take).unwrap_or_default();
@@ -85,17 +95,17 @@ impl Part<'_> {
     }
 }
 
-/// Opens the tokenizer `name` from a place of its own.
+/// Opens the tokenizer `name` from another place.
 pub(super) async fn open_tokenizer(name: &str, source: &ComponentSource) -> Result<TokenizerFiles> {
     let ComponentSource::Folder(files) = source else {
-        return Err(Error::format(source.name(), format!("a file, but {name} is given as a folder")));
+        return Err(Error::format(source.name(), format!("is a file, but {name} must be a folder")));
     };
     let read = read_tokenizer(&**files, &files.list().await?, "").await?;
-    read.ok_or_else(|| Error::format(files.name(), "no files of a tokenizer in this folder"))
+    read.ok_or_else(|| Error::format(files.name(), "contains no files of a tokenizer"))
 }
 
 /// Reads the tokenizer in a folder of `files` (empty for the top), if there is one.
-pub(super) async fn read_tokenizer(files: &dyn Files, list: &[String], folder: &str) -> Result<Option<TokenizerFiles>> {
+pub(crate) async fn read_tokenizer(files: &dyn Files, list: &[String], folder: &str) -> Result<Option<TokenizerFiles>> {
     let shown = if folder.is_empty() { files.name() } else { folder };
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     let mut tokenizer = TokenizerFiles { folder: shown.to_owned(), files: BTreeMap::new() };
@@ -109,7 +119,14 @@ pub(super) async fn read_tokenizer(files: &dyn Files, list: &[String], folder: &
     Ok((!tokenizer.files.is_empty()).then_some(tokenizer))
 }
 
-/// What shapes show of every network. Where two configurations agree on these, they are of the same architecture.
+/// The files of a tokenizer of T5.
+pub(super) fn t5_tokenizer(folder: &str, tokenizer_json: Bytes) -> TokenizerFiles {
+    let special_tokens = Bytes::from_static(crate::text::T5_SPECIAL_TOKENS.as_bytes());
+    let files = [("tokenizer.json", tokenizer_json), ("special_tokens_map.json", special_tokens)];
+    TokenizerFiles { folder: folder.to_owned(), files: files.map(|(name, bytes)| (name.to_owned(), bytes)).into() }
+}
+
+/// The fields that shapes reveal for every network. Configurations that agree on these have the same architecture.
 const SIZES: [&str; 10] = [
     "_class_name",
     "in_channels",
@@ -123,7 +140,7 @@ const SIZES: [&str; 10] = [
     "num_hidden_layers",
 ];
 
-/// Whether a configuration is one for the tensors that another was detected from.
+/// Whether a configuration fits the tensors from which `detected` was derived.
 fn fits(own: &Value, detected: &Value) -> bool {
     let agree = |field: &&str| match (own.get(field), detected.get(field)) {
         (Some(own), Some(detected)) => own == detected,

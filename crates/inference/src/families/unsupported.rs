@@ -1,20 +1,20 @@
-//! Families that are known but not supported yet, so that their files get an answer instead of a list of tensors.
+//! Families that are known but not yet supported, so that the error for their files names the family instead of a list
+//! of tensors.
 
 use crate::weights::TensorIndex;
 use crate::{Error, Result};
 use serde_json::Value;
 
-/// A family that cannot be drawn with.
+/// An unsupported family.
 struct Unsupported {
     name: &'static str,
-    /// How the class in `model_index.json` begins.
+    /// The prefix of the class in `model_index.json`.
     class: &'static str,
-    /// A tensor that every denoiser of the family has, with or without a prefix, in the layout of its authors. Empty where
-    /// none is known.
+    /// A tensor of every denoiser of the family, with or without a prefix, under its original name. Empty if unknown.
     tensor: &'static str,
 }
 
-/// The longer of two classes that begin alike comes first.
+/// Of two classes with a common prefix, the longer one comes first.
 const UNSUPPORTED: &[Unsupported] = &[
     Unsupported { name: "FLUX.2", class: "Flux2", tensor: "double_stream_modulation_img.lin.weight" },
     Unsupported { name: "FLUX.1 Fill", class: "FluxFill", tensor: "" },
@@ -40,13 +40,13 @@ const UNSUPPORTED: &[Unsupported] = &[
     Unsupported { name: "DeepFloyd IF", class: "IF", tensor: "" },
 ];
 
-/// An error if a folder with this `model_index.json` is of such a family.
+/// Returns an error if a folder with this `model_index.json` belongs to such a family.
 pub(super) fn reject_folder(name: &str, model_index: &Value) -> Result<()> {
     let class = model_index["_class_name"].as_str().unwrap_or_default();
     reject(name, UNSUPPORTED.iter().find(|family| class.starts_with(family.class)))
 }
 
-/// An error if a file is of such a family.
+/// Returns an error if a file belongs to such a family.
 pub(super) fn reject_file(index: &TensorIndex) -> Result<()> {
     let has = |family: &&Unsupported| {
         !family.tensor.is_empty() && index.iter().any(|(name, _)| name.ends_with(family.tensor))

@@ -1,4 +1,4 @@
-//! Multi-head attention with its projections (<https://arxiv.org/abs/1706.03762>), for every network that has one.
+//! Multi-head attention with its projections (<https://arxiv.org/abs/1706.03762>), shared by all networks.
 
 use super::layers::{Linear, RmsNorm};
 use crate::tensor::Epilogue;
@@ -14,7 +14,7 @@ pub struct Attention {
     heads: usize,
 }
 
-/// The projections of one stream of a joint attention, in which several streams look at each other
+/// The projections of one stream of a joint attention, in which several streams attend to each other
 /// (<https://arxiv.org/abs/2403.03206>).
 pub struct Stream {
     query: Linear,
@@ -50,7 +50,8 @@ pub struct Projected {
 }
 
 impl Stream {
-    /// Projections with biases, all of `width`; with `normed`, the heads of queries and keys are normed with this epsilon.
+    /// Projections with biases, all of `width`. With `normed`, the heads of queries and keys are normalised with this
+    /// epsilon.
     pub fn new(
         weights: &Weights,
         names: &StreamNames,
@@ -94,12 +95,13 @@ impl Projected {
         })
     }
 
-    /// The same with the heads of queries and keys turned by the angles of their positions, as [`Tensor::rope`] takes them.
-    pub fn turned(&self, angles: &Tensor) -> Result<Self> {
+    /// Rotates the heads of queries and keys by the angles of their positions, which are the argument of
+    /// [`Tensor::rope`].
+    pub fn rotated(&self, angles: &Tensor) -> Result<Self> {
         Ok(Self { query: self.query.rope(angles)?, key: self.key.rope(angles)?, value: self.value.clone() })
     }
 
-    /// All tokens look at all: `[n, t, width]`.
+    /// Full attention between all tokens: `[n, t, width]`.
     pub fn attend(&self, heads: usize) -> Result<Tensor> {
         self.query.attention(&self.key, &self.value, heads, false)
     }
@@ -115,8 +117,17 @@ impl Attention {
         Ok(Self { query, key, value, output: linear("out_proj")?, heads })
     }
 
-    /// The attention of a UNet: `to_q`, `to_k`, `to_v` without biases, `to_out.0` with one. Keys and values are made
-    /// of a context of `context_width`.
+    /// The attention of SAM's mask decoder, with the names of CLIP's, which computes in `inner` columns.
+    pub fn sam(weights: &Weights, width: usize, inner: usize, heads: usize) -> Result<Self> {
+        let linear = |name| Linear::new(&weights.pp(name), width, inner);
+        let query = linear("q_proj")?;
+        let key = linear("k_proj")?;
+        let value = linear("v_proj")?;
+        Ok(Self { query, key, value, output: Linear::new(&weights.pp("out_proj"), inner, width)?, heads })
+    }
+
+    /// The attention of a UNet: `to_q`, `to_k`, `to_v` without biases, `to_out.0` with one. Keys and values are
+    /// projected from a context of `context_width`.
     pub fn unet(weights: &Weights, width: usize, context_width: usize, heads: usize) -> Result<Self> {
         let linear = |name, inputs| Linear::without_bias(&weights.pp(name), inputs, width);
         Ok(Self {
@@ -128,7 +139,7 @@ impl Attention {
         })
     }
 
-    /// The single-headed attention of an autoencoder, with biases. Older files name its parts `query`, `key`, `value`,
+    /// The single-headed attention of an autoencoder, with biases. Older files call its layers `query`, `key`, `value`,
     /// `proj_attn`, and some store them as 1x1 convolutions.
     pub fn autoencoder(weights: &Weights, width: usize) -> Result<Self> {
         let linear = |name: &str, old: &str| {
@@ -141,14 +152,22 @@ impl Attention {
         Ok(Self { query, key, value, output: linear("to_out.0", "proj_attn")?, heads: 1 })
     }
 
-    /// `residual + attention(x)`: `x` `[n, t, width]` looks at itself, with `causal` only at its past.
+    /// `residual + attention(x)`: self-attention of `x` `[n, t, width]`, with `causal` only to earlier tokens.
     pub fn forward(&self, x: &Tensor, causal: bool, residual: &Tensor) -> Result<Tensor> {
         self.attend(x, x, causal, residual)
     }
 
-    /// `residual + attention(x, context)`: `x` `[n, t, width]` looks at `context` `[n, k, context_width]`.
+    /// `residual + attention(x, context)`: cross-attention of `x` `[n, t, width]` to `context` `[n, k, context_width]`.
     pub fn forward_cross(&self, x: &Tensor, context: &Tensor, residual: &Tensor) -> Result<Tensor> {
         self.attend(x, context, false, residual)
+    }
+
+    /// `attention(query, key, value)`, where keys and values are made of different tensors; `residual` is added.
+    pub fn forward_keyed(&self, [query, key, value]: [&Tensor; 3], residual: Option<&Tensor>) -> Result<Tensor> {
+        let key = self.key.forward(key)?;
+        let value = self.value.forward(value)?;
+        let attended = self.query.forward(query)?.attention(&key, &value, self.heads, false)?;
+        self.output.forward_with(&attended, Epilogue { residual, ..Epilogue::default() })
     }
 
     fn attend(&self, x: &Tensor, context: &Tensor, causal: bool, residual: &Tensor) -> Result<Tensor> {

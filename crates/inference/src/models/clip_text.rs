@@ -1,10 +1,10 @@
 //! The CLIP text encoder (<https://arxiv.org/abs/2103.00020>): `CLIPTextModel` and `CLIPTextModelWithProjection` of
-//! transformers, of OpenAI's and OpenCLIP's sizes.
+//! transformers, in OpenAI's and OpenCLIP's sizes.
 
-use super::attention::Attention;
+use super::clip_layer::{ClipLayer, LayerSizes};
 use super::layers::{LayerNorm, Linear};
 use crate::fields::Fields;
-use crate::tensor::{Activation, Epilogue};
+use crate::tensor::Activation;
 use crate::weights::Weights;
 use crate::{Device, Error, Result, Tensor};
 use serde_json::Value;
@@ -28,15 +28,15 @@ pub struct ClipTextConfig {
     pub hidden_act: Activation,
     /// Epsilon of the layer norms.
     pub layer_norm_eps: f64,
-    /// The token at whose first position the pooled state is taken; 2 (a historical error that most files carry) means
-    /// the position of the highest token id.
+    /// The end-of-text token, at whose first position the pooled state is taken. 2, a historical error in most files,
+    /// stands for the position of the highest token id.
     pub eos_token_id: u32,
     /// Width of the text embedding, for encoders with a projection.
     pub projection_dim: Option<usize>,
 }
 
 impl ClipTextConfig {
-    /// Reads a `config.json`; `file` is what errors call it.
+    /// Reads a `config.json`; `file` is its name in errors.
     pub fn from_json(file: &str, json: &Value) -> Result<Self> {
         let fields = Fields::new(file, json)?;
         let with_projection = fields.texts("architectures", &[])?.contains(&"CLIPTextModelWithProjection");
@@ -61,7 +61,12 @@ impl ClipTextConfig {
     }
 }
 
-/// What the encoder makes of a batch of prompts.
+/// A buffer in files of old versions of transformers.
+pub(super) fn is_left_over(name: &str) -> bool {
+    name.ends_with("embeddings.position_ids")
+}
+
+/// The output of the encoder for a batch of prompts.
 pub struct ClipTextOutput {
     /// The embeddings, then the output of every layer, each `[n, t, hidden_size]` and without the final layer norm.
     hidden_states: Vec<Tensor>,
@@ -69,12 +74,12 @@ pub struct ClipTextOutput {
     pub last_hidden_state: Tensor,
     /// The row of the last hidden state at the end-of-text token: `[n, hidden_size]`.
     pub pooled: Tensor,
-    /// The pooled state projected, for encoders that have a projection: `[n, projection_dim]`.
+    /// The projected pooled state, for encoders with a projection: `[n, projection_dim]`.
     pub text_embeds: Option<Tensor>,
 }
 
 impl ClipTextOutput {
-    /// The output of the layer that `skipped` layers follow (0: the last), without the final layer norm.
+    /// The output of the layer before the last `skipped` layers (0: the last layer), without the final layer norm.
     pub fn hidden_state(&self, skipped: usize) -> Result<&Tensor> {
         let index = self.hidden_states.len().checked_sub(skipped + 1);
         index.and_then(|index| self.hidden_states.get(index)).ok_or_else(|| {
@@ -90,22 +95,36 @@ pub struct ClipText {
     device: Device,
     token_embedding: Tensor,
     position_embedding: Tensor,
-    layers: Vec<Layer>,
+    layers: Vec<ClipLayer>,
     final_layer_norm: LayerNorm,
     projection: Option<Linear>,
 }
 
 impl ClipText {
-    /// Takes the weights, whose names may begin with `text_model.` or not, and complains about any that are left over.
+    /// Builds the encoder. The names of its weights may begin with `text_model.`. Unknown weights are an error.
     pub fn new(weights: &Weights, config: ClipTextConfig) -> Result<Self> {
+        let text = Self::part_of(weights, config)?;
+        weights.finish(is_left_over)?;
+        Ok(text)
+    }
+
+    /// The same in a file that has other networks, too.
+    pub(super) fn part_of(weights: &Weights, config: ClipTextConfig) -> Result<Self> {
         const TOKENS: &str = "embeddings.token_embedding.weight";
         let model = if weights.contains(TOKENS) { weights.clone() } else { weights.pp("text_model") };
         let width = config.hidden_size;
         let token_embedding = model.get(TOKENS, &[config.vocab_size, width])?;
         let positions = [config.max_position_embeddings, width];
-        let layer = |i| Layer::new(&model.pp("encoder.layers").pp(i), &config);
+        let sizes = LayerSizes {
+            width,
+            inner: config.intermediate_size,
+            heads: config.num_attention_heads,
+            eps: config.layer_norm_eps,
+            activation: config.hidden_act,
+        };
+        let layer = |i| ClipLayer::new(&model.pp("encoder.layers").pp(i), sizes);
         let project = |outputs| Linear::without_bias(&weights.pp("text_projection"), width, outputs);
-        let text = Self {
+        Ok(Self {
             device: token_embedding.device(),
             token_embedding,
             position_embedding: model.get("embeddings.position_embedding.weight", &positions)?,
@@ -113,10 +132,7 @@ impl ClipText {
             final_layer_norm: LayerNorm::new(&model.pp("final_layer_norm"), width, config.layer_norm_eps)?,
             projection: config.projection_dim.map(project).transpose()?,
             config,
-        };
-        // A buffer that old versions of transformers stored.
-        weights.finish(|name| name.ends_with("embeddings.position_ids"))?;
-        Ok(text)
+        })
     }
 
     /// The configuration that the encoder was built from.
@@ -129,7 +145,7 @@ impl ClipText {
         let mut hidden = self.embed(ids)?;
         let mut hidden_states = vec![hidden.clone()];
         for layer in &self.layers {
-            hidden = layer.forward(&hidden)?;
+            hidden = layer.forward(&hidden, true)?;
             hidden_states.push(hidden.clone());
         }
         let last_hidden_state = self.final_layer_norm(&hidden)?;
@@ -152,7 +168,8 @@ impl ClipText {
         }
         let flat: Vec<u32> = ids.concat();
         if let Some(id) = flat.iter().find(|id| **id as usize >= self.config.vocab_size) {
-            let reason = format!("token id {id} is not below the {} of the text encoder", self.config.vocab_size);
+            let reason =
+                format!("token id {id} must be below {}, the text encoder's vocabulary", self.config.vocab_size);
             return Err(Error::invalid("prompt", reason));
         }
         let tokens = self.token_embedding.embedding(&Tensor::from_ids(flat, &[ids.len(), length], &self.device)?)?;
@@ -174,37 +191,5 @@ impl ClipText {
             id => id,
         };
         ids.iter().position(|id| *id == sought).unwrap_or(0)
-    }
-}
-
-/// One transformer layer: attention to the past, then two linear layers, each after a layer norm.
-struct Layer {
-    layer_norm1: LayerNorm,
-    attention: Attention,
-    layer_norm2: LayerNorm,
-    fc1: Linear,
-    fc2: Linear,
-    activation: Activation,
-}
-
-impl Layer {
-    fn new(weights: &Weights, config: &ClipTextConfig) -> Result<Self> {
-        let width = config.hidden_size;
-        let inner = config.intermediate_size;
-        let norm = |name| LayerNorm::new(&weights.pp(name), width, config.layer_norm_eps);
-        Ok(Self {
-            layer_norm1: norm("layer_norm1")?,
-            attention: Attention::clip(&weights.pp("self_attn"), width, config.num_attention_heads)?,
-            layer_norm2: norm("layer_norm2")?,
-            fc1: Linear::new(&weights.pp("mlp.fc1"), width, inner)?,
-            fc2: Linear::new(&weights.pp("mlp.fc2"), inner, width)?,
-            activation: config.hidden_act,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.attention.forward(&self.layer_norm1.forward(x)?, true, x)?;
-        let inner = self.fc1.forward_with(&self.layer_norm2.forward(&x)?, Epilogue::activation(self.activation))?;
-        self.fc2.forward_with(&inner, Epilogue::residual(&x))
     }
 }

@@ -1,5 +1,5 @@
 //! Sinusoidal embeddings of timesteps, sizes and guidance scales (section 3.5 of <https://arxiv.org/abs/1706.03762>,
-//! as `get_timestep_embedding` of diffusers has it) and the two layers that follow them.
+//! `get_timestep_embedding` of diffusers) and the two layers that follow them.
 
 use super::layers::Linear;
 use crate::tensor::{Activation, Epilogue};
@@ -13,7 +13,7 @@ pub struct Sinusoid {
     pub width: usize,
     /// Cosines before sines.
     pub flip_sin_to_cos: bool,
-    /// Taken from the number of frequencies that the exponent is divided by.
+    /// Subtracted from the divisor of the exponent, the number of frequencies.
     pub freq_shift: f64,
 }
 
@@ -28,8 +28,8 @@ impl Sinusoid {
 }
 
 /// The embeddings of guidance scales minus 1 for distilled models (`get_guidance_scale_embedding` of diffusers):
-/// `[guidance, width]`. They are sinusoids, too, but PyTorch rounds on the way to the frequencies at other places, and with
-/// angles in the thousands that is seen.
+/// `[guidance, width]`. They are sinusoids too, but PyTorch rounds at other places when it computes the frequencies,
+/// which is visible with angles in the thousands.
 pub fn guidance_embedding(guidance: &[f64], width: usize, device: &Device) -> Result<Tensor> {
     let half = width / 2;
     let step = -(LN_10000 / (half as f32 - 1.0));
@@ -39,7 +39,7 @@ pub fn guidance_embedding(guidance: &[f64], width: usize, device: &Device) -> Re
 
 const LN_10000: f32 = 9.210_340_4;
 
-/// The exponential of an `f32`, taken in `f64`, which rounds to the true one.
+/// The exponential of an `f32`, computed in `f64`, so that it is correctly rounded.
 fn exp(x: f32) -> f32 {
     f64::from(x).exp() as f32
 }
@@ -55,7 +55,7 @@ fn waves(
     let count = values.len();
     let mut data = Vec::with_capacity(count * width);
     for (i, value) in values.enumerate() {
-        // The angle is an f32 product as in PyTorch; its sine is taken in f64, which rounds to the true one.
+        // The angle is an f32 product as in PyTorch. Its sine is computed in f64, so that it is correctly rounded.
         let angles = || frequencies.iter().map(|frequency| f64::from(value * frequency));
         let sines = angles().map(|angle| angle.sin() as f32);
         let cosines = angles().map(|angle| angle.cos() as f32);
@@ -88,12 +88,12 @@ impl TimestepEmbedding {
         })
     }
 
-    /// The same with a projection of a condition of `width` (`cond_proj`).
+    /// Adds a projection of a condition of `width` (`cond_proj`).
     pub fn with_condition(self, weights: &Weights, width: usize, inputs: usize) -> Result<Self> {
         Ok(Self { condition: Some(Linear::without_bias(&weights.pp("cond_proj"), width, inputs)?), ..self })
     }
 
-    /// `[n, inputs]` to `[n, outputs]`; `condition` is `[n, width]`, and ignored by a model that has no place for it.
+    /// `[n, inputs]` to `[n, outputs]`; `condition` is `[n, width]`; models without a projection for it ignore it.
     pub fn forward(&self, x: &Tensor, condition: Option<&Tensor>) -> Result<Tensor> {
         let conditioned = match (&self.condition, condition) {
             (Some(layer), Some(condition)) => Some(layer.forward_with(condition, Epilogue::residual(x))?),

@@ -1,6 +1,6 @@
-//! The layers that every network is made of: weights from a file, prepared for their device, and one op each.
+//! The basic layers of all networks: weights from a file, prepared for their device, and one op each.
 
-use crate::tensor::{Activation, Conv2d as Geometry, Epilogue};
+use crate::tensor::{Activation, Conv2d as Geometry, Epilogue, Products};
 use crate::weights::Weights;
 use crate::{Error, Result, Tensor};
 
@@ -17,12 +17,12 @@ impl Linear {
         Ok(Self { weight: weights.prepared("weight", &[outputs, inputs])?, bias })
     }
 
-    /// `weight` `[outputs, inputs]` alone.
+    /// Only `weight` `[outputs, inputs]`.
     pub fn without_bias(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
         Ok(Self { weight: weights.prepared("weight", &[outputs, inputs])?, bias: None })
     }
 
-    /// The same with a bias, where some files store the weight as a 1x1 convolution `[outputs, inputs, 1, 1]`.
+    /// A layer with a bias, whose weight may be stored as a 1x1 convolution `[outputs, inputs, 1, 1]`.
     pub fn pointwise(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
         let weight = match weights.prepared("weight", &[outputs, inputs]) {
             Err(Error::TensorShape { got, .. }) if got.len() == 4 => {
@@ -33,17 +33,31 @@ impl Linear {
         Ok(Self { weight, bias: Some(weights.prepared("bias", &[outputs])?) })
     }
 
+    /// A layer of weights that were put together from those of a file: `weight` `[outputs, inputs]`, `bias` `[outputs]`.
+    pub(super) fn made_of(weight: &Tensor, bias: &Tensor) -> Result<Self> {
+        Ok(Self { weight: weight.prepared(Products::F32)?, bias: Some(bias.prepared(Products::F32)?) })
+    }
+
+    /// Layers of `outputs` each that a file stores as one, one below the other.
+    pub(super) fn stacked<const N: usize>(weights: &Weights, inputs: usize, outputs: usize) -> Result<[Self; N]> {
+        let weight = weights.get("weight", &[N * outputs, inputs])?;
+        let bias = weights.get("bias", &[N * outputs])?;
+        let layer =
+            |i: usize| Self::made_of(&weight.narrow(0, i * outputs, outputs)?, &bias.narrow(0, i * outputs, outputs)?);
+        array((0..N).map(layer).collect::<Result<Vec<_>>>()?)
+    }
+
     /// `[.., inputs]` to `[.., outputs]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_with(x, Epilogue::default())
     }
 
-    /// The same, then the epilogue.
+    /// [`forward`](Self::forward), then the epilogue.
     pub fn forward_with(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         x.linear(&self.weight, self.bias.as_ref(), epilogue)
     }
 
-    /// `[.., inputs]` to `[.., outputs / 2]`: the same, then GEGLU.
+    /// `[.., inputs]` to `[.., outputs / 2]`: [`forward`](Self::forward), then GEGLU.
     pub fn forward_geglu(&self, x: &Tensor) -> Result<Tensor> {
         x.linear_geglu(&self.weight, self.bias.as_ref())
     }
@@ -63,7 +77,7 @@ impl Conv2d {
         Ok(Self { bias, ..Self::without_bias(weights, inputs, outputs, kernel, geometry)? })
     }
 
-    /// A square kernel of side `kernel` alone.
+    /// A square kernel of side `kernel` without a bias.
     pub fn without_bias(
         weights: &Weights,
         inputs: usize,
@@ -74,7 +88,13 @@ impl Conv2d {
         Ok(Self { weight: weights.prepared_conv("weight", [outputs, inputs, kernel, kernel])?, bias: None, geometry })
     }
 
-    /// A 3x3 kernel that keeps the size.
+    /// A convolution of weights that were put together from those of a file: `weight` `[outputs, kh, kw, inputs]`, `bias`
+    /// `[outputs]`.
+    pub(super) fn made_of(weight: &Tensor, bias: &Tensor, geometry: Geometry) -> Result<Self> {
+        Ok(Self { weight: weight.prepared(Products::F32)?, bias: Some(bias.prepared(Products::F32)?), geometry })
+    }
+
+    /// A 3x3 kernel that preserves the size.
     pub fn same(weights: &Weights, inputs: usize, outputs: usize) -> Result<Self> {
         Self::new(weights, inputs, outputs, 3, Geometry::padded(1))
     }
@@ -84,7 +104,7 @@ impl Conv2d {
         self.forward_with(x, Epilogue::default())
     }
 
-    /// The same, then the epilogue.
+    /// [`forward`](Self::forward), then the epilogue.
     pub fn forward_with(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
         x.conv2d(&self.weight, self.bias.as_ref(), self.geometry, epilogue)
     }
@@ -166,8 +186,8 @@ impl RmsNorm {
     }
 }
 
-/// The adaptive norm of diffusion transformers (<https://arxiv.org/abs/2212.09748>): what scales, shifts and gates a stream,
-/// as a linear layer makes it of the time embedding.
+/// The adaptive norm of diffusion transformers (<https://arxiv.org/abs/2212.09748>): a linear layer that computes
+/// scales, shifts and gates of a stream from the time embedding.
 pub struct Modulation {
     linear: Linear,
     width: usize,
@@ -186,13 +206,14 @@ impl Modulation {
     pub fn forward<const N: usize>(&self, time: &Tensor) -> Result<[Tensor; N]> {
         let all = self.linear.forward(time)?;
         let parts = (0..N).map(|i| all.narrow(1, i * self.width, self.width)).collect::<Result<Vec<_>>>()?;
-        let wrong = |parts: Vec<Tensor>| Error::Shape {
-            op: "modulation",
-            expected: format!("{N} vectors"),
-            got: vec![parts.len()],
-        };
-        parts.try_into().map_err(wrong)
+        array(parts)
     }
+}
+
+/// The `N` parts of something that was made with as many.
+fn array<T, const N: usize>(parts: Vec<T>) -> Result<[T; N]> {
+    let wrong = |parts: Vec<T>| Error::Shape { op: "parts", expected: format!("{N}"), got: vec![parts.len()] };
+    parts.try_into().map_err(wrong)
 }
 
 /// `norm(x) * (1 + scale) + shift` for a stream `[n, t, width]`; scale and shift are `[n, width]`.

@@ -6,7 +6,7 @@ use crate::tensor::{Activation, Conv2d as Geometry, Epilogue};
 use crate::weights::Weights;
 use crate::{Result, Tensor};
 
-/// What all residual blocks of a network have in common.
+/// The common configuration of a network's residual blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct ResnetConfig {
     /// Groups of the group norms.
@@ -19,7 +19,7 @@ pub struct ResnetConfig {
     pub time_width: Option<usize>,
 }
 
-/// Norm, activation, convolution, twice, around a shortcut (<https://arxiv.org/abs/1512.03385>).
+/// Norm, activation and convolution, twice, with a shortcut (<https://arxiv.org/abs/1512.03385>).
 pub struct ResnetBlock {
     norm1: GroupNorm,
     conv1: Conv2d,
@@ -32,7 +32,7 @@ pub struct ResnetBlock {
 }
 
 impl ResnetBlock {
-    /// A block from `inputs` to `outputs` channels; where they differ, the shortcut is a 1x1 convolution.
+    /// A block from `inputs` to `outputs` channels. If they differ, the shortcut is a 1x1 convolution.
     pub fn new(weights: &Weights, inputs: usize, outputs: usize, config: &ResnetConfig) -> Result<Self> {
         let norm = |name, channels| GroupNorm::new(&weights.pp(name), channels, config.groups, config.eps);
         let project = |width| Linear::new(&weights.pp("time_emb_proj"), width, outputs);
@@ -68,13 +68,13 @@ impl ResnetBlock {
 
 /// A convolution with stride 2 (`downsamplers.0.conv`).
 pub fn downsampler(weights: &Weights, channels: usize, padding: usize) -> Result<Conv2d> {
-    // With no padding given, diffusers pads one row below and one column to the right.
+    // Without padding, diffusers adds one row below and one column to the right.
     let padding_after = padding.max(1);
     let geometry = Geometry { stride: 2, padding_before: padding, padding_after, stretch_to: None };
     Conv2d::new(&weights.pp("downsamplers.0.conv"), channels, channels, 3, geometry)
 }
 
-/// A convolution after stretching (`upsamplers.0.conv`); see [`Conv2d::forward_stretched`].
+/// A convolution after upsampling (`upsamplers.0.conv`); see [`Conv2d::forward_stretched`].
 pub fn upsampler(weights: &Weights, channels: usize) -> Result<Conv2d> {
     Conv2d::same(&weights.pp("upsamplers.0.conv"), channels, channels)
 }

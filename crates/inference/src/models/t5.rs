@@ -1,8 +1,9 @@
-//! The encoder of T5 version 1.1 (<https://arxiv.org/abs/1910.10683>): `T5EncoderModel` of transformers, which SD 3 and FLUX
-//! read prompts with.
+//! The encoder of T5 version 1.1 (<https://arxiv.org/abs/1910.10683>): `T5EncoderModel` of transformers, which encodes
+//! the prompts of SD 3 and FLUX.
 //!
-//! It knows positions by their distance only: a bias for each bucket of distances, made by the first block and added to the
-//! scores of all. Its attention is not scaled, its norms take no mean away, and no layer has a bias. Padding is not masked.
+//! Positions only enter by their distance: the first block has a bias for each bucket of distances, which is added to
+//! the scores of all blocks. The attention is not scaled, the norms do not subtract the mean, and no layer has a bias.
+//! Padding is not masked.
 
 use super::layers::{Linear, RmsNorm};
 use crate::fields::Fields;
@@ -26,16 +27,16 @@ pub struct T5Config {
     pub num_layers: usize,
     /// Heads of each attention.
     pub num_heads: usize,
-    /// Buckets that distances fall into, half of them for keys after the query.
+    /// Buckets of distances, half of them for keys after the query.
     pub relative_attention_num_buckets: usize,
-    /// The distance from which on all are in one bucket.
+    /// The distance from which all fall into one bucket.
     pub relative_attention_max_distance: usize,
     /// Epsilon of the norms.
     pub layer_norm_epsilon: f64,
 }
 
 impl T5Config {
-    /// Reads a `config.json`; `file` is what errors call it.
+    /// Reads a `config.json`; `file` is its name in errors.
     pub fn from_json(file: &str, json: &Value) -> Result<Self> {
         let fields = Fields::new(file, json)?;
         // transformers' default is the plain layer of version 1.0.
@@ -63,8 +64,8 @@ impl T5Config {
         Ok(config)
     }
 
-    /// The bucket of a key that lies `distance` tokens after the query: the first distances have one each, those further
-    /// away share them by their logarithm, rounded as transformers rounds it.
+    /// The bucket of a key that is `distance` tokens after the query. Short distances have their own buckets; longer
+    /// ones share buckets by their logarithm, rounded as in transformers.
     fn bucket(&self, distance: i64) -> usize {
         let half = self.relative_attention_num_buckets / 2;
         let exact = half / 2;
@@ -73,7 +74,7 @@ impl T5Config {
         if far < exact {
             return side + far;
         }
-        // Logarithms are taken in f64, which rounds to the true f32.
+        // Logarithms are computed in f64, so that they are correctly rounded to f32.
         let logarithm = |far: usize| (far as f64 / exact as f64).ln() as f32;
         let share = logarithm(far) / logarithm(self.relative_attention_max_distance);
         side + (exact + (share * (half - exact) as f32) as usize).min(half - 1)
@@ -92,9 +93,9 @@ pub struct T5Encoder {
 }
 
 impl T5Encoder {
-    /// Takes the weights and complains about any that are left over.
+    /// Builds the encoder. Unknown weights are an error.
     pub fn new(weights: &Weights, config: T5Config) -> Result<Self> {
-        // The table of the encoder is the shared one; some files have it under this name, or under both.
+        // The encoder uses the shared table. Some files have it under this name or under both names.
         const OWN_TABLE: &str = "encoder.embed_tokens.weight";
         let shared = weights.contains("shared.weight") || !weights.contains(OWN_TABLE);
         let table = if shared { "shared.weight" } else { OWN_TABLE };
@@ -139,13 +140,14 @@ impl T5Encoder {
         }
         let flat: Vec<u32> = ids.concat();
         if let Some(id) = flat.iter().find(|id| **id as usize >= self.config.vocab_size) {
-            let reason = format!("token id {id} is not below the {} of the text encoder", self.config.vocab_size);
+            let reason =
+                format!("token id {id} must be below {}, the text encoder's vocabulary", self.config.vocab_size);
             return Err(Error::invalid("prompt", reason));
         }
         self.token_embedding.embedding(&Tensor::from_ids(flat, &[ids.len(), length], &self.device)?)
     }
 
-    /// What is added to the scores: `[heads, length, length]`.
+    /// The bias on the scores: `[heads, length, length]`.
     fn bias(&self, length: usize) -> Result<Tensor> {
         let distance = |i: usize| (i % length) as i64 - (i / length) as i64;
         let buckets = (0..length * length).map(|i| self.config.bucket(distance(i)) as u32).collect();
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_an_error_that_names_the_field() {
+    fn unsupported_values_are_errors_that_name_the_field() {
         for (json, field) in [
             (json!({}), "feed_forward_proj"),
             (json!({"feed_forward_proj": "gated-gelu", "dense_act_fn": "relu"}), "dense_act_fn"),

@@ -1,11 +1,11 @@
-//! The components of a pipeline: loaded, kept or dropped, and loaded again after their device was lost.
+//! Loading, keeping and dropping a pipeline's components, and loading them again after their device was lost.
 //!
-//! Nothing that a run needs again is only on the device: latents, conditioning and the sampler's state are in host memory. So
-//! a run survives the loss of its GPU. [`Pipeline::surviving`] drops the components, has the device opened anew for everyone
-//! who holds a handle of it, and repeats the stage: one denoiser call, or one picture to decode. The pipeline keeps its
-//! [`ModelFiles`](crate::families::ModelFiles) for that, and for [`LoadOptions::low_memory`](super::LoadOptions), which loads
-//! each component when a run needs it and drops it afterwards, as every pipeline does from the moment on when its device has no
-//! room for all. It is off by default, since every run then reads the files again.
+//! All data that a run needs again (latents, conditioning, the sampler's state) is in host memory, so a run survives
+//! the loss of its GPU. [`Pipeline::with_recovery`] drops the components, reopens the device for all its handles, and
+//! repeats the stage: one denoiser call, or the decoding of one picture. The pipeline keeps its
+//! [`ModelFiles`](crate::families::ModelFiles) for that, and for [`LoadOptions::low_memory`](super::LoadOptions), which
+//! loads each component when a run needs it and drops it afterwards. That is off by default, because every run then
+//! reads the files again, but a pipeline switches to it when its device runs out of memory.
 
 use super::load::{LoadOptions, Pipeline};
 use super::progress::Phase;
@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Losses of the device that one run survives: one that is lost again and again is lost for good.
+/// How many losses of the device a run survives. A device that is lost more often is given up.
 const LOSSES: usize = 3;
 
-/// What is loaded.
+/// The loaded components.
 #[derive(Default)]
 pub(super) struct Held {
     text_encoders: BTreeMap<&'static str, Arc<dyn TextEncoder>>,
@@ -39,7 +39,7 @@ impl Pipeline {
         }
         let (_, weights) = self.load_component(name, run).await?;
         let loaded: Arc<dyn TextEncoder> = self.model.text_encoder(name, &self.files, &weights)?.into();
-        if !self.leaves() {
+        if !self.drops_components() {
             lock(&self.held).text_encoders.insert(name, Arc::clone(&loaded));
         }
         Ok(loaded)
@@ -53,13 +53,13 @@ impl Pipeline {
         }
         let weights = self.denoiser_weights(run).await?;
         let loaded: Arc<dyn Denoiser> = self.model.build_denoiser(&weights)?.into();
-        if !self.leaves() {
+        if !self.drops_components() {
             lock(&self.held).denoiser = Some(Arc::clone(&loaded));
         }
         Ok(loaded)
     }
 
-    /// The denoiser's weights, or where it is streamed a way to read them.
+    /// The denoiser's weights, or the means to stream them.
     async fn denoiser_weights(&self, run: &mut Run<'_>) -> Result<Weights> {
         let name = self.model.denoiser();
         if !self.options.offload {
@@ -69,12 +69,12 @@ impl Pipeline {
         Ok(self.files.component(name)?.streamed(device, *dtype)?.with_products(self.products(name)))
     }
 
-    /// Whether a component leaves when it has worked.
-    fn leaves(&self) -> bool {
+    /// Whether components are dropped after use.
+    fn drops_components(&self) -> bool {
         self.in_turn.load(Ordering::Relaxed)
     }
 
-    /// The autoencoder. A tiny one is always kept: previews ask for it again and again.
+    /// The autoencoder. A tiny one is always kept, because previews need it often.
     pub(super) async fn autoencoder(&self, run: &mut Run<'_>) -> Result<Arc<Autoencoder>> {
         let held = lock(&self.held).autoencoder.clone();
         if let Some(held) = held {
@@ -83,15 +83,15 @@ impl Pipeline {
         let (files, weights) = self.load_component(VAE, run).await?;
         let loaded = Arc::new(Autoencoder::new(&weights, &files.config_file, &files.config)?);
         let is_tiny = matches!(self.model.autoencoder(), AutoencoderConfig::Tiny(_));
-        if is_tiny || !self.leaves() {
+        if is_tiny || !self.drops_components() {
             lock(&self.held).autoencoder = Some(Arc::clone(&loaded));
         }
         Ok(loaded)
     }
 
-    /// Does `stage`, and does it again: on a fresh device with the components loaded again if the device is lost meanwhile, and
-    /// with one component at a time if there is no room for all.
-    pub(super) async fn surviving<T>(
+    /// Runs `stage`, and repeats it if necessary: if the device was lost, after reopening it and loading the components
+    /// again; if the device ran out of memory, with one component at a time.
+    pub(super) async fn with_recovery<T>(
         &self,
         run: &mut Run<'_>,
         mut stage: impl AsyncFnMut(&mut Run<'_>) -> Result<T>,
@@ -100,12 +100,17 @@ impl Pipeline {
             match stage(run).await {
                 Err(Error::DeviceLost { reason }) if run.losses < LOSSES => {
                     run.losses += 1;
-                    run.warn(format!("the GPU was lost ({reason}); going on from the last step on a fresh one"));
+                    run.warn(format!(
+                        "the GPU was lost ({reason}) and was opened again; the run continues from the last step"
+                    ));
                     *lock(&self.held) = Held::default();
                     self.options.device.revive().await?;
                 }
-                Err(Error::OutOfMemory { .. }) if !self.leaves() => {
-                    run.warn("the device has no room for all of the model; one component is loaded at a time".into());
+                Err(Error::OutOfMemory { .. }) if !self.drops_components() => {
+                    run.warn(
+                        "the device has too little memory for the whole model; one component is loaded at a time"
+                            .into(),
+                    );
                     self.in_turn.store(true, Ordering::Relaxed);
                     *lock(&self.held) = Held::default();
                     self.options.device.release_idle();
@@ -115,7 +120,7 @@ impl Pipeline {
         }
     }
 
-    /// The files of one component and its weights; progress is reported before they are read.
+    /// Reports progress and loads the weights of one component.
     async fn load_component(&self, component: &str, run: &mut Run<'_>) -> Result<(&ComponentFiles, Weights)> {
         run.pause().await?;
         let before = self.files.components().filter(|(other, _)| *other < component).count();

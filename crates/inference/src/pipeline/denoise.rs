@@ -1,7 +1,7 @@
-//! The denoising loop: from the first latents to the last, one denoiser call and one sampler step at a time.
+//! The denoising loop: alternating denoiser calls and sampler steps, from the first latents to the last.
 //!
-//! The denoiser runs on its device, everything else in host memory: latents are small, the sampler's numbers are the same
-//! everywhere, and what a lost device had is not needed again: the step that it was lost in is repeated on a fresh one.
+//! The denoiser runs on its device, everything else in host memory: latents are small, the sampler's numbers are the
+//! same on every device, and if the device is lost, its data is not needed: the step is repeated after reopening it.
 
 use super::finite;
 use super::load::Pipeline;
@@ -18,7 +18,7 @@ use crate::{Device, Error, Result, Tensor};
 use easel_picture::Image;
 use std::sync::Arc;
 
-/// Where this batch stands among all calls of the request.
+/// The position of this batch among all calls of the request.
 #[derive(Clone, Copy)]
 pub(super) struct Share {
     pub(super) done: usize,
@@ -26,7 +26,7 @@ pub(super) struct Share {
 }
 
 impl Pipeline {
-    /// Walks from `start` to the final latents `[n, h, w, c]`.
+    /// Runs the loop from `start` to the final latents `[n, h, w, c]`.
     pub(super) async fn denoise(
         &self,
         start: Start,
@@ -54,16 +54,16 @@ impl Pipeline {
             run.pause().await?;
             let scaled = sampler.scale_model_input(call, &latents)?;
             let input = denoiser_input(&scaled, &inpaint, guidance.is_some())?;
-            let mut ask = Ask { conditionings: &conditionings, which: WHOLE, input, timestep: timesteps[call] };
-            let prediction = self.predict(&mut denoiser, &ask, run).await?;
+            let mut inputs = Inputs { conditionings: &conditionings, which: WHOLE, input, timestep: timesteps[call] };
+            let prediction = self.predict(&mut denoiser, &inputs, run).await?;
             run.watcher.tensor(Probe::NoisePrediction(call - first_call), &prediction);
             let mut guided = match &guidance {
                 Some(guidance) => guidance.apply(&prediction)?,
                 None => prediction.clone(),
             };
             if let Some(skip) = skip.filter(|skip| skip.covers(call - first_call, settings.steps)) {
-                ask = Ask { which: WITHOUT_LAYERS, input: denoiser_input(&scaled, &inpaint, false)?, ..ask };
-                let without = self.predict(&mut denoiser, &ask, run).await?;
+                inputs = Inputs { which: WITHOUT_LAYERS, input: denoiser_input(&scaled, &inpaint, false)?, ..inputs };
+                let without = self.predict(&mut denoiser, &inputs, run).await?;
                 guided = Guidance::away_from(&guided, &prediction, &without, skip.scale)?;
             }
             latents = sampler.step(call, &guided, &latents, noise)?;
@@ -80,17 +80,17 @@ impl Pipeline {
         Ok(latents)
     }
 
-    /// One call of the denoiser, which is made ready first where it is not, and again on a fresh device, or in `f32` from this
-    /// call on if half precision overflows in it.
-    async fn predict(&self, walk: &mut Walk, ask: &Ask<'_>, run: &mut Run<'_>) -> Result<Tensor> {
+    /// One call of the denoiser, which is prepared first if necessary. If the device is lost, the call is repeated on
+    /// the reopened device. If half precision overflows, this call and all later ones run in `f32`.
+    async fn predict(&self, walk: &mut Walk, inputs: &Inputs<'_>, run: &mut Run<'_>) -> Result<Tensor> {
         let predict = async |run: &mut Run<'_>| -> Result<Tensor> {
             loop {
-                // Taken, so that what fails is not used again.
+                // Taken out, so that it is not used again after an error.
                 let mut ready = match walk.ready.take() {
                     Some(ready) => ready,
-                    None => Denoiser::new(self, &walk.device, ask.conditionings, run).await?,
+                    None => Denoiser::new(self, &walk.device, inputs.conditionings, run).await?,
                 };
-                let prediction = ready.predict(ask)?.to_host().await?;
+                let prediction = ready.predict(inputs)?.to_host().await?;
                 if prediction.is_finite()? {
                     walk.ready = Some(ready);
                     return Ok(prediction);
@@ -98,10 +98,10 @@ impl Pipeline {
                 walk.device = finite::DENOISER.wider(&walk.device, run)?;
             }
         };
-        self.surviving(run, predict).await
+        self.with_recovery(run, predict).await
     }
 
-    /// What the latents look like. A device that is lost now is noticed by the next step.
+    /// A preview of the latents. If the device is lost here, the next step notices.
     async fn preview(&self, latents: &Tensor, run: &mut Run<'_>) -> Result<Option<Image>> {
         match preview(latents, self, run).await {
             Ok(image) => Ok(Some(image)),
@@ -111,39 +111,39 @@ impl Pipeline {
     }
 }
 
-/// The conditioning of ordinary calls among those of a run.
+/// The index of the conditioning for ordinary calls.
 const WHOLE: usize = 0;
-/// The conditioning of calls that leave layers out.
+/// The index of the conditioning for calls that skip layers.
 const WITHOUT_LAYERS: usize = 1;
 
-/// What the denoiser is asked for.
-struct Ask<'a> {
+/// The inputs of a denoiser call.
+struct Inputs<'a> {
     /// All conditionings of the run.
     conditionings: &'a [Conditioning],
-    /// The one of this call.
+    /// The index of this call's conditioning.
     which: usize,
     input: Tensor,
     timestep: f64,
 }
 
-/// The denoiser of one walk.
+/// The state of the denoiser in one run of the loop.
 struct Walk {
-    /// Unless it has to be made ready first.
+    /// The prepared denoiser, if it is.
     ready: Option<Denoiser>,
-    /// Where it computes, and in which type.
+    /// The device and type that it computes with.
     device: Device,
 }
 
-/// The model on its device, with what all calls of a run share.
+/// The model on its device, with the data that all calls of a run share.
 struct Denoiser {
     model: Arc<dyn families::Denoiser>,
     device: Device,
-    /// Whether its blocks are loaded anew in every call, so that a recording would hold all of them.
+    /// Whether its blocks are streamed in every call. A recording would keep all of them in memory.
     streamed: bool,
     conditioned: Vec<Conditioned>,
 }
 
-/// One conditioning of a run on the device, and the recording of a call with it.
+/// A conditioning on the device, and the recording of a call with it.
 struct Conditioned {
     conditioning: Conditioning,
     replay: Replay,
@@ -157,18 +157,18 @@ impl Denoiser {
         run: &mut Run<'_>,
     ) -> Result<Self> {
         let model = pipeline.denoiser(run).await?;
-        let there = |conditioning: &Conditioning| -> Result<Conditioned> {
+        let to_device = |conditioning: &Conditioning| -> Result<Conditioned> {
             Ok(Conditioned { conditioning: conditioning.to_device(device)?, replay: Replay::default() })
         };
-        let conditioned = conditionings.iter().map(there).collect::<Result<_>>()?;
+        let conditioned = conditionings.iter().map(to_device).collect::<Result<_>>()?;
         Ok(Self { model, device: device.clone(), streamed: pipeline.options.offload, conditioned })
     }
 
     /// One call, recorded at the first step and replayed at the following ones.
-    fn predict(&mut self, ask: &Ask<'_>) -> Result<Tensor> {
-        let input = ask.input.cast(self.device.float())?.to_device(&self.device)?;
-        let time = self.model.time(ask.timestep, &self.device)?;
-        let Conditioned { conditioning, replay } = &mut self.conditioned[ask.which];
+    fn predict(&mut self, inputs: &Inputs<'_>) -> Result<Tensor> {
+        let input = inputs.input.cast(self.device.float())?.to_device(&self.device)?;
+        let time = self.model.time(inputs.timestep, &self.device)?;
+        let Conditioned { conditioning, replay } = &mut self.conditioned[inputs.which];
         if self.streamed {
             return self.device.enter(|| self.model.predict(&input, &time, conditioning));
         }
@@ -177,7 +177,7 @@ impl Denoiser {
     }
 }
 
-/// What the denoiser sees of the latents: with guidance twice, once for the negative and once for the positive half.
+/// The denoiser's input: with guidance the latents twice, for the negative and the positive half.
 fn denoiser_input(latents: &Tensor, inpaint: &Option<Inpaint>, guided: bool) -> Result<Tensor> {
     let widened = match inpaint {
         Some(Inpaint::Channels(extra)) => Tensor::concat(&[latents, extra], 3)?,
@@ -186,7 +186,7 @@ fn denoiser_input(latents: &Tensor, inpaint: &Option<Inpaint>, guided: bool) -> 
     if guided { widened.repeat(2) } else { Ok(widened) }
 }
 
-/// The picture's latents as noisy as the latents are after this step; the clean ones after the last.
+/// The picture's latents with the noise level after this step; clean after the last step.
 fn kept(sampler: &Sampler, image_latents: &Tensor, noise: &Tensor, next: usize, calls: usize) -> Result<Tensor> {
     if next < calls { sampler.add_noise(image_latents, noise, next) } else { Ok(image_latents.clone()) }
 }

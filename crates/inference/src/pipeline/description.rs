@@ -1,4 +1,4 @@
-//! What can be said about a request before a weight is read: a model by its configurations alone.
+//! A model described by its configurations alone, to check requests before any weight is read.
 
 use super::request::{InitImage, Request};
 use super::settings::Settings;
@@ -7,7 +7,7 @@ use crate::families::{Defaults, Model, ModelFiles, SamplingDefaults};
 use crate::sampling::{Sampler, SchedulerConfig, StepOptions, TimestepOptions};
 use crate::{Error, Result};
 
-/// A model by its configurations. Reading it takes milliseconds and no memory to speak of, so a service has the
+/// A model described by its configurations. Reading it takes milliseconds and little memory, so a service keeps the
 /// descriptions of all its models, loaded or not.
 pub struct Description {
     model: Box<dyn Model>,
@@ -15,10 +15,10 @@ pub struct Description {
     defaults: Defaults,
 }
 
-/// A picture to start from, as far as a check needs it.
+/// The properties of an initial picture that checks depend on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StartPlan {
-    /// How far to go from it, 0 to 1.
+    /// How much of it to change, from 0 to 1.
     pub strength: f64,
     /// See [`InitImage::all_steps`].
     pub all_steps: bool,
@@ -33,11 +33,11 @@ impl From<&InitImage> for StartPlan {
 }
 
 impl Description {
-    /// Reads the configurations of a model. `sampling` stands for its family's steps and guidance scale, as in
+    /// Reads the configurations of a model. `sampling` replaces its family's steps and guidance scale, as in
     /// [`LoadOptions`](super::LoadOptions).
     ///
     /// # Errors
-    /// Those of a configuration that its family cannot run.
+    /// For a configuration that its family does not support.
     pub fn read(files: &ModelFiles, sampling: Option<SamplingDefaults>) -> Result<Self> {
         let scheduler = SchedulerConfig::from_json(files.scheduler())?;
         let model = files.family().model(files, &scheduler)?;
@@ -48,7 +48,7 @@ impl Description {
         Ok(Self { model, scheduler, defaults })
     }
 
-    /// What is drawn when nothing else is asked for.
+    /// The defaults for requests that leave these values out.
     pub fn defaults(&self) -> &Defaults {
         &self.defaults
     }
@@ -58,8 +58,8 @@ impl Description {
         self.model.size_step()
     }
 
-    /// Refuses what drawing would refuse: everything but prompts that are too long for a model, and damaged weights.
-    /// `start` is looked at in the place of [`Request::init`], whose picture need not be decoded for it.
+    /// Refuses every request that drawing would refuse, except for prompts that are too long for a model, and damaged
+    /// weights. It uses `start` instead of [`Request::init`], so that the picture need not be decoded.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the name of the field.
@@ -89,12 +89,12 @@ pub(super) fn sampler(
     Sampler::new(&settings.scheduler, &steps, &options)
 }
 
-/// The error of a model that only redraws.
+/// The error of an inpainting model without a picture.
 pub(super) fn picture_missing() -> Error {
-    Error::invalid("init_image", "this model redraws parts of a picture and needs one, with a mask")
+    Error::invalid("init_image", "this is an inpainting model: it needs a picture and a mask")
 }
 
-/// The error of a model that only redraws under a mask.
+/// The error of an inpainting model without a mask.
 pub(super) fn mask_missing() -> Error {
-    Error::invalid("mask", "this model redraws parts of a picture and needs a mask")
+    Error::invalid("mask", "this is an inpainting model: it needs a mask")
 }

@@ -1,35 +1,36 @@
-//! What the text encoders made of earlier prompts. The next picture with the same text needs none of them, which counts most
-//! where each component is loaded when it is needed: see [`LoadOptions::low_memory`](super::LoadOptions).
+//! A cache of the text encoders' output. Another picture with the same text then needs no text encoder, which matters
+//! most if components are loaded on demand: see [`LoadOptions::low_memory`](super::LoadOptions).
 //!
-//! They leave with their pipeline, and the least recently used ones leave before they are many.
+//! The cache belongs to its pipeline. It has a limit, above which the least recently used entries are dropped.
 
 use crate::families::{Prompts, TextStates};
 use crate::pipeline::{Prompt, PromptOptions};
 use crate::{Device, Result, Tensor};
 
-/// The most bytes that are kept: those of seven prompts of Stable Diffusion 3 with guidance and T5. A page has less.
+/// The most bytes to keep: enough for seven prompts of Stable Diffusion 3 with guidance and T5. Web pages have less
+/// memory.
 const MOST: usize = if cfg!(target_arch = "wasm32") { 16 << 20 } else { 64 << 20 };
 
-/// All that text encoders look at.
+/// The whole input of the text encoders.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Texts {
-    /// Without their seeds.
+    /// The prompts, without their seeds.
     batch: Vec<Prompt>,
     guided: bool,
     options: PromptOptions,
 }
 
 impl Texts {
-    /// Those of a batch.
+    /// The texts of a batch.
     pub(super) fn of(prompts: &Prompts<'_>) -> Self {
         let batch = prompts.batch.iter().map(|prompt| Prompt { seed: 0, ..prompt.clone() }).collect();
         Self { batch, guided: prompts.guided, options: prompts.request.prompt_options }
     }
 }
 
-/// The states of earlier texts, by those texts.
+/// The states of earlier texts.
 pub(super) struct Embeddings {
-    /// The most recently used last.
+    /// Entries in the order of their last use.
     entries: Vec<Entry>,
     most: usize,
 }
@@ -47,7 +48,7 @@ impl Default for Embeddings {
 }
 
 impl Embeddings {
-    /// The states of all text encoders for these texts, if they are here.
+    /// The states of all text encoders for these texts, if they are cached.
     pub(super) fn find(&mut self, texts: &Texts) -> Option<Vec<TextStates>> {
         let found = self.entries.iter().position(|entry| entry.texts == *texts)?;
         let entry = self.entries.remove(found);
@@ -56,7 +57,7 @@ impl Embeddings {
         Some(states)
     }
 
-    /// Keeps states in host memory, and as many of the others as there is room for.
+    /// Adds states in host memory, and drops the oldest entries above the limit.
     pub(super) fn keep(&mut self, texts: Texts, states: Vec<TextStates>) {
         let bytes = states.iter().map(bytes).sum();
         if bytes > self.most {
@@ -76,7 +77,7 @@ fn bytes(states: &TextStates) -> usize {
     elements * size_of::<f32>()
 }
 
-/// States in host memory that are as large as their numbers: not in memory that ops share, which may be longer.
+/// Copies states to host memory of exactly their size. Buffers that ops reuse may be larger.
 pub(super) async fn to_keep(states: &TextStates) -> Result<TextStates> {
     let pooled = match &states.pooled {
         Some(pooled) => Some(copy(pooled).await?),
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_leave_when_there_is_no_room() {
+    fn the_least_recently_used_are_dropped_above_the_limit() {
         // Each entry has 40 bytes.
         let mut kept = Embeddings { entries: Vec::new(), most: 100 };
         kept.keep(texts("a"), states(1.0));
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_an_encoder_looks_at_tells_texts_apart() {
+    fn every_input_of_an_encoder_distinguishes_texts() {
         let mut kept = Embeddings::default();
         kept.keep(texts("a"), states(1.0));
         let others = [

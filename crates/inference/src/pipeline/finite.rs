@@ -1,14 +1,14 @@
-//! NaN and infinity in what a network computed, noticed where the result is read back anyway. A network that computes in half
-//! precision overflows above 65504; its result is then computed again in `f32`, with a warning, instead of a black picture.
+//! Detects NaN and infinity in a network's result when it is read back. Half precision overflows above 65504. The
+//! result is then computed again in `f32`, with a warning, instead of giving a black picture.
 //!
-//! Each picture begins in the device's type again, so that it has the same bytes alone and in a batch.
+//! Each picture starts in the device's type again, so that it has the same bytes alone and in a batch.
 
 use super::load::Pipeline;
 use super::run::Run;
 use crate::models::vae::{Autoencoder, Encoded, Tiling};
 use crate::{DType, Device, Error, Result, Tensor};
 
-/// A network and its result, as messages call them.
+/// The names of a network and its result in messages.
 #[derive(Clone, Copy)]
 pub(super) struct Stage {
     network: &'static str,
@@ -20,30 +20,32 @@ const ENCODER: Stage = Stage { network: "the autoencoder", result: "the encoded 
 const DECODER: Stage = Stage { network: "the autoencoder", result: "the decoded picture" };
 
 impl Stage {
-    /// The device on which a result that was not finite is computed again: the same in `f32`.
+    /// The device for computing a non-finite result again: the same one in `f32`.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if it was computed in `f32` already.
+    /// [`Error::NotFinite`] if the result was computed in `f32` already.
     pub(super) fn wider(self, device: &Device, run: &mut Run<'_>) -> Result<Device> {
         let Self { network, result } = self;
         if device.float() == DType::F32 {
             let hint = ", although it was computed in f32: the weights may be damaged";
             return Err(Error::NotFinite { what: result.into(), hint });
         }
-        run.warn(format!("{network} overflowed in half precision and computes again in f32 (always: --dtype f32)"));
+        run.warn(format!(
+            "{network} overflowed in half precision and is computed again in f32 (--dtype f32 always uses it)"
+        ));
         Ok(device.in_f32())
     }
 }
 
-/// A decoded picture on its device, and its numbers.
+/// A decoded picture, on its device and in host memory.
 pub(super) struct Decoded {
-    /// `[1, h, w, 3]`, 0..1 where it is not to be clamped.
+    /// `[1, h, w, 3]`, from 0 to 1 before clamping.
     pub(super) picture: Tensor,
     pub(super) values: Vec<f32>,
 }
 
 impl Pipeline {
-    /// The device as the autoencoder computes on it first.
+    /// The device with the type in which the autoencoder starts.
     fn autoencoder_device(&self) -> Device {
         let device = &self.options.device;
         if self.model.autoencoder().needs_f32() { device.in_f32() } else { device.clone() }
@@ -70,7 +72,7 @@ impl Pipeline {
         }
     }
 
-    /// Encodes a picture `[1, h, w, 3]` in -1..1, into host memory.
+    /// Encodes a picture `[1, h, w, 3]`, with values from -1 to 1, into host memory.
     pub(super) async fn encoded(
         &self,
         autoencoder: &Autoencoder,

@@ -15,19 +15,19 @@ use crate::sampling::Noise;
 use crate::{Result, Tensor};
 use easel_picture::{Image, Parameters};
 
-/// A finished picture and what it was made from.
+/// A finished picture with its settings.
 #[derive(Clone, Debug)]
 pub struct Picture {
     /// The pixels.
     pub image: Image,
-    /// The settings, as the file's metadata keeps them.
+    /// The settings for the file's metadata.
     pub parameters: Parameters,
     /// The seed of this picture.
     pub seed: u64,
 }
 
 impl Pipeline {
-    /// Draws the pictures of a request. Stops between two steps with [`Error::Cancelled`] when asked to.
+    /// Draws the pictures of a request. If it is cancelled, it stops between two steps with [`Error::Cancelled`].
     pub async fn generate(
         &self,
         request: &Request,
@@ -47,7 +47,7 @@ impl Pipeline {
         Ok(pictures)
     }
 
-    /// Draws one batch; `done` pictures of the request are finished.
+    /// Draws one batch, after `done` pictures of the request.
     async fn draw(
         &self,
         batch: &[Prompt],
@@ -60,7 +60,8 @@ impl Pipeline {
         let all = request.prompts.len();
         run.pause().await?;
         run.progress(Phase::Encode, done, all, None);
-        let conditioning = self.surviving(run, async |run| self.condition(batch, request, settings, run).await).await?;
+        let conditioning =
+            self.with_recovery(run, async |run| self.condition(batch, request, settings, run).await).await?;
         self.options.device.release_idle();
         run.progress(Phase::Encode, done + n, all, None);
 
@@ -71,7 +72,7 @@ impl Pipeline {
             noise = undrawn.clone();
             Start::prepare(self, request, settings, &sampler, &mut noise, n, run).await
         };
-        let start = self.surviving(run, prepare).await?;
+        let start = self.with_recovery(run, prepare).await?;
         let calls = sampler.timesteps().len() - start.first_call;
         let share =
             Share { done: done.div_ceil(request.batch_size) * calls, of: all.div_ceil(request.batch_size) * calls };
@@ -106,7 +107,7 @@ impl Pipeline {
         self.model.condition(states, &prompts)
     }
 
-    /// What the text encoders make of the prompts, or made of them before.
+    /// The text encoders' states for the prompts, from the cache if possible.
     async fn text_states(&self, prompts: &Prompts<'_>, run: &mut Run<'_>) -> Result<Vec<TextStates>> {
         let texts = Texts::of(prompts);
         let kept = lock(&self.embeddings).find(&texts);
@@ -123,7 +124,7 @@ impl Pipeline {
         Ok(states)
     }
 
-    /// Latents to pictures, one at a time.
+    /// Decodes latents into pictures, one at a time.
     async fn decode(
         &self,
         latents: &Tensor,
@@ -148,7 +149,7 @@ impl Pipeline {
             }
             Ok(())
         };
-        self.surviving(run, decode).await?;
+        self.with_recovery(run, decode).await?;
         Ok(images)
     }
 }
@@ -163,7 +164,7 @@ fn noise(batch: &[Prompt], request: &Request) -> Noise {
 }
 
 impl Pipeline {
-    /// What a picture's metadata says about how it was made.
+    /// The settings of a picture for its metadata.
     fn parameters(&self, request: &Request, settings: &Settings, prompt: &Prompt) -> Parameters {
         let height = settings.size[0];
         let width = settings.size[1];

@@ -1,4 +1,4 @@
-//! A model's components put together, ready to draw.
+//! Loads a model's components into a pipeline.
 
 use super::components::Held;
 use super::embeddings::Embeddings;
@@ -15,19 +15,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How a model is loaded.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// Where it computes.
+    /// The device to compute on.
     pub device: Device,
-    /// The type its weights are kept in; `None` keeps the stored one.
+    /// The type of the weights in memory; `None` keeps the stored type.
     pub dtype: Option<DType>,
-    /// What components multiply in on the processor; `None` is [`Products::automatic`]. Text encoders multiply only quantised
-    /// weights in fewer bits than `f32`, and autoencoders that ask for `f32` none.
+    /// The precision of products on the processor; `None` stands for [`Products::automatic`]. Text encoders use lower
+    /// precision than `f32` only for quantised weights, and autoencoders that require `f32` never do.
     pub products: Option<Products>,
-    /// The model's name, as the metadata of its pictures keeps it.
+    /// The model's name for the metadata of its pictures.
     pub name: String,
-    /// Steps and guidance scale when none are asked for; `None` means those of the model's family.
+    /// Default steps and guidance scale; `None` stands for those of the model's family.
     pub sampling: Option<SamplingDefaults>,
-    /// Load each component when a run needs it and drop it afterwards: a device then holds the largest of them rather than
-    /// all, and every run reads the files again. Off unless asked for.
+    /// Load each component when a run needs it, and drop it afterwards. The device then holds only the largest
+    /// component instead of all, but every run reads the files again. Off by default.
     pub low_memory: bool,
     /// Read the denoiser's blocks from disk during each step, two of them at a time. Implies
     /// [`low_memory`](Self::low_memory). The pictures are the same, byte for byte.
@@ -35,13 +35,13 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    /// Everything as it is stored, on this device.
+    /// The default options on this device.
     pub fn new(device: Device) -> Self {
         let name = String::new();
         Self { device, dtype: None, products: None, name, sampling: None, low_memory: false, offload: false }
     }
 
-    /// The same with the components held in this way.
+    /// Sets how components are kept.
     pub fn keeping(self, keeping: Keeping) -> Self {
         Self { low_memory: keeping != Keeping::All, offload: keeping == Keeping::Offload, ..self }
     }
@@ -49,7 +49,7 @@ impl LoadOptions {
 
 /// A text-to-image model on its device.
 ///
-/// It keeps its files: components that were not kept, or were on a device that is lost, are read from them again.
+/// It keeps its files, to load components again that were dropped or whose device was lost.
 pub struct Pipeline {
     pub(super) files: ModelFiles,
     pub(super) options: LoadOptions,
@@ -57,14 +57,14 @@ pub struct Pipeline {
     pub(super) scheduler: SchedulerConfig,
     pub(super) held: Mutex<Held>,
     pub(super) embeddings: Mutex<Embeddings>,
-    /// Whether components leave when they have worked: as the options say, or since the device had no room for all.
+    /// Whether components are dropped after use: because of the options, or because the device ran out of memory.
     pub(super) in_turn: AtomicBool,
     defaults: Defaults,
 }
 
 impl Pipeline {
-    /// Reads the configurations and loads every component, one after the other; with
-    /// [`low_memory`](LoadOptions::low_memory) a run loads what it needs.
+    /// Reads the configurations and loads all components, one after another. With
+    /// [`low_memory`](LoadOptions::low_memory) runs load what they need instead.
     pub async fn load(
         files: &ModelFiles,
         options: &LoadOptions,
@@ -79,11 +79,11 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Reads the configurations and loads nothing yet: a run loads what it needs, and keeps it unless
-    /// [`low_memory`](LoadOptions::low_memory) says otherwise.
+    /// Only reads the configurations. Runs load the components that they need, and keep them unless
+    /// [`low_memory`](LoadOptions::low_memory) is set.
     ///
     /// # Errors
-    /// Those of a configuration that its family cannot run.
+    /// For a configuration that its family does not support.
     pub fn new(files: &ModelFiles, options: &LoadOptions) -> Result<Self> {
         let scheduler = SchedulerConfig::from_json(files.scheduler())?;
         let model = files.family().model(files, &scheduler)?;
@@ -100,8 +100,8 @@ impl Pipeline {
     }
 
     async fn load_all(&self, run: &mut Run<'_>) -> Result<()> {
-        self.surviving(run, async |run| {
-            // Since there was no room for all: a run loads what it needs.
+        self.with_recovery(run, async |run| {
+            // The device ran out of memory: runs load what they need.
             if self.in_turn.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -117,7 +117,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// What a component multiplies in on the processor.
+    /// The precision of a component's products on the processor.
     pub(super) fn products(&self, component: &str) -> Products {
         let LoadOptions { device, dtype, products, .. } = &self.options;
         let products = products.unwrap_or_else(|| Products::automatic(device, *dtype));
@@ -129,7 +129,7 @@ impl Pipeline {
         }
     }
 
-    /// What is drawn when nothing else is asked for.
+    /// The defaults for requests that leave these values out.
     pub fn defaults(&self) -> &Defaults {
         &self.defaults
     }

@@ -1,10 +1,10 @@
 //! From a request to pictures: the loop around text, models and sampling.
 //!
-//! [`Pipeline::load`] puts a model's components together and [`Pipeline::generate`] draws the pictures of a [`Request`]:
-//! prompts become conditioning, noise or a picture becomes the first latents, the loop asks the denoiser once per call and
-//! the sampler for the next latents, and the autoencoder turns the last ones into pixels. A [`Watcher`] sees progress and
-//! previews, a [`CancelToken`] stops the run between two steps. What kind of model it is, the loop does not know: it asks
-//! [`families`](crate::families) for everything that differs between models.
+//! [`Pipeline::load`] puts a model's components together and [`Pipeline::generate`] draws the pictures of a
+//! [`Request`]: prompts become conditioning, noise or a picture becomes the first latents, the loop alternates between
+//! denoiser and sampler, and the autoencoder turns the last latents into pixels. A [`Watcher`] sees progress and
+//! previews, a [`CancelToken`] stops the run between two steps. The loop does not know the kind of model;
+//! [`families`](crate::families) handle everything that differs between models.
 //!
 //! ```no_run
 //! # #[cfg(feature = "native")]
@@ -21,19 +21,16 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The sampler, guidance and everything else between two denoiser calls run in host memory on every device: latents
-//! are small, the numbers of a sampler are then the same everywhere, progress is what the device has really done, and
-//! nothing that is needed again exists only on the device.
+//! The sampler, guidance and everything else between two denoiser calls run in host memory on every device. Latents are
+//! small, the sampler's numbers are then the same on all devices, progress is only reported for finished work, and no
+//! data that is needed again exists only on the device.
 //!
-//! The states of the latest prompts stay (`embeddings`), so that another picture with the same text needs no text encoder.
-//! Where half precision overflows in the denoiser or the autoencoder, that stage is done again in `f32` (`finite`).
+//! The states of the latest prompts are kept (`embeddings`), so that another picture with the same text needs no text
+//! encoder. If half precision overflows in the denoiser or the autoencoder, the stage is repeated in `f32` (`finite`).
 //!
-//! So a run survives the loss of its GPU. The components are dropped, the device is opened anew for everybody who has
-//! a handle (`Device::revive`), and the stage is done again: one denoiser call, or one picture to decode. A pipeline
-//! keeps its files for that, and for [`LoadOptions::low_memory`], which loads each component when a run needs it and
-//! drops it afterwards. That is off by default, since every run then reads the files again, but a device that has no room
-//! for all of a model gets one component at a time. [`LoadOptions::offload`] streams the denoiser's blocks from disk besides.
-//! [`Pipeline::needs`] says how much memory each way takes, before anything is loaded.
+//! For this reason a run survives the loss of its GPU (`components`). [`LoadOptions::low_memory`] loads each component
+//! when a run needs it, and [`LoadOptions::offload`] also streams the denoiser's blocks from disk. [`Pipeline::needs`]
+//! computes how much memory each way takes, before anything is loaded.
 
 mod components;
 mod denoise;

@@ -1,4 +1,4 @@
-//! What latents look like, cheaply: the tiny autoencoder where there is one, else a linear map to colours.
+//! Cheap previews of latents: decoded by a tiny autoencoder if the model has one, otherwise by a linear map to colours.
 
 use super::load::Pipeline;
 use super::run::Run;
@@ -6,10 +6,10 @@ use crate::models::vae::AutoencoderConfig;
 use crate::{Result, Tensor};
 use easel_picture::Image;
 
-/// The longer side of a preview is at most this many pixels when an autoencoder decodes it.
+/// The most pixels on the longer side of a preview that an autoencoder decoded.
 const LONGEST_SIDE: usize = 256;
 
-/// A small picture of the first of `latents` `[n, h, w, c]`, which are as the denoiser sees them.
+/// A small picture of the first of `latents` `[n, h, w, c]`, in the denoiser's scale.
 pub(super) async fn preview(latents: &Tensor, pipeline: &Pipeline, run: &mut Run<'_>) -> Result<Image> {
     let first = latents.narrow(0, 0, 1)?;
     let [_, h, w, channels] = first.dims("preview")?;
@@ -26,7 +26,7 @@ pub(super) async fn preview(latents: &Tensor, pipeline: &Pipeline, run: &mut Run
     Ok(Image::from_unit(w, h, &pixels)?)
 }
 
-/// The picture with sides of at most [`LONGEST_SIDE`].
+/// Shrinks the picture to sides of at most [`LONGEST_SIDE`].
 fn shrink(image: &Image) -> Result<Image> {
     let longest = image.width.max(image.height);
     if longest <= LONGEST_SIDE {

@@ -1,4 +1,4 @@
-//! What a run tells its caller while it works, and how the caller stops it.
+//! Progress reports from a run to its caller, and cancellation.
 
 use crate::weights::BoxFuture;
 use crate::{Error, Result, Tensor};
@@ -6,14 +6,14 @@ use easel_picture::Image;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The part of a run that is being worked on.
+/// The current part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Reading the model's files.
     Load,
     /// Turning the prompts into conditioning.
     Encode,
-    /// Walking from noise to latents.
+    /// Turning noise into latents.
     Denoise,
     /// Turning latents into pictures.
     Decode,
@@ -34,26 +34,26 @@ impl Phase {
 /// One progress event.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    /// What is being done.
+    /// The current phase.
     pub phase: Phase,
     /// Units done so far: denoiser calls while denoising, pictures while decoding, components while loading.
     pub step: usize,
-    /// Units in all.
+    /// Units in total.
     pub of: usize,
-    /// Seconds since the run began, by the watcher's clock.
+    /// Seconds since the start of the run, by the watcher's clock.
     pub seconds: f64,
-    /// What the picture looks like so far, when previews were asked for.
+    /// A preview of the picture, if requested.
     pub preview: Option<Image>,
 }
 
-/// A moment in a run at which a tensor can be looked at, named as the golden cases name them.
+/// A point in a run at which a tensor can be inspected, named as in the golden cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// The latents that the denoising loop starts from.
     InitialLatents,
     /// The timesteps of all denoiser calls.
     Timesteps,
-    /// What the denoiser returned in this call: unconditional and conditional halves with guidance.
+    /// The denoiser's prediction in this call, with guidance the unconditional half before the conditional one.
     NoisePrediction(usize),
     /// The latents after this call.
     Latents(usize),
@@ -61,56 +61,56 @@ pub enum Probe {
     Picture,
 }
 
-/// Watches a run. Every method has a default, so that a caller implements what it needs.
+/// Watches a run. All methods have defaults, so a caller only implements what it needs.
 pub trait Watcher {
-    /// Something was done.
+    /// Receives progress.
     fn progress(&mut self, _progress: &Progress) {}
 
-    /// Whether a preview that is due would be looked at.
+    /// Whether the watcher wants the next preview.
     fn wants_preview(&self) -> bool {
         true
     }
 
-    /// Something that does not stop the run, but that the user should know: a truncated prompt, say.
+    /// Receives a warning for the user, for example about a truncated prompt.
     fn warning(&mut self, _message: &str) {}
 
-    /// A tensor passes by. Cloning it copies a handle.
+    /// Receives a tensor. Cloning it only copies a handle.
     fn tensor(&mut self, _probe: Probe, _tensor: &Tensor) {}
 
-    /// A moment between two steps. A caller that shares its thread with an event loop, as a page's worker does, lets that
-    /// run here, so that a request to cancel arrives; others have nothing to wait for.
+    /// Called between two steps. A caller whose thread also runs an event loop, such as a page's worker, lets the loop
+    /// run here, so that cancellation arrives. Others need not wait.
     fn pause(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 
-    /// Seconds on a clock of the caller's choosing; models and pipelines have none of their own.
+    /// Seconds on any clock. Models and pipelines have no clock of their own.
     fn clock(&self) -> f64 {
         0.0
     }
 }
 
-/// A watcher that looks away.
+/// A watcher that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unwatched;
 
 impl Watcher for Unwatched {}
 
-/// Asks a run to stop. Clones share one flag; the run looks at it between steps.
+/// Cancels a run. Clones share one flag, which the run checks between steps.
 #[derive(Clone, Debug, Default)]
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
-    /// Asks the run to stop.
+    /// Cancels the run.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether someone asked.
+    /// Whether the run was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// [`Error::Cancelled`] if someone asked.
+    /// Returns [`Error::Cancelled`] if the run was cancelled.
     pub fn check(&self) -> Result<()> {
         if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }

@@ -1,4 +1,4 @@
-//! What a caller asks for. Fields that are not given are filled in from the model's own defaults.
+//! Requests for pictures. Missing fields are filled in from the model's defaults.
 
 use crate::{Error, Result};
 use easel_picture::Image;
@@ -9,7 +9,7 @@ pub const SIZE_STEP: usize = 8;
 pub const SIZE_MIN: usize = 16;
 /// The largest width and height.
 pub const SIZE_MAX: usize = 4096;
-/// The largest number of denoising steps: schedules have a thousand training timesteps.
+/// The largest number of denoising steps: schedules have 1000 training timesteps.
 pub const STEPS_MAX: usize = 1000;
 /// The largest number of pictures in one request.
 pub const COUNT_MAX: usize = 256;
@@ -17,32 +17,32 @@ pub const COUNT_MAX: usize = 256;
 /// The largest number of tokens that T5 reads.
 pub const SEQUENCE_MAX: usize = 512;
 
-/// One picture of a request: what is drawn, and from which noise.
+/// One picture of a request: its texts and its seed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
     /// What to draw.
     pub text: String,
-    /// What the second text encoder of models that have one reads instead, if anything else.
+    /// Another text for the second text encoder, if the model has one.
     pub text_2: Option<String>,
     /// What not to draw; `None` means the family's own default.
     pub negative: Option<String>,
-    /// The negative prompt of the second text encoder, if it is another.
+    /// Another negative prompt for the second text encoder.
     pub negative_2: Option<String>,
     /// The seed of this picture's noise.
     pub seed: u64,
 }
 
-/// A picture to start from.
+/// An initial picture.
 #[derive(Clone, Debug)]
 pub struct InitImage {
-    /// The picture; it is resized to the size of the request.
+    /// The picture. It is resized to the size of the request.
     pub image: Image,
-    /// How far to go from it, 0 (not at all) to 1 (all the way).
+    /// How much of it to change, from 0 (nothing) to 1 (everything).
     pub strength: f64,
     /// Take all steps, over the last part of a distilled schedule that `strength` leaves, as diffusers' LCM pipeline does,
     /// instead of skipping the first ones. LCM and TCD schedulers only.
     pub all_steps: bool,
-    /// Where to draw: white is drawn anew, black is kept. `None` redraws everything.
+    /// The area to redraw: white is redrawn, black is kept. `None` redraws everything.
     pub mask: Option<Image>,
 }
 
@@ -50,17 +50,17 @@ pub struct InitImage {
 /// `[height, width]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SizeConditioning {
-    /// The size the training picture had before cropping; `None` means the size of the request.
+    /// The size before cropping; `None` stands for the size of the request.
     pub original_size: Option<[usize; 2]>,
-    /// Where the crop began, `[top, left]`.
+    /// The corner of the crop, `[top, left]`.
     pub crop_top_left: [usize; 2],
-    /// The size to aim for; `None` means the size of the request.
+    /// The target size; `None` stands for the size of the request.
     pub target_size: Option<[usize; 2]>,
-    /// The same for the negative prompt; `None` means as the prompt's.
+    /// The original size for the negative prompt; `None` stands for that of the prompt.
     pub negative_original_size: Option<[usize; 2]>,
-    /// Where the negative prompt's crop began.
+    /// The corner of the negative prompt's crop.
     pub negative_crop_top_left: [usize; 2],
-    /// The negative prompt's target size; `None` means as the prompt's.
+    /// The negative prompt's target size; `None` stands for that of the prompt.
     pub negative_target_size: Option<[usize; 2]>,
 }
 
@@ -69,35 +69,35 @@ pub struct SizeConditioning {
 pub struct PromptOptions {
     /// Read `(word:1.3)` and `[word]` as weights.
     pub weighting: bool,
-    /// Read prompts longer than one window in several, instead of cutting them.
+    /// Split prompts that are longer than one window over several, instead of truncating them.
     pub long: bool,
-    /// Take the hidden states this many layers before the last one.
+    /// Use the hidden states this many layers before the last one.
     pub clip_skip: usize,
-    /// How many tokens T5 reads, for families that have it; `None` is the family's own number.
+    /// How many tokens T5 reads, for families that have it; `None` stands for the family's default.
     pub max_sequence_length: Option<usize>,
 }
 
-/// Skip-layer guidance: during a part of the steps, the prediction is also pushed away from what the model predicts without
-/// some of its layers. For families whose denoiser is made of layers alike.
+/// Skip-layer guidance: during a part of the steps, the prediction is also pushed away from a prediction without some
+/// of the layers. For families whose denoiser has uniform layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SkipLayers {
-    /// The layers to leave out, counted from 0.
+    /// The layers to skip, numbered from 0.
     pub layers: Vec<usize>,
-    /// The factor on the difference that they make.
+    /// The factor on the difference.
     pub scale: f64,
-    /// Steps up to this part of all, 0 to 1, are without.
+    /// The start of its range of steps, as a part of all steps from 0 to 1.
     pub start: f64,
-    /// Steps from this part of all on are without.
+    /// The end of its range of steps, as a part of all steps from 0 to 1.
     pub stop: f64,
 }
 
 impl SkipLayers {
-    /// These layers, with the numbers of diffusers and of Stable Diffusion 3.5 medium's authors.
+    /// Skips these layers, with the defaults of diffusers and of Stable Diffusion 3.5 medium's authors.
     pub fn new(layers: Vec<usize>) -> Self {
         Self { layers, scale: 2.8, start: 0.01, stop: 0.2 }
     }
 
-    /// Whether step `step` of `steps` is among those with it.
+    /// Whether step `step` of `steps` is in the range.
     pub(crate) fn covers(&self, step: usize, steps: usize) -> bool {
         let step = step as f64;
         let steps = steps as f64;
@@ -118,37 +118,38 @@ pub struct Request {
     pub height: Option<usize>,
     /// Denoising steps.
     pub steps: Option<usize>,
-    /// How strongly to follow the prompt; 1 or less turns guidance off.
+    /// The guidance scale: how strongly to follow the prompt. 1 or less turns guidance off.
     pub guidance_scale: Option<f64>,
-    /// The scale of classifier-free guidance with the negative prompt for models that take `guidance_scale` as an input (FLUX.1
-    /// dev), in which it comes on top; 1 or less turns it off. `None` means the model's own where a negative prompt with words is
-    /// given, else none.
+    /// The scale of additional classifier-free guidance with the negative prompt, for models that take `guidance_scale`
+    /// as an input (FLUX.1 dev). 1 or less turns it off. `None` stands for the model's default if there is a non-empty
+    /// negative prompt, otherwise it is off.
     pub true_cfg_scale: Option<f64>,
-    /// How far to pull the guided prediction back to the spread of the unguided one, 0 to 1.
+    /// How strongly to rescale the guided prediction to the standard deviation of the unguided one, from 0 to 1.
     pub guidance_rescale: f64,
-    /// Guidance by left-out layers, beside that by the prompt.
+    /// Skip-layer guidance, in addition to that by the prompt.
     pub skip_layers: Option<SkipLayers>,
-    /// The scheduler by name; `None` means the model's own.
+    /// The scheduler by name; `None` stands for the model's own.
     pub scheduler: Option<String>,
-    /// The DDIM noise share, 0 to 1.
+    /// DDIM's eta, from 0 to 1.
     pub eta: f64,
-    /// A picture to start from.
+    /// An initial picture.
     pub init: Option<InitImage>,
     /// Micro-conditioning on sizes, for families that take it.
     pub sizes: SizeConditioning,
-    /// Pictures computed at once. One at a time gives every picture the same bytes alone and in a batch.
+    /// How many pictures are computed at once. With 1, every picture has the same bytes alone and in a batch.
     pub batch_size: usize,
-    /// Draw the noise of a whole batch from the first picture's seed, as diffusers does when it is given one generator.
+    /// Draw the noise of a whole batch from the first picture's seed, as diffusers does with a single generator.
     pub one_generator: bool,
-    /// Send a small preview with every this many denoising steps; 0 sends none.
+    /// Denoising steps between previews; 0 for no previews.
     pub preview_every: usize,
-    /// Decode in overlapping tiles; `None` does so for pictures that are large for the autoencoder.
+    /// Whether to decode in overlapping tiles; `None` does so for pictures that are large for the autoencoder.
     pub tiling: Option<bool>,
 }
 
 impl Request {
-    /// `count` pictures of one prompt; picture `k` has seed `seed + k`. A count above [`COUNT_MAX`] becomes one more than
-    /// that, which [`validate`](Self::validate) refuses: nothing is allocated for a number that nobody has checked.
+    /// `count` pictures of one prompt; picture `k` has seed `seed + k`. A count above [`COUNT_MAX`] becomes one more
+    /// than that, so that no memory is allocated for an unchecked number before [`validate`](Self::validate) refuses
+    /// it.
     pub fn new(text: &str, negative: Option<&str>, seed: u64, count: usize) -> Self {
         let prompt = |k: usize| Prompt {
             text: text.to_owned(),
@@ -159,7 +160,7 @@ impl Request {
         Self { prompts: (0..count.min(COUNT_MAX + 1)).map(prompt).collect(), batch_size: 1, ..Self::default() }
     }
 
-    /// Checks what can be checked without the model.
+    /// Checks everything that does not depend on the model.
     pub fn validate(&self) -> Result<()> {
         in_range("count", self.prompts.len(), 1, COUNT_MAX)?;
         for (field, size) in [("width", self.width), ("height", self.height)] {
@@ -192,7 +193,7 @@ impl Request {
     }
 }
 
-/// A width or height that pictures can have.
+/// Checks a width or height.
 fn check_size(field: &'static str, size: usize) -> Result<()> {
     if (SIZE_MIN..=SIZE_MAX).contains(&size) && size.is_multiple_of(SIZE_STEP) {
         return Ok(());
@@ -203,7 +204,7 @@ fn check_size(field: &'static str, size: usize) -> Result<()> {
     ))
 }
 
-/// A number within its bounds; a NaN is not.
+/// Checks that a number is within its bounds. A NaN is not.
 fn in_range<T: PartialOrd + std::fmt::Display>(field: &'static str, value: T, low: T, high: T) -> Result<()> {
     if value >= low && value <= high {
         return Ok(());
@@ -215,7 +216,7 @@ fn in_range<T: PartialOrd + std::fmt::Display>(field: &'static str, value: T, lo
 mod tests {
     use super::*;
 
-    /// The message of the error that a changed request gives.
+    /// The error message for a changed request.
     fn refused(change: impl FnOnce(&mut Request)) -> String {
         let mut request = Request::new("a cat", None, 1, 1);
         request.validate().unwrap();

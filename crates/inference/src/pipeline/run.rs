@@ -4,7 +4,7 @@ use super::{CancelToken, Phase, Progress, Watcher};
 use crate::Result;
 use easel_picture::Image;
 
-/// What every stage of a run carries along.
+/// The state that all stages of a run share.
 pub(super) struct Run<'a> {
     pub(super) watcher: &'a mut dyn Watcher,
     pub(super) cancel: &'a CancelToken,
@@ -21,7 +21,7 @@ impl<'a> Run<'a> {
         Self { watcher, cancel, losses: 0, started, warned: Vec::new() }
     }
 
-    /// Lets the caller have the thread for a moment; [`Error::Cancelled`](crate::Error::Cancelled) if it wants no more.
+    /// Yields to the caller. Returns [`Error::Cancelled`](crate::Error::Cancelled) if the run was cancelled.
     pub(super) async fn pause(&mut self) -> Result<()> {
         self.watcher.pause().await;
         self.cancel.check()
@@ -33,7 +33,7 @@ impl<'a> Run<'a> {
         self.watcher.progress(&Progress { phase, step, of, seconds, preview });
     }
 
-    /// Reports something the user should know, once.
+    /// Reports a warning to the user, once.
     pub(super) fn warn(&mut self, message: String) {
         if !self.warned.contains(&message) {
             self.watcher.warning(&message);

@@ -1,4 +1,4 @@
-//! A request with every gap filled in from the model, checked against what the model can do.
+//! A request with all missing fields filled in from the model, and checked against the model's limits.
 
 use super::request::Request;
 use crate::families::{Defaults, Model};
@@ -11,13 +11,13 @@ pub(super) struct Settings {
     pub(super) size: [usize; 2],
     pub(super) steps: usize,
     pub(super) guidance_scale: f64,
-    /// The scale for the predictions for prompt and negative prompt; `None` if the denoiser runs on the prompt alone.
+    /// The scale of classifier-free guidance; `None` if the denoiser only runs on the prompt.
     pub(super) guidance: Option<f64>,
     pub(super) scheduler: SchedulerConfig,
 }
 
 impl Settings {
-    /// `own` is the scheduler that the model was published with.
+    /// Resolves a request. `own` is the scheduler that the model was published with.
     pub(super) fn resolve(
         model: &dyn Model,
         own: &SchedulerConfig,
@@ -47,7 +47,7 @@ impl Settings {
     }
 }
 
-/// The size asked for; else that of the picture to start from, in whole steps; else the model's own.
+/// The requested size, or else that of the initial picture in whole steps, or else the model's default.
 fn resolve_size(request: &Request, defaults: &Defaults, step: usize) -> [usize; 2] {
     let image = request.init.as_ref().map(|init| &init.image);
     let whole = |pixels: usize| (pixels / step * step).max(step);

@@ -1,4 +1,4 @@
-//! Where the denoising loop starts: pure noise, a noised picture, or a picture to be redrawn under a mask.
+//! The start of the denoising loop: pure noise, a noised picture, or a picture and a mask.
 //!
 //! The order of the random draws is that of diffusers' pipelines: the autoencoder's sample first, then the noise, then the
 //! sample of the masked picture.
@@ -16,14 +16,14 @@ use easel_picture::Mask;
 
 /// The state before the first step.
 pub(super) struct Start {
-    /// `[n, h, w, c]`, in host memory as everything that the sampler works on.
+    /// `[n, h, w, c]`, in host memory like all of the sampler's data.
     pub(super) latents: Tensor,
     /// The first call of the sampler.
     pub(super) first_call: usize,
     pub(super) inpaint: Option<Inpaint>,
 }
 
-/// What keeps the unmasked part of a picture as it was.
+/// The method that preserves the unmasked part of a picture.
 pub(super) enum Inpaint {
     /// After every step the unmasked latents are replaced by the picture's, noised to the next timestep.
     Blend {
@@ -32,7 +32,7 @@ pub(super) enum Inpaint {
         image_latents: Tensor,
         noise: Tensor,
     },
-    /// The denoiser sees mask and masked picture as five more channels `[n, h, w, 5]`.
+    /// The denoiser gets the mask and the masked picture as five additional channels `[n, h, w, 5]`.
     Channels(Tensor),
 }
 
@@ -109,7 +109,7 @@ impl Stage<'_> {
         let first_call = first_call(sampler, init.into())?;
         let (mask, latent_mask) = self.masks(init)?;
         let picture = self.picture(init)?;
-        // The nine-channel model never looks at the picture's own latents when it starts from pure noise.
+        // The nine-channel model does not need the picture's latents when it starts from pure noise.
         let image_latents =
             if channels && all_the_way { None } else { Some(self.encode(vae, &picture, (noise, true), run).await?) };
         let drawn = noise.draw(&self.latent_shape(), &Device::Cpu)?;
@@ -117,7 +117,7 @@ impl Stage<'_> {
             Some(image_latents) if !all_the_way => sampler.add_noise(image_latents, &drawn, first_call)?,
             _ => drawn.scale(sampler.init_noise_sigma())?,
         };
-        // diffusers draws the masked picture's sample even when the model has no channels for it.
+        // diffusers draws the masked picture's sample even if the model has no channels for it.
         let masked = picture.mul(&mask.affine(-1.0, 1.0)?)?;
         let masked_latents = self.encode(vae, &masked, (noise, true), run).await?;
         let inpaint = match image_latents {
@@ -127,7 +127,7 @@ impl Stage<'_> {
         Ok(Start { latents, first_call, inpaint: Some(inpaint) })
     }
 
-    /// The picture as `[1, h, w, 3]` in -1..1, at the size of the request.
+    /// The picture as `[1, h, w, 3]` with values from -1 to 1, in the size of the request.
     fn picture(&self, init: &InitImage) -> Result<Tensor> {
         let [height, width] = self.settings.size;
         let resized = init.image.resized(width, height)?;
@@ -144,8 +144,8 @@ impl Stage<'_> {
         Ok((Tensor::from_vec(pixels.values, &[1, height, width, 1], &Device::Cpu)?, latents))
     }
 
-    /// The picture's latents `[n, h, w, c]` as the denoiser sees them: the autoencoder's sample, drawn once for all
-    /// pictures of the batch or for each.
+    /// The picture's latents `[n, h, w, c]` in the denoiser's scale. The autoencoder's sample is drawn once for the
+    /// whole batch or once per picture.
     async fn encode(
         &self,
         vae: &Autoencoder,
@@ -166,18 +166,18 @@ impl Stage<'_> {
     }
 }
 
-/// The call to start at; an error if `strength` leaves no call.
+/// The call to start at. It is an error if `strength` leaves none.
 pub(super) fn first_call(sampler: &Sampler, start: StartPlan) -> Result<usize> {
     let strength = start.strength;
     let call = if start.all_steps { 0 } else { sampler.start_for_strength(strength) };
     if call < sampler.timesteps().len() {
         return Ok(call);
     }
-    Err(Error::invalid("strength", format!("{strength} leaves no steps to do; raise it or the number of steps")))
+    Err(Error::invalid("strength", format!("{strength} leaves no steps; raise it or the number of steps")))
 }
 
 impl Pipeline {
-    /// The tiles to encode and decode in, if at all: as asked, else for pictures larger than four tiles.
+    /// The tiles for encoding and decoding, if requested or if the picture is larger than four tiles.
     pub(super) fn tiling(&self, request: &Request, [height, width]: [usize; 2]) -> Option<Tiling> {
         const LARGE: usize = 1024 * 1024;
         let wanted = request.tiling.unwrap_or(height * width > LARGE);

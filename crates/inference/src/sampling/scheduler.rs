@@ -3,6 +3,7 @@
 use super::definition::{Flows, Name, RESPACINGS};
 use super::{SchedulerClass, SchedulerConfig};
 use crate::{Error, Result};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::str::FromStr;
 
@@ -17,7 +18,7 @@ pub struct Scheduler {
 }
 
 /// A sampler to offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SamplerName {
     /// What [`Scheduler`] reads.
     pub name: &'static str,

@@ -1,4 +1,4 @@
-//! `activation` and `geglu`: elementwise functions on their own.
+//! `activation` and `geglu`: elementwise functions outside of an epilogue.
 
 use super::{Activation, Storage, Tensor};
 use crate::Result;

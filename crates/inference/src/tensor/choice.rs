@@ -1,20 +1,20 @@
-//! Choosing a device where the user names none: CUDA, Metal, a real GPU through WebGPU that passes a self-test, else the
-//! processor.
+//! Chooses a device if the user names none: CUDA, Metal, or a hardware GPU through WebGPU that passes a self-test;
+//! otherwise the processor.
 //!
-//! A GPU in software (llvmpipe, SwiftShader, WARP) is right but slower than the processor's own kernels, so it is taken
-//! only if [`GpuOptions::adapter`] names it.
+//! A software GPU (llvmpipe, SwiftShader, WARP) is correct but slower than the processor's kernels, so it is only used
+//! if [`GpuOptions::adapter`] names it.
 
 use super::{Device, DeviceKind, Epilogue, GpuDevice, GpuOptions, Tensor};
 use crate::{Error, Result};
 
-/// A device that was opened, and what the user should know about it.
+/// An opened device, with a warning for the user.
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// The device.
     pub device: Device,
-    /// What it is called, for people.
+    /// Its name for users.
     pub name: String,
-    /// Why a GPU that is there is not used.
+    /// Why an existing GPU is not used.
     pub warning: Option<String>,
 }
 
@@ -24,11 +24,11 @@ const COLUMNS: usize = 72;
 const INNER: usize = 160;
 
 impl Device {
-    /// Opens the device of this kind and says what it is. `Auto` takes CUDA, then Metal, then a real GPU through WebGPU, then
-    /// the processor. A GPU that cannot be opened, or that computes wrong numbers, becomes a warning.
+    /// Opens the device of this kind. `Auto` tries CUDA, Metal, a hardware GPU through WebGPU, and the processor, in
+    /// this order. A GPU that cannot be opened or computes wrong numbers becomes a warning.
     ///
     /// # Errors
-    /// [`Error::Device`] if `kind` names a device that is not there; `Auto` never fails.
+    /// [`Error::Device`] if `kind` names a missing device; `Auto` never fails.
     pub async fn select(kind: DeviceKind, options: &GpuOptions) -> Result<Selection> {
         match kind {
             DeviceKind::Auto => Ok(best(options).await),
@@ -37,7 +37,7 @@ impl Device {
     }
 }
 
-/// The best device there is.
+/// The best available device.
 async fn best(options: &GpuOptions) -> Selection {
     for kind in [DeviceKind::Cuda, DeviceKind::Metal] {
         if let Ok(device) = Device::open(kind, options).await {
@@ -48,12 +48,12 @@ async fn best(options: &GpuOptions) -> Selection {
         Ok(Some(gpu)) => selection(gpu),
         Ok(None) => selection(Device::Cpu),
         Err(error) => {
-            Selection { warning: Some(format!("{error}; the processor computes instead")), ..selection(Device::Cpu) }
+            Selection { warning: Some(format!("{error}; the processor is used instead")), ..selection(Device::Cpu) }
         }
     }
 }
 
-/// The GPU that `options` name, else the best one that is not software, tested; `None` if there is none.
+/// The GPU that `options` name, or else the best hardware GPU, after a self-test. `None` if there is none.
 async fn real_gpu(options: &GpuOptions) -> Result<Option<Device>> {
     let is_named = !options.adapter.is_empty();
     if !is_named && GpuDevice::list().await.iter().all(|gpu| gpu.software) {
@@ -78,7 +78,7 @@ async fn self_test(device: &Device) -> Result<()> {
     Err(Error::Device { device: device.to_string(), reason: "it computes wrong numbers in a self-test".into() })
 }
 
-/// A product of matrices of small multiples of 1/4, which every type of float holds exactly, and so are its sums.
+/// A product of matrices of small multiples of 1/4. Every float type represents these and their sums exactly.
 async fn product(device: &Device) -> Result<Vec<f32>> {
     let input = Tensor::from_vec(quarters(ROWS * INNER, 7), &[ROWS, INNER], device)?.cast(device.float())?;
     let weight = Tensor::from_vec(quarters(COLUMNS * INNER, 5), &[COLUMNS, INNER], device)?.cast(device.float())?;
@@ -125,20 +125,20 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_that_is_not_there_becomes_a_warning() {
+    fn a_missing_gpu_becomes_a_warning() {
         let options = GpuOptions { adapter: "no such adapter".into(), ..GpuOptions::default() };
         let selection = block_on(Device::select(DeviceKind::Auto, &options)).unwrap();
         if matches!(selection.device, Device::Cpu) {
             let warning = selection.warning.unwrap();
             assert!(warning.starts_with("device gpu is not available: "), "{warning}");
-            assert!(warning.ends_with("; the processor computes instead"), "{warning}");
+            assert!(warning.ends_with("; the processor is used instead"), "{warning}");
         }
         assert!(block_on(Device::select(DeviceKind::Gpu, &options)).is_err());
     }
 
-    /// Where the only GPU is software, as llvmpipe, it computes right but is taken only by name.
+    /// If the only GPU is a software GPU such as llvmpipe, it is correct, but only used by name.
     #[test]
-    fn a_gpu_in_software_is_taken_only_by_name() {
+    fn a_software_gpu_is_only_used_by_name() {
         let Some(gpu) = block_on(GpuDevice::list()).into_iter().find(|gpu| gpu.software) else { return };
         let index = gpu.id.trim_start_matches("gpu:").to_owned();
         let named = GpuOptions { adapter: index, ..GpuOptions::default() };

@@ -1,10 +1,10 @@
-//! `Data`: the numbers of a tensor in host memory, on their way to a device.
+//! `Data`: the elements of a tensor in host memory, for upload to a device.
 
 use super::{BlockFormat, DType, Device, Tensor, check_length};
 use crate::Result;
 use half::{bf16, f16};
 
-// Files are little-endian and their bytes are copied as they are.
+// Files are little-endian and their bytes are copied unchanged.
 const _: () = assert!(cfg!(target_endian = "little"), "Easel runs on little-endian machines only");
 
 /// The elements of a tensor in row-major order.
@@ -23,7 +23,7 @@ pub enum Data {
 }
 
 impl Data {
-    /// `length` zeros (whole blocks of them), in memory that is not touched before it is written.
+    /// `length` zeros (in whole blocks), in memory that is not touched before it is written.
     pub fn zeros(dtype: DType, length: usize) -> Self {
         match dtype {
             DType::F32 => Self::F32(bytemuck::zeroed_vec(length)),
@@ -36,7 +36,7 @@ impl Data {
         }
     }
 
-    /// A copy of little-endian bytes. Bytes after the last whole element are left out.
+    /// A copy of little-endian bytes. Bytes after the last whole element are ignored.
     pub fn from_bytes(bytes: &[u8], dtype: DType) -> Self {
         let bytes = &bytes[..bytes.len() - bytes.len() % dtype.size()];
         match dtype {
@@ -59,7 +59,7 @@ impl Data {
         }
     }
 
-    /// The numbers as little-endian bytes.
+    /// The elements as little-endian bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::F32(data) => bytemuck::cast_slice(data),
@@ -82,7 +82,7 @@ impl Data {
 }
 
 impl Tensor {
-    /// A tensor of these numbers. On the CPU their memory becomes the tensor's.
+    /// A tensor with this data. On the CPU the tensor takes over its memory.
     pub fn from_data(data: Data, shape: &[usize], device: &Device) -> Result<Self> {
         check_length("from_data", data.len(), shape)?;
         Self::upload(data, shape, device, true)
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_numbers_whatever_their_alignment() {
+    fn bytes_are_read_at_any_alignment() {
         let bytes: Vec<u8> = [0_u8].into_iter().chain([1.5_f32, -2.0].iter().flat_map(|x| x.to_le_bytes())).collect();
         assert_eq!(Data::from_bytes(&bytes[1..], DType::F32), Data::F32(vec![1.5, -2.0]));
         assert_eq!(Data::from_bytes(&[0, 0x3c, 9], DType::F16), Data::F16(vec![f16::ONE]));

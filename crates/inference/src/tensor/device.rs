@@ -1,4 +1,4 @@
-//! Devices: which there are, and how a name becomes one.
+//! Devices: their kinds, their names and their list.
 
 use super::{CandleDevice, DType, GpuDevice, OutlineDevice};
 use crate::{Error, Result};
@@ -6,26 +6,26 @@ use easel_cpu::parallel::{self, Movable};
 use std::fmt;
 use std::str::FromStr;
 
-/// Where tensors live and who computes with them.
+/// The place where tensors are stored and computed.
 #[derive(Clone, Debug)]
 pub enum Device {
-    /// The host's processor with Easel's own kernels.
+    /// The processor with Easel's own kernels.
     Cpu,
     /// A GPU through WebGPU.
     Gpu(GpuDevice),
     /// A candle device: CUDA, Metal, or candle's own CPU kernels for tests.
     Candle(CandleDevice),
-    /// None: tensors on it have shapes, but no numbers. Networks that run on it say how much memory they will need.
+    /// No device: its tensors have shapes but no data. Networks run on it to find out how much memory they need.
     Outline(OutlineDevice),
 }
 
-/// The device as a user names it.
+/// The device's name for users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceKind {
-    /// The best that is there.
+    /// The best available device.
     #[default]
     Auto,
-    /// The host's processor.
+    /// The processor.
     Cpu,
     /// A GPU through WebGPU: Vulkan, Metal, DX12 or the browser's.
     Gpu,
@@ -38,15 +38,15 @@ pub enum DeviceKind {
 /// How to open a GPU.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
-    /// Its place in the list of adapters, or part of its name; the best one if empty.
+    /// Its position in the list of adapters, or part of its name. If empty, the best one.
     pub adapter: String,
-    /// The type of activations: `F32`, `F16`, or by default `F16` on hardware that has it.
+    /// The type of activations: `F32` or `F16`. By default `F16` on hardware that supports it.
     pub float: Option<DType>,
-    /// Ask for nothing beyond what WebGPU guarantees everywhere: for tests of odd hardware.
+    /// Use only the limits that WebGPU guarantees, for tests.
     pub guaranteed_only: bool,
-    /// Use tensor cores for products in `F16`, where there are any.
+    /// Use tensor cores for products in `F16`, if there are any.
     pub cooperative: bool,
-    /// The most bytes of GPU memory to hold.
+    /// The most bytes of GPU memory to use.
     pub memory: Option<u64>,
 }
 
@@ -60,28 +60,28 @@ impl FromStr for DeviceKind {
             "gpu" => Ok(Self::Gpu),
             "cuda" => Ok(Self::Cuda),
             "metal" => Ok(Self::Metal),
-            _ => Err(Error::invalid("device", format!("{name:?} is not one of auto, cpu, gpu, cuda, metal"))),
+            _ => Err(Error::invalid("device", format!("expected one of auto, cpu, gpu, cuda, metal, got {name:?}"))),
         }
     }
 }
 
-/// One line of the list of devices.
+/// An entry in the list of devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// The name to ask for it by.
+    /// Its name in requests.
     pub id: String,
-    /// What it is.
+    /// Its description.
     pub name: String,
-    /// Whether it can be used now.
+    /// Whether it can be used.
     pub available: bool,
-    /// Why it cannot be used, if it cannot.
+    /// Why it cannot be used.
     pub reason: Option<String>,
-    /// Whether it is a GPU that the processor pretends to be: right, but slower than the processor's own kernels.
+    /// Whether it is a software GPU: correct, but slower than the processor's kernels.
     pub software: bool,
 }
 
 impl Device {
-    /// Opens the device of this kind; `Auto` as [`Device::select`] chooses.
+    /// Opens the device of this kind. For `Auto`, [`Device::select`] chooses.
     pub async fn open(kind: DeviceKind, options: &GpuOptions) -> Result<Self> {
         match kind {
             DeviceKind::Cpu => Ok(Self::Cpu),
@@ -91,7 +91,7 @@ impl Device {
         }
     }
 
-    /// The device as a user names it.
+    /// The device's name for users.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -101,7 +101,7 @@ impl Device {
         }
     }
 
-    /// The type that models compute in here.
+    /// The type that models compute in on this device.
     pub fn float(&self) -> DType {
         match self {
             Self::Gpu(device) => device.float(),
@@ -110,8 +110,8 @@ impl Device {
         }
     }
 
-    /// The same device for models that compute in `f32`, whatever [`float`](Self::float) says: where half precision is too
-    /// narrow for what a network computes.
+    /// The same device for models that compute in `f32` regardless of [`float`](Self::float), because half precision is
+    /// too narrow for them.
     pub fn in_f32(&self) -> Self {
         match self {
             Self::Gpu(device) => Self::Gpu(device.in_f32()),
@@ -119,14 +119,14 @@ impl Device {
         }
     }
 
-    /// candle's kernels on the CPU: slower than [`Device::Cpu`], and the same code path as CUDA and Metal.
+    /// candle's kernels on the CPU: slower than [`Device::Cpu`], but with the same code path as CUDA and Metal.
     #[cfg(feature = "candle")]
     pub fn candle_cpu() -> Self {
         Self::Candle(CandleDevice::cpu())
     }
 
-    /// Calls `f`, in which many ops follow one another: on the processor on one of its own threads, so that they are not
-    /// handed over one by one; elsewhere right here.
+    /// Calls `f`, which runs many ops. On the processor it runs on one of the kernels' threads, so that ops need not be
+    /// handed over one by one; otherwise on the current thread.
     pub fn enter<R: Movable>(&self, f: impl FnOnce() -> R + Movable) -> R {
         match self {
             Self::Cpu => parallel::enter(f),
@@ -134,8 +134,8 @@ impl Device {
         }
     }
 
-    /// Gives memory that is kept for ops of the sizes seen so far back to the system: for the end of a phase that another,
-    /// of other sizes, follows. Tensors are not touched.
+    /// Returns pooled memory to the system, at the end of a phase that is followed by one with other sizes. Tensors are
+    /// not affected.
     pub fn release_idle(&self) {
         match self {
             Self::Cpu => easel_cpu::memory::release_idle(),
@@ -145,7 +145,7 @@ impl Device {
         }
     }
 
-    /// Opens a GPU that was lost anew, for all clones of this device. Tensors that were on it stay lost.
+    /// Reopens a lost GPU for all clones of this device. Its tensors stay lost.
     pub async fn revive(&self) -> Result<()> {
         match self {
             Self::Gpu(device) => device.revive().await,
@@ -153,7 +153,7 @@ impl Device {
         }
     }
 
-    /// Every kind of device, and every GPU, with the reason for each that cannot be used.
+    /// All kinds of devices and all GPUs, with the reason for those that cannot be used.
     pub async fn list() -> Vec<DeviceInfo> {
         let info = |id: &str, name: String, error: Option<Error>| DeviceInfo {
             id: id.into(),
@@ -187,7 +187,7 @@ impl fmt::Display for Device {
     }
 }
 
-/// Why there can be no such device in this build.
+/// The message for a device that is not compiled in.
 pub(super) fn not_built(device: &str) -> String {
     format!("this build has no {device} (cargo feature `{device}`)")
 }

@@ -1,4 +1,4 @@
-//! Elementwise arithmetic: with a scalar, between tensors, and sums of many.
+//! Elementwise arithmetic: with a scalar, between tensors, and linear combinations.
 
 use super::{Storage, Tensor};
 use crate::Result;
@@ -6,27 +6,27 @@ use easel_cpu::Floats;
 use easel_cpu::elementwise::{self, Binary};
 
 impl Tensor {
-    /// `self + other`, where `other` may have axes of size 1 that repeat.
+    /// `self + other`, broadcasting axes of size 1 in `other`.
     pub fn add(&self, other: &Self) -> Result<Self> {
         self.binary("add", Binary::Add, other)
     }
 
-    /// `self - other`, where `other` may have axes of size 1 that repeat.
+    /// `self - other`, broadcasting axes of size 1 in `other`.
     pub fn sub(&self, other: &Self) -> Result<Self> {
         self.binary("sub", Binary::Sub, other)
     }
 
-    /// `self * other`, where `other` may have axes of size 1 that repeat.
+    /// `self * other`, broadcasting axes of size 1 in `other`.
     pub fn mul(&self, other: &Self) -> Result<Self> {
         self.binary("mul", Binary::Mul, other)
     }
 
-    /// `self / other`, where `other` may have axes of size 1 that repeat.
+    /// `self / other`, broadcasting axes of size 1 in `other`.
     pub fn div(&self, other: &Self) -> Result<Self> {
         self.binary("div", Binary::Div, other)
     }
 
-    /// `self + gate * x`: `x` `[n, t, width]` is let through as far as `gate` `[n, width]` says.
+    /// `self + gate * x`, with `x` `[n, t, width]` and `gate` `[n, width]`.
     pub fn add_gated(&self, gate: &Self, x: &Self) -> Result<Self> {
         let [batch, width] = gate.dims("add_gated")?;
         self.add(&x.mul(&gate.reshape(&[batch, 1, width])?)?)
@@ -48,7 +48,7 @@ impl Tensor {
         self.affine(scale, 0.0)
     }
 
-    /// Every element limited to `low..=high`.
+    /// Clamps every element to `low..=high`.
     pub fn clamp(&self, low: f64, high: f64) -> Result<Self> {
         const OP: &str = "clamp";
         let low = low as f32;
@@ -72,7 +72,7 @@ impl Tensor {
         }
     }
 
-    /// `self * scale + sum(factor * tensor)`: what a sampler's step comes down to. All shapes are equal.
+    /// `self * scale + sum(factor * tensor)`, the arithmetic of sampler steps. All shapes are equal.
     pub fn combine(&self, scale: f64, terms: &[(f64, &Self)]) -> Result<Self> {
         const OP: &str = "combine";
         if let Some((_, other)) = terms.iter().find(|(_, other)| other.shape() != self.shape()) {

@@ -11,7 +11,7 @@ impl Tensor {
         const OP: &str = "embedding";
         let [entries, width] = self.dims(OP)?;
         if ids.dtype() != DType::U32 {
-            return Err(ids.shape_error(OP, format!("ids of type U32, not {:?}", ids.dtype())));
+            return Err(ids.shape_error(OP, format!("ids of type U32, got {:?}", ids.dtype())));
         }
         let mut shape = ids.shape().to_vec();
         shape.push(width);

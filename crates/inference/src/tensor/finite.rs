@@ -1,10 +1,10 @@
-//! `is_finite`: whether all numbers are.
+//! `is_finite`: whether all elements are finite.
 
 use super::Tensor;
 use crate::Result;
 
 impl Tensor {
-    /// Whether no element is a NaN or an infinity. For a tensor in host memory: a result that was read back.
+    /// Whether no element is NaN or infinite. Only for tensors in host memory, such as results that were read back.
     pub fn is_finite(&self) -> Result<bool> {
         Ok(self.host("is_finite")?.widened("is_finite")?.iter().all(|x| x.is_finite()))
     }

@@ -1,7 +1,7 @@
-//! Tensors in host memory: contiguous numbers and the shape that they are seen in, as slices for `easel-cpu`.
+//! Tensors in host memory: contiguous elements and a shape, as slices for `easel-cpu`.
 //!
-//! Another shape, or some of the first axis' entries, is a view of the same numbers. What ops make lies in memory that
-//! goes back to be used again (`easel_cpu::Floats`): a sampling loop takes none from the system after its first step.
+//! Another shape, or a range of the first axis, is a view of the same elements. The results of ops are in pooled memory
+//! (`easel_cpu::Floats`), so a sampling loop allocates none after its first step.
 
 use super::outline::no_numbers;
 use super::{BlockFormat, DType, Data, Products, Storage, Tensor};
@@ -12,7 +12,7 @@ use half::vec::HalfFloatVecExt;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A contiguous view of numbers in host memory.
+/// A contiguous view of elements in host memory.
 #[derive(Clone)]
 pub(super) struct Host {
     numbers: Arc<Numbers>,
@@ -21,13 +21,13 @@ pub(super) struct Host {
     pub(super) shape: Vec<usize>,
 }
 
-/// What memory holds.
+/// The contents of the memory.
 pub(super) enum Numbers {
-    /// What an op made.
+    /// The result of an op.
     Pooled(Floats),
-    /// What a file or a caller brought.
+    /// Data from a file or a caller.
     Plain(Data),
-    /// A weight that is multiplied with and never read otherwise; the type is that of its numbers.
+    /// A weight that is only used in products, with its element type.
     Packed(PackedWeight, DType),
 }
 
@@ -50,7 +50,7 @@ pub(super) enum View<'a> {
     Blocks(BlockFormat, &'a [u8]),
 }
 
-/// Copies elements of any type in another order: `$copy` is called with the slices to read and to write.
+/// Copies elements of any type in another order. `$copy` is called with the source and destination slices.
 macro_rules! rearrange {
     ($op:expr, $x:expr, $len:expr, |$from:ident, $to:ident| $copy:expr) => {{
         use crate::tensor::host::{Numbers, View};
@@ -93,14 +93,14 @@ impl Host {
         self.shape.iter().product()
     }
 
-    /// The same numbers in a shape of as many elements. A packed weight stays a matrix of as many rows.
+    /// The same elements in another shape. A packed weight keeps its number of rows.
     pub(super) fn reshaped(&self, shape: &[usize]) -> Option<Self> {
         let packed = matches!(*self.numbers, Numbers::Packed(..));
         let fits = !packed || shape.first() == self.shape.first();
         fits.then(|| Self { shape: shape.to_vec(), ..self.clone() })
     }
 
-    /// `length` entries of the first axis from `start` on.
+    /// `length` entries of the first axis, from `start`.
     pub(super) fn rows(&self, start: usize, length: usize) -> Self {
         let row: usize = self.shape[1..].iter().product();
         let mut view = Self { start: self.start + start * row, ..self.clone() };
@@ -108,7 +108,7 @@ impl Host {
         view
     }
 
-    /// The elements in their own type.
+    /// The elements in their type.
     pub(super) fn view(&self, op: &'static str) -> Result<View<'_>> {
         let range = self.start..self.start + self.len();
         Ok(match &*self.numbers {
@@ -125,7 +125,7 @@ impl Host {
                 View::Blocks(*format, &data[range.start / length * format.bytes()..range.end / length * format.bytes()])
             }
             Numbers::Packed(..) => {
-                return Err(Error::Backend { op, reason: "a prepared weight can only be multiplied with".into() });
+                return Err(Error::Backend { op, reason: "a prepared weight can only be used in products".into() });
             }
         })
     }
@@ -138,7 +138,7 @@ impl Host {
         }
     }
 
-    /// The elements as `f32`, widened where they are of a smaller float type (biases, norm weights).
+    /// The elements as `f32`, widened from smaller float types (biases, norm weights).
     pub(super) fn widened(&self, op: &'static str) -> Result<Cow<'_, [f32]>> {
         Ok(match self.view(op)? {
             View::F32(data) => data.into(),
@@ -174,9 +174,9 @@ impl Host {
         })
     }
 
-    /// The elements in blocks, some at a time: a large weight is never widened as a whole.
+    /// Quantises the elements, some at a time, so that a large weight is never widened as a whole.
     fn blocks(&self, op: &'static str, format: BlockFormat) -> Result<Vec<u8>> {
-        /// Elements at a time: whole blocks of every format.
+        /// Elements at a time, in whole blocks of every format.
         const CHUNK: usize = 64 << 10;
         let fits = self.shape.last().is_some_and(|width| width.is_multiple_of(format.length()));
         if !fits || !format.quantises() {
@@ -196,7 +196,7 @@ impl Host {
         })
     }
 
-    /// The elements as the right-hand side of a product: `shape[0]` rows.
+    /// The elements as the right-hand side of a product with `shape[0]` rows.
     pub(super) fn matrix(&self, op: &'static str) -> Result<Matrix<'_>> {
         if let Numbers::Packed(packed, _) = &*self.numbers {
             return Ok(packed.into());
@@ -214,8 +214,9 @@ impl Host {
         })
     }
 
-    /// The weight as its op reads it fastest: a matrix or kernel in panels, for products in fewer bits or in the type that it
-    /// has; a vector as `f32`. Pairs of bfloat16 lie along the channels: an odd number of those is multiplied in `f32`.
+    /// The weight in the fastest form for its op: a matrix or kernel in panels, for products in lower precision or in
+    /// its own type; a vector as `f32`. Pairs of bfloat16 lie along the channels, so an odd number of channels is
+    /// multiplied in `f32`.
     pub(super) fn prepared(&self, products: Products) -> Result<Self> {
         const OP: &str = "prepared";
         if matches!(*self.numbers, Numbers::Packed(..)) {
@@ -236,7 +237,7 @@ impl Host {
                 };
                 Numbers::Packed(packed, self.dtype())
             }
-            // Not in the pool: it would keep a longer buffer from the activations for as long as the model is there.
+            // Not from the pool: the weight would occupy a possibly longer buffer for the lifetime of the model.
             _ => Numbers::Plain(Data::F32(self.widened(OP)?.into_owned())),
         };
         Ok(Self::new(numbers, &self.shape))
@@ -244,7 +245,7 @@ impl Host {
 }
 
 impl Tensor {
-    /// The view of a tensor that has to be in host memory.
+    /// The host view of a tensor, which is an error for other devices.
     pub(super) fn host(&self, op: &'static str) -> Result<&Host> {
         match &self.storage {
             Storage::Cpu(host) => Ok(host),
@@ -253,20 +254,20 @@ impl Tensor {
         }
     }
 
-    /// A tensor of numbers that an op made on the CPU.
+    /// A tensor with these contents on the CPU.
     pub(super) fn on_host(numbers: Numbers, shape: &[usize]) -> Self {
         Self { storage: Storage::Cpu(Host::new(numbers, shape)) }
     }
 
-    /// The floats that an op made on the CPU.
+    /// A tensor with the result of an op on the CPU.
     pub(super) fn made(floats: Floats, shape: &[usize]) -> Self {
         Self::on_host(Numbers::Pooled(floats), shape)
     }
 
-    /// A weight in the form in which the ops of its device read it fastest; it can then only be multiplied with.
+    /// The weight in the fastest form for the ops of its device. It can then only be used in products.
     ///
-    /// On the CPU matrices and kernels become panels of the type that they have, or those for products in fewer bits, and
-    /// vectors (biases, norm weights) become `f32`. Elsewhere nothing changes.
+    /// On the CPU matrices and kernels become panels, in their own type or for products in lower precision, and vectors
+    /// (biases, norm weights) become `f32`. On other devices nothing changes.
     pub fn prepared(&self, products: Products) -> Result<Self> {
         match &self.storage {
             Storage::Cpu(host) => Ok(Self { storage: Storage::Cpu(host.prepared(products)?) }),
@@ -276,7 +277,7 @@ impl Tensor {
     }
 }
 
-/// The numbers in whole blocks.
+/// Widens whole blocks.
 fn widened(format: BlockFormat, blocks: &[u8]) -> Vec<f32> {
     let mut wide = vec![0.0; blocks.len() / format.bytes() * format.length()];
     format.widen(blocks, &mut wide);
@@ -288,12 +289,12 @@ pub(super) fn optional<'a>(op: &'static str, tensor: Option<&'a Tensor>) -> Resu
     tensor.map(|tensor| tensor.host(op)?.widened(op)).transpose()
 }
 
-/// The op cannot work on elements of this type, or not in this shape.
+/// The error if an op does not support elements of this type or shape.
 pub(super) fn unsupported(op: &'static str, dtype: DType) -> Error {
-    Error::Backend { op, reason: format!("cannot work on {dtype:?} of this shape") }
+    Error::Backend { op, reason: format!("{dtype:?} of this shape is not supported") }
 }
 
-/// An operand is on another device than the op.
+/// The error if an operand is on another device than the op.
 pub(super) fn elsewhere(op: &'static str, tensor: &Tensor, expected: &str) -> Error {
     Error::Backend { op, reason: format!("one tensor is on {}, expected all on {expected}", tensor.device()) }
 }

@@ -1,4 +1,4 @@
-//! Shape ops: views where they can be, copies where they must.
+//! Shape ops: views if possible, otherwise copies.
 
 use super::host::rearrange;
 use super::{Storage, Tensor};
@@ -6,10 +6,10 @@ use crate::Result;
 use easel_cpu::{Floats, layout};
 
 impl Tensor {
-    /// The same numbers in another shape.
+    /// The same elements in another shape.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
         if super::count(shape) != Some(self.elements()) {
-            return Err(self.shape_error("reshape", format!("as many elements as {shape:?} has")));
+            return Err(self.shape_error("reshape", format!("the number of elements of {shape:?}")));
         }
         match &self.storage {
             Storage::Cpu(x) => {
@@ -28,7 +28,7 @@ impl Tensor {
         let mut sorted = axes.to_vec();
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..self.shape().len()) {
-            return Err(self.shape_error("permute", format!("an order of {} axes, not {axes:?}", self.shape().len())));
+            return Err(self.shape_error("permute", format!("an order of {} axes, got {axes:?}", self.shape().len())));
         }
         match &self.storage {
             Storage::Cpu(x) => {
@@ -42,7 +42,7 @@ impl Tensor {
         }
     }
 
-    /// `length` entries of `axis` from `start` on.
+    /// `length` entries of `axis`, from `start`.
     pub fn narrow(&self, axis: usize, start: usize, length: usize) -> Result<Self> {
         let end = start.saturating_add(length);
         if self.shape().get(axis).is_none_or(|size| end > *size) {
@@ -55,7 +55,7 @@ impl Tensor {
                     let view = x.reshaped(&x.shape[axis..]).map(|x| x.rows(start, length));
                     let shape = [&x.shape[..axis], &[length], &x.shape[axis + 1..]].concat();
                     let view = view.and_then(|view| view.reshaped(&shape));
-                    let view = view.ok_or_else(|| self.shape_error("narrow", "no prepared weight"))?;
+                    let view = view.ok_or_else(|| self.shape_error("narrow", "a weight that is not prepared"))?;
                     return Ok(Self { storage: Storage::Cpu(view) });
                 }
                 let inner: usize = x.shape[axis + 1..].iter().product();
@@ -73,7 +73,7 @@ impl Tensor {
         }
     }
 
-    /// Tensors one after the other along `axis`.
+    /// Concatenates tensors along `axis`.
     pub fn concat(tensors: &[&Self], axis: usize) -> Result<Self> {
         const OP: &str = "concat";
         let Some(first) = tensors.first() else {
@@ -85,7 +85,7 @@ impl Tensor {
         };
         if axis >= first.shape().len() || !tensors.iter().all(fits) {
             let shapes: Vec<_> = tensors.iter().map(|tensor| tensor.shape()).collect();
-            return Err(first.shape_error(OP, format!("shapes that differ on axis {axis} only, not {shapes:?}")));
+            return Err(first.shape_error(OP, format!("shapes that differ on axis {axis} only, got {shapes:?}")));
         }
         let mut shape = first.shape().to_vec();
         shape[axis] = tensors.iter().map(|tensor| tensor.shape()[axis]).sum();
@@ -106,7 +106,7 @@ impl Tensor {
         }
     }
 
-    /// `count` copies of the first axis, one after the other.
+    /// Repeats the entries of the first axis `count` times.
     pub fn repeat(&self, count: usize) -> Result<Self> {
         match &self.storage {
             Storage::Gpu(x) => x.repeat(count),
@@ -114,13 +114,13 @@ impl Tensor {
         }
     }
 
-    /// `[n, c, h, w]` as PyTorch keeps pictures and latents, to channels-last `[n, h, w, c]`.
+    /// Converts `[n, c, h, w]`, PyTorch's layout of pictures and latents, to channels-last `[n, h, w, c]`.
     pub fn to_channels_last(&self) -> Result<Self> {
         self.dims::<4>("to_channels_last")?;
         self.permute(&[0, 2, 3, 1])
     }
 
-    /// Channels-last `[n, h, w, c]` to `[n, c, h, w]`.
+    /// Converts channels-last `[n, h, w, c]` to `[n, c, h, w]`.
     pub fn to_channels_first(&self) -> Result<Self> {
         self.dims::<4>("to_channels_first")?;
         self.permute(&[0, 3, 1, 2])

@@ -4,10 +4,10 @@ use super::{Activation, Storage, Tensor, host, work};
 use crate::Result;
 use easel_cpu::Floats;
 
-/// What happens to a product before it is stored: `activation(product + bias + residual)`.
+/// The operations on a product before it is stored: `activation(product + bias + residual)`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
-    /// Added to the product; has the shape of the result.
+    /// Added to the product; in the shape of the result.
     pub residual: Option<&'a Tensor>,
     /// Applied last.
     pub activation: Activation,

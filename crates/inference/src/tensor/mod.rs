@@ -1,45 +1,46 @@
-//! `Tensor`, `Device`, `DType` and the op set: the only room that knows where numbers live.
+//! `Tensor`, `Device`, `DType` and the op set: the only room that knows about devices.
 //!
 //! A [`Tensor`] is a cheaply cloned handle (shape, type, storage). Activations are channels-last `[n, h, w, c]`, so a
-//! transformer's `[n, h * w, c]` is a free view; convolution weights are `[out, kh, kw, in]`. Weights may be `f32`, `f16`,
-//! `bf16` or quantised blocks: the op widens them, accumulation is `f32` always.
+//! transformer's `[n, h * w, c]` is a free view; convolution weights are `[out, kh, kw, in]`. Weights may be `f32`,
+//! `f16`, `bf16` or quantised blocks: the op widens them and always accumulates in `f32`.
 //!
-//! Storage is a closed enum. Each op has one file with a `match` on it, so a new kind of storage is a new variant and one
-//! arm per op, and no model changes. Ops only enqueue; [`Tensor::to_host`] and [`Tensor::to_vec`] are the places that wait for a device.
+//! Storage is a closed enum. Each op has one file with a `match` on it, so a new kind of storage is a new variant and
+//! one arm per op, and no model changes. Ops only enqueue work; [`Tensor::to_host`] and [`Tensor::to_vec`] wait for the
+//! device.
 //!
 //! # Memory
 //!
-//! Host tensors are contiguous: another shape, or entries of the first axis, are views; everything else is a copy. The
-//! results of ops lie in memory that is used again (`easel_cpu::Floats`, kept by length; longer buffers take the place
-//! of those a little too short), so from its second step on a sampling loop takes nothing from the system but handles
-//! of a few dozen bytes (`tests/allocations.rs`). The pipeline gives idle memory back between its phases. The largest
-//! product of a transformer, the one that GEGLU halves, exists a few rows at a time (`linear_geglu`).
+//! Host tensors are contiguous: another shape, or a range of the first axis, is a view; everything else is a copy. The
+//! results of ops are in pooled memory (`easel_cpu::Floats`, pooled by length; a request may get a slightly longer
+//! buffer), so from its second step on a sampling loop only allocates handles of a few dozen bytes
+//! (`tests/allocations.rs`). The pipeline returns idle memory between its phases. The largest product of a transformer,
+//! which GEGLU halves, is computed a few rows at a time (`linear_geglu`).
 //!
 //! # Weights
 //!
-//! A weight keeps the type that it is stored in, and the op widens it block by block and accumulates in `f32`.
-//! Half-precision checkpoints therefore need half the memory and give the numbers that diffusers gives after
-//! `.float()`. On the CPU a matrix or kernel is packed into the panels that the kernels read, and the loaded copy goes
-//! at once, so loading never holds more than the model and one tensor. Weights go to a GPU in runs of rows of about 16
-//! MiB (`Upload`), and after every 64 MiB the loader waits for the driver: the host never holds a large tensor.
-//! Convolution weights are re-laid from `[out, in, kh, kw]` to `[out, kh, kw, in]`. Quantised blocks
-//! are for matrices: a model loaded with them holds those in a few bits and the rest as it is stored. They stay in their
-//! blocks on the CPU and, repacked into words, on a GPU; candle's devices get them as `f16` ([`DType::on`]).
+//! A weight keeps its stored type; ops widen it block by block and accumulate in `f32`. Half-precision checkpoints
+//! therefore need half the memory, and give the numbers that diffusers gives after `.float()`. On the CPU a matrix or
+//! kernel is packed into the panels that the kernels read, and the loaded copy is dropped at once, so loading never
+//! needs more memory than the model and one tensor. Weights are uploaded to a GPU in runs of rows of about 16 MiB
+//! (`Upload`), and after every 64 MiB the loader waits for the driver, so the host never holds a large tensor.
+//! Convolution weights are permuted from `[out, in, kh, kw]` to `[out, kh, kw, in]`. Only matrices are quantised; the
+//! other weights of such a model keep their stored type. Blocks stay blocks on the CPU and, repacked into words, on a
+//! GPU; candle's devices get them as `f16` ([`DType::on`]).
 //!
 //! # Types
 //!
-//! A model computes in its device's type (`Device::float`): `f32`, or `f16` on a GPU that has it. Text encoders always
-//! compute in `f32`, and so do autoencoders whose configuration says `force_upcast`.
+//! A model computes in its device's type (`Device::float`): `f32`, or `f16` on a GPU that supports it. Text encoders
+//! always compute in `f32`, and so do autoencoders whose configuration says `force_upcast`.
 //!
-//! On the CPU some products have fewer bits ([`Products`]), unless `--dtype f32` or `f16` says otherwise: quantised weights
-//! are multiplied in integers, with the input rounded to blocks of eight bits, and denoisers and autoencoders are packed
-//! for products in bfloat16 where the processor has them and they pay. Everything between two products stays `f32`.
-//! `tests/tests/rounded.rs` shows what fewer bits cost.
+//! On the CPU some products have lower precision ([`Products`]), unless `--dtype f32` or `f16` is set: quantised
+//! weights are multiplied in integers, with the input rounded to blocks of eight bits, and denoisers and autoencoders
+//! use bfloat16 products if the processor has them and they are faster. Everything between two products stays `f32`.
+//! `tests/tests/rounded.rs` shows the loss of precision.
 //!
-//! On `Device::Outline` tensors have shapes and no numbers: networks that run there say how much memory they will take.
+//! On `Device::Outline` tensors have shapes but no data. Networks run there to find out how much memory they need.
 //!
 //! The conformance table (`tests/conformance`) runs every op on every device against plain loops. `Device::candle_cpu`
-//! (feature `candle`) runs the code path of CUDA and Metal on a machine that has neither.
+//! (feature `candle`) runs the code path of CUDA and Metal on any machine.
 
 mod activation;
 mod attention;
@@ -51,6 +52,7 @@ mod candle;
 mod choice;
 mod conv2d;
 mod data;
+mod depthwise;
 mod device;
 mod elementwise;
 mod embedding;
@@ -73,14 +75,14 @@ mod threshold;
 mod upload;
 mod work;
 
-pub use attention::Scores;
+pub use attention::{Relative, Scores};
 pub use candle::CandleDevice;
 pub use choice::Selection;
 pub use conv2d::Conv2d;
 pub use data::Data;
 pub use device::{Device, DeviceInfo, DeviceKind, GpuOptions};
 pub use easel_cpu::{Activation, BlockFormat};
-pub use gpu::GpuDevice;
+pub use gpu::{GpuDevice, gpu_memory};
 pub use linear::Epilogue;
 pub use outline::OutlineDevice;
 pub use products::Products;
@@ -115,7 +117,7 @@ impl DType {
     /// Blocks of 32 eight-bit integers, each with a scale.
     pub const Q8_0: Self = Self::Blocks(BlockFormat::Q8_0);
 
-    /// Bytes of one element, or of one block for a type of blocks.
+    /// Bytes of one element, or of one block for quantised types.
     pub fn size(self) -> usize {
         match self {
             Self::F32 | Self::U32 => 4,
@@ -124,7 +126,7 @@ impl DType {
         }
     }
 
-    /// Elements that are stored together.
+    /// Elements per block; 1 for types that are not quantised.
     pub fn block(self) -> usize {
         match self {
             Self::Blocks(format) => format.length(),
@@ -132,18 +134,18 @@ impl DType {
         }
     }
 
-    /// Whether these are quantised blocks.
+    /// Whether this is a quantised type.
     pub fn is_blocks(self) -> bool {
         matches!(self, Self::Blocks(_))
     }
 
-    /// Whether a weight of this shape can have this type: blocks are for matrices whose rows they fill.
+    /// Whether a weight of this shape can have this type: only matrices whose rows are whole blocks can be quantised.
     pub(crate) fn fits(self, shape: &[usize]) -> bool {
         !self.is_blocks() || matches!(shape, [_, width] if width.is_multiple_of(self.block()))
     }
 
-    /// The type of a weight of this shape that is stored as `stored`, where this type is asked for: of blocks are only
-    /// matrices whose rows some format fits, and those that are stored in blocks stay so.
+    /// The type of a weight of this shape that is stored as `stored`, if this type is requested. Only matrices whose
+    /// rows are whole blocks of some format are quantised, and quantised weights keep their format.
     pub(crate) fn of_weight(self, shape: &[usize], stored: Self) -> Self {
         match (self, shape) {
             (Self::Blocks(_), _) if stored.is_blocks() => stored,
@@ -153,7 +155,7 @@ impl DType {
         }
     }
 
-    /// The type that a weight of this type has on a device: blocks that it cannot multiply with are widened to `f16`.
+    /// The type of such a weight on a device. Blocks that the device does not support are widened to `f16`.
     pub fn on(self, device: &Device) -> Self {
         match (self, device) {
             (Self::Blocks(_), Device::Candle(_)) => Self::F16,
@@ -163,13 +165,13 @@ impl DType {
     }
 }
 
-/// An n-dimensional array on a device. Cloning copies the handle, not the numbers.
+/// An n-dimensional array on a device. Cloning copies the handle, not the data.
 #[derive(Clone)]
 pub struct Tensor {
     storage: Storage,
 }
 
-/// Where the numbers are and who computes with them.
+/// The storage of a tensor, which determines the kernels.
 #[derive(Clone)]
 enum Storage {
     /// Host memory and Easel's own kernels (`easel-cpu`).
@@ -177,10 +179,10 @@ enum Storage {
     /// A GPU through WebGPU and Easel's own kernels (`easel-webgpu`).
     #[cfg_attr(not(feature = "webgpu"), allow(dead_code, reason = "a build without it makes none"))]
     Gpu(gpu::Gpu),
-    /// Any candle device and candle's kernels: CUDA, Metal, and on the CPU the oracle of the conformance table.
+    /// A candle device with candle's kernels: CUDA, Metal, and on the CPU the oracle of the conformance table.
     #[cfg_attr(not(feature = "candle"), allow(dead_code, reason = "a build without it makes none"))]
     Candle(Candle),
-    /// No numbers at all, for plans.
+    /// No data, for plans.
     Outline(Outline),
 }
 
@@ -197,10 +199,10 @@ impl Tensor {
         Self::upload(Data::U32(data), shape, device, false)
     }
 
-    /// A weight from its little-endian bytes, kept in the type that it is stored in.
+    /// A weight from its little-endian bytes, in its stored type.
     pub fn from_bytes(bytes: &[u8], dtype: DType, shape: &[usize], device: &Device) -> Result<Self> {
         if !bytes.len().is_multiple_of(dtype.size()) {
-            let expected = format!("whole elements of {} bytes, not {} bytes", dtype.size(), bytes.len());
+            let expected = format!("whole elements of {} bytes, got {} bytes", dtype.size(), bytes.len());
             return Err(Error::Shape { op: "from_bytes", expected, got: shape.to_vec() });
         }
         check_length("from_bytes", bytes.len() / dtype.size() * dtype.block(), shape)?;
@@ -219,7 +221,7 @@ impl Tensor {
         }
     }
 
-    /// Data of the right length; `stays` if it is a weight.
+    /// Uploads data of the right length. `stays` is set for weights.
     fn upload(data: Data, shape: &[usize], device: &Device, stays: bool) -> Result<Self> {
         match device {
             Device::Cpu => Ok(Self::on_host(host::Numbers::Plain(data), shape)),
@@ -234,7 +236,7 @@ impl Tensor {
         }
     }
 
-    /// A tensor of a plan: nothing but its type and shape.
+    /// A tensor of a plan, with only type and shape.
     pub(crate) fn outlined(dtype: DType, shape: &[usize], device: &OutlineDevice) -> Self {
         Outline::plain(device, dtype, shape)
     }
@@ -249,7 +251,7 @@ impl Tensor {
         }
     }
 
-    /// The sizes of exactly `N` axes, or an error that names the op which asked.
+    /// The sizes of exactly `N` axes, or an error that names the op.
     pub fn dims<const N: usize>(&self, op: &'static str) -> Result<[usize; N]> {
         self.shape().try_into().map_err(|_| self.shape_error(op, format!("{N} axes")))
     }
@@ -269,7 +271,7 @@ impl Tensor {
         }
     }
 
-    /// The device that the tensor lives on.
+    /// The device of the tensor.
     pub fn device(&self) -> Device {
         match &self.storage {
             Storage::Cpu(_) => Device::Cpu,
@@ -279,7 +281,7 @@ impl Tensor {
         }
     }
 
-    /// The same numbers on another device. From a GPU only [`to_host`](Self::to_host) leads away, which waits.
+    /// Copies the tensor to another device. From a GPU only [`to_host`](Self::to_host) copies, because it has to wait.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         const OP: &str = "to_device";
         match (&self.storage, device) {
@@ -292,7 +294,7 @@ impl Tensor {
         }
     }
 
-    /// The same numbers in another type.
+    /// Converts the elements to another type.
     pub fn cast(&self, dtype: DType) -> Result<Self> {
         const OP: &str = "cast";
         match &self.storage {
@@ -304,7 +306,7 @@ impl Tensor {
         }
     }
 
-    /// The same numbers in host memory, as `f32`. This and [`to_vec`](Self::to_vec) are all that waits for a device.
+    /// Copies the tensor to host memory, as `f32`. Only this and [`to_vec`](Self::to_vec) wait for a device.
     pub async fn to_host(&self) -> Result<Self> {
         let on_host = match &self.storage {
             Storage::Cpu(_) | Storage::Outline(_) => self.clone(),
@@ -314,7 +316,7 @@ impl Tensor {
         on_host.cast(DType::F32)
     }
 
-    /// Reads the numbers back as `f32`, in row-major order.
+    /// Reads the elements back as `f32`, in row-major order.
     pub async fn to_vec(&self) -> Result<Vec<f32>> {
         const OP: &str = "to_vec";
         match &self.storage {
@@ -342,7 +344,7 @@ fn check_length(op: &'static str, length: usize, shape: &[usize]) -> Result<()> 
     Err(Error::Shape { op, expected: format!("a shape of {length} elements"), got: shape.to_vec() })
 }
 
-/// The number of elements of a shape, unless it is beyond all memory.
+/// The number of elements of a shape; `None` if it exceeds the address space.
 fn count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size))
 }

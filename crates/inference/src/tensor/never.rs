@@ -1,6 +1,6 @@
-//! Methods of types without values, which stand for devices that a build lacks: they are never called.
+//! Methods of uninhabited types, which stand for devices that are not compiled in. They are never called.
 
-/// Methods of types without values.
+/// Defines methods of uninhabited types.
 macro_rules! never {
     ($type:ident: $($name:ident($($argument:ty),*) -> $result:ty;)*) => {
         impl $type {

@@ -1,15 +1,15 @@
-//! candle's devices in a build without them (cargo feature `candle`): types without values.
+//! candle's devices in a build without them (cargo feature `candle`): uninhabited types.
 
 use super::{Activation, Conv2d, DType, Data, Device, DeviceKind, Epilogue, Scores, Tensor};
 use crate::{Error, Result};
 use easel_cpu::elementwise::Binary;
 
-/// A candle device; there are none in this build.
+/// A candle device. This build has none.
 #[derive(Clone, Debug)]
 pub enum CandleDevice {}
 
 impl CandleDevice {
-    /// Says that this build has no such device.
+    /// Returns the error that this build has no such device.
     pub(super) fn open(kind: DeviceKind) -> Result<Self> {
         let name = if kind == DeviceKind::Metal { "metal" } else { "cuda" };
         Err(Error::Device { device: name.into(), reason: super::not_built(name) })
@@ -20,7 +20,7 @@ impl CandleDevice {
     }
 }
 
-/// Numbers on a candle device.
+/// A tensor on a candle device.
 #[derive(Clone)]
 pub(super) enum Candle {}
 
@@ -38,6 +38,7 @@ super::never! { Candle:
     read() -> Result<Data>;
     linear(&Tensor, Option<&Tensor>, Epilogue<'_>) -> Result<Tensor>;
     conv2d(&Tensor, Option<&Tensor>, Conv2d, Epilogue<'_>) -> Result<Tensor>;
+    depthwise(&Tensor, &Tensor, Conv2d, Activation) -> Result<Tensor>;
     attention(&Tensor, &Tensor, usize, Scores<'_>) -> Result<Tensor>;
     rope(&Tensor) -> Result<Tensor>;
     group_norm(usize, f64, [&Tensor; 2], Activation) -> Result<Tensor>;

@@ -1,16 +1,16 @@
-//! The GPU in a build without it (cargo feature `webgpu`): types without values.
+//! The GPU in a build without it (cargo feature `webgpu`): uninhabited types.
 
 use super::{Activation, Conv2d, DType, Data, Device, DeviceInfo, Epilogue, GpuOptions, Scores, Tensor};
 use crate::{Error, Result};
 use easel_cpu::elementwise::Binary;
 use std::ops::Range;
 
-/// An open GPU; there are none in this build.
+/// An open GPU. This build has none.
 #[derive(Clone, Debug)]
 pub enum GpuDevice {}
 
 impl GpuDevice {
-    /// Says that this build has no WebGPU.
+    /// Returns the error that this build has no WebGPU.
     pub async fn open(_: &GpuOptions) -> Result<Self> {
         let reason = "this build has no WebGPU (cargo feature `webgpu`)".into();
         Err(Error::Device { device: "gpu".into(), reason })
@@ -48,7 +48,12 @@ impl GpuDevice {
     }
 }
 
-/// Numbers on a GPU.
+/// No memory.
+pub fn gpu_memory() -> u64 {
+    0
+}
+
+/// A tensor on a GPU.
 #[derive(Clone)]
 pub(super) enum Gpu {}
 
@@ -80,7 +85,7 @@ impl Gpu {
     }
 }
 
-/// A weight on its way to a GPU.
+/// A weight that is being uploaded to a GPU.
 pub(super) enum Upload {}
 
 impl Upload {
@@ -107,6 +112,7 @@ super::never! { Gpu:
     dtype() -> DType;
     linear(&Tensor, Option<&Tensor>, Epilogue<'_>) -> Result<Tensor>;
     conv2d(&Tensor, Option<&Tensor>, Conv2d, Epilogue<'_>) -> Result<Tensor>;
+    depthwise(&Tensor, &Tensor, Conv2d, Activation) -> Result<Tensor>;
     attention(&Tensor, &Tensor, usize, Scores<'_>) -> Result<Tensor>;
     rope(&Tensor) -> Result<Tensor>;
     group_norm(usize, f64, [&Tensor; 2], Activation) -> Result<Tensor>;

@@ -1,4 +1,4 @@
-//! `group_norm`, `layer_norm` and `rms_norm`, with what follows them.
+//! `group_norm`, `layer_norm`, `modulated_norm` and `rms_norm`.
 
 use super::{Activation, Storage, Tensor};
 use crate::Result;
@@ -59,8 +59,8 @@ impl Tensor {
         }
     }
 
-    /// Layer norm over the last axis of `[n, t, width]` without weights of its own, then `* (1 + scale) + shift`, each
-    /// `[n, width]`: the adaptive norm of diffusion transformers (<https://arxiv.org/abs/2212.09748>).
+    /// Layer norm over the last axis of `[n, t, width]` without weights, then `* (1 + scale) + shift`, each `[n,
+    /// width]`: the adaptive norm of diffusion transformers (<https://arxiv.org/abs/2212.09748>).
     pub fn modulated_norm(&self, eps: f64, scale: &Self, shift: &Self) -> Result<Self> {
         const OP: &str = "modulated_norm";
         let [batch, tokens, width] = self.dims(OP)?;

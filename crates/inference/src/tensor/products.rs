@@ -1,28 +1,28 @@
-//! The type of the processor's products: floats of 32 bits, integers with quantised weights, or pairs of bfloat16 where it
-//! has dot products of them.
+//! The precision of the processor's products: 32-bit floats, integers for quantised weights, or pairs of bfloat16 if it
+//! has instructions for them.
 
 use super::{BlockFormat, DType, Device};
 use easel_cpu::Level;
 use std::sync::LazyLock;
 use std::time::Instant;
 
-/// The type of both sides of a product with a weight on the processor; sums are `f32` always, and so is everything else.
-/// Other devices have a type for all they compute ([`Device::float`]).
+/// The type of both sides of a product with a weight on the processor. Sums and everything else are always `f32`. Other
+/// devices have a single type for everything ([`Device::float`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Products {
-    /// `f32`: what diffusers computes, to rounding. Quantised weights are widened, exactly.
+    /// `f32`, as in diffusers. Quantised weights are widened exactly.
     #[default]
     F32,
-    /// Inputs of quantised weights rounded to blocks of eight bits, and both multiplied in integers, if the processor is
-    /// faster at it in their format ([`Level::prefers_integers`]); `f32` with other weights.
+    /// For quantised weights, inputs are rounded to blocks of eight bits and multiplied in integers, if that is faster
+    /// for their format ([`Level::prefers_integers`]). `f32` for other weights.
     Integers,
-    /// The same with quantised weights; other weights and their inputs rounded to bfloat16.
+    /// The same for quantised weights. Other weights and their inputs are rounded to bfloat16.
     Bf16,
 }
 
 impl Products {
-    /// In fewer bits where the processor is faster at them, unless the request names a type with more: integers with
-    /// quantised weights (any vector level), bfloat16 with the others (AVX512-BF16).
+    /// Lower precision if it is faster, unless the request names a more precise type: integers for quantised weights
+    /// (any vector level), bfloat16 for the others (AVX512-BF16).
     pub fn automatic(device: &Device, dtype: Option<DType>) -> Self {
         let device = match device {
             Device::Outline(outline) => outline.stands_for(),
@@ -31,7 +31,7 @@ impl Products {
         if matches!(dtype, Some(DType::F32 | DType::F16)) || !matches!(device, Device::Cpu) {
             return Self::F32;
         }
-        // Read only where there is something to time: WebAssembly has no such clock.
+        // Only read if there is something to time, because WebAssembly has no such clock.
         let start = LazyLock::new(Instant::now);
         let clock = || start.elapsed().as_secs_f64();
         let level = Level::current();
@@ -44,7 +44,7 @@ impl Products {
         }
     }
 
-    /// The same for a component whose weights in floats are multiplied in `f32` in any case.
+    /// Removes bfloat16, for components whose float weights must be multiplied in `f32`.
     pub fn without_bf16(self) -> Self {
         if self == Self::Bf16 { Self::Integers } else { self }
     }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fewer_bits_are_chosen_unless_the_request_names_more() {
+    fn lower_precision_is_chosen_unless_the_request_names_a_type() {
         for level in Level::available() {
             level.with(|| {
                 let start = Instant::now();

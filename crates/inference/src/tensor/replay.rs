@@ -1,20 +1,21 @@
-//! `Replay`: a function of tensors that runs again and again on the same shapes, recorded once where the device can.
+//! `Replay`: a function of tensors that runs repeatedly with the same shapes. It is recorded once if the device can do
+//! that.
 
 use super::{Storage, Tensor, gpu};
 use crate::Result;
 use easel_cpu::parallel::Movable;
 
-/// Remembers what a function did at its first call. On a GPU the following calls replay its kernels with new inputs: no
-/// memory is taken, no shape looked at. Elsewhere every call is the function's own.
+/// Records the first call of a function. On a GPU later calls replay its kernels with new inputs, without allocations
+/// or checks of shapes. On other devices every call runs the function.
 ///
-/// The function must depend on nothing that changes but its inputs; what else it uses keeps the value it had.
+/// The function must only depend on its inputs: all other values are those of the recording.
 #[derive(Default)]
 pub struct Replay {
     recorded: Option<gpu::Recorded>,
 }
 
 impl Replay {
-    /// `function(inputs)`. A call with inputs of other shapes, types or devices than the last records anew.
+    /// `function(inputs)`. If the inputs have other shapes, types or devices than before, it is recorded again.
     pub fn run(
         &mut self,
         inputs: &[&Tensor],

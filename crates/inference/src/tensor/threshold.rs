@@ -1,12 +1,12 @@
-//! `dynamic_threshold`: limits every picture to a quantile of its own magnitudes.
+//! `dynamic_threshold`: clamps every picture to a quantile of its magnitudes.
 
 use super::{Storage, Tensor};
 use crate::Result;
 use easel_cpu::Floats;
 
 impl Tensor {
-    /// Every picture `[n, ..]` limited to `-s..=s` and divided by `s`, where `s` is the `ratio` quantile (0 to 1, linear
-    /// between two elements) of that picture's magnitudes, at least 1 and at most `max`.
+    /// Clamps every picture `[n, ..]` to `-s..=s` and divides it by `s`, where `s` is the `ratio` quantile (0 to 1,
+    /// with linear interpolation) of the picture's magnitudes, at least 1 and at most `max`.
     pub fn dynamic_threshold(&self, ratio: f64, max: f64) -> Result<Self> {
         const OP: &str = "dynamic_threshold";
         let batch = self.shape().first().copied().unwrap_or(0);

@@ -1,11 +1,11 @@
-//! `Upload`: a weight on its way to a device, a limited number of rows at a time.
+//! `Upload`: uploads a weight to a device, some rows at a time.
 
 use super::{DType, Data, Device, Tensor, gpu};
 use crate::Result;
 use std::ops::Range;
 
-/// A weight that arrives in runs of rows, which are the entries of its first axis. A GPU takes each run as it comes, so
-/// that the host never holds a large weight whole; elsewhere all rows are one run.
+/// A weight that arrives in runs of rows, the entries of its first axis. Each run is uploaded to a GPU at once, so that
+/// the host never holds a whole large weight. On other devices all rows are one run.
 pub(crate) struct Upload {
     dtype: DType,
     shape: Vec<usize>,
@@ -18,7 +18,7 @@ enum To {
 }
 
 impl Upload {
-    /// Gets ready for a weight of this type and shape.
+    /// Prepares for a weight of this type and shape.
     pub(crate) fn new(dtype: DType, shape: &[usize], device: &Device) -> Result<Self> {
         let to = match device {
             Device::Gpu(gpu) => To::Gpu(gpu::Upload::new(gpu, dtype, shape)?),
@@ -35,7 +35,7 @@ impl Upload {
         }
     }
 
-    /// One run, in any type.
+    /// Uploads one run, in any type.
     pub(crate) async fn push(&mut self, rows: Range<usize>, data: Data) -> Result<()> {
         let same = data.dtype() == self.dtype;
         match &mut self.to {
@@ -54,7 +54,7 @@ impl Upload {
         Ok(())
     }
 
-    /// The weight, once all runs are there.
+    /// The weight, after all runs.
     pub(crate) fn finish(self) -> Result<Tensor> {
         match self.to {
             To::Whole(_, Some(weight)) => Ok(weight),

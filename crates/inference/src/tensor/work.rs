@@ -1,12 +1,12 @@
-//! How much arithmetic was done: the multiply-adds of `linear`, `conv2d` and `attention`, which are nearly all of it.
+//! Counts the multiply-adds of `linear`, `conv2d` and `attention`, which are nearly all arithmetic.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One count for the whole process: benchmarks look at it before and after, and nothing else does.
+/// One counter for the whole process, which only benchmarks read.
 static MULTIPLY_ADDS: AtomicU64 = AtomicU64::new(0);
 
-/// Multiply-adds of all matrix products, convolutions and attentions since the process began, counted from their shapes.
-/// A multiply-add is two floating-point operations.
+/// The multiply-adds of all matrix products, convolutions and attentions since the start of the process, computed from
+/// their shapes. A multiply-add is two floating-point operations.
 pub fn multiply_adds() -> u64 {
     MULTIPLY_ADDS.load(Ordering::Relaxed)
 }
@@ -23,7 +23,7 @@ mod tests {
     use crate::tensor::{Conv2d, Epilogue};
     use crate::{Device, Tensor};
 
-    /// Other tests of this process count too, so what an op added is at least its own work.
+    /// Other tests in this process count too, so the difference is at least the op's own work.
     fn added(work: impl FnOnce()) -> u64 {
         let before = multiply_adds();
         work();

@@ -1,8 +1,8 @@
 //! From a prompt to token ids: tokenizers, windows and prompt weighting.
 //!
 //! A [`Tokenizer`] turns text into ids, with the rules of Hugging Face's `tokenizers` library. It is read from a
-//! model's folder (`tokenizer.json`, or CLIP's `merges.txt` and `vocab.json`), or is CLIP's, which is built in. There
-//! are three ways to turn a prompt into a text encoder's input:
+//! model's folder (`tokenizer.json`, or CLIP's `merges.txt` and `vocab.json`), or is the built-in one of CLIP or T5; a page
+//! provides both ([`provide_clip_vocabulary`]). There are three ways to turn a prompt into a text encoder's input:
 //! - [`Tokenizer::encode`]: one window, truncated to the model's positions, as in diffusers.
 //! - [`read_prompt`] with [`Reading::long`]: as many windows as the prompt needs.
 //! - [`read_prompt`] with [`Reading::weighting`]: also a weight per token, which [`apply_weights`] applies to the encoder's
@@ -13,6 +13,8 @@
 mod apply;
 mod attention;
 mod builtin;
+#[cfg(feature = "native")]
+mod builtin_t5;
 mod charsmap;
 mod clip;
 mod configuration;
@@ -25,8 +27,11 @@ mod tokenizer;
 mod vocabulary;
 mod windows;
 
+/// What `special_tokens_map.json` says beside T5's `tokenizer.json`.
+pub(crate) const T5_SPECIAL_TOKENS: &str = r#"{"eos_token":"</s>","pad_token":"<pad>","unk_token":"<unk>"}"#;
+
 pub use apply::apply_weights;
 pub use attention::{Fragment, parse_attention};
-pub use builtin::PadToken;
+pub use builtin::{PadToken, provide_clip_vocabulary};
 pub use tokenizer::{Encoded, Frame, MAX_PROMPT_BYTES, Tokenizer, TokenizerFiles, Truncation};
 pub use windows::{MAX_WINDOWS, PromptWindows, Reading, Window, equalize_windows, read_prompt};

@@ -94,6 +94,12 @@ impl Tokenizer {
         builtin::tokenizer(pad)
     }
 
+    /// T5's built-in tokenizer, with windows of this many tokens. The first call unpacks the vocabulary.
+    #[cfg(feature = "native")]
+    pub fn t5(length: usize) -> Result<Self> {
+        super::builtin_t5::tokenizer(length)
+    }
+
     pub(super) fn new(parts: Parts, configuration: &Configuration, positions: usize) -> Result<Self> {
         let Parts { vocabulary, normalizers, pre_tokenizers, added, names, around, pad } = parts;
         let special = SpecialTokens::read(configuration, added, &names, &vocabulary, &normalizers)?;

@@ -1,6 +1,7 @@
 //! Decodes stored bytes to the numbers of a weight, piece by piece: widens or narrows them, changes the layout of
 //! convolutions, and checks that every number is finite.
 
+use super::jobs::is_kernel;
 use super::view::StoredType;
 use crate::tensor::{BlockFormat, Data};
 use crate::{DType, Error, Result};
@@ -17,10 +18,12 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// For a tensor with this shape in the file, stored as `from` and decoded to `to`; four axes are a convolution.
+    /// For a tensor with this shape in the file, stored as `from` and decoded to `to`.
     pub(super) fn new(name: &str, from: StoredType, to: DType, shape: &[usize]) -> Self {
         let place = match *shape {
-            [_, inputs, height, width] if height * width > 1 => Place::kernel(inputs, height * width),
+            [_, inputs, height, width] if height * width > 1 && is_kernel(name) => {
+                Place::kernel(inputs, height * width)
+            }
             _ => Place::default(),
         };
         Self { name: name.to_owned(), from, data: Data::zeros(to, shape.iter().product()), place, scale: 1.0 }

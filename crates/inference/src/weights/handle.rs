@@ -1,5 +1,6 @@
 //! `Weights`: tensors by name, the input of a model's constructor.
 
+use super::jobs::is_kernel;
 use super::random::RandomTensors;
 use super::stream::Lazy;
 use crate::lock::lock;
@@ -30,7 +31,7 @@ struct Shared {
 }
 
 impl Weights {
-    /// Wraps tensors. Those with four axes are convolution kernels and must already be `[out, kh, kw, in]`.
+    /// Wraps tensors. Convolution kernels must already be `[out, kh, kw, in]`.
     pub fn new(file: impl Into<String>, tensors: BTreeMap<String, Tensor>) -> Self {
         let tensors = Mutex::new(tensors);
         Self::over(Shared { file: file.into(), tensors, random: None, lazy: None, taken: Arc::default() })
@@ -155,7 +156,7 @@ impl Weights {
         };
         if tensor.shape() != shape {
             let got = match *tensor.shape() {
-                [o, kh, kw, i] => vec![o, i, kh, kw],
+                [o, kh, kw, i] if is_kernel(&name) => vec![o, i, kh, kw],
                 ref other => other.to_vec(),
             };
             return Err(Error::TensorShape { file: file(), name, expected: file_shape.to_vec(), got });

@@ -25,10 +25,16 @@ impl Job<'_> {
     /// The shape that it has when it is loaded.
     pub(super) fn shape(&self) -> Vec<usize> {
         match *self.view.shape() {
-            [o, i, kh, kw] => vec![o, kh, kw, i],
+            [o, i, kh, kw] if is_kernel(self.name) => vec![o, kh, kw, i],
             ref stored => stored.to_vec(),
         }
     }
+}
+
+/// Whether a tensor of this name is a convolution kernel if it has four axes. Position embeddings may have four, too: batch,
+/// rows, columns and channels.
+pub(super) fn is_kernel(name: &str) -> bool {
+    !name.ends_with("pos_embed")
 }
 
 impl TensorIndex {

@@ -23,10 +23,11 @@ pub const PIECE: u64 = 32 << 20;
 impl TensorIndex {
     /// Loads every weight: as it is stored (`f64` as `f32`, 8-bit floats as `f16`), or as `dtype`. Matrices in
     /// quantised blocks stay in them if the device can multiply with them; other blocks are widened to `f16`. A `dtype`
-    /// with blocks applies only to matrices; the rest stays as it is stored. Convolution kernels are rearranged from
-    /// `[out, in, kh, kw]` to `[out, kh, kw, in]`, as [`Weights::conv`] expects. Integers are skipped.
+    /// with blocks applies only to matrices; the rest stays as it is stored. Convolution kernels, all tensors
+    /// with four axes but position embeddings, are rearranged from `[out, in, kh, kw]` to `[out, kh, kw, in]`, as
+    /// [`Weights::conv`] expects. Integers are skipped.
     ///
-    /// Fails with [`Error::NotFinite`] for a NaN or an infinity, naming the tensor, with [`Error::TensorType`] for
+    /// Fails with [`Error::NotFinite`] for a NaN or an infinity, naming file and tensor, with [`Error::TensorType`] for
     /// unsupported floats, and with the source's error if it cannot be read.
     pub async fn load(&self, device: &Device, dtype: Option<DType>) -> Result<Weights> {
         if dtype == Some(DType::U32) {
@@ -81,9 +82,18 @@ async fn load_group(
                 Some(Cow::Owned(gather(job.view, &bytes)))
             }
         };
-        tensors.insert(job.name.to_owned(), job.load(source, loaded.as_deref(), device).await?);
+        let loaded = job.load(source, loaded.as_deref(), device).await;
+        tensors.insert(job.name.to_owned(), loaded.map_err(|error| within(source.name(), error))?);
     }
     Ok(())
+}
+
+/// The error with the file of a tensor that is not finite.
+fn within(file: &str, error: Error) -> Error {
+    match error {
+        Error::NotFinite { what, hint } => Error::NotFinite { what: format!("{file}: {what}"), hint },
+        error => error,
+    }
 }
 
 impl Job<'_> {
@@ -223,7 +233,7 @@ mod tests {
         }
         let error = block_on(index.load(&Device::Cpu, Some(DType::F16))).err().unwrap().to_string();
         let expected =
-            "tensor f64 holds a value that is not a finite number (or is too large for f16: try bf16 or f32)";
+            "x.bin: tensor f64 holds a value that is not a finite number (or is too large for f16: try bf16 or f32)";
         assert_eq!(error, expected);
         let kept = block_on(index.load(&Device::Cpu, Some(DType::Q8_0))).unwrap();
         assert_eq!(kept.get("f16", &[3]).unwrap().dtype(), DType::F16, "not a matrix");
@@ -263,8 +273,12 @@ mod tests {
         let i = 2;
         let k = 6;
         let numbers: Vec<f32> = (0..o * i * k).map(|x| x as f32).collect();
-        let mut index =
-            index(&[("conv", StoredType::F32, &[o, i, 2, 3], 0), ("m", StoredType::F32, &[9, 4], 0)], floats(&numbers));
+        let stored = [
+            ("conv", StoredType::F32, &[o, i, 2, 3][..], 0),
+            ("m", StoredType::F32, &[9, 4], 0),
+            ("pos_embed", StoredType::F32, &[1, 2, 3, 6], 0),
+        ];
+        let mut index = index(&stored, floats(&numbers));
         let transposed = index.get("m").unwrap().transposed().unwrap();
         index.tensors.insert("t".into(), transposed);
         index.tensors.insert("r".into(), TensorView::strided(StoredType::F32, vec![2, 2], vec![0, 3], 4).unwrap());
@@ -276,6 +290,7 @@ mod tests {
             let input = place % i;
             assert_eq!(*value, numbers[(out * i + input) * k + tap]);
         }
+        assert_eq!(values(&weights.get("pos_embed", &[1, 2, 3, 6]).unwrap()), numbers);
         let transposed = values(&weights.get("t", &[4, 9]).unwrap());
         assert!((0..36).all(|at| transposed[at] == numbers[at % 9 * 4 + at / 9]));
         assert_eq!(values(&weights.get("r", &[2, 2]).unwrap()), [1.0, 4.0, 1.0, 4.0]);
@@ -287,7 +302,7 @@ mod tests {
             let index =
                 index(&[("a", StoredType::F32, &[1], 0), ("b", StoredType::F32, &[2], 4)], floats(&[1.0, 2.0, bad]));
             let text = block_on(index.load(&Device::Cpu, None)).err().unwrap().to_string();
-            assert_eq!(text, "tensor b holds a value that is not a finite number");
+            assert_eq!(text, "x.bin: tensor b holds a value that is not a finite number");
         }
         let other = StoredType::from_name("F8_E8M0").unwrap();
         let text = block_on(index(&[("q", other, &[4], 0)], vec![0; 4]).load(&Device::Cpu, None)).err().unwrap();

@@ -59,7 +59,7 @@ async fn read(index: &TensorIndex, name: &str, view: &TensorView) -> Result<f32>
     if scale.is_finite() {
         return Ok(scale);
     }
-    Err(Error::NotFinite { what: format!("tensor {name}"), hint: "" })
+    Err(Error::NotFinite { what: format!("{}: tensor {name}", index.file()), hint: "" })
 }
 
 #[cfg(test)]
@@ -124,7 +124,10 @@ mod tests {
         let expected =
             "x.safetensors: tensor a.scale_weight is F32 [2], expected one F32 that all of a weight is multiplied by";
         assert_eq!(text, expected);
-        assert_eq!(problem(&[1], f32::NAN), "tensor a.scale_weight holds a value that is not a finite number");
+        assert_eq!(
+            problem(&[1], f32::NAN),
+            "x.safetensors: tensor a.scale_weight holds a value that is not a finite number"
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Cases of the elementwise ops and of those that only move numbers.
+//! Cases of the elementwise ops and of the shape ops.
 
 use super::{Case, Operand, Random, WEIGHT_TYPES};
 use easel_inference::tensor::Device;
 use easel_inference::{DType, Result, Tensor};
 
-/// The position in an array of `shape` that repeats to that at position `i` of an array of `full`.
+/// The position in an array of `shape` that is broadcast to position `i` of an array of `full`.
 fn repeated(full: &[usize], shape: &[usize], mut i: usize) -> usize {
     let mut at = 0;
     let mut stride = 1;
@@ -143,7 +143,7 @@ pub(super) fn views(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
         case("to_channels_first", tensor.to_channels_first()?, permuted(&x, &[0, 3, 1, 2])),
         case("to_channels_last", tensor.to_channels_last()?, permuted(&x, &[0, 2, 3, 1])),
         case("narrow", tensor.narrow(2, 2, 3)?, Operand::new(&[2, 5, 3, 3], narrowed)),
-        // What a view is followed by must see the view's order, not the memory's.
+        // An op after a view must see the view's order, not the memory's.
         case(
             "permute, then affine",
             permuted_view.affine(2.0, 0.0)?,
@@ -179,7 +179,7 @@ pub(super) fn transfers(device: &Device, random: &mut Random) -> Result<Vec<Case
     let mut cases = Vec::new();
     for dtype in WEIGHT_TYPES {
         let x = random.weight(&[3, 7], dtype);
-        // Kernels for GPUs read every type; they never write bfloat16, and half precision where the device has it.
+        // GPU kernels read all types. They never write bfloat16, and half precision only if the device supports it.
         let written = match device {
             Device::Gpu(gpu) => dtype == DType::F32 || dtype == DType::F16 && gpu.context().capabilities().f16,
             _ => true,

@@ -8,7 +8,8 @@ fn zeros(shape: &[usize], device: &Device) -> Tensor {
     Tensor::zeros(shape, device).unwrap()
 }
 
-/// Checks that `op` is a shape error of that name on every device, and that its message is one line with `expected`.
+/// Checks that `op` gives a shape error with this name on every device, with a message of one line that contains
+/// `expected`.
 fn shape_error<T>(name: &str, expected: &str, op: impl Fn(&Device) -> Result<T>) {
     for device in devices() {
         match op(&device).err() {
@@ -97,7 +98,7 @@ fn attention_keys() {
 
 #[test]
 fn attention_values() {
-    shape_error("attention", "as the keys are", |d| attend(&[1, 2, 8], &[1, 4, 8], &[1, 3, 8], 2, d));
+    shape_error("attention", "like the keys", |d| attend(&[1, 2, 8], &[1, 4, 8], &[1, 3, 8], 2, d));
 }
 
 #[test]

@@ -21,9 +21,11 @@ type Cases = fn(&Device, &mut Random) -> Result<Vec<Case>>;
 const OPS: &[(&str, f64, Cases)] = &[
     ("linear", 2e-6, networks::linear),
     ("conv2d", 2e-6, networks::conv2d),
+    ("depthwise", 2e-6, networks::depthwise),
     ("attention", 3e-6, networks::attention),
     ("attention, large scores", 5e-5, networks::attention_large_scores),
     ("attention, scale and bias", 5e-6, transformers::attention_scored),
+    ("attention, relative positions", 5e-6, transformers::attention_relative),
     ("rope", 3e-7, transformers::rope),
     ("group_norm", 2e-6, networks::group_norm),
     ("layer_norm", 1e-6, networks::layer_norm),
@@ -45,7 +47,7 @@ const OPS: &[(&str, f64, Cases)] = &[
     ("cast, from_bytes, to_device, zeros", 0.0, arithmetic::transfers),
 ];
 
-/// What an op gave, and what it should have given.
+/// The result of an op, and the expected one.
 struct Case {
     name: String,
     got: Tensor,
@@ -69,7 +71,7 @@ impl Operand {
         Tensor::from_vec(self.data.iter().map(|x| *x as f32).collect(), &self.shape, device)
     }
 
-    /// The array as a weight of `dtype`, whose numbers it must already have (see [`Random::weight`]).
+    /// The array as a weight of `dtype`. Its numbers must be exact in that type (see [`Random::weight`]).
     fn weight(&self, device: &Device, dtype: DType) -> Result<Tensor> {
         Tensor::from_bytes(&self.bytes(dtype), dtype, &self.shape, device)
     }
@@ -127,14 +129,14 @@ impl Random {
 /// The types that weights are stored in.
 const WEIGHT_TYPES: [DType; 3] = [DType::F32, DType::F16, DType::Bf16];
 
-/// Every device that is there; the others are printed with the reason.
+/// All available devices. The others are printed with the reason.
 fn devices() -> Vec<Device> {
     let mut devices = vec![Device::Cpu];
     #[cfg(feature = "candle")]
     devices.push(Device::candle_cpu());
     #[cfg(not(feature = "candle"))]
     println!("not tested: candle (cargo feature `candle`)");
-    // The tolerances are those of f32, and the order of additions is another one.
+    // The tolerances are for f32; only the order of additions differs.
     let plain = GpuOptions { float: Some(DType::F32), ..GpuOptions::default() };
     let guaranteed = GpuOptions { guaranteed_only: true, ..plain.clone() };
     let gpus = [(DeviceKind::Gpu, &plain), (DeviceKind::Gpu, &guaranteed)];

@@ -1,4 +1,4 @@
-//! Cases of the ops that networks are made of.
+//! Cases of the ops of networks.
 
 use super::{Case, Operand, Random, WEIGHT_TYPES, reference};
 use easel_inference::tensor::{Activation, Conv2d, Device, Epilogue};
@@ -87,12 +87,42 @@ pub(super) fn conv2d(device: &Device, random: &mut Random) -> Result<Vec<Case>> 
     Ok(cases)
 }
 
+/// A dense convolution whose kernels are zero for all channels but their own gives the same.
+pub(super) fn depthwise(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (i, ([n, h, w, channels], kernel, stride)) in [
+        ([1, 1, 1, 1], 3, 1),
+        ([2, 5, 7, 6], 3, 1),
+        ([1, 8, 9, 36], 3, 2),
+        ([2, 16, 15, 64], 3, 1),
+        ([1, 6, 6, 8], 5, 2),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let dtype = WEIGHT_TYPES[i % 3];
+        let activation = Activation::ALL[i % 4];
+        let conv = Conv2d { stride, ..Conv2d::padded(kernel / 2) };
+        let x = random.array(&[n, h, w, channels]);
+        let weight = random.weight(&[kernel, kernel, channels], dtype);
+        let bias = random.weight(&[channels], dtype);
+        let taps = kernel * kernel * channels;
+        let dense = |at: usize| if at / taps == at % channels { weight.data[at % taps] } else { 0.0 };
+        let dense = Operand::new(&[channels, kernel, kernel, channels], (0..channels * taps).map(dense).collect());
+        let expected = finish(reference::conv2d(&x, &dense, Some(&bias), conv), None, activation);
+        let weight = weight.weight(device, dtype)?;
+        let got = x.tensor(device)?.depthwise(&weight, &bias.weight(device, dtype)?, conv, activation)?;
+        cases.push(Case { name: format!("{n}x{h}x{w}, {channels} channels, {conv:?}, {dtype:?}"), got, expected });
+    }
+    Ok(cases)
+}
+
 pub(super) fn attention(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
     attention_scaled(device, random, [1.0, 4.0])
 }
 
-/// Scores up to the hundreds: the exponential must not overflow. The rounding of a score is a factor of the weight, so
-/// the result is as much less exact as the scores are larger.
+/// Scores in the hundreds: the exponential must not overflow. Rounding errors of scores become factors on the weights,
+/// so larger scores make the result less exact.
 pub(super) fn attention_large_scores(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
     attention_scaled(device, random, [16.0, 64.0])
 }
@@ -128,7 +158,7 @@ fn attention_scaled(device: &Device, random: &mut Random, scales: [f64; 2]) -> R
 }
 
 pub(super) fn group_norm(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
-    // Shape and groups; the second from last has groups of one channel, the last of one element.
+    // Shape and groups. The second to last has groups of one channel, the last of one element.
     let shapes = [
         (vec![1, 1, 1, 2], 1),
         (vec![2, 9, 13, 16], 8),
@@ -145,7 +175,7 @@ pub(super) fn group_norm(device: &Device, random: &mut Random) -> Result<Vec<Cas
         let eps = [1e-5, 1e-6][i % 2];
         let activation = Activation::ALL[i % 3];
         let mut x = random.array(&shape);
-        // Numbers far from 0 and faint ones, where the epsilon counts.
+        // Numbers far from 0, and small ones for which the epsilon matters.
         let (scale, offset) = [(1.0, 0.0), (4.0, 16.0), (1.0 / 512.0, 0.0)][i % 3];
         x.data.iter_mut().for_each(|x| *x = f64::from((*x * scale + offset) as f32));
         let weight = random.weight(&[channels], dtype);
@@ -192,7 +222,7 @@ pub(super) fn geglu(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for shape in [vec![2], vec![1, 77, 66], vec![2, 9, 2560]] {
         let mut x = random.array(&shape);
-        // A single gate is not far below 0: relative to itself, its result would have nothing but rounding errors there.
+        // A single gate must not be far below 0, where its result would consist of rounding errors.
         x.data.iter_mut().for_each(|x| *x *= if shape == [2] { 1.0 } else { 8.0 });
         cases.push(Case { name: format!("{shape:?}"), got: x.tensor(device)?.geglu()?, expected: gated(&x) });
     }
@@ -201,7 +231,7 @@ pub(super) fn geglu(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
 
 pub(super) fn linear_geglu(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    // The last has enough rows and outputs for the host to go through them in three parts.
+    // The last one has enough rows and outputs for three parts on the host.
     for (i, (rows, inputs, outputs)) in
         [(vec![1], 9, 2), (vec![2, 77], 64, 66), (vec![2, 145], 3, 16_000)].into_iter().enumerate()
     {

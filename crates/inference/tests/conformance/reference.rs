@@ -1,4 +1,4 @@
-//! The ops as plain loops, written for reading.
+//! The ops as plain loops.
 
 use super::Operand;
 use easel_inference::tensor::{Activation, Conv2d};
@@ -19,8 +19,8 @@ pub(super) fn activate(activation: Activation, x: f64) -> f64 {
     }
 }
 
-/// The complementary error function: by its continued fraction where it is small, else by Simpson's rule. Too slow for every
-/// element of a case; see the test below.
+/// The complementary error function: by its continued fraction if it is small, otherwise by Simpson's rule. It is too
+/// slow for every element of a case; see the test below.
 fn erfc(x: f64) -> f64 {
     const STEPS: usize = 2000;
     const TERMS: usize = 200;
@@ -58,7 +58,7 @@ pub(super) fn conv2d(x: &Operand, weight: &Operand, bias: Option<&Operand>, conv
     let padding = conv.padding_before + conv.padding_after;
     let oh = (sh + padding - kh) / conv.stride + 1;
     let ow = (sw + padding - kw) / conv.stride + 1;
-    // The source of a stretched coordinate, or nothing in the padding.
+    // The source of an upsampled coordinate; `None` in the padding.
     let source = |o: usize, k: usize, stretched: usize, size: usize| {
         let at = (o * conv.stride + k).checked_sub(conv.padding_before).filter(|at| *at < stretched)?;
         Some(at * size / stretched)
@@ -118,7 +118,7 @@ pub(super) fn attention_scored(
     Operand::new(&q.shape, data)
 }
 
-/// Norms every set of elements of `x` that `set` maps to one number, then scales and shifts each channel.
+/// Normalises every set of elements of `x` that `set` maps to the same number, then scales and shifts each channel.
 pub(super) fn norm(
     x: &Operand,
     eps: f64,
@@ -152,7 +152,7 @@ fn indices([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usiz
 }
 
 #[test]
-fn the_complementary_error_function_is_what_its_integral_says() {
+fn the_complementary_error_function_equals_its_integral() {
     for i in -160..=160 {
         let x = f64::from(i) / 20.0;
         let error = (libm::erfc(x) - erfc(x)).abs() / erfc(x);

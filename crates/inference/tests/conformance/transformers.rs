@@ -1,9 +1,9 @@
-//! Cases of the ops of diffusion transformers and T5: norms that a timestep modulates, root-mean-square norms, gated
-//! residuals, attention with a position bias, rotary positions.
+//! Cases of the ops of diffusion transformers and T5: modulated norms, root-mean-square norms, gated residuals,
+//! attention with a position bias, rotary positions.
 
 use super::{Case, Operand, Random, WEIGHT_TYPES, reference};
 use easel_inference::Result;
-use easel_inference::tensor::{Device, Scores};
+use easel_inference::tensor::{Device, Relative, Scores};
 
 pub(super) fn attention_scored(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
     // Batch, queries, keys, heads, width, causal.
@@ -24,11 +24,48 @@ pub(super) fn attention_scored(device: &Device, random: &mut Random) -> Result<V
             let factor = scale.unwrap_or(1.0 / (width as f64).sqrt());
             let expected = reference::attention_scored(&q, [&k, &v], heads, causal, factor, Some(&bias));
             let bias = bias.tensor(device)?;
-            let scores = Scores { causal, scale, bias: Some(&bias) };
+            let scores = Scores { causal, scale, bias: Some(&bias), relative: None };
             let got = q.tensor(device)?.attention_scored(&k.tensor(device)?, &v.tensor(device)?, heads, scores)?;
             let name = format!("{n}x{queries}x{keys}, {heads} heads of {width}, causal {causal}, scale {scale:?}");
             cases.push(Case { name, got, expected });
         }
+    }
+    Ok(cases)
+}
+
+/// Each entry of the batch against attention with a table of its own.
+pub(super) fn attention_relative(device: &Device, random: &mut Random) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    // Batch, rows and columns of the grid, heads, width.
+    for (n, height, across, heads, width) in
+        [(1, 1, 1, 1, 4), (2, 3, 5, 2, 7), (3, 14, 14, 2, 16), (1, 9, 40, 3, 64), (1, 40, 1, 1, 80)]
+    {
+        let tokens = height * across;
+        let [q, k, v] = [0; 3].map(|_| random.array(&[n, tokens, heads * width]));
+        let rows = random.array(&[n, tokens, heads, 2 * height - 1]);
+        let columns = random.array(&[n, tokens, heads, 2 * across - 1]);
+        let mut expected = Operand::new(&q.shape, vec![0.0; q.data.len()]);
+        let part = tokens * heads * width;
+        for entry in 0..n {
+            let added = |i: usize| {
+                let [head, query, key] = [i / tokens / tokens, i / tokens % tokens, i % tokens];
+                let at = (entry * tokens + query) * heads + head;
+                let row = at * (2 * height - 1) + query / across + height - 1 - key / across;
+                let column = at * (2 * across - 1) + query % across + across - 1 - key % across;
+                rows.data[row] + columns.data[column]
+            };
+            let bias = Operand::new(&[heads, tokens, tokens], (0..heads * tokens * tokens).map(added).collect());
+            let of = |x: &Operand| Operand::new(&[1, tokens, heads * width], x.data[entry * part..][..part].to_vec());
+            let scale = 1.0 / (width as f64).sqrt();
+            let one = reference::attention_scored(&of(&q), [&of(&k), &of(&v)], heads, false, scale, Some(&bias));
+            expected.data[entry * part..][..part].copy_from_slice(&one.data);
+        }
+        let rows = rows.tensor(device)?;
+        let columns = columns.tensor(device)?;
+        let relative = Relative { grid: [height, across], rows: &rows, columns: &columns };
+        let scores = Scores { relative: Some(relative), ..Scores::default() };
+        let got = q.tensor(device)?.attention_scored(&k.tensor(device)?, &v.tensor(device)?, heads, scores)?;
+        cases.push(Case { name: format!("{n}x{height}x{across}, {heads} heads of {width}"), got, expected });
     }
     Ok(cases)
 }
@@ -60,7 +97,7 @@ pub(super) fn rms_norm(device: &Device, random: &mut Random) -> Result<Vec<Case>
     for (i, [n, t, width]) in SHAPES.into_iter().enumerate() {
         let dtype = WEIGHT_TYPES[i % 3];
         let mut x = random.array(&[n, t, width]);
-        // Faint rows, where the epsilon counts.
+        // Small rows, for which the epsilon matters.
         x.data.iter_mut().for_each(|x| *x *= [1.0, 1.0 / 512.0][i % 2]);
         let weight = random.weight(&[width], dtype);
         let eps = 1e-6;

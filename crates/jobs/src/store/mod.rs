@@ -2,16 +2,23 @@
 
 mod dir;
 mod folder;
+#[cfg(feature = "cluster")]
+mod objects;
+#[cfg(feature = "cluster")]
+mod postgres;
 mod sqlite;
 
+#[cfg(feature = "cluster")]
+pub use postgres::{Cluster, PostgresStore};
 pub use sqlite::SqliteStore;
 
 use crate::{
-    Counts, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Result, Run, Selection, Standing,
-    Status, Task, TaskId, TaskQuery,
+    Counts, Event, Last, NewPicture, NewTask, Overtaken, Page, Picture, PictureId, PictureQuery, Preference, Result,
+    Run, Selection, Standing, Status, Task, TaskId, TaskQuery,
 };
 use bytes::Bytes;
 use std::io::Read;
+use std::sync::mpsc::Receiver;
 
 /// A task that a worker has claimed for its engine.
 #[derive(Clone, Debug)]
@@ -20,6 +27,8 @@ pub struct Claimed {
     pub task: Task,
     /// The engine's input.
     pub request: Vec<u8>,
+    /// The task that was first, if this one has overtaken it.
+    pub overtaken: Option<Overtaken>,
 }
 
 /// How a task leaves its engine.
@@ -32,6 +41,24 @@ pub enum Ending {
     /// Unfinished because of a shutdown: it returns to its place in the queue, and this attempt does not count.
     Released,
 }
+
+/// What happened in a store that several hosts share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A task waits.
+    Waiting,
+    /// Another host changed this task, or published events of it.
+    Changed(TaskId),
+    /// This host may not end this task any more: it was cancelled, or given to another host.
+    Lost(TaskId),
+    /// A watcher on another host wants previews of this task.
+    Previews(TaskId),
+    /// Notices may have been missed.
+    Missed,
+}
+
+/// The right to clear what is due, until it is dropped.
+pub type Keeping = Box<dyn Send>;
 
 /// A part of a store that can fail independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,16 +87,17 @@ pub trait Store: Send + Sync {
     /// Takes the first picture of the latest run. [`crate::Error::RunNotComplete`] if there is none or it was taken.
     fn take_run(&self) -> Result<Picture>;
 
-    /// Claims the first waiting task, and counts the attempt.
-    fn claim(&self) -> Result<Option<Claimed>>;
+    /// Claims the first waiting task, or the first of the same priority whose model is preferred, and counts the attempt.
+    fn claim(&self, preference: &Preference) -> Result<Option<Claimed>>;
 
     /// Ends a task that is being processed; its pictures are on the disk before it is `completed`. If the task is not being
     /// processed any more, returns `false` and neither changes nor keeps anything.
     fn end(&self, id: TaskId, ending: &Ending, last: Last) -> Result<bool>;
 
-    /// Cancels a task that has not ended, and returns its previous state; `last` is known if it has a log of events.
+    /// Cancels a task that has not ended, and returns its previous state; `last` is known if it has a log of events. A running
+    /// task keeps its `finished` pictures if the disk has room for them.
     /// [`crate::Error::UnknownTask`], [`crate::Error::AlreadyEnded`].
-    fn cancel(&self, id: TaskId, last: Option<Last>) -> Result<Task>;
+    fn cancel(&self, id: TaskId, last: Option<Last>, finished: &[NewPicture]) -> Result<Task>;
 
     /// One task. [`crate::Error::UnknownTask`].
     fn task(&self, id: TaskId) -> Result<Task>;
@@ -110,8 +138,8 @@ pub trait Store: Send + Sync {
     /// Deletes all pictures, and returns how many.
     fn delete_pictures(&self) -> Result<usize>;
 
-    /// Recovers the tasks that an earlier process was running: each waits again, or is an error if that happened before.
-    /// Returns how many wait again and how many failed.
+    /// Recovers the tasks that a process was running when it ended: each waits again, or is an error if that happened
+    /// before. Returns how many wait again and how many failed.
     fn recover(&self) -> Result<(usize, usize)>;
 
     /// Frees unused disk space, in small steps; called periodically.
@@ -119,6 +147,27 @@ pub trait Store: Send + Sync {
 
     /// Fails if this part is not working.
     fn check(&self, part: Part) -> Result<()>;
+
+    /// What happens in the store from now on, if other hosts share it. Only the first call gets anything.
+    fn notices(&self) -> Option<Receiver<Notice>> {
+        None
+    }
+
+    /// Passes an event of a task that runs here on to other hosts, without waiting.
+    fn publish(&self, _id: TaskId, _event: &Event) {}
+
+    /// The published events of a task that has not ended, from this number on.
+    fn events(&self, _id: TaskId, _from: u64) -> Result<Vec<Event>> {
+        Ok(Vec::new())
+    }
+
+    /// Asks the host that runs this task for previews, without waiting.
+    fn want_previews(&self, _id: TaskId) {}
+
+    /// The right to clear tasks and pictures that are due; `None` while another host does.
+    fn keep_house(&self) -> Result<Option<Keeping>> {
+        Ok(Some(Box::new(())))
+    }
 }
 
 impl Ending {

@@ -1,6 +1,7 @@
 //! Cancellation in every state, and in a race with completion.
 
 use crate::engine::fixture;
+use crate::home;
 use easel_jobs::{Error, PictureQuery, Status, WatchOptions};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -60,7 +61,35 @@ fn pictures_that_come_after_the_cancellation_are_dropped() {
     fixture.until(next, Status::Error);
     assert_eq!(fixture.jobs.task(id).unwrap().status, Status::Cancelled);
     assert_eq!(fixture.jobs.pictures(&PictureQuery::default()).unwrap().total, 0);
-    assert_eq!(std::fs::read_dir(fixture.folder.path().join("pictures")).unwrap().count(), 0);
+    assert_eq!(home::files(&fixture.folder), 0);
+}
+
+#[test]
+fn a_cancelled_task_keeps_its_finished_pictures() {
+    let fixture = fixture(1, 10);
+    let id = fixture.submit("keep");
+    let began = std::time::Instant::now();
+    while fixture.jobs.task(id).unwrap().progress.step == 0 {
+        assert!(began.elapsed() < Duration::from_secs(20), "it has begun");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    fixture.jobs.cancel(id).unwrap();
+    let pictures = || fixture.jobs.pictures(&PictureQuery { task: Some(id), ..PictureQuery::default() }).unwrap().items;
+    assert_eq!(pictures().iter().map(|picture| picture.seed).collect::<Vec<_>>(), [1]);
+    assert_eq!(fixture.jobs.read(&pictures()[0]).unwrap(), vec![7; 100]);
+    let next = fixture.submit("1");
+    fixture.until(next, Status::Completed);
+    assert_eq!((fixture.jobs.task(id).unwrap().status, pictures().len()), (Status::Cancelled, 1));
+}
+
+#[test]
+fn what_was_kept_of_a_completed_task_is_stored_once() {
+    let fixture = fixture(1, 10);
+    fixture.controls.open.store(true, Ordering::Relaxed);
+    let id = fixture.submit("keep");
+    fixture.until(id, Status::Completed);
+    let pictures = fixture.jobs.pictures(&PictureQuery { task: Some(id), ..PictureQuery::default() }).unwrap();
+    assert_eq!(pictures.total, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

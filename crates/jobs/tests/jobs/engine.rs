@@ -1,8 +1,9 @@
 //! An engine controlled by its requests, and a queue in a temporary folder.
 
+use crate::home;
 use easel_jobs::{
-    Engine, EngineError, Event, Job, Jobs, NewPicture, NewTask, Options, Priority, Progress, SqliteStore, Status, Task,
-    TaskId, WatchOptions, Watcher,
+    Engine, EngineError, Event, Job, Jobs, NewPicture, NewTask, Options, Progress, Status, Task, TaskId, WatchOptions,
+    Watcher,
 };
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,16 +21,30 @@ pub(crate) struct Controls {
     pub(crate) steps: AtomicUsize,
     /// Prompts in the order in which the tasks were started.
     pub(crate) order: Mutex<Vec<String>>,
+    /// The model in memory: that of the latest task, which is its prompt's first word.
+    loaded: Mutex<String>,
 }
 
 pub(crate) struct TestEngine(pub(crate) Arc<Controls>);
 
 impl Engine for TestEngine {
+    fn loaded(&self) -> Vec<String> {
+        vec![self.0.loaded.lock().unwrap().clone()]
+    }
+
     fn run(&mut self, job: &Job<'_>) -> Result<Vec<NewPicture>, EngineError> {
-        self.0.order.lock().unwrap().push(job.task().prompt.clone());
+        let prompt = &job.task().prompt;
+        self.0.order.lock().unwrap().push(prompt.clone());
+        *self.0.loaded.lock().unwrap() = prompt.split(' ').next().unwrap_or_default().into();
         match job.request() {
             b"panic" => panic!("a wire came loose"),
             b"fail" => return Err(EngineError::Failed("out of paint".into())),
+            b"keep" => {
+                job.keep(picture(1));
+                while !self.0.open.load(Ordering::Relaxed) {
+                    self.step(job, 1, 2)?;
+                }
+            }
             b"deaf" => std::thread::sleep(Duration::from_secs(1)),
             b"hold" => {
                 while !self.0.open.load(Ordering::Relaxed) {
@@ -43,9 +58,12 @@ impl Engine for TestEngine {
                 }
             }
         }
-        let picture = |seed| NewPicture { bytes: vec![7; 100].into(), media_type: "image/png".into(), seed };
         Ok(vec![picture(1), picture(u64::MAX)])
     }
+}
+
+fn picture(seed: u64) -> NewPicture {
+    NewPicture { bytes: vec![7; 100].into(), media_type: "image/png".into(), seed }
 }
 
 impl TestEngine {
@@ -75,13 +93,13 @@ pub(crate) fn fixture(engines: usize, capacity: usize) -> Fixture {
 }
 
 pub(crate) fn start(folder: &TempDir, controls: &Arc<Controls>, engines: usize, capacity: usize) -> Jobs {
-    let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    let store = home::store(folder);
     let engines = (0..engines).map(|_| Box::new(TestEngine(Arc::clone(controls))) as Box<dyn Engine>).collect();
     Jobs::start(store, engines, &Options { capacity, ..Options::default() }).unwrap()
 }
 
 pub(crate) fn new_task(request: &str) -> NewTask {
-    NewTask { prompt: request.into(), request: request.into(), priority: Priority::Normal, seed: u64::MAX, steps: 0 }
+    NewTask { prompt: request.into(), request: request.into(), seed: u64::MAX, ..NewTask::default() }
 }
 
 impl Fixture {

@@ -3,6 +3,7 @@
 mod cancel;
 mod engine;
 mod faults;
+mod home;
 mod queue;
 mod shutdown;
 mod watch;

@@ -1,6 +1,7 @@
 //! The life of a task when nothing goes wrong.
 
 use crate::engine::{fixture, new_task};
+use crate::home;
 use easel_jobs::{Error, NewTask, PictureQuery, Priority, Selection, Status, TaskQuery, WatchOptions};
 use std::sync::atomic::Ordering;
 
@@ -31,7 +32,7 @@ fn a_task_becomes_pictures_that_outlive_it() {
     assert!(matches!(fixture.jobs.read(first), Err(Error::UnknownPicture { .. })));
     assert!(matches!(fixture.jobs.delete_picture(first.id), Err(Error::UnknownPicture { .. })));
     assert_eq!(fixture.jobs.picture(second.id).unwrap(), *second);
-    assert_eq!(std::fs::read_dir(fixture.folder.path().join("pictures")).unwrap().count(), 1);
+    assert_eq!(home::files(&fixture.folder), 1);
 }
 
 #[test]
@@ -55,6 +56,52 @@ fn higher_priorities_go_first_and_equals_in_order() {
     fixture.controls.open.store(true, Ordering::Relaxed);
     fixture.until(tasks[0], Status::Completed);
     assert_eq!(*fixture.controls.order.lock().unwrap(), ["hold", "high", "first", "second", "low"]);
+}
+
+#[test]
+fn tasks_of_the_loaded_model_overtake_others_of_their_priority() {
+    let fixture = fixture(1, 100);
+    let submit = |prompt: &str, request: &str, priority| {
+        let model = prompt.split(' ').next().unwrap().to_owned();
+        let task = NewTask { prompt: prompt.into(), request: request.into(), priority, model, ..NewTask::default() };
+        fixture.jobs.submit(&task).unwrap().id
+    };
+    let held = submit("a held", "hold", Priority::Normal);
+    fixture.until(held, Status::Processing);
+    submit("b first", "1", Priority::Normal);
+    for number in 0..20 {
+        submit(&format!("a {number}"), "1", Priority::Normal);
+    }
+    submit("b second", "1", Priority::Normal);
+    submit("c", "1", Priority::High);
+    let last = submit("a low", "1", Priority::Low);
+    fixture.controls.open.store(true, Ordering::Relaxed);
+    fixture.until(last, Status::Completed);
+    let order = fixture.controls.order.lock().unwrap().clone();
+    // The task of high priority leaves a model behind that no other task has. So the first one is next, and then those of its
+    // model.
+    assert_eq!(order[..4], ["a held", "c", "b first", "b second"]);
+    assert_eq!(order[4..].len(), 21);
+}
+
+#[test]
+fn a_task_that_was_overtaken_sixteen_times_is_next() {
+    let fixture = fixture(1, 100);
+    let submit = |prompt: String, request: &str| {
+        let model = prompt.split(' ').next().unwrap().to_owned();
+        let task = NewTask { prompt, request: request.into(), model, ..NewTask::default() };
+        fixture.jobs.submit(&task).unwrap().id
+    };
+    let held = submit("a held".into(), "hold");
+    fixture.until(held, Status::Processing);
+    submit("b".into(), "1");
+    let others: Vec<_> = (0..20).map(|number| submit(format!("a {number}"), "1")).collect();
+    fixture.controls.open.store(true, Ordering::Relaxed);
+    fixture.until(others[19], Status::Completed);
+    let order = fixture.controls.order.lock().unwrap().clone();
+    assert_eq!(order.iter().position(|prompt| prompt == "b"), Some(17), "{order:?}");
+    let rest: Vec<&String> = order.iter().filter(|prompt| *prompt != "b").collect();
+    assert!(rest.iter().skip(1).map(|prompt| prompt[2..].parse::<usize>().unwrap()).is_sorted(), "{order:?}");
 }
 
 #[test]

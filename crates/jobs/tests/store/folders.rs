@@ -1,7 +1,8 @@
 //! Data folders that are damaged, foreign, in use, full or read-only, and the cleanup after a killed process.
 
 use easel_jobs::{
-    Ending, Error, Jobs, Last, NewPicture, NewTask, Options, Part, PictureQuery, Retention, SqliteStore, Status, Store,
+    Ending, Error, Jobs, Last, NewPicture, NewTask, Options, Part, PictureQuery, Preference, Retention, SqliteStore,
+    Status, Store,
 };
 use rusqlite::Connection;
 use std::fs;
@@ -18,7 +19,7 @@ fn folder() -> TempDir {
 
 fn complete_one(store: &SqliteStore) {
     store.submit(&NewTask::default(), 1).unwrap();
-    let id = store.claim().unwrap().unwrap().task.id;
+    let id = store.claim(&Preference::default()).unwrap().unwrap().task.id;
     let picture = NewPicture { bytes: "picture".into(), media_type: "image/png".into(), seed: 3 };
     assert!(store.end(id, &Ending::Completed(vec![picture]), Last::default()).unwrap());
 }
@@ -50,7 +51,7 @@ fn a_newer_database_is_refused() {
     let folder = folder();
     Connection::open(folder.path().join("easel.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = open_error(&folder);
-    assert!(matches!(error, Error::NewerSchema { found: 99, newest: 3, .. }), "{error}");
+    assert!(matches!(error, Error::NewerSchema { found: 99, newest: 4, .. }), "{error}");
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn a_database_that_refuses_a_picture_keeps_neither_file_nor_end() {
     let other = Connection::open(folder.path().join("easel.db")).unwrap();
     other.execute_batch("CREATE TRIGGER full BEFORE INSERT ON picture BEGIN SELECT RAISE(ABORT, 'full'); END").unwrap();
     let id = store.submit(&NewTask::default(), 1).unwrap().id;
-    store.claim().unwrap();
+    store.claim(&Preference::default()).unwrap();
     let pictures = vec![NewPicture { bytes: "new".into(), media_type: "image/png".into(), seed: 3 }];
     let error = store.end(id, &Ending::Completed(pictures.clone()), Last::default()).unwrap_err();
     assert!(error.to_string().ends_with("easel.db: full"), "{error}");

@@ -1,6 +1,8 @@
 //! The store's health checks: each fails when its part does not work.
 
-use easel_jobs::{Ending, Error, Last, NewPicture, NewTask, Part, Picture, PictureQuery, SqliteStore, Store};
+use easel_jobs::{
+    Ending, Error, Last, NewPicture, NewTask, Part, Picture, PictureQuery, Preference, SqliteStore, Store,
+};
 use rusqlite::Connection;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ fn store() -> (TempDir, SqliteStore) {
 
 fn picture(store: &SqliteStore) -> Picture {
     store.submit(&NewTask::default(), 1).unwrap();
-    let task = store.claim().unwrap().unwrap().task;
+    let task = store.claim(&Preference::default()).unwrap().unwrap().task;
     let picture = NewPicture { bytes: "picture".into(), media_type: "image/png".into(), seed: 3 };
     assert!(store.end(task.id, &Ending::Completed(vec![picture]), Last::default()).unwrap());
     let query = PictureQuery { task: Some(task.id), ..PictureQuery::default() };
@@ -105,7 +107,7 @@ fn f19_a_run_survives_a_restart_and_no_second_one_starts_beside_it() {
     let store = SqliteStore::open(folder.path()).unwrap();
     assert!(matches!(store.start_run(&NewTask::default(), 9), Err(Error::RunInProgress)));
     assert!(matches!(store.take_run(), Err(Error::RunNotComplete)));
-    store.claim().unwrap();
+    store.claim(&Preference::default()).unwrap();
     assert!(matches!(store.start_run(&NewTask::default(), 9), Err(Error::RunInProgress)));
     let pictures = ["a", "b"].map(|text| NewPicture { bytes: text.into(), media_type: "image/png".into(), seed: 3 });
     assert!(store.end(first.id, &Ending::Completed(pictures.to_vec()), Last::default()).unwrap());
@@ -127,7 +129,7 @@ fn f20_the_database_shrinks_when_tasks_are_deleted() {
     let task = NewTask { request: vec![1; 1 << 20], prompt: "a".repeat(1 << 20), ..NewTask::default() };
     for _ in 0..4 {
         let id = store.submit(&task, 9).unwrap().id;
-        store.claim().unwrap();
+        store.claim(&Preference::default()).unwrap();
         store.end(id, &Ending::Error("no".into()), Last::default()).unwrap();
     }
     let length = || fs::metadata(folder.path().join("easel.db")).unwrap().len();

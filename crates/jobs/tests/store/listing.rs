@@ -1,6 +1,6 @@
-//! Long lists: positions in the queue take no longer than the page of tasks.
+//! Long lists: positions in the queue take no longer than the page of tasks, and a claim no longer than from a short queue.
 
-use easel_jobs::{SqliteStore, Standing, Status, Store, TaskId, TaskQuery};
+use easel_jobs::{Preference, SqliteStore, Standing, Status, Store, TaskId, TaskQuery};
 use rusqlite::Connection;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ fn f8_positions_in_the_queue_match_the_order_of_claims() {
         let few = [ids[20], TaskId::nil(), ids[3], ids[11]];
         let places = [20, 3, 11].map(|place| Some(ids.len() - 1 - place));
         assert_eq!(positions(&store.standings(&few).unwrap()), [places[0], None, places[1], places[2]]);
-        assert_eq!(store.claim().unwrap().unwrap().task.id, ids[ids.len() - 1]);
+        assert_eq!(store.claim(&Preference::default()).unwrap().unwrap().task.id, ids[ids.len() - 1]);
     }
 }
 
@@ -55,4 +55,35 @@ fn f8_a_page_of_five_thousand_waiting_tasks_takes_no_longer_than_it_is_long() {
         assert!(standings.iter().all(|standing| standing.position.is_some()));
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+/// The median of the times that claims take, each of a task near the end of the queue, which overtakes all before it.
+fn claims(root: &Path, store: &SqliteStore, count: usize) -> Duration {
+    let database = Connection::open(root.join("easel.db")).unwrap();
+    database.execute_batch("DELETE FROM task").unwrap();
+    fill(root, count);
+    let models = "UPDATE task SET priority = 1, model = CASE WHEN number > (SELECT max(number) FROM task) - 20 THEN 'b' ELSE 'a' END";
+    database.execute_batch(models).unwrap();
+    drop(database);
+    let preference = Preference { models: vec!["b".into()], due: Vec::new() };
+    let mut took: Vec<Duration> = (0..15)
+        .map(|_| {
+            let began = Instant::now();
+            let claimed = store.claim(&preference).unwrap().unwrap();
+            assert!(claimed.overtaken.is_some());
+            began.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    took[took.len() / 2]
+}
+
+#[test]
+fn a_claim_from_a_long_queue_takes_no_longer_than_from_a_short_one() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let short = claims(folder.path(), &store, 50);
+    let long = claims(folder.path(), &store, 50_000);
+    println!("a claim from 50 tasks {short:?}, from 50,000 {long:?}");
+    assert!(long < 3 * short + Duration::from_millis(5), "{short:?} and {long:?}");
 }

@@ -2,6 +2,7 @@
 
 mod folders;
 mod health;
+mod home;
 mod listing;
 mod model;
 mod owner;

@@ -1,10 +1,12 @@
 //! Random operations on the store and on a simple model of it.
 
+use crate::home;
 use easel_jobs::{
-    Ending, Error, Last, NewPicture, NewTask, PictureQuery, Priority, Progress, Selection, SqliteStore, Status, Store,
+    Ending, Error, Last, NewPicture, NewTask, PictureQuery, Preference, Priority, Progress, Selection, Status, Store,
     TaskId, TaskQuery,
 };
 use proptest::prelude::*;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const CAPACITY: usize = 3;
@@ -14,8 +16,9 @@ const LAST: Last = Last { event: 7, progress: Progress { step: 1, steps: 2 } };
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit(Priority),
-    Claim,
+    Submit(Priority, &'static str),
+    /// With these models preferred, and the first task due or not.
+    Claim(Vec<&'static str>, bool),
     /// The index among all tasks ever accepted.
     Complete(usize),
     Fail(usize),
@@ -29,11 +32,13 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let priority = prop_oneof![Just(Priority::Low), Just(Priority::Normal), Just(Priority::High)];
+    let model = proptest::sample::select(vec!["", "a", "b"]);
+    let preferred = proptest::collection::vec(proptest::sample::select(vec!["a", "b"]), 0..3);
     let place = 0..12usize;
     let status = proptest::option::of(proptest::sample::select(Status::ALL.to_vec()));
     prop_oneof![
-        4 => priority.prop_map(Step::Submit),
-        4 => Just(Step::Claim),
+        4 => (priority, model).prop_map(|(priority, model)| Step::Submit(priority, model)),
+        4 => (preferred, any::<bool>()).prop_map(|(models, is_due)| Step::Claim(models, is_due)),
         2 => place.clone().prop_map(Step::Complete),
         1 => place.clone().prop_map(Step::Fail),
         1 => place.clone().prop_map(Step::Release),
@@ -50,6 +55,7 @@ struct Model {
     id: TaskId,
     status: Status,
     priority: Priority,
+    model: &'static str,
     attempts: u32,
     is_deleted: bool,
     has_pictures: bool,
@@ -58,13 +64,13 @@ struct Model {
 /// Store and model side by side.
 struct Pair {
     folder: TempDir,
-    store: Option<SqliteStore>,
+    store: Option<Arc<dyn Store>>,
     tasks: Vec<Model>,
 }
 
 impl Pair {
-    fn store(&self) -> &SqliteStore {
-        self.store.as_ref().unwrap()
+    fn store(&self) -> &dyn Store {
+        self.store.as_deref().unwrap()
     }
 
     fn with(&self, status: Status) -> impl DoubleEndedIterator<Item = &Model> {
@@ -80,8 +86,8 @@ impl Pair {
 
     fn run(&mut self, step: &Step) {
         match *step {
-            Step::Submit(priority) => self.submit(priority),
-            Step::Claim => self.claim(),
+            Step::Submit(priority, model) => self.submit(priority, model),
+            Step::Claim(ref models, is_due) => self.claim(models, is_due),
             Step::Complete(place) => self.end(place, &Ending::Completed(vec![picture(), picture()])),
             Step::Fail(place) => self.end(place, &Ending::Error("no".into())),
             Step::Release(place) => self.end(place, &Ending::Released),
@@ -92,8 +98,15 @@ impl Pair {
         }
     }
 
-    fn submit(&mut self, priority: Priority) {
-        let new = NewTask { prompt: "a cat".into(), request: vec![1, 2, 3], priority, seed: 1 << 63, steps: 2 };
+    fn submit(&mut self, priority: Priority, model: &'static str) {
+        let new = NewTask {
+            prompt: "a cat".into(),
+            request: vec![1, 2, 3],
+            priority,
+            seed: 1 << 63,
+            steps: 2,
+            model: model.into(),
+        };
         let submitted = self.store().submit(&new, CAPACITY);
         // A released task is never refused, so the queue may exceed its capacity.
         if self.with(Status::Pending).count() >= CAPACITY {
@@ -101,15 +114,30 @@ impl Pair {
         }
         let id = submitted.unwrap().id;
         let status = Status::Pending;
-        self.tasks.push(Model { id, status, priority, attempts: 0, is_deleted: false, has_pictures: false });
+        self.tasks.push(Model { id, status, priority, model, attempts: 0, is_deleted: false, has_pictures: false });
     }
 
-    fn claim(&mut self) {
-        let claimed = self.store().claim().unwrap();
+    /// The index of the waiting task that overtakes the first one: the earliest of its priority with one of these models.
+    fn overtaking(&self, first: usize, models: &[&'static str]) -> Option<usize> {
+        let Model { priority, model, .. } = self.tasks[first];
+        let fits = |task: &Model| task.priority == priority && models.contains(&task.model);
+        let is_overtaken = !model.is_empty() && !models.contains(&model);
+        self.tasks.iter().position(|task| task.status == Status::Pending && fits(task)).filter(|_| is_overtaken)
+    }
+
+    fn claim(&mut self, models: &[&'static str], is_due: bool) {
         let first = self.first();
-        assert_eq!(claimed.as_ref().map(|claimed| claimed.task.id), first.map(|place| self.tasks[place].id));
-        if let (Some(claimed), Some(place)) = (claimed, first) {
+        // The store numbers what it accepts, from 1.
+        let due = first.filter(|_| is_due).map(|place| i64::try_from(place + 1).unwrap());
+        let named = models.iter().map(|model| (*model).to_owned()).collect();
+        let preference = Preference { models: named, due: due.into_iter().collect() };
+        let claimed = self.store().claim(&preference).unwrap();
+        let overtaking = first.filter(|_| !is_due).and_then(|first| self.overtaking(first, models));
+        let place = overtaking.or(first);
+        assert_eq!(claimed.as_ref().map(|claimed| claimed.task.id), place.map(|place| self.tasks[place].id));
+        if let (Some(claimed), Some(place)) = (claimed, place) {
             assert_eq!(claimed.request, [1, 2, 3]);
+            assert_eq!(claimed.overtaken.is_some(), overtaking.is_some());
             self.tasks[place].status = Status::Processing;
             self.tasks[place].attempts += 1;
         }
@@ -129,11 +157,12 @@ impl Pair {
 
     fn cancel(&mut self, place: usize) {
         let Some(task) = self.tasks.get(place).cloned() else { return };
-        match self.store().cancel(task.id, None) {
+        match self.store().cancel(task.id, None, &[picture(), picture()]) {
             Ok(before) => {
                 assert_eq!(before.status, task.status);
                 assert!(!task.status.is_end() && !task.is_deleted);
                 self.tasks[place].status = Status::Cancelled;
+                self.tasks[place].has_pictures = task.status == Status::Processing;
             }
             Err(Error::UnknownTask { .. }) => assert!(task.is_deleted),
             Err(Error::AlreadyEnded { status, .. }) => assert!(task.status.is_end() && status == task.status),
@@ -162,12 +191,13 @@ impl Pair {
 
     fn restart(&mut self) {
         self.store = None;
-        self.store = Some(SqliteStore::open(self.folder.path()).unwrap());
+        home::all_die(&self.folder);
+        self.store = Some(home::store(&self.folder));
         let recovered = self.store().recover().unwrap();
         let mut again = 0;
         let mut failed = 0;
         for task in self.tasks.iter_mut().filter(|task| task.status == Status::Processing) {
-            let gives_up = task.attempts == 2;
+            let gives_up = task.attempts == home::ATTEMPTS;
             task.status = if gives_up { Status::Error } else { Status::Pending };
             *(if gives_up { &mut failed } else { &mut again }) += 1;
         }
@@ -195,6 +225,10 @@ impl Pair {
         for status in Status::ALL {
             assert_eq!(counts.of(status), self.with(status).count());
         }
+        for priority in Priority::ALL {
+            let waiting = self.with(Status::Pending).filter(|task| task.priority == priority);
+            assert_eq!(counts.waiting(priority), waiting.count());
+        }
         let first = self.first().map(|place| self.tasks[place].id);
         for task in kept {
             let position = self.store().standings(&[task.id]).unwrap()[0].position;
@@ -209,7 +243,7 @@ impl Pair {
         tasks.dedup();
         assert_eq!((tasks, pictures.total), (drawn.clone(), 2 * drawn.len()));
         assert!(pictures.items.iter().all(|picture| self.store().read(picture).unwrap() == "picture"));
-        assert_eq!(std::fs::read_dir(self.folder.path().join("pictures")).unwrap().count(), pictures.total);
+        assert_eq!(home::files(&self.folder), pictures.total);
     }
 }
 
@@ -218,11 +252,11 @@ fn picture() -> NewPicture {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: home::CASES, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_store_does_what_the_model_does(steps in proptest::collection::vec(step(), 1..40)) {
         let folder = TempDir::new().unwrap();
-        let store = Some(SqliteStore::open(folder.path()).unwrap());
+        let store = Some(home::store(&folder));
         let mut pair = Pair { folder, store, tasks: Vec::new() };
         for step in &steps {
             pair.run(step);

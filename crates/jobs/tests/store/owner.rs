@@ -1,6 +1,6 @@
 //! Ownership of data folders: a foreign folder is neither used nor changed, and Easel's is private to its owner.
 
-use easel_jobs::{Ending, Error, Last, NewPicture, NewTask, PictureQuery, SqliteStore, Store};
+use easel_jobs::{Ending, Error, Last, NewPicture, NewTask, PictureQuery, Preference, SqliteStore, Store};
 use rusqlite::Connection;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ fn folder() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let store = SqliteStore::open(folder.path()).unwrap();
     let task = store.submit(&NewTask::default(), 1).unwrap();
-    store.claim().unwrap();
+    store.claim(&Preference::default()).unwrap();
     let picture = NewPicture { bytes: "picture".into(), media_type: "image/png".into(), seed: 3 };
     assert!(store.end(task.id, &Ending::Completed(vec![picture]), Last::default()).unwrap());
     let file = folder.path().join("pictures").join(format!("{}-0", task.id));
@@ -22,7 +22,9 @@ fn folder() -> (TempDir, PathBuf) {
 fn unmarked() -> (TempDir, PathBuf) {
     let (folder, file) = folder();
     let database = Connection::open(folder.path().join("easel.db")).unwrap();
-    let before = "DROP TABLE run; PRAGMA user_version = 2; PRAGMA application_id = 0; PRAGMA auto_vacuum = 0; VACUUM";
+    let before = "DROP INDEX task_model; DROP INDEX task_queue; ALTER TABLE task DROP COLUMN model;
+                  CREATE INDEX task_queue ON task (priority DESC, number) WHERE status = 'pending'; DROP TABLE run;
+                  PRAGMA user_version = 2; PRAGMA application_id = 0; PRAGMA auto_vacuum = 0; VACUUM";
     database.execute_batch(before).unwrap();
     for name in ["easel-data", "ballast"] {
         fs::remove_file(folder.path().join(name)).unwrap();
@@ -114,7 +116,7 @@ fn f2_the_folder_of_an_earlier_version_is_taken_over() {
         let database = Connection::open(folder.path().join("easel.db")).unwrap();
         database.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap()
     };
-    assert_eq!((number("application_id"), number("user_version")), (0x4561_736C, 3));
+    assert_eq!((number("application_id"), number("user_version")), (0x4561_736C, 4));
     assert_eq!(number("auto_vacuum"), 2, "f20: it can shrink from now on");
     assert_eq!(fs::read_to_string(folder.path().join("easel-data")).unwrap(), "easel data folder, layout 1\n");
 }

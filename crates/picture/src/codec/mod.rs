@@ -224,6 +224,17 @@ impl Image {
             ImageFormat::Tiff => extra::encode_tiff(self),
         }
     }
+
+    /// The same for a PNG, without the code of other formats, which a page would have to fetch.
+    pub fn encode_png(&self, parameters: Option<&str>) -> Result<Vec<u8>> {
+        self.check()?;
+        png::encode(self, parameters)
+    }
+}
+
+/// A PNG of `height * width` levels of grey: a mask, for example. [`Error::File`] for another number of them.
+pub fn encode_grey(width: usize, height: usize, grey: &[u8]) -> Result<Vec<u8>> {
+    png::encode_grey(width, height, grey)
 }
 
 /// The picture turned as the file's Exif says.

@@ -24,6 +24,20 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits, make: FromSamples) -> Result
     read(decoder.map_err(|error| broken(FORMAT, &error))?, FORMAT, limits, 0, make)
 }
 
+/// A file of 8-bit grey.
+pub(super) fn encode_grey(width: usize, height: usize, grey: &[u8]) -> Result<Vec<u8>> {
+    let width = dimension("width", width, FORMAT)?;
+    let height = dimension("height", height, FORMAT)?;
+    let mut bytes = Vec::new();
+    let mut encoder = ::png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(::png::ColorType::Grayscale);
+    encoder.set_depth(::png::BitDepth::Eight);
+    let mut writer = encoder.write_header().map_err(|error| FORMAT.error(error))?;
+    writer.write_image_data(grey).map_err(|error| FORMAT.error(error))?;
+    writer.finish().map_err(|error| FORMAT.error(error))?;
+    Ok(bytes)
+}
+
 /// A file of 8-bit RGB with the parameters as tEXt, or as iTXt if they are not all Latin-1.
 pub(super) fn encode(image: &Image, parameters: Option<&str>) -> Result<Vec<u8>> {
     let width = dimension("width", image.width, FORMAT)?;

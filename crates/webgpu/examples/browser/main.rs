@@ -3,7 +3,7 @@
 //!     cargo build -p easel-webgpu --target wasm32-unknown-unknown --example browser
 //!     wasm-bindgen --target web --out-dir DIR target/wasm32-unknown-unknown/debug/examples/browser.wasm
 //!
-//! It also builds, and does nothing, on other platforms.
+//! On other platforms it builds but does nothing.
 
 #![cfg(target_arch = "wasm32")]
 
@@ -27,14 +27,15 @@ fn start() {
     std::panic::set_hook(Box::new(|info| error(&info.to_string())));
 }
 
-/// Checks the runtime; a description of the device, or the first thing that is wrong.
+/// Checks the runtime. Returns a description of the device, or the first failure.
 #[wasm_bindgen]
 pub async fn runtime() -> Result<String, JsValue> {
     runtime::run().await.map_err(to_js)
 }
 
-/// Runs rows of the conformance table, on the device as it is or as WebGPU guarantees it everywhere, and returns their
-/// number. `wanted` is called with the name of each before it runs and says whether it does; the first that fails is the last.
+/// Runs rows of the conformance table, with all features of the device or only those that WebGPU guarantees, and
+/// returns their number. `wanted` is called with the name of each row and decides whether it runs. The first failure
+/// ends the run.
 #[wasm_bindgen]
 pub async fn conformance(guaranteed_only: bool, wanted: Function) -> Result<u32, JsValue> {
     let context = open(guaranteed_only).await?;
@@ -48,7 +49,7 @@ pub async fn conformance(guaranteed_only: bool, wanted: Function) -> Result<u32,
     Ok(rows)
 }
 
-/// Every variant of every kernel for this device, in the browsers' dialect: pairs of a name and a text.
+/// All variants of all kernels for this device, in the browsers' dialect: pairs of name and text.
 #[wasm_bindgen]
 pub async fn variants(guaranteed_only: bool) -> Result<Array, JsValue> {
     let context = open(guaranteed_only).await?;

@@ -6,7 +6,7 @@ use easel_webgpu::{Buffer, Context, Dispatch, Error, Options, Result};
 /// Bytes streamed through arrays that never enter the memory of WebAssembly.
 const STREAMED: u32 = 256 << 20;
 
-/// Runs every check; the description of the device, or the first thing that is wrong.
+/// Runs all checks. Returns the description of the device, or the first failure.
 pub(crate) async fn run() -> Result<String> {
     let context = Context::open(&Options::default()).await?;
     let mut report = vec![format!("{:?}", context.capabilities())];
@@ -166,5 +166,5 @@ fn expect(what: &str, found: f32, expected: f32) -> Result<()> {
 }
 
 fn ensure(what: &str, holds: bool) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Device { reason: format!("not so: {what}") }) }
+    if holds { Ok(()) } else { Err(Error::Device { reason: format!("check failed: {what}") }) }
 }

@@ -1,11 +1,11 @@
-// softmax(q k^T / sqrt(width)) v for each head, a tile of queries per workgroup, with a running softmax over tiles of keys
-// (FlashAttention, https://arxiv.org/abs/2205.14135). The scores exist only tile by tile, in workgroup memory.
+// softmax(q k^T / sqrt(width)) v for each head, a tile of queries per workgroup, with a running softmax over tiles of
+// keys (FlashAttention, https://arxiv.org/abs/2205.14135). The scores only exist tile by tile, in workgroup memory.
 //
-// Within the bound arrays, queries start at row `query_row` and keys at `key_row`; the first query has this `position` in its
-// entry of the batch.
-// LANES invocations share a query row: in the scores each has four neighbouring keys, in the result every LANES-th vector.
+// In the bound arrays, queries start at row `query_row` and keys at `key_row`. `position` is that of the first query in
+// its entry of the batch. LANES invocations share a query row: each computes the scores of four neighbouring keys, and
+// every LANES-th vector of the result.
 
-#uniforms queries: u32, keys: u32, heads: u32, width: u32, scale: f32, tiles: u32, first_tile: u32, end_tile: u32, query_row: u32, key_row: u32, position: u32, all_queries: u32
+#uniforms queries: u32, keys: u32, heads: u32, width: u32, scale: f32, tiles: u32, first_tile: u32, end_tile: u32, query_row: u32, key_row: u32, position: u32, all_queries: u32, grid_width: u32
 #input q: Q by WIDTH
 // (batch, queries, heads, width)
 #input k: K by WIDTH
@@ -16,13 +16,21 @@
 #input bias: B by 1
 // (heads, all queries, keys), added to the scaled products
 #end
+#if RELATIVE
+// Decomposed relative positions (https://arxiv.org/abs/2112.01526) on a grid `grid_width` wide: for each query a number for
+// every distance in rows and in columns, both added to the scaled products.
+#input rows: B by 1
+// (batch, queries, heads, 2 * grid height - 1)
+#input columns: B by 1
+// (batch, queries, heads, 2 * grid width - 1)
+#end
 #output y: Y by WIDTH
 // (batch, queries, heads, width)
 
 const GROUPS: u32 = THREADS / LANES;
 const QUERIES: u32 = GROUPS * ROWS;
 const KEYS: u32 = LANES * 4u;
-// Vectors along the width that are staged at once.
+// Vectors along the width that are staged at a time.
 const VECTORS: u32 = 4u;
 const LOAD_ROWS: u32 = THREADS / VECTORS;
 const MASKED: f32 = -1e30;
@@ -33,7 +41,7 @@ var<workgroup> ks: array<vec4<f32>, KEYS * VECTORS>;
 var<workgroup> weights: array<vec4<f32>, QUERIES * LANES>;
 var<workgroup> partial: array<f32, QUERIES * LANES>;
 
-// Permuted so that neighbouring rows lie in different banks.
+// Permuted so that neighbouring rows are in different banks.
 fn slot(row: u32, vector: u32) -> u32 {
     return row * VECTORS + (vector ^ ((row >> 1u) & 3u));
 }
@@ -42,7 +50,7 @@ fn weight_slot(row: u32, vector: u32) -> u32 {
     return row * LANES + (vector ^ (row & 7u));
 }
 
-// `row` is a row of [batch * tokens, heads], `vector` one along the width; past its end there are zeros.
+// `row` is a row of [batch * tokens, heads], `vector` a vector along the width, padded with zeros.
 #for a in q k v
 fn $a_load(row: u32, vector: u32) -> vec4<f32> {
 #if WIDTH == 4
@@ -123,7 +131,7 @@ fn main(
                 }
             }
 #end
-            // Key 4 * lane + j is kept in row j * LANES + lane, so that lanes read neighbouring rows.
+            // Key 4 * lane + j is stored in row j * LANES + lane, so that lanes read neighbouring rows.
 #for i in 0..K_LOADS
             {
                 let row = stage_row + $iu * LOAD_ROWS;
@@ -161,6 +169,23 @@ fn main(
 #end
         }
 #end
+#if RELATIVE
+        {
+            let row = min(first_query + y_row + $iu * GROUPS, u.queries - 1u);
+            let at = (u.query_row + batch * u.queries + row) * u.heads + head;
+            let height = u.keys / u.grid_width;
+            let query = u.position + row;
+            let of_rows = at * (2u * height - 1u) + query / u.grid_width + height - 1u;
+            let of_columns = at * (2u * u.grid_width - 1u) + query % u.grid_width + u.grid_width - 1u;
+#for j in 0..4
+            {
+                let other = min(key + $ju, u.keys - 1u);
+                let distances = rows_get(of_rows - other / u.grid_width) + columns_get(of_columns - other % u.grid_width);
+                score$i[$j] += distances * LOG2_E;
+            }
+#end
+        }
+#end
 #for j in 0..4
 #if CAUSAL
         if (key + $ju >= u.keys || key + $ju > u.position + first_query + y_row + $iu * GROUPS) {
@@ -174,7 +199,7 @@ fn main(
             max(max(score$i.x, score$i.y), max(score$i.z, score$i.w));
 #end
         workgroupBarrier();
-        // The maximum so far moves up, and the sums under the old one are scaled down.
+        // Updates the maximum, and rescales the previous sums.
 #for i in 0..ROWS
         {
             let row = y_row + $iu * GROUPS;
@@ -199,7 +224,7 @@ fn main(
 #end
 #for j in 0..4
             {
-                // Keys past the last have no weight; they read the last one.
+                // Keys past the last one read the last one and get no weight.
                 let key = min(first_key + block * 4u + $ju, u.keys - 1u);
                 let row = (u.key_row + batch * u.keys + key) * u.heads + head;
 #for c in 0..VALUES

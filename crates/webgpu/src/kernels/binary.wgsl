@@ -1,5 +1,5 @@
-// Arithmetic between two arrays. The right one repeats along the axes where its stride is 0. Axes come innermost
-// first and are counted in vectors. `first` says where the left one begins in the whole array.
+// Arithmetic between two arrays. The right one is broadcast along axes with stride 0. Axes are in innermost-first order
+// and counted in vectors. `first` is the start of the left one in the whole array.
 
 #uniforms sizes: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>, count: u32, first: u32
 #input a: A by WIDTH

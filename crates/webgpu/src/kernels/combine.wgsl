@@ -1,4 +1,4 @@
-// A weighted sum of arrays of one shape: the step of a sampler.
+// A linear combination of arrays of one shape, for the steps of samplers.
 
 #uniforms scales: vec4<f32>, count: u32
 #for i in 0..TERMS

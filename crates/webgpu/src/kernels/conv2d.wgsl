@@ -1,13 +1,13 @@
-// Convolution as a product whose left rows are patches of the picture, gathered where they are (implicit GEMM).
+// Convolution as a product whose left rows are patches of the picture, which are gathered in place (implicit GEMM).
 
 #uniforms m: u32, n: u32, stride: u32, column: u32, steps: u32, tiles_m: u32, tiles_n: u32, first_tile: u32, height: u32, width: u32, stretched_height: u32, stretched_width: u32, scale_y: f32, scale_x: f32, channels: u32, kernel_height: u32, kernel_width: u32, step: u32, padding: u32, out_height: u32, out_width: u32, first_line: u32, first_source: u32
 #input x: X by WIDTH
-// (batch, height, width, channels), from row `first_source` on
+// (batch, height, width, channels), from row `first_source`
 #input w: W by WIDTH
 // (n, kernel_height, kernel_width, channels)
 #use epilogue
 
-// An output pixel: the first stored row of its picture and the corner of its patch in stretched coordinates.
+// An output pixel: the first stored row of its picture, and the corner of its patch in upsampled coordinates.
 struct Row {
     picture: u32,
     y: u32,
@@ -17,13 +17,13 @@ struct Row {
 
 fn locate(row: u32) -> Row {
     let line = u.first_line + row / u.out_width;
-    // Left of and above the picture these wrap around, and fail the comparison with its size as those beyond it do.
+    // Coordinates to the left of and above the picture wrap around, so they fail the comparison with its size too.
     let y = line % u.out_height * u.step - u.padding;
     let x = row % u.out_width * u.step - u.padding;
     return Row(line / u.out_height * u.height - u.first_source, y, x, row < u.m);
 }
 
-// Index of the stored pixel at a place of a patch, or NOWHERE in the padding.
+// The index of the stored pixel at a position of a patch, or NOWHERE in the padding.
 const NOWHERE: u32 = 0xffffffffu;
 fn pixel_at(row: Row, ky: u32, kx: u32) -> u32 {
     var y = row.y + ky;
@@ -40,7 +40,7 @@ fn pixel_at(row: Row, ky: u32, kx: u32) -> u32 {
 }
 
 #if WIDTH == 4
-// A vector along K: its index, and the tap and vector of channels it is.
+// A vector along K: its index, its tap and its vector of channels.
 struct Depth {
     index: u32,
     channel: u32,

@@ -1,9 +1,9 @@
-// Copies with any strides on both sides, and casts: permute, narrow, concat, repeat and cast are all this. Axes come
-// innermost first; sizes, strides and offsets are counted in vectors.
+// Copies with any strides on both sides, and casts, for permute, narrow, concat, repeat and cast. Axes are in
+// innermost-first order; sizes, strides and offsets are counted in vectors.
 
 #uniforms sizes: array<vec4<u32>, 2>, x_strides: array<vec4<u32>, 2>, y_strides: array<vec4<u32>, 2>, x_offset: u32, y_offset: u32, count: u32
 #if Y == u16
-// Two neighbouring results share a word, so the result is dense and begins at 0.
+// Two neighbouring results share a word, so the result must be dense and begin at 0.
 #input x: X by 1
 #output y: Y by 2
 #else

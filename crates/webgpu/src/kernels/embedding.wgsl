@@ -1,5 +1,5 @@
-// Rows of a table by id. The table may be one part of a larger one: ids of other parts leave the result alone, and the part
-// at 0 writes zeros for ids that no part has.
+// Rows of a table by id. The table may be a part of a larger one. Ids in other parts do not change the result, and the
+// part at 0 writes zeros for ids outside of all parts.
 
 #uniforms vectors: u32, first: u32, entries: u32, total: u32, count: u32
 #input table: T by WIDTH

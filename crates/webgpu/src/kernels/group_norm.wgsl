@@ -2,7 +2,7 @@
 
 #uniforms vectors: u32, pixels: u32, count: u32, first: u32
 #input x: X by WIDTH
-// (batch, pixels, channels), from vector `first` on
+// (batch, pixels, channels), from vector `first`
 #input folded: f32 by WIDTH
 // (batch, mean or scale, channels)
 #input bias: B by WIDTH

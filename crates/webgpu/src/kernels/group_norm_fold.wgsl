@@ -1,5 +1,5 @@
-// Second pass of group norm: the moments of all chunks and channels of a group become its mean and its scale for each
-// channel (Chan, Golub, LeVeque: merging means and sums of squared deviations).
+// Second pass of group norm: merges the moments of all chunks and channels of a group into its mean and its scale for
+// each channel (Chan, Golub, LeVeque).
 
 #uniforms pixels: u32, channels: u32, chunk: u32, chunks: u32, batch: u32, groups: u32, eps: f32
 #input moments: f32 by 1

@@ -1,9 +1,9 @@
-// First pass of group norm: mean and sum of squared deviations of each channel over a chunk of pixels. Sums are shifted by
-// the chunk's first pixel, so that a large mean costs no digits.
+// First pass of group norm: mean and sum of squared deviations of each channel over a chunk of pixels. Sums are shifted
+// by the chunk's first pixel, so that no digits are lost with a large mean.
 
 #uniforms pixels: u32, channels: u32, chunk: u32, chunks: u32, blocks: u32, batches: u32, first: u32, end: u32, first_pixel: u32
 #input x: X by WIDTH
-// (batch, pixels, channels), from pixel `first_pixel` of all on
+// (batch, pixels, channels), from pixel `first_pixel` of the whole array
 #output moments: f32 by WIDTH
 // (mean or squares, batch, chunks, channels)
 

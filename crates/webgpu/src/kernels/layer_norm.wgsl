@@ -2,7 +2,7 @@
 
 #uniforms rows: u32, width: u32, eps: f32, rows_per_batch: u32, first_row: u32
 #input x: X by WIDTH
-// (rows, width), from row `first_row` of all on
+// (rows, width), from row `first_row` of the whole array
 #if WEIGHT
 #input weight: W by WIDTH
 // (width)

@@ -4,7 +4,7 @@
 #input x: X by WIDTH
 // (m, k)
 #input w: W by WIDTH
-// (n, k): the rows from `column` on of the whole weight
+// (n, k): the rows of the whole weight from `column`
 #use epilogue
 
 alias Row = u32;

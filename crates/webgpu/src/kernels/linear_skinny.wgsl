@@ -1,5 +1,5 @@
-// The same product for a handful of rows, where reading the weight is all the work: eight invocations share a column and
-// take its vectors in turn.
+// The product of `linear.wgsl` for few rows, which is limited by reading the weight: eight invocations share a column
+// and alternate over its vectors.
 
 #uniforms m: u32, n: u32, k: u32, stride: u32, column: u32
 #input x: X by WIDTH
@@ -41,7 +41,7 @@ fn main(
         for (var v = lane; v < vectors; v += LANES) {
             let b = w_get(n * vectors + v);
 #for i in 0..ROWS
-            // Rows past the last read the last one; they are not stored.
+            // Rows past the last one read the last one and are not stored.
             sum$i += product(x_get(min($iu, u.m - 1u) * vectors + v), b);
 #end
         }

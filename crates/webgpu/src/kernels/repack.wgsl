@@ -1,12 +1,12 @@
-// GGUF's blocks to units of words, which `shader/blocks.rs` describes. Each invocation makes one unit.
+// Repacks GGUF's blocks into units of words, which `shader/blocks.rs` describes. Each invocation writes one unit.
 
 #uniforms count: u32, first: u32, words: u32
 #input raw: u32 by 1
-// (words): whole blocks, one after the other
+// (words): consecutive whole blocks
 #output y: u32 by 1
-// (units, WORDS): from unit `first` on
+// (units, WORDS), from unit `first`
 
-// A file may end inside a word, or in half a unit.
+// A file may end in the middle of a word or unit.
 fn raw_word(i: u32) -> u32 {
     if (i < u.words) {
         return raw_get(i);
@@ -14,7 +14,7 @@ fn raw_word(i: u32) -> u32 {
     return 0u;
 }
 
-// Four bytes from anywhere.
+// Four bytes at any offset.
 fn word_at(byte: u32) -> u32 {
     let shift = byte % 4u * 8u;
     let low = raw_word(byte / 4u);
@@ -53,7 +53,7 @@ fn each(i: u32) {
     y_put(unit, word_at(block + HALVES));
 #end
 #if SIX_BITS
-    // Of the last four groups the low bits are together, and the high ones above the six bits of the first four.
+    // The last four groups have their low bits together, and their high bits above the six bits of the first four.
     let scales = word_at(block + SIX_BITS);
     let least = word_at(block + SIX_BITS + 4u);
     let low = word_at(block + SIX_BITS + 8u);

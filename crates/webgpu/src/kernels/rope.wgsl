@@ -1,9 +1,9 @@
-// Rotary position embedding (https://arxiv.org/abs/2104.09864): neighbouring pairs of each head turn by the angle of their
-// position.
+// Rotary position embedding (https://arxiv.org/abs/2104.09864): neighbouring pairs of each head are rotated by the
+// angle of their position.
 
 #uniforms pairs: u32, heads: u32, tokens: u32, count: u32, first_row: u32
 #input x: X by 1
-// (batch * tokens, heads, pairs, 2), from row `first_row` of all on
+// (batch * tokens, heads, pairs, 2), from row `first_row` of the whole array
 #input angles: f32 by 1
 // (tokens, pairs, cosine or sine)
 #output y: Y by 1

@@ -1,4 +1,4 @@
-// A function of each element: an activation, or one of the functions that samplers need.
+// A function of each element: an activation, or a function for samplers.
 
 #uniforms count: u32, a: f32, b: f32
 #input x: X by WIDTH
@@ -14,7 +14,7 @@ fn function(x: V) -> V {
     return x * u.a + u.b;
 #end
 #if FUNCTION == clamp
-    // Comparisons that a NaN fails leave it as it is; min and max may not.
+    // Comparisons with a NaN are false, so it stays; min and max might not keep it.
     let raised = select(x, V(u.a), x < V(u.a));
     return select(raised, V(u.b), raised > V(u.b));
 #end

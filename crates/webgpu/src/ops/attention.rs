@@ -6,8 +6,8 @@ use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Context, Result};
 use std::ops::Range;
 
-/// `softmax(q k^T / sqrt(width)) v` per head. `query` is `[n, tq, heads * width]`, key and value are
-/// `[n, tk, heads * width]`. With `causal`, a query sees keys up to its own position.
+/// `softmax(q k^T / sqrt(width)) v` per head. `query` is `[n, tq, heads * width]`, key and value are `[n, tk, heads *
+/// width]`. With `causal`, a query only attends to keys up to its own position.
 ///
 /// # Errors
 /// If a shape or format does not fit.
@@ -22,15 +22,55 @@ pub fn attention(
     attention_scored(context, [query, key, value], heads, Scores { causal, ..Scores::default() })
 }
 
-/// How the products of queries and keys become scores.
+/// How scores are computed from the products of queries and keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scores<'a> {
-    /// A query sees keys up to its own position.
+    /// Whether a query only attends to keys up to its own position.
     pub causal: bool,
-    /// What the products are multiplied with; `None` is `1 / sqrt(width)`.
+    /// The factor on the products; `None` stands for `1 / sqrt(width)`.
     pub scale: Option<f32>,
-    /// Added to the scaled products of every entry of the batch: `[heads, tq, tk]`.
+    /// The bias on the scaled products, the same for the whole batch: `[heads, tq, tk]`.
     pub bias: Option<&'a Array>,
+    /// Added to the scaled products of attention on a grid.
+    pub relative: Option<Relative<'a>>,
+}
+
+/// Decomposed relative positions (<https://arxiv.org/abs/2112.01526>): queries and keys are the points of a grid, row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct Relative<'a> {
+    /// Rows and columns of the grid.
+    pub grid: [usize; 2],
+    /// `[n, t, heads, 2 * rows - 1]`, for the row of the query minus that of the key plus `rows - 1`.
+    pub rows: &'a Array,
+    /// `[n, t, heads, 2 * columns - 1]`, likewise for columns.
+    pub columns: &'a Array,
+}
+
+impl Relative<'_> {
+    /// The format of both arrays, if they fit an attention of this batch, these queries, keys and heads.
+    fn check(&self, op: &'static str, [batch, queries, keys, heads]: [usize; 4]) -> Result<Format> {
+        let [height, width] = self.grid;
+        if [queries, keys] != [height * width; 2] {
+            return Err(self.rows.shape_error(op, format!("a grid of {queries} points, not {height}x{width},")));
+        }
+        for (array, side) in [(self.rows, height), (self.columns, width)] {
+            let shape = [batch, queries, heads, 2 * side - 1];
+            if array.shape() != shape || array.format() != self.rows.format() {
+                return Err(array.shape_error(op, format!("relative positions {shape:?} of one format")));
+            }
+        }
+        activation_format(op, self.rows)
+    }
+
+    /// The numbers of these queries of all sequences.
+    fn part(&self, heads: usize, queries: &Range<usize>) -> Result<[Array; 2]> {
+        let [height, width] = self.grid;
+        let part = |array: &Array, side: usize| {
+            let row = heads * (2 * side - 1);
+            array.part(queries.start * row, queries.len() * row)
+        };
+        Ok([part(self.rows, height)?, part(self.columns, width)?])
+    }
 }
 
 /// [`attention`] of query, key and value with other scores.
@@ -48,20 +88,26 @@ pub fn attention_scored(
     let [key_batch, keys, key_hidden] = key.dims(OP)?;
     let fits = heads > 0 && hidden > 0 && hidden % heads == 0 && (key_batch, key_hidden) == (batch, hidden) && keys > 0;
     if !fits || value.shape() != key.shape() || value.format() != key.format() {
-        let expected = format!("[{key_batch}, t, {key_hidden}] in {heads} heads, as keys and values are");
+        let expected = format!("[{key_batch}, t, {key_hidden}] in {heads} heads, like keys and values");
         return Err(query.shape_error(OP, expected));
     }
     let format = writable(context, activation_format(OP, query)?)?;
     activation_format(OP, key)?;
     let bias_format = scores.bias.map(|bias| activation_format(OP, bias)).transpose()?;
+    if let (Some(bias), Some(_)) = (scores.bias, scores.relative) {
+        return Err(bias.shape_error(OP, "a bias or relative positions, not both,"));
+    }
     if let Some(bias) = scores.bias.filter(|bias| bias.shape() != [heads, queries, keys]) {
         return Err(bias.shape_error(OP, format!("a bias [{heads}, {queries}, {keys}]")));
     }
+    let relative_format =
+        scores.relative.map(|relative| relative.check(OP, [batch, queries, keys, heads])).transpose()?;
     let y = Array::alloc(context, query.shape(), format)?;
     let head_width = hidden / heads;
     let shape = Shape::choose(head_width);
     let formats = [query.format(), key.format(), y.format()];
-    let kernel = kernel(shape, formats, width(&[head_width]), scores.causal, bias_format);
+    let added = Added { bias: bias_format, relative: relative_format };
+    let kernel = kernel(shape, formats, width(&[head_width]), scores.causal, added);
     let work = 2 * shape.queries() * keys * head_width;
     let most = pieces_per_dispatch(context, work);
     let scale = std::f32::consts::LOG2_E * scores.scale.unwrap_or_else(|| 1.0 / (head_width as f32).sqrt());
@@ -69,6 +115,7 @@ pub fn attention_scored(
         let part = |array: &Array, rows: &Range<usize>| array.part(rows.start * hidden, rows.len() * hidden);
         let q = part(query, &run.queries)?;
         let y = part(&y, &run.queries)?;
+        let relative = scores.relative.map(|relative| relative.part(heads, &run.queries)).transpose()?;
         let k = part(key, &run.keys)?;
         let v = part(value, &run.keys)?;
         let tiles = run.count.div_ceil(shape.queries());
@@ -78,8 +125,9 @@ pub fn attention_scored(
             let mut uniforms = words([run.count, keys, heads, head_width, 0, tiles, first, end]).to_vec();
             uniforms[4] = scale.to_bits();
             uniforms.extend(words(run.offsets));
-            uniforms.push(queries as u32);
-            let inputs: Vec<&Array> = [&q, &k, &v].into_iter().chain(scores.bias).collect();
+            uniforms.extend([queries as u32, scores.relative.map_or(1, |relative| relative.grid[1]) as u32]);
+            let inputs = [&q, &k, &v].into_iter().chain(scores.bias).chain(relative.iter().flatten());
+            let inputs: Vec<&Array> = inputs.collect();
             let launch = Launch { kernel: kernel.clone(), inputs: &inputs, outputs: &[&y], uniforms: &uniforms };
             launch.run(context, end - first, (end - first) * work)?;
         }
@@ -87,20 +135,20 @@ pub fn attention_scored(
     Ok(y)
 }
 
-/// Queries and keys that one dispatch sees.
+/// The queries and keys of one dispatch.
 struct Run {
-    /// Rows of all queries, and of all keys, that are bound.
+    /// The bound rows of all queries and of all keys.
     queries: Range<usize>,
     keys: Range<usize>,
-    /// Entries of the batch, and queries in each.
+    /// Entries of the batch, and queries per entry.
     batch: usize,
     count: usize,
-    /// Where queries and keys start in the bound arrays, and the position of the first query within its batch entry.
+    /// The start of queries and keys in the bound arrays, and the position of the first query in its batch entry.
     offsets: [usize; 3],
 }
 
-/// The whole batch, or where that is more than the device binds, some queries of one entry after the other: an entry's keys
-/// are bound together. `row_bytes` are those of queries, results and keys.
+/// The whole batch, or, if that exceeds the binding limit, runs of queries of one entry after another. An entry's keys
+/// are always bound together. `row_bytes` are those of queries, results and keys.
 fn cut(context: &Context, [batch, queries, keys]: [usize; 3], row_bytes: [u64; 3]) -> Vec<Run> {
     let limit = context.capabilities().limits.storage_binding;
     let [q, y, k] = row_bytes;
@@ -127,7 +175,7 @@ fn cut(context: &Context, [batch, queries, keys]: [usize; 3], row_bytes: [u64; 3
     (0..batch).flat_map(of_entry).collect()
 }
 
-/// How a workgroup's invocations share its queries. `kernels/attention.wgsl` explains the numbers.
+/// The distribution of queries over a workgroup's invocations, explained in `kernels/attention.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     threads: usize,
@@ -137,7 +185,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Narrow heads get many queries per workgroup; wide ones are limited by the registers that results take.
+    /// Narrow heads get many queries per workgroup; wide ones are limited by the registers for the results.
     pub(super) fn choose(head_width: usize) -> Self {
         let vectors = head_width.div_ceil(4);
         if vectors <= 40 {
@@ -151,8 +199,15 @@ impl Shape {
     }
 }
 
-/// The variant for queries (and scores), keys and values, and results in these formats, and with a bias in its format.
-pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: bool, bias: Option<Format>) -> Kernel {
+/// The formats of what is added to the scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Added {
+    pub(super) bias: Option<Format>,
+    pub(super) relative: Option<Format>,
+}
+
+/// The variant for these formats of queries (and scores), keys and values, results, and of what is added.
+pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: bool, added: Added) -> Kernel {
     // Rows of queries, and of keys, that one invocation stages at a time. There may be more invocations than queries.
     let loads = |rows: usize| Constant::U32((rows * 4).div_ceil(shape.threads) as u32);
     let mut constants = vec![
@@ -161,7 +216,8 @@ pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: b
         ("Y", Constant::Format(formats[2])),
         width_constant(width),
         ("CAUSAL", Constant::Bool(causal)),
-        ("BIAS", Constant::Bool(bias.is_some())),
+        ("BIAS", Constant::Bool(added.bias.is_some())),
+        ("RELATIVE", Constant::Bool(added.relative.is_some())),
         ("THREADS", Constant::U32(shape.threads as u32)),
         ("LANES", Constant::U32(shape.lanes as u32)),
         ("ROWS", Constant::U32(shape.rows as u32)),
@@ -169,12 +225,12 @@ pub(super) fn kernel(shape: Shape, formats: [Format; 3], width: usize, causal: b
         ("Q_LOADS", loads(shape.queries())),
         ("K_LOADS", loads(shape.lanes * 4)),
     ];
-    constants.extend(bias.map(|format| ("B", Constant::Format(format))));
+    constants.extend(added.bias.or(added.relative).map(|format| ("B", Constant::Format(format))));
     Kernel { name: "attention", source: include_str!("../kernels/attention.wgsl"), constants }
 }
 
-/// Rotary position embedding (<https://arxiv.org/abs/2104.09864>) of `x` `[n, t, heads * width]`: neighbouring pairs of each
-/// head are turned. `angles` `[t, width / 2, 2]` holds cosine and sine in `F32`.
+/// Rotary position embedding (<https://arxiv.org/abs/2104.09864>) of `x` `[n, t, heads * width]`: neighbouring pairs of
+/// each head are rotated. `angles` `[t, width / 2, 2]` has cosine and sine in `F32`.
 ///
 /// # Errors
 /// If a shape or format does not fit.

@@ -72,13 +72,13 @@ impl Geometry {
         Ok(Self { input: shape.input, stretched: shape.stretched, kernel, output: shape.output, conv })
     }
 
-    /// Runs of output lines, counted over the whole batch, for which neither output nor input is too large to bind.
+    /// Runs of output lines, counted over the whole batch, whose output and input both fit the binding limit.
     fn pieces(&self, product: &Product<'_>) -> Vec<Range<usize>> {
         let limit = product.context.capabilities().limits.storage_binding;
         let line = product.y.bytes_of(self.output[1] * product.stride());
         let lines = product.y.elements() / (self.output[1] * product.stride());
         let row = product.x.bytes_of(self.input[1] * self.kernel[2]);
-        // Where a line of two-byte elements starts a binding, one of any format does.
+        // An offset that is aligned for two-byte elements is aligned for all formats.
         let narrow = 2 * (self.output[1] * product.stride()) as u64;
         let fits = |piece: &Range<usize>| {
             piece.len() as u64 * line <= limit && self.source(product.x, piece).len() as u64 * row <= limit
@@ -87,7 +87,7 @@ impl Geometry {
         let mut start = 0;
         while start < lines {
             let mut end = lines;
-            // Halving ends at a single binding's worth of lines; if that doesn't fit, the dispatch refuses it.
+            // Halving ends at the smallest aligned run of lines. If that does not fit, the dispatch refuses it.
             while !fits(&(start..end)) {
                 match aligned(start + (end - start) / 2, narrow) {
                     middle if middle > start => end = middle,
@@ -100,7 +100,7 @@ impl Geometry {
         pieces
     }
 
-    /// The stored rows that these output lines read, counted over the whole batch, from where a binding may start.
+    /// The stored rows that these output lines read, counted over the whole batch and beginning at an aligned row.
     fn source(&self, x: &Array, lines: &Range<usize>) -> Range<usize> {
         let [height, width] = self.input;
         let [out_height, _] = self.output;
@@ -113,7 +113,7 @@ impl Geometry {
         aligned(first, x.bytes_of(width * self.kernel[2]))..end
     }
 
-    /// Records a part of the result, whose first output line and first stored row are `first`.
+    /// Records a part of the result. `first` has its first output line and first stored row.
     fn run(&self, product: &Product<'_>, part: Part<'_>, first: [usize; 2]) -> Result<()> {
         let Part { inputs, y, weight, column, rows: m } = part;
         let n = weight.shape()[0];

@@ -1,4 +1,4 @@
-//! Elementwise arithmetic, activations on their own, and the moments of whole pictures.
+//! Elementwise arithmetic, separate activations, and the moments of whole pictures.
 
 use super::layout::Axes;
 use super::norm::{subgroups, threads};
@@ -9,7 +9,7 @@ use super::{
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Capabilities, Context, Result};
 
-/// The operation as the kernel spells it.
+/// The name of the operation in the kernel.
 fn word(operation: Binary) -> &'static str {
     match operation {
         Binary::Add => "add",
@@ -19,7 +19,7 @@ fn word(operation: Binary) -> &'static str {
     }
 }
 
-/// `a op b`, where `b` may have fewer axes, and axes of size 1 that repeat: `a`'s shape.
+/// `a op b` in `a`'s shape. `b` may have fewer axes, and its axes of size 1 are broadcast.
 ///
 /// # Errors
 /// If a shape or format does not fit.
@@ -46,7 +46,7 @@ pub fn binary(context: &Context, operation: Binary, a: &Array, b: &Array) -> Res
     let width = if splat { width(&[axes.size(0)]) } else { width(&[axes.size(0)]).min(width(&outer)) };
     axes.in_vectors(width, !splat);
     let kernel = binary_kernel(operation, [a.format(), b.format(), y.format()], axes.count(), splat, width);
-    // A right array without repeats is cut as the left one is; any other is bound whole.
+    // A right array without broadcasting is split like the left one; any other is bound as a whole.
     let cut = b.elements() == a.elements();
     for run in pieces(context, a.elements(), &[a.bytes_of(1), b.bytes_of(usize::from(cut))]) {
         let [a, y] = [a, &y].map(|array| array.part(run.start, run.len()));
@@ -86,7 +86,7 @@ pub fn affine(context: &Context, x: &Array, scale: f32, offset: f32) -> Result<A
     unary(context, "affine", x, Activation::None, [scale, offset])
 }
 
-/// Every element limited to `low..=high`.
+/// Clamps every element to `low..=high`.
 ///
 /// # Errors
 /// If `x` is not an activation.
@@ -123,7 +123,7 @@ pub(super) fn unary_kernel(op: &'static str, activation: Activation, formats: [F
     Kernel { name: op, source: include_str!("../kernels/unary.wgsl"), constants }
 }
 
-/// `x * scale + sum(factor * term)`: the step of a sampler. All shapes are equal.
+/// `x * scale + sum(factor * term)`, for the steps of samplers. All shapes are equal.
 ///
 /// # Errors
 /// If a shape or format does not fit.

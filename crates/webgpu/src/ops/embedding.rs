@@ -5,8 +5,8 @@ use super::{Launch, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Context, Result};
 
-/// Rows of a table `[entries, width]` by `ids` `[..]` (`U32`): `[.., width]` in `format`. The table may come in several
-/// parts along its entries, where one buffer would be too large to bind. An id beyond the table gives zeros.
+/// Rows of a table `[entries, width]` by `ids` `[..]` (`U32`): `[.., width]` in `format`. The table may be split into
+/// several parts along its entries, if it exceeds the binding limit. An id outside the table gives zeros.
 ///
 /// # Errors
 /// If a shape or format does not fit.

@@ -6,7 +6,7 @@ use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Context, Error, Result};
 use std::ops::Range;
 
-/// Axes that the kernels count.
+/// The most axes in kernels.
 const MOST_AXES: usize = 8;
 
 /// The axes of a copy, innermost first: sizes, and strides on two sides.
@@ -15,7 +15,7 @@ pub(super) struct Axes {
 }
 
 impl Axes {
-    /// Axes of size 1 are left out, and neighbours that are one run on both sides become one.
+    /// Removes axes of size 1, and merges neighbours that are contiguous on both sides.
     pub(super) fn merged(
         op: &'static str,
         array: &Array,
@@ -34,7 +34,7 @@ impl Axes {
             merged.push((1, [1, 1]));
         }
         if merged.len() > MOST_AXES {
-            return Err(array.shape_error(op, format!("at most {MOST_AXES} axes that don't merge")));
+            return Err(array.shape_error(op, format!("at most {MOST_AXES} axes that cannot be merged")));
         }
         Ok(Self { axes: merged })
     }
@@ -56,11 +56,11 @@ impl Axes {
         self.axes.iter().map(|(size, strides)| (size - 1) * strides[side]).sum::<usize>() + 1
     }
 
-    /// The axis to cut so that the span on this side shrinks most, and how much of it makes the first half.
+    /// The axis whose split reduces the span on this side most, and the length of its first half.
     fn half(&self, side: usize) -> Option<(usize, usize)> {
         let long = self.axes.iter().enumerate().filter(|(_, (size, strides))| *size > 1 && strides[side] > 0);
         let (axis, (size, _)) = long.max_by_key(|(_, (_, strides))| strides[side])?;
-        // Runs of elements are cut where vectors of four still fit.
+        // Runs of elements are split at multiples of four, to keep vectors.
         let whole = size / 2 / 4 * 4;
         Some((axis, if whole > 0 { whole } else { size / 2 }))
     }
@@ -71,7 +71,7 @@ impl Axes {
         Self { axes }
     }
 
-    /// Counts in vectors from here on: the innermost size, and with `strides` the strides outside it.
+    /// Converts counts to vectors: the innermost size, and with `strides` the outer strides.
     pub(super) fn in_vectors(&mut self, width: usize, strides: bool) {
         self.axes[0].0 /= width;
         if strides {
@@ -79,7 +79,7 @@ impl Axes {
         }
     }
 
-    /// The uniform block: sizes, the strides of these sides, and what follows.
+    /// The uniform block: sizes, the strides of these sides, and further words.
     pub(super) fn uniforms(&self, sides: &[usize], more: &[usize]) -> Vec<u32> {
         let padded = |values: Vec<usize>| {
             let mut block = [0; MOST_AXES];
@@ -107,7 +107,7 @@ impl Copy<'_> {
         self.block(context, Axes::merged(self.op, self.x, axes)?, self.offsets)
     }
 
-    /// Copies a block, in halves where one side is larger than a kernel can bind.
+    /// Copies a block, in halves if one side exceeds the binding limit.
     fn block(&self, context: &Context, mut axes: Axes, mut offsets: [usize; 2]) -> Result<()> {
         let [from, to] = formats(context, self.x.format(), self.y.format());
         let mut count = (0..axes.count()).map(|axis| axes.size(axis)).product();
@@ -116,9 +116,9 @@ impl Copy<'_> {
         }
         let limit = context.capabilities().limits.storage_binding;
         let sides = [self.x, self.y];
-        // Packed results start at 0: those are bound whole.
+        // Packed results start at 0, so they are bound as a whole.
         let whole = |array: &Array| array.bytes_of(array.elements()) <= limit || to == Format::U16;
-        // The first element that is bound, and how many are.
+        // The first bound element, and their number.
         let bound = [0, 1].map(|side| {
             let first = aligned(offsets[side], sides[side].format().size());
             (first, offsets[side] - first + axes.span(side))
@@ -158,7 +158,7 @@ impl Copy<'_> {
     }
 }
 
-/// How the kernel sees both sides: 16-bit elements that the device cannot write are moved as they are.
+/// The formats in the kernel: 16-bit elements that the device cannot write are copied as raw bits.
 fn formats(context: &Context, from: Format, to: Format) -> [Format; 2] {
     let opaque = match to {
         Format::Bf16 | Format::U16 => true,
@@ -183,7 +183,7 @@ fn dense(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// A format that copies keep: everything but blocks, which only [`repack`](super::repack) writes.
+/// Checks a format that copies support: all except blocks, which only [`repack`](super::repack) writes.
 fn copied_format(op: &'static str, x: &Array) -> Result<Format> {
     match x.format() {
         Format::Blocks(format) => Err(x.shape_error(op, format!("a plain format, not {},", format.name()))),
@@ -200,7 +200,7 @@ pub fn permute(context: &Context, x: &Array, order: &[usize]) -> Result<Array> {
     let mut sorted = order.to_vec();
     sorted.sort_unstable();
     if !sorted.into_iter().eq(0..x.shape().len()) {
-        return Err(x.shape_error(OP, format!("an order of {} axes, not {order:?}", x.shape().len())));
+        return Err(x.shape_error(OP, format!("an order of {} axes, not {order:?},", x.shape().len())));
     }
     let shape: Vec<usize> = order.iter().map(|&axis| x.shape()[axis]).collect();
     let y = Array::alloc(context, &shape, copied_format(OP, x)?)?;
@@ -211,7 +211,7 @@ pub fn permute(context: &Context, x: &Array, order: &[usize]) -> Result<Array> {
     Ok(y)
 }
 
-/// `length` entries of `axis` from `start` on.
+/// `length` entries of `axis`, from `start`.
 ///
 /// # Errors
 /// If the axis does not have them.
@@ -231,7 +231,7 @@ pub fn narrow(context: &Context, x: &Array, axis: usize, start: usize, length: u
     Ok(y)
 }
 
-/// Arrays of one format, one after the other along `axis`.
+/// Concatenates arrays of one format along `axis`.
 ///
 /// # Errors
 /// If shapes differ on another axis, or formats differ, or the device cannot write the format.
@@ -253,7 +253,7 @@ pub fn concat(context: &Context, arrays: &[&Array], axis: usize) -> Result<Array
     if axis >= shape.len() || arrays.iter().any(|array| other(&array)) {
         let shapes: Vec<_> = arrays.iter().map(|array| (array.format(), array.shape())).collect();
         return Err(
-            first.shape_error(OP, format!("one format and shapes that differ on axis {axis} only, not {shapes:?}"))
+            first.shape_error(OP, format!("one format and shapes that differ on axis {axis} only, not {shapes:?},"))
         );
     }
     shape[axis] = arrays.iter().map(|array| array.shape()[axis]).sum();
@@ -273,10 +273,10 @@ pub fn concat(context: &Context, arrays: &[&Array], axis: usize) -> Result<Array
     Ok(y)
 }
 
-/// `count` copies of the first axis, one after the other.
+/// Repeats the entries of the first axis `count` times.
 ///
 /// # Errors
-/// If `x` has no axis, or there is no room.
+/// If `x` has no axis, or memory is exhausted.
 pub fn repeat(context: &Context, x: &Array, count: usize) -> Result<Array> {
     const OP: &str = "repeat";
     let mut shape = x.shape().to_vec();
@@ -288,10 +288,10 @@ pub fn repeat(context: &Context, x: &Array, count: usize) -> Result<Array> {
     Ok(y)
 }
 
-/// The same numbers in another format.
+/// Converts the elements to another format.
 ///
 /// # Errors
-/// If the device cannot write that format: `Bf16` and blocks nowhere, `F16` where it has no 16-bit floats.
+/// If the device cannot write that format: `Bf16` and blocks never, `F16` only if it has 16-bit floats.
 pub fn cast(context: &Context, x: &Array, format: Format) -> Result<Array> {
     const OP: &str = "cast";
     if x.format() == format {

@@ -8,26 +8,26 @@ use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Context, Error, Result};
 use std::ops::Range;
 
-/// What happens to a product before it is stored: `activation(product + bias + residual)`.
+/// The operations on a product before it is stored: `activation(product + bias + residual)`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
-    /// Added to the product; has the shape of the result.
+    /// Added to the product; in the shape of the result.
     pub residual: Option<&'a Array>,
     /// Applied last.
     pub activation: Activation,
 }
 
-/// Rows up to which the skinny kernel is used.
+/// The most rows for the skinny kernel.
 const SKINNY: usize = 8;
 
-/// Rows of halves from which on blocks are widened once for a product, rather than in each of its tiles.
+/// The fewest rows of halves for which blocks are widened once per product rather than in each tile.
 const MANY: usize = 1024;
 
-/// Bytes of halves that blocks are widened to at a time.
+/// Bytes of halves that are widened at a time.
 const WIDENED: u64 = 64 << 20;
 
-/// `activation(x w^T + bias + residual)` with `x` `[.., in]` and bias `[out]`: `[.., out]`. The weight `[out, in]` may come
-/// in several parts along `out`, where one buffer would be too large to bind.
+/// `activation(x w^T + bias + residual)` with `x` `[.., in]` and bias `[out]`: `[.., out]`. The weight `[out, in]` may
+/// be split into several parts along `out`, if it exceeds the binding limit.
 ///
 /// # Errors
 /// If a shape or format does not fit.
@@ -64,7 +64,7 @@ pub fn linear(
     Ok(product.y)
 }
 
-/// What `linear` and `conv2d` share: the arguments, checked, and the result.
+/// The checked arguments and the result of `linear` and `conv2d`.
 pub(super) struct Product<'a> {
     pub(super) context: &'a Context,
     pub(super) x: &'a Array,
@@ -96,7 +96,7 @@ impl<'a> Product<'a> {
         Ok(Self { context, x, bias, epilogue, width, y })
     }
 
-    /// Calls `f` for each part of the weight, to make these rows of the result from the left operand `x`.
+    /// Calls `f` for each part of the weight, to compute these rows of the result from the left operand `x`.
     pub(super) fn for_each_part(
         &self,
         weight: &[Array],
@@ -130,8 +130,8 @@ impl<'a> Product<'a> {
         Ok(())
     }
 
-    /// The rows of a weight that are widened to halves before they are multiplied, or `None` for all as they are stored. Where
-    /// activations are `f32` blocks are never rounded.
+    /// How many rows of a weight to widen to halves at a time before the product, or `None` to use the stored weight.
+    /// With `f32` activations blocks are never rounded.
     fn slices(&self, weight: &Array, rows: usize) -> Vec<Option<Range<usize>>> {
         let widens = matches!(weight.format(), Format::Blocks(_)) && self.x.format() == Format::F16 && rows >= MANY;
         if !widens {
@@ -148,7 +148,7 @@ impl<'a> Product<'a> {
         self.y.shape().last().copied().unwrap_or(0)
     }
 
-    /// The variant that these arguments and a weight of this format need.
+    /// The variant for these arguments and a weight of this format.
     pub(super) fn formats(&self, weight: &Array) -> Formats {
         Formats {
             x: self.x.format(),
@@ -173,7 +173,7 @@ pub(super) struct Part<'a> {
     pub(super) rows: usize,
 }
 
-/// What a product's variants differ in beside the tile.
+/// The parameters of a product's variants besides the tile.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Formats {
     pub(super) x: Format,

@@ -1,12 +1,13 @@
 //! The ops: each checks shapes, chooses a variant of its kernel by shape and device, and records it.
 //!
 //! Activations are channels-last `[n, h, w, c]`. A result has the format of the first argument unless the op says
-//! otherwise; everything is accumulated in `f32`. A dispatch never runs long: large products are cut into several.
+//! otherwise; everything is accumulated in `f32`. A dispatch never runs long: large products are split into several.
 //!
-//! [`Activation`], [`Binary`] and [`Conv2d`] are those of the processor's kernels: both compute the same.
+//! [`Activation`], [`Binary`] and [`Conv2d`] are the types of the processor's kernels, because both compute the same.
 
 mod attention;
 mod conv2d;
+mod depthwise;
 mod elementwise;
 mod embedding;
 mod layout;
@@ -17,8 +18,9 @@ mod quantised;
 mod tile;
 mod variants;
 
-pub use attention::{Scores, attention, attention_scored, rope};
+pub use attention::{Relative, Scores, attention, attention_scored, rope};
 pub use conv2d::conv2d;
+pub use depthwise::depthwise;
 pub use easel_cpu::Activation;
 pub use easel_cpu::conv2d::Conv2d;
 pub use easel_cpu::elementwise::Binary;
@@ -33,7 +35,7 @@ pub use variants::variants;
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Buffer, Context, Dispatch, Error, Result};
 
-/// The activation as kernels spell it.
+/// The name of the activation in kernels.
 fn activation_constant(activation: Activation) -> (&'static str, Constant) {
     let name = match activation {
         Activation::None => "none",
@@ -48,13 +50,13 @@ fn activation_constant(activation: Activation) -> (&'static str, Constant) {
     ("ACTIVATION", Constant::Name(name))
 }
 
-/// Multiply-adds of one dispatch at most: a tenth of a second on a slow card.
+/// The most multiply-adds of one dispatch: a tenth of a second on a slow card.
 const LONGEST: u64 = 100_000_000_000;
 
-/// The same on a software rasteriser.
+/// The most multiply-adds on a software rasteriser.
 const LONGEST_IN_SOFTWARE: u64 = 1_000_000_000;
 
-/// Everything of a dispatch but how many workgroups there are.
+/// A dispatch without its number of workgroups.
 struct Launch<'a> {
     kernel: Kernel,
     inputs: &'a [&'a Array],
@@ -64,7 +66,7 @@ struct Launch<'a> {
 }
 
 impl Launch<'_> {
-    /// Records `workgroups` workgroups that do `work` multiply-adds together.
+    /// Records `workgroups` workgroups with `work` multiply-adds in total.
     fn run(&self, context: &Context, workgroups: usize, work: usize) -> Result<()> {
         let inputs: Vec<&Buffer> = self.inputs.iter().map(|array| array.buffer()).collect();
         let outputs: Vec<&Buffer> = self.outputs.iter().map(|array| array.buffer()).collect();
@@ -78,25 +80,25 @@ impl Launch<'_> {
         })
     }
 
-    /// One invocation for each of `items`, 256 to a workgroup, a few operations each.
+    /// Records one invocation per item, 256 per workgroup, with a few operations each.
     fn run_each(&self, context: &Context, items: usize) -> Result<()> {
         self.run(context, items.div_ceil(256), items * 8)
     }
 }
 
-/// A grid of at least `workgroups` workgroups, folded where they are more than an axis holds.
+/// A grid of at least `workgroups` workgroups, folded if they exceed the limit of an axis.
 fn grid(workgroups: usize, most: usize) -> [u32; 3] {
     let rows = workgroups.div_ceil(most).max(1);
     [workgroups.div_ceil(rows) as u32, rows as u32, 1]
 }
 
-/// How many equal pieces of `work` multiply-adds one dispatch takes.
+/// How many equal pieces of `work` multiply-adds fit into one dispatch.
 fn pieces_per_dispatch(context: &Context, work: usize) -> usize {
     let longest = if context.capabilities().is_software() { LONGEST_IN_SOFTWARE } else { LONGEST };
     (longest / (work as u64).max(1)).max(1) as usize
 }
 
-/// Four elements at a time where all these sizes allow it.
+/// Four elements at a time if all these sizes are multiples of four.
 fn width(sizes: &[usize]) -> usize {
     if sizes.iter().all(|size| size.is_multiple_of(4)) { 4 } else { 1 }
 }
@@ -105,7 +107,7 @@ fn width_constant(width: usize) -> (&'static str, Constant) {
     ("WIDTH", Constant::U32(width as u32))
 }
 
-/// Sizes as words of a uniform block. No array has more elements than a `u32` counts.
+/// Sizes as words of a uniform block. The number of elements of an array always fits a `u32`.
 fn words<const N: usize>(sizes: [usize; N]) -> [u32; N] {
     sizes.map(|size| size as u32)
 }
@@ -118,7 +120,7 @@ fn activation_format(op: &'static str, array: &Array) -> Result<Format> {
     }
 }
 
-/// The format of a result that is stored as `format`, which has to be writable on this device.
+/// Checks that this device can write results in `format`.
 fn writable(context: &Context, format: Format) -> Result<Format> {
     match format {
         Format::F16 if !context.capabilities().f16 => Err(Error::Unsupported { feature: "16-bit floats (shader-f16)" }),

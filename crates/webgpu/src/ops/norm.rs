@@ -1,11 +1,11 @@
-//! `group_norm`, `layer_norm` and `rms_norm`, with what follows them.
+//! `group_norm`, `layer_norm` and `rms_norm`.
 
 use super::pieces::{aligned, pieces, runs};
 use super::{Activation, Launch, activation_constant, activation_format, width, width_constant, words, writable};
 use crate::shader::{Constant, Format, Kernel};
 use crate::{Array, Capabilities, Context, Result};
 
-/// Chunks of pixels that a picture's moments are taken in, at most, and pixels in a chunk at least.
+/// The most chunks of pixels for a picture's moments, and the fewest pixels of a chunk.
 const MOST_CHUNKS: usize = 1024;
 const SMALLEST_CHUNK: usize = 32;
 
@@ -41,7 +41,7 @@ pub fn group_norm(
     let pixel_bytes = x.bytes_of(channels);
     // The first pixel of a chunk, counted over the whole batch.
     let start = |at: usize| at / chunks * pixels + at % chunks * chunk;
-    // Starting where a binding may takes up to 128 pixels more.
+    // Aligning the start of a binding adds up to 128 pixels.
     let room = context.capabilities().limits.storage_binding.saturating_sub(128 * pixel_bytes);
     for run in runs(batch * chunks, (room / (pixel_bytes * chunk as u64)) as usize) {
         let first_pixel = aligned(start(run.start), pixel_bytes);
@@ -91,7 +91,7 @@ pub(super) fn apply_kernel(formats: [Format; 3], activation: Activation, width: 
     Kernel { name: "group_norm", source: include_str!("../kernels/group_norm.wgsl"), constants }
 }
 
-/// What `layer_norm` does to a normal row: `(row * weight + bias) * (1 + scale) + shift`. What is missing is left out.
+/// The operations on a normalised row: `(row * weight + bias) * (1 + scale) + shift`. Missing parts are left out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LayerNorm<'a> {
     /// `[width]`.
@@ -203,7 +203,7 @@ pub(super) fn threads(count: u32) -> (&'static str, Constant) {
     ("THREADS", Constant::U32(count))
 }
 
-/// Whether sums over a workgroup go through subgroups.
+/// Whether sums over a workgroup use subgroups.
 pub(super) fn subgroups(capabilities: &Capabilities) -> (&'static str, Constant) {
     ("SUBGROUPS", Constant::Bool(capabilities.subgroups.is_some()))
 }

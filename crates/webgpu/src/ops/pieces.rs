@@ -1,17 +1,17 @@
-//! Arrays that are larger than a kernel can bind are taken in pieces of rows.
+//! Splits arrays that exceed the binding limit into pieces of rows.
 
 use crate::Context;
 use std::ops::Range;
 
-/// Bytes that a binding's start is a multiple of, on every device.
+/// The alignment of a binding's offset that every device accepts, in bytes.
 const ALIGNMENT: u64 = 256;
 
-/// Runs of consecutive `rows`, as few as possible, so that no array binds more than the device can. `row_bytes` are the bytes
-/// that each array has per row. Every run but the last is a multiple of 128 rows, so that it starts where a binding may.
+/// The fewest runs of consecutive `rows` for which all arrays fit the binding limit. `row_bytes` are the bytes per row
+/// of each array. All runs except the last are multiples of 128 rows, so that their starts are aligned.
 pub(super) fn pieces(context: &Context, rows: usize, row_bytes: &[u64]) -> Vec<Range<usize>> {
     let widest = row_bytes.iter().copied().max().unwrap_or(0).max(1);
     let fitting = context.capabilities().limits.storage_binding / widest;
-    // A row so wide that 128 of them don't fit is refused by the dispatch.
+    // If even 128 rows do not fit, the dispatch refuses them.
     let most = if fitting >= rows as u64 { rows } else { (fitting / 128 * 128).max(128) as usize };
     runs(rows, most)
 }
@@ -22,7 +22,7 @@ pub(super) fn runs(rows: usize, most: usize) -> Vec<Range<usize>> {
     (0..rows).step_by(most).map(|first| first..rows.min(first + most)).collect()
 }
 
-/// The last multiple of as many rows as start a binding, at or before `row`.
+/// The last aligned row at or before `row`.
 pub(super) fn aligned(row: usize, row_bytes: u64) -> usize {
     let mut a = ALIGNMENT;
     let mut b = row_bytes.max(1);

@@ -1,4 +1,4 @@
-//! Weights as GGUF stores them, laid out for kernels.
+//! Repacks GGUF's weights for kernels.
 
 use super::{Launch, words};
 use crate::shader::{Format, Kernel, Layout};
@@ -6,10 +6,10 @@ use crate::{Array, Buffer, Context, Result};
 use easel_cpu::BlockFormat;
 use std::ops::Range;
 
-/// A weight of this shape from a file's blocks in `raw`, which can be dropped afterwards.
+/// A weight of this shape from the file's blocks in `raw`, which can be dropped afterwards.
 ///
 /// # Errors
-/// If rows are not whole blocks, `raw` is too small, or there is no room.
+/// If rows are not whole blocks, `raw` is too small, or memory is exhausted.
 pub fn repack(context: &Context, raw: &Buffer, shape: &[usize], format: BlockFormat) -> Result<Array> {
     let y = Array::resident(context, shape, Format::Blocks(format))?;
     let rows = shape.first().copied().unwrap_or(0);
@@ -17,10 +17,10 @@ pub fn repack(context: &Context, raw: &Buffer, shape: &[usize], format: BlockFor
     Ok(y)
 }
 
-/// The same for some rows of a weight. The first row is a multiple of 2: units of words begin there.
+/// Repacks some rows of a weight. The first row must be a multiple of 2, where a unit of words begins.
 ///
 /// # Errors
-/// If `y` is no weight of blocks with these rows, or `raw` is too small.
+/// If `y` is not a quantised weight with these rows, or `raw` is too small.
 pub fn repack_rows(context: &Context, raw: &Buffer, y: &Array, rows: Range<usize>) -> Result<()> {
     const OP: &str = "repack";
     let height = y.shape().first().copied().unwrap_or(0);
@@ -33,10 +33,10 @@ pub fn repack_rows(context: &Context, raw: &Buffer, y: &Array, rows: Range<usize
     let blocks = rows.len() * width / format.length();
     let there = raw.bytes() / format.bytes() as u64;
     if rows.end > height || there < blocks as u64 || !(rows.start * width).is_multiple_of(unit) {
-        let expected = format!("rows {rows:?} of {}, but {there} blocks are there", format.name());
+        let expected = format!("rows {rows:?} of {}, but there are {there} blocks", format.name());
         return Err(y.shape_error(OP, expected));
     }
-    // A file of an odd number of blocks may end in half a word.
+    // A file with an odd number of blocks may end in half a word.
     let readable = raw.bytes().div_ceil(4) as usize;
     let file = Array::new(raw.clone(), &[(raw.bytes() / 4) as usize], Format::U32)?;
     let count = (rows.len() * width).div_ceil(unit);

@@ -1,24 +1,24 @@
-//! The tile that a product is cut into. `prelude/tile.wgsl` and `prelude/tile_cooperative.wgsl` explain the numbers.
+//! The tiles of a product. `prelude/tile.wgsl` and `prelude/tile_cooperative.wgsl` explain the parameters.
 
 use super::linear::Formats;
 use crate::capabilities::{Cooperative, Kind, Scalar};
 use crate::shader::{Constant, Format};
 use crate::{Capabilities, Context, Result};
 
-/// The shape of a workgroup's tile and of the share of it that an invocation or a subgroup makes.
+/// The shape of a workgroup's tile, and of the part for an invocation or a subgroup.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tile {
-    /// Rows and columns of results that a workgroup makes.
+    /// Rows and columns of a workgroup's results.
     pub(super) size: [usize; 2],
-    /// Rows and columns of results that an invocation makes or, on cooperative matrices, a subgroup.
+    /// Rows and columns of an invocation's results or, with cooperative matrices, a subgroup's.
     share: [usize; 2],
-    /// Rows and columns of a cooperative matrix, or 0 where there are none.
+    /// Rows and columns of a cooperative matrix, or 0 without these.
     matrix: usize,
-    /// Multiply-adds per unit of time, beside those of the largest plain tile.
+    /// Multiply-adds per unit of time, relative to the largest plain tile.
     speed: f64,
 }
 
-/// Largest first. All fit the smallest device: 256 invocations, 16 KiB of workgroup memory.
+/// The plain tiles, largest first. All of them fit the smallest device: 256 invocations, 16 KiB of workgroup memory.
 pub(super) const TILES: [Tile; 4] = [
     Tile { size: [128, 128], share: [8, 8], matrix: 0, speed: 1.0 },
     Tile { size: [128, 64], share: [8, 4], matrix: 0, speed: 0.8 },
@@ -26,19 +26,19 @@ pub(super) const TILES: [Tile; 4] = [
     Tile { size: [32, 32], share: [4, 4], matrix: 0, speed: 0.45 },
 ];
 
-/// Tiles of cooperative matrices, whose size is the device's.
+/// Tiles of cooperative matrices, whose size depends on the device.
 const COOPERATIVE: [Tile; 2] = [
     Tile { size: [128, 128], share: [64, 32], matrix: 16, speed: 6.0 },
     Tile { size: [64, 64], share: [32, 32], matrix: 16, speed: 4.0 },
 ];
 
-/// Invocations of a subgroup, where cooperative matrices are used.
+/// Invocations of a subgroup, for cooperative matrices.
 const LANES: usize = 32;
 
 impl Tile {
-    /// The fastest tile for `m` rows and `n` columns: large ones read less, small ones keep all cores busy.
+    /// The fastest tile for `m` rows and `n` columns: large tiles read less, small ones keep all cores busy.
     pub(super) fn choose(capabilities: &Capabilities, formats: Formats, m: usize, n: usize) -> Self {
-        // Cores (multiprocessors, execution units) that such a device has, about.
+        // The approximate number of cores (multiprocessors, execution units) of such a device.
         let cores = match capabilities.adapter.kind {
             Kind::Discrete | Kind::Virtual => 64,
             Kind::Other => 24,
@@ -55,7 +55,7 @@ impl Tile {
         cooperative.into_iter().chain(TILES).reduce(better).unwrap_or(TILES[0])
     }
 
-    /// The tiles of cooperative matrices that a device has: `f16` factors, `f32` sums, subgroups of one known size.
+    /// The tiles of cooperative matrices for a device: `f16` factors, `f32` sums, subgroups of one known size.
     pub(super) fn cooperative(capabilities: &Capabilities) -> Vec<Self> {
         let has = |size: u32| {
             let wanted = Cooperative { m: size, n: size, k: size, inputs: Scalar::F16, output: Scalar::F32 };
@@ -96,8 +96,8 @@ impl Tile {
         numbers.chain([("COOPERATIVE", Constant::Bool(self.matrix > 0))]).collect()
     }
 
-    /// Records a product of `m` rows, `n` columns and depth `k` in as many dispatches as it takes: `launch` gets the
-    /// first tile, how many there are from it on, and their multiply-adds.
+    /// Records a product of `m` rows, `n` columns and depth `k` in one or more dispatches. `launch` gets the first
+    /// tile, the number of tiles and their multiply-adds.
     pub(super) fn cover(
         &self,
         context: &Context,
@@ -118,7 +118,7 @@ impl Tile {
         k.div_ceil(self.step())
     }
 
-    /// Numbers along K that one step of the kernel takes.
+    /// Numbers along K per step of the kernel.
     fn step(&self) -> usize {
         if self.matrix > 0 { 32 } else { 16 }
     }

@@ -1,17 +1,19 @@
-//! Every kernel in every variant that differs in its text, for checks by a compiler.
+//! All kernels in all variants with a different text, for checks by a compiler.
 
 use super::linear::Formats;
 use super::tile::{TILES, Tile};
-use super::{Activation, Binary, attention, conv2d, elementwise, embedding, layout, linear, norm, quantised};
+use super::{
+    Activation, Binary, attention, conv2d, depthwise, elementwise, embedding, layout, linear, norm, quantised,
+};
 use crate::Capabilities;
 use crate::shader::{Format, Kernel};
 use easel_cpu::BlockFormat;
 
-/// Weights may have any of these formats; blocks are one of all.
+/// The formats of weights, with one representative of all blocks.
 const WEIGHTS: [Format; 4] = [Format::F32, Format::F16, Format::Bf16, Format::Blocks(BlockFormat::Q8_0)];
 
-/// The variants that the ops choose from on a device with these capabilities. Not every combination: each condition of
-/// each template is met both ways.
+/// The variants that the ops use on a device with these capabilities. Not all combinations are included, but every
+/// condition of every template is tested both ways.
 pub fn variants(capabilities: &Capabilities) -> Vec<Kernel> {
     let activations: &[Format] = if capabilities.f16 { &[Format::F32, Format::F16] } else { &[Format::F32] };
     let mut kernels: Vec<Kernel> = BlockFormat::ALL.iter().map(|format| quantised::kernel(*format)).collect();
@@ -61,12 +63,15 @@ fn products(x: Format, width: usize, kernels: &mut Vec<Kernel>) {
     kernels.extend(Activation::ALL.map(active));
     for head_width in [8, 40, 64, 80, 128, 160, 256, 512] {
         let shape = attention::Shape::choose(head_width);
-        let variant = |causal, bias| attention::kernel(shape, [x; 3], width, causal, bias);
-        kernels.extend([variant(false, None), variant(true, None), variant(false, Some(x))]);
+        let variant = |causal, added| attention::kernel(shape, [x; 3], width, causal, added);
+        let none = attention::Added::default();
+        kernels.extend([variant(false, none), variant(true, none)]);
+        kernels.push(variant(false, attention::Added { bias: Some(x), ..none }));
+        kernels.push(variant(false, attention::Added { relative: Some(x), ..none }));
     }
 }
 
-/// What reads matrices in blocks.
+/// The kernels that read quantised matrices.
 fn blocks(x: Format, format: BlockFormat, kernels: &mut Vec<Kernel>) {
     let weight = Format::Blocks(format);
     let formats = plain_product(x, weight, 4);
@@ -101,6 +106,10 @@ fn elementwise(x: Format, width: usize, kernels: &mut Vec<Kernel>) {
     kernels.extend(["affine", "clamp", "exp"].map(|op| elementwise::unary_kernel(op, Activation::None, [x; 2], width)));
     kernels.extend([1, 2, 3, 4].map(|terms| elementwise::combine_kernel(&vec![x; terms], x, width)));
     kernels.push(elementwise::geglu_kernel([x; 2], width));
+    kernels.extend(
+        [Format::F32, Format::F16, Format::Bf16]
+            .map(|weight| depthwise::kernel([x, weight, weight, x], Activation::Gelu, width)),
+    );
     kernels.extend(WEIGHTS.map(|table| embedding::kernel([table, x], width)));
 }
 

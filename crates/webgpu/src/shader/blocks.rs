@@ -1,14 +1,14 @@
-//! GGUF's quantised blocks as kernels read them: units of whole words, which `kernels/repack.wgsl` makes of a file's
-//! blocks when a weight is uploaded.
+//! The layout of GGUF's quantised blocks for kernels: units of whole words, which `kernels/repack.wgsl` creates from a
+//! file's blocks when a weight is uploaded.
 //!
-//! A unit is a block of 256, or the one or two blocks of 32 that fill words. It begins with a word of halves: the scales of
-//! its blocks, or a block's scale and that of its least values. The K formats' small scales follow, a byte for each, and
-//! then the quants in planes of 1, 2, 4 or 8 bits. In a word of a plane four neighbouring quants lie in the four bytes at
-//! the same bits, so one mask and one `unpack4xU8` read four; the next four are the next bits. Rows of the table below and
-//! a file's blocks are told apart by nothing but how far neighbours lie from each other ([`Plane::run`]).
+//! A unit is a block of 256, or the one or two blocks of 32 that fill whole words. It begins with a word of halves: the
+//! scales of its blocks, or a block's scale and that of its minimums. The K formats' small scales follow with one byte
+//! each, and then the quants in planes of 1, 2, 4 or 8 bits. In a word of a plane, four neighbouring quants are in the
+//! four bytes at the same bits, so one mask and one `unpack4xU8` read four; the next four are the next bits. This
+//! layout and that of a file's blocks only differ in the distance of neighbours ([`Plane::run`]).
 //!
-//! Everything of a weight is in one binding, its scales in the cache lines of its quants. The numbers are those of
-//! `easel_cpu::BlockFormat::widen`, in the same order of operations.
+//! A weight is a single binding, with its scales in the cache lines of its quants. The numbers are those of
+//! `easel_cpu::BlockFormat::widen`, with the same order of operations.
 
 use super::Constant;
 use easel_cpu::BlockFormat;
@@ -19,7 +19,8 @@ struct Plane {
     /// The first byte.
     at: u32,
     bits: u32,
-    /// Neighbouring values that lie in as many neighbouring bytes; after them come those in the next bits of the same bytes.
+    /// The number of neighbouring values in consecutive bytes; the following values are in the next bits of the same
+    /// bytes.
     run: u32,
 }
 
@@ -31,25 +32,25 @@ struct Blocks {
     scales: Scales,
 }
 
-/// What a quant stands for, before it is scaled.
+/// The value of a quant before scaling.
 enum Value {
-    /// The number above this one.
+    /// The number minus this offset.
     Above(u32),
-    /// A place in the table of IQ4_NL and IQ4_XS.
+    /// An index into the table of IQ4_NL and IQ4_XS.
     Place,
 }
 
-/// What values are scaled with.
+/// The scales of values.
 enum Scales {
     /// A half for each block of 32.
     Half,
-    /// The same, and a half that is the least value.
+    /// A half for each block of 32, and a half for its minimum.
     HalfAndLeast,
     /// A half, and integers above `zero` for `group` values each.
     Small { group: u32, planes: &'static [Plane], zero: u32 },
-    /// Two halves, and for 16 values each a scale and a least value of four bits.
+    /// Two halves, and for each 16 values a scale and a minimum of four bits.
     FourBits,
-    /// Two halves, and for 32 values each a scale and a least value of six bits, which begin here.
+    /// Two halves, and for each 32 values a scale and a minimum of six bits, which begin here.
     SixBits(u32),
 }
 
@@ -60,8 +61,8 @@ macro_rules! planes {
     };
 }
 
-/// Where everything is in a block, as the functions of ggml's `ggml-quants.c` read it. Signed bytes are unsigned ones above
-/// 128, with their highest bit turned.
+/// The layout of a block, as in ggml's `ggml-quants.c`. Signed bytes become unsigned ones with an offset of 128 by
+/// flipping their highest bit.
 fn blocks(format: BlockFormat) -> Blocks {
     use Scales::{FourBits, Half, HalfAndLeast, SixBits, Small};
     use Value::{Above, Place};
@@ -90,7 +91,7 @@ fn blocks(format: BlockFormat) -> Blocks {
     Blocks { quants, value, scales }
 }
 
-/// How the weights of a format lie in a GPU's memory.
+/// The layout of a format's weights in GPU memory.
 pub(crate) struct Layout {
     format: BlockFormat,
     blocks: Blocks,
@@ -203,7 +204,7 @@ impl Layout {
             [["AT0", "BITS0", "RUN0", "START0", "FLIP0"], ["AT1", "BITS1", "RUN1", "START1", "FLIP1"]];
         const SCALES: [[&str; 3]; 2] =
             [["SCALE_AT0", "SCALE_BITS0", "SCALE_RUN0"], ["SCALE_AT1", "SCALE_BITS1", "SCALE_RUN1"]];
-        /// What turns the highest bits of bytes where signed ones are kept as those above 128.
+        /// The mask that flips the highest bits of signed bytes.
         const fn flip(zero: u32) -> u32 {
             if zero == 128 { 0x8080_8080 } else { 0 }
         }

@@ -1,6 +1,6 @@
-//! Kernels as text: a WGSL template, the constants of a variant, and the header that each dialect wants.
+//! The text of kernels: a WGSL template, the constants of a variant, and the header for each dialect.
 //!
-//! A template is WGSL with a few directives, each on a line of its own:
+//! A template is WGSL with a few directives, each on its own line:
 //!
 //! | directive | becomes |
 //! | --- | --- |
@@ -12,8 +12,8 @@
 //! | `#input x: X by 4` | the next storage binding and `x_get(i) -> vec4<f32>`, whatever format the constant `X` names |
 //! | `#output y: Y by 4` | the same to write, and `y_put(i, value)` |
 //!
-//! Everything else is passed on, with `const` lines for the numbers among the constants before it. A directive that
-//! makes no sense is passed on too, so that the compiler names it.
+//! Everything else is passed on, preceded by `const` lines for the numbers among the constants. Malformed directives
+//! are passed on too, so that the compiler reports them.
 
 mod blocks;
 mod storage;
@@ -29,7 +29,7 @@ use storage::Decoder;
 /// A kernel and its variant: the key of its pipeline.
 #[derive(Debug, Clone)]
 pub struct Kernel {
-    /// Name of the op, also in errors and profiles.
+    /// Name of the kernel, which is also used in errors and profiles.
     pub name: &'static str,
     /// The template, with one compute entry point. Kernels of one name share it.
     pub source: &'static str,
@@ -50,25 +50,25 @@ pub enum Constant {
     Name(&'static str),
 }
 
-/// How numbers lie in a storage buffer.
+/// The format of elements in a storage buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// 32-bit float.
     F32,
-    /// IEEE half precision: native where the device has it, else decoded from words and only readable.
+    /// IEEE half precision: native if the device supports it, otherwise decoded from words and read-only.
     F16,
-    /// bfloat16, decoded from words and only readable.
+    /// bfloat16, decoded from words and read-only.
     Bf16,
     /// Unsigned 32-bit integer.
     U32,
-    /// Any 16-bit element, moved as it is.
+    /// Any 16-bit element, copied as raw bits.
     U16,
-    /// GGUF's quantised blocks, laid out for kernels (`shader/blocks.rs`) and only readable.
+    /// GGUF's quantised blocks, in the layout for kernels (`shader/blocks.rs`) and read-only.
     Blocks(BlockFormat),
 }
 
 impl Format {
-    /// Bytes per element; 1 for blocks, whose bytes only [`bytes`](Self::bytes) counts.
+    /// Bytes per element; 1 for blocks, for which [`bytes`](Self::bytes) must be used.
     pub fn size(self) -> u64 {
         match self {
             Self::F32 | Self::U32 => 4,
@@ -85,7 +85,7 @@ impl Format {
         }
     }
 
-    /// Elements that rows are whole multiples of.
+    /// Rows are multiples of this number of elements.
     pub(crate) fn block(self) -> usize {
         match self {
             Self::Blocks(format) => format.length(),
@@ -93,7 +93,7 @@ impl Format {
         }
     }
 
-    /// The word that a template's conditions compare with.
+    /// The word for the conditions of templates.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -107,7 +107,7 @@ impl Format {
 }
 
 impl Constant {
-    /// The value as a template's conditions and loops see it.
+    /// The value in a template's conditions and loops.
     fn word(self) -> String {
         match self {
             Self::U32(value) => value.to_string(),
@@ -118,7 +118,7 @@ impl Constant {
     }
 }
 
-// The pipeline cache looks kernels up for every dispatch: the name stands for the source, which is not hashed.
+// The pipeline cache is used for every dispatch, so the name is hashed in place of the source.
 impl PartialEq for Kernel {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.constants == other.constants
@@ -135,7 +135,7 @@ impl Hash for Kernel {
 }
 
 impl Kernel {
-    /// The text that the device's compiler reads.
+    /// The text for the device's compiler.
     pub fn wgsl(&self, capabilities: &Capabilities) -> String {
         let mut text = String::new();
         let is_set = |name| self.constants.contains(&(name, Constant::Bool(true)));

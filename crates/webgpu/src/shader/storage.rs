@@ -1,19 +1,19 @@
-//! Storage bindings with one way to read and write them, whatever format the numbers have.
+//! Storage bindings with a uniform way to read and write all formats.
 //!
-//! A kernel that says `x_get(i)` reads `f32` or `vec4<f32>` from floats, halves, bfloat16 and quantised blocks alike.
-//! Formats that WGSL has no type for are arrays of words.
+//! In a kernel, `x_get(i)` returns `f32` or `vec4<f32>` from floats, halves, bfloat16 and quantised blocks. Formats
+//! without a WGSL type are arrays of words.
 
 use super::blocks::Layout;
 use easel_cpu::BlockFormat;
 
-/// How a device reads half precision.
+/// The way in which a device reads half precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decoder {
     /// The type `f16`.
     Native,
     /// Words and `unpack2x16float`.
     Unpack,
-    /// Words and bit arithmetic, for drivers that naga gives no `unpack2x16float`.
+    /// Words and bit arithmetic, for drivers for which naga has no `unpack2x16float`.
     Bits,
 }
 
@@ -30,11 +30,11 @@ pub(super) enum Access {
 pub(super) struct Binding {
     /// The variable and its functions.
     pub(super) text: String,
-    /// Whether it calls the functions of `prelude/half.wgsl`.
+    /// Whether it needs the functions of `prelude/half.wgsl`.
     pub(super) decodes: bool,
 }
 
-/// The declaration of `name` in `format`, `width` elements at a time, or `None` where there is no such access.
+/// The declaration of `name` in `format`, `width` elements at a time, or `None` if there is no such access.
 pub(super) fn binding(
     name: &str,
     format: &str,
@@ -68,7 +68,7 @@ pub(super) fn binding(
     Some(Binding { text: variable(element) + &function, decodes })
 }
 
-/// The stored element, the type that is read, and how; `@` stands for the variable.
+/// The stored type, the type that is read, and the conversion, in which `@` stands for the variable.
 fn read(format: &str, width: usize) -> Option<(&'static str, &'static str, &'static str)> {
     Some(match (format, width) {
         ("f32", 1) => ("f32", "f32", "return @[i];"),
@@ -94,7 +94,7 @@ fn read(format: &str, width: usize) -> Option<(&'static str, &'static str, &'sta
     })
 }
 
-/// The stored element, the type that is written, and the expression that is stored for `v`.
+/// The stored type, the type that is written, and the expression that is stored for `v`.
 fn write(format: &str, width: usize) -> Option<(&'static str, &'static str, &'static str)> {
     Some(match (format, width) {
         ("f32", 1) => ("f32", "f32", "v"),

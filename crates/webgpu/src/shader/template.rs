@@ -1,4 +1,4 @@
-//! Expands the directives of a template. The head of [`super`] lists them.
+//! Expands the directives of a template, which are listed at the top of [`super`].
 
 use super::storage::{Access, Decoder, binding};
 
@@ -18,7 +18,7 @@ const MODULES: [(&str, &str); 12] = [
     ("vector", include_str!("prelude/vector.wgsl")),
 ];
 
-/// Appends the WGSL of `source` to `out`. `words` are the constants as conditions see them.
+/// Appends the WGSL of `source` to `out`. `words` are the constants for conditions.
 pub(super) fn expand(source: &str, words: Vec<(String, String)>, decoder: Decoder, out: &mut String) {
     let lines: Vec<String> = source.lines().map(str::to_owned).collect();
     Expansion { words, decoder, next_binding: 1, decodes: false, out }.block(&lines);
@@ -28,7 +28,7 @@ struct Expansion<'a> {
     words: Vec<(String, String)>,
     decoder: Decoder,
     next_binding: usize,
-    /// Whether the functions that decode 16-bit words are in the text already.
+    /// Whether the functions that decode 16-bit words were already added.
     decodes: bool,
     out: &'a mut String,
 }
@@ -48,7 +48,8 @@ impl Expansion<'_> {
         }
     }
 
-    /// Expands the directive on `line` and says how many lines after it it took, or `None` if it is none.
+    /// Expands the directive on `line` and returns the number of further lines that it spans, or `None` if it is not a
+    /// directive.
     fn directive(&mut self, line: &str, after: &[String]) -> Option<usize> {
         let (name, rest) = line.trim().strip_prefix('#')?.split_once(' ')?;
         match name {
@@ -127,7 +128,7 @@ impl Expansion<'_> {
     }
 }
 
-/// Where the block that `lines` begin in has its `#else` (or its end, if it has none) and its `#end`.
+/// The positions of `#else` (or the end, if there is none) and `#end` of the block in which `lines` begin.
 fn block_end(lines: &[String]) -> Option<(usize, usize)> {
     let mut depth = 0;
     let mut middle = None;

@@ -1,10 +1,10 @@
-//! A device for the tests, or a printed reason why there is none; and a small kernel.
+//! A device for the tests, or the printed reason why there is none, and a small kernel.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use easel_webgpu::shader::{Constant, Kernel};
 use easel_webgpu::{Buffer, Context, Dispatch, Error, Options, Result};
 
-/// Opens a device. Without any adapter it prints so and gives nothing, unless `EASEL_REQUIRE_GPU` promises one.
+/// Opens a device. Without an adapter it prints the reason and returns `None`, unless `EASEL_REQUIRE_GPU` is set.
 pub(crate) fn open(options: &Options) -> Option<Context> {
     match pollster::block_on(Context::open(options)) {
         Ok(context) => Some(context),
@@ -42,7 +42,7 @@ pub(crate) fn run_axpy(context: &Context, scale: f32, offset: f32, x: &Buffer, y
     run_axpy_as(context, scale, offset, x, y, y.bytes() / 4)
 }
 
-/// The same, stating `work` multiply-adds.
+/// Runs [`axpy`] and declares `work` multiply-adds.
 pub(crate) fn run_axpy_as(context: &Context, scale: f32, offset: f32, x: &Buffer, y: &Buffer, work: u64) -> Result<()> {
     let count = (y.bytes() / 4) as u32;
     let uniforms = [count.to_le_bytes(), offset.to_le_bytes()].concat();

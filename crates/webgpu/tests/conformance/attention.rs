@@ -1,4 +1,4 @@
-//! `attention` for every shape that models ask for, and some that none does.
+//! `attention` for all shapes of models, and some others.
 
 use super::{Expected, activations, assert_near, random};
 use easel_webgpu::shader::Format;
@@ -93,7 +93,7 @@ pub(crate) async fn a_bias_is_added_to_the_scaled_scores(context: &Context) {
         let bias = super::store(context, &rows, &[heads, queries, keys], format).array;
         let scores = ops::Scores { scale: Some(0.5), bias: Some(&bias), ..ops::Scores::default() };
         let y = ops::attention_scored(context, [&q.array, &k.array, &v.array], heads, scores).unwrap();
-        // So large that each query sees the key of its own position alone.
+        // Scores so large that each query only attends to the key of its own position.
         let seen = |i: usize| i / (queries * hidden) * keys * hidden + i % (queries * hidden);
         let want: Vec<Expected> =
             (0..q.values.len()).map(|i| f64::from(v.values[seen(i)])).map(|y| (y, y.abs() + 1e-3)).collect();

@@ -1,4 +1,4 @@
-//! What ops refuse, and in which words.
+//! The errors of ops and their messages.
 
 use super::random;
 use easel_cpu::BlockFormat;
@@ -11,7 +11,7 @@ fn refused<T>(result: Result<T>, op: &str) {
     match result {
         Err(Error::Shape { op: named, .. }) => assert_eq!(named, op),
         Err(error) => panic!("{op}: {error}"),
-        Ok(_) => panic!("{op} took it"),
+        Ok(_) => panic!("{op} accepted it"),
     }
 }
 

@@ -1,11 +1,11 @@
-//! Copies: they move every kind of element without changing it.
+//! Copies: they do not change elements of any format.
 
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Context, ops};
 
 const FORMATS: [Format; 4] = [Format::F32, Format::F16, Format::Bf16, Format::U32];
 
-/// An array whose elements are their own places, as raw bits.
+/// An array whose elements are their own positions, as raw bits.
 fn places(context: &Context, shape: &[usize], start: u32, format: Format) -> Array {
     let count: usize = shape.iter().product();
     // Small integers are denormal floats, which some devices flush when they compute; so the bits of 1.0 and up.
@@ -17,7 +17,7 @@ fn places(context: &Context, shape: &[usize], start: u32, format: Format) -> Arr
     Array::from_bytes(context, &bytes, shape, format).unwrap()
 }
 
-/// The places that an array's elements come from.
+/// The original positions of an array's elements.
 async fn read(context: &Context, array: &Array) -> Vec<u32> {
     let bytes = context.read(array.buffer(), ..).await.unwrap();
     match array.format().size() {

@@ -1,8 +1,8 @@
-//! Every op against plain loops in `f64`, on the device as it is and on one with only what WebGPU guarantees.
+//! Every op against plain loops in `f64`, on the device with all its features and with only what WebGPU guarantees.
 //!
-//! Tolerances are relative to the sum of the magnitudes that a result is made of; a result in `f16` may also be off by the
-//! rounding of its own size. Without any adapter the tests print so and pass, unless `EASEL_REQUIRE_GPU` is set. The example
-//! `browser` runs the same table in a browser.
+//! Tolerances are relative to the sum of the magnitudes that a result is made of; a result in `f16` may also be off by
+//! the rounding of its own size. Without an adapter the tests print that and pass, unless `EASEL_REQUIRE_GPU` is set.
+//! The example `browser` runs the same table in a browser.
 
 mod attention;
 mod elementwise;
@@ -19,7 +19,7 @@ use easel_webgpu::{Array, Context, ops};
 use easel_webgpu::{Error, Options};
 use half::{bf16, f16};
 
-/// Runs a row of the table on each device there is.
+/// Runs a row of the table on all available devices.
 #[cfg(not(target_arch = "wasm32"))]
 fn on_every_device(row: impl AsyncFn(&Context)) {
     let plain = Options::default();
@@ -40,10 +40,10 @@ fn on_every_device(row: impl AsyncFn(&Context)) {
     }
 }
 
-/// Makes each row a test, and all of them a list for callers that can't run tests.
+/// Makes each row a test, and a list of all rows for callers that cannot run tests.
 macro_rules! table {
     ($($module:ident: $($row:ident),*;)*) => {
-        /// Runs rows on one device: `wanted` hears the name of each before it runs, and says whether it does.
+        /// Runs rows on one device. `wanted` gets the name of each row and decides whether it runs.
         #[allow(dead_code)]
         pub(crate) async fn run(context: &Context, mut wanted: impl FnMut(&str) -> bool) {
             $($(
@@ -89,7 +89,7 @@ fn values(len: usize, seed: u32, mean: f32) -> Vec<f32> {
     (0..len).map(|_| next() + next() + next() + mean).collect()
 }
 
-/// An array on the device, and the numbers as its format rounds them.
+/// An array on the device, and its numbers rounded to its format.
 struct Stored {
     array: Array,
     values: Vec<f32>,
@@ -131,7 +131,7 @@ async fn read(context: &Context, array: &Array) -> Vec<f32> {
     }
 }
 
-/// What a result should be, and the sum of the magnitudes that it is made of.
+/// The expected result, and the sum of the magnitudes of its terms.
 type Expected = (f64, f64);
 
 /// Asserts that each element is within `tolerance` of its magnitude.

@@ -31,7 +31,7 @@ pub(super) fn finish(terms: impl Iterator<Item = (f32, f32)>, added: [f32; 2], a
     (activate(activation, sum), magnitude)
 }
 
-/// Bias and residual of a product with `n` columns, or none, and what to add to an element.
+/// Optional bias and residual of a product with `n` columns, and their sum for an element.
 struct Added {
     bias: Option<Stored>,
     residual: Option<Stored>,
@@ -132,7 +132,7 @@ pub(crate) async fn a_weight_in_parts_is_one_weight(context: &Context) {
     }
 }
 
-/// The stored pixel behind a stretched coordinate, as PyTorch's `nearest` rounds it.
+/// The stored pixel of an upsampled coordinate, rounded as in PyTorch's `nearest`.
 fn nearest(at: usize, from: usize, to: usize) -> usize {
     ((at as f32 * (from as f32 / to as f32)) as usize).min(from - 1)
 }

@@ -7,14 +7,14 @@ use easel_webgpu::ops::{self, Activation, Epilogue};
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Context};
 
-/// As for weights in plain formats: nothing is rounded but the sums.
+/// As for weights in plain formats: only the sums are rounded.
 const TOLERANCE: f64 = 2e-6;
 
-/// Where weights are rounded to halves: by half of a unit in their last of 11 places.
+/// If weights are rounded to halves: half a unit in the last of 11 places.
 const ROUNDED: f64 = 1.0 / 2048.0 + TOLERANCE;
 
-/// What is read, one number at a time, is what the processor reads. Where a least value is added, compilers may round once
-/// instead of twice.
+/// Single numbers equal those that the processor reads. If a minimum is added, compilers may round once instead of
+/// twice.
 pub(crate) async fn blocks_are_widened_exactly(context: &Context) {
     for format in BlockFormat::ALL.iter().copied() {
         // Units of two blocks of 32 may be half full.
@@ -38,7 +38,7 @@ pub(crate) async fn blocks_are_widened_exactly(context: &Context) {
     }
 }
 
-/// What a product of `m` rows, `n` columns and depth `k` is, and what it should be.
+/// The actual and the expected product of `m` rows, `n` columns and depth `k`.
 fn product(context: &Context, [m, n, k]: [usize; 3], x: Format, weight: BlockFormat) -> (Array, Vec<Expected>) {
     let x = random(context, &[m, k], 1, x);
     let w = random(context, &[n, k], 2, Format::Blocks(weight));
@@ -83,7 +83,7 @@ pub(crate) async fn blocks_are_widened_once_for_many_rows(context: &Context) {
     }
 }
 
-/// All three ways to multiply with blocks can be recorded, and give the same numbers again.
+/// All three ways of multiplying with blocks can be recorded and replayed.
 pub(crate) async fn a_product_of_blocks_is_replayed(context: &Context) {
     for &format in activations(context) {
         for m in [3, 20, 1030] {

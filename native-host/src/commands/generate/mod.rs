@@ -8,12 +8,12 @@ use crate::interrupt;
 use crate::picture;
 use crate::progress::{Report, Saved};
 use anyhow::Result;
-use easel_host::model::LoadedModel;
+use easel_host::model::{LoadedModel, public_name};
 use easel_host::names::Place;
 use easel_inference::pipeline::{CancelToken, Picture, Watcher};
 use plan::Plan;
 
-/// Makes the pictures that the arguments ask for. Each file is written as soon as its batch is done.
+/// Draws the requested pictures. Each file is written as soon as its batch is finished.
 pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     let cancel = interrupt::cancel_token()?;
     let plan = Plan::resolve(args)?;
@@ -33,7 +33,7 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<()> {
     Ok(())
 }
 
-/// Opens the device and loads the model on it; says which device it is where the choice was ours.
+/// Opens the device and loads the model. Reports the device if it was chosen automatically.
 fn load(args: &GenerateArgs, plan: &Plan, report: &mut Report, cancel: &CancelToken) -> Result<LoadedModel> {
     if plan.place == Place::Stub {
         return Ok(LoadedModel::stub());
@@ -43,7 +43,8 @@ fn load(args: &GenerateArgs, plan: &Plan, report: &mut Report, cancel: &CancelTo
         report.warning(warning);
     }
     let options = plan.load_options(args, selection.device);
-    let model = LoadedModel::load(&plan.name, &plan.place, &options, report, cancel)?;
+    let name = public_name(&plan.name, &plan.place);
+    let model = LoadedModel::load(&name, &plan.place, &options, report, cancel)?;
     if args.model.device == DeviceArg::Auto {
         report.device(&selection.name);
     }

@@ -1,5 +1,5 @@
-//! What a command line means: arguments, metadata of another picture, environment and defaults, put together and checked
-//! before anything is loaded.
+//! The plan of a run: arguments, metadata of another picture, environment and defaults are combined and checked before
+//! anything is loaded.
 
 use super::reuse::Reused;
 use crate::args::{DeviceArg, Format, GenerateArgs, InitArgs, OnOff, PictureArgs, Vae};
@@ -15,16 +15,16 @@ use easel_inference::text::MAX_PROMPT_BYTES;
 use easel_inference::{DType, Device, Error};
 use std::io::Read;
 
-/// How far to go from a picture when nothing is said: diffusers' values without and with a mask.
+/// The default strengths without and with a mask, from diffusers.
 const STRENGTH: f64 = 0.8;
 const STRENGTH_WITH_MASK: f64 = 1.0;
 
-/// Everything that a run needs to know.
+/// All settings of a run.
 pub(super) struct Plan {
-    /// The model as it is called, and where it is.
+    /// The model's name and location.
     pub(super) name: String,
     pub(super) place: Place,
-    /// The type that weights are kept in.
+    /// The type of the weights in memory.
     pub(super) dtype: Option<DType>,
     pub(super) vae: Option<Vae>,
     pub(super) request: Request,
@@ -33,17 +33,17 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Puts the plan together. Fails on everything that can be known to be wrong without the model.
+    /// Creates the plan. Returns an error for everything that can be checked without the model.
     pub(super) fn resolve(args: &GenerateArgs) -> Result<Self> {
         let reused = match &args.picture.from {
             Some(file) => Reused::read(file)?,
             None => Reused::default(),
         };
         if reused.strength().is_some() && args.init.init_image.is_none() {
-            bail!("the picture of --from was made from another one: give that with --init-image");
+            bail!("the picture of --from was made from an initial picture: add it with --init-image");
         }
         if let Some((name, file)) = reused.missing_component(&args.model.component) {
-            bail!("the picture of --from was made with another {name} ({file}): give it with --component {name}=PATH");
+            bail!("the picture of --from was made with another {name} ({file}): add --component {name}=PATH");
         }
         reused.check(&args.picture)?;
         let prompt = match args.prompt.as_deref() {
@@ -69,7 +69,7 @@ impl Plan {
         Ok(Self { name, place, dtype, vae, request, output, quality })
     }
 
-    /// How the model is loaded on a device.
+    /// The options for loading the model on a device.
     pub(super) fn load_options(&self, args: &GenerateArgs, device: Device) -> LoadOptions {
         LoadOptions {
             device,
@@ -79,10 +79,11 @@ impl Plan {
             tiny_vae: self.vae == Some(Vae::Tiny),
             keeping: keeping(args),
             request: Some(self.request.clone()),
+            is_planned: false,
         }
     }
 
-    /// Opens the device that the arguments ask for.
+    /// Opens the requested device.
     pub(super) fn select_device(&self, args: &GenerateArgs) -> Result<Selection> {
         let kind = match args.model.device {
             DeviceArg::Auto if self.is_drawn_at_once(args) => DeviceKind::Cpu,
@@ -91,8 +92,9 @@ impl Plan {
         Ok(select_device(kind, self.dtype)?)
     }
 
-    /// Whether the processor draws a picture in about the time that loading a GPU's driver takes, so that `auto` looks for
-    /// no GPU: the embedded model, all of it. `EASEL_GPU` names a GPU, and then `auto` tries that one.
+    /// Whether the processor draws a picture in about the time that loading a GPU's driver takes, so that `auto` skips
+    /// GPUs. This is the case for the embedded model without replaced components. If `EASEL_GPU` names a GPU, `auto`
+    /// tries that one.
     fn is_drawn_at_once(&self, args: &GenerateArgs) -> bool {
         self.place == Place::Embedded
             && args.model.component.is_empty()
@@ -101,7 +103,7 @@ impl Plan {
     }
 }
 
-/// How components are held, if the arguments say so.
+/// How to keep components, if the arguments set it.
 fn keeping(args: &GenerateArgs) -> Option<Keeping> {
     match (args.offload, args.low_memory) {
         (true, _) => Some(Keeping::Offload),
@@ -110,7 +112,7 @@ fn keeping(args: &GenerateArgs) -> Option<Keeping> {
     }
 }
 
-/// The model asked for, else that of the picture whose settings are reused, else the environment's, else the embedded one.
+/// The requested model, or else that of the picture whose settings are reused, or else the default model.
 fn model_name(args: &GenerateArgs, reused: &Reused) -> Result<String> {
     if let Some(name) = &args.model.model {
         return Ok(name.clone());
@@ -145,16 +147,16 @@ fn request(args: &PictureArgs, reused: &Reused, prompt: &str) -> Result<Request>
     Ok(request)
 }
 
-/// Refuses what the model cannot do, by its configuration: before its weights are loaded.
+/// Checks the request against the model's configuration, before its weights are loaded.
 fn check_with_model(request: &Request, place: &Place, args: &GenerateArgs) -> Result<()> {
-    // What cannot be opened is reported by loading it.
+    // If it cannot be opened, loading reports the error.
     let Ok(Some(description)) = describe(place, args.model.variant.as_deref(), &args.model.component) else {
         return Ok(());
     };
     Ok(description.check(request, request.init.as_ref().map(StartPlan::from))?)
 }
 
-/// Refuses prompts that the tokenizer would refuse, but before the model is loaded.
+/// Refuses prompts that are too long for the tokenizer, before the model is loaded.
 fn check_lengths(request: &Request) -> Result<(), Error> {
     for prompt in &request.prompts {
         for (field, text) in [("prompt", Some(&prompt.text)), ("negative_prompt", prompt.negative.as_ref())] {
@@ -167,7 +169,7 @@ fn check_lengths(request: &Request) -> Result<(), Error> {
     Ok(())
 }
 
-/// The picture to start from, read and decoded.
+/// Reads and decodes the initial picture.
 fn init(args: &InitArgs, reused: &Reused) -> Result<Option<InitImage>> {
     let Some(path) = &args.init_image else { return Ok(None) };
     let mask = args.mask.as_deref().map(picture::read).transpose()?;
@@ -176,23 +178,23 @@ fn init(args: &InitArgs, reused: &Reused) -> Result<Option<InitImage>> {
     Ok(Some(InitImage { image: picture::read(path)?, strength, mask, all_steps: false }))
 }
 
-/// A prompt from standard input, without the line end that `echo` adds.
+/// Reads a prompt from standard input, without the line end that `echo` adds.
 fn read_prompt(input: impl Read) -> Result<String> {
-    // One byte more than any prompt may have, so that a longer one is refused and not cut.
+    // One byte more than the limit, so that a longer prompt is refused and not truncated.
     let most = MAX_PROMPT_BYTES as u64 + 1;
     let mut bytes = Vec::new();
     input.take(most).read_to_end(&mut bytes).context("cannot read the prompt from standard input")?;
     if bytes.len() as u64 == most {
-        bail!("prompt: standard input holds more than the {} bytes that a prompt may have", MAX_PROMPT_BYTES);
+        bail!("prompt: standard input has more than {} bytes, the limit for prompts", MAX_PROMPT_BYTES);
     }
     let text = String::from_utf8(bytes).ok().context("prompt: standard input is not UTF-8 text")?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// A seed of 32 bits: short enough to be typed again.
+/// A random seed with 32 bits, which is short enough to type again.
 fn random_seed() -> Result<u64> {
     let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random seed from the system: {error}"))?;
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system provides no random numbers: {error}"))?;
     Ok(u64::from(u32::from_le_bytes(bytes)))
 }
 

@@ -1,4 +1,4 @@
-//! The settings of an earlier picture, taken from its metadata, for making it again or with something changed.
+//! The settings of an earlier picture from its metadata, for drawing it again, possibly with changes.
 
 use super::plan::Plan;
 use crate::args::{Format, PictureArgs, Vae};
@@ -9,7 +9,7 @@ use easel_host::names::{self, Place};
 use easel_picture::Parameters;
 use std::path::Path;
 
-/// Settings of the file or of the run that the pipeline does not note itself.
+/// Names of settings that the pipeline does not record.
 const QUALITY: &str = "JPEG quality";
 const WEIGHTING: &str = "Prompt weighting";
 const LONG_PROMPTS: &str = "Long prompts";
@@ -80,20 +80,20 @@ impl Reused {
         self.parameters.denoising_strength
     }
 
-    /// The model's name: a short one or one of the hub's. A path is not opened because a picture says so, and neither is
-    /// a name for which there is a file here.
+    /// The model's name, if it is a short name or a repository of the hub. Paths and names of existing files are not
+    /// opened, because the picture may come from a stranger.
     pub(super) fn model(&self) -> Result<Option<String>> {
         let Some(name) = &self.parameters.model else { return Ok(None) };
         if let Ok(Place::Path(_)) = names::resolve(name) {
             bail!(
-                "the picture of --from names {name:?}, a file or folder here: if that is the model, say so with --model"
+                "the picture of --from names {name:?}, a file or folder here: if that is the model, set it with --model"
             );
         }
         Ok(Some(name.clone()))
     }
 
-    /// Refuses a setting whose value cannot be understood, unless an option replaces it: to go on would be to draw
-    /// another picture without a word.
+    /// Refuses a setting with an invalid value unless an option replaces it, because ignoring it would silently draw
+    /// another picture.
     pub(super) fn check(&self, args: &PictureArgs) -> Result<()> {
         let settings = [
             ("Seed", "--seed", args.seed.is_some()),
@@ -103,7 +103,7 @@ impl Reused {
         ];
         for (key, option, is_given) in settings {
             if let Some(value) = self.other(key).filter(|_| !is_given) {
-                bail!("the picture of --from has a {key} that is out of range, {value:?}: give another with {option}");
+                bail!("the picture of --from has an invalid {key}, {value:?}: set it with {option}");
             }
         }
         Ok(())
@@ -135,12 +135,12 @@ impl Reused {
         self.other(QUALITY)?.parse().ok()
     }
 
-    /// The first component that the picture's model took from elsewhere and that is not `given`: its name and its file's.
-    pub(super) fn missing_component(&self, given: &[ComponentPath]) -> Option<(&str, &str)> {
+    /// The first replaced component of the picture's model that is not in `components`: its name and its file.
+    pub(super) fn missing_component(&self, components: &[ComponentPath]) -> Option<(&str, &str)> {
         let noted = self.parameters.other.iter();
         let mut noted =
             noted.filter_map(|(key, file)| Some((key.strip_prefix(ComponentPath::SETTING)?, file.as_str())));
-        noted.find(|(name, _)| given.iter().all(|component| component.name != *name))
+        noted.find(|(name, _)| components.iter().all(|component| component.name != *name))
     }
 
     fn other(&self, key: &str) -> Option<&str> {
@@ -148,7 +148,7 @@ impl Reused {
     }
 }
 
-/// Completes a picture's settings with what changes its file and is not there yet.
+/// Adds the settings that affect the picture and that the pipeline does not record.
 pub(super) fn complete(parameters: &mut Parameters, plan: &Plan) {
     let request = &plan.request;
     let on = |switch: bool| if switch { "on" } else { "off" }.to_owned();

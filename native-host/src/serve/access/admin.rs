@@ -1,11 +1,11 @@
 //! A separate address for operators, if the deployment wants one: metrics and documentation are then served only there,
 //! and that address serves nothing else but health.
 
+use super::refusal;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use easel_contract::access::refusal;
 use easel_contract::{Error, Settings};
 use std::sync::Arc;
 

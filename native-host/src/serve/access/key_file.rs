@@ -47,8 +47,8 @@ pub fn append_key(path: &Path, key: &Key) -> Result<()> {
 
 /// The file's entry for a key. Names are quoted as in JSON, which TOML can read.
 pub fn key_entry(key: &Key) -> String {
-    let digest: String = key.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("[[key]]\nname = {}\nsha256 = \"{digest}\"\n\n", serde_json::Value::from(key.name.as_str()))
+    let name = serde_json::Value::from(key.name.as_str());
+    format!("[[key]]\nname = {name}\nsha256 = \"{}\"\n\n", hex::encode(key.sha256))
 }
 
 #[cfg(unix)]

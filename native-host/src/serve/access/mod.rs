@@ -6,7 +6,7 @@ mod key_file;
 #[cfg(feature = "component")]
 mod keyed;
 mod policy;
-pub(super) mod quotas;
+mod quotas;
 mod watched;
 
 pub(super) use admin::{Part, only};
@@ -23,21 +23,33 @@ use axum::extract::{Request, State};
 use axum::http::Version;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use easel_contract::access::{authority, check_source, refusal};
+use easel_contract::access::{SourceChecked, authority, check_source};
 use easel_contract::{Error, Settings};
 use std::sync::Arc;
 
 /// Refuses requests that name another server or none, and those of foreign pages, in front of all routes. A component
-/// and the contract's router refuse them too; the page's files are protected only by this.
+/// refuses them too; the page's files are protected only by this.
 pub fn guarded(routes: Router, config: &Config) -> Router {
     routes.layer(from_fn_with_state(Arc::new(config.settings()), guard))
 }
 
-async fn guard(State(settings): State<Arc<Settings>>, request: Request, next: Next) -> Response {
+async fn guard(State(settings): State<Arc<Settings>>, mut request: Request, next: Next) -> Response {
     match is_named(&request).and_then(|()| check_source(&settings, &request)) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            request.extensions_mut().insert(SourceChecked);
+            next.run(request).await
+        }
         Err(error) => refusal(&settings, request, error).await,
     }
+}
+
+/// The answer to a request that is refused in front of the routes, in the form that its client reads.
+pub(super) async fn refusal(settings: &Settings, request: Request, error: Error) -> Response {
+    #[cfg(feature = "grpc")]
+    if super::grpc::is_call(&request) {
+        return super::grpc::status(&error).into_http();
+    }
+    easel_contract::access::refusal(settings, request, error).await
 }
 
 /// HTTP/1.1 and later must name the server (RFC 9112, section 3.2).

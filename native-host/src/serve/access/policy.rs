@@ -18,7 +18,7 @@ impl Config {
     /// Fails if other machines can reach a server without keys, unless the configuration allows it.
     pub(in crate::serve) fn check_access(&self) -> Result<()> {
         let is_open = self.api_key_file.is_none() && self.keys.is_none() && !self.allow_anonymous;
-        let mut addresses = [Some(self.listen), self.admin].into_iter().flatten();
+        let mut addresses = [Some(self.listen), self.admin, self.caikit, self.grpc].into_iter().flatten();
         match addresses.find(|address| is_open && !address.ip().is_loopback()) {
             Some(address) => Err(Error::OpenToAll { address }),
             None => Ok(()),
@@ -35,16 +35,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::serve::Overrides;
-
-    fn file(text: &str) -> Result<Overrides> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        Overrides::read(file.path())
-    }
-
-    fn refused(text: &str) -> String {
-        file(text).and_then(|set| Config::resolve([set])).unwrap_err().to_string()
-    }
+    use crate::serve::config::tests::{file, refused};
 
     #[test]
     fn f7_other_machines_are_not_let_in_without_keys() {
@@ -55,6 +46,7 @@ mod tests {
             Config::resolve([file(&format!("listen = '{open}'\nallow_anonymous = true")).unwrap()]).unwrap();
         }
         assert!(refused("admin = '0.0.0.0:8101'").starts_with("listen: 0.0.0.0:8101 is open to other machines"));
+        assert!(refused("caikit = '0.0.0.0:8080'").starts_with("listen: 0.0.0.0:8080 is open to other machines"));
         for own in ["127.0.0.1:8100", "[::1]:8100", "127.9.9.9:0"] {
             Config::resolve([file(&format!("listen = '{own}'")).unwrap()]).unwrap();
         }

@@ -1,11 +1,11 @@
 //! Limits on the rate and concurrency of keys. They need a clock and state, so they stand in front of router and
 //! component.
 
+use super::refusal;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
-use easel_contract::access::{Key, needs_key, refusal};
+use easel_contract::access::{Key, needs_key};
 use easel_contract::{Error, Settings};
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
@@ -40,6 +40,25 @@ impl Quotas {
         Self { settings, used: Mutex::default() }
     }
 
+    /// Counts a request whose key has a quota, or refuses it. The router refuses requests without a valid key.
+    ///
+    /// # Errors
+    /// [`Error::ConcurrencyExceeded`], [`Error::RateExceeded`].
+    pub(in crate::serve) fn begin(self: &Arc<Self>, request: &Request) -> Result<Option<Running>, Error> {
+        let keys = self.settings.keys.as_ref().filter(|_| needs_key(request));
+        let key = keys.and_then(|keys| keys.get().of(request.headers()).ok());
+        match key.filter(|key| key.rate.is_some() || key.concurrency.is_some()) {
+            Some(key) => self.admit(&key, Instant::now()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The answer to a request beyond its key's quota.
+    pub(in crate::serve) async fn refuse(&self, request: Request, error: Error) -> Response {
+        tracing::debug!(%error, "refused");
+        refusal(&self.settings, request, error).await
+    }
+
     /// Counts a request, or refuses it.
     fn admit(self: &Arc<Self>, key: &Key, now: Instant) -> Result<Running, Error> {
         let mut used = self.used.lock();
@@ -63,9 +82,16 @@ impl Quotas {
 }
 
 /// A request in progress; dropping it ends it.
-struct Running {
+pub(in crate::serve) struct Running {
     quotas: Arc<Quotas>,
     name: String,
+}
+
+impl Running {
+    /// The answer to the request, which is in progress until its body is read or the client has left.
+    pub(in crate::serve) fn until_read(self, response: Response) -> Response {
+        response.map(|body| Body::new(Counted { body, _running: self }))
+    }
 }
 
 impl Drop for Running {
@@ -76,23 +102,7 @@ impl Drop for Running {
     }
 }
 
-/// Refuses requests beyond their key's quota. The router refuses those without a valid key.
-pub(in crate::serve) async fn limit(State(quotas): State<Arc<Quotas>>, request: Request, next: Next) -> Response {
-    let keys = quotas.settings.keys.as_ref().filter(|_| needs_key(&request));
-    let key = keys.and_then(|keys| keys.get().of(request.headers()).ok());
-    let Some(key) = key.filter(|key| key.rate.is_some() || key.concurrency.is_some()) else {
-        return next.run(request).await;
-    };
-    match quotas.admit(&key, Instant::now()) {
-        Ok(running) => next.run(request).await.map(|body| Body::new(Counted { body, _running: running })),
-        Err(error) => {
-            tracing::debug!(key = key.name, %error, "refused");
-            refusal(&quotas.settings, request, error).await
-        }
-    }
-}
-
-/// The body of an answer; its request is in progress until the body is read or the client has left.
+/// The body of an answer to a request in progress.
 struct Counted {
     body: Body,
     _running: Running,
@@ -118,11 +128,9 @@ impl HttpBody for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::Router;
     use axum::http::{StatusCode, header};
-    use axum::middleware::from_fn_with_state;
+    use axum::response::IntoResponse;
     use easel_contract::access::KeyRing;
-    use tower::ServiceExt;
 
     fn key(rate: u32, concurrency: u32) -> Key {
         Key { rate: rate.try_into().ok(), concurrency: concurrency.try_into().ok(), ..Key::new("a", b"secret") }
@@ -134,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_so_many_requests_a_minute() {
+    fn a_key_has_a_number_of_requests_per_minute() {
         let key = key(6, 0);
         let quotas = quotas(&key);
         let start = Instant::now();
@@ -165,10 +173,13 @@ mod tests {
     #[tokio::test]
     async fn a_request_is_in_progress_until_its_answer_is_read() {
         let quotas = quotas(&key(0, 1));
-        let routes = Router::new().fallback(async || "an answer").layer(from_fn_with_state(quotas, limit));
         let ask = async |path: &str| {
             let request = Request::get(path).header("x-api-key", "secret").body(Body::empty()).unwrap();
-            routes.clone().oneshot(request).await.unwrap()
+            match quotas.begin(&request) {
+                Ok(Some(running)) => running.until_read("an answer".into_response()),
+                Ok(None) => "an answer".into_response(),
+                Err(error) => quotas.refuse(request, error).await,
+            }
         };
         let first = ask("/tasks").await;
         assert_eq!(first.status(), StatusCode::OK);

@@ -1,10 +1,9 @@
 //! Memory for request bodies: a large body is read once there is room for it, and refused if that takes too long.
 
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use easel_contract::Grant;
 use futures_util::StreamExt;
@@ -28,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY_AFTER: u32 = 5;
 
 /// The memory that all large bodies share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::serve) struct Budget {
     /// In units of [`UNIT`] bytes.
     units: Arc<Semaphore>,
@@ -44,28 +43,28 @@ impl Budget {
         Self { units: Arc::new(Semaphore::new(units)), limit, patience: PATIENCE }
     }
 
+    /// A request once there is room for its body, or the refusal. The room is freed when the body has been parsed.
+    pub(in crate::serve) async fn admit(&self, request: Request) -> Result<Request, Response> {
+        let (mut parts, body) = request.into_parts();
+        let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let (body, most) = match declared {
+            Some(bytes) => (body, bytes),
+            None if body.is_end_stream() || parts.method == Method::GET || parts.method == Method::HEAD => (body, 0),
+            None => read_start(body, self.limit).await,
+        };
+        // The route refuses longer ones before reading them, with its own family's error.
+        if most > SMALL && most <= self.limit {
+            let granted = self.grant(most).await.ok_or_else(refusal)?;
+            parts.extensions.insert(Grant::new(granted));
+        }
+        Ok(Request::from_parts(parts, body))
+    }
+
     async fn grant(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from(bytes.min(self.limit).div_ceil(UNIT)).ok()?;
         let granted = timeout(self.patience, Arc::clone(&self.units).acquire_many_owned(units)).await;
         granted.ok()?.ok()
     }
-}
-
-/// Lets a request with a large body pass once there is room for it. The room is freed when the body has been parsed.
-pub(in crate::serve) async fn admit(State(budget): State<Budget>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let (body, most) = match declared {
-        Some(bytes) => (body, bytes),
-        None if parts.method == Method::GET || parts.method == Method::HEAD => (body, 0),
-        None => read_start(body, budget.limit).await,
-    };
-    // The route refuses longer ones before reading them, with its own family's error.
-    if most > SMALL && most <= budget.limit {
-        let Some(granted) = budget.grant(most).await else { return refusal() };
-        parts.extensions.insert(Grant::new(granted));
-    }
-    next.run(Request::from_parts(parts, body)).await
 }
 
 /// A body of undeclared length, read until it ends or is no longer small, and the most bytes that it may have.
@@ -102,17 +101,20 @@ fn refusal() -> Response {
 mod tests {
     use super::*;
     use axum::Router;
-    use axum::middleware::from_fn_with_state;
     use axum::routing::post;
     use tower::ServiceExt;
 
-    fn routes(budget: &Budget) -> Router {
+    /// The status of a route that reads the body.
+    async fn answer(budget: &Budget, request: Request) -> StatusCode {
         let length = async |body: Bytes| body.len().to_string();
-        Router::new().route("/", post(length)).layer(from_fn_with_state(budget.clone(), admit))
+        match budget.admit(request).await {
+            Ok(request) => Router::new().route("/", post(length)).oneshot(request).await.unwrap().status(),
+            Err(refusal) => refusal.status(),
+        }
     }
 
     async fn send(budget: &Budget, body: Body) -> StatusCode {
-        routes(budget).oneshot(Request::post("/").body(body).unwrap()).await.unwrap().status()
+        answer(budget, Request::post("/").body(body).unwrap()).await
     }
 
     fn chunked(length: usize) -> Body {
@@ -140,7 +142,7 @@ mod tests {
         assert_eq!(send(&budget, chunked(SMALL)).await, StatusCode::OK);
         assert_eq!(send(&budget, Body::empty()).await, StatusCode::OK);
         let declared = Request::post("/").header(header::CONTENT_LENGTH, 1 << 20).body(large()).unwrap();
-        assert_eq!(routes(&budget).oneshot(declared).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer(&budget, declared).await, StatusCode::SERVICE_UNAVAILABLE);
         drop((held, another));
         assert_eq!(send(&budget, chunked(1 << 19)).await, StatusCode::OK);
     }

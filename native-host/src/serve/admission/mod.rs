@@ -10,6 +10,6 @@ mod bodies;
 mod pictures;
 mod request;
 
-pub(super) use bodies::{Budget, admit};
+pub(super) use bodies::Budget;
 pub(super) use pictures::Pictures;
 pub(super) use request::{Plan, check};

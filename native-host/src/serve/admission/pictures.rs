@@ -67,7 +67,7 @@ impl Pictures {
     pub(in crate::serve) async fn fit_mask(&self, mask: Mask, plan: Plan) -> Result<Mask> {
         let kind = redraw(mask.redraw);
         let fitted = self.decoded("mask", mask.bytes, move |bytes, limits| fit_mask(&bytes, kind, plan, limits));
-        Ok(Mask { bytes: fitted.await?, redraw: Redraw::White })
+        Ok(Mask { bytes: fitted.await?, redraw: Redraw::White, paste: mask.paste })
     }
 
     /// What `work` makes of a picture file, in its turn.
@@ -154,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn a_mask_is_queued_in_the_size_that_is_drawn_and_white_where_it_is_drawn_anew() {
         let pictures = Pictures::new(1 << 20);
-        let mask = |redraw| pictures.fit_mask(Mask { bytes: png(32, 32), redraw }, PLAN);
+        let mask = |redraw| pictures.fit_mask(Mask { bytes: png(32, 32), redraw, paste: None }, PLAN);
         let fitted = mask(Redraw::Black).await.unwrap();
         let decoded = Image::decode(&fitted.bytes, &Limits::default()).unwrap();
         assert_eq!((fitted.redraw, decoded.width, decoded.height), (Redraw::White, 128, 64));

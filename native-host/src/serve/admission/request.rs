@@ -3,12 +3,12 @@
 use super::super::Parts;
 use super::super::engine;
 use super::super::models::STUB_SIZE;
-use crate::model;
 use easel_contract::service::{ImageRequest, Result};
-use easel_contract::{Check, Error};
+use easel_contract::{Check, Error, Limits};
 use easel_inference::pipeline::{Keeping, Request, StartPlan};
 use easel_inference::sampling::Scheduler;
 use easel_inference::tensor::DeviceKind;
+use easel_picture::Image;
 
 /// What is known about a request that has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +17,17 @@ pub(in crate::serve) struct Plan {
     pub(super) size: Option<[usize; 2]>,
 }
 
+impl Plan {
+    /// The plan for pictures that keep their own size.
+    pub(in crate::serve) fn without_size(self) -> Self {
+        Self { size: None }
+    }
+}
+
 /// Refuses a request that an engine would refuse later. Its model must be one that requests may name.
 pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<Plan> {
     request.check(&parts.limits)?;
+    check_part(request, &parts.limits)?;
     if let Some(name) = &request.scheduler {
         name.parse::<Scheduler>().map_err(refused)?;
     }
@@ -66,17 +74,32 @@ pub(in crate::serve) fn check(request: &ImageRequest, parts: &Parts) -> Result<P
     Ok(Plan { size: Some([height, width]) })
 }
 
+/// Refuses an initial picture that is larger than a result may be, if only a part of it is drawn: the result has its size.
+fn check_part(request: &ImageRequest, limits: &Limits) -> Result<()> {
+    let Some(init) = request.init.as_ref().filter(|init| init.is_drawn_in_part()) else { return Ok(()) };
+    let size = Image::dimensions(&init.bytes).map_err(|error| Error::invalid("init_image", error.to_string()))?;
+    let (width, height) = size;
+    let most = limits.size;
+    if width.max(height) as u64 > most {
+        let reason = format!(
+            "{width}x{height} pixels, expected at most {most}x{most} if only the masked area is drawn: make it smaller, or \
+             draw all of it"
+        );
+        return Err(Error::invalid("init_image", reason));
+    }
+    Ok(())
+}
+
 /// Refuses a picture that takes more memory than this machine has, also if all models that are loaded now leave.
 fn check_memory(name: &str, asked: &Request, parts: &Parts) -> Result<()> {
-    let Some(available) = model::available().filter(|_| parts.devices.selected() == DeviceKind::Cpu) else {
+    let Some(memory) = parts.models.memory().filter(|_| parts.devices.selected() == DeviceKind::Cpu) else {
         return Ok(());
     };
     // What cannot be planned is reported by the task.
     let Ok(Some(needs)) = parts.models.needs(name, asked) else { return Ok(()) };
-    let leaves = if parts.models.are_loaded() { model::own() } else { 0 };
-    match needs.choose(available + leaves, &[Keeping::All, Keeping::InTurn]) {
+    match needs.choose(memory, &[Keeping::All, Keeping::InTurn]) {
         Err(easel_inference::Error::InsufficientMemory { needed, available, advice }) => {
-            Err(Error::InsufficientMemory { model: parts.models.without_folders(name), needed, available, advice })
+            Err(Error::InsufficientMemory { model: parts.models.public(name).to_owned(), needed, available, advice })
         }
         _ => Ok(()),
     }
@@ -102,8 +125,7 @@ fn refused(error: easel_inference::Error) -> Error {
 mod tests {
     use super::*;
     use crate::serve::Config;
-    use easel_contract::Limits;
-    use easel_contract::service::{Hires, InitImage};
+    use easel_contract::service::{Hires, InitImage, Mask, Paste, Redraw};
 
     /// The message of the refusal of a request to the embedded model.
     fn refusal(change: impl FnOnce(&mut ImageRequest)) -> String {
@@ -131,9 +153,9 @@ mod tests {
         assert!(scheduler("flow-match-euler", 4).starts_with("scheduler: "));
         assert!(scheduler("magic", 4).starts_with("scheduler: expected one of "));
         let init = |strength| Some(InitImage { bytes: vec![].into(), strength, mask: None });
-        assert!(refusal(|request| request.init = init(0.0)).starts_with("strength: 0 leaves no steps to do"));
+        assert!(refusal(|request| request.init = init(0.0)).starts_with("strength: 0 leaves no steps"));
         let little = |request: &mut ImageRequest| (request.init, request.steps) = (init(0.1), Some(5));
-        assert!(refusal(little).starts_with("strength: 0.1 leaves no steps to do"));
+        assert!(refusal(little).starts_with("strength: 0.1 leaves no steps"));
     }
 
     #[test]
@@ -142,7 +164,31 @@ mod tests {
         let refused = refusal(|request| (request.hires, request.width) = (hires(8.0, 0.5), Some(1024)));
         assert_eq!(refused, "hires: must be a multiple of 8 between 64 and 2048, got 8192");
         let refused = refusal(|request| request.hires = hires(2.0, 0.0));
-        assert!(refused.starts_with("strength: 0 leaves no steps to do"), "{refused}");
+        assert!(refused.starts_with("strength: 0 leaves no steps"), "{refused}");
+    }
+
+    #[test]
+    fn a_picture_that_is_drawn_in_part_is_as_large_as_a_result_may_be() {
+        let png = |width: usize| {
+            let image = Image::stub(width, 8).unwrap();
+            image.encode(easel_picture::ImageFormat::Png, &easel_picture::EncodeOptions::default()).unwrap()
+        };
+        let init = |bytes: Vec<u8>, margin| {
+            let paste = Some(Paste { blur: 4, margin, fill: false });
+            let mask = Mask { bytes: bytes.clone().into(), redraw: Redraw::White, paste };
+            Some(InitImage { bytes: bytes.into(), strength: 0.5, mask: Some(mask) })
+        };
+        let refused = refusal(|request| request.init = init(png(2056), Some(32)));
+        assert!(refused.starts_with("init_image: 2056x8 pixels, expected at most 2048x2048"), "{refused}");
+        let broken = refusal(|request| request.init = init(b"GIF".to_vec(), Some(32)));
+        assert!(broken.starts_with("init_image: "), "{broken}");
+        let soft = refusal(|request| {
+            request.init = init(png(64), None);
+            if let Some(paste) = request.init.as_mut().and_then(|init| init.mask.as_mut()?.paste.as_mut()) {
+                paste.blur = 65;
+            }
+        });
+        assert_eq!(soft, "mask_blur: must be between 0 and 64, got 65");
     }
 
     #[test]

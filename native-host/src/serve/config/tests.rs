@@ -2,13 +2,15 @@
 
 use super::*;
 
-fn file(text: &str) -> Result<Overrides> {
+/// The settings in a file with this text.
+pub(in crate::serve) fn file(text: &str) -> Result<Overrides> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     Overrides::read(file.path())
 }
 
-fn refused(text: &str) -> String {
+/// The error for a file with this text.
+pub(in crate::serve) fn refused(text: &str) -> String {
     file(text).and_then(|set| Config::resolve([set])).unwrap_err().to_string()
 }
 
@@ -29,23 +31,76 @@ fn components_must_belong_to_a_model_and_exist() {
     let config = Config::resolve([file(text).unwrap()]).unwrap();
     assert_eq!(config.components["stub"], [ComponentPath { name: "vae".into(), path: "/".into() }]);
     let other = refused("model = 'stub'\n[components.sd-turbo]\nvae = '/'");
-    assert_eq!(other, "components must belong to `model` or one of `models`, got sd-turbo");
+    assert_eq!(other, "components must belong to `model`, one of `models` or one in `models_folder`, got sd-turbo");
     let gone = refused("model = 'stub'\n[components.stub]\nvae = '/no/such/file'");
     assert_eq!(gone, "components must be files or folders that exist, got /no/such/file for vae of stub");
 }
 
 #[test]
+fn models_of_the_folder_are_named_as_they_are_called_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("castle.gguf"), "").unwrap();
+    let set = |more: &str| {
+        let text = format!("models_folder = {:?}\n{more}", folder.path().display().to_string());
+        file(&text).and_then(|set| Config::resolve([set]))
+    };
+    let config = set("model = 'castle'\nmodels = ['stub']\n[components.castle]\nvae = '/'").unwrap();
+    assert_eq!((config.model.as_str(), config.components["castle"].len()), ("castle", 1));
+    assert!(set("model = 'tower'").unwrap_err().to_string().starts_with("no such file, folder, "));
+    let gone = refused("models_folder = '/no/such/folder'");
+    assert!(gone.starts_with("models_folder must be a folder that can be read, got /no/such/folder: "), "{gone}");
+}
+
+#[test]
+fn models_that_look_at_pictures_are_named_like_those_that_draw() {
+    let config = Config::resolve([file("clip = '/'\nsam = 'mobile-sam'").unwrap()]).unwrap();
+    assert_eq!((config.clip.as_deref(), config.sam.as_deref()), (Some("/"), Some("mobile-sam")));
+    assert!(refused("sam = 'no-such-model'").contains("no-such-model"));
+}
+
+#[test]
+fn models_leave_after_seconds_or_never() {
+    let after = |text: &str| Config::resolve([file(text).unwrap()]).unwrap().unload_after.duration();
+    assert_eq!(after(""), Some(Duration::from_secs(600)));
+    assert_eq!(after("unload_after = 0"), Some(Duration::ZERO));
+    assert_eq!(after("unload_after = '90'"), Some(Duration::from_secs(90)));
+    assert_eq!(after("unload_after = 'never'"), None);
+    for text in ["unload_after = 'soon'", "unload_after = -1", "unload_after = 99999999999"] {
+        assert!(file(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn a_setting_out_of_range_is_named() {
     assert_eq!(refused("engines = 0"), "engines must be between 1 and 64, got 0");
+    assert_eq!(refused("loaded_models = 65"), "loaded_models must be between 1 and 64, got 65");
     assert_eq!(refused("capacity = 0"), "capacity must be between 1 and 1000000, got 0");
     assert_eq!(refused("body_limit = 1"), "body_limit must be between 1024 and 1073741824, got 1");
     assert_eq!(refused("header_timeout = 0"), "header_timeout must be between 1 and 3600, got 0");
     assert_eq!(refused("answer_timeout = 0"), "answer_timeout must be between 1 and 3600, got 0");
     assert_eq!(refused("connections = 1"), "connections must be between 16 and 1000000, got 1");
     assert_eq!(refused("tls_cert = 'a.pem'"), "tls_cert needs tls_key: TLS needs both files");
-    assert!(refused("device = 'abacus'").contains("\"abacus\" is not one of"));
+    assert!(refused("device = 'abacus'").contains("got \"abacus\""));
     assert!(refused("models = ['no-such-model']").starts_with("no such file, folder, "));
     assert!(refused("clear_pictures = 'on Sundays'").starts_with("retention.pictures: `on Sundays`"));
+}
+
+#[test]
+fn several_hosts_share_both_tasks_and_pictures() {
+    let lone = refused("store = 'postgres://me:secret@db/easel'");
+    assert_eq!(lone, "store needs pictures: several hosts share both their tasks and their pictures");
+    assert!(refused("pictures = 's3://easel'").starts_with("pictures needs store: "));
+    assert_eq!(refused("lease = 1"), "lease must be between 2 and 3600, got 1");
+    let both = "store = 'postgres://me:secret@db/easel'\npictures = 's3://easel'\nengines = 0";
+    let resolved = Config::resolve([file(both).unwrap()]);
+    if cfg!(feature = "cluster") {
+        let config = resolved.unwrap();
+        assert_eq!((config.engines, config.lease.as_secs()), (0, 30));
+        assert_eq!(config.shared.as_ref().unwrap().store.expose(), "postgres://me:secret@db/easel");
+        assert!(!format!("{config:?}").contains("secret"));
+    } else {
+        assert!(resolved.unwrap_err().to_string().ends_with("build it with the cargo feature `cluster`"));
+    }
 }
 
 #[test]

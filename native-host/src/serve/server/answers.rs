@@ -4,6 +4,7 @@
 use super::activity::Activity;
 use super::caps::{Connections, Turn};
 use super::http2::Taking;
+use crate::serve::request_id;
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -35,17 +36,19 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let id = request_id::establish(request.headers_mut());
         let turn = self.connections.begin(&self.activity, request.version() == Version::HTTP_2);
         let mut router = self.router.clone();
         Box::pin(async move {
-            let response = if turn.is_admitted {
+            let mut response = if turn.is_admitted {
                 let request = request.map(|body| Body::new(Upload::new(body, Arc::clone(&turn.activity))));
                 let Ok(response) = router.call(request).await;
                 response
             } else {
                 busy()
             };
+            request_id::answer(response.headers_mut(), id);
             let taking = Taking::current();
             Ok(response.map(|body| Answer { body, rest: Bytes::new(), is_offered: false, taking, turn }))
         })

@@ -26,6 +26,7 @@ use axum::Router;
 use caps::Connections;
 use connection::Shared;
 use easel_contract::Settings;
+use futures_util::future::select_all;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::io;
 use std::net::SocketAddr;
@@ -47,6 +48,8 @@ const FULL: &[u8] =
 /// A listening server.
 pub struct Server {
     listener: TcpListener,
+    /// Other addresses for the same routes, with their purpose.
+    others: Vec<(&'static str, TcpListener)>,
     /// For the operators' routes, with the settings for their answers.
     admin: Option<(TcpListener, Settings)>,
     connections: Arc<Connections>,
@@ -59,18 +62,29 @@ impl Server {
     /// Starts to listen.
     pub async fn bind(config: &Config) -> Result<Self> {
         let listener = listen(config.listen).await?;
+        let mut others = Vec::new();
+        for (name, address) in [("Caikit", config.caikit), ("gRPC", config.grpc)] {
+            if let Some(address) = address {
+                others.push((name, listen(address).await?));
+            }
+        }
         let admin = match config.admin {
             Some(address) => Some((listen(address).await?, config.settings())),
             None => None,
         };
         let connections = Connections::new(&config.network, config.timeouts, descriptors::room());
         let tls = config.tls.as_ref().map(|files| Tls::open(files, config.timeouts.header)).transpose()?;
-        Ok(Self { listener, admin, connections, patience: config.timeouts.answer, tls })
+        Ok(Self { listener, others, admin, connections, patience: config.timeouts.answer, tls })
     }
 
     /// Where it listens: the port that the system chose, if the configuration asked for port 0.
     pub fn address(&self) -> Option<SocketAddr> {
         self.listener.local_addr().ok()
+    }
+
+    /// The other addresses for clients, with their purpose.
+    pub fn other_addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        self.others.iter().filter_map(|(name, listener)| Some((*name, listener.local_addr().ok()?)))
     }
 
     /// The address of the operators' routes, if they have a separate one.
@@ -89,7 +103,7 @@ impl Server {
     }
 
     async fn answer(self, router: Router, service: QueueService, grace: Duration, stop: impl Future<Output = ()>) {
-        let Self { listener, admin, connections, patience, tls } = self;
+        let Self { listener, others, admin, connections, patience, tls } = self;
         if let Some(tls) = tls.clone() {
             tokio::spawn(tls.follow());
         }
@@ -99,10 +113,12 @@ impl Server {
             None => router.clone(),
         };
         let shared = Shared { router: clients, connections: Arc::clone(&connections), patience, tls };
-        let admin = admin.map(|(listener, settings)| {
+        let own = [listener].into_iter().chain(others.into_iter().map(|(_, listener)| listener));
+        let mut listeners: Vec<_> = own.map(|listener| (listener, shared.clone())).collect();
+        if let Some((listener, settings)) = admin {
             let router = only(Part::Operators, router, settings);
-            (listener, Shared { router, ..shared.clone() })
-        });
+            listeners.push((listener, Shared { router, ..shared }));
+        }
         let begin = |(stream, peer): (TcpStream, SocketAddr), shared: &Shared| match connections.admit(peer.ip()) {
             Some(place) => drop(tokio::spawn(connection::serve(stream, place, shared.clone(), graceful.watcher()))),
             None => refuse(&stream),
@@ -110,12 +126,11 @@ impl Server {
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
-                accepted = accept(&listener, &connections) => begin(accepted, &shared),
-                (accepted, shared) = accept_operator(&admin, &connections) => begin(accepted, shared),
+                (accepted, shared) = accept_any(&listeners, &connections) => begin(accepted, shared),
                 () = &mut stop => break,
             }
         }
-        drop((listener, admin));
+        drop(listeners);
         tracing::info!("stopping: running tasks have {} s to finish", grace.as_secs());
         let closed = tokio::task::spawn_blocking(move || service.shutdown(grace)).await;
         if let Err(error) = closed {
@@ -131,15 +146,15 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|reason| Error::Listen { address, reason })
 }
 
-/// The next connection to the operators' address; pending for ever if there is no such address.
-async fn accept_operator<'a>(
-    admin: &'a Option<(TcpListener, Shared)>,
+/// The next connection to any of the addresses, with its routes.
+async fn accept_any<'a>(
+    listeners: &'a [(TcpListener, Shared)],
     connections: &Connections,
 ) -> ((TcpStream, SocketAddr), &'a Shared) {
-    match admin {
-        Some((listener, shared)) => (accept(listener, connections).await, shared),
-        None => std::future::pending().await,
-    }
+    let accepts = listeners
+        .iter()
+        .map(|(listener, shared)| Box::pin(async move { (accept(listener, connections).await, shared) }));
+    select_all(accepts).await.0
 }
 
 /// The next connection, once there is room.

@@ -1,16 +1,17 @@
 //! A service in memory: the simplest server that passes the transcripts.
 
+mod analysis;
 mod state;
 mod worker;
 
 use crate::transcript::Setup;
 use async_trait::async_trait;
 use bytes::Bytes;
-use easel_contract::service::{ByteStream, Service};
 use easel_contract::service::{
-    Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Paging, Priority, ProgressStream,
-    Result, Run, Sampler, Session, Status, Task, TaskFilter, TaskSelection, WatchOptions,
+    Analysis, AnalysisRequest, Device, DeviceKind, Health, Image, ImageFilter, ImageRequest, Model, Page, Paging,
+    Priority, ProgressStream, Result, Run, Sampler, Session, Status, Task, TaskFilter, TaskSelection, WatchOptions,
 };
+use easel_contract::service::{ByteStream, Service};
 use easel_contract::{Check, Error, Limits, Settings};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::{Mutex, MutexGuard};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long clients are told to wait, in seconds.
+/// When clients are told to retry, in seconds.
 const RETRY_AFTER: u32 = 5;
 
 /// A service that keeps everything in memory and draws the `stub` picture.
@@ -31,7 +32,7 @@ pub struct MemoryService {
 }
 
 impl MemoryService {
-    /// Starts one, with its engine on the current tokio runtime; the engine ends with the service.
+    /// Starts a service, with its engine on the current tokio runtime. The engine ends with the service.
     pub fn start(setup: &Setup) -> Arc<Self> {
         let (changes, changed) = watch::channel(());
         let service = Arc::new(Self { setup: setup.clone(), state: Mutex::default(), changes });
@@ -39,7 +40,7 @@ impl MemoryService {
         service
     }
 
-    /// The settings of the router that goes with a setup.
+    /// The router's settings for a setup.
     pub fn settings(setup: &Setup) -> Settings {
         setup.settings()
     }
@@ -48,12 +49,12 @@ impl MemoryService {
         self.state.lock()
     }
 
-    /// Lets watchers and the engine look again.
+    /// Notifies watchers and the engine of a change.
     fn announce(&self) {
         self.changes.send_replace(());
     }
 
-    /// Refuses requests that must not become a task.
+    /// Refuses invalid requests.
     fn check(&self, state: &State, request: &ImageRequest) -> Result<()> {
         if self.setup.stopping {
             return Err(Error::ShuttingDown { retry_after: RETRY_AFTER });
@@ -183,7 +184,14 @@ impl Service for MemoryService {
     }
 
     async fn models(&self) -> Result<Vec<Model>> {
-        Ok(vec![Model { name: "stub".into(), width: Some(512), height: Some(512), steps: None }])
+        Ok(vec![Model {
+            name: "stub".into(),
+            width: Some(512),
+            height: Some(512),
+            size_step: Some(1),
+            loaded: true,
+            ..Model::default()
+        }])
     }
 
     async fn samplers(&self) -> Result<Vec<Sampler>> {
@@ -204,6 +212,14 @@ impl Service for MemoryService {
         }
         self.state().sessions.insert(session, model);
         Ok(())
+    }
+
+    async fn analyze(&self, request: AnalysisRequest) -> Result<Analysis> {
+        request.check(&Limits::default())?;
+        if self.setup.stopping {
+            return Err(Error::ShuttingDown { retry_after: RETRY_AFTER });
+        }
+        analysis::of(&self.setup, &request)
     }
 
     async fn devices(&self) -> Result<Vec<Device>> {

@@ -8,25 +8,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// A preview: the head of any JPEG.
+/// A preview: the first bytes of any JPEG.
 const PREVIEW: &[u8] = b"\xff\xd8\xff\xe0";
 
-/// Everything the service knows.
+/// The state of the service.
 #[derive(Default)]
 pub(crate) struct State {
-    /// In the order in which they came.
+    /// Tasks in the order of their arrival.
     pub(crate) entries: Vec<Entry>,
-    /// In the order in which they were drawn.
+    /// Pictures in the order in which they were drawn.
     pub(crate) images: Vec<(Image, Bytes)>,
     /// The latest run, and whether its picture was taken.
     pub(crate) run: Option<(String, bool)>,
-    /// The model that was chosen in each session.
+    /// The chosen model of each session.
     pub(crate) sessions: BTreeMap<String, String>,
     accepted: u64,
     drawn: u64,
 }
 
-/// A task with what only the service knows of it.
+/// A task with the service's private data.
 pub(crate) struct Entry {
     pub(crate) task: Task,
     pub(crate) request: ImageRequest,
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     pub(crate) history: Arc<Mutex<History>>,
 }
 
-/// Every report of a task so far.
+/// All reports of a task so far.
 #[derive(Default)]
 pub(crate) struct History(Vec<Report>);
 
@@ -56,7 +56,7 @@ impl History {
         after.map_or(last, |after| usize::try_from(after + 1).unwrap_or(last).min(last))
     }
 
-    /// A report: `None` if there will be no such report, `Some(None)` if it is still to come.
+    /// The report at this index: `None` if there will be none, `Some(None)` if it is still to come.
     pub(crate) fn get(&self, index: usize) -> Option<Option<Report>> {
         match self.0.get(index) {
             Some(report) => Some(Some(report.clone())),
@@ -114,7 +114,7 @@ impl State {
         found.ok_or_else(|| Error::TaskNotFound { task_id: id.to_owned() })
     }
 
-    /// The task of a session that is in progress, or else the first one that waits.
+    /// The task of a session that is in progress, or else its first waiting task.
     pub(crate) fn task_of(&self, session: &str) -> Option<&Task> {
         let own = |entry: &&Entry| entry.request.session.as_deref() == Some(session);
         let with = |status: Status| {
@@ -127,7 +127,7 @@ impl State {
         self.entries.iter().filter(|entry| entry.task.status == Status::Pending).count()
     }
 
-    /// The task to begin with next: the first of the highest priority.
+    /// Begins the next task: the first one with the highest priority.
     pub(crate) fn begin_next(&mut self) -> Option<(String, ImageRequest)> {
         let pending = self.entries.iter_mut().rev().filter(|entry| entry.task.status == Status::Pending);
         let next = pending.max_by_key(|entry| entry.priority as u8)?;
@@ -141,7 +141,7 @@ impl State {
         Some(begun)
     }
 
-    /// Tells every waiting task how many are before it.
+    /// Updates the queue positions of all waiting tasks.
     fn count_queue(&mut self) {
         let key = |entry: &Entry| std::cmp::Reverse(entry.priority as u8);
         let mut waiting: Vec<&mut Entry> =
@@ -184,7 +184,7 @@ impl State {
         self.images.iter().find(|(image, _)| image.id == id).ok_or(Error::ImageNotFound { id })
     }
 
-    /// Stores a picture, gives its record a number and a digest, and says the number.
+    /// Stores a picture, gives its record a number and a digest, and returns the number.
     pub(crate) fn store(&mut self, image: Image, bytes: Vec<u8>) -> u64 {
         self.drawn += 1;
         let digest = format!("{:016x}", self.drawn);

@@ -1,4 +1,4 @@
-//! The engine: 10 ms for a step, then a blue picture.
+//! The engine: 10 ms per step, then a blue picture.
 
 use super::MemoryService;
 use crate::picture;
@@ -7,10 +7,10 @@ use std::sync::Weak;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
-/// How long a denoising step takes.
+/// The duration of a denoising step.
 const STEP: Duration = Duration::from_millis(10);
 
-/// Draws one task after the other, until the service is gone.
+/// Draws one task after another until the service is dropped.
 pub(crate) async fn work(service: Weak<MemoryService>, mut changed: watch::Receiver<()>) {
     while changed.changed().await.is_ok() {
         loop {
@@ -24,64 +24,70 @@ pub(crate) async fn work(service: Weak<MemoryService>, mut changed: watch::Recei
 }
 
 async fn draw(service: &Weak<MemoryService>, id: &str, request: &ImageRequest) {
-    for _ in 0..request.steps.unwrap_or(20) * request.count {
-        tokio::time::sleep(STEP).await;
-        let Some(service) = service.upgrade() else { return };
-        let is_cancelled = {
-            let mut state = service.state();
-            let Ok(entry) = state.find_mut(id) else { return };
-            let is_cancelled = entry.task.status == Status::Cancelled;
-            if !is_cancelled {
-                entry.change(|task| task.step += 1);
+    for number in 0..u64::from(request.count) {
+        for _ in 0..request.steps.unwrap_or(20) {
+            tokio::time::sleep(STEP).await;
+            let Some(service) = service.upgrade() else { return };
+            let is_cancelled = {
+                let mut state = service.state();
+                let Ok(entry) = state.find_mut(id) else { return };
+                let is_cancelled = entry.task.status == Status::Cancelled;
+                if !is_cancelled {
+                    entry.change(|task| task.step += 1);
+                }
+                is_cancelled
+            };
+            if is_cancelled {
+                return;
             }
-            is_cancelled
-        };
-        if is_cancelled {
-            return;
+            service.announce();
         }
-        service.announce();
+        let Some(service) = service.upgrade() else { return };
+        if let Err(error) = store(&service, id, request, number) {
+            return end(&service, id, Some(error));
+        }
     }
     if let Some(service) = service.upgrade() {
-        finish(&service, id, request);
-        service.announce();
+        end(&service, id, None);
     }
 }
 
-fn finish(service: &MemoryService, id: &str, request: &ImageRequest) {
+/// Stores the picture with this number.
+fn store(service: &MemoryService, id: &str, request: &ImageRequest, number: u64) -> Result<(), String> {
+    if request.prompt.contains("please fail") {
+        return Err("asked to fail".to_owned());
+    }
     let mut state = service.state();
-    let Ok(task) = state.find(id).map(|entry| entry.task.clone()) else { return };
+    let Ok(task) = state.find(id).map(|entry| entry.task.clone()) else { return Ok(()) };
     let width = request.width.unwrap_or(512);
     let height = request.height.unwrap_or(512);
     let (width, height) = request.hires.map_or((width, height), |hires| hires.size(width, height));
     let encoding = request.encoding.unwrap_or_default();
-    let stub = |k: u64| {
-        let seed = task.seed.wrapping_add(k);
-        let settings = format!("{}\nSteps: {}, Seed: {seed}, Size: {width}x{height}", request.prompt, task.steps);
-        picture::stub(width, height, encoding, &settings)
-    };
-    let pictures: Result<Vec<Vec<u8>>, _> = (0..u64::from(request.count)).map(stub).collect();
-    let pictures = match pictures {
-        Ok(pictures) if !request.prompt.contains("please fail") => Ok(pictures),
-        Ok(_) => Err("asked to fail".to_owned()),
-        Err(error) => Err(error.to_string()),
-    };
-    let stored = pictures.map(|pictures| {
-        let numbered = (0..).zip(pictures);
-        let media_type = picture::media_type(encoding);
-        let ids = numbered.map(|(k, bytes)| {
-            let seed = task.seed.wrapping_add(k);
-            state.store(Image { seed, size: bytes.len() as u64, ..image(&task, media_type) }, bytes)
-        });
-        ids.collect::<Vec<u64>>()
-    });
-    let Ok(entry) = state.find_mut(id) else { return };
-    entry.change(|task| match stored {
-        Ok(images) => (task.status, task.images) = (Status::Completed, images),
-        Err(error) => (task.status, task.error) = (Status::Error, Some(error)),
-    });
+    let seed = task.seed.wrapping_add(number);
+    let settings = format!("{}\nSteps: {}, Seed: {seed}, Size: {width}x{height}", request.prompt, task.steps);
+    let bytes = picture::stub(width, height, encoding, &settings).map_err(|error| error.to_string())?;
+    let media_type = picture::media_type(encoding);
+    let stored = state.store(Image { seed, size: bytes.len() as u64, ..image(&task, media_type) }, bytes);
+    if let Ok(entry) = state.find_mut(id) {
+        entry.task.images.push(stored);
+    }
+    Ok(())
 }
 
-/// The record of a picture of a task, but for what only the picture says.
+/// Ends a task unless it was cancelled.
+fn end(service: &MemoryService, id: &str, error: Option<String>) {
+    if let Ok(entry) = service.state().find_mut(id)
+        && entry.task.status == Status::Processing
+    {
+        entry.change(|task| {
+            task.status = if error.is_none() { Status::Completed } else { Status::Error };
+            task.error = error;
+        });
+    }
+    service.announce();
+}
+
+/// The record of a task's picture, without the fields that depend on the picture.
 fn image(task: &Task, media_type: &str) -> Image {
     Image {
         id: 0,

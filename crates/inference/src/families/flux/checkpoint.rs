@@ -1,9 +1,10 @@
 //! Single files of FLUX.1: their components, and the configurations of a diffusers folder.
 
-use super::names::{self, Denoiser};
+use super::names;
 use crate::Result;
 use crate::families::shared::configs::{clip_text, t5, vae};
 use crate::families::shared::names::alone::{Alone, read_alone};
+use crate::families::shared::names::transformer::Naming;
 use crate::families::shared::names::{self as shared_names, Tensors};
 use crate::families::shared::shapes::Shapes;
 use crate::families::shared::{TEXT_ENCODER, TEXT_ENCODER_2, TRANSFORMER};
@@ -12,21 +13,21 @@ use crate::weights::TensorIndex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The autoencoder, which was trained on pictures of the models' size.
+/// The autoencoder's constants.
 const AUTOENCODER: vae::OfFlows = vae::OfFlows { scale: 0.3611, shift: 0.1159, picture_size: 1024 };
 
-/// Takes a file apart.
+/// Splits a file into components.
 pub(super) fn read(index: &TensorIndex) -> Result<Checkpoint> {
-    match names::denoiser(index) {
-        Some(Denoiser::Diffusers) => read_component(TRANSFORMER, index),
+    match names::SIGNS.naming(index) {
+        Some(Naming::Diffusers) => read_component(TRANSFORMER, index),
         _ => with_documents(names::components(index)?, index),
     }
 }
 
-/// Takes one component out of a file, which holds it alone or among others; nothing if it is in neither way there.
+/// Extracts one component from a file that contains it alone or among others. The result is empty if it is missing.
 pub(super) fn read_component(component: &str, index: &TensorIndex) -> Result<Checkpoint> {
     let mut components = match component {
-        TRANSFORMER if names::denoiser(index) == Some(Denoiser::Diffusers) => {
+        TRANSFORMER if names::SIGNS.naming(index) == Some(Naming::Diffusers) => {
             BTreeMap::from([(TRANSFORMER, index.iter().map(|(name, view)| (name.to_owned(), view.clone())).collect())])
         }
         _ if names::is_original(index) => names::components(index)?,
@@ -63,7 +64,7 @@ fn with_documents(components: BTreeMap<&'static str, Tensors>, index: &TensorInd
     Ok(Checkpoint { components, documents })
 }
 
-/// The schedule of the model that takes a guidance scale (dev), or of the one in a few steps (schnell).
+/// The schedule of dev, which takes a guidance scale, or of schnell.
 fn scheduler(takes_guidance: bool) -> Value {
     json!({
         "_class_name": "FlowMatchEulerDiscreteScheduler",

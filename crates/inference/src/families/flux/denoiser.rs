@@ -1,4 +1,4 @@
-//! A FLUX.1 transformer as a denoiser of latents, and what it is conditioned on.
+//! A FLUX.1 transformer as a denoiser of latents, and its conditioning.
 
 use crate::families::{Conditioning, Denoiser, TextStates};
 use crate::models::flux::{Flux, FluxConditioning, FluxConfig};
@@ -12,13 +12,13 @@ const POOLED: &str = "pooled";
 /// The guidance scale.
 const GUIDANCE: &str = "guidance";
 
-/// The side of the square of latents that a token holds.
+/// A token is a square of latents with this side.
 pub(super) const PATCH: usize = 2;
 
-/// T5's states, and CLIP's for all of the text.
+/// The conditioning: T5's states and CLIP's pooled state.
 pub(super) fn condition(clip: &TextStates, t5: &TextStates, guidance_scale: f64) -> Result<Conditioning> {
     let Some(pooled) = &clip.pooled else {
-        return Err(Error::invalid("prompt", "the first text encoder of this model gives no pooled embedding"));
+        return Err(Error::invalid("prompt", "the first text encoder of this model has no pooled embedding"));
     };
     let conditioning = Conditioning::default().with(TEXT, t5.hidden.clone()).with(POOLED, pooled.clone());
     Ok(conditioning.with_numbers(GUIDANCE, vec![guidance_scale]))
@@ -35,7 +35,7 @@ impl FluxDenoiser {
 }
 
 impl Denoiser for FluxDenoiser {
-    /// The network counts times from 0 to 1. Dividing rounds as it does in diffusers.
+    /// The network's times are from 0 to 1. Dividing rounds as in diffusers.
     fn time(&self, timestep: f64, device: &Device) -> Result<Tensor> {
         Flux::timestep_features(f64::from(timestep as f32 / 1000.0), device)
     }
@@ -51,7 +51,8 @@ impl Denoiser for FluxDenoiser {
     }
 }
 
-/// Squares of latents `[n, h, w, c]` as tokens `[n, h / 2 * w / 2, c * 4]`: a token's numbers go by channel, row and column.
+/// Reshapes squares of latents `[n, h, w, c]` into tokens `[n, h / 2 * w / 2, c * 4]`. The values of a token are in the
+/// order channel, row, column.
 fn to_tokens(latents: &Tensor) -> Result<Tensor> {
     let [n, height, width, c] = latents.dims("flux")?;
     if height % PATCH != 0 || width % PATCH != 0 {

@@ -1,9 +1,10 @@
-//! FLUX.1, schnell and dev (<https://github.com/black-forest-labs/flux>): CLIP's text encoder for all of a prompt and T5's for
-//! its words, a transformer that predicts flows for squares of latents, and an autoencoder of 16 channels.
+//! FLUX.1, schnell and dev (<https://github.com/black-forest-labs/flux>): CLIP's text encoder for the prompt as a whole
+//! and T5's for its tokens, a transformer that predicts flows for squares of latents, and an autoencoder with 16
+//! channels.
 //!
-//! dev was distilled with guidance: the guidance scale is an input, and a prediction is made once. Classifier-free guidance
-//! with a negative prompt, which doubles the work, comes on top of that where one is given ([`TRUE_SCALE`]). schnell takes no
-//! guidance scale; above 1 it is that of the negative prompt.
+//! dev was distilled with guidance: the guidance scale is an input, and a step takes one prediction. If there is a
+//! negative prompt, classifier-free guidance is applied in addition and doubles the work ([`TRUE_SCALE`]). schnell has
+//! no such input; for it a guidance scale above 1 is that of the negative prompt.
 
 mod checkpoint;
 mod denoiser;
@@ -31,27 +32,27 @@ use serde_json::Value;
 const TOKENIZER: &str = "tokenizer";
 const TOKENIZER_2: &str = "tokenizer_2";
 
-/// The classes of pipelines that draw with its models. Those of Fill, Kontext and the like take further pictures.
+/// The supported pipeline classes. Those of Fill, Kontext and other variants take additional pictures.
 const CLASSES: [&str; 3] = ["FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"];
 
 /// The side of the pictures that the models were trained on.
 const PICTURE_SIZE: usize = 1024;
 
-/// Steps, guidance scale and tokens of T5 for the two models: those of its authors and of diffusers.
-struct Usual {
+/// Default steps, guidance scale and number of T5 tokens of a model, from its authors and diffusers.
+struct Preset {
     steps: usize,
     guidance_scale: f64,
     tokens: usize,
 }
 
-const SCHNELL: Usual = Usual { steps: 4, guidance_scale: 0.0, tokens: 256 };
-const DEV: Usual = Usual { steps: 28, guidance_scale: 3.5, tokens: 512 };
+const SCHNELL: Preset = Preset { steps: 4, guidance_scale: 0.0, tokens: 256 };
+const DEV: Preset = Preset { steps: 28, guidance_scale: 3.5, tokens: 512 };
 
-/// The scale of classifier-free guidance for a model whose own guidance scale is an input, where a negative prompt is given
-/// and no scale for it.
+/// The default scale of classifier-free guidance for requests with a negative prompt, for models that take the guidance
+/// scale as an input.
 const TRUE_SCALE: f64 = 2.0;
 
-/// Figures of ComfyUI's `latent_formats.py`.
+/// The factors in ComfyUI's `latent_formats.py`.
 const COLOURS: Colours = Colours {
     factors: &[
         [-0.0346, 0.0244, 0.0681],
@@ -90,6 +91,14 @@ impl Family for Flux {
         &[TOKENIZER, TOKENIZER_2]
     }
 
+    fn architecture(&self) -> &'static str {
+        "flux"
+    }
+
+    fn t5(&self) -> Option<[&'static str; 2]> {
+        Some([TEXT_ENCODER_2, TOKENIZER_2])
+    }
+
     fn tiny_autoencoder(&self) -> Option<&'static str> {
         Some("madebyollin/taef1")
     }
@@ -99,7 +108,7 @@ impl Family for Flux {
     }
 
     fn has_file(&self, index: &TensorIndex) -> bool {
-        names::denoiser(index).is_some()
+        names::SIGNS.naming(index).is_some()
     }
 
     fn read_file(&self, index: &TensorIndex) -> Result<Checkpoint> {
@@ -121,16 +130,16 @@ impl Family for Flux {
         let channels = PATCH * PATCH * latents.autoencoder().latent_channels();
         if [config.in_channels, config.out_channels] != [channels; 2] {
             let FluxConfig { in_channels, out_channels, .. } = config;
-            let reason = format!("{in_channels} channels (and {out_channels} out), expected {channels} of this vae");
+            let reason = format!("{in_channels} channels (and {out_channels} out), but the autoencoder has {channels}");
             let file = transformer.config_file.clone();
             return Err(Error::Config { file, field: "in_channels".into(), reason });
         }
         clip::check_width(files, TEXT_ENCODER, config.pooled_projection_dim)?;
         t5::check_width(files, TEXT_ENCODER_2, config.joint_attention_dim)?;
-        let usual = if config.guidance_embeds { DEV } else { SCHNELL };
-        let Usual { steps, guidance_scale, .. } = usual;
+        let preset = if config.guidance_embeds { DEV } else { SCHNELL };
+        let Preset { steps, guidance_scale, .. } = preset;
         let defaults = Defaults { width: PICTURE_SIZE, height: PICTURE_SIZE, steps, guidance_scale };
-        Ok(Box::new(FluxModel { config, latents, defaults, tokens: usual.tokens }))
+        Ok(Box::new(FluxModel { config, latents, defaults, tokens: preset.tokens }))
     }
 }
 
@@ -139,7 +148,7 @@ struct FluxModel {
     config: FluxConfig,
     latents: ScaledLatents,
     defaults: Defaults,
-    /// Tokens of T5 when no number is asked for.
+    /// The default number of T5 tokens.
     tokens: usize,
 }
 
@@ -171,7 +180,7 @@ impl Model for FluxModel {
     }
 
     fn without_layers(&self, _conditioning: &Conditioning, _layers: &[usize]) -> Result<Conditioning> {
-        Err(Error::invalid("skip_guidance_layers", "FLUX.1 has no layers that can be left out"))
+        Err(Error::invalid("skip_guidance_layers", "not supported by FLUX.1"))
     }
 
     fn denoiser(&self) -> &'static str {
@@ -183,10 +192,10 @@ impl Model for FluxModel {
     }
 
     fn guidance(&self, guidance_scale: f64, request: &Request) -> Result<Option<f64>> {
-        let usual = if self.config.guidance_embeds { TRUE_SCALE } else { guidance_scale };
+        let default_scale = if self.config.guidance_embeds { TRUE_SCALE } else { guidance_scale };
         let scale = match request.true_cfg_scale {
             Some(scale) => scale,
-            None if has_negative(request) => usual,
+            None if has_negative(request) => default_scale,
             None => 1.0,
         };
         Ok((scale > 1.0).then_some(scale))
@@ -196,7 +205,8 @@ impl Model for FluxModel {
         false
     }
 
-    /// Even sigmas, which the shift moves, for the samplers that take a list of them; the others make their own.
+    /// Evenly spaced sigmas, before the shift, for samplers that accept a list of them. The other samplers have their
+    /// own spacing.
     fn timesteps(&self, size: [usize; 2], scheduler: &SchedulerConfig, steps: TimestepOptions) -> TimestepOptions {
         let [height, width] = size.map(|pixels| pixels / self.size_step());
         let sigmas = steps.steps.and_then(|count| scheduler.even_sigmas(count));

@@ -1,62 +1,41 @@
-//! From the tensor names of Black Forest Labs' and ComfyUI's files to those of diffusers and transformers: one file with the
-//! denoiser, and with the autoencoder and the text encoders or without them. Same map as
+//! Maps the tensor names in Black Forest Labs' and ComfyUI's files to those of diffusers and transformers. A file has
+//! the denoiser, with or without the autoencoder and the text encoders. The map is that of
 //! `convert_flux_transformer_checkpoint_to_diffusers` of diffusers.
 
+use crate::Result;
 use crate::families::VAE;
-use crate::families::shared::names::{Renamed, Tensors, clip, has, t5, vae};
+use crate::families::shared::names::transformer::{LEFT_OVER, Signs};
+use crate::families::shared::names::{Placed, Renamed, Tensors, clip, gather, t5, vae};
 use crate::families::shared::{TEXT_ENCODER, TEXT_ENCODER_2, TRANSFORMER};
 use crate::weights::{TensorIndex, TensorView};
-use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// A tensor that every denoiser of the family has, after the prefix, in the names of its authors. Other models with double
-/// blocks modulate theirs in other ways.
-const ORIGINAL_SIGN: &str = "double_blocks.0.img_mod.lin.weight";
+/// The tensors by which its transformers are recognised. Other models with double blocks have other modulations.
+pub(super) const SIGNS: Signs = Signs {
+    original: "double_blocks.0.img_mod.lin.weight",
+    diffusers: &["single_transformer_blocks.0.proj_mlp.weight"],
+};
 
-/// The same in the names of diffusers.
-const DIFFUSERS_SIGN: &str = "single_transformer_blocks.0.proj_mlp.weight";
-
-const DENOISER: &str = "model.diffusion_model.";
-
-/// Where files keep the autoencoder.
+/// The prefixes of the autoencoder.
 const AUTOENCODERS: [&str; 2] = ["vae.", "first_stage_model."];
 
-/// Where files keep the text encoders.
+/// The prefixes of the text encoders.
 const ENCODERS: [(&str, &str); 2] =
     [("text_encoders.clip_l.transformer.", TEXT_ENCODER), ("text_encoders.t5xxl.transformer.", TEXT_ENCODER_2)];
 
-/// How the tensors of a denoiser are named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Denoiser {
-    /// As by its authors, after this prefix.
-    Original(&'static str),
-    /// As in diffusers.
-    Diffusers,
-}
-
-/// How the file's denoiser is named, if it has one of this family.
-pub(super) fn denoiser(index: &TensorIndex) -> Option<Denoiser> {
-    let original = |prefix: &&str| index.get(&format!("{prefix}{ORIGINAL_SIGN}")).is_some();
-    if let Some(prefix) = [DENOISER, ""].into_iter().find(original) {
-        return Some(Denoiser::Original(prefix));
-    }
-    index.get(DIFFUSERS_SIGN).is_some().then_some(Denoiser::Diffusers)
-}
-
-/// Whether the file has any component under the names of the original files.
+/// Whether the file has any component under the original names.
 pub(super) fn is_original(index: &TensorIndex) -> bool {
-    let prefixes = ENCODERS.iter().map(|(prefix, _)| *prefix).chain([DENOISER]).chain(AUTOENCODERS);
-    prefixes.into_iter().any(|prefix| has(index, prefix)) || denoiser(index) == Some(Denoiser::Original(""))
+    SIGNS.is_original(index, ENCODERS.iter().map(|(prefix, _)| *prefix).chain(AUTOENCODERS))
 }
 
-/// The components of such a file. Tensors that no component has a place for are an error.
+/// The components of such a file. Unknown tensors are an error.
 pub(super) fn components(index: &TensorIndex) -> Result<BTreeMap<&'static str, Tensors>> {
-    let prefix = if denoiser(index) == Some(Denoiser::Original("")) { "" } else { DENOISER };
+    let prefix = SIGNS.prefix(index);
     let autoencoder =
         |name: &'_ str| AUTOENCODERS.iter().find_map(|prefix| Some(name.strip_prefix(prefix)?.to_owned()));
     let inside: Vec<String> = index.iter().filter_map(|(name, _)| autoencoder(name)).collect();
     let vae = vae::Map::new(inside.iter().map(String::as_str));
-    let rename = |name: &str, view: &TensorView| -> Option<(&'static str, Vec<(String, TensorView)>)> {
+    let rename = |name: &str, view: &TensorView| -> Placed {
         if let Some(rest) = autoencoder(name) {
             return Some((VAE, vae.rename(&rest, view)?));
         }
@@ -67,27 +46,13 @@ pub(super) fn components(index: &TensorIndex) -> Result<BTreeMap<&'static str, T
         }
         Some((TRANSFORMER, transformer(name.strip_prefix(prefix)?, view)?))
     };
-    let mut components: BTreeMap<&'static str, Tensors> = BTreeMap::new();
-    let mut unknown = Vec::new();
-    for (name, view) in index.iter() {
-        match rename(name, view) {
-            Some((component, tensors)) => components.entry(component).or_default().extend(tensors),
-            // What CLIP was trained with.
-            None if name.ends_with("logit_scale") => {}
-            None => unknown.push(name.to_owned()),
-        }
-    }
-    if unknown.is_empty() {
-        Ok(components)
-    } else {
-        Err(Error::ExtraTensors { file: index.file().to_owned(), names: unknown })
-    }
+    gather(index, |name| name.ends_with(LEFT_OVER), rename)
 }
 
 /// The projection of CLIP's pooled state, which the family does not use.
 pub(super) const UNUSED_PROJECTION: &str = "text_projection.weight";
 
-/// A text encoder's tensor.
+/// Maps a tensor of a text encoder.
 fn encoder(component: &str, name: &str, view: &TensorView) -> Renamed {
     match name {
         _ if component == TEXT_ENCODER_2 => t5::rename(name, view),
@@ -96,7 +61,7 @@ fn encoder(component: &str, name: &str, view: &TensorView) -> Renamed {
     }
 }
 
-/// The denoiser's tensors in diffusers.
+/// Maps a tensor of the denoiser.
 fn transformer(name: &str, view: &TensorView) -> Renamed {
     const PARTS: [(&str, &str); 10] = [
         ("img_in.", "x_embedder."),
@@ -117,7 +82,7 @@ fn transformer(name: &str, view: &TensorView) -> Renamed {
         return single_block(rest, view);
     }
     let (old, new) = PARTS.iter().find(|(old, _)| name.starts_with(old))?;
-    // Shift and scale lie one below the other, in diffusers the scale first.
+    // Shift and scale are stacked; in diffusers the scale is first.
     let view = if *new == "norm_out.linear." { view.rows_from(view.shape().first()? / 2)? } else { view.clone() };
     Some(vec![(format!("{new}{}", &name[old.len()..]), view)])
 }
@@ -160,7 +125,7 @@ fn single_block(rest: &str, view: &TensorView) -> Renamed {
         ("norm.key_norm.scale", "attn.norm_k.weight"),
         ("linear2.", "proj_out."),
     ];
-    /// Query, key, value, and a feed-forward layer of four times their width.
+    /// Query, key, value, and a feed-forward layer that is four times as wide.
     const FUSED: [(&str, usize); 4] = [("attn.to_q", 1), ("attn.to_k", 1), ("attn.to_v", 1), ("proj_mlp", 4)];
     const SHARES: usize = 7;
     let (number, rest) = rest.split_once('.')?;
@@ -174,7 +139,7 @@ fn single_block(rest: &str, view: &TensorView) -> Renamed {
     Some(vec![(format!("{block}.{new}{}", &rest[old.len()..]), view.clone())])
 }
 
-/// Layers that lie one below the other, each with its rows.
+/// Splits stacked layers, each with its number of rows.
 fn split<const N: usize>(names: [(String, usize); N], view: &TensorView) -> Renamed {
     let mut start = 0;
     let mut parts = Vec::with_capacity(N);
@@ -223,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn fused_layers_are_split_and_the_last_norm_turned() {
+    fn fused_layers_are_split_and_the_last_norm_is_swapped() {
         let ranges = |name: &str, rows: usize| -> Vec<(String, std::ops::Range<u64>)> {
             let parts = transformer(name, &view(&[rows])).unwrap();
             parts.into_iter().map(|(name, view)| (name, view.range())).collect()

@@ -1,9 +1,10 @@
 //! Single files of Stable Diffusion 3 and 3.5: their components, and the configurations of a diffusers folder.
 
-use super::names::{self, Denoiser, current};
+use super::names::{self, current};
 use crate::Result;
 use crate::families::shared::configs::{clip_text, t5, vae};
 use crate::families::shared::names::alone::{Alone, read_alone};
+use crate::families::shared::names::transformer::Naming;
 use crate::families::shared::names::{self as shared_names, Tensors};
 use crate::families::shared::shapes::Shapes;
 use crate::families::shared::{TEXT_ENCODER, TEXT_ENCODER_2, TEXT_ENCODER_3, TRANSFORMER};
@@ -14,22 +15,22 @@ use std::collections::BTreeMap;
 
 /// The side of the pictures that the models were trained on.
 const PICTURE_SIZE: usize = 1024;
-/// The autoencoder.
+/// The autoencoder's constants.
 const AUTOENCODER: vae::OfFlows = vae::OfFlows { scale: 1.5305, shift: 0.0609, picture_size: PICTURE_SIZE };
 /// Channels of one attention head in all sizes of the model.
 const HEAD_WIDTH: usize = 64;
 
-/// Takes a file apart.
+/// Splits a file into components.
 pub(super) fn read(index: &TensorIndex) -> Result<Checkpoint> {
-    match names::denoiser(index) {
-        Some(Denoiser::Diffusers) => read_component(TRANSFORMER, index),
+    match names::SIGNS.naming(index) {
+        Some(Naming::Diffusers) => read_component(TRANSFORMER, index),
         _ => with_documents(names::components(index)?, index),
     }
 }
 
-/// Takes one component out of a file, which holds it alone or among others; nothing if it is in neither way there.
+/// Extracts one component from a file that contains it alone or among others. The result is empty if it is missing.
 pub(super) fn read_component(component: &str, index: &TensorIndex) -> Result<Checkpoint> {
-    let mut components = if component == TRANSFORMER && names::denoiser(index) == Some(Denoiser::Diffusers) {
+    let mut components = if component == TRANSFORMER && names::SIGNS.naming(index) == Some(Naming::Diffusers) {
         BTreeMap::from([(TRANSFORMER, index.iter().map(|(name, view)| current(name, view)).collect())])
     } else if names::is_original(index) {
         names::components(index)?

@@ -1,4 +1,4 @@
-//! An MMDiT as the denoiser of Stable Diffusion 3, and what it is conditioned on.
+//! An MMDiT as the denoiser of Stable Diffusion 3, and its conditioning.
 
 use crate::families::{Conditioning, Denoiser, Prompts, TextStates};
 use crate::models::mmdit::{Mmdit, MmditConditioning, MmditConfig};
@@ -9,14 +9,14 @@ use crate::{Device, Error, Result, Tensor};
 const TEXT: &str = "text";
 /// The pooled embedding of the text: `[n, p]`.
 const POOLED: &str = "pooled";
-/// Layers to leave out.
+/// Layers to skip.
 const SKIPPED: &str = "skipped_layers";
 
-/// Tokens of T5 when no number is asked for.
+/// The default number of T5 tokens.
 pub(super) const T5_LENGTH: usize = 256;
 
-/// Joins the states of the text encoders: both of CLIP's side by side, filled up with zeros to the width of T5's, then
-/// T5's. Without T5 there are as many rows of zeros.
+/// Joins the states of the text encoders: first both of CLIP's side by side, padded with zeros to T5's width, then
+/// T5's. Without T5 zeros take the place of its states.
 pub(super) fn condition(
     config: &MmditConfig,
     clip: [&TextStates; 2],
@@ -27,7 +27,7 @@ pub(super) fn condition(
     let [n, tokens, width] = pair.dims("condition")?;
     let wide = config.joint_attention_dim;
     if width > wide {
-        let expected = format!("text states of at most {wide} channels, as the denoiser takes");
+        let expected = format!("text states of at most {wide} channels, the denoiser's width");
         return Err(Error::Shape { op: "condition", expected, got: pair.shape().to_vec() });
     }
     let device = pair.device();
@@ -41,12 +41,12 @@ pub(super) fn condition(
     let text = Tensor::concat(&[&clip_states, &t5_states], 1)?;
     let pooled = clip.map(|states| states.pooled.as_ref());
     let [Some(first), Some(second)] = pooled else {
-        return Err(Error::invalid("prompt", "a text encoder of this model gives no pooled embedding"));
+        return Err(Error::invalid("prompt", "a text encoder of this model has no pooled embedding"));
     };
     Ok(Conditioning::default().with(TEXT, text).with(POOLED, Tensor::concat(&[first, second], 1)?))
 }
 
-/// The conditioning of the prompts alone for calls without these layers.
+/// The conditioning for calls that only use the prompts and skip these layers.
 pub(super) fn without_layers(
     config: &MmditConfig,
     conditioning: &Conditioning,

@@ -1,5 +1,5 @@
-//! Stable Diffusion 3 and 3.5 (<https://arxiv.org/abs/2403.03206>): two CLIP text encoders and T5, which may be left out, a
-//! multimodal diffusion transformer that predicts flows, and an autoencoder of 16 channels.
+//! Stable Diffusion 3 and 3.5 (<https://arxiv.org/abs/2403.03206>): two CLIP text encoders, an optional T5, a
+//! multimodal diffusion transformer that predicts flows, and an autoencoder with 16 channels.
 
 mod checkpoint;
 mod denoiser;
@@ -15,6 +15,7 @@ use super::{
     Checkpoint, Colours, Conditioning, Defaults, Denoiser, Family, Latents, Model, ModelFiles, Prompts,
     SamplingDefaults, TextEncoder, TextStates, VAE,
 };
+use crate::models::clip_text::ClipTextConfig;
 use crate::models::mmdit::MmditConfig;
 use crate::models::vae::AutoencoderConfig;
 use crate::pipeline::Request;
@@ -28,16 +29,16 @@ const TOKENIZER: &str = "tokenizer";
 const TOKENIZER_2: &str = "tokenizer_2";
 const TOKENIZER_3: &str = "tokenizer_3";
 
-/// Steps that its models are drawn with: diffusers' default.
+/// The default number of steps, from diffusers.
 const STEPS: usize = 28;
-/// The guidance scale of version 3: diffusers' default.
+/// The default guidance scale of version 3, from diffusers.
 const GUIDANCE_SCALE: f64 = 7.0;
-/// The guidance scale that the authors of version 3.5, whose queries and keys are normed, recommend.
+/// The guidance scale that the authors recommend for version 3.5, whose queries and keys are normalised.
 const GUIDANCE_SCALE_35: f64 = 4.5;
-/// What they recommend for large-turbo.
+/// Their recommendation for large-turbo.
 const TURBO: SamplingDefaults = SamplingDefaults { steps: 4, guidance_scale: 0.0 };
 
-/// Figures of ComfyUI's `latent_formats.py`.
+/// The factors in ComfyUI's `latent_formats.py`.
 const COLOURS: Colours = Colours {
     factors: &[
         [-0.0922, -0.0175, 0.0749],
@@ -76,6 +77,14 @@ impl Family for Sd3 {
         &[TOKENIZER, TOKENIZER_2, TOKENIZER_3]
     }
 
+    fn architecture(&self) -> &'static str {
+        "sd3"
+    }
+
+    fn t5(&self) -> Option<[&'static str; 2]> {
+        Some([TEXT_ENCODER_3, TOKENIZER_3])
+    }
+
     fn tiny_autoencoder(&self) -> Option<&'static str> {
         Some("madebyollin/taesd3")
     }
@@ -85,7 +94,7 @@ impl Family for Sd3 {
     }
 
     fn has_file(&self, index: &TensorIndex) -> bool {
-        names::denoiser(index).is_some()
+        names::SIGNS.naming(index).is_some()
     }
 
     fn read_file(&self, index: &TensorIndex) -> Result<Checkpoint> {
@@ -117,16 +126,31 @@ impl Family for Sd3 {
             return Err(Error::Config {
                 file: transformer.config_file.clone(),
                 field: "in_channels".into(),
-                reason: format!("{} channels, but the autoencoder makes {channels}", config.in_channels),
+                reason: format!("{} channels, but the autoencoder has {channels}", config.in_channels),
             });
         }
+        check_pooled(files, &transformer.config_file, config.pooled_projection_dim)?;
         t5::check_width(files, TEXT_ENCODER_3, config.joint_attention_dim)?;
         Ok(Box::new(Sd3Model { config, latents, defaults, has_t5: files.get(TEXT_ENCODER_3).is_some() }))
     }
 }
 
-/// Whether this is 3.5 large-turbo. Its tensors, its configurations and its scheduler are those of large; its name alone tells
-/// it, that of the repository, folder or file, or the one that `model_index.json` remembers.
+/// Refuses text encoders of another model by the width of the pooled state that the denoiser takes from both.
+fn check_pooled(files: &ModelFiles, config_file: &str, wanted: usize) -> Result<()> {
+    let mut width = 0;
+    for component in [TEXT_ENCODER, TEXT_ENCODER_2] {
+        let Some(found) = files.get(component) else { return Ok(()) };
+        width += ClipTextConfig::from_json(&found.config_file, &found.config)?.hidden_size;
+    }
+    if width == wanted {
+        return Ok(());
+    }
+    let reason = format!("{wanted}, but the pooled states of {TEXT_ENCODER} and {TEXT_ENCODER_2} have {width}");
+    Err(Error::Config { file: config_file.to_owned(), field: "pooled_projection_dim".into(), reason })
+}
+
+/// Whether this is 3.5 large-turbo. Its tensors, configurations and scheduler are those of large. Only a name tells
+/// them apart: that of the repository, folder or file, or the one in `model_index.json`.
 fn is_turbo(files: &ModelFiles) -> bool {
     let remembered = files.model_index()["_name_or_path"].as_str().unwrap_or_default();
     let last = |name: &str| name.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();

@@ -1,65 +1,45 @@
-//! From the tensor names of Stability AI's and ComfyUI's files to those of diffusers and transformers: one file with the
-//! denoiser, and with the autoencoder and the text encoders or without them. Same map as
+//! Maps the tensor names in Stability AI's and ComfyUI's files to those of diffusers and transformers. A file has the
+//! denoiser, with or without the autoencoder and the text encoders. The map is that of
 //! `convert_sd3_transformer_checkpoint_to_diffusers` of diffusers.
 
+use crate::Result;
 use crate::families::VAE;
-use crate::families::shared::names::{Renamed, Tensors, clip, has, t5, vae};
+use crate::families::shared::names::transformer::{LEFT_OVER, Signs};
+use crate::families::shared::names::{Placed, Renamed, Tensors, clip, gather, t5, vae};
 use crate::families::shared::{TEXT_ENCODER, TEXT_ENCODER_2, TEXT_ENCODER_3, TRANSFORMER};
 use crate::weights::{TensorIndex, TensorView};
-use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// The table of positions.
+/// The table of position embeddings.
 pub(super) const POSITIONS: &str = "pos_embed.pos_embed";
 
-/// A tensor that every denoiser of the family has, after the prefix, in the names of its authors.
-const ORIGINAL_SIGN: &str = "joint_blocks.0.context_block.attn.qkv.weight";
+/// The tensors by which its transformers are recognised. Other families have such blocks too, but no table of positions.
+pub(super) const SIGNS: Signs = Signs {
+    original: "joint_blocks.0.context_block.attn.qkv.weight",
+    diffusers: &["transformer_blocks.0.attn.add_q_proj.weight", POSITIONS],
+};
 
-/// The same in the names of diffusers, where other families have joint blocks, too, but no table of positions.
-const DIFFUSERS_SIGN: &str = "transformer_blocks.0.attn.add_q_proj.weight";
-
-const DENOISER: &str = "model.diffusion_model.";
 const AUTOENCODER: &str = "first_stage_model.";
 
-/// Where the files keep the text encoders.
+/// The prefixes of the text encoders.
 const ENCODERS: [(&str, &str); 3] = [
     ("text_encoders.clip_l.transformer.", TEXT_ENCODER),
     ("text_encoders.clip_g.transformer.", TEXT_ENCODER_2),
     ("text_encoders.t5xxl.transformer.", TEXT_ENCODER_3),
 ];
 
-/// How the tensors of a denoiser are named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Denoiser {
-    /// As by its authors, after this prefix.
-    Original(&'static str),
-    /// As in diffusers.
-    Diffusers,
-}
-
-/// How the file's denoiser is named, if it has one of this family.
-pub(super) fn denoiser(index: &TensorIndex) -> Option<Denoiser> {
-    let original = |prefix: &&str| index.get(&format!("{prefix}{ORIGINAL_SIGN}")).is_some();
-    if let Some(prefix) = [DENOISER, ""].into_iter().find(original) {
-        return Some(Denoiser::Original(prefix));
-    }
-    let is_diffusers = index.get(DIFFUSERS_SIGN).is_some() && index.get(POSITIONS).is_some();
-    is_diffusers.then_some(Denoiser::Diffusers)
-}
-
-/// Whether the file has any component under the names of the original files.
+/// Whether the file has any component under the original names.
 pub(super) fn is_original(index: &TensorIndex) -> bool {
-    let prefixes = ENCODERS.iter().map(|(prefix, _)| *prefix).chain([DENOISER, AUTOENCODER]);
-    prefixes.into_iter().any(|prefix| has(index, prefix)) || denoiser(index) == Some(Denoiser::Original(""))
+    SIGNS.is_original(index, ENCODERS.iter().map(|(prefix, _)| *prefix).chain([AUTOENCODER]))
 }
 
-/// The components of such a file. Tensors that no component has a place for are an error.
+/// The components of such a file. Unknown tensors are an error.
 pub(super) fn components(index: &TensorIndex) -> Result<BTreeMap<&'static str, Tensors>> {
-    let prefix = if denoiser(index) == Some(Denoiser::Original("")) { "" } else { DENOISER };
+    let prefix = SIGNS.prefix(index);
     let under = |prefix: &'static str| index.iter().filter_map(move |(name, _)| name.strip_prefix(prefix));
     let transformer = Transformer::new(under(prefix));
     let autoencoder = vae::Map::new(under(AUTOENCODER));
-    let rename = |name: &str, view: &TensorView| -> Option<(&'static str, Vec<(String, TensorView)>)> {
+    let rename = |name: &str, view: &TensorView| -> Placed {
         if let Some(rest) = name.strip_prefix(AUTOENCODER) {
             return Some((VAE, autoencoder.rename(rest, view)?));
         }
@@ -70,24 +50,10 @@ pub(super) fn components(index: &TensorIndex) -> Result<BTreeMap<&'static str, T
         }
         Some((TRANSFORMER, transformer.rename(name.strip_prefix(prefix)?, view)?))
     };
-    let mut components: BTreeMap<&'static str, Tensors> = BTreeMap::new();
-    let mut unknown = Vec::new();
-    for (name, view) in index.iter() {
-        match rename(name, view) {
-            Some((component, tensors)) => components.entry(component).or_default().extend(tensors),
-            // What CLIP was trained with.
-            None if name.ends_with("logit_scale") => {}
-            None => unknown.push(name.to_owned()),
-        }
-    }
-    if unknown.is_empty() {
-        Ok(components)
-    } else {
-        Err(Error::ExtraTensors { file: index.file().to_owned(), names: unknown })
-    }
+    gather(index, |name| name.ends_with(LEFT_OVER), rename)
 }
 
-/// A text encoder's tensor, which has its name of transformers.
+/// Maps a tensor of a text encoder, which has the name of transformers already.
 fn encoder(component: &str, name: &str, view: &TensorView) -> Renamed {
     match name {
         _ if component == TEXT_ENCODER_3 => t5::rename(name, view),
@@ -96,7 +62,7 @@ fn encoder(component: &str, name: &str, view: &TensorView) -> Renamed {
     }
 }
 
-/// A tensor of a component in the diffusers layout under the shape that the network asks for.
+/// A tensor of a component in the diffusers layout, in the shape that the network expects.
 pub(super) fn current(name: &str, view: &TensorView) -> (String, TensorView) {
     let table = if name == POSITIONS { view.without_batch() } else { None };
     (name.to_owned(), table.unwrap_or_else(|| view.clone()))
@@ -104,7 +70,7 @@ pub(super) fn current(name: &str, view: &TensorView) -> (String, TensorView) {
 
 /// The map for one denoiser.
 struct Transformer {
-    /// The last block, whose text is only read.
+    /// The number of the last block, which has no output for the text.
     last: usize,
 }
 
@@ -115,7 +81,7 @@ impl Transformer {
         Self { last: names.filter_map(number).max().unwrap_or(0) }
     }
 
-    /// The tensors in diffusers.
+    /// Maps a tensor of the denoiser.
     fn rename(&self, name: &str, view: &TensorView) -> Renamed {
         const PARTS: [(&str, &str); 8] = [
             ("x_embedder.proj.", "pos_embed.proj."),
@@ -162,7 +128,7 @@ impl Transformer {
 
 /// The names of one side of a block.
 struct Side {
-    /// Query, key and value projection, which are one in the original.
+    /// The query, key and value projections, which are fused in the original.
     fused: [&'static str; 3],
     parts: &'static [(&'static str, &'static str)],
 }
@@ -194,7 +160,7 @@ const TEXT: Side = Side {
     ],
 };
 
-/// Three projections that lie one below the other.
+/// Splits three stacked projections.
 fn split(names: [String; 3], view: &TensorView) -> Renamed {
     let rows = *view.shape().first()?;
     let third = rows / 3;
@@ -202,7 +168,7 @@ fn split(names: [String; 3], view: &TensorView) -> Renamed {
     if rows % 3 != 0 { None } else { names.into_iter().enumerate().map(part).collect() }
 }
 
-/// Shift and scale, one below the other, in the order of diffusers: the scale first.
+/// Swaps stacked shift and scale, because the scale is first in diffusers.
 fn scale_first(view: &TensorView) -> Option<TensorView> {
     view.rows_from(view.shape().first()? / 2)
 }
@@ -242,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn fused_projections_are_split_and_the_last_norms_turned() {
+    fn fused_projections_are_split_and_the_last_norms_are_swapped() {
         let map = Transformer { last: 1 };
         let parts = map.rename("joint_blocks.1.context_block.attn.qkv.bias", &view(&[6])).unwrap();
         let found: Vec<_> = parts.iter().map(|(name, view)| (name.as_str(), view.range())).collect();

@@ -1,4 +1,5 @@
-//! Single files of SDXL in their original layout. The refiner's have its one text encoder at the first one's place.
+//! Single files of SDXL in their original layout. In the refiner's files its only text encoder takes the place of the
+//! first one.
 
 use crate::Result;
 use crate::families::Checkpoint;
@@ -9,13 +10,13 @@ use crate::families::shared::{TEXT_ENCODER, TEXT_ENCODER_2, UNET};
 use crate::weights::TensorIndex;
 use serde_json::json;
 
-/// By how much latents are multiplied.
+/// The factor on latents.
 const LATENT_SCALE: f64 = 0.13025;
 
 /// The side of the pictures that the models were trained on.
 const PICTURE_SIZE: usize = 1024;
 
-/// Whether a file holds a model, or at least a denoiser: one that takes sizes and comes without another family's text
+/// Whether a file contains a model, or at least a denoiser: one that takes sizes, without another family's text
 /// encoder.
 pub(super) fn has_model(index: &TensorIndex) -> bool {
     const SIZE_EMBEDDINGS: [&str; 3] =
@@ -24,19 +25,19 @@ pub(super) fn has_model(index: &TensorIndex) -> bool {
     has(index, "conditioner.") || (takes_sizes && !has(index, "cond_stage_model."))
 }
 
-/// Takes a file apart.
+/// Splits a file into components.
 pub(super) fn read(index: &TensorIndex) -> Result<Checkpoint> {
     if is_original(index) { with_documents(Original::read(index, true)?, index) } else { read_component(UNET, index) }
 }
 
-/// Takes one component out of a file.
+/// Extracts one component from a file.
 pub(super) fn read_component(component: &str, index: &TensorIndex) -> Result<Checkpoint> {
     with_documents(Original::read_component(component, index, true)?, index)
 }
 
 fn with_documents(original: Original, index: &TensorIndex) -> Result<Checkpoint> {
     let inputs = original.shapes(UNET).as_ref().and_then(unet::in_channels);
-    // A denoiser alone is taken to be the base model's.
+    // A denoiser alone is assumed to be the base model's.
     let is_refiner = original.shapes(TEXT_ENCODER).is_none() && original.shapes(TEXT_ENCODER_2).is_some();
     let class = match inputs {
         _ if is_refiner => "StableDiffusionXLImg2ImgPipeline",
@@ -54,7 +55,7 @@ fn with_documents(original: Original, index: &TensorIndex) -> Result<Checkpoint>
         "force_zeros_for_empty_prompt": !is_refiner,
         "requires_aesthetics_score": is_refiner,
     });
-    // Marks that finetuned models carry for the programs that run them.
+    // Markers that finetuned models contain for the programs that run them.
     let prediction_type = if index.get("v_pred").is_some() { "v_prediction" } else { "epsilon" };
     let mut scheduler = scheduler("EulerDiscreteScheduler", prediction_type);
     scheduler["interpolation_type"] = json!("linear");

@@ -1,4 +1,4 @@
-//! From the states of SDXL's two text encoders to what its UNet takes: both states side by side, the second one's pooled
+//! The conditioning of SDXL's UNet: the states of its two text encoders side by side, the second one's pooled
 //! embedding, and the sizes of its micro-conditioning (section 2.2 of <https://arxiv.org/abs/2307.01952>).
 
 use crate::families::shared::TEXT_ENCODER_2;
@@ -6,7 +6,7 @@ use crate::families::{Prompts, TextStates};
 use crate::pipeline::SizeConditioning;
 use crate::{Error, Result, Tensor};
 
-/// What both encoders made of the prompts.
+/// The output of both encoders.
 pub(super) struct TextPair {
     /// `[n, t, d]`.
     pub(super) hidden: Tensor,
@@ -21,7 +21,7 @@ impl TextPair {
         Ok(Self { hidden, pooled: second.pooled.clone() })
     }
 
-    /// Replaces the negative half by zeros where no negative prompt was given, instead of reading the empty text.
+    /// Replaces the negative half by zeros, instead of encoding the empty text, if the request has no negative prompt.
     pub(super) fn blank_missing_negatives(&mut self, prompts: &Prompts<'_>) -> Result<()> {
         let negative = prompts.batch.iter().map(|prompt| if prompt.negative.is_none() { 0.0 } else { 1.0 });
         let n = prompts.batch.len();
@@ -34,17 +34,17 @@ impl TextPair {
         Ok(())
     }
 
-    /// The pooled embedding, which the UNet cannot do without.
+    /// The pooled embedding, which the UNet requires.
     pub(super) fn pooled(&self) -> Result<Tensor> {
         self.pooled.clone().ok_or_else(|| Error::Config {
             file: TEXT_ENCODER_2.into(),
             field: "projection_dim".into(),
-            reason: "the second text encoder has no text_projection, which SDXL's pooled embedding needs".into(),
+            reason: "the second text encoder has no text_projection, but SDXL needs its pooled embedding".into(),
         })
     }
 }
 
-/// Original size, crop and target size for each picture, with guidance those for the negative prompts first.
+/// Original size, crop and target size of each picture; with guidance those of the negative prompts come first.
 pub(super) fn sizes(prompts: &Prompts<'_>) -> Vec<f64> {
     let asked = &prompts.request.sizes;
     let original = asked.original_size.unwrap_or(prompts.size);
@@ -60,8 +60,8 @@ pub(super) fn sizes(prompts: &Prompts<'_>) -> Vec<f64> {
     all
 }
 
-/// The negative prompt's own sizes. diffusers' text-to-image pipeline gives it some only when both are given; its
-/// image-to-image pipelines fill them in one by one.
+/// The negative prompt's own sizes. diffusers' text-to-image pipeline only uses them if both are set; its
+/// image-to-image pipelines treat them separately.
 fn negative_sizes(
     asked: &SizeConditioning,
     original: [usize; 2],

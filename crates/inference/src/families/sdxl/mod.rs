@@ -1,5 +1,6 @@
-//! Stable Diffusion XL (<https://arxiv.org/abs/2307.01952>), its refiner, its inpainting variant, and models distilled from
-//! it: two CLIP text encoders, a UNet that takes sizes, and an autoencoder that overflows in half precision.
+//! Stable Diffusion XL (<https://arxiv.org/abs/2307.01952>), its refiner, its inpainting variant, and models distilled
+//! from it: two CLIP text encoders, a UNet that is conditioned on sizes, and an autoencoder that overflows in half
+//! precision.
 
 mod checkpoint;
 mod conditioning;
@@ -25,10 +26,10 @@ use serde_json::Value;
 const TOKENIZER: &str = "tokenizer";
 const TOKENIZER_2: &str = "tokenizer_2";
 
-/// The guidance scale that its models are drawn with.
+/// The default guidance scale.
 const GUIDANCE_SCALE: f64 = 5.0;
 
-/// Figures of ComfyUI's `latent_formats.py`.
+/// The factors in ComfyUI's `latent_formats.py`.
 const COLOURS: Colours = Colours {
     factors: &[
         [0.3651, 0.4232, 0.4341],
@@ -55,11 +56,19 @@ impl Family for Sdxl {
         &[TOKENIZER, TOKENIZER_2]
     }
 
+    fn architecture(&self) -> &'static str {
+        "sdxl"
+    }
+
+    fn t5(&self) -> Option<[&'static str; 2]> {
+        None
+    }
+
     fn tiny_autoencoder(&self) -> Option<&'static str> {
         Some("madebyollin/taesdxl")
     }
 
-    /// Its pipelines have many classes; a second text encoder beside a UNet is no other family's.
+    /// Its pipelines have many classes, but no other family has a UNet and a second text encoder.
     fn has_folder(&self, model_index: &Value) -> bool {
         let class = model_index["_class_name"].as_str().unwrap_or_default();
         let has_both = [TEXT_ENCODER_2, UNET].iter().all(|component| model_index.get(component).is_some());
@@ -97,7 +106,7 @@ struct SdxlModel {
     unet: Description,
     latents: ScaledLatents,
     defaults: Defaults,
-    /// A negative prompt that is not given becomes zeros instead of the empty text.
+    /// Whether a missing negative prompt becomes zeros instead of the empty text.
     zeros_for_missing_negative: bool,
 }
 

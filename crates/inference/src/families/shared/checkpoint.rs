@@ -1,5 +1,5 @@
-//! A single file in the layout of CompVis and Stability AI: its components under the names of diffusers, and the
-//! configurations that a diffusers folder of the same model would carry.
+//! A single file in the layout of CompVis and Stability AI: its components under diffusers names, and the
+//! configurations of the corresponding diffusers folder.
 
 use super::configs::{clip_text, unet, vae};
 use super::names::alone::{Alone, read_alone};
@@ -18,26 +18,26 @@ pub(in crate::families) struct Original {
     tensors: BTreeMap<&'static str, Tensors>,
 }
 
-/// What the tensors of a file don't show and its family does.
+/// The family's constants that the tensors of a file do not reveal.
 #[derive(Clone, Copy)]
 pub(in crate::families) struct Traits {
     /// Whether the first text encoder is OpenCLIP's, whose activation is the exact GELU.
     pub(in crate::families) open_clip: bool,
     /// The side of the pictures that the model was trained on.
     pub(in crate::families) picture_size: usize,
-    /// By how much latents are multiplied.
+    /// The factor on latents.
     pub(in crate::families) latent_scale: f64,
     /// Whether half precision overflows in the autoencoder.
     pub(in crate::families) force_upcast: bool,
 }
 
 impl Original {
-    /// Takes a file apart; `is_xl` is SDXL's kind of it. Tensors that nothing has a place for are an error.
+    /// Splits a file into components. `is_xl` selects SDXL's layout. Unknown tensors are an error.
     pub(in crate::families) fn read(index: &TensorIndex, is_xl: bool) -> Result<Self> {
         Ok(Self { file: index.file().to_owned(), tensors: names::components(index, is_xl)? })
     }
 
-    /// One component of a file, which holds it alone or among others; nothing if it is in neither way there.
+    /// Extracts one component from a file that contains it alone or among others. The result is empty if it is missing.
     pub(in crate::families) fn read_component(component: &str, index: &TensorIndex, is_xl: bool) -> Result<Self> {
         let mut original = match read_alone(index, component) {
             Some(Alone::Original(named)) => Self::read(&named, is_xl)?,
@@ -57,7 +57,7 @@ impl Original {
         Some(Shapes::new(&self.file, component, tensors))
     }
 
-    /// The configuration of every component.
+    /// The configurations of all components.
     pub(in crate::families) fn configs(&self, traits: Traits) -> Result<Value> {
         let mut configs = json!({});
         if let Some(shapes) = self.shapes(TEXT_ENCODER) {
@@ -81,7 +81,7 @@ impl Original {
         Ok(configs)
     }
 
-    /// The file with the documents that belong to it.
+    /// Adds the configuration documents.
     pub(in crate::families) fn with_documents(
         self,
         mut configs: Value,
@@ -94,7 +94,7 @@ impl Original {
     }
 }
 
-/// The schedule that all models of latent diffusion were trained with, for a scheduler of this class.
+/// The configuration of a scheduler of this class, with the schedule of all latent diffusion models.
 pub(in crate::families) fn scheduler(class: &str, prediction_type: &str) -> Value {
     json!({
         "_class_name": class,

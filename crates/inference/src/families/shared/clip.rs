@@ -1,4 +1,4 @@
-//! Prompts through a CLIP text encoder, window by window, with weights and skipped layers.
+//! Encodes prompts with a CLIP text encoder, window by window, with weights and skipped layers.
 
 use crate::families::{ModelFiles, Prompts, TextEncoder, TextStates};
 use crate::models::clip_text::{ClipText, ClipTextConfig, ClipTextOutput};
@@ -10,25 +10,25 @@ use crate::text::{
 use crate::weights::Weights;
 use crate::{Error, Result, Tensor};
 
-/// Which hidden state a family is conditioned on when no layers are skipped.
+/// The hidden state that a family uses if no layers are skipped.
 #[derive(Clone, Copy)]
 pub(in crate::families) enum State {
-    /// The last one, after the final layer norm. With layers skipped, the norm stays.
+    /// The last one, after the final layer norm. If layers are skipped, the norm is still applied.
     Last,
-    /// The last but one, without it.
+    /// The second to last, without the norm.
     Penultimate,
 }
 
-/// Which of a picture's texts an encoder reads.
+/// The texts of a picture that an encoder reads.
 #[derive(Clone, Copy)]
 pub(in crate::families) enum Texts {
     /// The prompt and the negative prompt.
     First,
-    /// Those for the second encoder, where there are any of their own.
+    /// The prompts for the second encoder, or the others if it has none of its own.
     Second,
 }
 
-/// A CLIP text encoder and the tokenizer that belongs to it.
+/// A CLIP text encoder and its tokenizer.
 pub(in crate::families) struct ClipEncoder {
     tokenizer: Tokenizer,
     model: ClipText,
@@ -37,15 +37,15 @@ pub(in crate::families) struct ClipEncoder {
     pooling: Pooling,
 }
 
-/// Which pooled state a family is conditioned on.
+/// The pooled state that a family uses.
 #[derive(Clone, Copy)]
 pub(in crate::families) enum Pooling {
-    /// The projected one; none if the encoder has no projection.
+    /// The projected state; `None` if the encoder has no projection.
     Projected,
-    /// The projected one, else that without a projection: Stable Diffusion 3's single files leave out the projection of the
-    /// first encoder, which does nothing.
+    /// The projected state, or the unprojected one if the encoder has no projection: Stable Diffusion 3's single files
+    /// omit the first encoder's projection, which is the identity.
     ProjectedIfPossible,
-    /// That without a projection, even where the encoder has one.
+    /// The unprojected state, even if the encoder has a projection.
     Unprojected,
 }
 
@@ -64,13 +64,13 @@ impl ClipEncoder {
         Ok(Self { tokenizer, model: ClipText::new(weights, config)?, state, texts, pooling: Pooling::Projected })
     }
 
-    /// The same with another pooled state.
+    /// Uses another pooled state.
     pub(in crate::families) fn pooling(self, pooling: Pooling) -> Self {
         Self { pooling, ..self }
     }
 }
 
-/// Refuses the encoder of another model by the width of the pooled state that the denoiser takes.
+/// Refuses the encoder of another model if its pooled state has the wrong width for the denoiser.
 pub(in crate::families) fn check_width(files: &ModelFiles, component: &str, wanted: usize) -> Result<()> {
     let Some(found) = files.get(component) else { return Ok(()) };
     let width = ClipTextConfig::from_json(&found.config_file, &found.config)?.hidden_size;
@@ -81,11 +81,11 @@ pub(in crate::families) fn check_width(files: &ModelFiles, component: &str, want
     Err(Error::Config { file: found.config_file.clone(), field: "hidden_size".into(), reason })
 }
 
-/// The tokenizer of a model's folder, else the one that is built in.
+/// The tokenizer in the model's folder, or else the built-in one.
 fn clip_tokenizer(files: &ModelFiles, folder: &str, config: &ClipTextConfig) -> Result<Tokenizer> {
     let Some(files) = files.tokenizer(folder) else {
-        // Checkpoints in one file bring no vocabulary. It is CLIP's; OpenCLIP's encoders, which are those with the
-        // exact GELU, are padded with token 0.
+        // Single files contain no vocabulary. It is always CLIP's. OpenCLIP's encoders, recognisable by the exact GELU,
+        // are padded with token 0.
         let open_clip = config.hidden_act == Activation::Gelu;
         return Tokenizer::clip(if open_clip { PadToken::Exclamation } else { PadToken::EndOfText });
     };
@@ -109,7 +109,7 @@ impl Texts {
         own.or(prompt.negative.as_deref()).unwrap_or("")
     }
 
-    /// All texts of a batch, with guidance the negative ones first.
+    /// All texts of a batch; with guidance the negative ones come first.
     pub(in crate::families) fn of<'a>(self, prompts: &Prompts<'a>) -> Vec<&'a str> {
         let positive = prompts.batch.iter().map(|prompt| self.positive(prompt));
         let negative = prompts.batch.iter().map(|prompt| self.negative(prompt));
@@ -147,8 +147,8 @@ impl TextEncoder for ClipEncoder {
 }
 
 impl ClipEncoder {
-    /// The hidden state that the family uses. As in diffusers, skipping layers leaves the first `negatives` texts, which
-    /// are the negative prompts, alone.
+    /// The hidden state that the family uses. As in diffusers, skipped layers do not apply to the first `negatives`
+    /// texts, the negative prompts.
     fn select(&self, output: &ClipTextOutput, skipped: usize, negatives: usize) -> Result<Tensor> {
         let selected = self.state_of(output, skipped)?;
         if skipped == 0 || negatives == 0 {
@@ -168,7 +168,7 @@ impl ClipEncoder {
     }
 }
 
-/// The weights of one window of every text, one after the other.
+/// The weights of one window of all texts, concatenated.
 pub(in crate::families) fn window_weights(texts: &[PromptWindows], window: usize) -> Vec<f32> {
     texts.iter().flat_map(|text| text.windows[window].weights.iter().copied()).collect()
 }

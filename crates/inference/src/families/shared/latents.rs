@@ -1,4 +1,4 @@
-//! Latents as the autoencoder makes them, scaled by the numbers in its configuration and not packed.
+//! The autoencoder's latents, scaled as in its configuration and not packed.
 
 use crate::families::{Colours, Latents, ModelFiles, VAE};
 use crate::models::vae::{Autoencoder, AutoencoderConfig};

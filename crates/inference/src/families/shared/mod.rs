@@ -1,5 +1,5 @@
-//! What several families have in common, for those that ask for it: the layout of CompVis' and Stability AI's checkpoints,
-//! prompts through CLIP and T5 text encoders, guidance, a UNet as the denoiser, and latents that are scaled by one number.
+//! Code that several families share: the layout of CompVis' and Stability AI's checkpoints, CLIP and T5 text encoders,
+//! guidance, a UNet as the denoiser, and plain scaled latents.
 
 pub(super) mod checkpoint;
 pub(super) mod clip;
@@ -17,7 +17,7 @@ pub(super) const TEXT_ENCODER: &str = "text_encoder";
 pub(super) const TEXT_ENCODER_2: &str = "text_encoder_2";
 /// The third text encoder.
 pub(super) const TEXT_ENCODER_3: &str = "text_encoder_3";
-/// The denoiser of the families that have a diffusion transformer.
+/// The denoiser of families with a diffusion transformer.
 pub(super) const TRANSFORMER: &str = "transformer";
-/// The denoiser of the families that have a UNet.
+/// The denoiser of families with a UNet.
 pub(super) const UNET: &str = "unet";

@@ -1,4 +1,4 @@
-//! Questions to the tensors of one component.
+//! Looks up names and shapes of the tensors of one component.
 
 use super::names::Tensors;
 use crate::{Error, Result};
@@ -15,12 +15,12 @@ impl<'a> Shapes<'a> {
         Self { file, component, tensors }
     }
 
-    /// The shape of a tensor, if it is there.
+    /// The shape of a tensor, if it exists.
     pub(in crate::families) fn find(&self, name: &str) -> Option<&'a [usize]> {
         self.tensors.get(name).map(|view| view.shape())
     }
 
-    /// The size of one axis of a tensor that every such component has.
+    /// The size of an axis of a required tensor.
     pub(in crate::families) fn size(&self, name: &str, axis: usize) -> Result<usize> {
         let size = self.find(name).and_then(|shape| shape.get(axis)).copied().filter(|size| *size > 0);
         size.ok_or_else(|| {
@@ -32,12 +32,12 @@ impl<'a> Shapes<'a> {
         })
     }
 
-    /// Whether any tensor's name begins like this.
+    /// Whether any tensor's name has this prefix.
     pub(in crate::families) fn has(&self, prefix: &str) -> bool {
         self.tensors.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
     }
 
-    /// How many there are of what is numbered from 0 on: `blocks.0.`, `blocks.1.`, ...
+    /// The length of a numbered list of layers: `blocks.0.`, `blocks.1.`, ...
     pub(in crate::families) fn count(&self, list: &str) -> usize {
         (0..).take_while(|i| self.has(&format!("{list}.{i}."))).count()
     }

@@ -1,4 +1,4 @@
-//! A UNet as the denoiser of a family, with what its configuration says about the model.
+//! A UNet as the denoiser of a family, and the properties of the model in its configuration.
 
 use super::UNET;
 use crate::families::{Conditioning, Defaults, Denoiser, ModelFiles, SamplingDefaults};
@@ -18,13 +18,13 @@ pub(in crate::families) const SIZES: &str = "sizes";
 /// The guidance scale minus 1, for models distilled with guidance.
 pub(in crate::families) const GUIDANCE: &str = "guidance";
 
-/// A UNet that does not say its size was made for 64 latents.
+/// The default of `sample_size`.
 const SAMPLE_SIZE: usize = 64;
 
 /// The UNet of a model, before its weights are read.
 pub(in crate::families) struct Description {
     config: UNetConfig,
-    /// The size of pictures that the model was trained on, in latents: height and width.
+    /// The size of the training pictures in latents: height and width.
     sample_size: [usize; 2],
 }
 
@@ -36,13 +36,13 @@ impl Description {
         Ok(Self { config, sample_size: sample_size(&unet.config["sample_size"]) })
     }
 
-    /// What is drawn by default, with an autoencoder that makes `factor` pixels of a latent.
+    /// The defaults, with an autoencoder that scales by `factor`.
     pub(in crate::families) fn defaults(&self, factor: usize, sampling: SamplingDefaults) -> Defaults {
         let [height, width] = self.sample_size.map(|latents| latents * factor);
         Defaults { width, height, steps: sampling.steps, guidance_scale: sampling.guidance_scale }
     }
 
-    /// Whether the UNet takes more channels than latents have: a mask and a masked picture.
+    /// Whether the UNet has additional input channels for a mask and a masked picture.
     pub(in crate::families) fn needs_mask(&self, latent_channels: usize) -> bool {
         self.config.in_channels > latent_channels
     }
@@ -52,12 +52,12 @@ impl Description {
         self.config.text_time.is_some()
     }
 
-    /// Whether the guidance scale is an input of the UNet, which then needs no negative prompts.
+    /// Whether the guidance scale is an input of the UNet. It then needs no negative prompts.
     pub(in crate::families) fn takes_guidance(&self) -> bool {
         self.config.time_cond_proj_dim.is_some()
     }
 
-    /// Conditioning on the text, and on the guidance scale if the model was distilled with it.
+    /// The conditioning on the text, and on the guidance scale if it is an input.
     pub(in crate::families) fn condition(&self, text: Tensor, guidance_scale: f64) -> Conditioning {
         let conditioning = Conditioning::default().with(TEXT, text);
         match self.config.time_cond_proj_dim {
@@ -81,7 +81,7 @@ fn sample_size(field: &Value) -> [usize; 2] {
     }
 }
 
-/// Sizes are multiples of this: whole latents, and what every request is checked against.
+/// The size step: a multiple of the autoencoder's factor and of the interface's step.
 pub(in crate::families) fn size_step(factor: usize) -> usize {
     let mut step = SIZE_STEP.max(factor);
     while !step.is_multiple_of(factor) {
@@ -90,25 +90,26 @@ pub(in crate::families) fn size_step(factor: usize) -> usize {
     step
 }
 
-/// Steps and guidance that suit the scheduler a model was published with. Distilled models are told by theirs: by a sampler
-/// that is made for them, the Turbo models by Euler over trailing timesteps. `usual` is the guidance scale of all others.
+/// Steps and guidance that suit the scheduler that a model was published with. Distilled models are recognised by it:
+/// by a sampler that was made for them, or, for the Turbo models, by Euler with trailing timesteps. `guidance_scale` is
+/// that of all other models.
 pub(in crate::families) fn sampling_defaults(
     scheduler: &SchedulerConfig,
     json: &Value,
-    usual: f64,
+    guidance_scale: f64,
 ) -> SamplingDefaults {
     let trailing = json["timestep_spacing"].as_str() == Some("trailing");
     let (steps, guidance_scale) = match scheduler.class() {
         class if class.is_distilled() => (4, 1.0),
         SchedulerClass::Euler | SchedulerClass::EulerAncestral if trailing => (4, 0.0),
-        _ => (25, usual),
+        _ => (25, guidance_scale),
     };
     SamplingDefaults { steps, guidance_scale }
 }
 
-/// Skip-layer guidance is for denoisers whose layers are alike.
+/// The error for skip-layer guidance, which needs a denoiser with uniform layers.
 pub(in crate::families) fn no_layers_to_skip() -> Error {
-    Error::invalid("skip_guidance_layers", "this model's denoiser is a UNet, which has no layers that can be left out")
+    Error::invalid("skip_guidance_layers", "not supported by models with a UNet")
 }
 
 /// A UNet with its weights.
@@ -127,7 +128,7 @@ impl Denoiser for UNetDenoiser {
     }
 }
 
-/// The pooled embedding and the sizes, as many for each picture.
+/// The pooled embeddings and the sizes of all pictures.
 fn added(conditioning: &Conditioning) -> Result<Option<AddedConditioning>> {
     let (Some(pooled), Some(sizes)) = (conditioning.find(POOLED), conditioning.numbers(SIZES)) else {
         return Ok(None);
@@ -156,15 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn distilled_models_are_told_by_their_scheduler() {
-        let usual = |class: &str, spacing: &str| {
+    fn distilled_models_are_recognised_by_their_scheduler() {
+        let defaults = |class: &str, spacing: &str| {
             let json = json!({ "_class_name": class, "timestep_spacing": spacing });
             let defaults = sampling_defaults(&SchedulerConfig::from_json(&json).unwrap(), &json, 7.5);
             (defaults.steps, defaults.guidance_scale)
         };
-        assert_eq!(usual("EulerDiscreteScheduler", "trailing"), (4, 0.0));
-        assert_eq!(usual("EulerDiscreteScheduler", "leading"), (25, 7.5));
-        assert_eq!(usual("LCMScheduler", "leading"), (4, 1.0));
-        assert_eq!(usual("PNDMScheduler", "leading"), (25, 7.5));
+        assert_eq!(defaults("EulerDiscreteScheduler", "trailing"), (4, 0.0));
+        assert_eq!(defaults("EulerDiscreteScheduler", "leading"), (25, 7.5));
+        assert_eq!(defaults("LCMScheduler", "leading"), (4, 1.0));
+        assert_eq!(defaults("PNDMScheduler", "leading"), (25, 7.5));
     }
 }

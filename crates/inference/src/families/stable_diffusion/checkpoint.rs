@@ -10,27 +10,27 @@ use crate::families::shared::{TEXT_ENCODER, UNET};
 use crate::weights::TensorIndex;
 use serde_json::json;
 
-/// The training step at which Stable Diffusion 2 base was published. It predicts noise; all other checkpoints of version 2
-/// are taken to predict velocity, as diffusers does.
+/// The training step at which Stable Diffusion 2 base was published. It predicts noise; all other checkpoints of
+/// version 2 are assumed to predict velocity, as in diffusers.
 const BASE_2_STEP: i64 = 875_000;
 
-/// By how much latents are multiplied.
+/// The factor on latents.
 const LATENT_SCALE: f64 = 0.18215;
 
-/// The width from which on a text encoder is OpenCLIP's, where its names don't tell.
+/// Text encoders of at least this width are OpenCLIP's, if their names do not tell.
 const OPEN_CLIP_WIDTH: usize = 1024;
 
-/// Whether a file holds a model, or at least a denoiser. SDXL is asked before.
+/// Whether a file contains a model, or at least a denoiser. SDXL was ruled out before.
 pub(super) fn has_model(index: &TensorIndex) -> bool {
     is_original(index) || is_alone(index, UNET)
 }
 
-/// Takes a file apart.
+/// Splits a file into components.
 pub(super) fn read(index: &TensorIndex) -> Result<Checkpoint> {
     if is_original(index) { with_documents(Original::read(index, false)?, index) } else { read_component(UNET, index) }
 }
 
-/// Takes one component out of a file.
+/// Extracts one component from a file.
 pub(super) fn read_component(component: &str, index: &TensorIndex) -> Result<Checkpoint> {
     with_documents(Original::read_component(component, index, false)?, index)
 }

@@ -22,10 +22,10 @@ use serde_json::Value;
 
 const TOKENIZER: &str = "tokenizer";
 
-/// The guidance scale that its models are drawn with.
+/// The default guidance scale.
 const GUIDANCE_SCALE: f64 = 7.5;
 
-/// Figures of ComfyUI's `latent_formats.py`.
+/// The factors in ComfyUI's `latent_formats.py`.
 const COLOURS: Colours = Colours {
     factors: &[
         [0.3512, 0.2297, 0.3227],
@@ -52,11 +52,19 @@ impl Family for StableDiffusion {
         &[TOKENIZER]
     }
 
+    fn architecture(&self) -> &'static str {
+        "sd1"
+    }
+
+    fn t5(&self) -> Option<[&'static str; 2]> {
+        None
+    }
+
     fn tiny_autoencoder(&self) -> Option<&'static str> {
         Some("madebyollin/taesd")
     }
 
-    /// Any folder with a UNet, or with an autoencoder and no other denoiser: its pipelines have many classes.
+    /// Any folder with a UNet, or with an autoencoder and no other denoiser, because its pipelines have many classes.
     fn has_folder(&self, model_index: &Value) -> bool {
         let has = |component: &str| model_index.get(component).is_some();
         has(UNET) || (has(VAE) && !has("transformer"))

@@ -1,6 +1,6 @@
-//! The blocks of FLUX.1: double ones, in which text and picture are two streams with weights of their own that look at each
-//! other in one attention, and single ones, in which they are one (`FluxTransformerBlock` and `FluxSingleTransformerBlock` of
-//! diffusers).
+//! The blocks of FLUX.1: double blocks, in which text and picture are two streams with separate weights and a joint
+//! attention, and single blocks, in which they are one stream (`FluxTransformerBlock` and `FluxSingleTransformerBlock`
+//! of diffusers).
 
 use super::FluxConfig;
 use crate::models::attention::{ADDED, Projected, SAMPLE, Stream};
@@ -12,7 +12,7 @@ use crate::{DType, Result, Tensor};
 /// Epsilon of the norms of queries and keys.
 const HEAD_EPS: f64 = 1e-6;
 
-/// The largest finite `f16`, rounded to where diffusers cuts it off.
+/// The limit at which diffusers clips `f16`.
 const HALF_MAX: f64 = 65504.0;
 
 /// A double block.
@@ -22,7 +22,7 @@ pub(super) struct DoubleBlock {
     heads: usize,
 }
 
-/// What a double block has for one of its streams.
+/// The layers of a double block for one stream.
 struct Side {
     modulation: Modulation,
     stream: Stream,
@@ -30,7 +30,7 @@ struct Side {
     feed_forward: ModulatedFeedForward,
 }
 
-/// One stream on its way into the attention, and the vectors for what comes after.
+/// One stream before the attention, and the vectors for the layers after it.
 struct Prepared {
     projected: Projected,
     gate: Tensor,
@@ -71,7 +71,7 @@ impl DoubleBlock {
         let [_, tokens, _] = sample.dims("flux")?;
         let text_parts = self.text.prepare(&text, time)?;
         let sample_parts = self.sample.prepare(&sample, time)?;
-        let joined = text_parts.projected.joined(&sample_parts.projected)?.turned(angles)?;
+        let joined = text_parts.projected.joined(&sample_parts.projected)?.rotated(angles)?;
         let attended = joined.attend(self.heads)?;
         drop(joined);
         let text = self.text.finish(text, &attended.narrow(1, 0, words)?, &text_parts)?;
@@ -119,7 +119,7 @@ impl SingleBlock {
     pub(super) fn forward(&self, x: Tensor, time: &Tensor, angles: &Tensor) -> Result<Tensor> {
         let [shift, scale, gate] = self.modulation.forward(time)?;
         let normed = modulate(&x, &scale, &shift)?;
-        let attended = self.stream.forward(&normed)?.turned(angles)?.attend(self.heads)?;
+        let attended = self.stream.forward(&normed)?.rotated(angles)?.attend(self.heads)?;
         let inner = self.inner.forward_with(&normed, Epilogue::activation(Activation::GeluTanh))?;
         drop(normed);
         let both = Tensor::concat(&[&attended, &inner], 2)?;
@@ -129,8 +129,7 @@ impl SingleBlock {
     }
 }
 
-/// The stream within the range of half precision, where it is computed in that: as in diffusers, a number that left it comes
-/// back to its end.
+/// Clips the stream to the range of half precision if it is computed in that, as in diffusers.
 fn limited(x: Tensor) -> Result<Tensor> {
     if x.dtype() == DType::F16 { x.clamp(-HALF_MAX, HALF_MAX) } else { Ok(x) }
 }

@@ -1,25 +1,25 @@
-//! The shape of a FLUX.1 transformer, as `config.json` says it.
+//! The shape of a FLUX.1 transformer, from `config.json`.
 
 use crate::Result;
 use crate::fields::Fields;
 use serde_json::{Value, json};
 
-/// Axes of a position: one that all tokens of text and picture have in common, row and column.
+/// The axes of a position: one that is constant, row and column.
 pub(super) const AXES: usize = 3;
 
-/// Pairs of channels turn in the shares that the published models have.
+/// How the published models divide a head's channels among the axes.
 const AXES_DIMS: [usize; AXES] = [16, 56, 56];
 
 /// The sizes of a FLUX.1 transformer (`FluxTransformer2DModel`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct FluxConfig {
-    /// Channels of a token: of a square of latents.
+    /// Channels of a token, which is a square of latents.
     pub in_channels: usize,
-    /// Channels of the prediction for a token.
+    /// Channels of a token's prediction.
     pub out_channels: usize,
-    /// Blocks in which picture and text are two streams.
+    /// Double blocks, in which picture and text are two streams.
     pub num_layers: usize,
-    /// Blocks in which they are one.
+    /// Single blocks, in which they are one stream.
     pub num_single_layers: usize,
     /// Width of one head.
     pub attention_head_dim: usize,
@@ -31,12 +31,12 @@ pub struct FluxConfig {
     pub pooled_projection_dim: usize,
     /// Whether the guidance scale is an input.
     pub guidance_embeds: bool,
-    /// Channels of a head that each axis of a position turns.
+    /// Channels of a head per axis of a position.
     pub axes_dims_rope: [usize; AXES],
 }
 
 impl FluxConfig {
-    /// Reads a `config.json`; `file` is what errors call it.
+    /// Reads a `config.json`; `file` is its name in errors.
     pub fn from_json(file: &str, json: &Value) -> Result<Self> {
         let fields = Fields::new(file, json)?;
         fields.only("patch_size", json!(1))?;
@@ -62,7 +62,7 @@ impl FluxConfig {
     }
 }
 
-/// The channels of each axis, which together are those of a head.
+/// The channels per axis, which must add up to those of a head.
 fn axes(fields: &Fields<'_>, head: usize) -> Result<[usize; AXES]> {
     const FIELD: &str = "axes_dims_rope";
     let dims = fields.integers(FIELD, &AXES_DIMS)?;
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_supported_is_an_error_that_names_the_field() {
+    fn unsupported_values_are_errors_that_name_the_field() {
         let cases = [
             (json!({"patch_size": 2}), "patch_size"),
             (json!({"attention_head_dim": 64}), "axes_dims_rope"),

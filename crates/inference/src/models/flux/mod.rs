@@ -1,6 +1,6 @@
-//! The transformer of FLUX.1 (<https://github.com/black-forest-labs/flux>): a diffusion transformer that predicts flows, with
-//! rotary positions, whose first blocks keep text and picture apart and whose last do not. `FluxTransformer2DModel` of
-//! diffusers.
+//! The transformer of FLUX.1 (<https://github.com/black-forest-labs/flux>): a diffusion transformer that predicts
+//! flows, with rotary positions. Its first blocks keep text and picture in separate streams, the last ones join them.
+//! `FluxTransformer2DModel` of diffusers.
 
 mod block;
 mod config;
@@ -18,14 +18,14 @@ use block::{DoubleBlock, SingleBlock};
 /// The features of a timestep, and of a guidance scale.
 const TIME: Sinusoid = Sinusoid { width: 256, flip_sin_to_cos: true, freq_shift: 0.0 };
 
-/// What a prediction depends on besides the latents and the timestep.
+/// The inputs besides the latents and the timestep.
 #[derive(Clone, Copy)]
 pub struct FluxConditioning<'a> {
     /// The states of the text: `[n, k, joint_attention_dim]`.
     pub text: &'a Tensor,
     /// The pooled text embedding: `[n, pooled_projection_dim]`.
     pub pooled: &'a Tensor,
-    /// The guidance scale; a model that has no place for it ignores it.
+    /// The guidance scale; models without that input ignore it.
     pub guidance: f64,
 }
 
@@ -44,7 +44,7 @@ pub struct Flux {
 }
 
 impl Flux {
-    /// Takes the weights and complains about any that are left over.
+    /// Builds the network. Unknown weights are an error.
     pub fn new(weights: &Weights, config: FluxConfig) -> Result<Self> {
         let width = config.width();
         let embedding = |name, inputs| {
@@ -82,15 +82,15 @@ impl Flux {
         &self.config
     }
 
-    /// The features `[1, 256]` of a time from 0 (picture) to 1 (noise): all of it that a step depends on. They keep their
-    /// precision on every device: they are made of a thousand times the time in `f32`.
+    /// The features `[1, 256]` of a time from 0 (picture) to 1 (noise), through which a step depends on the time. They
+    /// are computed in `f32` on every device, from a thousand times the time.
     pub fn timestep_features(time: f64, device: &Device) -> Result<Tensor> {
         TIME.embed(&[f64::from(time as f32 * 1000.0)], device)?.cast(device.float())
     }
 
-    /// The flow that the model predicts for the tokens `[n, h * w, in_channels]` of noisy latents, for `size` `[h, w]` in
-    /// tokens, at the time with these [features](Self::timestep_features): `[n, h * w, out_channels]`. A function of tensors,
-    /// to be recorded and replayed.
+    /// The flow that the model predicts for the tokens `[n, h * w, in_channels]` of noisy latents, for `size` `[h, w]`
+    /// in tokens, at the time with these [features](Self::timestep_features): `[n, h * w, out_channels]`. It only
+    /// depends on tensors, so that it can be recorded and replayed.
     pub fn forward(
         &self,
         tokens: &Tensor,
@@ -101,7 +101,8 @@ impl Flux {
         self.forward_probed(tokens, size, time, conditioning, &mut |_, _| Ok(()))
     }
 
-    /// The same, and shows the intermediate results to `probe` under the names that their modules have in diffusers.
+    /// [`forward`](Self::forward) that also passes intermediate results to `probe`, under the names of their modules in
+    /// diffusers.
     pub fn forward_probed(
         &self,
         tokens: &Tensor,
@@ -113,7 +114,7 @@ impl Flux {
         let device = tokens.device();
         let [_, count, _] = tokens.dims("flux")?;
         if count != size[0] * size[1] {
-            let expected = format!("[n, {}, c], as many tokens as {size:?} has", size[0] * size[1]);
+            let expected = format!("[n, {}, c], the number of tokens for {size:?}", size[0] * size[1]);
             return Err(Error::Shape { op: "flux", expected, got: tokens.shape().to_vec() });
         }
         let mut sample = self.sample_embedding.forward(tokens)?;

@@ -1,5 +1,5 @@
-//! The angles by which the positions of text and picture turn queries and keys (<https://arxiv.org/abs/2104.09864>), on three
-//! axes: `FluxPosEmbed` of diffusers.
+//! The angles of the rotary embedding of positions (<https://arxiv.org/abs/2104.09864>) on three axes: `FluxPosEmbed`
+//! of diffusers.
 
 use super::config::AXES;
 use crate::{Device, Result, Tensor};
@@ -7,8 +7,8 @@ use crate::{Device, Result, Tensor};
 /// The base of the frequencies.
 const THETA: f64 = 10_000.0;
 
-/// Cosine and sine of each pair of a head, `[words + h * w, pairs, 2]`, for a text, whose tokens are all at the origin, and
-/// the tokens of a picture after it, row by row. As in diffusers the angles are taken in `f64`.
+/// Cosine and sine of each pair of a head, `[words + h * w, pairs, 2]`: first for the tokens of the text, all at the
+/// origin, then for those of the picture, row by row. As in diffusers, the angles are computed in `f64`.
 pub(super) fn angles(axes: [usize; AXES], words: usize, [h, w]: [usize; 2], device: &Device) -> Result<Tensor> {
     let pairs = axes.iter().sum::<usize>() / 2;
     let tokens = words + h * w;

@@ -1,5 +1,5 @@
-//! One block of an MMDiT: picture and text as two streams with weights of their own, which look at each other in one
-//! attention (`JointTransformerBlock` of diffusers).
+//! One block of an MMDiT: picture and text as two streams with separate weights and a joint attention
+//! (`JointTransformerBlock` of diffusers).
 
 use super::MmditConfig;
 use crate::models::attention::{ADDED, SAMPLE, Stream};
@@ -22,26 +22,26 @@ pub(super) struct Block {
     heads: usize,
 }
 
-/// What a block does to the text.
+/// The layers of a block for the text.
 struct ContextSide {
     modulation: Modulation,
-    /// `None` in the last block, whose text is read and thrown away.
+    /// `None` in the last block, which has no output for the text.
     after: Option<ContextAfter>,
 }
 
-/// What comes after the attention.
+/// The layers after the attention.
 struct ContextAfter {
     out: Linear,
     feed_forward: FeedForward,
 }
 
-/// What the attention of the picture alone adds, in blocks that have one.
+/// The additional self-attention of the picture, in blocks that have one.
 struct Dual {
     attended: Tensor,
     gate: Tensor,
 }
 
-/// What is left to do to the picture's stream after the attention.
+/// The vectors for the picture's layers after the attention.
 struct Rest {
     gate: Tensor,
     dual: Option<Dual>,
@@ -95,7 +95,7 @@ impl Block {
         Ok((self.feed_forward.forward(sample, &rest.feed_forward)?, context))
     }
 
-    /// The picture's stream as its projections take it, and what comes after.
+    /// The input of the picture's projections, and the vectors for the layers after the attention.
     fn prepare(&self, sample: &Tensor, time: &Tensor) -> Result<(Tensor, Rest)> {
         let Some((stream, out)) = &self.dual else {
             let [shift, scale, gate, shift2, scale2, gate2] = self.modulation.forward(time)?;
@@ -111,7 +111,7 @@ impl Block {
     }
 }
 
-/// The text's stream as its projections take it, and the vectors for what comes after, if anything does.
+/// The input of the text's projections, and the vectors for the layers after the attention, if there are any.
 struct ContextParts {
     normed: Tensor,
     /// The gate of the attention, then scale, shift and gate of the feed-forward layers.

@@ -1,4 +1,4 @@
-//! The shape of an MMDiT, as `config.json` says it.
+//! The shape of an MMDiT, from `config.json`.
 
 use crate::Result;
 use crate::fields::Fields;
@@ -23,18 +23,18 @@ pub struct MmditConfig {
     pub joint_attention_dim: usize,
     /// Width of the pooled text embedding.
     pub pooled_projection_dim: usize,
-    /// Side of the table of positions, in tokens; smaller pictures take its middle.
+    /// Side of the table of positions, in tokens; smaller pictures use its middle.
     pub pos_embed_max_size: usize,
     /// Side of the latents that the model was trained on.
     pub sample_size: usize,
-    /// Blocks in which the picture also looks at itself alone.
+    /// Blocks in which the picture has an additional self-attention.
     pub dual_attention_layers: Vec<usize>,
-    /// Whether the heads of queries and keys are normed.
+    /// Whether the heads of queries and keys are normalised.
     pub qk_norm: bool,
 }
 
 impl MmditConfig {
-    /// Reads a `config.json`; `file` is what errors call it.
+    /// Reads a `config.json`; `file` is its name in errors.
     pub fn from_json(file: &str, json: &Value) -> Result<Self> {
         let fields = Fields::new(file, json)?;
         fields.only("qk_norm", json!("rms_norm"))?;
@@ -53,7 +53,7 @@ impl MmditConfig {
             dual_attention_layers: fields.integers("dual_attention_layers", &[])?,
             qk_norm: fields.value("qk_norm").is_some(),
         };
-        // The text joins the picture's stream, so that both have one width.
+        // Text and picture are joined, so both streams have the same width.
         fields.only("caption_projection_dim", json!(config.width()))?;
         Ok(config)
     }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_supported_is_an_error_that_names_the_field() {
+    fn unsupported_values_are_errors_that_name_the_field() {
         let cases = [
             (json!({"qk_norm": "layer_norm"}), "qk_norm"),
             (json!({"caption_projection_dim": 64}), "caption_projection_dim"),

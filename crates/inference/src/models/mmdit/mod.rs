@@ -16,14 +16,14 @@ use block::Block;
 /// The features of a timestep.
 const TIME: Sinusoid = Sinusoid { width: 256, flip_sin_to_cos: true, freq_shift: 0.0 };
 
-/// What a prediction depends on besides the latents and the timestep.
+/// The inputs besides the latents and the timestep.
 #[derive(Clone, Copy)]
 pub struct MmditConditioning<'a> {
     /// The states of the text: `[n, k, joint_attention_dim]`.
     pub text: &'a Tensor,
     /// The pooled text embedding: `[n, pooled_projection_dim]`.
     pub pooled: &'a Tensor,
-    /// Blocks to leave out, for skip-layer guidance.
+    /// Blocks to skip, for skip-layer guidance.
     pub skipped_layers: &'a [usize],
 }
 
@@ -42,7 +42,7 @@ pub struct Mmdit {
 }
 
 impl Mmdit {
-    /// Takes the weights and complains about any that are left over.
+    /// Builds the network. Unknown weights are an error.
     pub fn new(weights: &Weights, config: MmditConfig) -> Result<Self> {
         let width = config.width();
         let patch = config.patch_size;
@@ -75,18 +75,20 @@ impl Mmdit {
         &self.config
     }
 
-    /// The sinusoidal features of a timestep `[1, 256]`: all of it that a step depends on.
+    /// The sinusoidal features of a timestep `[1, 256]`, through which a step depends on it.
     pub fn timestep_features(timestep: f64, device: &Device) -> Result<Tensor> {
         TIME.embed(&[timestep], device)?.cast(device.float())
     }
 
     /// The flow that the model predicts for noisy latents `sample` `[n, h, w, in_channels]` at the timestep with these
-    /// [features](Self::timestep_features): `[n, h, w, out_channels]`. A function of tensors, to be recorded and replayed.
+    /// [features](Self::timestep_features): `[n, h, w, out_channels]`. It only depends on tensors, so that it can be
+    /// recorded and replayed.
     pub fn forward(&self, sample: &Tensor, time: &Tensor, conditioning: MmditConditioning<'_>) -> Result<Tensor> {
         self.forward_probed(sample, time, conditioning, &mut |_, _| Ok(()))
     }
 
-    /// The same, and shows the intermediate results to `probe` under the names that their modules have in diffusers.
+    /// [`forward`](Self::forward) that also passes intermediate results to `probe`, under the names of their modules in
+    /// diffusers.
     pub fn forward_probed(
         &self,
         sample: &Tensor,
@@ -137,7 +139,7 @@ impl Mmdit {
         let most = self.config.pos_embed_max_size;
         for (field, side) in [("height", h), ("width", w)] {
             if side > most {
-                let reason = format!("{side} tokens are more than the {most} positions of this model");
+                let reason = format!("{side} tokens, but this model has only {most} positions");
                 return Err(Error::invalid(field, reason));
             }
         }
@@ -148,7 +150,7 @@ impl Mmdit {
         self.positions.embedding(&Tensor::from_ids(ids, &[h * w], device)?)
     }
 
-    /// Tokens `[n, h * w, patch * patch * channels]` to a picture of latents.
+    /// Reshapes tokens `[n, h * w, patch * patch * channels]` into latents.
     fn unpatch(&self, tokens: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
         let patch = self.config.patch_size;
         let channels = self.config.out_channels;
@@ -158,7 +160,7 @@ impl Mmdit {
     }
 }
 
-/// The table of positions, which files keep as one entry of a batch. As a matrix it can be larger than what a GPU binds.
+/// The table of positions. Files store it with a batch axis; as a matrix it may exceed the binding limit of a GPU.
 fn positions(weights: &Weights, config: &MmditConfig) -> Result<Tensor> {
     const NAME: &str = "pos_embed";
     let rows = config.pos_embed_max_size * config.pos_embed_max_size;

@@ -1,4 +1,4 @@
-//! The blocks of a UNet: one level on the way down, the middle, one level on the way up.
+//! The blocks of a UNet: a level of the down path, the middle, a level of the up path.
 
 use super::config::{Level, MidBlock, UNetConfig};
 use super::transformer::Transformer2d;
@@ -7,7 +7,7 @@ use crate::models::resnet::{ResnetBlock, ResnetConfig, downsampler, upsampler};
 use crate::weights::{Part, Weights};
 use crate::{Error, Result, Tensor};
 
-/// What every block is conditioned on.
+/// The conditioning of all blocks.
 pub(super) struct Context<'a> {
     /// The time embedding after its activation: `[n, time_embed_dim]`.
     pub(super) time: &'a Tensor,
@@ -22,7 +22,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Takes `x` as its own: the transformer needs the room.
+    /// Takes ownership of `x`, so that its memory is free for the transformer.
     fn forward(&self, x: Tensor, context: &Context<'_>) -> Result<Tensor> {
         let hidden = self.resnet.forward(&x, Some(context.time))?;
         drop(x);
@@ -49,7 +49,7 @@ pub(super) struct DownBlock {
 }
 
 impl DownBlock {
-    /// Level number `index` of the way down.
+    /// Level `index` of the down path.
     pub(super) fn new(weights: &Weights, config: &UNetConfig, index: usize) -> Result<Self> {
         let level = &config.levels[index];
         let inputs = config.levels[index.saturating_sub(1)].channels;
@@ -66,7 +66,7 @@ impl DownBlock {
         })
     }
 
-    /// The output; on the way, every intermediate result that the way up needs goes to `skips`.
+    /// Returns the output, and adds the intermediate results that the up path needs to `skips`.
     pub(super) fn forward(&self, x: Tensor, context: &Context<'_>, skips: &mut Vec<Tensor>) -> Result<Tensor> {
         let mut hidden = x;
         for stage in &self.stages {
@@ -81,7 +81,7 @@ impl DownBlock {
     }
 }
 
-/// Stage number `i` of a block, with a transformer of `attention` layers.
+/// Stage `i` of a block, with a transformer of `attention` layers.
 fn new_stage(
     weights: &Weights,
     config: &UNetConfig,
@@ -102,7 +102,7 @@ fn new_stage(
     })
 }
 
-/// The middle: a stage and one more residual block, or one residual block alone.
+/// The middle: a stage and one more residual block, or only a residual block.
 pub(super) struct Middle {
     stage: Part<Stage>,
     resnet: Option<ResnetBlock>,
@@ -113,7 +113,7 @@ impl Middle {
     pub(super) fn new(weights: &Weights, config: &UNetConfig) -> Result<Option<Self>> {
         let (Some(level), true) = (config.levels.last(), config.mid_block != MidBlock::None) else { return Ok(None) };
         let with_attention = config.mid_block == MidBlock::CrossAttention;
-        // In the middle, the text is never looked at by the first attention.
+        // In the middle, the first attention never attends to the text.
         let level = Level { only_cross_attention: false, ..level.clone() };
         let layers = with_attention.then_some(level.transformer_layers);
         let stage = new_stage(weights, config, &level, 0, level.channels, layers)?;
@@ -139,7 +139,7 @@ pub(super) struct UpBlock {
 }
 
 impl UpBlock {
-    /// The way up at level number `index`, counted from the finest as on the way down.
+    /// Level `index` of the up path, numbered from the finest as in the down path.
     pub(super) fn new(weights: &Weights, config: &UNetConfig, index: usize) -> Result<Self> {
         let level = &config.levels[index];
         let previous = config.levels.get(index + 1).unwrap_or(level).channels;
@@ -156,7 +156,7 @@ impl UpBlock {
         })
     }
 
-    /// Takes its skip connections from the end of `skips` and grows to the size of the next one.
+    /// Takes its skip connections from the end of `skips`, and upsamples to the size of the next one.
     pub(super) fn forward(&self, x: Tensor, context: &Context<'_>, skips: &mut Vec<Tensor>) -> Result<Tensor> {
         let mut hidden = x;
         for stage in &self.stages {

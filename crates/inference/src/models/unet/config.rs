@@ -10,21 +10,21 @@ use serde_json::{Value, json};
 pub struct Level {
     /// Channels.
     pub channels: usize,
-    /// Residual blocks on the way down; there is one more on the way up.
+    /// Residual blocks in the down path; the up path has one more.
     pub layers: usize,
-    /// Transformers after the residual blocks on the way down (`CrossAttnDownBlock2D`).
+    /// Whether transformers follow the residual blocks of the down path (`CrossAttnDownBlock2D`).
     pub down_attention: bool,
-    /// Transformers after the residual blocks on the way up at this level (`CrossAttnUpBlock2D`).
+    /// Whether transformers follow the residual blocks of the up path at this level (`CrossAttnUpBlock2D`).
     pub up_attention: bool,
-    /// Blocks in each transformer on the way down.
+    /// Blocks in each transformer of the down path.
     pub transformer_layers: usize,
-    /// Blocks in each transformer on the way up.
+    /// Blocks in each transformer of the up path.
     pub up_transformer_layers: usize,
     /// Attention heads.
     pub heads: usize,
     /// Width of the text states.
     pub cross_attention_dim: usize,
-    /// The first attention of each transformer block looks at the text, too.
+    /// Whether the first attention of each transformer block also attends to the text.
     pub only_cross_attention: bool,
 }
 
@@ -35,7 +35,7 @@ pub enum MidBlock {
     CrossAttention,
     /// One residual block (`UNetMidBlock2D`).
     Plain,
-    /// Nothing.
+    /// No block.
     None,
 }
 
@@ -66,7 +66,7 @@ pub struct UNetConfig {
     pub in_channels: usize,
     /// Channels of the output.
     pub out_channels: usize,
-    /// The resolution levels, from the finest on.
+    /// The resolution levels, beginning with the finest.
     pub levels: Vec<Level>,
     /// The block in the middle.
     pub mid_block: MidBlock,
@@ -76,7 +76,7 @@ pub struct UNetConfig {
     pub norm_eps: f64,
     /// The activation function.
     pub activation: Activation,
-    /// Zeros around the input of a downsampler.
+    /// Zero padding of a downsampler's input.
     pub downsample_padding: usize,
     /// Cosines before sines in the embedding of the timestep.
     pub flip_sin_to_cos: bool,
@@ -90,7 +90,7 @@ pub struct UNetConfig {
     pub class_embedding: Option<ClassEmbedding>,
     /// The micro-conditioning of SDXL.
     pub text_time: Option<TextTime>,
-    /// Whether the input is moved from 0..1 to -1..1.
+    /// Whether the input is mapped from 0..1 to -1..1.
     pub center_input_sample: bool,
     /// Side of the first kernel.
     pub conv_in_kernel: usize,
@@ -99,7 +99,7 @@ pub struct UNetConfig {
 }
 
 impl UNetConfig {
-    /// Reads a `config.json`; `file` is what errors call it.
+    /// Reads a `config.json`; `file` is its name in errors.
     pub fn from_json(file: &str, json: &Value) -> Result<Self> {
         let fields = Fields::new(file, json)?;
         reject_unsupported(&fields)?;
@@ -127,7 +127,7 @@ impl UNetConfig {
     }
 }
 
-/// Fields with only one supported value. Fields that only matter to unsupported block types are not listed.
+/// Checks fields with only one supported value. Fields that only matter for unsupported block types are not listed.
 fn reject_unsupported(fields: &Fields<'_>) -> Result<()> {
     fields.only("resnet_time_scale_shift", json!("default"))?;
     fields.only("time_embedding_type", json!("positional"))?;
@@ -151,7 +151,7 @@ fn levels(fields: &Fields<'_>) -> Result<Vec<Level>> {
     }
     let down_attention = block_types(fields, "down_block_types", &DOWN, count, "Down")?;
     let mut up_attention = block_types(fields, "up_block_types", &UP, count, "Up")?;
-    // The file lists the way up from the coarsest level on.
+    // The file lists the up path beginning with the coarsest level.
     up_attention.reverse();
     let layers = fields.size_per_block("layers_per_block", count, 2)?;
     let transformer_layers = fields.size_per_block("transformer_layers_per_block", count, 1)?;
@@ -180,7 +180,7 @@ fn levels(fields: &Fields<'_>) -> Result<Vec<Level>> {
     Ok((0..count).map(level).collect())
 }
 
-/// Which blocks have attention, of a list of `DownBlock2D`/`CrossAttnDownBlock2D` or the same with `Up`.
+/// Which blocks have attention in a list of `DownBlock2D` and `CrossAttnDownBlock2D`, or the same with `Up`.
 fn block_types(
     fields: &Fields<'_>,
     field: &str,
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_an_error_that_names_the_field() {
+    fn unsupported_values_are_errors_that_name_the_field() {
         let cases = [
             (json!({"resnet_time_scale_shift": "scale_shift"}), "resnet_time_scale_shift"),
             (json!({"time_embedding_type": "fourier"}), "time_embedding_type"),

@@ -15,7 +15,7 @@ use crate::weights::Weights;
 use crate::{Device, Error, Result, Tensor};
 use blocks::{Context, DownBlock, Middle, UpBlock};
 
-/// What a UNet may be conditioned on besides text and timestep. Models ignore what they have no place for.
+/// The optional inputs of a UNet besides text and timestep. Models ignore those that they do not have.
 #[derive(Clone, Debug, Default)]
 pub struct UNetConditioning {
     /// SDXL's micro-conditioning.
@@ -31,7 +31,7 @@ pub struct UNetConditioning {
 pub struct AddedConditioning {
     /// The pooled text embedding: `[n, d]`.
     pub text_embeds: Tensor,
-    /// For each of the `n`, original size, crop and target size (or aesthetic score) as numbers.
+    /// For each of the `n` entries, the numbers of original size, crop and target size (or aesthetic score).
     pub time_ids: Vec<Vec<f64>>,
 }
 
@@ -65,7 +65,7 @@ enum ClassLayer {
 }
 
 impl UNet {
-    /// Takes the weights and complains about any that are left over.
+    /// Builds the network. Unknown weights are an error.
     pub fn new(weights: &Weights, config: UNetConfig) -> Result<Self> {
         let count = config.levels.len();
         let finest = config.levels.first().map_or(0, |level| level.channels);
@@ -84,7 +84,7 @@ impl UNet {
             conv_in: Conv2d::new(&conv_in, config.in_channels, finest, kernel_in, padded(kernel_in))?,
             down_blocks: (0..count).map(|i| DownBlock::new(&down.pp(i), &config, i)).collect::<Result<_>>()?,
             mid_block: Middle::new(&weights.pp("mid_block"), &config)?,
-            // The file counts the way up from the coarsest level on.
+            // The file numbers the up path from the coarsest level.
             up_blocks: (0..count).map(|i| UpBlock::new(&up.pp(i), &config, count - 1 - i)).collect::<Result<_>>()?,
             conv_norm_out: GroupNorm::new(&norm_out, finest, config.norm_num_groups, config.norm_eps)?,
             conv_out: Conv2d::new(&conv_out, finest, config.out_channels, kernel_out, padded(kernel_out))?,
@@ -99,8 +99,8 @@ impl UNet {
         &self.config
     }
 
-    /// What the model predicts (noise, velocity or sample, as it was trained) for noisy latents `sample` `[n, h, w, c]` at
-    /// `timestep`, given the text states `[n, t, cross_attention_dim]`: `[n, h, w, out_channels]`.
+    /// The model's prediction (noise, velocity or sample) for noisy latents `sample` `[n, h, w, c]` at `timestep`,
+    /// given the text states `[n, t, cross_attention_dim]`: `[n, h, w, out_channels]`.
     pub fn forward(
         &self,
         sample: &Tensor,
@@ -111,14 +111,14 @@ impl UNet {
         self.forward_probed(sample, timestep, encoder_hidden_states, conditioning, &mut |_, _| Ok(()))
     }
 
-    /// The sinusoidal features of a timestep `[1, width]`: all of it that a step depends on.
+    /// The sinusoidal features of a timestep `[1, width]`, through which a step depends on it.
     pub fn timestep_features(&self, timestep: f64, device: &Device) -> Result<Tensor> {
         let width = self.config.levels.first().map_or(0, |level| level.channels);
         self.sinusoid(width).embed(&[timestep], device)?.cast(device.float())
     }
 
-    /// [`forward`](Self::forward) for the timestep with these [features](Self::timestep_features): a function of tensors,
-    /// which can be recorded and replayed.
+    /// [`forward`](Self::forward) for the timestep with these [features](Self::timestep_features). It only depends on
+    /// tensors, so that it can be recorded and replayed.
     pub fn forward_features(
         &self,
         sample: &Tensor,
@@ -129,7 +129,8 @@ impl UNet {
         self.forward_all(sample, time, encoder_hidden_states, conditioning, &mut |_, _| Ok(()))
     }
 
-    /// The same, and shows the intermediate results to `probe` under the names that their modules have in diffusers.
+    /// [`forward`](Self::forward) that also passes intermediate results to `probe`, under the names of their modules in
+    /// diffusers.
     pub fn forward_probed(
         &self,
         sample: &Tensor,

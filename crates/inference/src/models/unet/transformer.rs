@@ -7,7 +7,7 @@ use crate::tensor::{Activation, Epilogue};
 use crate::weights::Weights;
 use crate::{Result, Tensor};
 
-/// Blocks over all pixels of a picture as a sequence, around a residual connection.
+/// Blocks over all pixels as a sequence, inside a residual connection.
 pub struct Transformer2d {
     norm: GroupNorm,
     project_in: Linear,
@@ -22,7 +22,7 @@ impl Transformer2d {
         let blocks = weights.pp("transformer_blocks");
         Ok(Self {
             norm: GroupNorm::new(&weights.pp("norm"), width, groups, 1e-6)?,
-            // A 1x1 convolution in SD 1, a linear layer in later models: the same numbers either way.
+            // A 1x1 convolution in SD 1, a linear layer in later models; the result is the same.
             project_in: Linear::pointwise(&weights.pp("proj_in"), width, width)?,
             blocks: (0..layers).map(|i| Block::new(&blocks.pp(i), level)).collect::<Result<_>>()?,
             project_out: Linear::pointwise(&weights.pp("proj_out"), width, width)?,
@@ -72,7 +72,7 @@ impl Block {
         })
     }
 
-    /// Owns `x`, so that its memory is free for later results as soon as nothing needs it.
+    /// Takes ownership of `x`, so that its memory can be reused as early as possible.
     fn forward(&self, mut x: Tensor, text: &Tensor) -> Result<Tensor> {
         let normed = self.norm1.forward(&x)?;
         x = match self.only_cross_attention {

@@ -10,19 +10,19 @@ use crate::weights::Weights;
 use crate::{Result, Tensor};
 use serde_json::Value;
 
-/// The group norms' epsilon, which no file states.
+/// The group norms' epsilon, which is not in the configuration.
 const EPS: f64 = 1e-6;
 
 /// The shape of an `AutoencoderKL`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoencoderKlConfig {
-    /// Channels of the picture that goes in.
+    /// Channels of the input picture.
     pub in_channels: usize,
-    /// Channels of the picture that comes out.
+    /// Channels of the output picture.
     pub out_channels: usize,
     /// Channels of the latents.
     pub latent_channels: usize,
-    /// Channels of each level, from the finest on.
+    /// Channels of each level, beginning with the finest.
     pub block_out_channels: Vec<usize>,
     /// Residual blocks of each level of the encoder; the decoder has one more.
     pub layers_per_block: usize,
@@ -30,14 +30,14 @@ pub struct AutoencoderKlConfig {
     pub norm_num_groups: usize,
     /// The activation function of the residual blocks.
     pub activation: Activation,
-    /// Side of the pictures that the model was trained on, and of a tile.
+    /// Side of the training pictures, and of a tile.
     pub sample_size: usize,
     /// See [`Autoencoder::scale`](super::Autoencoder::scale).
     pub scaling_factor: f64,
     /// See [`Autoencoder::scale`](super::Autoencoder::scale).
     pub shift_factor: f64,
-    /// Whether half precision overflows in the decoder. Files that say nothing are those of Stable Diffusion 1 and 2, which
-    /// decode well in it.
+    /// Whether half precision overflows in the decoder. Files without the field are those of Stable Diffusion 1 and 2,
+    /// which do not overflow.
     pub force_upcast: bool,
     /// Whether a 1x1 convolution follows the encoder.
     pub use_quant_conv: bool,
@@ -48,7 +48,7 @@ pub struct AutoencoderKlConfig {
 }
 
 impl AutoencoderKlConfig {
-    /// Reads a `config.json`; `file` is what errors call it.
+    /// Reads a `config.json`; `file` is its name in errors.
     pub fn from_json(file: &str, json: &Value) -> Result<Self> {
         let fields = Fields::new(file, json)?;
         let (scaling_factor, shift_factor) = scale_and_shift(&fields, 0.18215)?;
@@ -92,7 +92,7 @@ impl AutoencoderKlConfig {
     }
 }
 
-/// The side of the training pictures: a number, or height and width; the height counts.
+/// The side of the training pictures: a number, or height and width, in which case the height is used.
 fn sample_size(fields: &Fields<'_>) -> Result<usize> {
     match fields.value("sample_size") {
         Some(Value::Array(_)) => {
@@ -124,7 +124,7 @@ pub struct AutoencoderKl {
 }
 
 impl AutoencoderKl {
-    /// Takes the weights and complains about any that are left over.
+    /// Builds the network. Unknown weights are an error.
     pub fn new(weights: &Weights, config: AutoencoderKlConfig) -> Result<Self> {
         let pointwise = |name, channels| Linear::pointwise(&weights.pp(name), channels, channels);
         let moments = 2 * config.latent_channels;
@@ -145,27 +145,27 @@ impl AutoencoderKl {
         &self.config
     }
 
-    /// A picture `[n, h, w, c]` in -1..1 to mean and log variance, one after the other on the last axis.
+    /// Encodes a picture `[n, h, w, c]` in -1..1 to mean and log variance, concatenated on the last axis.
     pub fn encode_moments(&self, image: &Tensor) -> Result<Tensor> {
         let encoded = self.encoder.forward(image)?;
         self.quant_conv.as_ref().map_or_else(|| Ok(encoded.clone()), |conv| conv.forward(&encoded))
     }
 
-    /// The Gaussian that those moments `[n, h, w, 2 * latent_channels]` stand for.
+    /// The Gaussian with these moments `[n, h, w, 2 * latent_channels]`.
     pub fn posterior(&self, moments: &Tensor) -> Result<Encoded> {
         let channels = self.config.latent_channels;
         let log_variance = moments.narrow(3, channels, channels)?.clamp(-30.0, 20.0)?;
         Ok(Encoded { mean: moments.narrow(3, 0, channels)?, log_variance: Some(log_variance) })
     }
 
-    /// Latents `[n, h, w, latent_channels]` to a picture in about -1..1, which is not limited to that range.
+    /// Decodes latents `[n, h, w, latent_channels]` to a picture in about -1..1, which is not clamped.
     pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         let projected = self.post_quant_conv.as_ref().map(|conv| conv.forward(latents)).transpose()?;
         self.decoder.forward(projected.as_ref().unwrap_or(latents))
     }
 }
 
-/// An encoder or a decoder: the same parts, in another order.
+/// An encoder or a decoder, which have the same parts in different orders.
 struct Coder {
     conv_in: Conv2d,
     /// The encoder's levels, before the middle.
@@ -225,7 +225,7 @@ impl Coder {
         let hidden = self.down.iter().try_fold(hidden, |hidden, level| level.forward(&hidden))?;
         let hidden = self.middle.forward(&hidden)?;
         let hidden = self.up.iter().try_fold(hidden, |hidden, level| level.forward(&hidden))?;
-        // SiLU here, whatever the residual blocks use.
+        // Always SiLU, whatever the residual blocks use.
         self.conv_out.forward(&self.norm_out.forward(&hidden, Activation::Silu)?)
     }
 }
@@ -310,7 +310,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_not_supported_is_an_error_that_names_the_field() {
+    fn unsupported_values_are_errors_that_name_the_field() {
         let cases = [
             (json!({"down_block_types": ["AttnDownEncoderBlock2D"]}), "down_block_types"),
             (json!({"up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"]}), "up_block_types"),

@@ -1,4 +1,4 @@
-//! Autoencoders between pictures and latents, and one type over the kinds that there are.
+//! Autoencoders between pictures and latents, with one type for all kinds.
 
 mod kl;
 mod tiling;
@@ -13,12 +13,12 @@ use crate::weights::Weights;
 use crate::{Result, Tensor};
 use serde_json::Value;
 
-/// What its `config.json` says of any autoencoder: all that can be known of one that is not loaded.
+/// The configuration of any autoencoder, from its `config.json`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AutoencoderConfig {
-    /// The large one of the original models.
+    /// The full autoencoder.
     Kl(AutoencoderKlConfig),
-    /// The distilled one (TAESD).
+    /// The distilled autoencoder (TAESD).
     Tiny(AutoencoderTinyConfig),
 }
 
@@ -33,7 +33,7 @@ enum Network {
     Tiny(Box<AutoencoderTiny>),
 }
 
-/// A picture in latent space, as an encoder returns it: a Gaussian, or a point.
+/// The output of an encoder: a Gaussian or a point in latent space.
 pub struct Encoded {
     /// The mean of the Gaussian, or the point: `[n, h, w, c]`.
     pub mean: Tensor,
@@ -42,7 +42,7 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// The same in host memory.
+    /// Copies it to host memory.
     pub async fn to_host(&self) -> Result<Self> {
         let log_variance = match &self.log_variance {
             Some(log_variance) => Some(log_variance.to_host().await?),
@@ -51,13 +51,13 @@ impl Encoded {
         Ok(Self { mean: self.mean.to_host().await?, log_variance })
     }
 
-    /// The same for `n` pictures alike.
+    /// Repeats it for `n` pictures.
     pub fn repeat(&self, n: usize) -> Result<Self> {
         let log_variance = self.log_variance.as_ref().map(|log_variance| log_variance.repeat(n)).transpose()?;
         Ok(Self { mean: self.mean.repeat(n)?, log_variance })
     }
 
-    /// A sample, made of `noise` `[n, h, w, c]`. A point is its own sample.
+    /// A sample with `noise` `[n, h, w, c]`. A point is its own sample.
     pub fn sample(&self, noise: &Tensor) -> Result<Tensor> {
         match &self.log_variance {
             Some(log_variance) => self.mean.add(&log_variance.scale(0.5)?.exp()?.mul(noise)?),
@@ -67,7 +67,7 @@ impl Encoded {
 }
 
 impl AutoencoderConfig {
-    /// Reads a `config.json`, by its `_class_name`; without one it is an `AutoencoderKL`'s.
+    /// Reads a `config.json` according to its `_class_name`, by default as an `AutoencoderKL`.
     pub fn from_json(file: &str, json: &Value) -> Result<Self> {
         let fields = Fields::new(file, json)?;
         match fields.text("_class_name")? {
@@ -80,7 +80,7 @@ impl AutoencoderConfig {
         }
     }
 
-    /// Whether half precision overflows in it, as in SDXL's: its configuration says so.
+    /// Whether half precision overflows in it according to its configuration, as in SDXL's.
     pub fn needs_f32(&self) -> bool {
         match self {
             Self::Kl(config) => config.force_upcast,
@@ -112,13 +112,13 @@ impl AutoencoderConfig {
         }
     }
 
-    /// Encoder output to what the denoiser works on: `(latents - shift) * scale`.
+    /// Scales the encoder's output for the denoiser: `(latents - shift) * scale`.
     pub fn scale(&self, latents: &Tensor) -> Result<Tensor> {
         let (scale, shift) = self.scale_and_shift();
         latents.affine(scale, -shift * scale)
     }
 
-    /// What the denoiser works on to decoder input: `latents / scale + shift`.
+    /// Scales the denoiser's latents for the decoder: `latents / scale + shift`.
     pub fn unscale(&self, latents: &Tensor) -> Result<Tensor> {
         let (scale, shift) = self.scale_and_shift();
         latents.affine(1.0 / scale, shift)
@@ -133,7 +133,7 @@ impl AutoencoderConfig {
 }
 
 impl Autoencoder {
-    /// Reads `config.json` and takes the weights.
+    /// Builds the network that the `config.json` describes.
     pub fn new(weights: &Weights, file: &str, json: &Value) -> Result<Self> {
         let config = AutoencoderConfig::from_json(file, json)?;
         let network = match config.clone() {
@@ -148,7 +148,7 @@ impl Autoencoder {
         &self.config
     }
 
-    /// Encodes a picture; with `tiling`, piece by piece if it is larger than one tile.
+    /// Encodes a picture. With `tiling`, it is encoded in tiles if it is larger than one.
     pub fn encode(&self, image: &Tensor, tiling: Option<Tiling>) -> Result<Encoded> {
         let encode = |image: &Tensor| match &self.network {
             Network::Kl(vae) => vae.encode_moments(image),
@@ -164,8 +164,8 @@ impl Autoencoder {
         }
     }
 
-    /// Decodes latents that were [unscaled](AutoencoderConfig::unscale); with `tiling`, piece by piece if they are larger
-    /// than a tile.
+    /// Decodes latents that were [unscaled](AutoencoderConfig::unscale); with `tiling`, in tiles if they are larger
+    /// than one.
     pub fn decode(&self, latents: &Tensor, tiling: Option<Tiling>) -> Result<Tensor> {
         let decode = |latents: &Tensor| match &self.network {
             Network::Kl(vae) => vae.decode(latents),
@@ -178,11 +178,11 @@ impl Autoencoder {
     }
 }
 
-/// Reads `scaling_factor`, by which latents are divided, and `shift_factor`.
+/// Reads `scaling_factor` and `shift_factor`.
 fn scale_and_shift(fields: &Fields<'_>, default_scale: f64) -> Result<(f64, f64)> {
     let scale = fields.number("scaling_factor", default_scale)?;
     if scale == 0.0 {
-        return Err(fields.error("scaling_factor", "0 is not supported, latents are divided by it"));
+        return Err(fields.error("scaling_factor", "must not be 0"));
     }
     Ok((scale, fields.number("shift_factor", 0.0)?))
 }

@@ -1,16 +1,16 @@
-//! Encoding and decoding large pictures piece by piece, so that memory does not grow with the picture: overlapping tiles,
-//! blended linearly (`tiled_encode` and `tiled_decode` of diffusers' `AutoencoderKL`).
+//! Encoding and decoding large pictures in tiles, so that memory does not grow with the picture. The tiles overlap and
+//! are blended linearly (`tiled_encode` and `tiled_decode` of diffusers' `AutoencoderKL`).
 
 use crate::{Result, Tensor};
 
-/// The size of a tile and how far neighbours overlap, in latents.
+/// The size of a tile and the overlap of neighbours, in latents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiling {
     side: usize,
     overlap: usize,
 }
 
-/// What one axis of the tiles looks like, in units of the output.
+/// The layout of the tiles along one axis.
 #[derive(Clone, Copy)]
 struct Steps {
     /// Distance between the starts of two tiles, in the input.
@@ -24,7 +24,7 @@ struct Steps {
 }
 
 impl Tiling {
-    /// Tiles with a side of `side` latents, rounded down to a multiple of 4 so that a quarter of it is whole.
+    /// Tiles of `side` latents, rounded down to a multiple of 4 so that a quarter of the side is whole.
     pub fn new(side: usize) -> Self {
         Self::with_overlap((side / 4 * 4).max(4), 0.25)
     }
@@ -98,7 +98,7 @@ impl Steps {
         Tensor::concat(&parts.iter().collect::<Vec<_>>(), 2)
     }
 
-    /// `next` with its first rows (or columns) faded in over the last ones of `previous`.
+    /// Blends the first rows (or columns) of `next` with the last ones of `previous`.
     fn blend(&self, previous: &Tensor, next: &Tensor, axis: usize) -> Result<Tensor> {
         let before = previous.dims::<4>("tiling")?[axis];
         let after = next.dims::<4>("tiling")?[axis];

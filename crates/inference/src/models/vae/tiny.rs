@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 /// The shape of an `AutoencoderTiny`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoencoderTinyConfig {
-    /// Channels of the picture that goes in.
+    /// Channels of the input picture.
     pub in_channels: usize,
-    /// Channels of the picture that comes out.
+    /// Channels of the output picture.
     pub out_channels: usize,
     /// Channels of the latents.
     pub latent_channels: usize,
-    /// Channels and residual blocks of each stage of the encoder, which halves the size between stages.
+    /// Channels and residual blocks of each stage of the encoder. The size is halved between stages.
     pub encoder: Vec<(usize, usize)>,
-    /// Channels and residual blocks of each stage of the decoder, which grows between stages.
+    /// Channels and residual blocks of each stage of the decoder. The size grows between stages.
     pub decoder: Vec<(usize, usize)>,
-    /// By how much the decoder grows the picture between two stages.
+    /// The factor by which the size grows between two stages of the decoder.
     pub upsampling: usize,
     /// The activation function inside the blocks.
     pub activation: Activation,
@@ -32,7 +32,7 @@ pub struct AutoencoderTinyConfig {
 }
 
 impl AutoencoderTinyConfig {
-    /// Reads a `config.json`; `file` is what errors call it.
+    /// Reads a `config.json`; `file` is its name in errors.
     pub fn from_json(file: &str, json: &Value) -> Result<Self> {
         let fields = Fields::new(file, json)?;
         fields.only("upsample_fn", json!("nearest"))?;
@@ -75,7 +75,7 @@ pub struct AutoencoderTiny {
 }
 
 impl AutoencoderTiny {
-    /// Takes the weights and complains about any that are left over.
+    /// Builds the network. Unknown weights are an error.
     pub fn new(weights: &Weights, config: AutoencoderTinyConfig) -> Result<Self> {
         let encoder = encoder(&weights.pp("encoder.layers"), &config)?;
         let decoder = decoder(&weights.pp("decoder.layers"), &config)?;
@@ -88,12 +88,12 @@ impl AutoencoderTiny {
         &self.config
     }
 
-    /// A picture `[n, h, w, c]` in -1..1 to latents.
+    /// Encodes a picture `[n, h, w, c]` in -1..1 to latents.
     pub fn encode(&self, image: &Tensor) -> Result<Tensor> {
         run(&self.encoder, image.affine(0.5, 0.5)?)
     }
 
-    /// Latents to a picture in about -1..1, which is not limited to that range.
+    /// Decodes latents to a picture in about -1..1, which is not clamped.
     pub fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         let limited = latents.scale(1.0 / 3.0)?.activation(Activation::Tanh)?.scale(3.0)?;
         run(&self.decoder, limited)?.affine(2.0, -1.0)
@@ -104,7 +104,7 @@ fn run(layers: &[Layer], x: Tensor) -> Result<Tensor> {
     layers.iter().try_fold(x, |x, layer| layer.forward(&x))
 }
 
-/// The encoder's layers, which the file numbers one after the other.
+/// The encoder's layers, which the file numbers consecutively.
 fn encoder(weights: &Weights, config: &AutoencoderTinyConfig) -> Result<Vec<Layer>> {
     let mut layers: Vec<Layer> = Vec::new();
     for (stage, (channels, blocks)) in config.encoder.iter().copied().enumerate() {
@@ -185,7 +185,7 @@ impl Block {
         let [first, second, third] = &self.convs;
         let hidden = first.forward_with(x, Epilogue::activation(self.activation))?;
         let hidden = second.forward_with(&hidden, Epilogue::activation(self.activation))?;
-        // The last activation is ReLU, whatever the others are.
+        // The last activation is always ReLU.
         third.forward_with(&hidden, Epilogue { residual: Some(x), activation: Activation::Relu })
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_supported_is_an_error_that_names_the_field() {
+    fn unsupported_values_are_errors_that_name_the_field() {
         let cases = [
             (json!({"upsample_fn": "bilinear"}), "upsample_fn"),
             (json!({"act_fn": "mish"}), "act_fn"),

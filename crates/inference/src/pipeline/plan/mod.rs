@@ -1,10 +1,10 @@
-//! What a model needs of a device for a request, before anything of it is loaded: [`Pipeline::needs`].
+//! Plans how much memory a request takes on a device, before the model is loaded: [`Pipeline::needs`].
 //!
-//! Nothing is estimated by formulas of one network or another. Every component is built from the headers of its files and run
-//! once on a device that has no numbers, but keeps the ledger of a device that has (`tensor::OutlineDevice`). So a new family
-//! is planned by what its networks do, and its weights count in the type and the layout in which they are held.
+//! There are no formulas for particular networks. Every component is built from the headers of its files and runs once
+//! on a device without data, which keeps the memory ledger of a real device (`tensor::OutlineDevice`). So new families
+//! need no code for planning, and weights count in the type and layout in which they are kept.
 //!
-//! What the program itself holds is not part of it, nor are a GPU's driver and its kernels.
+//! The memory of the program itself, of a GPU's driver and of its kernels is not included.
 
 mod needs;
 mod sketch;
@@ -18,10 +18,11 @@ use crate::Result;
 use sketch::Sketch;
 
 impl Pipeline {
-    /// What drawing this request takes. A few milliseconds, and more where a tokenizer has to be read.
+    /// The memory that drawing this request takes. Planning takes a few milliseconds, or more if a tokenizer has to be
+    /// read.
     ///
     /// # Errors
-    /// Those of a request that the model refuses, and of files whose tensors are not what their configurations say.
+    /// For a request that the model refuses, and for files whose tensors do not fit their configurations.
     pub fn needs(&self, request: &Request) -> Result<Needs> {
         let settings = Settings::resolve(&*self.model, &self.scheduler, self.defaults(), request)?;
         let most = request.batch_size.min(request.prompts.len());

@@ -1,36 +1,36 @@
-//! The result of planning: bytes for each component, and the peaks of the ways to hold them.
+//! The result of planning: the bytes of each component, and the peak for each way of keeping them.
 
 use crate::{Error, Result};
 
-/// What one component takes, in bytes.
+/// The memory of one component in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ComponentNeeds {
     /// Its name.
     pub name: String,
-    /// Its tensors in their files.
+    /// The size of its tensors in the files.
     pub disk: u64,
-    /// Its weights as they are held.
+    /// Its weights in memory.
     pub weights: u64,
-    /// The most while it is loaded.
+    /// The peak while it is loaded.
     pub loading: u64,
-    /// What it takes besides its weights while it works.
+    /// Working memory besides the weights.
     pub work: u64,
-    /// The most in all where its blocks are streamed while it works; `None` for components that are always held.
+    /// The peak with streamed blocks; `None` for components that cannot be streamed.
     pub offloaded: Option<u64>,
 }
 
-/// How a pipeline holds its components.
+/// How a pipeline keeps its components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeping {
     /// All of them, from the first picture on.
     All,
-    /// One after the other: each is loaded when it is needed and leaves afterwards.
+    /// One at a time: each is loaded when it is needed, and dropped afterwards.
     InTurn,
-    /// The same, and the denoiser's blocks are read from disk during each step.
+    /// One at a time, and the denoiser's blocks are read from disk during each step.
     Offload,
 }
 
-/// What a model takes for a picture of some size.
+/// The memory of a model for a picture of some size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// Height and width in pixels.
@@ -40,7 +40,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// The most bytes that are held at once.
+    /// The peak in bytes.
     pub fn peak(&self, keeping: Keeping) -> u64 {
         let mut most = 0;
         let mut held = 0;
@@ -59,15 +59,15 @@ impl Needs {
         most.max(if keeping == Keeping::All { held + work } else { 0 })
     }
 
-    /// The bytes of all tensors in their files.
+    /// The size of all tensors in the files, in bytes.
     pub fn disk(&self) -> u64 {
         self.components.iter().map(|component| component.disk).sum()
     }
 
-    /// The way to hold the components that is fastest among those that fit.
+    /// The fastest way of keeping the components that fits.
     ///
     /// # Errors
-    /// [`Error::InsufficientMemory`] if none does, with the numbers and what may help.
+    /// [`Error::InsufficientMemory`] if none fits, with the numbers and advice.
     pub fn choose(&self, available: u64, allowed: &[Keeping]) -> Result<Keeping> {
         let fits = |keeping: &&Keeping| self.peak(**keeping) <= available;
         if let Some(keeping) = allowed.iter().find(fits) {
@@ -77,7 +77,7 @@ impl Needs {
         Err(Error::InsufficientMemory { needed, available, advice: self.advice(available, allowed) })
     }
 
-    /// What would make it fit.
+    /// Advice on how to make it fit.
     fn advice(&self, available: u64, allowed: &[Keeping]) -> String {
         let mut advice = Vec::new();
         let offloaded = self.peak(Keeping::Offload);
@@ -101,7 +101,7 @@ impl Needs {
     }
 }
 
-/// A number of bytes for people.
+/// Formats a number of bytes for messages.
 pub fn gibibytes(bytes: u64) -> String {
     let mebibytes = bytes as f64 / f64::from(1 << 20);
     if mebibytes < 1000.0 { format!("{mebibytes:.0} MiB") } else { format!("{:.1} GiB", mebibytes / 1024.0) }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_hold_the_components_has_its_peak() {
+    fn every_way_of_keeping_components_has_its_peak() {
         let needs = needs();
         assert_eq!(needs.peak(Keeping::All), 1600 * MIB, "all weights, and the most that one takes to work");
         assert_eq!(needs.peak(Keeping::InTurn), 1200 * MIB, "the denoiser at work");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fastest_way_that_fits_is_chosen_and_if_none_does_the_error_has_numbers() {
+    fn the_fastest_way_that_fits_is_chosen_or_the_error_has_numbers() {
         let needs = needs();
         let all = [Keeping::All, Keeping::InTurn];
         assert_eq!(needs.choose(1600 * MIB, &all).unwrap(), Keeping::All);

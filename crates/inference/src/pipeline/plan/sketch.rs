@@ -1,4 +1,4 @@
-//! A run without numbers: each component is built, works once, and leaves, while the ledger is read.
+//! A run without data: each component is built, works once and is dropped, while the ledger is read.
 
 use super::ComponentNeeds;
 use crate::families::{Conditioning, Denoiser, Prompts, VAE};
@@ -15,7 +15,7 @@ use crate::{Device, Result, Tensor};
 const TIMESTEP: f64 = 500.0;
 /// Channels of a mask and a masked picture's latents beside the latents.
 const MASK_CHANNELS: usize = 1;
-/// Bytes of a finished picture's pixel beside the tensors that it was decoded to: floats that are read back, then bytes.
+/// Bytes per pixel of a finished picture besides the decoder's tensors: the floats that are read back, then bytes.
 const FINISHED: usize = 3 * (size_of::<f32>() + 1);
 
 /// A run of one batch.
@@ -28,14 +28,14 @@ pub(super) struct Sketch<'a> {
     done: Vec<ComponentNeeds>,
 }
 
-/// A component whose weights are being taken.
+/// A component that is being loaded.
 struct Loading {
     needs: ComponentNeeds,
     before: u64,
     weights: Weights,
 }
 
-/// A component at work.
+/// A loaded component.
 struct Working {
     needs: ComponentNeeds,
     built: u64,
@@ -57,7 +57,7 @@ impl<'a> Sketch<'a> {
         self.done
     }
 
-    /// The text encoders, and what they give.
+    /// Plans the text encoders and returns their output.
     pub(super) fn text(&mut self) -> Result<Conditioning> {
         let cancel = CancelToken::default();
         let prompts = Prompts {
@@ -81,7 +81,8 @@ impl<'a> Sketch<'a> {
         model.condition(states, &prompts)
     }
 
-    /// The denoiser, held and streamed. The second of its calls finds the buffers of the first.
+    /// Plans the denoiser, kept and streamed. It is called twice, because the second call reuses the buffers of the
+    /// first.
     pub(super) fn denoiser(&mut self, conditioning: &Conditioning) -> Result<()> {
         let model = &self.pipeline.model;
         let offloaded = self.streamed(conditioning)?;
@@ -95,7 +96,7 @@ impl<'a> Sketch<'a> {
         Ok(())
     }
 
-    /// What the denoiser takes in all where its blocks are streamed; `None` in a build that cannot.
+    /// The peak of the denoiser with streamed blocks; `None` in a build without streaming.
     fn streamed(&self, conditioning: &Conditioning) -> Result<Option<u64>> {
         if !cfg!(feature = "native") {
             return Ok(None);
@@ -105,7 +106,7 @@ impl<'a> Sketch<'a> {
         let before = self.ledger.held();
         self.ledger.take_peak();
         let files = self.pipeline.files.component(name)?;
-        // Read tensor by tensor, and taken apart while it is in memory as the file has it.
+        // Streamed weights are read tensor by tensor, and each is converted while it is in memory as stored.
         let largest = files.tensors.iter().map(|(_, view)| view.bytes()).max().unwrap_or(0);
         let weights = files.streamed(&device, self.pipeline.options.dtype)?;
         let denoiser = self.pipeline.model.build_denoiser(&weights.with_products(self.pipeline.products(name)))?;
@@ -115,7 +116,7 @@ impl<'a> Sketch<'a> {
         Ok(Some(self.ledger.take_peak() - before + largest.min(PIECE)))
     }
 
-    /// Two calls of a denoiser.
+    /// Calls a denoiser twice.
     fn predict(&self, denoiser: &dyn Denoiser, conditioning: &Conditioning) -> Result<()> {
         let model = &self.pipeline.model;
         let device = Device::Outline(self.ledger.clone());
@@ -131,7 +132,7 @@ impl<'a> Sketch<'a> {
         Ok(())
     }
 
-    /// The autoencoder: a picture is decoded, and one to start from encoded before.
+    /// Plans the autoencoder: an initial picture is encoded, and a picture decoded.
     pub(super) fn autoencoder(&mut self) -> Result<()> {
         let model = &self.pipeline.model;
         let wide = model.autoencoder().needs_f32();
@@ -158,7 +159,7 @@ impl<'a> Sketch<'a> {
         Ok(())
     }
 
-    /// The weights of a component, as they are loaded and not yet as they are kept.
+    /// Loads the weights of a component, before its network converts them.
     fn load(&mut self, name: &str) -> Result<Loading> {
         let before = self.ledger.held();
         self.ledger.take_peak();
@@ -172,7 +173,7 @@ impl<'a> Sketch<'a> {
         Ok(Loading { needs, before, weights })
     }
 
-    /// The network has taken its weights and holds them as it keeps them.
+    /// Records that the network has converted its weights.
     fn built(&mut self, loading: Loading) -> Working {
         let Loading { mut needs, before, weights } = loading;
         drop(weights);
@@ -182,7 +183,7 @@ impl<'a> Sketch<'a> {
         Working { needs, built }
     }
 
-    /// The component has worked and is gone.
+    /// Records that the component has worked and was dropped.
     fn finished(&mut self, working: Working) {
         let Working { mut needs, built } = working;
         needs.work += self.ledger.take_peak().saturating_sub(built);

@@ -1,6 +1,7 @@
-//! Tensors of candle (<https://github.com/huggingface/candle>): the bridge to its devices CUDA and Metal. On the CPU the
-//! same code is an oracle for the conformance table.
+//! Tensors of candle (<https://github.com/huggingface/candle>): the bridge to its devices for CUDA and Metal. On the
+//! CPU the same code is the oracle of the conformance table.
 
+mod attention;
 mod ops;
 
 use super::{DType, Data, Device, DeviceKind, Storage, Tensor, host};
@@ -26,12 +27,12 @@ impl CandleDevice {
         })
     }
 
-    /// candle's kernels on the CPU.
+    /// The device with candle's kernels on the CPU.
     pub(super) fn cpu() -> Self {
         Self(candle_core::Device::Cpu)
     }
 
-    /// The device as a user names it.
+    /// The device's name for users.
     pub(super) fn name(&self) -> &'static str {
         match self.0 {
             candle_core::Device::Cpu => "candle-cpu",
@@ -41,7 +42,7 @@ impl CandleDevice {
     }
 }
 
-/// Numbers on a candle device.
+/// A tensor on a candle device.
 #[derive(Clone)]
 pub(super) struct Candle(candle_core::Tensor);
 
@@ -54,7 +55,7 @@ impl Candle {
             Data::F16(data) => candle_core::Tensor::from_vec(data, shape, device),
             Data::Bf16(data) => candle_core::Tensor::from_vec(data, shape, device),
             Data::U32(data) => candle_core::Tensor::from_vec(data, shape, device),
-            // `DType::on` widens them before.
+            // `DType::on` has widened them.
             Data::Blocks(format, _) => return Err(host::unsupported("upload", DType::Blocks(format))),
         };
         made("upload", tensor)
@@ -64,7 +65,7 @@ impl Candle {
         self.0.dims()
     }
 
-    /// The device as the op set names it.
+    /// The device of the op set.
     pub(super) fn home(&self) -> Device {
         Device::Candle(CandleDevice(self.0.device().clone()))
     }
@@ -74,7 +75,7 @@ impl Candle {
             candle_core::DType::F16 => DType::F16,
             candle_core::DType::BF16 => DType::Bf16,
             candle_core::DType::U32 => DType::U32,
-            // The constructors and `cast` make no other type.
+            // The constructors and `cast` create no other type.
             _ => DType::F32,
         }
     }
@@ -121,7 +122,7 @@ fn operand<'a>(op: &'static str, tensor: &'a Tensor) -> Result<&'a candle_core::
     }
 }
 
-/// An operand that may be missing.
+/// An optional operand.
 fn optional<'a>(op: &'static str, tensor: Option<&'a Tensor>) -> Result<Option<&'a candle_core::Tensor>> {
     tensor.map(|tensor| operand(op, tensor)).transpose()
 }
@@ -136,7 +137,7 @@ fn backend(op: &'static str) -> impl Fn(candle_core::Error) -> Error {
     move |error| Error::Backend { op, reason: first_line(&error) }
 }
 
-/// The first line of candle's message: the rest is a backtrace.
+/// The first line of candle's message; the rest is a backtrace.
 fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -1,8 +1,9 @@
-//! The ops on candle tensors: candle-nn's fused kernels where it has one (layer norm, softmax, attention on Metal), else
-//! composed of candle's.
+//! The ops on candle tensors: candle-nn's fused kernels where they exist (layer norm, softmax, attention on Metal),
+//! otherwise compositions of candle's ops.
 //!
-//! candle-flash-attn is not used on CUDA: it takes 16-bit activations only, and activations are `f32` here.
+//! candle-flash-attn is not used on CUDA: it only takes 16-bit activations, and activations are `f32` here.
 
+use super::attention::{attention, distances, rope};
 use super::{Candle, backend, made, operand, optional};
 use crate::Result;
 use crate::tensor::{Activation, Conv2d, Epilogue, Scores, Tensor, host};
@@ -35,6 +36,17 @@ impl Candle {
         with_epilogue(made(OP, convolution(&self.0, weight, bias, conv))?, &epilogue)
     }
 
+    pub(in crate::tensor) fn depthwise(
+        &self,
+        weight: &Tensor,
+        bias: &Tensor,
+        conv: Conv2d,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        const OP: &str = "depthwise";
+        made(OP, depthwise(&self.0, operand(OP, weight)?, operand(OP, bias)?, conv))?.activation(activation)
+    }
+
     pub(in crate::tensor) fn attention(
         &self,
         key: &Tensor,
@@ -43,7 +55,12 @@ impl Candle {
         scores: Scores<'_>,
     ) -> Result<Tensor> {
         const OP: &str = "attention";
-        let bias = optional(OP, scores.bias)?;
+        let relative = scores.relative.map(|relative| -> Result<candle_core::Tensor> {
+            let positions = [operand(OP, relative.rows)?, operand(OP, relative.columns)?];
+            distances(relative.grid, positions).map_err(backend(OP))
+        });
+        let relative = relative.transpose()?;
+        let bias = optional(OP, scores.bias)?.or(relative.as_ref());
         made(OP, attention(&self.0, [operand(OP, key)?, operand(OP, value)?], heads, scores, bias))
     }
 
@@ -145,7 +162,7 @@ impl Candle {
         Ok((made(OP, mean)?, made(OP, std)?))
     }
 
-    /// See [`Tensor::dynamic_threshold`]; the quantile lies `fraction` of the way from element `low` to the next.
+    /// See [`Tensor::dynamic_threshold`]; the quantile is at `fraction` between element `low` and the next.
     pub(in crate::tensor) fn dynamic_threshold(&self, low: usize, fraction: f64, max: f64) -> Result<Tensor> {
         made("dynamic_threshold", dynamic_threshold(&self.0, low, fraction, max))
     }
@@ -195,7 +212,7 @@ fn product(
     }
 }
 
-/// A convolution with candle's kernels, which want `[n, c, h, w]`.
+/// A convolution with candle's kernels, which take `[n, c, h, w]`.
 fn convolution(
     x: &candle_core::Tensor,
     weight: &candle_core::Tensor,
@@ -217,75 +234,18 @@ fn convolution(
     }
 }
 
-/// Attention; where it is not fused, the scores are in `f32`.
-fn attention(
-    q: &candle_core::Tensor,
-    [k, v]: [&candle_core::Tensor; 2],
-    heads: usize,
-    scores: Scores<'_>,
-    bias: Option<&candle_core::Tensor>,
+/// A convolution with as many groups as channels; `weight` is `[kh, kw, c]`.
+fn depthwise(
+    x: &candle_core::Tensor,
+    weight: &candle_core::Tensor,
+    bias: &candle_core::Tensor,
+    conv: Conv2d,
 ) -> candle_core::Result<candle_core::Tensor> {
-    let queries = q.dim(1)?;
-    let keys = k.dim(1)?;
-    let width = q.dim(2)? / heads;
-    let scale = scores.scale.unwrap_or_else(|| f64::from(1.0 / (width as f32).sqrt()));
-    let causal = scores.causal;
-    let split_q = split_heads(q, heads)?;
-    let split_k = split_heads(k, heads)?;
-    let split_v = split_heads(v, heads)?;
-    let out = if bias.is_none() && is_fused(&split_q, keys, causal)? {
-        candle_nn::ops::sdpa(&split_q, &split_k, &split_v, None, causal, scale as f32, NO_SOFTCAP)?
-    } else {
-        let scores = (split_q.matmul(&split_k.t()?)?.to_dtype(DType::F32)? * scale)?;
-        let scores = match bias {
-            Some(bias) => scores.broadcast_add(&bias.to_dtype(DType::F32)?.unsqueeze(0)?)?,
-            None => scores,
-        };
-        let scores = if causal { mask_future(&scores, queries, keys)? } else { scores };
-        candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?.matmul(&split_v)?
-    };
-    out.transpose(1, 2)?.contiguous()?.reshape(q.shape())
-}
-
-/// What turns the soft limit of scores off in candle's fused attention.
-const NO_SOFTCAP: f32 = 1.0;
-
-/// Whether candle has a fused kernel for this attention: on Metal, for some widths of heads. Its causal mask ends at the last
-/// key rather than at the query's own position, which is the same only for as many queries as keys.
-fn is_fused(q: &candle_core::Tensor, keys: usize, causal: bool) -> candle_core::Result<bool> {
-    let (_, _, queries, width) = q.dims4()?;
-    let has_width = matches!(width, 32 | 64 | 72 | 80 | 96 | 128 | 256) || (width == 512 && q.dtype() != DType::F32);
-    Ok(q.device().is_metal() && has_width && (!causal || queries == keys))
-}
-
-/// `[n, rows, heads * width]` to `[n, heads, rows, width]`.
-fn split_heads(x: &candle_core::Tensor, heads: usize) -> candle_core::Result<candle_core::Tensor> {
-    let (batch, rows, hidden) = x.dims3()?;
-    x.reshape((batch, rows, heads, hidden / heads))?.transpose(1, 2)?.contiguous()
-}
-
-/// Adds minus infinity to every score of a key that comes after its query.
-fn mask_future(scores: &candle_core::Tensor, queries: usize, keys: usize) -> candle_core::Result<candle_core::Tensor> {
-    let mut mask = vec![0.0_f32; queries * keys];
-    for (query, row) in mask.chunks_exact_mut(keys).enumerate() {
-        row[keys.min(query + 1)..].fill(f32::NEG_INFINITY);
-    }
-    scores.broadcast_add(&candle_core::Tensor::from_vec(mask, (queries, keys), scores.device())?)
-}
-
-/// `angles` `[t, pairs, 2]` holds cosine and sine.
-fn rope(x: &candle_core::Tensor, angles: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
-    let (batch, tokens, hidden) = x.dims3()?;
-    let pairs = angles.dim(1)?;
-    let angle = |part| angles.narrow(2, part, 1)?.contiguous()?.reshape((1, tokens, 1, pairs, 1));
-    let cosine = angle(0)?;
-    let sine = angle(1)?;
-    let split = x.to_dtype(DType::F32)?.reshape((batch, tokens, hidden / (2 * pairs), pairs, 2))?;
-    let a = split.narrow(4, 0, 1)?;
-    let b = split.narrow(4, 1, 1)?;
-    let first = (a.broadcast_mul(&cosine)? - b.broadcast_mul(&sine)?)?;
-    let second = (a.broadcast_mul(&sine)? + b.broadcast_mul(&cosine)?)?;
-    candle_core::Tensor::cat(&[&first, &second], 4)?.reshape(x.shape())?.to_dtype(x.dtype())
+    let channels = x.dim(3)?;
+    let weight = weight.to_dtype(x.dtype())?.permute((2, 0, 1))?.unsqueeze(1)?.contiguous()?;
+    let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+    let y = x.conv2d(&weight, conv.padding_before, conv.stride, 1, channels)?.permute((0, 2, 3, 1))?.contiguous()?;
+    y.broadcast_add(&bias.to_dtype(y.dtype())?)
 }
 
 fn group_norm(
@@ -313,7 +273,7 @@ fn normal_rows(x: &candle_core::Tensor, eps: f64) -> candle_core::Result<candle_
     centred.broadcast_div(&(variance + eps)?.sqrt()?)
 }
 
-/// `scale` and `shift` are `[n, width]`, one row for each entry of the batch.
+/// `scale` and `shift` are `[n, width]`, one row per entry of the batch.
 fn modulated_norm(
     x: &candle_core::Tensor,
     eps: f64,
@@ -345,7 +305,7 @@ fn layer_norm(
     candle_nn::ops::layer_norm(&x.contiguous()?, &weight, &bias, eps as f32)
 }
 
-/// The left half times GELU of the right one.
+/// The left half times the GELU of the right half.
 fn geglu(x: &candle_core::Tensor) -> candle_core::Result<candle_core::Tensor> {
     let width = x.dim(D::Minus1)? / 2;
     let gate = x.narrow(D::Minus1, width, width)?.contiguous()?.gelu_erf()?;

@@ -1,4 +1,4 @@
-//! Opening a GPU, and its properties as the op set needs them.
+//! Opens a GPU, and provides its properties for the op set.
 
 use crate::lock::lock;
 use crate::tensor::{DType, DeviceInfo, GpuOptions};
@@ -7,7 +7,7 @@ use easel_webgpu::{Capabilities, Choice, Context, Kind, Options};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// An open GPU. Cloning copies the handle, and a GPU that was [revived](Self::revive) is so for all clones.
+/// An open GPU. Cloning copies the handle; [reviving](Self::revive) it affects all clones.
 #[derive(Clone)]
 pub struct GpuDevice {
     open: Arc<Mutex<Context>>,
@@ -17,7 +17,7 @@ pub struct GpuDevice {
 impl GpuDevice {
     /// Opens a device.
     ///
-    /// Errors: [`Error::Device`] if there is no such adapter, or it has no 16-bit floats and they are asked for.
+    /// Errors: [`Error::Device`] if there is no such adapter, or if 16-bit floats are requested and not supported.
     pub async fn open(options: &GpuOptions) -> Result<Self> {
         let adapter = match options.adapter.parse() {
             Ok(index) => Choice::Index(index),
@@ -31,7 +31,7 @@ impl GpuDevice {
         Ok(Self { open: Arc::new(Mutex::new(context)), float })
     }
 
-    /// Opens the device anew if it is lost. Tensors that were on it stay lost.
+    /// Reopens the device if it was lost. Its tensors stay lost.
     pub(in crate::tensor) async fn revive(&self) -> Result<()> {
         let lost = self.context();
         if !lost.is_lost() {
@@ -39,35 +39,35 @@ impl GpuDevice {
         }
         let fresh = lost.reopen().await?;
         let mut open = lock(&self.open);
-        // Another clone may have been faster.
+        // Another clone may have reopened it already.
         if open.is(&lost) {
             *open = fresh;
         }
         Ok(())
     }
 
-    /// The runtime underneath as it is open now: statistics, profiling, limits.
+    /// The current runtime, for statistics, profiling and limits.
     pub fn context(&self) -> Context {
         lock(&self.open).clone()
     }
 
-    /// What it is, for people.
+    /// Its name for users.
     pub fn name(&self) -> String {
         info(self.context().capabilities()).name
     }
 
-    /// Whether it is a software rasteriser: right, but slower than the kernels for the CPU.
+    /// Whether it is a software GPU: correct, but slower than the processor's kernels.
     pub fn is_software(&self) -> bool {
         self.context().capabilities().is_software()
     }
 
-    /// Gives pooled memory that nothing uses back to the driver.
+    /// Returns unused pooled memory to the driver.
     pub(in crate::tensor) fn release_idle(&self) {
-        // What fails here fails again at the next op, which says so.
+        // If this fails, the next op fails too and reports it.
         let _ = self.context().trim();
     }
 
-    /// Every GPU that there is.
+    /// All GPUs.
     pub(in crate::tensor) async fn list() -> Vec<DeviceInfo> {
         easel_webgpu::adapters().await.iter().map(info).collect()
     }
@@ -77,7 +77,7 @@ impl GpuDevice {
         self.float
     }
 
-    /// Another handle of the same device, for models that compute in `f32`.
+    /// Another handle to the same device, for models that compute in `f32`.
     pub(in crate::tensor) fn in_f32(&self) -> Self {
         Self { float: DType::F32, ..self.clone() }
     }
@@ -93,11 +93,11 @@ fn float(capabilities: &Capabilities, asked: Option<DType>) -> Result<DType> {
     let reason = match asked {
         Some(DType::F32) => return Ok(DType::F32),
         Some(DType::F16) if capabilities.f16 => return Ok(DType::F16),
-        // Right everywhere, and a software rasteriser gains nothing from half the bytes.
+        // `f32` is always correct, and a software GPU is not faster with half the bytes.
         None if !capabilities.f16 || capabilities.is_software() => return Ok(DType::F32),
         None => return Ok(DType::F16),
         Some(DType::F16) => format!("{} has no 16-bit floats (shader-f16)", capabilities.adapter.name),
-        Some(other) => format!("models compute in F32 or F16 there, not {other:?}"),
+        Some(other) => format!("models compute in F32 or F16, got {other:?}"),
     };
     Err(Error::Device { device: "gpu".into(), reason })
 }

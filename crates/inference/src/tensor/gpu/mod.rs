@@ -1,6 +1,6 @@
 //! Tensors on a GPU through WebGPU: the bridge to `easel-webgpu`, which has the kernels.
 //!
-//! Activations are one array. A weight that is larger than the device binds at once is several, cut along its first axis.
+//! Activations are one array. A weight above the device's binding limit is split into several along its first axis.
 
 mod device;
 mod ops;
@@ -16,11 +16,16 @@ use crate::{Error, Result};
 use easel_webgpu::shader::Format;
 use easel_webgpu::{Array, Context};
 
-/// Numbers on a GPU, in one array or, cut along the first axis, in several.
+/// Bytes of GPU memory that this process has allocated through WebGPU.
+pub fn gpu_memory() -> u64 {
+    easel_webgpu::allocated()
+}
+
+/// A tensor on a GPU, in one array or in several along the first axis.
 #[derive(Clone)]
 pub(super) struct Gpu {
     device: GpuDevice,
-    /// The device as it was open when the numbers got there: after a loss they are gone with it.
+    /// The runtime at the time of the upload. If the device is lost, the data is lost with it.
     context: Context,
     parts: Vec<Array>,
     shape: Vec<usize>,
@@ -32,7 +37,7 @@ impl Gpu {
         Self { device: device.clone(), context: context.clone(), parts: vec![array], shape }
     }
 
-    /// Copies numbers to the device: to memory that ops share, or to memory of their own for what stays.
+    /// Copies data to the device: to pooled memory, or to separate memory for weights.
     pub(super) fn upload(device: &GpuDevice, data: &Data, shape: &[usize], stays: bool) -> Result<Tensor> {
         if !stays && !data.dtype().is_blocks() {
             let context = device.context();
@@ -52,7 +57,7 @@ impl Gpu {
         &self.shape
     }
 
-    /// The device as the op set names it.
+    /// The device of the op set.
     pub(super) fn home(&self) -> Device {
         Device::Gpu(self.device.clone())
     }
@@ -72,7 +77,7 @@ impl Gpu {
         if self.dtype().is_blocks() {
             return Err(host::unsupported("to_host", self.dtype()));
         }
-        // All reads are under way before the first is waited for.
+        // All reads are started before the first one is awaited.
         let reads: Vec<_> = self.parts.iter().map(|part| (part, self.context.read(part.buffer(), ..))).collect();
         let mut bytes = Vec::new();
         for (part, read) in reads {
@@ -87,13 +92,13 @@ impl Gpu {
     fn array(&self, op: &'static str) -> Result<&Array> {
         match self.parts.as_slice() {
             [array] => Ok(array),
-            _ => Err(Error::Backend { op, reason: "the tensor is larger than this GPU binds at once".into() }),
+            _ => Err(Error::Backend { op, reason: "the tensor exceeds the binding limit of this GPU".into() }),
         }
     }
 }
 
 impl Tensor {
-    /// The GPU side of an operand, which has to be there.
+    /// The operand's GPU storage, which is an error for other devices.
     fn gpu(&self, op: &'static str) -> Result<&Gpu> {
         match &self.storage {
             Storage::Gpu(gpu) => Ok(gpu),

@@ -1,8 +1,9 @@
-//! Every op on the GPU: arguments unwrapped, the kernel's op called, the result wrapped. Shapes are checked before.
+//! The ops on the GPU: each unwraps its arguments, calls the kernel's op, and wraps the result. Shapes were checked
+//! before.
 
 use super::Gpu;
 use crate::Result;
-use crate::tensor::{Activation, Conv2d, DType, Epilogue, Scores, Storage, Tensor};
+use crate::tensor::{Activation, Conv2d, DType, Epilogue, Relative, Scores, Storage, Tensor};
 use easel_cpu::elementwise::Binary;
 use easel_webgpu::{Array, Context, ops};
 
@@ -11,7 +12,7 @@ impl Gpu {
         &self.context
     }
 
-    /// An array of the same device.
+    /// Wraps an array of the same device.
     fn wrap(&self, array: Array) -> Tensor {
         Tensor { storage: Storage::Gpu(Self::new(&self.device, &self.context, array)) }
     }
@@ -49,19 +50,36 @@ impl Gpu {
         self.made(ops::conv2d(self.context(), self.array(OP)?, weight, bias, conv, epilogue))
     }
 
-    pub(in crate::tensor) fn attention(
+    pub(in crate::tensor) fn depthwise(
+        &self,
+        weight: &Tensor,
+        bias: &Tensor,
+        conv: Conv2d,
+        after: Activation,
+    ) -> Result<Tensor> {
+        const OP: &str = "depthwise";
+        let weight = weight.gpu(OP)?.array(OP)?;
+        let bias = bias.gpu(OP)?.array(OP)?;
+        self.made(ops::depthwise(self.context(), self.array(OP)?, weight, bias, conv, after))
+    }
+
+    pub(in crate::tensor) fn attention<'a>(
         &self,
         k: &Tensor,
         v: &Tensor,
         heads: usize,
-        scores: Scores<'_>,
+        scores: Scores<'a>,
     ) -> Result<Tensor> {
         const OP: &str = "attention";
         let k = k.gpu(OP)?.array(OP)?;
         let v = v.gpu(OP)?.array(OP)?;
         let bias = optional(OP, scores.bias)?;
         let scale = scores.scale.map(|scale| scale as f32);
-        let scores = ops::Scores { causal: scores.causal, scale, bias };
+        let relative = |Relative { grid, rows, columns }: Relative<'a>| -> Result<ops::Relative<'a>> {
+            Ok(ops::Relative { grid, rows: rows.gpu(OP)?.array(OP)?, columns: columns.gpu(OP)?.array(OP)? })
+        };
+        let relative = scores.relative.map(relative).transpose()?;
+        let scores = ops::Scores { causal: scores.causal, scale, bias, relative };
         self.made(ops::attention_scored(self.context(), [self.array(OP)?, k, v], heads, scores))
     }
 
@@ -151,7 +169,7 @@ impl Gpu {
 
     pub(in crate::tensor) fn reshape(&self, shape: &[usize]) -> Result<Tensor> {
         match self.parts.as_slice() {
-            // The rows of a weight in parts stay where they are: a 1x1 kernel becomes a matrix.
+            // Splitting is along rows, so it is not affected: only a 1x1 kernel becomes a matrix.
             parts if parts.len() > 1 && shape.first() == self.shape.first() => {
                 let part = |part: &Array| part.reshape(&[&part.shape()[..1], &shape[1..]].concat());
                 let parts = parts.iter().map(part).collect::<Result<_, _>>()?;

@@ -5,7 +5,7 @@ use crate::tensor::{Storage, Tensor};
 use crate::{Error, Result};
 use easel_webgpu::{Array, Plan};
 
-/// A plan, the buffers that it reads its inputs from and the one that it leaves its result in.
+/// A plan, with the buffers of its inputs and its result.
 pub(in crate::tensor) struct Recorded {
     plan: Plan,
     inputs: Vec<Gpu>,
@@ -13,7 +13,7 @@ pub(in crate::tensor) struct Recorded {
 }
 
 impl Recorded {
-    /// Runs `function` on copies of the inputs and keeps what it recorded.
+    /// Runs `function` on copies of the inputs and records it.
     pub(in crate::tensor) fn new(inputs: &[Gpu], function: impl FnOnce(&[Tensor]) -> Result<Tensor>) -> Result<Self> {
         let Some(first) = inputs.first() else {
             return Err(Error::Backend { op: "replay", reason: "expected at least one input".into() });
@@ -25,13 +25,13 @@ impl Recorded {
         Ok(Self { plan, inputs, output })
     }
 
-    /// Whether the inputs are like those of the recording, on the device as it was open then.
+    /// Whether the inputs have the shapes and types of the recording, and the device has not been reopened.
     pub(in crate::tensor) fn fits(&self, inputs: &[Gpu]) -> bool {
         let like = |(a, b): (&Gpu, &Gpu)| a.shape == b.shape && a.dtype() == b.dtype() && a.context.is(&b.context);
         self.inputs.len() == inputs.len() && self.inputs.iter().zip(inputs).all(like)
     }
 
-    /// The same with other inputs.
+    /// Replays the recording with other inputs.
     pub(in crate::tensor) fn replay(&self, inputs: &[Gpu]) -> Result<Tensor> {
         for (to, from) in self.inputs.iter().zip(inputs) {
             to.copy_from(from)?;

@@ -1,9 +1,8 @@
-//! Tensors without numbers: shapes and types alone, and a ledger of the memory that a device would hold for them.
+//! Tensors without data: only shapes and types, with a ledger of the memory that they would take on a device.
 //!
-//! A network that is built and run with them says how much memory it will need, before any weight is read: every op makes a
-//! note of what it would take, in the order in which it would. The memory of activations comes from a pool as on the device,
-//! and what the kernels for the processor take besides is known to `easel_cpu::needs`. For a GPU the ledger knows sizes, but
-//! not what a kernel takes for itself.
+//! Building and running a network with them shows how much memory it needs, before any weight is read: every op records
+//! its allocations in order. Activations come from a pool as on the device, and `easel_cpu::needs` has the scratch
+//! memory of the processor's kernels. For a GPU the scratch memory of kernels is not included.
 
 mod ops;
 
@@ -17,15 +16,15 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A device without memory or kernels: there is only its ledger, which clones share.
+/// A device without memory or kernels. It only has a ledger, which clones share.
 #[derive(Clone)]
 pub struct OutlineDevice {
-    /// The device that it stands for.
+    /// The device that it simulates.
     of: Box<Device>,
     ledger: Arc<Ledger>,
 }
 
-/// What is held, and the idle buffers.
+/// The memory in use, and the idle buffers.
 struct Ledger {
     held: Arc<Held>,
     pool: Mutex<Pool<Note>>,
@@ -49,7 +48,7 @@ impl Held {
     }
 }
 
-/// A buffer of the pool.
+/// A buffer in the pool.
 struct Note {
     floats: usize,
     held: Arc<Held>,
@@ -75,9 +74,9 @@ impl Drop for Note {
 
 /// The memory of one tensor.
 enum Memory {
-    /// From the pool; `None` once it went back.
+    /// From the pool; `None` once it was returned.
     Pooled(Option<Note>),
-    /// Its own: a weight.
+    /// Separate memory, for a weight.
     Plain(u64),
 }
 
@@ -127,17 +126,17 @@ impl OutlineDevice {
         Self { of, ledger: Arc::new(Ledger { held: Arc::default(), pool: Mutex::default() }) }
     }
 
-    /// The device that it stands for.
+    /// The device that it simulates.
     pub fn stands_for(&self) -> &Device {
         &self.of
     }
 
-    /// Bytes that are held now: those of tensors and of idle buffers.
+    /// The current bytes of tensors and idle buffers.
     pub fn held(&self) -> u64 {
         self.ledger.held.now.load(Ordering::Relaxed)
     }
 
-    /// The most that was held since the last look.
+    /// The peak since the last call.
     pub fn take_peak(&self) -> u64 {
         self.ledger.held.peak.swap(self.held(), Ordering::Relaxed)
     }
@@ -158,31 +157,31 @@ impl fmt::Debug for OutlineDevice {
     }
 }
 
-/// A tensor without numbers.
+/// A tensor without data.
 #[derive(Clone)]
 pub(super) struct Outline {
     device: OutlineDevice,
     shape: Vec<usize>,
     dtype: DType,
-    /// How a prepared weight is kept.
+    /// The form of a prepared weight.
     kept: Option<Kept>,
     #[allow(dead_code, reason = "held until the last tensor that has it is gone")]
     memory: Arc<Piece>,
 }
 
-/// Bytes of this many elements; blocks are whole.
+/// The bytes of this many elements, in whole blocks.
 fn bytes_of(dtype: DType, elements: usize) -> u64 {
     (elements / dtype.block()) as u64 * dtype.size() as u64
 }
 
 impl Outline {
-    /// A tensor in memory of its own.
+    /// A tensor in separate memory.
     pub(super) fn plain(device: &OutlineDevice, dtype: DType, shape: &[usize]) -> Tensor {
         let memory = device.ledger.plain(bytes_of(dtype, shape.iter().product()));
         Self::over(device, dtype, shape, memory)
     }
 
-    /// A tensor in the memory that ops share.
+    /// A tensor in pooled memory.
     fn pooled(device: &OutlineDevice, dtype: DType, shape: &[usize]) -> Tensor {
         let memory = device.ledger.pooled(bytes_of(dtype, shape.iter().product()));
         Self::over(device, dtype, shape, memory)
@@ -235,14 +234,14 @@ impl Tensor {
     fn outline(&self, op: &'static str) -> Result<&Outline> {
         match &self.storage {
             Storage::Outline(outline) => Ok(outline),
-            _ => Err(Error::Backend { op, reason: "a tensor with numbers beside one without".into() }),
+            _ => Err(Error::Backend { op, reason: "tensors with and without data cannot be combined".into() }),
         }
     }
 }
 
-/// Why there are no numbers to read.
+/// The error of reading a tensor without data.
 pub(super) fn no_numbers(op: &'static str) -> Error {
-    Error::Backend { op, reason: "a tensor of a plan has a shape, but no numbers".into() }
+    Error::Backend { op, reason: "a tensor of a plan has no data".into() }
 }
 
 #[cfg(test)]
@@ -252,7 +251,7 @@ mod tests {
     use crate::weights::Weights;
 
     #[test]
-    fn the_ledger_knows_what_is_held_and_what_was() {
+    fn the_ledger_knows_current_and_peak_bytes() {
         let outline = OutlineDevice::of(&Device::Cpu);
         let device = Device::Outline(outline.clone());
         let weights = Weights::random(DType::F16, &device);

@@ -1,4 +1,4 @@
-//! What every op takes, without doing it. Shapes are checked before.
+//! Records the memory of every op without computing it. Shapes were checked before.
 
 use super::{Outline, bytes_of};
 use crate::Result;
@@ -21,7 +21,7 @@ impl Outline {
         }
     }
 
-    /// The result, and what the kernel takes while it computes it.
+    /// The result, and the kernel's scratch memory during the computation.
     fn made_with(&self, shape: &[usize], scratch: impl FnOnce() -> Vec<usize>) -> Tensor {
         let result = self.made(shape);
         if self.device.is_cpu() {
@@ -69,12 +69,12 @@ impl Outline {
         Self::pooled(&self.device, dtype, &self.shape)
     }
 
-    /// A view of the same numbers.
+    /// A view of the same elements.
     pub(in crate::tensor) fn view(&self, shape: &[usize]) -> Tensor {
         Tensor { storage: Storage::Outline(Self { shape: shape.to_vec(), ..self.clone() }) }
     }
 
-    /// A copy of some of the numbers, in the type that they have.
+    /// A copy of some of the elements, in the same type.
     pub(in crate::tensor) fn rearranged(&self, shape: &[usize]) -> Tensor {
         Self::pooled(&self.device, self.dtype, shape)
     }

@@ -16,12 +16,13 @@ mod writer;
 use super::folder::Folder;
 use super::{Claimed, Ending, Part, Standing, Store};
 use crate::{
-    Counts, Error, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Result, Run, Selection, Status,
-    Task, TaskId, TaskQuery,
+    Counts, Error, Last, NewPicture, NewTask, Page, Picture, PictureId, PictureQuery, Preference, Result, Run,
+    Selection, Status, Task, TaskId, TaskQuery,
 };
+use parking_lot::Mutex;
 use readers::Readers;
 use rows::PICTURE;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,8 @@ pub struct SqliteStore {
     folder: Arc<Folder>,
     path: PathBuf,
     patience: Duration,
+    /// Held while a task ends with pictures, because two ends of one task would write the same files.
+    ending: Mutex<()>,
 }
 
 impl SqliteStore {
@@ -76,7 +79,15 @@ impl SqliteStore {
         folder.sweep(&upkeep::known(&connection).map_err(failed)?)?;
         let readers = (0..READERS).map(|_| connect(&path, patience)).collect::<Sql<_>>().map_err(failed)?;
         let writer = Writer::start(connection).map_err(|reason| Error::Thread { reason })?;
-        Ok(Self { writer, readers: Readers::new(readers), file, folder: folder.into(), path, patience })
+        Ok(Self {
+            writer,
+            readers: Readers::new(readers),
+            file,
+            folder: folder.into(),
+            path,
+            patience,
+            ending: Mutex::default(),
+        })
     }
 
     fn error(&self, reason: rusqlite::Error) -> Error {
@@ -93,7 +104,13 @@ impl SqliteStore {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
             query(&transaction)
         });
-        answer.ok_or_else(|| self.busy())?.map_err(|reason| self.error(reason))
+        match answer {
+            None => Err(self.busy()),
+            Some(Err(reason)) if reason.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                Err(self.busy())
+            }
+            Some(answer) => answer.map_err(|reason| self.error(reason)),
+        }
     }
 
     /// Performs one atomic step.
@@ -119,6 +136,7 @@ impl SqliteStore {
 
     /// Writes the pictures to the disk, then the task's end to the database.
     fn complete(&self, id: TaskId, pictures: &[NewPicture], last: Last) -> Result<bool> {
+        let _turn = self.ending.lock();
         if self.task(id)?.status != Status::Processing {
             return Ok(false);
         }
@@ -135,6 +153,22 @@ impl SqliteStore {
             self.folder.remove(id, pictures.len());
         }
         Ok(completed)
+    }
+
+    /// Cancels a task, and keeps the pictures whose files were written.
+    fn cancel_with(&self, id: TaskId, last: Option<Last>, pictures: Vec<pictures::Record>) -> Result<Task> {
+        let before = self.release(move |transaction| {
+            let before = tasks::find(transaction, id)?;
+            if before.as_ref().is_some_and(|task| !task.status.is_end()) {
+                tasks::finish(transaction, id, Status::Cancelled, None, last)?;
+                pictures::insert(transaction, id, &pictures)?;
+            }
+            Ok(before)
+        })?;
+        match before.ok_or(Error::UnknownTask { id })? {
+            Task { status, .. } if status.is_end() => Err(Error::AlreadyEnded { id, status }),
+            task => Ok(task),
+        }
     }
 }
 
@@ -167,8 +201,9 @@ impl Store for SqliteStore {
         self.write(run::take)?.ok_or(Error::RunNotComplete)
     }
 
-    fn claim(&self) -> Result<Option<Claimed>> {
-        self.write(tasks::claim)
+    fn claim(&self, preference: &Preference) -> Result<Option<Claimed>> {
+        let preference = preference.clone();
+        self.write(move |transaction| tasks::claim(transaction, &preference))
     }
 
     fn end(&self, id: TaskId, ending: &Ending, last: Last) -> Result<bool> {
@@ -182,18 +217,25 @@ impl Store for SqliteStore {
         }
     }
 
-    fn cancel(&self, id: TaskId, last: Option<Last>) -> Result<Task> {
-        let before = self.release(move |transaction| {
-            let before = tasks::find(transaction, id)?;
-            if before.as_ref().is_some_and(|task| !task.status.is_end()) {
-                tasks::finish(transaction, id, Status::Cancelled, None, last)?;
-            }
-            Ok(before)
-        })?;
-        match before.ok_or(Error::UnknownTask { id })? {
-            Task { status, .. } if status.is_end() => Err(Error::AlreadyEnded { id, status }),
-            task => Ok(task),
+    fn cancel(&self, id: TaskId, last: Option<Last>, finished: &[NewPicture]) -> Result<Task> {
+        if finished.is_empty() {
+            return self.cancel_with(id, last, Vec::new());
         }
+        let _turn = self.ending.try_lock_for(self.patience).ok_or_else(|| self.busy())?;
+        if self.task(id)?.status != Status::Processing {
+            return self.cancel_with(id, last, Vec::new());
+        }
+        if let Err(error) = self.folder.write(id, finished) {
+            // A task can be cancelled on a full disk too.
+            tracing::warn!(%id, %error, "the finished pictures of a cancelled task are lost");
+            return self.cancel_with(id, last, Vec::new());
+        }
+        let cancelled = self.cancel_with(id, last, finished.iter().map(pictures::Record::of).collect());
+        // After any other error the transaction may have been committed all the same.
+        if matches!(cancelled, Err(Error::AlreadyEnded { .. } | Error::UnknownTask { .. })) {
+            self.folder.remove(id, finished.len());
+        }
+        cancelled
     }
 
     fn task(&self, id: TaskId) -> Result<Task> {
@@ -210,9 +252,16 @@ impl Store for SqliteStore {
 
     fn counts(&self) -> Result<Counts> {
         let sql = "SELECT status, count(*) FROM task GROUP BY status";
-        let counted = self.read(|t| all(t, sql, [], |row| Ok((row.get(0)?, row.get(1)?))))?;
+        let by_priority =
+            "SELECT priority, count(*) FROM task INDEXED BY task_queue WHERE status = 'pending' GROUP BY priority";
         let mut counts = Counts::default();
+        let (counted, waiting) = self.read(|transaction| {
+            let counted = all(transaction, sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let waiting = all(transaction, by_priority, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok((counted, waiting))
+        })?;
         counted.into_iter().for_each(|(status, count)| counts.set(status, count));
+        waiting.into_iter().for_each(|(priority, count)| counts.set_waiting(priority, count));
         Ok(counts)
     }
 

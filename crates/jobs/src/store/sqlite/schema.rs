@@ -7,7 +7,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Step `n` migrates schema `n` to `n + 1`. Released steps are never changed.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE task (
         number       INTEGER PRIMARY KEY AUTOINCREMENT, -- in order of arrival
@@ -49,6 +49,13 @@ const STEPS: [&str; 3] = [
         task  TEXT    NOT NULL,
         taken INTEGER NOT NULL                          -- 1 once its picture was taken
     ) STRICT;
+",
+    "
+    ALTER TABLE task ADD COLUMN model TEXT NOT NULL DEFAULT ''; -- what an engine loads for it; '' for nothing
+    DROP INDEX task_queue;
+    -- With the model, so that the first task is found without its row, which may be long.
+    CREATE INDEX task_queue ON task (priority DESC, number, model) WHERE status = 'pending';
+    CREATE INDEX task_model ON task (priority, model, number) WHERE status = 'pending';
 ",
 ];
 

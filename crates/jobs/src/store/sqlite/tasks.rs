@@ -3,7 +3,7 @@
 use super::rows::{self, Id, TASK, Time};
 use super::{Sql, all, execute, number, one};
 use crate::store::Claimed;
-use crate::{Last, NewTask, Page, Selection, Status, Task, TaskId, TaskQuery};
+use crate::{Last, NewTask, Overtaken, Page, Preference, Priority, Selection, Status, Task, TaskId, TaskQuery};
 use rusqlite::{Connection, Row, Transaction, params};
 
 /// After this many attempts that ended with the process, a task counts as the cause and fails.
@@ -12,28 +12,58 @@ const ATTEMPTS: u32 = 2;
 /// Adds a waiting task; `None` if the queue is full.
 pub(super) fn insert(transaction: &Transaction<'_>, new: &NewTask, capacity: usize) -> Sql<Option<Task>> {
     let sql = format!(
-        "INSERT INTO task (id, status, priority, prompt, seed, steps, request, created_at)
-         SELECT ?1, 'pending', ?2, ?3, ?4, ?5, ?6, ?7
+        "INSERT INTO task (id, status, priority, prompt, seed, steps, request, created_at, model)
+         SELECT ?1, 'pending', ?2, ?3, ?4, ?5, ?6, ?7, ?9
          WHERE (SELECT count(*) FROM task WHERE status = 'pending') < ?8 RETURNING {TASK}"
     );
     let id = Id(TaskId::new_v4());
     let seed = new.seed.cast_signed();
     let most = number(capacity);
-    let row = params![id, new.priority, new.prompt, seed, new.steps, new.request, Time::now(), most];
+    let row = params![id, new.priority, new.prompt, seed, new.steps, new.request, Time::now(), most, new.model];
     one(transaction, &sql, row, rows::task)
 }
 
-/// Claims the first waiting task.
-pub(super) fn claim(transaction: &Transaction<'_>) -> Sql<Option<Claimed>> {
-    // Left to itself, SQLite finds all that wait by their status and sorts them.
+/// A waiting task, as far as the index knows it.
+struct First {
+    number: i64,
+    priority: Priority,
+    model: String,
+}
+
+/// Claims the first waiting task, or the one that overtakes it.
+pub(super) fn claim(transaction: &Transaction<'_>, preference: &Preference) -> Sql<Option<Claimed>> {
+    let Some(first) = first(transaction)? else { return Ok(None) };
+    let mut preferred = None;
+    if preference.may_overtake(first.number, &first.model) {
+        preferred = first_of(transaction, first.priority, &preference.models)?;
+    }
     let sql = format!(
-        "UPDATE task SET status = 'processing', attempts = attempts + 1, started_at = ?1 WHERE number =
-         (SELECT number FROM task INDEXED BY task_queue WHERE status = 'pending'
-          ORDER BY priority DESC, number LIMIT 1)
+        "UPDATE task SET status = 'processing', attempts = attempts + 1, started_at = ?1 WHERE number = ?2
          RETURNING {TASK}, request"
     );
-    let claimed = |row: &Row<'_>| Ok(Claimed { task: rows::task(row)?, request: row.get("request")? });
-    one(transaction, &sql, params![Time::now()], claimed)
+    let overtaken = preferred.map(|_| Overtaken { priority: first.priority, number: first.number });
+    let claimed = |row: &Row<'_>| Ok(Claimed { task: rows::task(row)?, request: row.get("request")?, overtaken });
+    one(transaction, &sql, params![Time::now(), preferred.unwrap_or(first.number)], claimed)
+}
+
+/// The first waiting task.
+fn first(connection: &Connection) -> Sql<Option<First>> {
+    // Left to itself, SQLite finds all that wait by their status and sorts them.
+    let sql = "SELECT number, priority, model FROM task INDEXED BY task_queue WHERE status = 'pending'
+               ORDER BY priority DESC, number LIMIT 1";
+    one(connection, sql, [], |row| Ok(First { number: row.get(0)?, priority: row.get(1)?, model: row.get(2)? }))
+}
+
+/// The first waiting task of this priority for any of these models, by its number.
+fn first_of(connection: &Connection, priority: Priority, models: &[String]) -> Sql<Option<i64>> {
+    let sql = "SELECT number FROM task INDEXED BY task_model WHERE status = 'pending' AND priority = ?1 AND model = ?2
+               ORDER BY number LIMIT 1";
+    let mut found: Option<i64> = None;
+    for model in models {
+        let number: Option<i64> = one(connection, sql, params![priority, model], |row| row.get(0))?;
+        found = found.into_iter().chain(number).min();
+    }
+    Ok(found)
 }
 
 /// Returns a task to its place in the queue; `false` if it is not being processed.

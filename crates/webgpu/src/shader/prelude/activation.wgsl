@@ -1,4 +1,5 @@
-// Activation functions on V, which is f32 or vec4<f32>. ACTIVATION names the one that the kernel applies. All keep a NaN.
+// Activation functions on V, which is f32 or vec4<f32>. ACTIVATION names the one that the kernel applies. All of them
+// propagate NaN.
 
 fn sigmoid(x: V) -> V {
     return 1.0 / (1.0 + exp(-x));
@@ -28,7 +29,7 @@ fn gelu(x: V) -> V {
 #end
 
 #if ACTIVATION == tanh
-// Near zero the polynomial of Cephes' tanhf; elsewhere 1 - 2 / (e^2x + 1), which loses too much there.
+// Near zero it is the polynomial of Cephes' tanhf; elsewhere 1 - 2 / (e^2x + 1), which is too inaccurate near zero.
 fn hyperbolic_tangent(x: V) -> V {
     let t = abs(x);
     let s = x * x;
@@ -38,7 +39,7 @@ fn hyperbolic_tangent(x: V) -> V {
     sum = sum * s + 0.13331442;
     sum = sum * s - 0.3333328;
     let far = 1.0 - 2.0 / (exp(2.0 * t) + 1.0);
-    // A NaN fails the comparison and goes through the polynomial: not every device's exp keeps it.
+    // A NaN fails the comparison and takes the polynomial, because not every device's exp keeps it.
     return select(sum * s * x + x, select(far, -far, x < V(0.0)), t >= V(0.625));
 }
 #end
@@ -63,7 +64,7 @@ fn activate(x: V) -> V {
     return hyperbolic_tangent(x);
 #end
 #if ACTIVATION == sigmoid
-    // A NaN fails both comparisons: not every device's exp keeps it.
+    // A NaN fails both comparisons, because not every device's exp keeps it.
     return select(x, sigmoid(x), (x <= V(0.0)) | (x > V(0.0)));
 #end
 #if ACTIVATION == none

@@ -1,4 +1,4 @@
-// One invocation for each of `u.count` results, which are V: the kernel's `each(i)`.
+// Runs the kernel's `each(i)` in one invocation for each of `u.count` results of type V.
 
 #use vector
 

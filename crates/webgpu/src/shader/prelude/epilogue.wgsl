@@ -1,5 +1,5 @@
-// What happens to a product before it is stored: activation(product + bias + residual), at row m and column n of a result
-// whose rows are `u.stride` wide and whose columns begin at `u.column`.
+// Stores activation(product + bias + residual) at row m and column n of a result whose rows are `u.stride` wide and
+// whose columns begin at `u.column`.
 
 #if BIAS
 #input bias: B by 1

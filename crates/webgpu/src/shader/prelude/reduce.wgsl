@@ -1,5 +1,5 @@
-// One reduction per workgroup of THREADS: the kernel's `reduce(id, thread, subgroup)` for each, and the sum of one number per
-// invocation.
+// Runs the kernel's `reduce(id, thread, subgroup)` for each reduction in a workgroup of THREADS, and sums one number
+// per invocation.
 
 var<workgroup> partial: array<f32, THREADS>;
 

@@ -1,8 +1,8 @@
-// A register-tiled product: each workgroup makes TILE_M x TILE_N results, each invocation ROWS x COLUMNS of them.
+// A register-tiled product: each workgroup computes TILE_M x TILE_N results, each invocation ROWS x COLUMNS of them.
 //
-// Both operands are read along K, four numbers at a time, and kept that way in workgroup memory. The kernel that uses this
-// defines what is multiplied: Row and locate (a row of the left operand), Depth, depth_start and depth_advance (a place
-// along K), x_load, w_load, and store for the results.
+// Both operands are read along K, four numbers at a time, and stored in this order in workgroup memory. The kernel that
+// uses this module defines the operands: Row and locate (a row of the left operand), Depth, depth_start and
+// depth_advance (a position along K), x_load, w_load, and store for the results.
 
 const LOAD_ROWS: u32 = THREADS / VECTORS;
 const THREADS_N: u32 = TILE_N / COLUMNS;
@@ -10,7 +10,7 @@ const THREADS_N: u32 = TILE_N / COLUMNS;
 var<workgroup> xs: array<vec4<f32>, TILE_M * VECTORS>;
 var<workgroup> ws: array<vec4<f32>, TILE_N * VECTORS>;
 
-// Where vector `v` of a row is kept: permuted so that eight neighbouring rows lie in different banks.
+// The position of vector `v` of a row, permuted so that eight neighbouring rows are in different banks.
 fn slot(row: u32, v: u32) -> u32 {
     return row * VECTORS + (v ^ ((row >> 1u) & 3u));
 }
@@ -47,7 +47,7 @@ fn main(
         workgroupBarrier();
 #use tile_next
         for (var v = 0u; v < VECTORS; v++) {
-            // Rows of one invocation are a multiple of 8 apart, so that all are permuted alike.
+            // The rows of an invocation are a multiple of 8 apart, so that all have the same permutation.
             let x_slot = slot(ty, v);
             let w_slot = slot(tx, v);
 #for i in 0..ROWS

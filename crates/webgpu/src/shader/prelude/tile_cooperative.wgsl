@@ -1,8 +1,9 @@
-// The product of `tile.wgsl` on cooperative matrices (tensor cores), 32 numbers along K per step: both operands are rounded
-// to f16 in workgroup memory, sums are f32. Each subgroup makes FRAGMENTS_M x FRAGMENTS_N matrices of SIZE x SIZE.
+// The product of `tile.wgsl` on cooperative matrices (tensor cores), 32 numbers along K per step: both operands are
+// rounded to f16 in workgroup memory, sums are f32. Each subgroup computes FRAGMENTS_M x FRAGMENTS_N matrices of SIZE x
+// SIZE.
 
 const LOAD_ROWS: u32 = THREADS / VECTORS;
-// Padded, so that neighbouring rows begin in different banks.
+// Padded so that neighbouring rows begin in different banks.
 const ROW: u32 = VECTORS * 4u + 8u;
 const SUBGROUPS_N: u32 = TILE_N / (FRAGMENTS_N * SIZE);
 

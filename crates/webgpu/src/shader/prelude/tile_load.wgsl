@@ -1,4 +1,4 @@
-    // Inside main: this invocation's vectors of the first step, x0 .. and w0 ..
+    // Inside main: loads this invocation's vectors of the first step into x0 .. and w0 ..
     let load_vector = thread % VECTORS;
     let load_row = thread / VECTORS;
     var depth = depth_start(load_vector);

@@ -1,4 +1,4 @@
-        // The next step's numbers are on their way while this one's are multiplied. Past the end of K they are zero.
+        // Loads the next step's vectors while this step's are multiplied. Past the end of K they are zero.
         depth = depth_advance(depth);
 #for i in 0..X_LOADS
         x$i = x_load(row$i, depth);

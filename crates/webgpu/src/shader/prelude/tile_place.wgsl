@@ -1,5 +1,5 @@
-    // Inside main: which tile of the result this workgroup makes.
-    // Tiles go down the rows in strips of 8 columns, so that workgroups that run together share operands in the cache.
+    // Inside main: the tile of the result for this workgroup. Tiles are ordered along the rows in strips of 8 columns,
+    // so that concurrent workgroups share operands in the cache.
     let tile = u.first_tile + group.x + group.y * groups.x;
     if (tile >= u.tiles_m * u.tiles_n) {
         return;

@@ -1,4 +1,4 @@
-// V is what an array by WIDTH holds: vectors, or single numbers, of f32 (of u32 where a kernel moves words).
+// V is the element type of an array by WIDTH: vectors or single numbers of f32 (of u32 in kernels that copy words).
 
 #if Y == u32
 alias E = u32;

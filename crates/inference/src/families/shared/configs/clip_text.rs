@@ -29,7 +29,7 @@ pub(in crate::families) fn config(shapes: &Shapes<'_>, is_open_clip: bool) -> Re
         "hidden_act": if is_open_clip { "gelu" } else { "quick_gelu" },
         "layer_norm_eps": 1e-5,
         "projection_dim": projection.unwrap_or(width),
-        // What the published files have: the pooled state is that of the highest token id.
+        // As in the published files: the pooled state is that of the token with the highest id.
         "bos_token_id": 0,
         "eos_token_id": 2,
         "pad_token_id": 1,

@@ -4,41 +4,42 @@ use crate::Result;
 use crate::families::shared::shapes::Shapes;
 use serde_json::{Value, json};
 
-/// Heads of every attention in the family of version 1; later ones have heads of 64 channels.
+/// Heads of every attention in version 1. Later versions have heads with 64 channels.
 const HEADS_1: usize = 8;
 const HEAD_WIDTH: usize = 64;
 
-/// Numbers that SDXL is conditioned on: three sizes of two; the refiner has an aesthetic score in place of the last.
+/// How many numbers SDXL is conditioned on: three sizes with two each. The refiner has an aesthetic score instead of
+/// the last size.
 const SIZES: u64 = 6;
 const SIZES_REFINER: u64 = 5;
 
-/// Width of the embedding of one of those numbers, if nothing tells.
+/// The width of the embedding of each of these numbers, if it cannot be derived.
 const SIZE_WIDTH: u64 = 256;
 
-/// Whether the transformers' projections are linear layers, as from version 2 on, rather than 1x1 convolutions.
+/// Whether the transformers' projections are linear layers, as since version 2, rather than 1x1 convolutions.
 pub(in crate::families) fn is_linear(shapes: &Shapes<'_>) -> bool {
     let places = ["down_blocks.0.attentions.0", "down_blocks.1.attentions.0", "mid_block.attentions.0"];
     let weight = places.iter().find_map(|place| shapes.find(&format!("{place}.proj_in.weight")));
     weight.is_some_and(|shape| shape.len() == 2)
 }
 
-/// The channels that it takes.
+/// The number of input channels.
 pub(in crate::families) fn in_channels(shapes: &Shapes<'_>) -> Option<usize> {
     shapes.find("conv_in.weight").and_then(|shape| shape.get(1)).copied()
 }
 
-/// One level.
+/// A level of the UNet.
 struct Level {
     channels: usize,
     layers: usize,
-    /// Transformer blocks after each layer on the way down; 0 without attention.
+    /// Transformer blocks after each layer of the down path; 0 without attention.
     down_depth: usize,
-    /// The same on the way up.
+    /// The same for the up path.
     up_depth: usize,
     context: Option<usize>,
 }
 
-/// The document; `pooled` is the width of the pooled text embedding.
+/// The document. `pooled` is the width of the pooled text embedding.
 pub(in crate::families) fn config(shapes: &Shapes<'_>, pooled: Option<u64>) -> Result<Value> {
     let levels = levels(shapes)?;
     let is_linear = is_linear(shapes);
@@ -92,7 +93,7 @@ fn levels(shapes: &Shapes<'_>) -> Result<Vec<Level>> {
     (0..count).map(level).collect()
 }
 
-/// Blocks of the transformers of a level; 0 if it has none.
+/// The number of transformer blocks of a level; 0 if it has none.
 fn depth(shapes: &Shapes<'_>, block: &str) -> usize {
     shapes.count(&format!("{block}.attentions.0.transformer_blocks"))
 }
@@ -106,7 +107,7 @@ fn heads(level: &Level, is_linear: bool) -> usize {
     if is_linear { (level.channels / HEAD_WIDTH).max(1) } else { HEADS_1 }
 }
 
-/// One value if all are the same, as most files have it.
+/// A single value if all are equal, as in most files.
 fn single(values: Vec<Value>) -> Value {
     match values.split_first() {
         Some((first, rest)) if rest.iter().all(|value| value == first) => first.clone(),
@@ -122,7 +123,7 @@ fn middle(shapes: &Shapes<'_>, depth: usize, config: &mut Value) {
     };
 }
 
-/// The depth of the transformers: of the way down, whose last entry is the middle's too, and of the way up where it
+/// The depth of the transformers: of the down path, whose last entry is also the middle's, and of the up path if it
 /// differs. Levels without attention have a 1.
 fn transformer_layers(levels: &[Level], mid_depth: usize, config: &mut Value) {
     let mut down: Vec<usize> = levels.iter().map(|level| level.down_depth.max(1)).collect();
@@ -139,7 +140,7 @@ fn transformer_layers(levels: &[Level], mid_depth: usize, config: &mut Value) {
     config["transformer_layers_per_block"] = single(down.into_iter().map(|depth| json!(depth)).collect());
 }
 
-/// What is embedded besides the timestep.
+/// The embeddings besides the timestep.
 fn embeddings(shapes: &Shapes<'_>, pooled: Option<u64>, config: &mut Value) -> Result<()> {
     if shapes.has("add_embedding.") {
         let width = shapes.size("add_embedding.linear_1.weight", 1)?;
@@ -155,8 +156,8 @@ fn embeddings(shapes: &Shapes<'_>, pooled: Option<u64>, config: &mut Value) -> R
     Ok(())
 }
 
-/// The width of the embedding of one size: all of them and the pooled text make `width`. Embeddings are half sines and half
-/// cosines, so that an odd one is out.
+/// The width of the embedding of one size: together with the pooled text they add up to `width`. It must be even,
+/// because embeddings are half sines and half cosines.
 fn size_width(width: u64, pooled: Option<u64>) -> u64 {
     let rest = pooled.and_then(|pooled| width.checked_sub(pooled)).unwrap_or(0);
     let fits = |count: &u64| rest > 0 && rest.is_multiple_of(2 * count);
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_width_of_a_size_follows_from_the_whole() {
+    fn the_width_of_a_size_follows_from_the_sum() {
         assert_eq!(size_width(2816, Some(1280)), 256);
         assert_eq!(size_width(2560, Some(1280)), 256);
         assert_eq!(size_width(88, Some(40)), 8);

@@ -4,17 +4,17 @@ use crate::Result;
 use crate::families::shared::shapes::Shapes;
 use serde_json::{Value, json};
 
-/// What a large autoencoder of a family of flows has that its tensors don't show.
+/// The constants of a flow family's autoencoder that its tensors do not reveal.
 pub(in crate::families) struct OfFlows {
-    /// By how much latents are multiplied, after the shift is taken away.
+    /// The factor on latents, after the shift is subtracted.
     pub(in crate::families) scale: f64,
-    /// What is taken away.
+    /// The shift, which is subtracted first.
     pub(in crate::families) shift: f64,
-    /// The side of the pictures that it was trained on.
+    /// The side of its training pictures.
     pub(in crate::families) picture_size: usize,
 }
 
-/// The document for a family of flows.
+/// The document for a flow family.
 pub(in crate::families) fn config_of_flows(shapes: &Shapes<'_>, own: &OfFlows) -> Result<Value> {
     let mut document = config(shapes, own.scale)?;
     if !is_tiny(shapes) {
@@ -25,7 +25,7 @@ pub(in crate::families) fn config_of_flows(shapes: &Shapes<'_>, own: &OfFlows) -
     Ok(document)
 }
 
-/// The document; `scale` is the number that a large one's latents are multiplied by.
+/// The document. `scale` is the factor on the latents of a full autoencoder.
 pub(in crate::families) fn config(shapes: &Shapes<'_>, scale: f64) -> Result<Value> {
     if is_tiny(shapes) {
         return tiny(shapes);
@@ -54,12 +54,12 @@ fn is_tiny(shapes: &Shapes<'_>) -> bool {
     shapes.has("decoder.layers.0.")
 }
 
-/// The document of a tiny autoencoder. Its latents are those of the denoiser.
+/// The document of a tiny autoencoder. Its latents are not scaled.
 fn tiny(shapes: &Shapes<'_>) -> Result<Value> {
     let encoder = convolutions(shapes, "encoder");
     let decoder = convolutions(shapes, "decoder");
     let size = |convolution: &Convolution, axis| shapes.size(&convolution.weight, axis);
-    // The encoder's last convolution and the decoder's first one are those of the latents.
+    // The encoder's last convolution and the decoder's first one have the latent channels.
     let begins = &encoder[..encoder.len().saturating_sub(1)];
     let ends = decoder.get(1..).unwrap_or_default();
     Ok(json!({
@@ -77,8 +77,8 @@ fn tiny(shapes: &Shapes<'_>) -> Result<Value> {
     }))
 }
 
-/// A convolution among the numbered layers of a tiny autoencoder, and how many blocks there are on both its sides. The
-/// encoder's begin stages, the decoder's end them.
+/// A convolution among the numbered layers of a tiny autoencoder, with the number of blocks on each side. In the
+/// encoder it begins a stage, in the decoder it ends one.
 struct Convolution {
     weight: String,
     blocks_before: usize,
@@ -86,7 +86,7 @@ struct Convolution {
 }
 
 fn convolutions(shapes: &Shapes<'_>, coder: &str) -> Vec<Convolution> {
-    /// More layers than any tiny autoencoder has; between those with tensors are activations and enlargements.
+    /// More layers than any tiny autoencoder has. Between the layers with tensors there are activations and upsamplers.
     const MOST: usize = 256;
     let mut found: Vec<Convolution> = Vec::new();
     let mut blocks = 0;

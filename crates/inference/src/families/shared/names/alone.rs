@@ -1,24 +1,24 @@
-//! Files that hold one component alone: which one it is, and its tensors as a whole checkpoint or a diffusers folder would
-//! name them.
+//! Files that contain a single component: which one it is, and its tensors under the names of a whole checkpoint or a
+//! diffusers folder.
 
 use super::{Tensors, has, modern_attention};
 use crate::families::VAE;
 use crate::families::shared::{TEXT_ENCODER, TEXT_ENCODER_2, UNET};
 use crate::weights::TensorIndex;
 
-/// How the tensors of a file are named.
+/// The naming of a file's tensors.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// As in diffusers and transformers.
+    /// The names of diffusers and transformers.
     Diffusers,
-    /// As in transformers, but without the `text_model.` that all but the projection begin with.
+    /// The names of transformers, but without `text_model.`, the prefix of all tensors except the projection.
     WithoutTextModel,
-    /// As in a checkpoint of the original repositories, but without the prefix of the component.
+    /// The original names, but without the prefix of the component.
     Original,
 }
 
-/// How a tensor begins that every such file has, and what that says of the file. Text encoders are alike: which of them a
-/// file is for is what the caller says.
+/// Prefixes that identify files, with the component and the naming. Text encoders look alike, so the caller says which
+/// one a file is for.
 const SIGNS: [(&str, &str, Layout); 11] = [
     ("input_blocks.0.0.", UNET, Layout::Original),
     ("down_blocks.0.resnets.", UNET, Layout::Diffusers),
@@ -33,7 +33,7 @@ const SIGNS: [(&str, &str, Layout); 11] = [
     ("transformer.resblocks.0.", TEXT_ENCODER, Layout::Original),
 ];
 
-/// The prefixes of checkpoints, for components alone under original names.
+/// The prefixes of components in checkpoints.
 const ORIGINAL_PREFIXES: [(&str, &str); 4] = [
     (UNET, "model.diffusion_model."),
     (VAE, "first_stage_model."),
@@ -41,25 +41,25 @@ const ORIGINAL_PREFIXES: [(&str, &str); 4] = [
     (TEXT_ENCODER_2, "conditioner.embedders.1.model."),
 ];
 
-/// What a file with one component alone holds.
+/// The contents of a file with a single component.
 pub(in crate::families) enum Alone {
-    /// Tensors under the names of diffusers.
+    /// Tensors under diffusers names.
     Diffusers {
-        /// The component that they are.
+        /// The component.
         component: &'static str,
-        /// All of them.
+        /// Its tensors.
         tensors: Tensors,
     },
-    /// Tensors under the names of a whole checkpoint.
+    /// The tensors under the names of a whole checkpoint.
     Original(TensorIndex),
 }
 
-/// Whether the file holds this component alone.
+/// Whether the file contains only this component.
 pub(in crate::families) fn is_alone(index: &TensorIndex, component: &str) -> bool {
     layout(index, component).is_some()
 }
 
-/// The file as one with this component alone, if it is such.
+/// The contents of the file, if it contains only this component.
 pub(in crate::families) fn read_alone(index: &TensorIndex, component: &str) -> Option<Alone> {
     let layout = layout(index, component)?;
     let (component, prefix) = ORIGINAL_PREFIXES.into_iter().find(|(known, _)| *known == component)?;
@@ -73,7 +73,7 @@ pub(in crate::families) fn read_alone(index: &TensorIndex, component: &str) -> O
     Some(Alone::Diffusers { component, tensors })
 }
 
-/// The name with the `text_model.` that all but the projection begin with.
+/// Adds `text_model.`, the prefix of all tensors except the projection.
 fn with_text_model(name: &str) -> String {
     if name.starts_with("text_projection.") { name.to_owned() } else { format!("text_model.{name}") }
 }

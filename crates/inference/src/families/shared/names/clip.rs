@@ -1,4 +1,4 @@
-//! The text encoders: OpenAI's under the names of transformers, and OpenCLIP's, whose projections are fused.
+//! The tensor names of text encoders: OpenAI's have the names of transformers, OpenCLIP's have fused projections.
 
 use super::Renamed;
 use crate::weights::TensorView;
@@ -6,11 +6,11 @@ use crate::weights::TensorView;
 /// Layers of OpenCLIP's ViT-H. Stable Diffusion 2 uses all but the last.
 const VIT_H_LAYERS: usize = 24;
 
-/// A tensor that already has the name of transformers, with or without `text_model.` in front.
+/// Maps a tensor that has the name of transformers, with or without the prefix `text_model.`.
 pub(in crate::families) fn rename(name: &str, view: &TensorView) -> Renamed {
     let inner = name.strip_prefix("text_model.").unwrap_or(name);
     if inner == "embeddings.position_ids" {
-        // Counts from 0 on; some merged files even have it as floats.
+        // A sequence of numbers from 0; some merged files even store it as floats.
         return Some(Vec::new());
     }
     let known = ["embeddings.", "encoder.layers.", "final_layer_norm."].iter().any(|part| inner.starts_with(part));
@@ -19,16 +19,16 @@ pub(in crate::families) fn rename(name: &str, view: &TensorView) -> Renamed {
 
 /// The map for one text tower of OpenCLIP.
 pub(super) struct OpenClip {
-    /// Layers that are used; what follows them is left out.
+    /// The number of layers in use; further ones are skipped.
     layers: usize,
     /// Whether the projection of the pooled state is used.
     has_projection: bool,
 }
 
 impl OpenClip {
-    /// `names` are those of the tower. `whole` is the encoder of SDXL, which has the last layer and the projection. That of
-    /// Stable Diffusion 2 ends one layer earlier: a file with the whole tower, which the projection tells, has one layer
-    /// too many. Files that were converted back from diffusers have neither.
+    /// `names` are those of the tower. `whole` selects SDXL's encoder, which has the last layer and the projection.
+    /// Stable Diffusion 2's ends one layer earlier: if its file has a projection, it contains the whole tower with one
+    /// layer too many. Files that were converted back from diffusers have neither.
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>, whole: bool) -> Self {
         let mut layers = 0;
         let mut has_projection = false;
@@ -42,7 +42,7 @@ impl OpenClip {
         Self { layers: layers - usize::from(one_too_many && layers > 0), has_projection: whole }
     }
 
-    /// The tensor in transformers.
+    /// Maps a tensor.
     pub(super) fn rename(&self, name: &str, view: &TensorView) -> Renamed {
         let one = |name: String| Some(vec![(name, view.clone())]);
         if let Some(rest) = name.strip_prefix("transformer.resblocks.") {
@@ -53,7 +53,7 @@ impl OpenClip {
             "positional_embedding" => one("text_model.embeddings.position_embedding.weight".into()),
             "token_embedding.weight" => one("text_model.embeddings.token_embedding.weight".into()),
             "text_projection" if !self.has_projection => Some(Vec::new()),
-            // OpenCLIP multiplies from the right, a linear layer from the left.
+            // OpenCLIP stores it transposed.
             "text_projection" => Some(vec![("text_projection.weight".into(), view.transposed()?)]),
             _ => one(format!("text_model.final_layer_norm.{}", name.strip_prefix("ln_final.")?)),
         }
@@ -80,7 +80,7 @@ impl OpenClip {
     }
 }
 
-/// Query, key and value projection, which lie one below the other.
+/// Splits the stacked query, key and value projections.
 fn split(layer: &str, kind: &str, view: &TensorView) -> Renamed {
     let rows = *view.shape().first()?;
     let width = rows / 3;

@@ -1,12 +1,13 @@
-//! From the tensor names of the original repositories (CompVis, Stability AI, OpenCLIP) to those of diffusers and
-//! transformers, for checkpoints that hold a whole model in one file. Same maps as
+//! Maps the tensor names of the original repositories (CompVis, Stability AI, OpenCLIP) to those of diffusers and
+//! transformers, for checkpoints with a whole model in one file. The maps are those of
 //! `diffusers/loaders/single_file_utils.py`.
 //!
-//! A name maps to any number of tensors: a fused projection is three, a left-over buffer none.
+//! A name maps to any number of tensors: a fused projection to three, a left-over buffer to none.
 
 pub(in crate::families) mod alone;
 pub(in crate::families) mod clip;
 pub(in crate::families) mod t5;
+pub(in crate::families) mod transformer;
 mod unet;
 pub(in crate::families) mod vae;
 
@@ -18,22 +19,25 @@ use crate::weights::{TensorIndex, TensorView};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
-/// The tensors of one component by their diffusers names.
+/// The tensors of a component by diffusers name.
 pub(in crate::families) type Tensors = BTreeMap<String, TensorView>;
 
-/// What one tensor becomes: tensors with names of diffusers, or nothing. `None` is an unknown tensor.
+/// The result of mapping one tensor: any number of tensors with diffusers names. `None` stands for an unknown tensor.
 pub(in crate::families) type Renamed = Option<Vec<(String, TensorView)>>;
+
+/// The same with the component of the tensors.
+pub(in crate::families) type Placed = Option<(&'static str, Vec<(String, TensorView)>)>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
     UNet,
     Vae,
-    /// The names of transformers.
+    /// The names of transformers, unchanged.
     Clip,
     OpenClip,
 }
 
-/// Where the original files keep each component. SDXL's refiner has its one text encoder at position 0.
+/// The prefix of each component in the original files. SDXL's refiner has its only text encoder at position 0.
 const PREFIXES: [(&str, &str, Style); 7] = [
     ("model.diffusion_model.", UNET, Style::UNet),
     ("first_stage_model.", VAE, Style::Vae),
@@ -44,8 +48,8 @@ const PREFIXES: [(&str, &str, Style); 7] = [
     ("conditioner.embedders.1.model.", TEXT_ENCODER_2, Style::OpenClip),
 ];
 
-/// What training leaves in a checkpoint and no picture needs: averages of the weights, tables that follow from the
-/// schedule, losses, the vision half of CLIP, marks for other programs.
+/// Left-overs of training that are not needed: averages of the weights, tables that follow from the schedule, losses,
+/// the vision half of CLIP, markers for other programs.
 const IGNORED_PREFIXES: [&str; 10] = [
     "model_ema.",
     "loss.",
@@ -84,17 +88,25 @@ const IGNORED: [&str; 22] = [
     "cond_stage_model.transformer.text_projection.weight",
 ];
 
-/// The components of a checkpoint in the original layout, under the names of diffusers; `is_xl` is SDXL's kind of it. Tensors that no component has a
-/// place for, and that are on no list of left-overs, are an error.
+/// The components of a checkpoint in the original layout, under diffusers names. `is_xl` selects SDXL's layout. Tensors
+/// that belong to no component and are not known left-overs are an error.
 pub(in crate::families) fn components(index: &TensorIndex, is_xl: bool) -> Result<BTreeMap<&'static str, Tensors>> {
     let map = Maps::new(index, is_xl);
+    let is_left_over =
+        |name: &str| IGNORED.contains(&name) || IGNORED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    gather(index, is_left_over, |name, view| map.rename(name, view))
+}
+
+/// The components of a file whose tensors `rename` maps, except for left-overs of training. Unknown tensors are an error.
+pub(in crate::families) fn gather(
+    index: &TensorIndex,
+    is_left_over: impl Fn(&str) -> bool,
+    rename: impl Fn(&str, &TensorView) -> Placed,
+) -> Result<BTreeMap<&'static str, Tensors>> {
     let mut components: BTreeMap<&'static str, Tensors> = BTreeMap::new();
     let mut unknown = Vec::new();
-    for (name, view) in index.iter() {
-        if IGNORED.contains(&name) || IGNORED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-            continue;
-        }
-        match map.rename(name, view) {
+    for (name, view) in index.iter().filter(|(name, _)| !is_left_over(name)) {
+        match rename(name, view) {
             Some((component, tensors)) => components.entry(component).or_default().extend(tensors),
             None => unknown.push(name.to_owned()),
         }
@@ -106,17 +118,17 @@ pub(in crate::families) fn components(index: &TensorIndex, is_xl: bool) -> Resul
     }
 }
 
-/// Whether the file has any component under the names of the original repositories.
+/// Whether the file has any component under the original names.
 pub(in crate::families) fn is_original(index: &TensorIndex) -> bool {
     PREFIXES.iter().any(|(prefix, ..)| has(index, prefix))
 }
 
-/// Whether any tensor's name begins like this.
+/// Whether any tensor's name has this prefix.
 pub(in crate::families) fn has(index: &TensorIndex, prefix: &str) -> bool {
     index.iter().any(|(name, _)| name.starts_with(prefix))
 }
 
-/// The maps of all components; those of the UNet, the autoencoder and OpenCLIP depend on what else is in the file.
+/// The maps of all components. Those of the UNet, the autoencoder and OpenCLIP depend on the names in the file.
 struct Maps {
     unet: unet::Map,
     vae: vae::Map,
@@ -138,7 +150,7 @@ impl Maps {
         }
     }
 
-    fn rename(&self, name: &str, view: &TensorView) -> Option<(&'static str, Vec<(String, TensorView)>)> {
+    fn rename(&self, name: &str, view: &TensorView) -> Placed {
         let found = PREFIXES.iter().find_map(|entry| name.strip_prefix(entry.0).map(|rest| (entry, rest)));
         let ((prefix, component, style), rest) = found?;
         let renamed = match style {

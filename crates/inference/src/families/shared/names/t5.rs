@@ -1,19 +1,19 @@
-//! T5's encoder in a file of its own: under the names of transformers, or under those of llama.cpp, which GGUF files have.
+//! The tensor names of T5's encoder in a separate file: those of transformers, or in GGUF files those of llama.cpp.
 
 use super::{Renamed, Tensors, has};
 use crate::weights::{TensorIndex, TensorView};
 
-/// A tensor that every T5 encoder has, in the names of transformers.
+/// A tensor of every T5 encoder, under the name of transformers.
 const SIGN: &str = "encoder.block.0.layer.0.SelfAttention.q.weight";
 
-/// The same in the names of llama.cpp.
+/// The same under the name of llama.cpp.
 const GGUF_SIGN: &str = "enc.blk.0.attn_q.weight";
 
-/// What training leaves beside an encoder.
+/// A left-over of training.
 const LEFT_OVER: &str = "logit_scale";
 
-/// The tensors of a file that holds this encoder alone. Those of llama.cpp that have no place in it keep their names, so that
-/// an error can say them.
+/// The tensors of a file with only this encoder. Unknown tensors from llama.cpp keep their names, for the error
+/// message.
 pub(in crate::families) fn alone(index: &TensorIndex) -> Option<Tensors> {
     let kept = index.iter().filter(|(name, _)| !name.ends_with(LEFT_OVER));
     if has(index, SIGN) {
@@ -24,13 +24,13 @@ pub(in crate::families) fn alone(index: &TensorIndex) -> Option<Tensors> {
     has(index, GGUF_SIGN).then(|| kept.map(renamed).collect())
 }
 
-/// A tensor among those of other components, which has its name of transformers.
+/// Maps a tensor in a file with other components, where it has the name of transformers already.
 pub(in crate::families) fn rename(name: &str, view: &TensorView) -> Renamed {
     let known = name == "shared.weight" || name.starts_with("encoder.");
     known.then(|| vec![(name.to_owned(), view.clone())])
 }
 
-/// From llama.cpp's name.
+/// Maps a name of llama.cpp.
 fn rename_gguf(name: &str) -> Option<String> {
     const PARTS: [(&str, &str); 10] = [
         ("attn_norm.", "0.layer_norm."),

@@ -1,12 +1,13 @@
-//! The UNet: CompVis numbers all blocks of one direction through, diffusers counts levels and layers.
+//! The tensor names of the UNet: CompVis numbers the blocks of each direction consecutively, diffusers by level and
+//! layer.
 
 /// The map for one UNet.
 pub(super) struct Map {
-    /// What each input block is, from block 1 on.
+    /// The content of each input block, from block 1.
     inputs: Vec<Slot>,
-    /// Level and layer of each output block; level 0 is the coarsest.
+    /// The level and layer of each output block; level 0 is the coarsest.
     outputs: Vec<(usize, usize)>,
-    /// What `label_emb` is: the embedding of sizes and pooled text in SDXL, of classes elsewhere.
+    /// The meaning of `label_emb`: the embedding of sizes and pooled text in SDXL, of classes in other models.
     label: &'static str,
 }
 
@@ -23,7 +24,7 @@ impl Map {
         for name in names {
             let Some(rest) = name.strip_prefix("input_blocks.") else { continue };
             let Some((number, rest)) = rest.split_once('.') else { continue };
-            // More blocks than tensors would be an attack on memory.
+            // Without this limit, a file could make the table arbitrarily large.
             let Some(number) = number.parse::<usize>().ok().filter(|number| *number < 1000) else { continue };
             if blocks.len() <= number {
                 blocks.resize(number + 1, None);
@@ -43,13 +44,13 @@ impl Map {
                 layers[level] += 1;
             }
         }
-        // On the way up, each level has one layer more than on the way down.
+        // Each level has one more layer in the up path than in the down path.
         let levels = layers.iter().rev().enumerate();
         let outputs = levels.flat_map(|(level, layers)| (0..=*layers).map(move |layer| (level, layer))).collect();
         Self { inputs, outputs, label: if is_xl { "add_embedding" } else { "class_embedding" } }
     }
 
-    /// The name in diffusers.
+    /// Maps a name.
     pub(super) fn rename(&self, name: &str) -> Option<String> {
         let (block, rest) = name.split_once('.')?;
         match block {
@@ -96,7 +97,7 @@ impl Map {
         let (level, layer) = *self.outputs.get(number.parse::<usize>().ok()?)?;
         match rest.split_once('.')? {
             ("0", rest) => Some(format!("up_blocks.{level}.resnets.{layer}.{}", resnet(rest)?)),
-            // The upsampler follows the attention where there is one.
+            // The upsampler follows the attention if there is one.
             ("1" | "2", rest) if rest.starts_with("conv.") => Some(format!("up_blocks.{level}.upsamplers.0.{rest}")),
             ("1", rest) => Some(format!("up_blocks.{level}.attentions.{layer}.{rest}")),
             _ => None,

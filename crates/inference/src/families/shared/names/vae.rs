@@ -1,11 +1,12 @@
-//! The autoencoder. The original counts the decoder's levels from the finest on and stores attention as convolutions.
+//! The tensor names of the autoencoder. The original numbers the decoder's levels from the finest and stores attention
+//! as convolutions.
 
 use super::Renamed;
 use crate::weights::TensorView;
 
 /// The map for one autoencoder.
 pub(in crate::families) struct Map {
-    /// Levels of the decoder.
+    /// The number of levels of the decoder.
     levels: usize,
 }
 
@@ -16,7 +17,7 @@ impl Map {
         Self { levels: names.filter_map(level).max().map_or(0, |last| last.saturating_add(1)) }
     }
 
-    /// The tensor in diffusers.
+    /// Maps a tensor.
     pub(in crate::families) fn rename(&self, name: &str, view: &TensorView) -> Renamed {
         if name.starts_with("quant_conv.") || name.starts_with("post_quant_conv.") {
             return Some(vec![(name.to_owned(), view.clone())]);
@@ -77,7 +78,7 @@ fn as_matrix(name: &str, view: &TensorView) -> TensorView {
     matrix.unwrap_or_else(|| view.clone())
 }
 
-/// A tensor of an autoencoder in the diffusers layout under the names of today: before version 0.16 its attention had
+/// Maps a tensor in the diffusers layout to its current name. Before version 0.16 the attention layers were called
 /// `query`, `key`, `value` and `proj_attn`.
 pub(in crate::families) fn modern_attention(name: &str, view: &TensorView) -> (String, TensorView) {
     const PARTS: [(&str, &str); 4] = [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];

@@ -1,0 +1,22 @@
+//! The store of several hosts: the tests of the store of one host, and what only several hosts can do.
+//!
+//! They need PostgreSQL, and are skipped without it unless `EASEL_REQUIRE_POSTGRES` is set.
+
+#[path = "../jobs/cancel.rs"]
+mod cancel;
+#[path = "../jobs/engine.rs"]
+mod engine;
+mod home;
+mod leases;
+#[path = "../store/model.rs"]
+mod model;
+mod pictures;
+#[path = "../jobs/queue.rs"]
+mod queue;
+mod server;
+#[path = "../jobs/shutdown.rs"]
+mod shutdown;
+mod start;
+#[path = "../jobs/watch.rs"]
+mod watch;
+mod watchers;

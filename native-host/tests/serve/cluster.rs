@@ -1,0 +1,148 @@
+//! Several hosts on one queue, as an operator starts them: HTTP hosts without engines, and workers without a port.
+
+#[path = "../../../crates/jobs/tests/cluster/server.rs"]
+mod server;
+
+use crate::{Host, command, data};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// What the hosts share.
+struct Shared {
+    folder: TempDir,
+    store: String,
+    pictures: String,
+}
+
+impl Shared {
+    fn new(server: &server::Server) -> Self {
+        let folder = data();
+        let store = server.url(&server.make_database());
+        let pictures = format!("file://{}", folder.path().display());
+        Self { folder, store, pictures }
+    }
+
+    /// A host that only serves.
+    fn front(&self) -> Host {
+        let shared = ["--store", &self.store, "--pictures", &self.pictures, "--engines", "0"];
+        Host::run(command(&self.folder.path().join("unused"), &shared))
+    }
+
+    /// A host that only draws.
+    fn worker(&self, args: &[&str]) -> Worker {
+        let mut work = Command::new(env!("CARGO_BIN_EXE_easel"));
+        work.args(["work", "--device", "cpu"]).args(args);
+        work.env("EASEL_STORE", &self.store).env("EASEL_PICTURES", &self.pictures);
+        let mut child = work.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line == "easel: working"), "the worker works");
+        std::thread::spawn(move || lines.for_each(drop));
+        Worker(child)
+    }
+}
+
+/// A running worker; it is killed when the test ends.
+struct Worker(Child);
+
+impl Worker {
+    fn stop(mut self) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The events of a task to its end.
+fn events(host: &Host, task: &str) -> Vec<Value> {
+    let answer = host.get(&format!("/generate-stream/{task}"));
+    let lines = BufReader::new(answer.into_body().into_reader()).lines().map(Result::unwrap);
+    lines.filter_map(|line| Some(serde_json::from_str(line.strip_prefix("data:")?.trim()).unwrap())).collect()
+}
+
+#[test]
+fn any_host_streams_cancels_and_shows_the_tasks_of_all() {
+    let Some(server) = server::server() else { return };
+    let shared = Shared::new(server);
+    let [first, second] = [shared.front(), shared.front()];
+    for host in [&first, &second] {
+        assert_eq!(host.json("/health/ready")["status"], "ready");
+    }
+    let task = first.submit(12);
+    assert_eq!(second.json(&format!("/status/{task}"))["status"], "pending");
+    let held = first.submit(1000);
+    std::thread::scope(|scope| {
+        let there = scope.spawn(|| events(&second, &task));
+        let here = scope.spawn(|| events(&first, &task));
+        let _worker = shared.worker(&[]);
+        let steps = |events: Vec<Value>| -> Vec<u64> {
+            assert_eq!(events.last().unwrap()["status"], "completed");
+            let steps = events.iter().filter(|event| event["status"] == "processing");
+            steps.filter_map(|event| event["step"].as_u64().filter(|step| *step > 0)).collect()
+        };
+        let every: Vec<u64> = (1..=12).collect();
+        assert_eq!(steps(there.join().unwrap()), every);
+        assert_eq!(steps(here.join().unwrap()), every);
+
+        second.until(&held, "processing");
+        assert_eq!(second.post("/cancel-generation", &json!({ "task_id": held })).status(), 200);
+        assert_eq!(first.until_ended(&held)["status"], "cancelled");
+        let next = second.submit(1);
+        first.until(&next, "completed");
+    });
+    for host in [&first, &second] {
+        let listed = host.json("/images");
+        assert_eq!(listed["length"], 2);
+        let mut picture = host.get(&format!("/images/{}", listed["slice"][0]["id"]));
+        assert!(picture.body_mut().read_to_vec().unwrap().starts_with(b"\x89PNG"));
+    }
+    assert!(!shared.folder.path().join("unused").exists(), "a host has no data of its own");
+}
+
+#[test]
+fn a_task_that_a_stopping_worker_cannot_finish_is_drawn_by_another_one() {
+    let Some(server) = server::server() else { return };
+    let shared = Shared::new(server);
+    let front = shared.front();
+    let worker = shared.worker(&["--grace", "0"]);
+    let task = front.submit(60);
+    front.until(&task, "processing");
+    worker.stop();
+    assert_ne!(front.json(&format!("/status/{task}"))["status"], "error");
+    let _other = shared.worker(&[]);
+    front.until(&task, "completed");
+}
+
+/// The message of a command that fails at the start.
+fn refused(args: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_easel"));
+    command.args(args).env("RUST_LOG", "error").env_remove("EASEL_STORE").env_remove("EASEL_PICTURES");
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+    stderr.trim_end().to_owned()
+}
+
+#[test]
+fn wrong_settings_are_named_and_no_password_is_shown() {
+    let lone = refused(&["serve", "--store", "postgres://me:secret@db/easel"]);
+    assert_eq!(lone, "easel: store needs pictures: several hosts share both their tasks and their pictures");
+    assert!(refused(&["serve", "--engines", "0"]).ends_with("engines must be between 1 and 64, got 0"));
+    assert!(refused(&["work"]).starts_with("easel: store is not set: "));
+    let folder = data();
+    let pictures = format!("file://{}", folder.path().display());
+    let gone = refused(&["work", "--store", "postgres://me:secret@127.0.0.1:1/easel", "--pictures", &pictures]);
+    assert!(gone.starts_with("easel: store: ") && !gone.contains("secret"), "{gone}");
+    let wrong = refused(&["work", "--store", "mysql://me:secret@db/easel", "--pictures", &pictures]);
+    assert_eq!(wrong, "easel: store: expected postgres://USER:PASSWORD@HOST/NAME");
+    let nowhere = refused(&["work", "--store", "postgres://me:secret@127.0.0.1:1/easel", "--pictures", "pictures"]);
+    assert!(nowhere.starts_with("easel: pictures: expected s3://BUCKET/PREFIX, "), "{nowhere}");
+}
