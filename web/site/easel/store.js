@@ -400,7 +400,7 @@ async function write(folder, entry) {
   const file = await /** @type {any} */ (handle).createSyncAccessHandle();
   try {
     file.truncate(0);
-    file.write(new TextEncoder().encode(JSON.stringify(entry)), { at: 0 });
+    store(file, new TextEncoder().encode(JSON.stringify(entry)), 0);
     file.flush();
   } finally {
     file.close();
