@@ -1,6 +1,6 @@
 //! The arguments of `easel generate`.
 
-use super::{Format, ModelArgs, OnOff};
+use super::{Format, KeepingArgs, ModelArgs, OnOff};
 use clap::Args;
 use easel_inference::pipeline::request::COUNT_MAX;
 use std::path::PathBuf;
@@ -17,13 +17,8 @@ pub(crate) struct GenerateArgs {
     pub(crate) init: InitArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Load one component of the model at a time: needs less memory, but reads the files again for every run [default: if not
-    /// all of them fit into the free memory, or into EASEL_MEMORY]
-    #[arg(long)]
-    pub(crate) low_memory: bool,
-    /// Read the denoiser's blocks from disk during each step, two at a time: the least memory, and the slowest
-    #[arg(long)]
-    pub(crate) offload: bool,
+    #[command(flatten)]
+    pub(crate) keeping: KeepingArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

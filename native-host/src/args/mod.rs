@@ -4,6 +4,7 @@ mod analyze;
 mod bench;
 mod cluster;
 mod generate;
+mod keeping;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod quantize;
@@ -15,6 +16,7 @@ pub(crate) use analyze::AnalyzeArgs;
 pub(crate) use bench::BenchArgs;
 pub(crate) use cluster::ClusterArgs;
 pub(crate) use generate::{GenerateArgs, InitArgs, OutputArgs, PictureArgs};
+pub(crate) use keeping::KeepingArgs;
 #[cfg(feature = "mcp")]
 pub(crate) use mcp::McpArgs;
 pub(crate) use quantize::QuantizeArgs;

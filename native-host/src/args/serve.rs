@@ -1,6 +1,6 @@
 //! The options of `easel serve`. Each overrides its key in the configuration file.
 
-use super::ClusterArgs;
+use super::{ClusterArgs, KeepingArgs};
 use clap::{Args, ValueEnum};
 use easel_host::serve::{NotTargets, Targets, UnloadAfter};
 use std::net::SocketAddr;
@@ -56,6 +56,8 @@ pub(crate) struct ServeArgs {
     /// How long a model may be idle before it leaves memory: 0 for not at all, or never [default: 600]
     #[arg(long, value_name = "SECONDS|never")]
     pub(crate) unload_after: Option<UnloadAfter>,
+    #[command(flatten)]
+    pub(crate) keeping: KeepingArgs,
     /// The model that scores texts for pictures: a name (see `easel models`), a folder or a hub repository, loaded when it
     /// is first asked for [default: none]
     #[arg(long, value_name = "NAME|PATH", env = "EASEL_CLIP", hide_env_values = true)]

@@ -1,7 +1,7 @@
 //! The options of `easel work`. Each overrides its key in the configuration file.
 
 use super::serve::device;
-use super::{ClusterArgs, LogFormat};
+use super::{ClusterArgs, KeepingArgs, LogFormat};
 use clap::Args;
 use easel_host::serve::UnloadAfter;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub(crate) struct WorkArgs {
     /// How long a model may be idle before it leaves memory: 0 for not at all, or never [default: 600]
     #[arg(long, value_name = "SECONDS|never")]
     pub(crate) unload_after: Option<UnloadAfter>,
+    #[command(flatten)]
+    pub(crate) keeping: KeepingArgs,
     /// Where to compute, as for `easel serve` [default: auto]
     #[arg(long, value_name = "DEVICE", value_parser = device, env = "EASEL_DEVICE", hide_env_values = true)]
     pub(crate) device: Option<String>,

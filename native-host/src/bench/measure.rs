@@ -252,11 +252,7 @@ pub(super) fn place(args: &BenchArgs) -> Result<Place> {
 }
 
 pub(super) fn load_options(args: &BenchArgs, device: &Device, request: &Request) -> LoadOptions {
-    let keeping = Some(match (args.offload, args.low_memory) {
-        (true, _) => Keeping::Offload,
-        (false, true) => Keeping::InTurn,
-        (false, false) => Keeping::All,
-    });
+    let keeping = Some(Keeping::asked(args.low_memory, args.offload).unwrap_or(Keeping::All));
     let dtype = args.dtype().map(Into::into);
     LoadOptions { dtype, keeping, request: Some(request.clone()), ..LoadOptions::new(device.clone()) }
 }

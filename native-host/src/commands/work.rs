@@ -46,6 +46,8 @@ fn configuration(args: &WorkArgs) -> Result<Config> {
         model: args.model.clone().or_else(names::from_environment),
         models_folder: args.models.clone(),
         unload_after: args.unload_after,
+        low_memory: args.keeping.low_memory.then_some(true),
+        offload: args.keeping.offload.then_some(true),
         device: args.device.clone(),
         engines: args.engines,
         grace: args.grace,

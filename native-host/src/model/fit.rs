@@ -72,7 +72,7 @@ pub(super) fn choose(
     // Errors in the request or the files are reported by drawing or loading.
     let Ok(needs) = pipeline.needs(&request) else { return Ok(asked.unwrap_or(Keeping::All)) };
     let Some(asked) = asked else {
-        let chosen = needs.choose(available, &[Keeping::All, Keeping::InTurn])?;
+        let chosen = needs.choose(available, Keeping::ways(None))?;
         if chosen == Keeping::InTurn {
             let all = gibibytes(needs.peak(Keeping::All));
             let free = gibibytes(available);

@@ -17,6 +17,7 @@ use crate::model::ComponentPath;
 use easel_contract::access::{HostNames, KeyRing};
 use easel_contract::calls::Key;
 use easel_contract::{Limits, Origins, Settings};
+use easel_inference::pipeline::Keeping;
 use easel_inference::tensor::DeviceKind;
 use easel_jobs::Retention;
 use files::read_key;
@@ -56,6 +57,8 @@ pub struct Config {
     /// The most models that stay loaded; `None` for as many as there is memory for, or one on a GPU, whose free memory is
     /// not known.
     pub loaded_models: Option<usize>,
+    /// How the components of models are held; `None` for the fastest way that fits.
+    pub keeping: Option<Keeping>,
     /// How long a model may be idle before it leaves memory.
     pub unload_after: UnloadAfter,
     /// The CLIP that scores texts for pictures; without it nothing does.
@@ -122,6 +125,7 @@ impl Default for Config {
             models_folder: None,
             components: BTreeMap::new(),
             loaded_models: None,
+            keeping: None,
             unload_after: UnloadAfter::default(),
             clip: None,
             sam: None,
@@ -179,6 +183,10 @@ pub struct Overrides {
     pub components: Option<BTreeMap<String, BTreeMap<String, PathBuf>>>,
     /// See [`Config::loaded_models`].
     pub loaded_models: Option<usize>,
+    /// See [`Config::keeping`]: one component at a time.
+    pub low_memory: Option<bool>,
+    /// See [`Config::keeping`]: the denoiser is read from disk during each step.
+    pub offload: Option<bool>,
     /// See [`Config::unload_after`]: seconds, or `never`.
     pub unload_after: Option<UnloadAfter>,
     /// See [`Config::clip`].
@@ -256,12 +264,17 @@ impl Config {
         let mut config = Self::default();
         let mut store = None;
         let mut pictures = None;
+        let mut low_memory = None;
+        let mut offload = None;
         for mut layer in settings {
             // One URL may be in the file and the other in the environment.
             store = layer.store.take().or(store);
             pictures = layer.pictures.take().or(pictures);
+            low_memory = layer.low_memory.or(low_memory);
+            offload = layer.offload.or(offload);
             config.apply(layer)?;
         }
+        config.keeping = Keeping::asked(low_memory == Some(true), offload == Some(true));
         config.shared = Shared::both(store, pictures)?;
         config.check()?;
         if let Some(path) = &config.api_key_file {

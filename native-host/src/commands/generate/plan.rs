@@ -8,7 +8,7 @@ use crate::picture;
 use anyhow::{Context, Result, bail};
 use easel_host::model::{LoadOptions, describe, gpu_options, select_device};
 use easel_host::names::{self, Place};
-use easel_inference::pipeline::{InitImage, Keeping, PromptOptions, Request, StartPlan};
+use easel_inference::pipeline::{InitImage, PromptOptions, Request, StartPlan};
 use easel_inference::sampling::Scheduler;
 use easel_inference::tensor::{DeviceKind, Selection};
 use easel_inference::text::MAX_PROMPT_BYTES;
@@ -77,7 +77,7 @@ impl Plan {
             variant: args.model.variant.clone(),
             components: args.model.component.clone(),
             tiny_vae: self.vae == Some(Vae::Tiny),
-            keeping: keeping(args),
+            keeping: args.keeping.keeping(),
             request: Some(self.request.clone()),
             is_planned: false,
         }
@@ -100,15 +100,6 @@ impl Plan {
             && args.model.component.is_empty()
             && self.vae != Some(Vae::Tiny)
             && gpu_options(self.dtype).adapter.is_empty()
-    }
-}
-
-/// How to keep components, if the arguments set it.
-fn keeping(args: &GenerateArgs) -> Option<Keeping> {
-    match (args.offload, args.low_memory) {
-        (true, _) => Some(Keeping::Offload),
-        (false, true) => Some(Keeping::InTurn),
-        (false, false) => None,
     }
 }
 

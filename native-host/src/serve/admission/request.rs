@@ -5,7 +5,7 @@ use super::super::engine;
 use super::super::models::STUB_SIZE;
 use easel_contract::service::{ImageRequest, Result};
 use easel_contract::{Check, Error, Limits};
-use easel_inference::pipeline::{Keeping, Request, StartPlan};
+use easel_inference::pipeline::{Request, StartPlan};
 use easel_inference::sampling::Scheduler;
 use easel_inference::tensor::DeviceKind;
 use easel_picture::Image;
@@ -97,7 +97,7 @@ fn check_memory(name: &str, asked: &Request, parts: &Parts) -> Result<()> {
     };
     // What cannot be planned is reported by the task.
     let Ok(Some(needs)) = parts.models.needs(name, asked) else { return Ok(()) };
-    match needs.choose(memory, &[Keeping::All, Keeping::InTurn]) {
+    match needs.choose(memory, parts.models.ways()) {
         Err(easel_inference::Error::InsufficientMemory { needed, available, advice }) => {
             Err(Error::InsufficientMemory { model: parts.models.public(name).to_owned(), needed, available, advice })
         }

@@ -52,6 +52,17 @@ fn models_of_the_folder_are_named_as_they_are_called_there() {
 }
 
 #[test]
+fn components_are_held_as_the_settings_say_and_options_override_the_file() {
+    let keeping = |text: &str, options| Config::resolve([file(text).unwrap(), options]).unwrap().keeping;
+    assert_eq!(keeping("", Overrides::default()), None);
+    assert_eq!(keeping("low_memory = true", Overrides::default()), Some(Keeping::InTurn));
+    let offload = Overrides { offload: Some(true), ..Overrides::default() };
+    assert_eq!(keeping("low_memory = true", offload), Some(Keeping::Offload));
+    let all = Overrides { offload: Some(false), ..Overrides::default() };
+    assert_eq!(keeping("offload = true", all), None);
+}
+
+#[test]
 fn models_that_look_at_pictures_are_named_like_those_that_draw() {
     let config = Config::resolve([file("clip = '/'\nsam = 'mobile-sam'").unwrap()]).unwrap();
     assert_eq!((config.clip.as_deref(), config.sam.as_deref()), (Some("/"), Some("mobile-sam")));

@@ -26,7 +26,7 @@ use easel_inference::tensor::{DeviceKind, GpuOptions};
 use known::Known;
 use manager::{Manager, Refusal};
 use parking_lot::Mutex;
-use policy::{Bounds, WAYS, Wanted};
+use policy::{Bounds, Wanted};
 use pollster::block_on;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -47,6 +47,8 @@ pub struct Models {
     loaded: Manager<LoadedModel>,
     /// The most that stay loaded, if the configuration says so.
     most: Option<usize>,
+    /// How their components are held, if the configuration says so.
+    keeping: Option<Keeping>,
 }
 
 /// What the memory for a request depends on.
@@ -76,7 +78,7 @@ impl Models {
         let known = Known::all(config)?;
         let loaded = Manager::new(config.unload_after.duration(), metrics);
         let loaded = loaded.map_err(|reason| easel_jobs::Error::Thread { reason })?;
-        Ok(Self { known, needs: Mutex::default(), loaded, most: config.loaded_models })
+        Ok(Self { known, needs: Mutex::default(), loaded, most: config.loaded_models, keeping: config.keeping })
     }
 
     /// The name of a model, or of the default one if `asked` is `None`; `None` if it is unknown.
@@ -128,7 +130,7 @@ impl Models {
             height: number(usual.height),
             steps: number(usual.steps),
             bytes: needs.as_ref().map(Needs::disk),
-            memory: needs.as_ref().map(|needs| needs.peak(Keeping::All)),
+            memory: needs.as_ref().map(|needs| needs.peak(self.keeping.unwrap_or(Keeping::All))),
             loaded: is_loaded,
             size_step: number(description.size_step()),
             module,
@@ -170,6 +172,11 @@ impl Models {
         Ok(needs)
     }
 
+    /// The ways in which models may be held, the fastest first.
+    pub fn ways(&self) -> &'static [Keeping] {
+        Keeping::ways(self.keeping)
+    }
+
     /// The memory for models on the processor if all that are loaded leave; `None` if nobody knows.
     pub fn memory(&self) -> Option<u64> {
         model::available_after(self.loaded.weights())
@@ -195,10 +202,10 @@ impl Models {
             return Ok(Lease::of(LoadedModel::stub()));
         }
         let needs = self.needs_of(task);
-        let wanted = Wanted { model: task.model, device: task.device, needs: &needs };
+        let wanted = Wanted { model: task.model, device: task.device, needs: &needs, ways: self.ways() };
         let bounds = |weights| self.bounds(task.device, weights);
         let lease = self.loaded.lease(&wanted, bounds, should_stop, |keeping| {
-            if keeping != Keeping::All {
+            if keeping != Keeping::All && self.keeping.is_none() {
                 watcher.warning("there is no memory for all of the model: one component is loaded at a time");
             }
             let mut options = LoadOptions::new(open(task.device)?);
@@ -209,7 +216,7 @@ impl Models {
         });
         lease.map_err(|refusal| match refusal {
             Refusal::Stopped => easel_inference::Error::Cancelled.into(),
-            Refusal::NoRoom(memory) => no_room(&needs, memory).into(),
+            Refusal::NoRoom(memory) => no_room(&needs, memory, self.ways()).into(),
             Refusal::Failed(error) => error,
         })
     }
@@ -255,8 +262,8 @@ fn open(device: Target) -> easel_inference::Result<Device> {
 }
 
 /// The error about a drawing that does not fit this much memory.
-fn no_room(needs: &[Needs], memory: u64) -> easel_inference::Error {
-    let refused = needs.iter().find_map(|needs| needs.choose(memory, &WAYS).err());
+fn no_room(needs: &[Needs], memory: u64, ways: &[Keeping]) -> easel_inference::Error {
+    let refused = needs.iter().find_map(|needs| needs.choose(memory, ways).err());
     let unknown =
         easel_inference::Error::InsufficientMemory { needed: memory, available: memory, advice: String::new() };
     refused.unwrap_or(unknown)

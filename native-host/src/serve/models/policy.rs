@@ -9,9 +9,6 @@ use crate::serve::target::Target;
 use easel_inference::pipeline::{Keeping, Needs};
 use std::time::Instant;
 
-/// The ways to hold a model that are considered, the fastest first.
-pub(super) const WAYS: [Keeping; 2] = [Keeping::All, Keeping::InTurn];
-
 /// What a model takes for a task if its components are held in one way, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Size {
@@ -71,6 +68,8 @@ pub(super) struct Wanted<'a> {
     pub(super) device: Target,
     /// What each of the task's drawings takes; empty if that is not known.
     pub(super) needs: &'a [Needs],
+    /// The ways to hold the model that are considered, the fastest first.
+    pub(super) ways: &'a [Keeping],
 }
 
 impl Wanted<'_> {
@@ -111,7 +110,7 @@ pub(super) enum Step {
 pub(super) fn next(places: &[Place], wanted: &Wanted<'_>, bounds: Bounds) -> Step {
     let own = places.iter().position(|place| wanted.is(place));
     let is_busy = places.iter().any(|place| place.users > 0);
-    let Some((keeping, size)) = way(wanted.needs, bounds.memory) else {
+    let Some((keeping, size)) = way(wanted, bounds.memory) else {
         // There may be more memory once the others have ended.
         return if is_busy { Step::Wait } else { Step::Refuse };
     };
@@ -134,8 +133,8 @@ pub(super) fn next(places: &[Place], wanted: &Wanted<'_>, bounds: Bounds) -> Ste
 }
 
 /// The fastest way to hold a model for which there is enough memory if it is alone.
-fn way(needs: &[Needs], memory: Option<u64>) -> Option<(Keeping, Size)> {
-    let mut ways = WAYS.into_iter().map(|keeping| (keeping, Size::of(needs, keeping)));
+fn way(wanted: &Wanted<'_>, memory: Option<u64>) -> Option<(Keeping, Size)> {
+    let mut ways = wanted.ways.iter().map(|keeping| (*keeping, Size::of(wanted.needs, *keeping)));
     ways.find(|(_, size)| memory.is_none_or(|memory| size.all() <= memory))
 }
 

@@ -8,7 +8,7 @@ use crate::names::{self, Place};
 use crate::serve::metrics::ModelMetrics;
 use crate::serve::{Config, error};
 use easel_inference::Device;
-use easel_inference::pipeline::CancelToken;
+use easel_inference::pipeline::{CancelToken, Keeping};
 use easel_inference::tensor::DeviceKind;
 
 /// CLIP and SAM, if the configuration names them.
@@ -51,7 +51,7 @@ impl<M: Send + Sync + 'static> Eye<M> {
 
     /// The model, loaded if needed, for as long as the lease is held.
     pub(in crate::serve) fn lease(&self, device: DeviceKind, cancel: &CancelToken) -> Result<Lease<M>, model::Error> {
-        let wanted = Wanted { model: "", device: device.into(), needs: &[] };
+        let wanted = Wanted { model: "", device: device.into(), needs: &[], ways: Keeping::ways(None) };
         let bounds = |_| Bounds { memory: None, models: 1 };
         let lease = self.loaded.lease(
             &wanted,

@@ -10,6 +10,15 @@ const EMOJI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/easel-emoji"
 /// A tiny model with random weights.
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/sd15");
 
+/// Collects what a user would be warned of.
+struct Warnings<'a>(&'a mut Vec<String>);
+
+impl Watcher for Warnings<'_> {
+    fn warning(&mut self, message: &str) {
+        self.0.push(message.to_owned());
+    }
+}
+
 fn config(models: &[&str]) -> Config {
     let mut names = models.iter().map(|name| (*name).to_owned());
     Config { model: names.next().unwrap(), models: names.collect(), ..Config::default() }
@@ -106,9 +115,28 @@ fn a_model_is_loaded_once_and_the_least_recently_used_one_makes_room() {
 }
 
 #[test]
+fn a_service_that_streams_weights_plans_and_draws_so() {
+    let all = models(&config(&[TINY]));
+    let streamed = models(&Config { keeping: Some(Keeping::Offload), ..config(&[TINY]) });
+    assert!(streamed.list()[0].memory < all.list()[0].memory);
+    let mut warnings = Vec::new();
+    let request = Request { width: Some(64), height: Some(64), steps: Some(2), ..Request::new("a cat", None, 7, 1) };
+    let mut draw = |models: &Models| {
+        let task = Task { model: TINY, device: DeviceKind::Cpu.into(), drawings: std::slice::from_ref(&request) };
+        let mut watcher = Warnings(&mut warnings);
+        let lease = models.get(&task, &mut watcher, &CancelToken::default(), &|| false).unwrap();
+        lease.generate(&request, &mut watcher, &CancelToken::default()).unwrap()
+    };
+    let expected = draw(&all);
+    let drawn = draw(&streamed);
+    assert_eq!(drawn[0].image.rgb8, expected[0].image.rgb8);
+    assert_eq!(warnings, Vec::<String>::new());
+}
+
+#[test]
 fn what_does_not_fit_the_memory_is_refused_with_the_numbers() {
     let known = models(&config(&["easel-emoji"]));
     let needs = known.needs("easel-emoji", &Request::new("", None, 0, 1)).unwrap().unwrap();
-    let refused = no_room(&[needs], 1 << 20).to_string();
+    let refused = no_room(&[needs], 1 << 20, known.ways()).to_string();
     assert!(refused.starts_with("not enough memory: at least ") && refused.contains("1 MiB free"), "{refused}");
 }

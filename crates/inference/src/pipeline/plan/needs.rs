@@ -30,6 +30,28 @@ pub enum Keeping {
     Offload,
 }
 
+impl Keeping {
+    /// What the options `--low-memory` and `--offload` ask for; `None` without them.
+    pub fn asked(low_memory: bool, offload: bool) -> Option<Self> {
+        match (low_memory, offload) {
+            (_, true) => Some(Self::Offload),
+            (true, false) => Some(Self::InTurn),
+            (false, false) => None,
+        }
+    }
+
+    /// The ways to consider, the fastest first: the one that was asked for, or else those that read each weight once for a
+    /// picture.
+    pub fn ways(asked: Option<Self>) -> &'static [Self] {
+        match asked {
+            None => &[Self::All, Self::InTurn],
+            Some(Self::All) => &[Self::All],
+            Some(Self::InTurn) => &[Self::InTurn],
+            Some(Self::Offload) => &[Self::Offload],
+        }
+    }
+}
+
 /// The memory of a model for a picture of some size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {

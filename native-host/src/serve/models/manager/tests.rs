@@ -68,7 +68,7 @@ type Answer = Result<Lease<Fake>, Refusal<Infallible>>;
 
 fn lease_within(manager: &Manager<Fake>, world: &Arc<World>, name: &str, memory: u64, stop: &AtomicBool) -> Answer {
     let needs = needs();
-    let wanted = Wanted { model: name, device: DeviceKind::Cpu.into(), needs: &needs };
+    let wanted = Wanted { model: name, device: DeviceKind::Cpu.into(), needs: &needs, ways: Keeping::ways(None) };
     let bounds = |_| Bounds { memory: Some(memory), models: usize::MAX };
     manager.lease(&wanted, bounds, || stop.load(Ordering::Relaxed), |_| Ok(world.load(name)))
 }
@@ -144,7 +144,7 @@ fn a_failed_load_fails_its_task_alone_and_is_tried_again() {
     let world = Arc::<World>::default();
     let manager = manager(None);
     let needs = needs();
-    let wanted = Wanted { model: "a", device: DeviceKind::Cpu.into(), needs: &needs };
+    let wanted = Wanted { model: "a", device: DeviceKind::Cpu.into(), needs: &needs, ways: Keeping::ways(None) };
     let bounds = |_| Bounds { memory: Some(BOUND), models: usize::MAX };
     let failed = manager.lease(&wanted, bounds, || false, |_| Err("no such file"));
     assert_eq!(failed.err(), Some(Refusal::Failed("no such file")));

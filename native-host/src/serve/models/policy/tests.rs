@@ -41,7 +41,7 @@ fn busy(model: &str, used: u64) -> Place {
 
 fn step(places: &[Place], model: &str, needs: &[Needs], memory: u64) -> Step {
     let bounds = Bounds { memory: Some(memory), models: usize::MAX };
-    next(places, &Wanted { model, device: DeviceKind::Cpu.into(), needs }, bounds)
+    next(places, &Wanted { model, device: DeviceKind::Cpu.into(), needs, ways: Keeping::ways(None) }, bounds)
 }
 
 fn load(leave: &[usize]) -> Step {
@@ -107,9 +107,25 @@ fn components_are_held_in_turn_where_all_do_not_fit_and_what_does_not_fit_at_all
 }
 
 #[test]
+fn only_the_ways_that_were_asked_for_are_considered() {
+    let needs = large();
+    let wanted = |asked| {
+        let ways = Keeping::ways(Some(asked));
+        Wanted { model: "a", device: DeviceKind::Cpu.into(), needs: &needs, ways }
+    };
+    let plenty = Bounds { memory: Some(1000), models: usize::MAX };
+    let size = Size { weights: 0, work: 70 };
+    for keeping in [Keeping::InTurn, Keeping::Offload] {
+        assert_eq!(next(&[], &wanted(keeping), plenty), Step::Load { keeping, size, leave: vec![] });
+    }
+    let little = Bounds { memory: Some(129), models: usize::MAX };
+    assert_eq!(next(&[], &wanted(Keeping::All), little), Step::Refuse, "it fits in turn, which was not asked for");
+}
+
+#[test]
 fn models_are_counted_where_memory_is_not_known() {
     let bounds = |models| Bounds { memory: None, models };
-    let wanted = |model| Wanted { model, device: DeviceKind::Gpu.into(), needs: &[] };
+    let wanted = |model| Wanted { model, device: DeviceKind::Gpu.into(), needs: &[], ways: Keeping::ways(None) };
     let on_gpu = |place: Place| Place { device: DeviceKind::Gpu.into(), ..place };
     let places = [on_gpu(place("a", 1)), on_gpu(place("b", 0))];
     let load = |leave| Step::Load { keeping: Keeping::All, size: Size::default(), leave };
@@ -131,7 +147,7 @@ fn models_of_another_device_leave_when_one_is_loaded() {
 fn each_gpu_with_an_engine_of_its_own_has_its_models() {
     let device = |gpu| Target { kind: DeviceKind::Gpu, gpu: Some(gpu) };
     let at = |gpu, place: Place| Place { device: device(gpu), ..place };
-    let wanted = |model, gpu| Wanted { model, device: device(gpu), needs: &[] };
+    let wanted = |model, gpu| Wanted { model, device: device(gpu), needs: &[], ways: Keeping::ways(None) };
     let bounds = Bounds { memory: None, models: 1 };
     let load = |leave| Step::Load { keeping: Keeping::All, size: Size::default(), leave };
     let places = [at(0, place("a", 0))];
