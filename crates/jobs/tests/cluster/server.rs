@@ -12,9 +12,18 @@ use tempfile::TempDir;
 /// PostgreSQL's usual port, which is part of its socket's name.
 const SOCKET: &str = ".s.PGSQL.5432";
 
+/// Runs the server until this process ends, and then removes its folder: values of the process itself are not dropped.
+const UNTIL_THE_END: &str = r#"
+    folder=$1; shift
+    trap 'kill -QUIT $server' TERM
+    "$@" & server=$!
+    while kill -0 $server 2>/dev/null; do wait $server; done
+    rm -rf "$folder"
+"#;
+
 /// The server, reached by a socket in its folder.
 pub(crate) struct Server {
-    folder: TempDir,
+    folder: PathBuf,
     programs: PathBuf,
 }
 
@@ -42,23 +51,24 @@ fn programs() -> Option<PathBuf> {
 
 impl Server {
     fn start(programs: PathBuf) -> Self {
-        let folder = TempDir::new().unwrap();
-        let own = Self { folder, programs };
+        let own = Self { folder: TempDir::new().unwrap().keep(), programs };
         if is_root() {
             let owned = Command::new("chown").arg("nobody").arg(own.path()).status().unwrap();
             assert!(owned.success());
         }
         let data = own.path().join("data");
         let made = own
-            .program("initdb")
+            .as_nobody()
+            .arg(own.programs.join("initdb"))
             .arg("--pgdata")
             .arg(&data)
             .args(["--username=easel", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"])
             .stdout(Stdio::null())
             .status();
         assert!(made.unwrap().success(), "initdb");
-        let mut postgres = own.program("postgres");
-        postgres.arg("-D").arg(&data).arg("-k").arg(own.path());
+        let mut postgres = own.as_nobody();
+        postgres.args(["sh", "-c", UNTIL_THE_END, "sh"]).arg(own.path());
+        postgres.arg(own.programs.join("postgres")).arg("-D").arg(&data).arg("-k").arg(own.path());
         postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "jit=off", "-c", "max_connections=300"]);
         postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // The server ends with the thread that started it, and that thread with the process.
@@ -72,18 +82,18 @@ impl Server {
     }
 
     fn path(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
-    /// A program of the server, as a user who owns nothing else; PostgreSQL refuses to run as root.
-    fn program(&self, name: &str) -> Command {
-        let path = self.programs.join(name);
+    /// What starts a program as a user who owns nothing else, since PostgreSQL refuses to run as root, and ends it with this
+    /// process.
+    fn as_nobody(&self) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "INT"]);
+        command.args(["--pdeathsig", "TERM"]);
         if is_root() {
             command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]);
         }
-        command.arg("--").arg(path).current_dir(self.path()).env("LC_ALL", "C");
+        command.arg("--").current_dir(self.path()).env("LC_ALL", "C");
         command
     }
 
