@@ -75,7 +75,7 @@ pub use metrics::{Finish, Metrics};
 pub use models::Models;
 pub use offer::offer;
 pub use parts::Parts;
-pub use server::{Server, router};
+pub use server::{Server, router, worker_router};
 #[cfg(feature = "component")]
 pub use server::{component_router, environment};
 pub use service::QueueService;

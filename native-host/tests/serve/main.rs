@@ -11,8 +11,10 @@ mod faults;
 mod gpus;
 mod lifecycle;
 mod limits;
+mod manifests;
 mod models;
 mod observing;
+mod orchestration;
 mod requests;
 mod store;
 #[cfg(all(feature = "otel", unix))]
