@@ -163,13 +163,13 @@ fn the_image_starts_a_worker_that_shows_metrics_and_health_and_nothing_else() {
     start.arg("work").env("EASEL_ADMIN", "127.0.0.1:0");
     let worker = Worker::start(shared.at_work(&mut start));
     for path in ["/health/live", "/health/ready"] {
-        assert_eq!(worker.ask(path, "").0, 200, "{path}");
+        assert_eq!(worker.ask(path, "another").0, 200, "{path}");
     }
     for path in ["/", "/health", "/tasks", "/docs", "/openapi.json", "/studio/0.1"] {
-        assert_eq!(worker.ask(path, "").0, 404, "{path}");
+        assert_eq!(worker.ask(path, "another").0, 404, "{path}");
     }
     let before = ["easel_pictures_total 0", "easel_denoising_steps_total 0"];
-    let (status, text) = worker.ask("/metrics", "");
+    let (status, text) = worker.ask("/metrics", "another");
     assert_eq!((status, missing(&text, &before)), (200, vec![]), "{text}");
 
     let front = shared.front();
@@ -182,7 +182,7 @@ fn the_image_starts_a_worker_that_shows_metrics_and_health_and_nothing_else() {
         "easel_tasks{status=\"completed\"} 1",
         "easel_waiting_tasks{priority=\"normal\"} 0",
     ];
-    let (_, text) = worker.ask("/metrics", "");
+    let (_, text) = worker.ask("/metrics", "another");
     assert_eq!(missing(&text, &after), Vec::<&str>::new(), "{text}");
     let url = format!("http://{}", worker.admin.as_ref().unwrap());
     let health = Command::new(image.path().join("usr/bin/easel")).args(["health", &url]).output().unwrap();
@@ -199,7 +199,7 @@ fn the_metrics_of_a_worker_need_a_key_if_there_are_keys() {
     let made = Command::new(env!("CARGO_BIN_EXE_easel")).args(["new-key", "first", "--file"]).arg(&keys).output();
     let made = String::from_utf8(made.unwrap().stdout).unwrap();
     let worker = shared.worker(&["--admin", "127.0.0.1:0", "--api-key-file", keys.to_str().unwrap()]);
-    let statuses = [("/metrics", ""), ("/metrics", made.trim()), ("/health/ready", "")];
+    let statuses = [("/metrics", "another"), ("/metrics", made.trim()), ("/health/ready", "another")];
     assert_eq!(statuses.map(|(path, key)| worker.ask(path, key).0), [401, 200, 200]);
 }
 

@@ -3,7 +3,7 @@
 mod access;
 mod analysis;
 mod answers;
-#[cfg(feature = "cluster")]
+#[cfg(all(feature = "cluster", unix))]
 mod cluster;
 mod connections;
 mod deploy;
