@@ -5,6 +5,7 @@
 
 use crate::manifests::{PROGRAM, collect, root};
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use yaml_rust2::{Yaml, YamlLoader};
@@ -48,7 +49,8 @@ fn assert_is_read(place: &str, arguments: &[&str]) {
         Some((&"work", options)) => ("work", options),
         _ => ("serve", arguments),
     };
-    assert_is_command(place, &[&[mode], options].concat());
+    let command: Vec<&str> = iter::once(mode).chain(options.iter().copied()).collect();
+    assert_is_command(place, &command);
 }
 
 fn assert_is_command(place: &str, arguments: &[&str]) {
