@@ -22,8 +22,9 @@ pub(crate) fn work(shared: &Shared, mut engine: Box<dyn Engine>) {
         if let Some(claimed) = running.take() {
             let feed = shared.feed(&claimed.task);
             let ending = Ending::Error(format!("the worker panicked: {}", message(&*panic)));
-            // After a second panic, the next start recovers the task.
+            // After a second panic, the next start recovers the task, or another host of a shared store does.
             let _ = catch_unwind(AssertUnwindSafe(|| end(shared, &feed, &claimed, ending)));
+            shared.store.abandon(claimed.task.id);
             shared.forget(claimed.task.id);
         }
     }

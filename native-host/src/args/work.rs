@@ -4,6 +4,7 @@ use super::serve::device;
 use super::{ClusterArgs, KeepingArgs, LogFormat};
 use clap::Args;
 use easel_host::serve::UnloadAfter;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -13,8 +14,8 @@ Examples:
   easel serve --engines 0 --listen 0.0.0.0:8100 --api-key-file keys.toml     (HTTP only, as often as needed)
   easel work --device gpu                                                    (draws only, on each machine with a GPU)
 
-All hosts need the same models under the same names. The configuration file is that of `easel serve`; keys about HTTP have no
-effect here.")]
+All hosts need the same models under the same names. The configuration file is that of `easel serve`; keys about HTTP only
+apply to the address of --admin.")]
 pub(crate) struct WorkArgs {
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
@@ -32,6 +33,15 @@ pub(crate) struct WorkArgs {
     /// Where to compute, as for `easel serve` [default: auto]
     #[arg(long, value_name = "DEVICE", value_parser = device, env = "EASEL_DEVICE", hide_env_values = true)]
     pub(crate) device: Option<String>,
+    /// Serve /metrics, /health/live and /health/ready on this address, and nothing else [default: no address]
+    #[arg(long, value_name = "ADDRESS", env = "EASEL_ADMIN", hide_env_values = true)]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Host names that clients of --admin may use, as for `easel serve`; addresses always work [default: localhost]
+    #[arg(long, value_name = "NAMES", env = "EASEL_HOST_NAMES", hide_env_values = true)]
+    pub(crate) host_names: Option<String>,
+    /// A TOML file of API keys, one of which /metrics then needs, as for `easel serve` [default: no keys]
+    #[arg(long, value_name = "FILE", env = "EASEL_API_KEY_FILE", hide_env_values = true)]
+    pub(crate) api_key_file: Option<PathBuf>,
     /// A configuration file
     #[arg(long, value_name = "FILE", env = "EASEL_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,

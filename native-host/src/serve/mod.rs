@@ -27,7 +27,8 @@
 //! promised.
 //!
 //! With `--store` and `--pictures` (feature `cluster`), several hosts share one queue: any of them answers for any task. Those
-//! with `--engines 0` only serve, and `easel work` is a [`QueueService`] without a server. `easel-jobs` says how.
+//! with `--engines 0` only serve, and `easel work` is a [`QueueService`] whose server, if it has one, only shows metrics and
+//! health ([`worker_router`]). `easel-jobs` says how.
 //!
 //! Stopping has four steps: accept no more connections, give running tasks a grace period to finish (after it they wait
 //! for the next process), close the queue, which ends every stream, and close the connections.
@@ -75,7 +76,7 @@ pub use metrics::{Finish, Metrics};
 pub use models::Models;
 pub use offer::offer;
 pub use parts::Parts;
-pub use server::{Server, router};
+pub use server::{Server, router, worker_router};
 #[cfg(feature = "component")]
 pub use server::{component_router, environment};
 pub use service::QueueService;

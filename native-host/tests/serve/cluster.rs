@@ -1,9 +1,10 @@
-//! Several hosts on one queue, as an operator starts them: HTTP hosts without engines, and workers without a port.
+//! Several hosts on one queue, as an operator starts them: HTTP hosts without engines, and workers with at most metrics and
+//! health.
 
 #[path = "../../../crates/jobs/tests/cluster/server.rs"]
 mod server;
 
-use crate::{Host, command, data};
+use crate::{Host, agent, command, data, deploy};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -34,30 +35,56 @@ impl Shared {
     fn worker(&self, args: &[&str]) -> Worker {
         let mut work = Command::new(env!("CARGO_BIN_EXE_easel"));
         work.args(["work", "--device", "cpu"]).args(args);
-        work.env("EASEL_STORE", &self.store).env("EASEL_PICTURES", &self.pictures);
-        let mut child = work.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        assert!(lines.any(|line| line == "easel: working"), "the worker works");
-        std::thread::spawn(move || lines.for_each(drop));
-        Worker(child)
+        Worker::start(self.at_work(&mut work))
+    }
+
+    /// The command with what is shared.
+    fn at_work<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("EASEL_STORE", &self.store).env("EASEL_PICTURES", &self.pictures)
     }
 }
 
 /// A running worker; it is killed when the test ends.
-struct Worker(Child);
+struct Worker {
+    child: Child,
+    /// Where its metrics are, if anywhere.
+    admin: Option<String>,
+}
 
 impl Worker {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let mut admin = None;
+        let works = lines.any(|line| {
+            let address = line.strip_prefix("easel: metrics and health on http://").map(str::to_owned);
+            admin = address.or(admin.take());
+            line == "easel: working"
+        });
+        assert!(works, "the worker works");
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, admin }
+    }
+
+    /// The status and the text of an answer to a client with this key.
+    fn ask(&self, path: &str, key: &str) -> (u16, String) {
+        let address = self.admin.as_ref().expect("the worker has an address");
+        let request = agent().get(format!("http://{address}{path}")).header("x-api-key", key);
+        let mut answer = request.call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    }
+
     fn stop(mut self) {
-        let id = self.0.id().to_string();
+        let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        assert!(self.0.wait().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -119,6 +146,61 @@ fn a_task_that_a_stopping_worker_cannot_finish_is_drawn_by_another_one() {
     assert_ne!(front.json(&format!("/status/{task}"))["status"], "error");
     let _other = shared.worker(&[]);
     front.until(&task, "completed");
+}
+
+/// Which of these lines the text lacks.
+fn missing<'a>(text: &str, lines: &[&'a str]) -> Vec<&'a str> {
+    lines.iter().filter(|line| !text.lines().any(|found| found == **line)).copied().collect()
+}
+
+#[test]
+fn the_image_starts_a_worker_that_shows_metrics_and_health_and_nothing_else() {
+    let Some(server) = server::server() else { return };
+    let shared = Shared::new(server);
+    let image = deploy::image();
+    let folder = data();
+    let mut start = deploy::starting(image.path(), folder.path());
+    start.arg("work").env("EASEL_ADMIN", "127.0.0.1:0");
+    let worker = Worker::start(shared.at_work(&mut start));
+    for path in ["/health/live", "/health/ready"] {
+        assert_eq!(worker.ask(path, "another").0, 200, "{path}");
+    }
+    for path in ["/", "/health", "/tasks", "/docs", "/openapi.json", "/studio/0.1"] {
+        assert_eq!(worker.ask(path, "another").0, 404, "{path}");
+    }
+    let before = ["easel_pictures_total 0", "easel_denoising_steps_total 0"];
+    let (status, text) = worker.ask("/metrics", "another");
+    assert_eq!((status, missing(&text, &before)), (200, vec![]), "{text}");
+
+    let front = shared.front();
+    let task = front.submit(3);
+    front.until(&task, "completed");
+    let after = [
+        "easel_pictures_total 1",
+        "easel_denoising_steps_total 3",
+        "easel_tasks_finished_total{result=\"completed\"} 1",
+        "easel_tasks{status=\"completed\"} 1",
+        "easel_waiting_tasks{priority=\"normal\"} 0",
+    ];
+    let (_, text) = worker.ask("/metrics", "another");
+    assert_eq!(missing(&text, &after), Vec::<&str>::new(), "{text}");
+    let url = format!("http://{}", worker.admin.as_ref().unwrap());
+    let health = Command::new(image.path().join("usr/bin/easel")).args(["health", &url]).output().unwrap();
+    assert!(health.status.success() && health.stdout == b"ready\n", "{health:?}");
+    worker.stop();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a worker keeps nothing and needs no key");
+}
+
+#[test]
+fn the_metrics_of_a_worker_need_a_key_if_there_are_keys() {
+    let Some(server) = server::server() else { return };
+    let shared = Shared::new(server);
+    let keys = shared.folder.path().join("keys.toml");
+    let made = Command::new(env!("CARGO_BIN_EXE_easel")).args(["new-key", "first", "--file"]).arg(&keys).output();
+    let made = String::from_utf8(made.unwrap().stdout).unwrap();
+    let worker = shared.worker(&["--admin", "127.0.0.1:0", "--api-key-file", keys.to_str().unwrap()]);
+    let statuses = [("/metrics", "another"), ("/metrics", made.trim()), ("/health/ready", "another")];
+    assert_eq!(statuses.map(|(path, key)| worker.ask(path, key).0), [401, 200, 200]);
 }
 
 /// The message of a command that fails at the start.

@@ -3,7 +3,7 @@
 mod access;
 mod analysis;
 mod answers;
-#[cfg(feature = "cluster")]
+#[cfg(all(feature = "cluster", unix))]
 mod cluster;
 mod connections;
 mod deploy;
@@ -11,8 +11,10 @@ mod faults;
 mod gpus;
 mod lifecycle;
 mod limits;
+mod manifests;
 mod models;
 mod observing;
+mod orchestration;
 mod requests;
 mod store;
 #[cfg(all(feature = "otel", unix))]

@@ -55,6 +55,13 @@ fn every_metric_that_dashboard_and_alerts_name_exists() {
     assert!(expressions.len() > 20, "{expressions:?}");
     let alerts = file("deploy/prometheus/alerts.yml");
     expressions.extend(alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: ")));
+    let scaling = ["keda", "adapter"].map(|with| file(&format!("deploy/kubernetes/cluster/{with}/workers.yaml")));
+    for text in &scaling {
+        let queries = text.lines().filter_map(|line| line.split_once("uery: ").map(|(_, query)| query));
+        let before = expressions.len();
+        expressions.extend(queries.filter(|query| query.contains("easel_waiting_tasks")));
+        assert!(expressions.len() > before, "{text}");
+    }
     let wanted: BTreeSet<String> = expressions.into_iter().flat_map(named).collect();
     assert!(wanted.len() > 15, "{wanted:?}");
     let missing: Vec<&String> = wanted.iter().filter(|name| !samples.contains(name.as_str())).collect();

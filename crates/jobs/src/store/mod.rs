@@ -94,6 +94,10 @@ pub trait Store: Send + Sync {
     /// processed any more, returns `false` and neither changes nor keeps anything.
     fn end(&self, id: TaskId, ending: &Ending, last: Last) -> Result<bool>;
 
+    /// Nobody here works on this task any more, whether or not its end was written: another host may have it once its lease
+    /// has run out. Changes nothing else, and does not wait.
+    fn abandon(&self, _id: TaskId) {}
+
     /// Cancels a task that has not ended, and returns its previous state; `last` is known if it has a log of events. A running
     /// task keeps its `finished` pictures if the disk has room for them.
     /// [`crate::Error::UnknownTask`], [`crate::Error::AlreadyEnded`].

@@ -6,6 +6,7 @@
 mod cancel;
 #[path = "../jobs/engine.rs"]
 mod engine;
+mod faults;
 mod home;
 mod leases;
 #[path = "../store/model.rs"]

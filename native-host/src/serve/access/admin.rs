@@ -9,6 +9,9 @@ use axum::response::Response;
 use easel_contract::{Error, Settings};
 use std::sync::Arc;
 
+/// What a host that only draws has for operators.
+const WORKERS: [&str; 3] = ["/metrics", "/health/live", "/health/ready"];
+
 const OPERATORS: [&str; 3] = ["/metrics", "/docs", "/openapi.json"];
 
 /// Which routes an address serves.
@@ -18,6 +21,8 @@ pub(in crate::serve) enum Part {
     Clients,
     /// Those for operators, and health.
     Operators,
+    /// Those of a host that only draws: metrics and health.
+    Workers,
 }
 
 /// Keeps the routes of one part; the others are not found.
@@ -30,6 +35,7 @@ async fn choose(State((part, settings)): State<(Part, Arc<Settings>)>, request: 
     let is_here = match part {
         Part::Clients => !OPERATORS.contains(&path),
         Part::Operators => OPERATORS.contains(&path) || path == "/health" || path.starts_with("/health/"),
+        Part::Workers => WORKERS.contains(&path),
     };
     match is_here {
         true => next.run(request).await,
@@ -53,6 +59,12 @@ mod tests {
         };
         for path in OPERATORS {
             assert!(found(Part::Operators, path).await && !found(Part::Clients, path).await, "{path}");
+        }
+        for path in WORKERS {
+            assert!(found(Part::Workers, path).await, "{path}");
+        }
+        for path in ["/", "/tasks", "/images/1", "/studio/0.1", "/docs", "/health/more"] {
+            assert!(!found(Part::Workers, path).await, "{path}");
         }
         for path in ["/", "/tasks", "/images/1", "/studio/0.1"] {
             assert!(found(Part::Clients, path).await && !found(Part::Operators, path).await, "{path}");

@@ -16,9 +16,9 @@ mod routes;
 mod stream;
 mod tls;
 
-pub use routes::router;
 #[cfg(feature = "component")]
 pub use routes::{component_router, environment};
+pub use routes::{router, worker_router};
 
 use super::access::{Part, only};
 use super::{Config, Error, QueueService, Result};

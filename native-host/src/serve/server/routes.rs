@@ -5,7 +5,7 @@
 
 #[cfg(feature = "component")]
 use crate::serve::access::Keyed;
-use crate::serve::access::Quotas;
+use crate::serve::access::{Part, Quotas, only};
 use crate::serve::admission::Budget;
 use crate::serve::request_id;
 use crate::serve::trace::RequestTrace;
@@ -30,6 +30,11 @@ use tower_http::timeout::TimeoutBody;
 pub fn router(service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
     let settings = Settings { offload: Some(offload()), ..config.settings() };
     finished(easel_contract::router(Arc::clone(&service), settings), service, metrics, config)
+}
+
+/// The routes of a host that only draws: metrics and health.
+pub fn worker_router(service: Arc<dyn Service>, metrics: Arc<Metrics>, config: &Config) -> Router {
+    only(Part::Workers, router(service, metrics, config), config.settings())
 }
 
 /// The same routes, answered by a component whose environment is [`environment`].

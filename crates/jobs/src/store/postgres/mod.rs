@@ -222,6 +222,10 @@ impl Store for PostgresStore {
         Ok(ended)
     }
 
+    fn abandon(&self, id: TaskId) {
+        self.inner.leases.give_up(id);
+    }
+
     fn cancel(&self, id: TaskId, last: Option<Last>, finished: &[NewPicture]) -> Result<Task> {
         let before = if finished.is_empty() {
             self.call(|inner| async move { inner.cancel(id, last, &[]).await })?
