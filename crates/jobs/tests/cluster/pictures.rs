@@ -34,6 +34,23 @@ fn a_long_picture_is_read_in_parts() {
 }
 
 #[test]
+fn a_task_that_is_cancelled_twice_keeps_its_pictures() {
+    let folder = TempDir::new().unwrap();
+    let store = host(&folder);
+    let id = store.submit(&NewTask::default(), 9).unwrap().id;
+    store.claim(&Preference::default()).unwrap().unwrap();
+    let finished = [NewPicture { bytes: "picture".into(), media_type: "image/png".into(), seed: 1 }];
+    store.cancel(id, None, &finished).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(store.cancel(id, None, &finished), Err(Error::AlreadyEnded { .. })));
+    }
+    let kept = store.pictures(&PictureQuery { task: Some(id), ..PictureQuery::default() }).unwrap().items;
+    assert_eq!(kept.len(), 1);
+    assert_eq!(store.read(&kept[0]).unwrap(), "picture");
+    assert_eq!(files(&folder), 1);
+}
+
+#[test]
 fn a_deleted_picture_is_told_from_a_damaged_one() {
     let folder = TempDir::new().unwrap();
     let store = host(&folder);

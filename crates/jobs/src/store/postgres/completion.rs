@@ -3,7 +3,11 @@
 use super::channel::News;
 use super::{Inner, pictures, strays, tasks};
 use crate::{Error, Last, NewPicture, Result, Status, Task, TaskId};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// The number of the next call that cancels a task of this process. An attempt belongs to one process.
+static CANCELLED: AtomicU64 = AtomicU64::new(0);
 
 /// The pictures that a cancelled task keeps.
 struct Kept<'a> {
@@ -39,8 +43,11 @@ impl Inner {
     pub(super) async fn cancel(&self, id: TaskId, last: Option<Last>, finished: &[NewPicture]) -> Result<Option<Task>> {
         let attempt = self.leases.attempt(id).filter(|_| !finished.is_empty());
         let Some(attempt) = attempt else { return self.commit_cancelled(id, last, None).await };
-        // Not the names of `complete`, which may be under way and removes its own objects when the task is cancelled.
-        let objects: Vec<String> = (0..finished.len()).map(|number| format!("{id}/{attempt}-kept-{number}")).collect();
+        // Each call has its own names: `complete` or another cancellation may be under way or done, and the late one removes
+        // what it has written.
+        let call = CANCELLED.fetch_add(1, Ordering::Relaxed);
+        let name = |number| format!("{id}/{attempt}-kept-{call}-{number}");
+        let objects: Vec<String> = (0..finished.len()).map(name).collect();
         if let Err(error) = self.write(&objects, finished).await {
             tracing::warn!(%id, %error, "the finished pictures of a cancelled task are lost");
             self.discard(&objects).await;
