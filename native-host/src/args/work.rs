@@ -39,7 +39,7 @@ pub(crate) struct WorkArgs {
     /// Host names that clients of --admin may use, as for `easel serve`; addresses always work [default: localhost]
     #[arg(long, value_name = "NAMES", env = "EASEL_HOST_NAMES", hide_env_values = true)]
     pub(crate) host_names: Option<String>,
-    /// A TOML file of API keys, one of which /metrics then needs, as for `easel serve` [default: no keys]
+    /// A TOML file of API keys, as for `easel serve`: /metrics then needs one of them [default: no keys]
     #[arg(long, value_name = "FILE", env = "EASEL_API_KEY_FILE", hide_env_values = true)]
     pub(crate) api_key_file: Option<PathBuf>,
     /// A configuration file
