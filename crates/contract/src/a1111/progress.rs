@@ -1,5 +1,6 @@
 //! The progress of the session's task, and interrupting it.
 
+use super::WebUiError;
 use crate::access::Caller;
 use crate::extract::Query;
 use crate::service::{Result, Session, Status, Task, WatchOptions};
@@ -62,7 +63,7 @@ pub(crate) struct Standing {
 
 /// The progress of the session's task.
 #[utoipa::path(get, path = "/sdapi/v1/progress", tag = "sdapi", params(ProgressQuery),
-    responses((status = 200, body = Progress)))]
+    responses((status = 200, body = Progress), (status = 422, body = WebUiError)))]
 pub(crate) async fn progress(
     State(app): State<App>,
     caller: Caller,
