@@ -77,11 +77,22 @@ fn recognise(path: &Path) -> Result<Option<Folder>> {
     }
 }
 
-/// The class of the pipeline in this folder, or the kind of its only model.
+/// The class of the pipeline in this folder, or the kind of its only model. A folder without weights has that of the
+/// folder beside it which its first case names.
 fn class_of(path: &Path) -> Result<String> {
     let file = [path.join("model_index.json"), path.join("config.json")].into_iter().find(|file| file.is_file());
-    let Some(file) = file else { bail!("{}: neither model_index.json nor config.json", path.display()) };
-    let config = read_json(&file)?;
+    let Some(file) = file else {
+        let cases = read_json(&path.join("cases/cases.json"))?;
+        let Some(weights) = cases["cases"][0]["weights"].as_str() else {
+            bail!("{}: neither model_index.json nor config.json", path.display())
+        };
+        return own_class(&path.join("..").join(weights).join("model_index.json"));
+    };
+    own_class(&file)
+}
+
+fn own_class(file: &Path) -> Result<String> {
+    let config = read_json(file)?;
     let class = config["_class_name"].as_str().or_else(|| config["model_type"].as_str());
     Ok(class.unwrap_or("(no class)").to_owned())
 }

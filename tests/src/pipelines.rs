@@ -5,7 +5,7 @@ use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow, bail};
 use easel_inference::Tensor;
-use easel_inference::families::{ModelFiles, OpenOptions};
+use easel_inference::families::{ComponentSource, ModelFiles, OpenOptions};
 use easel_inference::pipeline::{
     CancelToken, InitImage, LoadOptions, Pipeline, Probe, Prompt, PromptOptions, Request, SizeConditioning, SkipLayers,
     Watcher,
@@ -16,26 +16,65 @@ use easel_picture::Image;
 use pollster::block_on;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Runs every pipeline case of `dir` (with the layout of `tests/golden/sd15`).
+/// Runs every pipeline case of `dir` (with the layout of `tests/golden/sd15` or `tests/golden/flow-pictures`).
 pub fn run(dir: &Path) -> Result<Vec<Check>> {
     let cases = read_json(&dir.join("cases/cases.json"))?;
-    let cases: Vec<&Value> = cases["cases"].as_array().into_iter().flatten().filter(|case| is_pipeline(case)).collect();
-    if cases.is_empty() {
-        return Ok(Vec::new());
-    }
-    let files = block_on(ModelFiles::open_path(dir, &OpenOptions::default()))?;
     let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(target().device.clone()) };
-    let mut pipeline = load(&files, &options)?;
+    let mut loaded: Option<Loaded> = None;
     let mut checks = Vec::new();
-    for case in cases {
+    for case in cases["cases"].as_array().into_iter().flatten().filter(|case| is_pipeline(case)) {
         let name = case["name"].as_str().unwrap_or_default();
-        let mut smaller = without(&files, case).map(|files| load(&files, &options)).transpose()?;
-        let pipeline = smaller.as_mut().unwrap_or(&mut pipeline);
+        let place = Place::of(case, dir);
+        let mut model = match loaded.take().filter(|loaded| loaded.place == place) {
+            Some(model) => model,
+            None => Loaded::open(place, &options)?,
+        };
+        let mut smaller = without(&model.files, case).map(|files| load(&files, &options)).transpose()?;
+        let pipeline = smaller.as_mut().unwrap_or(&mut model.pipeline);
         checks.extend(run_case(dir, pipeline, case).with_context(|| format!("{}/{name}", dir.display()))?);
+        loaded = Some(model);
     }
     Ok(checks)
+}
+
+/// Where the model of a case is: in the case's own folder, or in those beside it that the case names.
+#[derive(PartialEq)]
+struct Place {
+    weights: PathBuf,
+    /// A small autoencoder instead of the model's own.
+    vae: Option<PathBuf>,
+}
+
+impl Place {
+    fn of(case: &Value, dir: &Path) -> Self {
+        let beside = |name: &str| Some(dir.join("..").join(case[name].as_str()?));
+        Self { weights: beside("weights").unwrap_or_else(|| dir.to_owned()), vae: beside("vae") }
+    }
+
+    fn open(&self) -> Result<ModelFiles> {
+        let mut options = OpenOptions::default();
+        if let Some(vae) = &self.vae {
+            options.components.insert("vae".into(), ComponentSource::open_path(vae)?);
+        }
+        Ok(block_on(ModelFiles::open_path(&self.weights, &options))?)
+    }
+}
+
+/// A model in memory. The next case mostly needs the same.
+struct Loaded {
+    place: Place,
+    files: ModelFiles,
+    pipeline: Pipeline,
+}
+
+impl Loaded {
+    fn open(place: Place, options: &LoadOptions) -> Result<Self> {
+        let files = place.open()?;
+        let pipeline = load(&files, options)?;
+        Ok(Self { place, files, pipeline })
+    }
 }
 
 fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Pipeline> {

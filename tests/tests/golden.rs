@@ -6,7 +6,7 @@ use easel_tests::files::repository;
 use std::process::Command;
 
 /// Every folder with networks but `easel-emoji`, whose hundreds of steps would take a software rasteriser too long.
-const NETWORKS: [&str; 17] = [
+const NETWORKS: [&str; 19] = [
     "sd15",
     "sd15-inpaint",
     "sd15-lcm",
@@ -22,12 +22,15 @@ const NETWORKS: [&str; 17] = [
     "flux-schnell",
     "flux-dev",
     "taef1",
+    "taesd3",
+    "flow-pictures",
     "clip-vit",
     "sam",
 ];
 
 /// Folders that are run in half precision, too.
-const HALF: [&str; 7] = ["sd15", "taesd", "sd3", "sd35-medium", "flux-schnell", "flux-dev", "taef1"];
+const HALF: [&str; 9] =
+    ["sd15", "taesd", "sd3", "sd35-medium", "flux-schnell", "flux-dev", "taef1", "taesd3", "flow-pictures"];
 
 #[test]
 fn every_reference_case_passes() {

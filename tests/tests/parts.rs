@@ -9,6 +9,7 @@ use easel_inference::{Device, Result};
 use easel_tests::files::repository;
 use easel_tests::original::{Stored, Tensors, original, write_gguf, write_safetensors};
 use easel_tests::{original_flux, original_sd3};
+use flate2::read::ZlibDecoder;
 use pollster::block_on;
 use safetensors::Dtype;
 use serde_json::{Value, json};
@@ -250,6 +251,50 @@ fn flux_from_one_file_and_from_its_parts() {
         let files =
             open(&base, &[components[0].clone(), ("transformer", denoiser), components[4].clone()], Value::Null);
         assert_eq!(picture(&files.unwrap(), &folder), expected, "{name} from a folder with three files");
+    }
+}
+
+/// The rows of the published encoders' table, more than T5 has tokens.
+const T5_ROWS: usize = 32128;
+
+/// A folder with T5's tokenizer, from the copy that is packed into the program.
+fn t5_tokenizer(folder: &Path) -> PathBuf {
+    let packed = std::fs::File::open(repository().join("crates/inference/assets/t5-tokenizer.json.zlib")).unwrap();
+    let tokenizer = folder.join("t5");
+    std::fs::create_dir(&tokenizer).unwrap();
+    let mut json = std::fs::File::create(tokenizer.join("tokenizer.json")).unwrap();
+    std::io::copy(&mut ZlibDecoder::new(packed), &mut json).unwrap();
+    let special = "special_tokens_map.json";
+    std::fs::copy(golden("flux-schnell/tokenizer_2").join(special), tokenizer.join(special)).unwrap();
+    tokenizer
+}
+
+#[test]
+fn an_encoder_of_t5_without_a_tokenizer_has_the_built_in_one() {
+    let base = golden("flux-schnell");
+    let folder = open(&base, &[], Value::Null).unwrap();
+    let parts = Parts { folder: tempfile::tempdir().unwrap(), tensors: original_flux::original(&base).unwrap() };
+    let mut t5 = original_flux::read_all(&base.join("text_encoder_2")).unwrap();
+    let table = t5.get_mut("shared.weight").unwrap();
+    let row = table.bytes.len() / table.shape[0];
+    table.bytes = table.bytes.iter().copied().cycle().take(row * T5_ROWS).collect();
+    table.shape[0] = T5_ROWS;
+    let [denoiser, gguf] = ["flux1.gguf", "t5.gguf"].map(|name| parts.folder.path().join(name));
+    write_gguf(&parts.bare(DENOISER), None, &denoiser).unwrap();
+    write_gguf(&parts.write("named", &original_flux::llama_cpp(&t5).unwrap()), None, &gguf).unwrap();
+    let [clip_tokenizer, tiny_tokenizer] = flux_tokenizers(&base);
+    let clip = ("text_encoder", parts.bare("text_encoders.clip_l.transformer."));
+    let vae = ("vae", parts.bare("vae."));
+    let given = ("tokenizer_2", t5_tokenizer(parts.folder.path()));
+    for encoder in [parts.write("t5", &t5), gguf] {
+        let components = [clip.clone(), ("text_encoder_2", encoder), clip_tokenizer.clone(), vae.clone()];
+        let with = |tokenizer: &[(&'static str, PathBuf)]| {
+            let files = open(&denoiser, &[&components[..], tokenizer].concat(), tiny_flux()).unwrap();
+            picture(&files, &folder)
+        };
+        let built_in = with(&[]);
+        assert_eq!(built_in, with(std::slice::from_ref(&given)), "{components:?}");
+        assert_ne!(built_in, with(std::slice::from_ref(&tiny_tokenizer)), "{components:?}");
     }
 }
 

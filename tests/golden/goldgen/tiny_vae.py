@@ -87,7 +87,7 @@ def _vae_config(channels):
     }
 
 
-def _centre(vae):
+def centre(vae):
     """Pixels around the middle of [0, 1], so that few are clamped in the picture."""
     vae.decoder.layers[-1].bias.data.add_(0.5)
 
@@ -105,7 +105,7 @@ def build(root, prof, merges):
     nets.write_denoiser(f"{root}/unet", UNet2DConditionModel, _unet_config(p, d), (*seed, "unet"))
     nets.write_denoiser(f"{root}/vae", AutoencoderTiny, _vae_config(p["vae"]), (*seed, "vae"),
                         gains=[("conv.0", 1.3), ("conv.2", 1.3), ("conv.4", 0.6), ("decoder.layers.0.", 1.4),
-                               ("encoder.layers.12.", 6.0), ("decoder.layers.16.", 0.4)], adjust=_centre)
+                               ("encoder.layers.12.", 6.0), ("decoder.layers.16.", 0.4)], adjust=centre)
 
 
 def _vae_cases(f):
