@@ -2,7 +2,8 @@
 
 use crate::home::{files, host, sql};
 use easel_jobs::{
-    Ending, Error, Last, NewPicture, NewTask, Part, Picture, PictureQuery, PostgresStore, Preference, Store,
+    Ending, Error, Last, NewPicture, NewTask, Part, Picture, PictureQuery, PostgresStore, Preference, Selection,
+    Status, Store,
 };
 use std::fs;
 use std::io::Read;
@@ -88,6 +89,51 @@ fn objects_that_no_task_has_are_cleared_away_once_nobody_can_be_writing_them() {
     assert_eq!(files(&folder), 2);
     assert!(folder.path().join("pictures/dead/new-0").exists());
     assert_eq!(store.read(&kept).unwrap(), vec![1; 10]);
+}
+
+#[test]
+fn an_object_that_is_being_deleted_becomes_no_picture() {
+    let folder = TempDir::new().unwrap();
+    let store = host(&folder);
+    let id = store.submit(&NewTask::default(), 9).unwrap().id;
+    store.claim(&Preference::default()).unwrap().unwrap();
+    let mark = "INSERT INTO stray (object, removing) SELECT id || '/' || attempt || '-0', true FROM task";
+    sql(&folder, mark);
+    let picture = NewPicture { bytes: "a".into(), media_type: "image/png".into(), seed: 1 };
+    let ending = Ending::Completed(vec![picture]);
+    assert!(store.end(id, &ending, Last::default()).unwrap_err().is_temporary());
+    assert_eq!(store.task(id).unwrap().status, Status::Processing);
+    sql(&folder, "DELETE FROM stray");
+    assert!(store.end(id, &ending, Last::default()).unwrap());
+    assert_eq!(files(&folder), 1);
+}
+
+#[test]
+fn thousands_of_tasks_pictures_and_events_are_deleted() {
+    let folder = TempDir::new().unwrap();
+    let store = host(&folder);
+    sql(
+        &folder,
+        "INSERT INTO task (id, status, priority, prompt, seed, request, completed_at)
+             SELECT gen_random_uuid(), CASE WHEN n % 2 = 0 THEN 'error' ELSE 'completed' END, 1, '', 0, '', 1
+             FROM generate_series(1, 5001) AS n;
+         INSERT INTO picture (task, number, object, prompt, seed, media_type, length, digest)
+             SELECT id, 0, id || '/0', '', 0, 'image/png', 1, '' FROM task WHERE status = 'completed';
+         INSERT INTO event (task, id, status, step, steps) SELECT id, 0, 'processing', 1, 1 FROM task",
+    );
+    let waiting = store.submit(&NewTask::default(), 9).unwrap().id;
+    let failed = Selection { ids: None, status: Some(Status::Error) };
+    assert_eq!(store.delete_tasks(&failed).unwrap(), 2500);
+    assert_eq!(store.delete_tasks(&Selection::default()).unwrap(), 2501);
+    assert_eq!(
+        store.delete_tasks(&Selection { ids: Some(vec![waiting]), status: None }).unwrap(),
+        0,
+        "it has not ended"
+    );
+    assert_eq!(store.delete_pictures().unwrap(), 2501);
+    store.tidy().unwrap();
+    assert_eq!(sql(&folder, "SELECT (SELECT count(*) FROM stray) + (SELECT count(*) FROM event)"), "0");
+    assert_eq!(store.counts().unwrap().of(Status::Pending), 1);
 }
 
 #[test]

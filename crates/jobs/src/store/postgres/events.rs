@@ -13,6 +13,9 @@ use tokio::sync::{MutexGuard, Notify};
 /// The most events that wait; the oldest ones are dropped while the database does not answer.
 const WAITING: usize = 4096;
 
+/// The most events of one statement. After an outage there are many, and a statement must end before its timeout.
+const BATCH: usize = 256;
+
 /// How long to wait before writing again what the database refused.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -22,10 +25,18 @@ const KEPT: Duration = Duration::from_secs(60);
 /// The events of this host that other hosts don't have yet.
 #[derive(Default)]
 pub(super) struct Events {
-    waiting: Mutex<VecDeque<Sent>>,
+    waiting: Mutex<Waiting>,
     added: Notify,
     /// Held while events are written, so that they come in order, and all of them before the end of their task.
     writing: tokio::sync::Mutex<()>,
+}
+
+/// Events in the order of their numbers.
+#[derive(Default)]
+struct Waiting {
+    events: VecDeque<Sent>,
+    /// How many were ever added.
+    count: u64,
 }
 
 /// The right to write events.
@@ -34,6 +45,8 @@ pub(super) type Writing<'a> = MutexGuard<'a, ()>;
 /// An event of an attempt.
 #[derive(Clone, Debug)]
 struct Sent {
+    /// Its place among all events of this host.
+    number: u64,
     task: TaskId,
     attempt: i64,
     event: Event,
@@ -43,10 +56,12 @@ impl Events {
     /// Adds an event without waiting.
     pub(super) fn add(&self, task: TaskId, attempt: i64, event: Event) {
         let mut waiting = self.waiting.lock();
-        if waiting.len() == WAITING {
-            waiting.pop_front();
+        if waiting.events.len() == WAITING {
+            waiting.events.pop_front();
         }
-        waiting.push_back(Sent { task, attempt, event });
+        let number = waiting.count;
+        waiting.count += 1;
+        waiting.events.push_back(Sent { number, task, attempt, event });
         drop(waiting);
         self.added.notify_one();
     }
@@ -58,27 +73,33 @@ impl Events {
 
     /// Writes those of one task, which is about to end.
     pub(super) async fn write(&self, connection: &mut PgConnection, _held: &Writing<'_>, task: TaskId) -> Sql<()> {
-        let own: Vec<Sent> = self.waiting.lock().iter().filter(|sent| sent.task == task).cloned().collect();
+        let own: Vec<Sent> = self.waiting.lock().events.iter().filter(|sent| sent.task == task).cloned().collect();
         insert(connection, &own).await
     }
 
     /// Writes all of them.
     async fn write_all(&self, inner: &Inner) -> Sql<()> {
+        while self.write_some(inner).await? {}
+        Ok(())
+    }
+
+    /// Writes the oldest ones. Returns whether there were any.
+    async fn write_some(&self, inner: &Inner) -> Sql<bool> {
         let _held = self.hold().await;
-        let all: Vec<Sent> = self.waiting.lock().iter().cloned().collect();
-        if all.is_empty() {
-            return Ok(());
-        }
+        let oldest: Vec<Sent> = self.waiting.lock().events.iter().take(BATCH).cloned().collect();
+        let Some(last) = oldest.last().map(|sent| sent.number) else { return Ok(false) };
         let mut transaction = inner.pool.begin().await?;
-        insert(&mut transaction, &all).await?;
-        let tasks: BTreeSet<TaskId> = all.iter().map(|sent| sent.task).collect();
+        insert(&mut transaction, &oldest).await?;
+        let tasks: BTreeSet<TaskId> = oldest.iter().map(|sent| sent.task).collect();
         for task in tasks {
             inner.tell(&mut transaction, News::Changed(task)).await?;
         }
         transaction.commit().await?;
-        let is_written = |sent: &Sent| all.iter().any(|own| own.task == sent.task && own.event.id == sent.event.id);
-        self.waiting.lock().retain(|sent| !is_written(sent));
-        Ok(())
+        let events = &mut self.waiting.lock().events;
+        while events.front().is_some_and(|sent| sent.number <= last) {
+            events.pop_front();
+        }
+        Ok(true)
     }
 }
 
@@ -133,7 +154,15 @@ pub(super) async fn since(pool: &PgPool, task: TaskId, from: u64) -> Sql<Vec<Eve
 
 /// Deletes the events of tasks that ended a while ago or are gone.
 pub(super) async fn clear(pool: &PgPool) -> Sql<()> {
-    let sql = "DELETE FROM event WHERE NOT EXISTS
-               (SELECT 1 FROM task WHERE task.id = event.task AND coalesce(completed_at > easel_now() - $1, true))";
-    sqlx::query(sql).bind(rows::micros(KEPT)).execute(pool).await.map(|_| ())
+    let sql = "DELETE FROM event WHERE ctid = ANY(ARRAY(
+                   SELECT ctid FROM event WHERE NOT EXISTS (
+                       SELECT 1 FROM task
+                       WHERE task.id = event.task AND coalesce(completed_at > (SELECT easel_now()) - $1, true))
+                   LIMIT $2 FOR UPDATE SKIP LOCKED))";
+    loop {
+        let cleared = sqlx::query(sql).bind(rows::micros(KEPT)).bind(super::BATCH).execute(pool).await?;
+        if cleared.rows_affected() == 0 {
+            return Ok(());
+        }
+    }
 }

@@ -131,7 +131,7 @@ async fn renew(inner: &Inner) -> Sql<Vec<TaskId>> {
 pub(super) async fn recover(inner: &Inner) -> Result<(usize, usize)> {
     let sql = "
         WITH lost AS (SELECT number AS place, attempts >= $1 AS is_last FROM task
-                      WHERE status = 'processing' AND lease_until < easel_now() FOR UPDATE SKIP LOCKED)
+                      WHERE status = 'processing' AND lease_until < (SELECT easel_now()) FOR UPDATE SKIP LOCKED)
         UPDATE task SET status = CASE WHEN is_last THEN 'error' ELSE 'pending' END,
             error = CASE WHEN is_last THEN 'the host stopped answering while this task ran, ' || attempts || ' times' END,
             request = CASE WHEN is_last THEN ''::bytea ELSE request END,

@@ -44,11 +44,14 @@ use wait::Waiter;
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long writing the pictures of a task may take.
+/// How long writing the pictures of a task may take, or clearing away many rows.
 const UPLOAD: Duration = Duration::from_secs(60);
 
 /// How long a start may take, with the migrations of a large database or those of another host.
 const START: Duration = Duration::from_secs(300);
+
+/// The most rows that one statement deletes: a statement must end before its timeout, and others wait for its rows.
+const BATCH: i64 = 1000;
 
 /// The most connections of a host, besides the one that listens.
 const CONNECTIONS: u32 = 16;
@@ -259,7 +262,7 @@ impl Store for PostgresStore {
 
     fn delete_tasks(&self, selection: &Selection) -> Result<usize> {
         let selection = selection.clone();
-        self.call(|inner| async move { Ok(tasks::delete(&inner.pool, &selection).await?) })
+        self.call_for(UPLOAD, |inner| async move { Ok(tasks::delete(&inner.pool, &selection).await?) })
     }
 
     fn pictures(&self, query: &PictureQuery) -> Result<Page<Picture>> {
@@ -296,7 +299,7 @@ impl Store for PostgresStore {
     }
 
     fn delete_pictures(&self) -> Result<usize> {
-        let deleted = self.call(|inner| async move { Ok(pictures::delete(&inner.pool, None).await?) })?;
+        let deleted = self.call_for(UPLOAD, |inner| async move { Ok(pictures::delete(&inner.pool, None).await?) })?;
         let _ = self.call_for(UPLOAD, |inner| async move { strays::remove(&inner, Duration::ZERO).await });
         Ok(deleted)
     }
@@ -307,7 +310,7 @@ impl Store for PostgresStore {
     }
 
     fn tidy(&self) -> Result<()> {
-        self.call(|inner| async move { Ok(events::clear(&inner.pool).await?) })?;
+        self.call_for(UPLOAD, |inner| async move { Ok(events::clear(&inner.pool).await?) })?;
         self.call_for(UPLOAD, |inner| async move { strays::remove(&inner, strays::ABANDONED).await })
     }
 

@@ -3,7 +3,7 @@
 use super::rows::{self, PICTURE, number};
 use super::sqlx::AssertSqlSafe;
 use super::wait::Waiter;
-use super::{Inner, PATIENCE, PgConnection, PgPool, Sql, sqlx};
+use super::{BATCH, Inner, PATIENCE, PgConnection, PgPool, Sql, sqlx};
 use crate::{NewPicture, Page, Picture, PictureId, PictureQuery, Result, TaskId};
 use bytes::{Buf, Bytes};
 use sha2::{Digest, Sha256};
@@ -54,12 +54,19 @@ pub(super) async fn object(pool: &PgPool, id: PictureId) -> Sql<Option<String>> 
     sqlx::query_scalar("SELECT object FROM picture WHERE id = $1").bind(id).fetch_optional(pool).await
 }
 
-/// Deletes one picture or all, and returns how many. Their objects are strays from now on, due at once.
+/// Deletes one picture or all, some at a time, and returns how many. Their objects are strays from now on, due at once.
 pub(super) async fn delete(pool: &PgPool, id: Option<PictureId>) -> Sql<usize> {
-    let sql = "WITH deleted AS (DELETE FROM picture WHERE $1 IS NULL OR id = $1 RETURNING object)
+    let sql = "WITH deleted AS (
+                   DELETE FROM picture WHERE id = ANY(ARRAY(
+                       SELECT id FROM picture WHERE $1 IS NULL OR id = $1 LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING object)
                INSERT INTO stray (object, since) SELECT object, 0 FROM deleted";
-    let done = sqlx::query(sql).bind(id).execute(pool).await?;
-    Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+    let mut deleted = 0;
+    loop {
+        match sqlx::query(sql).bind(id).bind(BATCH).execute(pool).await?.rows_affected() {
+            0 => return Ok(deleted),
+            some => deleted += usize::try_from(some).unwrap_or_default(),
+        }
+    }
 }
 
 /// Reads a picture, a piece for each request to the object store.

@@ -6,7 +6,8 @@ use crate::{PictureId, Standing, TaskId};
 use std::collections::HashMap;
 
 /// The place of each waiting task: how many have a higher priority, and how many of its own are before it. Only those
-/// between two tasks that were asked for are counted for the later one.
+/// between two tasks that were asked for are counted for the later one, and those of higher priorities once for each priority
+/// (otherwise the planner counts them for each task).
 const PLACES: &str = "
     WITH asked AS (
         SELECT id, priority, number, lag(number, 1, 0::bigint) OVER (PARTITION BY priority ORDER BY number) AS after
@@ -15,7 +16,7 @@ const PLACES: &str = "
         SELECT id, priority, number, (SELECT count(*) FROM task WHERE status = 'pending' AND task.priority = asked.priority
                                       AND task.number >= asked.after AND task.number < asked.number) AS between
         FROM asked
-    ), above AS (
+    ), above AS MATERIALIZED (
         SELECT priority, (SELECT count(*) FROM task WHERE status = 'pending' AND task.priority > own.priority) AS count
         FROM (SELECT DISTINCT priority FROM asked) AS own
     )

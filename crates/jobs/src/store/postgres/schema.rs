@@ -6,7 +6,7 @@ use super::{PgConnectOptions, PgConnection, PgPoolOptions};
 use crate::{Error, Result};
 
 /// Step `n` makes schema `n + 1`. Released steps are never changed.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = ["
     -- All times are microseconds since 1970, as in the store of one host.
     CREATE FUNCTION easel_now() RETURNS bigint LANGUAGE sql VOLATILE
         AS 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint';
@@ -70,6 +70,9 @@ const STEPS: [&str; 1] = ["
         since  bigint NOT NULL DEFAULT easel_now()
     );
     CREATE INDEX stray_since ON stray (since);
+", "
+    -- Whether the object is being deleted, so that no picture can have it any more.
+    ALTER TABLE stray ADD COLUMN removing boolean NOT NULL DEFAULT false;
 "];
 
 /// Migrates to the current schema. sqlx holds an advisory lock meanwhile, so hosts that start together do so one after the

@@ -3,7 +3,7 @@
 use super::leases::Leases;
 use super::rows::{self, TASK, WRITTEN, micros, number, text};
 use super::sqlx::{AssertSqlSafe, Row};
-use super::{PgConnection, PgPool, Sql, sqlx};
+use super::{BATCH, PgConnection, PgPool, Sql, sqlx};
 use crate::store::Claimed;
 use crate::{Counts, Last, NewTask, Overtaken, Page, Preference, Priority, Selection, Status, Task, TaskId, TaskQuery};
 
@@ -67,7 +67,8 @@ async fn first(connection: &mut PgConnection, held: &[TaskId]) -> Sql<Option<Fir
     Ok(row.map(|(number, priority, model)| First { number, priority, model }))
 }
 
-/// The first waiting task of the same priority for any of these models, by its number.
+/// The first waiting task of the same priority for any of these models, by its number. The bounds keep to the index of
+/// models: by equalities alone the planner may walk through the whole queue instead.
 async fn first_of(
     connection: &mut PgConnection,
     first: &First,
@@ -76,8 +77,10 @@ async fn first_of(
 ) -> Sql<Option<i64>> {
     let sql = "SELECT own.number FROM unnest($2::text[]) AS loaded (model)
                CROSS JOIN LATERAL (SELECT task.number FROM task
-                   WHERE task.status = 'pending' AND task.priority = $1 AND task.model = loaded.model AND task.id <> ALL($3)
-                   ORDER BY task.number LIMIT 1 FOR UPDATE SKIP LOCKED) AS own
+                   WHERE task.status = 'pending' AND task.id <> ALL($3)
+                       AND (task.priority, task.model, task.number) > ($1, loaded.model, 0)
+                       AND (task.priority, task.model, task.number) < ($1, loaded.model, 9223372036854775807)
+                   ORDER BY task.priority, task.model, task.number LIMIT 1 FOR UPDATE SKIP LOCKED) AS own
                ORDER BY own.number LIMIT 1";
     sqlx::query_scalar(sql).bind(first.priority).bind(models).bind(held).fetch_optional(connection).await
 }
@@ -152,8 +155,8 @@ pub(super) async fn page(pool: &PgPool, query: &TaskQuery) -> Sql<Page<Task>> {
     let total: i64 = sqlx::query_scalar(AssertSqlSafe(count)).bind(status).fetch_one(pool).await?;
     // Skips entries in an index, because rows contain requests, which may be long.
     let sql = format!(
-        "SELECT {TASK} FROM task WHERE number IN
-         (SELECT number FROM task {filter} ORDER BY number DESC LIMIT $2 OFFSET $3) ORDER BY number DESC"
+        "SELECT {TASK} FROM task WHERE number =
+         ANY(ARRAY(SELECT number FROM task {filter} ORDER BY number DESC LIMIT $2 OFFSET $3)) ORDER BY number DESC"
     );
     let page = sqlx::query(AssertSqlSafe(sql)).bind(status).bind(number(query.limit)).bind(number(query.offset));
     let items = page.fetch_all(pool).await?.iter().map(rows::task).collect::<Sql<_>>()?;
@@ -178,10 +181,20 @@ pub(super) async fn counts(pool: &PgPool) -> Sql<Counts> {
     Ok(counts)
 }
 
-/// Deletes tasks that have ended, and returns how many.
+/// Deletes tasks that have ended, some at a time, and returns how many.
 pub(super) async fn delete(pool: &PgPool, selection: &Selection) -> Sql<usize> {
-    let sql = "DELETE FROM task WHERE status IN ('completed', 'cancelled', 'error') AND ($1 IS NULL OR status = $1)
-               AND ($2::uuid[] IS NULL OR id = ANY($2))";
-    let query = sqlx::query(sql).bind(selection.status.map(Status::name)).bind(&selection.ids);
-    Ok(usize::try_from(query.execute(pool).await?.rows_affected()).unwrap_or(usize::MAX))
+    let sql = "DELETE FROM task WHERE number = ANY(ARRAY(
+                   SELECT number FROM task WHERE status = ANY($1) AND ($2::uuid[] IS NULL OR id = ANY($2))
+                   LIMIT $3 FOR UPDATE SKIP LOCKED))";
+    let ends = [Status::Completed, Status::Cancelled, Status::Error].into_iter();
+    let chosen = ends.filter(|end| selection.status.is_none_or(|status| status == *end));
+    let statuses: Vec<&str> = chosen.map(Status::name).collect();
+    let mut deleted = 0;
+    loop {
+        let query = sqlx::query(sql).bind(&statuses).bind(&selection.ids).bind(BATCH);
+        match query.execute(pool).await?.rows_affected() {
+            0 => return Ok(deleted),
+            some => deleted += usize::try_from(some).unwrap_or_default(),
+        }
+    }
 }
