@@ -19,6 +19,14 @@ pub fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_slice(&text).with_context(|| path.display().to_string())
 }
 
+/// The cases in `cases/cases.json` of a folder, or the one of this name.
+pub(crate) fn read_cases(dir: &Path, only: Option<&str>) -> Result<Vec<Value>> {
+    let mut file = read_json(&dir.join("cases/cases.json"))?;
+    let Value::Array(mut cases) = file["cases"].take() else { bail!("{}: no list of cases", dir.display()) };
+    cases.retain(|case| only.is_none_or(|only| case["name"] == only));
+    Ok(cases)
+}
+
 /// An array of a case: floats and integers as `f32`, in the layout of the file.
 #[derive(Clone, Debug)]
 pub struct Array {

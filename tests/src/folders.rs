@@ -12,6 +12,8 @@ pub struct Folder {
     pub path: PathBuf,
     /// Why it is skipped, if it is.
     pub skip: Option<String>,
+    /// The only case to run, if not all of them.
+    only: Option<String>,
     kind: Kind,
 }
 
@@ -40,8 +42,13 @@ const CLASSES: [&str; 10] = [
     "AutoencoderTiny",
 ];
 
-/// The reference folders at `dir`: itself, or the folders directly below it, in the order of their names.
+/// The reference folders at `dir`: itself, or the folders directly below it, in the order of their names. A path like
+/// `sd15/unet` that is no folder is a case of the folder above it.
 pub fn find(dir: &Path) -> Result<Vec<Folder>> {
+    if let (false, Some(above), Some(case)) = (dir.exists(), dir.parent(), dir.file_name()) {
+        let folder = recognise(above)?.with_context(|| format!("{}: no such folder or case", dir.display()))?;
+        return Ok(vec![Folder { only: Some(case.to_string_lossy().into_owned()), ..folder }]);
+    }
     if let Some(folder) = recognise(dir)? {
         return Ok(vec![folder]);
     }
@@ -53,7 +60,7 @@ pub fn find(dir: &Path) -> Result<Vec<Folder>> {
 }
 
 fn recognise(path: &Path) -> Result<Option<Folder>> {
-    let folder = |kind, skip| Ok(Some(Folder { path: path.to_owned(), skip, kind }));
+    let folder = |kind, skip| Ok(Some(Folder { path: path.to_owned(), skip, only: None, kind }));
     if path.join("cases/cases.json").is_file() {
         return match class_of(path)?.as_str() {
             "clip" => folder(Kind::Clip, None),
@@ -98,8 +105,12 @@ fn own_class(file: &Path) -> Result<String> {
 }
 
 impl Folder {
-    /// Runs every case of the folder.
+    /// Runs every case of the folder, or the only one that was asked for.
     pub fn run(&self) -> Result<Vec<Check>> {
+        let only = self.only.as_deref();
+        if let (Some(case), false) = (only, self.kind == Kind::Model) {
+            bail!("{}/{case}: only cases of models that draw can be run alone", self.path.display());
+        }
         match self.kind {
             Kind::Schedulers => schedulers::run(&self.path),
             Kind::Rng => rng::run(&self.path),
@@ -108,9 +119,12 @@ impl Folder {
             Kind::Clip => vision::run(&self.path, "clip"),
             Kind::Sam => vision::run(&self.path, "sam"),
             Kind::Model => {
-                let mut checks = modules::run(&self.path)?;
-                checks.extend(pipelines::run(&self.path)?);
-                Ok(checks)
+                let mut checks = modules::run(&self.path, only)?;
+                checks.extend(pipelines::run(&self.path, only)?);
+                match only {
+                    Some(case) if checks.is_empty() => bail!("{} has no case {case:?}", self.path.display()),
+                    _ => Ok(checks),
+                }
             }
         }
     }

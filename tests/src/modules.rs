@@ -1,6 +1,6 @@
 //! Single networks against the golden cases of kind `text`, `denoiser`, `vae_decode` and `vae_encode`.
 
-use crate::files::{Array, load_weights, read_arrays, read_json};
+use crate::files::{Array, load_weights, read_arrays, read_cases, read_json};
 use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow};
@@ -18,11 +18,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Runs every case of `dir` (with the layout of `tests/golden/sd15` or `tests/golden/taesd`) that tests a single
-/// supported network. If a case fails, further checks compare its intermediate results, if it has any.
-pub fn run(dir: &Path) -> Result<Vec<Check>> {
+/// supported network, or the one of that name. If a case fails, further checks compare its intermediate results, if it has
+/// any.
+pub fn run(dir: &Path, only: Option<&str>) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
-    let cases = read_json(&dir.join("cases/cases.json"))?;
-    for case in cases["cases"].as_array().into_iter().flatten() {
+    for case in &read_cases(dir, only)? {
         let case = Case::read(dir, case)?;
         let found = match case.kind.as_str() {
             "text" => case.text(),

@@ -1,6 +1,6 @@
 //! Whole pipelines against the golden cases of kind `*Pipeline`: initial latents, every step, and the picture.
 
-use crate::files::{Array, read_arrays, read_json};
+use crate::files::{Array, read_arrays, read_cases};
 use crate::target::target;
 use crate::{Check, relative_error};
 use anyhow::{Context, Result, anyhow, bail};
@@ -18,13 +18,13 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Runs every pipeline case of `dir` (with the layout of `tests/golden/sd15` or `tests/golden/flow-pictures`).
-pub fn run(dir: &Path) -> Result<Vec<Check>> {
-    let cases = read_json(&dir.join("cases/cases.json"))?;
+/// Runs every pipeline case of `dir` (with the layout of `tests/golden/sd15` or `tests/golden/flow-pictures`), or the one of
+/// that name.
+pub fn run(dir: &Path, only: Option<&str>) -> Result<Vec<Check>> {
     let options = LoadOptions { products: Some(Products::F32), ..LoadOptions::new(target().device.clone()) };
     let mut loaded: Option<Loaded> = None;
     let mut checks = Vec::new();
-    for case in cases["cases"].as_array().into_iter().flatten().filter(|case| is_pipeline(case)) {
+    for case in read_cases(dir, only)?.iter().filter(|case| is_pipeline(case)) {
         let name = case["name"].as_str().unwrap_or_default();
         let place = Place::of(case, dir);
         let mut model = match loaded.take().filter(|loaded| loaded.place == place) {

@@ -18,7 +18,7 @@ fn expect_all_pass(checks: &[Check], at_least: usize) {
 }
 
 fn golden(folder: &str, at_least: usize) {
-    expect_all_pass(&modules::run(&repository().join("tests/golden").join(folder)).unwrap(), at_least);
+    expect_all_pass(&modules::run(&repository().join("tests/golden").join(folder), None).unwrap(), at_least);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn variants() {
         ("unet-class-projection", 1),
         ("vae-tiled", 3),
     ] {
-        expect_all_pass(&modules::run(&folder.join(name)).unwrap(), checks);
+        expect_all_pass(&modules::run(&folder.join(name), None).unwrap(), checks);
     }
 }
 

@@ -26,8 +26,8 @@ Developer tasks of Easel. Usage: cargo xtask <task>
   test --quick     for the edit loop: formatting, lints of libraries, unit tests of the packages with uncommitted changes,
                    tidy and a few golden cases
   lint             only formatting and lints, native and wasm32
-  golden [--device NAME] [--float f32|f16] [DIR]
-                   compare Easel's numbers with every case of a reference folder (default: tests/golden)
+  golden [--device NAME] [--float f32|f16] [DIR|DIR/CASE]
+                   compare Easel's numbers with every case of a reference folder (default: tests/golden), or with one case
   levels [arm|avx512]
                    test the CPU kernels in emulators: 64-bit Arm in QEMU, AVX-512 in Bochs 3
   edge             build the edge component, the provider for foreign hosts, and both composed into one

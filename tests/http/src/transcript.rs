@@ -1,8 +1,8 @@
 //! Reads transcripts.
 
 use anyhow::{Context, Result, bail};
-use easel_contract::Settings;
 use easel_contract::access::{Key, KeyRing};
+use easel_contract::{Limits, Settings};
 
 /// A conversation with one server.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Setup {
         let Ok(host_names) = self.host_names.parse();
         let Ok(origins) = self.origins.parse();
         let keys = (!self.keys.is_empty()).then(|| KeyRing::new(self.keys.iter().map(key).collect()));
-        Settings { origins, host_names, keys, body_limit: self.body_limit, offload: None }
+        Settings { origins, host_names, keys, body_limit: self.body_limit, limits: Limits::default(), offload: None }
     }
 }
 
