@@ -246,6 +246,22 @@ async fn health_is_served_and_unknown_services_are_not_found() {
     assert_eq!(check("no.such.Service").await.unwrap_err().code(), Code::NotFound);
 }
 
+#[tokio::test]
+async fn a_service_that_stops_is_no_longer_served_and_its_watchers_learn_that() {
+    let served = Served::start(&Setup::default()).await;
+    let mut health = HealthClient::with_origin(served.connect().await, served.origin());
+    let request = |service: &str| HealthCheckRequest { service: service.to_owned() };
+    let mut watched = health.watch(request("ccv.ComputerVisionService")).await.unwrap().into_inner();
+    assert_eq!(watched.message().await.unwrap().unwrap().status, 1, "SERVING");
+    let mut unknown = health.watch(request("no.such.Service")).await.unwrap().into_inner();
+    assert_eq!(unknown.message().await.unwrap().unwrap().status, 3, "SERVICE_UNKNOWN");
+
+    let service = served.service.clone();
+    tokio::task::spawn_blocking(move || service.shutdown(Duration::ZERO)).await.unwrap();
+    assert_eq!(watched.message().await.unwrap().unwrap().status, 2, "NOT_SERVING");
+    assert_eq!(health.check(request("")).await.unwrap().into_inner().status, 2, "NOT_SERVING");
+}
+
 /// Asks a version of the reflection service for its list, while the request's stream stays open, and for a file.
 macro_rules! reflect {
     ($version:ident, $served:expr) => {{

@@ -2,6 +2,7 @@
 //! keys, limits and the queue. The definitions are in `native-host/proto`.
 
 mod deadline;
+mod health;
 mod info;
 mod predict;
 mod status;
@@ -21,6 +22,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use easel_contract::access::{Caller, admitted};
 use easel_contract::{Service, Settings};
+use health::Monitor;
 use info::Info;
 use predict::Vision;
 use proto::caikit::runtime::info::info_service_server::{InfoServiceServer, SERVICE_NAME as INFO};
@@ -29,8 +31,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tonic::Status;
 use tonic::server::NamedService;
-use tonic_health::ServingStatus;
-use tonic_health::server::health_reporter;
+use tonic_health::pb::health_server::HealthServer;
 
 /// The definitions as reflection answers with them.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
@@ -42,13 +43,10 @@ const MESSAGE: usize = 256 << 10;
 pub(super) fn routes(service: Arc<dyn Service>, settings: Settings) -> Router {
     let vision = ComputerVisionServiceServer::new(Vision(Arc::clone(&service)));
     let routes = add(Router::new(), vision.max_decoding_message_size(MESSAGE));
-    let routes = add(routes, InfoServiceServer::new(Info(service)).max_decoding_message_size(MESSAGE));
-    let (health, served) = health_reporter();
-    for name in [VISION, INFO] {
-        // It waits for a lock that nobody else holds.
-        pollster::block_on(health.set_service_status(name, ServingStatus::Serving));
-    }
-    let routes = reflection(add(routes, served));
+    let info = InfoServiceServer::new(Info(Arc::clone(&service)));
+    let routes = add(routes, info.max_decoding_message_size(MESSAGE));
+    let health = HealthServer::new(Monitor(service));
+    let routes = reflection(add(routes, health.max_decoding_message_size(MESSAGE)));
     routes.layer(from_fn_with_state(Arc::new(settings), identify))
 }
 
