@@ -5,11 +5,11 @@ use crate::family::Family;
 use crate::{a1111, analysis, caikit, imagine, openai, run, site, task};
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::Components;
+use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{Content, Ref, ResponseBuilder};
+use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 
 /// Answers that any request may get, besides those that its route describes.
 const ANY: [(&str, &str); 6] = [
@@ -48,7 +48,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     all.merge(site::Description::openapi());
     for (path, item) in &mut all.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.delete];
-        operations.into_iter().flatten().for_each(|operation| complete(operation, Family::of(path)));
+        for operation in operations.into_iter().flatten() {
+            complete(operation, Family::of(path));
+            operation.responses.responses.values_mut().for_each(frame_events);
+        }
     }
     describe_keys(&mut all);
     all
@@ -62,6 +65,24 @@ fn complete(operation: &mut Operation, family: Family) {
         let response = ResponseBuilder::new().description(*description).content("application/json", error);
         operation.responses.responses.entry((*status).to_owned()).or_insert_with(|| response.build().into());
     }
+}
+
+/// Routes describe what an event's data says; the description says that this is JSON in the field `data` of an event.
+fn frame_events(response: &mut RefOr<Response>) {
+    let RefOr::T(response) = response else { return };
+    let Some(RefOr::T(content)) = response.content.get_mut("text/event-stream") else { return };
+    let data = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .content_media_type("application/json")
+        .content_schema(content.schema.take());
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let event = ObjectBuilder::new()
+        .description(Some("One event of the stream (WHATWG HTML, section 9.2)."))
+        .property("data", data)
+        .property("event", text())
+        .property("id", text())
+        .required("data");
+    content.schema = Some(event.into());
 }
 
 /// A key may be sent in three ways. A server without keys needs none.

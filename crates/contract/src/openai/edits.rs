@@ -4,7 +4,7 @@ use super::answer::ImagesResponse;
 use super::draw::{Asker, Kind, Wish, draw};
 use super::error::OpenAiError;
 use super::source::{Sources, Upload};
-use super::stream::ImageEvent;
+use super::stream::StreamEvent;
 use crate::error::Place;
 use crate::extract::{from_fields, parse};
 use crate::multipart::{FormOrJson, Part};
@@ -24,7 +24,7 @@ const STRENGTH: f64 = 0.75;
 /// rest stays. All other fields are those of `/v1/images/generations`.
 #[utoipa::path(post, path = "/v1/images/edits", tag = "openai",
     request_body(content((Upload = "multipart/form-data"), (Upload = "application/json"))),
-    responses((status = 200, content((ImagesResponse = "application/json"), (ImageEvent = "text/event-stream")),
+    responses((status = 200, content((ImagesResponse = "application/json"), (StreamEvent = "text/event-stream")),
                headers(("x-easel-seed" = u64, description = "the seed of the first picture"))),
               (status = 400, body = OpenAiError, description = "a field is wrong"),
               (status = 404, body = OpenAiError, description = "no such model"),

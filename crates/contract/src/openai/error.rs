@@ -27,6 +27,12 @@ pub(crate) struct Details {
 
 /// The status and the body of an error.
 pub(crate) fn body(error: &Error) -> (StatusCode, Value) {
+    let (status, error) = describe(error);
+    (status, json!(error))
+}
+
+/// The status and the description of an error.
+pub(super) fn describe(error: &Error) -> (StatusCode, OpenAiError) {
     let (status, code) = error.status_and_code();
     let (status, param) = match error {
         // Clients expect 400 for a bad request and treat 422 differently.
@@ -46,7 +52,7 @@ pub(crate) fn body(error: &Error) -> (StatusCode, Value) {
         _ => code,
     };
     let error = Details { message: error.to_string(), kind, param, code };
-    (status, json!(OpenAiError { error }))
+    (status, OpenAiError { error })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::answer::ImagesResponse;
 use super::draw::{Asker, Kind, Wish, draw};
 use super::error::OpenAiError;
-use super::stream::ImageEvent;
+use super::stream::StreamEvent;
 use crate::extract::JsonBody;
 use crate::service::Result;
 use axum::response::Response;
@@ -13,7 +13,7 @@ use axum::response::Response;
 /// The answer is sent when they are drawn, or as a stream of server-sent events. If the client disconnects, its task is
 /// cancelled.
 #[utoipa::path(post, path = "/v1/images/generations", tag = "openai", request_body = Wish,
-    responses((status = 200, content((ImagesResponse = "application/json"), (ImageEvent = "text/event-stream")),
+    responses((status = 200, content((ImagesResponse = "application/json"), (StreamEvent = "text/event-stream")),
                headers(("x-easel-seed" = u64, description = "the seed of the first picture"))),
               (status = 400, body = OpenAiError, description = "a field is wrong"),
               (status = 404, body = OpenAiError, description = "no such model"),

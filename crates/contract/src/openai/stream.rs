@@ -3,7 +3,7 @@
 
 use super::answer::{self, Delivery};
 use super::draw::Kind;
-use super::error;
+use super::error::{self, OpenAiError};
 use super::fields::{Background, OutputFormat, Quality};
 use crate::pictures::Framed;
 use crate::service::{Progress, ProgressStream, Result, Status, Task, WatchOptions};
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 /// The data of an event.
@@ -33,6 +34,27 @@ pub(crate) struct ImageEvent {
     /// The number of the preview, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     partial_image_index: Option<u32>,
+}
+
+/// The data of an event: a picture or a preview, or the error that ends the stream.
+#[derive(Debug, ToSchema)]
+#[schema(as = OpenAiStreamEvent)]
+#[expect(dead_code, reason = "describes what the events say")]
+#[serde(untagged)]
+pub(crate) enum StreamEvent {
+    Image(ImageEvent),
+    Failure(FailureEvent),
+}
+
+/// The error that ends a stream.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenAiFailureEvent)]
+pub(crate) struct FailureEvent {
+    #[serde(rename = "type")]
+    #[schema(example = "error")]
+    kind: &'static str,
+    #[serde(flatten)]
+    error: OpenAiError,
 }
 
 /// A stream that is being written.
@@ -148,7 +170,7 @@ impl Events {
 
 /// The event for an error, which OpenAI's packages raise.
 fn failure(error: &Error) -> Text {
-    let (_, mut body) = error::body(error);
-    body["type"] = "error".into();
-    whole(format!("event: error\ndata: {body}\n\n"))
+    let (_, error) = error::describe(error);
+    let event = FailureEvent { kind: "error", error };
+    whole(format!("event: {}\ndata: {}\n\n", event.kind, json!(event)))
 }
