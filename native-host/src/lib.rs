@@ -10,6 +10,7 @@ pub mod embedded;
 pub mod mcp;
 pub mod model;
 pub mod names;
+pub mod overlay;
 pub mod protos;
 pub mod serve;
 mod text_to_image;

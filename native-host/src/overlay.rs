@@ -1,27 +1,28 @@
 //! A picture with masks and the outlines of polygons drawn over it.
 
-use super::report::Cut;
-use easel_inference::analysis::Polygon;
+use easel_inference::analysis::{Bitmap, Polygon};
 use easel_picture::Image;
 
 /// Colours that are far apart, also for people who see fewer (Okabe and Ito's).
 const COLORS: [[u8; 3]; 7] =
     [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0], [204, 121, 167]];
 
-/// The picture, and over it each mask in a colour of its own with its outlines.
-pub(super) fn draw(image: &Image, cuts: &[Cut]) -> Image {
+/// The names of the colours, in their order.
+pub const COLOR_NAMES: [&str; 7] = ["orange", "light blue", "green", "yellow", "blue", "red", "pink"];
+
+/// The picture, and over it each mask in a colour of its own with its outlines. The colours repeat after the last one.
+pub fn draw<'a>(image: &Image, cuts: impl IntoIterator<Item = (&'a Bitmap, &'a [Polygon])>) -> Image {
     let mut drawn = image.clone();
     // Smaller masks last: larger ones would hide them.
-    let mut order: Vec<(usize, &Cut)> = cuts.iter().enumerate().collect();
-    order.sort_by_key(|(_, cut)| std::cmp::Reverse(cut.mask.area()));
-    for (number, cut) in order {
-        let color = COLORS[number % COLORS.len()];
-        for (pixel, inside) in drawn.rgb8.as_chunks_mut::<3>().0.iter_mut().zip(cut.mask.pixels()) {
+    let mut order: Vec<_> = COLORS.into_iter().cycle().zip(cuts).collect();
+    order.sort_by_key(|(_, (mask, _))| std::cmp::Reverse(mask.area()));
+    for (color, (mask, polygons)) in order {
+        for (pixel, inside) in drawn.rgb8.as_chunks_mut::<3>().0.iter_mut().zip(mask.pixels()) {
             if *inside {
                 *pixel = mixed(*pixel, color);
             }
         }
-        cut.polygons.iter().for_each(|polygon| outline(&mut drawn, polygon, color));
+        polygons.iter().for_each(|polygon| outline(&mut drawn, polygon, color));
     }
     drawn
 }

@@ -69,6 +69,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) service: Arc<dyn Service>,
+    pub(crate) limits: Limits,
 }
 
 /// All routes, answered by `service`.
@@ -83,6 +84,6 @@ pub fn router(service: Arc<dyn Service>, settings: Settings) -> Router {
         .merge(analysis::routes())
         .merge(site::routes())
         .fallback(async || Error::RouteNotFound)
-        .with_state(App { service });
+        .with_state(App { service, limits: settings.limits });
     access::protected(routes, Arc::new(settings))
 }

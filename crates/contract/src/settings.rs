@@ -2,6 +2,7 @@
 
 use crate::access::{HostNames, KeyRing, Keys, Origins};
 use crate::extract::Offload;
+use crate::limits::Limits;
 
 /// A deployment's settings of the interface.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Settings {
     pub keys: Option<KeyRing>,
     /// The longest body in bytes.
     pub body_limit: usize,
+    /// The limits of requests, for what must be refused before the service sees all of it.
+    pub limits: Limits,
     /// Parses long bodies on another thread; `None` parses them in place.
     pub offload: Option<Offload>,
 }
@@ -26,6 +29,7 @@ impl Default for Settings {
             host_names: HostNames::default(),
             keys: None,
             body_limit: 32 << 20,
+            limits: Limits::default(),
             offload: None,
         }
     }
@@ -36,19 +40,22 @@ const ORIGINS: &str = "EASEL_ORIGINS";
 const HOST_NAMES: &str = "EASEL_HOST_NAMES";
 const KEYS: &str = "EASEL_KEYS";
 const BODY_LIMIT: &str = "EASEL_BODY_LIMIT";
+const LIMITS: &str = "EASEL_LIMITS";
 
 impl Settings {
     /// The settings as environment variables for a component: `EASEL_ORIGINS`, `EASEL_HOST_NAMES`, `EASEL_BODY_LIMIT`,
-    /// and `EASEL_KEYS`, JSON with the hashes of the keys.
+    /// `EASEL_LIMITS`, JSON with the limits, and `EASEL_KEYS`, JSON with the hashes of the keys.
     pub fn to_environment(&self) -> Vec<(String, String)> {
         let set = |name: &str, value: String| (name.to_owned(), value);
         let mut variables = vec![
             set(ORIGINS, self.origins.to_string()),
             set(HOST_NAMES, self.host_names.to_string()),
             set(BODY_LIMIT, self.body_limit.to_string()),
+            // Serialising texts and numbers does not fail.
+            set(LIMITS, serde_json::to_string(&self.limits).unwrap_or_default()),
         ];
         if let Some(keys) = &self.keys {
-            // Serialising texts and numbers does not fail. If it did, the malformed value would let nobody in.
+            // If this failed, the malformed value would let nobody in.
             variables.push(set(KEYS, serde_json::to_string(&keys.get()).unwrap_or_default()));
         }
         variables
@@ -59,12 +66,14 @@ impl Settings {
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let default = Self::default();
         let number = |name| variable(name).and_then(|text| text.parse().ok());
+        let limits = variable(LIMITS).and_then(|text| serde_json::from_str(&text).ok());
         let keys = |text: String| KeyRing::new(serde_json::from_str::<Keys>(&text).unwrap_or_default());
         Self {
             origins: read(variable(ORIGINS)),
             host_names: read(variable(HOST_NAMES)),
             keys: variable(KEYS).map(keys),
             body_limit: number(BODY_LIMIT).unwrap_or(default.body_limit),
+            limits: limits.unwrap_or(default.limits),
             offload: None,
         }
     }
@@ -97,6 +106,7 @@ mod tests {
             host_names: HostNames::List(vec!["draw.example".to_owned()]),
             keys: Some(KeyRing::new(keys)),
             body_limit: 7,
+            limits: Limits { size: 512, ..Limits::default() },
             offload: None,
         };
         let variables = settings.to_environment();

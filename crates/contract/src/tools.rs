@@ -1,14 +1,20 @@
 //! The tools that agents call through the Model Context Protocol (<https://modelcontextprotocol.io>): their purpose, their
 //! arguments, and the service's requests for them. The protocol itself is the host's.
 
+mod analyze;
+mod source;
+
+pub use analyze::Look;
+pub use source::whole;
+
+use analyze::Analyze;
+use source::Source;
+
 use crate::error::Place;
+use crate::extract;
 use crate::field::{GuidanceScale, Integer, Name, NegativePrompt, Prompt, Seed, Size, Steps, Strength, Text};
-use crate::links::Link;
 use crate::openai::OutputFormat;
 use crate::service::{ImageRequest, InitImage, Mask, Paste, Redraw, Result, Service};
-use crate::{Error, extract, head, wire};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{PartialSchema, ToSchema};
@@ -41,6 +47,8 @@ pub enum Call {
     Draw(Box<ImageRequest>),
     /// Draw pictures from another one.
     Edit(Box<Edit>),
+    /// Say what is in a picture, and where.
+    Analyze(Box<Look>),
     /// List the models.
     ListModels,
 }
@@ -52,13 +60,6 @@ pub struct Edit {
     image: Source,
     mask: Option<Source>,
     strength: f64,
-}
-
-/// A picture in a call.
-#[derive(Clone, Debug, PartialEq)]
-enum Source {
-    Bytes(Bytes),
-    Stored(Link),
 }
 
 /// The arguments of `generate_image`.
@@ -122,8 +123,25 @@ const EDIT_ONLY: [&str; 3] = ["image", "mask", "strength"];
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// Every tool.
-pub fn all() -> [Tool; 3] {
+/// Every tool of a host; `sees` says whether it has a model that looks at pictures.
+pub fn all(sees: bool) -> Vec<Tool> {
+    let mut tools = drawing().to_vec();
+    if sees {
+        tools.push(Tool {
+            name: "analyze_image",
+            title: "Analyse an image",
+            description: "Says which of some texts a picture shows, and cuts regions out of it. The answer has the \
+                          probability of each text, a small preview with the regions in colour, and a mask of each, \
+                          which edit_image accepts.",
+            arguments: schema::<Analyze>(),
+            only_reads: true,
+        });
+    }
+    tools
+}
+
+/// The tools of every host.
+fn drawing() -> [Tool; 3] {
     [
         Tool {
             name: "generate_image",
@@ -190,6 +208,7 @@ pub fn read(name: &str, mut arguments: Map<String, Value>) -> Result<Option<Call
             let strength = strength.map_or(STRENGTH, Strength::get);
             Call::Edit(Box::new(Edit { request, image, mask, strength }))
         }
+        "analyze_image" => Call::Analyze(Box::new(typed::<Analyze>(arguments)?.into_look()?)),
         "list_models" => {
             let Nothing {} = typed(arguments)?;
             Call::ListModels
@@ -240,42 +259,6 @@ impl Edit {
     }
 }
 
-impl Source {
-    fn read(field: &str, text: &str) -> Result<Self> {
-        if let Some(link) = Link::read(text) {
-            return Ok(Self::Stored(link));
-        }
-        let refused =
-            || Error::invalid(field, "must be the uri of a picture that was drawn here, a data: URL, or base64");
-        wire::from_base64(text).map(|bytes| Self::Bytes(bytes.into())).ok_or_else(refused)
-    }
-
-    async fn bytes(self, field: &str, service: &dyn Service) -> Result<Bytes> {
-        let bytes = match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Stored(link) => whole(service, &link).await?.1,
-        };
-        match head::size(&bytes) {
-            Some(_) => Ok(bytes),
-            None => Err(Error::invalid(field, "must be a PNG, a JPEG or a WebP")),
-        }
-    }
-}
-
-/// A stored picture and its bytes.
-///
-/// # Errors
-/// [`Error::ImageNotFound`].
-pub async fn whole(service: &dyn Service, link: &Link) -> Result<(crate::service::Image, Bytes)> {
-    let image = link.find(service).await?;
-    let mut bytes = BytesMut::new();
-    let mut pieces = service.read_image(image.id, 0..image.size).await?;
-    while let Some(piece) = pieces.next().await {
-        bytes.extend_from_slice(&piece?);
-    }
-    Ok((image, bytes.freeze()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,13 +274,16 @@ mod tests {
 
     #[test]
     fn the_tools_are_listed_with_their_arguments() {
-        let tools = all();
-        assert_eq!(tools.each_ref().map(|tool| tool.name), ["generate_image", "edit_image", "list_models"]);
+        let names = |sees| all(sees).into_iter().map(|tool| tool.name).collect::<Vec<_>>();
+        assert_eq!(names(false), ["generate_image", "edit_image", "list_models"]);
+        assert_eq!(names(true), ["generate_image", "edit_image", "list_models", "analyze_image"]);
+        let tools = all(true);
         for tool in &tools {
             assert_eq!(tool.arguments["type"], "object", "{}", tool.name);
             assert!(!Value::Object(tool.arguments.clone()).to_string().contains("$ref"), "{}", tool.name);
         }
-        let [generate, edit, _] = &tools;
+        let [generate, edit, _, analyze] = &tools[..] else { panic!("four tools") };
+        assert_eq!(analyze.arguments["required"], json!(["image", "texts"]));
         assert_eq!(generate.arguments["required"], json!(["prompt"]));
         assert_eq!(edit.arguments["required"], json!(["prompt", "image"]));
         let fields = |tool: &Tool| tool.arguments["properties"].as_object().unwrap().len();
@@ -322,6 +308,13 @@ mod tests {
         };
         assert!(matches!(edit.image, Source::Bytes(_)) && matches!(edit.mask, Some(Source::Stored(_))));
         assert_eq!(call("list_models", json!({})), Ok(Some(Call::ListModels)));
+        let regions = json!([[3, 4], [0, 0, 5, 6]]);
+        let Ok(Some(Call::Analyze(look))) =
+            call("analyze_image", json!({ "image": PNG, "texts": ["a cat"], "regions": regions }))
+        else {
+            panic!("an analysis")
+        };
+        assert_eq!(look.regions().len(), 2);
         assert_eq!(call("sing", json!({})), Ok(None));
     }
 
@@ -335,6 +328,9 @@ mod tests {
         assert_eq!(refused("edit_image", json!({ "prompt": "a" })), "image: required");
         let refused_image = refused("edit_image", json!({ "prompt": "a", "image": "https://example.org/a.png" }));
         assert!(refused_image.starts_with("image: must be the uri of a picture"), "{refused_image}");
+        assert_eq!(refused("analyze_image", json!({ "image": PNG })), "texts: required");
+        let one = json!({ "image": PNG, "texts": ["a cat"], "regions": [[1]] });
+        assert_eq!(refused("analyze_image", one), "regions[0]: 1 numbers, expected [x, y] or [x1, y1, x2, y2]");
         assert!(refused("list_models", json!({ "all": true })).starts_with("all: unknown field"));
     }
 }

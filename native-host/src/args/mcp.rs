@@ -9,6 +9,7 @@ use std::path::PathBuf;
 Examples:
   easel mcp
   easel mcp --model sdxl-turbo --data ~/pictures
+  easel mcp --clip clip-vit-base-patch32 --sam mobile-sam
 
 An agent starts this command and talks to it. The configuration of most clients looks like this:
   {\"mcpServers\": {\"easel\": {\"command\": \"easel\", \"args\": [\"mcp\"]}}}
@@ -17,6 +18,13 @@ pub(crate) struct McpArgs {
     /// The model for calls that do not name one [env: EASEL_MODEL or MODEL] [default: easel-emoji]
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
+    /// The model that scores texts for pictures: a name (see `easel models`), a folder or a hub repository; with it or
+    /// --sam there is the tool analyze_image [default: none]
+    #[arg(long, value_name = "NAME|PATH", env = "EASEL_CLIP", hide_env_values = true)]
+    pub(crate) clip: Option<String>,
+    /// The model that cuts regions out of pictures: a name, a folder, a checkpoint or a hub repository [default: none]
+    #[arg(long, value_name = "NAME|PATH", env = "EASEL_SAM", hide_env_values = true)]
+    pub(crate) sam: Option<String>,
     /// Where to compute [default: auto]
     #[arg(long, value_enum, env = "EASEL_DEVICE", hide_env_values = true)]
     pub(crate) device: Option<DeviceArg>,

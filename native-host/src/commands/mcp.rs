@@ -3,7 +3,7 @@
 use super::serve::stop_signal;
 use crate::args::{LogFormat, McpArgs};
 use anyhow::{Context, Result};
-use easel_host::mcp::serve_stdio;
+use easel_host::mcp::{Studio, serve_stdio};
 use easel_host::names;
 use easel_host::serve::{Config, Overrides, QueueService, log};
 use std::path::PathBuf;
@@ -18,8 +18,9 @@ pub(crate) fn mcp(args: &McpArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
     let ended = runtime.block_on(async {
         let service = QueueService::open(&config)?;
+        let studio = Studio::new(Arc::new(service.clone()), &config);
         let ended = tokio::select! {
-            ended = serve_stdio(Arc::new(service.clone())) => ended,
+            ended = serve_stdio(studio) => ended,
             () = stop_signal()? => Ok(()),
         };
         // Nobody waits for a picture any more.
@@ -36,6 +37,8 @@ fn configuration(args: &McpArgs, folder: PathBuf) -> Result<Config> {
     let file = args.config.as_deref().map(Overrides::read).transpose()?.unwrap_or_default();
     let options = Overrides {
         model: args.model.clone().or_else(names::from_environment),
+        clip: args.clip.clone(),
+        sam: args.sam.clone(),
         device: args.device.map(|device| device.name().to_owned()),
         data: Some(args.data.clone().unwrap_or(folder)),
         ..Overrides::default()

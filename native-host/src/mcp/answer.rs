@@ -73,11 +73,15 @@ fn preview(file: &[u8]) -> easel_picture::Result<Preview> {
     let image = easel_picture::Image::decode(file, &Limits::default())?;
     let width = image.width;
     let height = image.height;
-    let longer = width.max(height).max(PREVIEW);
+    Ok(Preview { jpeg: small(image)?, width, height })
+}
+
+/// A picture as a JPEG of at most the size of a preview.
+pub(super) fn small(image: easel_picture::Image) -> easel_picture::Result<Vec<u8>> {
+    let longer = image.width.max(image.height).max(PREVIEW);
     let side = |side: usize| (side * PREVIEW / longer).max(1);
-    let small = if longer > PREVIEW { image.resized(side(width), side(height))? } else { image };
-    let options = EncodeOptions { quality: QUALITY, ..EncodeOptions::default() };
-    Ok(Preview { jpeg: small.encode(ImageFormat::Jpeg, &options)?, width, height })
+    let small = if longer > PREVIEW { image.resized(side(image.width), side(image.height))? } else { image };
+    small.encode(ImageFormat::Jpeg, &EncodeOptions { quality: QUALITY, ..EncodeOptions::default() })
 }
 
 #[cfg(test)]

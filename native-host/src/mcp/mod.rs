@@ -10,34 +10,33 @@
 
 mod answer;
 mod http;
+mod seen;
 mod studio;
 
 pub use http::routes;
 pub use studio::Studio;
 
-use easel_contract::Service;
 use rmcp::ServiceExt;
 use std::io;
-use std::sync::Arc;
 
 /// Speaks the protocol over standard input and output until the client closes them.
 ///
 /// # Errors
 /// If the client does not speak the protocol.
-pub async fn serve_stdio(service: Arc<dyn Service>) -> io::Result<()> {
-    serve(service, rmcp::transport::stdio()).await
+pub async fn serve_stdio(studio: Studio) -> io::Result<()> {
+    serve(studio, rmcp::transport::stdio()).await
 }
 
 /// The same over any two streams.
 ///
 /// # Errors
 /// As of [`serve_stdio`].
-pub async fn serve<R, W>(service: Arc<dyn Service>, streams: (R, W)) -> io::Result<()>
+pub async fn serve<R, W>(studio: Studio, streams: (R, W)) -> io::Result<()>
 where
     R: tokio::io::AsyncRead + Send + Unpin + 'static,
     W: tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let running = Studio::new(service).serve(streams).await.map_err(io::Error::other)?;
+    let running = studio.serve(streams).await.map_err(io::Error::other)?;
     running.waiting().await.map_err(io::Error::other)?;
     Ok(())
 }

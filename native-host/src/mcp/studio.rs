@@ -1,12 +1,14 @@
 //! Answers the protocol's requests with the contract's service.
 
 use super::answer;
+use super::seen::{self, Asked};
+use crate::serve::Config;
 use easel_contract::access::Caller;
 use easel_contract::links::{self, Link};
 use easel_contract::service::{
     ImageFilter, ImageRequest, Paging, Priority, Progress, ProgressStream, Result, Status, Task, WatchOptions,
 };
-use easel_contract::tools::{self, Call};
+use easel_contract::tools::{self, Call, Look};
 use easel_contract::{Error, Service};
 use futures_util::StreamExt;
 use rmcp::model::{
@@ -34,11 +36,16 @@ const RETRY_AFTER: u32 = 5;
 /// The description of the server for language models.
 const INSTRUCTIONS: &str = "Easel draws pictures on the user's own machine. generate_image draws from a text, edit_image from a \
                             picture and a text, and list_models lists what can draw. Show the user the linked pictures: the \
-                            previews in the answers are small.";
+                            previews in the answers are small. If there is analyze_image, it says what a picture shows, and \
+                            where.";
 
 /// The tools over a service.
 #[derive(Clone)]
-pub struct Studio(Arc<dyn Service>);
+pub struct Studio {
+    service: Arc<dyn Service>,
+    /// Whether pictures can be analysed.
+    sees: bool,
+}
 
 /// The caller, and the start of the links in the answer.
 struct Asker {
@@ -59,18 +66,39 @@ impl Asker {
 }
 
 impl Studio {
-    /// The tools over this service.
-    pub fn new(service: Arc<dyn Service>) -> Self {
-        Self(service)
+    /// The tools over a service of this configuration.
+    pub fn new(service: Arc<dyn Service>, config: &Config) -> Self {
+        Self { service, sees: config.clip.is_some() || config.sam.is_some() }
     }
 
     async fn call(&self, call: Call, context: &RequestContext<RoleServer>) -> Result<CallToolResult> {
         let asker = Asker::of(context)?;
         match call {
-            Call::ListModels => Ok(answer::models(asker.caller.models(&*self.0).await?)),
+            Call::ListModels => Ok(answer::models(asker.caller.models(&*self.service).await?)),
             Call::Draw(request) => self.draw(*request, asker, context).await,
-            Call::Edit(edit) => self.draw(edit.into_request(&*self.0).await?, asker, context).await,
+            Call::Edit(edit) => self.draw(edit.into_request(&*self.service).await?, asker, context).await,
+            Call::Analyze(look) => {
+                tokio::select! {
+                    biased;
+                    // Nobody waits for the analysis any more, so it stops.
+                    () = context.ct.cancelled() => Err(Error::TaskCancelled),
+                    seen = self.analyze(*look) => seen.map_err(Look::refusal),
+                }
+            }
         }
+    }
+
+    async fn analyze(&self, look: Look) -> Result<CallToolResult> {
+        let request = look.into_request(&*self.service).await?;
+        let asked =
+            Asked { image: request.image.clone(), texts: request.texts.clone(), regions: request.regions.clone() };
+        let analysis = self.service.analyze(request).await?;
+        tokio::task::spawn_blocking(move || seen::answer(&asked, analysis)).await.map_err(Error::internal)?
+    }
+
+    /// The tools that this host has.
+    fn tools(&self) -> Vec<tools::Tool> {
+        tools::all(self.sees)
     }
 
     /// Queues a request, waits for its pictures, and answers.
@@ -81,16 +109,16 @@ impl Studio {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult> {
         let Asker { caller, base } = asker;
-        let id = caller.submit(&*self.0, request, Priority::Normal).await?.id;
-        let reports = self.0.watch(id.clone(), WatchOptions::default()).await?;
+        let id = caller.submit(&*self.service, request, Priority::Normal).await?.id;
+        let reports = self.service.watch(id.clone(), WatchOptions::default()).await?;
         tokio::select! {
             biased;
             () = context.ct.cancelled() => {
                 // It may have ended meanwhile.
-                let _ = self.0.cancel(id).await;
+                let _ = self.service.cancel(id).await;
                 Err(Error::TaskCancelled)
             }
-            drawn = self.follow(id.clone(), reports, context) => answer::drawn(&*self.0, drawn?, &base).await,
+            drawn = self.follow(id.clone(), reports, context) => answer::drawn(&*self.service, drawn?, &base).await,
         }
     }
 
@@ -105,7 +133,7 @@ impl Studio {
         let mut told = 0;
         while let Some(Progress { status, step, steps, error, .. }) = reports.next().await {
             match status {
-                Status::Completed => return self.0.task(id).await,
+                Status::Completed => return self.service.task(id).await,
                 Status::Cancelled => return Err(Error::TaskCancelled),
                 Status::Error => {
                     let message = error.unwrap_or_else(|| "the engine stopped".into());
@@ -135,7 +163,7 @@ impl ServerHandler for Studio {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        tools::all().into_iter().find(|tool| tool.name == name).map(listed)
+        self.tools().into_iter().find(|tool| tool.name == name).map(listed)
     }
 
     async fn list_tools(
@@ -143,7 +171,7 @@ impl ServerHandler for Studio {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = tools::all().into_iter().map(listed).collect();
+        let tools = self.tools().into_iter().map(listed).collect();
         Ok(ListToolsResult::with_all_items(tools).with_ttl_ms(FRESH).with_cache_scope(CacheScope::Public))
     }
 
@@ -153,9 +181,13 @@ impl ServerHandler for Studio {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let unknown = || ErrorData::invalid_params(format!("there is no tool {:?}", request.name), None);
+        if self.get_tool(&request.name).is_none() {
+            return Err(unknown());
+        }
         let answered = match tools::read(&request.name, request.arguments.unwrap_or_default()) {
             Ok(Some(call)) => self.call(call, &context).await,
-            Ok(None) => return Err(ErrorData::invalid_params(format!("there is no tool {:?}", request.name), None)),
+            Ok(None) => return Err(unknown()),
             Err(error) => Err(error),
         };
         let refused = |error: Error| CallToolResult::error(vec![ContentBlock::text(error.to_string())]);
@@ -176,7 +208,7 @@ impl ServerHandler for Studio {
                 .map_err(|_| ErrorData::invalid_params("cursor: must be the nextCursor of an earlier answer", None))?,
         };
         let filter = ImageFilter { task_id: None, paging: Paging { page, limit: PAGE } };
-        let images = self.0.images(filter).await.map_err(failed)?;
+        let images = self.service.images(filter).await.map_err(failed)?;
         let resources = images.items.iter().map(|image| answer::resource(image, &base)).collect();
         let is_last = u64::from(page) * u64::from(PAGE) >= images.total;
         let mut result =
@@ -207,7 +239,7 @@ impl ServerHandler for Studio {
         let unknown =
             || ErrorData::resource_not_found(format!("uri: {:?} is not a picture on this server", request.uri), None);
         let link = Link::read(&request.uri).ok_or_else(unknown)?;
-        let (image, bytes) = match tools::whole(&*self.0, &link).await {
+        let (image, bytes) = match tools::whole(&*self.service, &link).await {
             Err(Error::ImageNotFound { .. }) => return Err(unknown()),
             found => found.map_err(failed)?,
         };

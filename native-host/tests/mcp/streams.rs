@@ -5,8 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use easel_contract::Service;
 use easel_contract::service::{Paging, Status, TaskFilter};
-use easel_host::mcp::serve;
-use easel_picture::{Image, Limits, read_metadata};
+use easel_host::mcp::{Studio, serve};
+use easel_host::serve::Config;
+use easel_picture::{EncodeOptions, Image, ImageFormat, Limits, read_metadata};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +23,15 @@ struct Agent {
 
 impl Agent {
     async fn start() -> Self {
-        let served = Served::start(|_| ());
+        Self::with(|_| ()).await
+    }
+
+    /// The same for a server with another configuration.
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let served = Served::start(change);
         let (client, server) = tokio::io::duplex(1 << 16);
-        let service = Arc::new(served.service.clone());
-        let server = tokio::spawn(serve(service, tokio::io::split(server)));
+        let studio = Studio::new(Arc::new(served.service.clone()), &served.config);
+        let server = tokio::spawn(serve(studio, tokio::io::split(server)));
         let (output, input) = tokio::io::split(client);
         let mut agent = Self { lines: BufReader::new(output).lines(), input, served, server };
         let hello = json!({
@@ -108,6 +114,72 @@ async fn a_picture_is_drawn_linked_read_and_edited() {
     assert_eq!(edited["structuredContent"]["pictures"][0]["media_type"], "image/webp", "{edited}");
     assert_eq!(agent.statuses().await, [Status::Completed, Status::Completed]);
     assert!(Image::decode(&png, &Limits::default()).is_ok());
+}
+
+/// A part of the reference numbers: a small network with random weights.
+fn golden(name: &str) -> Option<String> {
+    Some(format!("{}/../tests/golden/{name}", env!("CARGO_MANIFEST_DIR")))
+}
+
+#[tokio::test]
+async fn a_picture_is_analysed_and_its_mask_edits_it() {
+    let mut agent = Agent::with(|config| {
+        config.clip = golden("clip-vit");
+        config.sam = golden("sam");
+    })
+    .await;
+    let tools = agent.ask(1, "tools/list", json!({})).await;
+    assert_eq!(tools["result"]["tools"][3]["name"], "analyze_image", "{tools}");
+
+    let png = Image::stub(640, 320).unwrap().encode(ImageFormat::Png, &EncodeOptions::default()).unwrap();
+    let picture = STANDARD.encode(png);
+    let regions = json!([[30, 20], [100, 100, 300, 200]]);
+    let arguments = json!({ "image": picture, "texts": ["a disc", "a cat"], "regions": regions });
+    let seen = agent.call(2, "analyze_image", arguments).await;
+    assert_eq!(seen["isError"], false, "{seen}");
+    let content = seen["content"].as_array().unwrap();
+    let kinds: Vec<&str> = content.iter().map(|block| block["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["text", "text", "image"]);
+    assert!(content[0]["text"].as_str().unwrap().contains(" % a cat"), "{seen}");
+    assert!(content[1]["text"].as_str().unwrap().contains("Mask 2 of region 2, light blue"), "{seen}");
+    assert_eq!(Image::dimensions(&decoded(&content[2]["data"])).unwrap(), (256, 128));
+    let scores = seen["structuredContent"]["scores"].as_array().unwrap();
+    let sum: f64 = scores.iter().map(|score| score["probability"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-4 && scores[0]["probability"].as_f64() >= scores[1]["probability"].as_f64());
+    let masks = seen["structuredContent"]["masks"].as_array().unwrap();
+    assert_eq!(masks.len(), 2, "the best of each region");
+    let mask = masks[1]["mask"].clone();
+    assert_eq!(Image::dimensions(&decoded(&mask)).unwrap(), (640, 320));
+
+    let edit = json!({
+        "prompt": "a green apple", "image": picture, "mask": mask, "steps": 2, "width": 64, "height": 64,
+    });
+    let edited = agent.call(3, "edit_image", edit).await;
+    assert_eq!(edited["isError"], false, "{edited}");
+
+    let outside = json!({ "image": picture, "texts": ["a cat"], "regions": [[641, 0]] });
+    let refused = agent.call(4, "analyze_image", outside).await;
+    let reason = refused["content"][0]["text"].as_str().unwrap();
+    assert!(refused["isError"] == true && reason.starts_with("regions: the point 641,0 is outside"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_analysis_with_one_model_says_what_is_missing() {
+    let png = Image::stub(64, 48).unwrap().encode(ImageFormat::Png, &EncodeOptions::default()).unwrap();
+    let arguments = json!({ "image": STANDARD.encode(png), "texts": ["a disc"], "regions": [[30, 20]] });
+    let mut seer = Agent::with(|config| config.clip = golden("clip-vit")).await;
+    let seen = seer.call(1, "analyze_image", arguments.clone()).await;
+    assert_eq!(seen["structuredContent"]["scores"][0]["text"], "a disc", "{seen}");
+    assert!(seen["content"][1]["text"].as_str().unwrap().starts_with("No masks: sam: no model"), "{seen}");
+
+    let mut cutter = Agent::with(|config| config.sam = golden("sam")).await;
+    let seen = cutter.call(1, "analyze_image", arguments.clone()).await;
+    assert!(seen["content"][0]["text"].as_str().unwrap().starts_with("No probabilities: clip: no model"), "{seen}");
+    assert_eq!(seen["structuredContent"]["masks"][0]["region"], 0, "{seen}");
+
+    let mut blind = Agent::start().await;
+    let unknown = blind.ask(1, "tools/call", json!({ "name": "analyze_image", "arguments": arguments })).await;
+    assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
 }
 
 #[tokio::test]

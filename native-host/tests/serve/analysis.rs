@@ -98,6 +98,21 @@ fn a_model_that_does_not_fit_the_memory_is_a_missing_part() {
 }
 
 #[test]
+fn too_many_regions_for_the_deployment_are_refused_before_anything_is_drawn() {
+    let folder = data();
+    let config = folder.path().join("easel.toml");
+    std::fs::write(&config, "[limits]\npixels = 40000").unwrap();
+    let data = folder.path().join("data");
+    let host = Host::start(&data, &["--config", &config.display().to_string(), "--sam", &golden("sam")]);
+    let roi = [[1, 1]; 3];
+    let body = json!({ "prompt": "an apple", "texts": ["a disc"], "roi": roi, "width": 128, "height": 128 });
+    let (status, refused) = post(&host, "/api/adv/generate", &body);
+    let expected = "roi: 3 regions of 16384 pixels are more than 40000 in all, ask for 2";
+    assert_eq!((status, refused["error"].as_str().unwrap()), (400, expected));
+    assert_eq!(host.json("/tasks")["total_tasks"], 0);
+}
+
+#[test]
 fn what_only_a_model_can_refuse_is_400_too() {
     let folder = data();
     let host = Host::start(folder.path(), &["--clip", &golden("clip-vit")]);

@@ -7,7 +7,7 @@ use super::fields::{AtMost, Prompts, Roi};
 use crate::access::Caller;
 use crate::extract::JsonBody;
 use crate::field::{Seed, Size, Steps};
-use crate::limits::{Frame, Limits, REGIONS_MAX, TEXTS_MAX, check_regions, check_texts};
+use crate::limits::{Frame, REGIONS_MAX, TEXTS_MAX, check_regions, check_texts};
 use crate::service::{AnalysisRequest, Cut, Image, Model, Region, Result};
 use crate::{App, Error, wire};
 use axum::Json;
@@ -120,7 +120,7 @@ pub(super) async fn generate(
         return Err(Error::invalid("prompt", format!("must be one prompt, got {}", prompts.len())));
     }
     check_texts(&texts)?;
-    check_regions(&regions, frame(&app, &caller, settings).await?, &Limits::default())?;
+    check_regions(&regions, frame(&app, &caller, settings).await?, &app.limits)?;
     let drawn = draw(&app, &caller, prompts, settings).await?.pop();
     let drawn = drawn.ok_or_else(|| Error::internal("no picture was drawn"))?;
     let picture = read(&app, &drawn.image).await?;

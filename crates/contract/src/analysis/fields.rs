@@ -88,7 +88,7 @@ impl<'de> Visitor<'de> for Prompts {
 
 /// A list of at most `MAX` entries.
 #[derive(Debug, PartialEq)]
-pub(super) struct AtMost<const MAX: usize, T>(pub(super) Vec<T>);
+pub(crate) struct AtMost<const MAX: usize, T>(pub(crate) Vec<T>);
 
 impl<const MAX: usize, T> Default for AtMost<MAX, T> {
     fn default() -> Self {
@@ -126,7 +126,7 @@ impl<'de, const MAX: usize, T: Deserialize<'de>> Visitor<'de> for Entries<MAX, T
 
 /// A region: `[x, y]` for a point, `[x1, y1, x2, y2]` for a box.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Roi(pub(super) Region);
+pub(crate) struct Roi(pub(crate) Region);
 
 impl<'de> Deserialize<'de> for Roi {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

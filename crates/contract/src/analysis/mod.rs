@@ -12,6 +12,7 @@ mod fields;
 mod generate;
 
 pub(crate) use error::body as error_body;
+pub(crate) use fields::{AtMost, Roi};
 
 use crate::App;
 use axum::Router;

@@ -1,6 +1,5 @@
 //! `easel analyze`: what is in a picture, and where.
 
-mod overlay;
 mod report;
 
 use crate::args::AnalyzeArgs;
@@ -9,7 +8,7 @@ use crate::terminal::note;
 use crate::{interrupt, output, picture};
 use anyhow::{Result, bail};
 use easel_host::model::{analysis, select_device};
-use easel_host::names;
+use easel_host::{names, overlay};
 use easel_inference::Device;
 use easel_inference::analysis::{Automatic, Bitmap, Point, Prompt, Segmenter};
 use easel_picture::Image;
@@ -36,7 +35,7 @@ pub(crate) fn analyze(args: &AnalyzeArgs) -> Result<()> {
     let scores = if args.texts.is_empty() { Vec::new() } else { score(args, &image, &selection.device)? };
     let cuts = if segments { cut(args, &image, &selection.device)? } else { Vec::new() };
     if let (Some(path), Some(format)) = (&args.overlay, format) {
-        let drawn = overlay::draw(&image, &cuts);
+        let drawn = overlay::draw(&image, cuts.iter().map(|cut| (&cut.mask, &cut.polygons[..])));
         output::write_whole(path, &picture::encode_plain(&drawn, format)?, args.force)?;
     }
     let report = Report { size: [image.width, image.height], scores, cuts };

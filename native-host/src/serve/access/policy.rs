@@ -11,6 +11,7 @@ impl Config {
             host_names: self.host_names.clone(),
             keys: self.keys.clone(),
             body_limit: self.body_limit,
+            limits: self.limits,
             offload: None,
         }
     }
