@@ -14,7 +14,7 @@ use easel_jobs::{
     Cluster, Engine, EngineError, Job, Jobs, NewPicture, NewTask, Options, Picture, PictureQuery, PostgresStore,
     Preference, Progress, Retention, Status, Store, TaskId, TaskQuery,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -53,15 +53,25 @@ impl Engine for TestEngine {
         }
         let id = job.task().id;
         println!("drawn {id}");
-        let picture = |number| NewPicture { bytes: text(id, number).into(), media_type: "image/png".into(), seed: 0 };
+        let host = std::process::id();
+        let picture =
+            |number| NewPicture { bytes: text(id, number, host).into(), media_type: "image/png".into(), seed: 0 };
         Ok(vec![picture(0), picture(1)])
     }
 }
 
-/// What a picture says: whole, and its own.
-fn text(task: TaskId, number: u32) -> String {
-    format!("{task} {number} ").repeat(500)
+/// What a picture says: whole, its own, and of the host that drew it.
+fn text(task: TaskId, number: u32, host: u32) -> String {
+    format!("{task} {number} {host} ").repeat(500)
 }
+
+/// Notes every time that a task ends.
+const NOTE_ENDS: &str = "
+    CREATE TABLE ended (task uuid);
+    CREATE FUNCTION note_end() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN INSERT INTO ended VALUES (NEW.id); RETURN NULL; END';
+    CREATE TRIGGER note_end AFTER UPDATE ON task FOR EACH ROW
+        WHEN (OLD.status <> NEW.status AND NEW.status IN ('completed', 'cancelled', 'error')) EXECUTE FUNCTION note_end();";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -137,6 +147,11 @@ impl Host {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill").success());
     }
 
+    /// The tasks that it has drawn although another host's pictures were kept.
+    fn refused(&self, kept: &BTreeMap<TaskId, u32>) -> usize {
+        self.drawn().iter().filter(|task| kept[task] != self.child.id()).count()
+    }
+
     fn drawn(&self) -> Vec<TaskId> {
         self.drawn.lock().expect("not poisoned").clone()
     }
@@ -209,6 +224,7 @@ fn hosts_that_fail(pictures: &str) {
     let database = format!("postgres://easel@{}/{name}", proxy.address);
     let through = Cluster { database, ..direct.clone() };
     let front = PostgresStore::open(&direct).expect("the store opens");
+    server.sql(&name, NOTE_ENDS);
     let submit = |_| front.submit(&NewTask::default(), count).expect("accepted").id;
     let mut accepted: BTreeSet<TaskId> = (0..count).map(submit).collect();
 
@@ -245,19 +261,22 @@ fn hosts_that_fail(pictures: &str) {
         thread::sleep(Duration::from_millis(1));
     }
     wait("all tasks end", &|| left(&front) == 0);
-    check(&front, &accepted);
+    let kept = check(&front, &accepted);
+    let ends = server.sql(&name, "SELECT count(*) || ' ' || count(DISTINCT task) FROM ended");
+    assert_eq!(ends, format!("{0} {0}", accepted.len()), "every task ends once");
 
-    let drawn: Vec<TaskId> = [&killed, &stopped, &cut, &late].iter().flat_map(|host| host.drawn()).collect();
-    let refused = drawn.len().saturating_sub(accepted.len());
+    let refused = [&stopped, &cut].map(|host| host.refused(&kept));
     let attempts =
         front.tasks(&TaskQuery::default()).expect("tasks").items.iter().map(|task| task.attempts).sum::<u32>();
     println!(
-        "{} tasks in {attempts} attempts by 4 hosts, {} drawn, {:?}",
+        "{} tasks in {attempts} attempts by 4 hosts; refused: {} of the host that was stopped, {} of the one that was cut \
+         off; {:?}",
         accepted.len(),
-        drawn.len(),
+        refused[0],
+        refused[1],
         began.elapsed()
     );
-    assert!(refused > 0, "some host came too late, and was refused");
+    assert!(refused[0] > 0, "the host that was stopped came too late, and was refused");
     // A host that was refused removes its own objects a moment later; those of the one that was killed go after an hour.
     let tidy = || {
         server.sql(&name, "UPDATE stray SET since = 0");
@@ -273,19 +292,31 @@ fn left(store: &PostgresStore) -> usize {
     counts.of(Status::Pending) + counts.of(Status::Processing)
 }
 
-/// Every task was completed, with its own two pictures.
-fn check(store: &PostgresStore, accepted: &BTreeSet<TaskId>) {
+/// Every task was completed, with its own two pictures of one host. Returns the hosts.
+fn check(store: &PostgresStore, accepted: &BTreeSet<TaskId>) -> BTreeMap<TaskId, u32> {
     let tasks = store.tasks(&TaskQuery::default()).expect("tasks").items;
     let ids: BTreeSet<TaskId> = tasks.iter().map(|task| task.id).collect();
     assert_eq!((ids, tasks.len()), (accepted.clone(), accepted.len()), "no task is lost, none is there twice");
+    let mut kept = BTreeMap::new();
     for task in &tasks {
         assert_eq!(task.status, Status::Completed, "{task:?}");
         let query = PictureQuery { task: Some(task.id), ..PictureQuery::default() };
         let pictures = store.pictures(&query).expect("pictures").items;
         assert_eq!(pictures.len(), 2, "{task:?}");
-        let is_whole = |picture: &Picture| store.read(picture).expect("the object") == text(task.id, picture.number);
+        let host = host_of(&store.read(&pictures[0]).expect("the object"));
+        let is_whole = |picture: &Picture| {
+            store.read(picture).expect("the object") == text(task.id, picture.number, host).into_bytes()
+        };
         assert!(pictures.iter().all(is_whole), "{task:?}");
+        kept.insert(task.id, host);
     }
+    kept
+}
+
+/// The host that a picture names.
+fn host_of(picture: &[u8]) -> u32 {
+    let text = std::str::from_utf8(picture).expect("a text");
+    text.split(' ').nth(2).and_then(|host| host.parse().ok()).expect("a host")
 }
 
 fn objects(pictures: &str) -> usize {

@@ -18,6 +18,7 @@ mod server;
 #[path = "../jobs/shutdown.rs"]
 mod shutdown;
 mod start;
+mod tls;
 #[path = "../jobs/watch.rs"]
 mod watch;
 mod watchers;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// PostgreSQL's usual port, which is part of its socket's name.
-const SOCKET: &str = ".s.PGSQL.5432";
+const PORT: u16 = 5432;
 
 /// Runs the server until this process ends, and then removes its folder: values of the process itself are not dropped.
 const UNTIL_THE_END: &str = r#"
@@ -25,12 +25,13 @@ const UNTIL_THE_END: &str = r#"
 pub(crate) struct Server {
     folder: PathBuf,
     programs: PathBuf,
+    port: u16,
 }
 
 /// The server of this process; `None`, with the reason printed, without PostgreSQL.
 pub(crate) fn server() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| programs().map(Server::start)).as_ref();
+    let server = SERVER.get_or_init(|| programs().map(|programs| Server::start(programs, PORT, |_, _| ()))).as_ref();
     if server.is_none() {
         let reason = "skipped: there is no PostgreSQL (Debian's package postgresql)";
         assert!(std::env::var_os("EASEL_REQUIRE_POSTGRES").is_none(), "{reason}");
@@ -50,8 +51,29 @@ fn programs() -> Option<PathBuf> {
 }
 
 impl Server {
-    fn start(programs: PathBuf) -> Self {
-        let own = Self { folder: TempDir::new().unwrap().keep(), programs };
+    /// A server of its own with a certificate and its key, which also listens on this port of 127.0.0.1 and 127.0.0.2.
+    #[allow(dead_code, reason = "only one test encrypts")]
+    pub(crate) fn with_tls(certificate: &Path, key: &Path, port: u16) -> Option<Self> {
+        let programs = programs()?;
+        Some(Self::start(programs, port, |own, postgres| {
+            // PostgreSQL refuses a key that others may read.
+            for (name, from, mode) in [("server.crt", certificate, "644"), ("server.key", key, "600")] {
+                let to = own.path().join(name);
+                let mut install = own.as_nobody();
+                install.args(["sh", "-c", "cat > \"$1\" && chmod \"$2\" \"$1\"", "sh"]).arg(&to).arg(mode);
+                let copied = install.stdin(std::fs::File::open(from).unwrap()).status().unwrap();
+                assert!(copied.success(), "{}", to.display());
+            }
+            postgres.args(["-c", "ssl=on", "-c", "listen_addresses=127.0.0.1,127.0.0.2"]);
+            for (setting, name) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+                postgres.arg("-c").arg(format!("{setting}={}", own.path().join(name).display()));
+            }
+        }))
+    }
+
+    /// Starts a server with more options.
+    fn start(programs: PathBuf, port: u16, configure: impl FnOnce(&Self, &mut Command)) -> Self {
+        let own = Self { folder: TempDir::new().unwrap().keep(), programs, port };
         if is_root() {
             let owned = Command::new("chown").arg("nobody").arg(own.path()).status().unwrap();
             assert!(owned.success());
@@ -69,7 +91,9 @@ impl Server {
         let mut postgres = own.as_nobody();
         postgres.args(["sh", "-c", UNTIL_THE_END, "sh"]).arg(own.path());
         postgres.arg(own.programs.join("postgres")).arg("-D").arg(&data).arg("-k").arg(own.path());
+        postgres.arg("-p").arg(port.to_string());
         postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "jit=off", "-c", "max_connections=300"]);
+        configure(&own, &mut postgres);
         postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // The server ends with the thread that started it, and that thread with the process.
         thread::spawn(move || postgres.spawn().unwrap().wait());
@@ -99,6 +123,7 @@ impl Server {
 
     fn psql(&self, database: &str) -> Command {
         let mut command = Command::new(self.programs.join("psql"));
+        command.arg("-p").arg(self.port.to_string());
         command.args(["-U", "easel", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, "-h"]);
         command.arg(self.path());
         command
@@ -132,7 +157,7 @@ impl Server {
     /// The socket, for a proxy.
     #[allow(dead_code, reason = "not every test has a proxy")]
     pub(crate) fn socket(&self) -> PathBuf {
-        self.path().join(SOCKET)
+        self.path().join(format!(".s.PGSQL.{}", self.port))
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Controls {
     loaded: Mutex<String>,
 }
 
+/// How much longer a step of the request `slow` takes.
+pub(crate) const SLOW: Duration = Duration::from_millis(400);
+
 pub(crate) struct TestEngine(pub(crate) Arc<Controls>);
 
 impl Engine for TestEngine {
@@ -43,6 +46,12 @@ impl Engine for TestEngine {
                 job.keep(picture(1));
                 while !self.0.open.load(Ordering::Relaxed) {
                     self.step(job, 1, 2)?;
+                }
+            }
+            b"slow" => {
+                for step in 1..=100 {
+                    self.step(job, step, 100)?;
+                    std::thread::sleep(SLOW);
                 }
             }
             b"deaf" => std::thread::sleep(Duration::from_secs(1)),
