@@ -265,6 +265,7 @@ fn hosts_that_fail(pictures: &str) {
     let ends = server.sql(&name, "SELECT count(*) || ' ' || count(DISTINCT task) FROM ended");
     assert_eq!(ends, format!("{0} {0}", accepted.len()), "every task ends once");
 
+    assert!(!late.drawn().is_empty(), "a host that came later has drawn, too");
     let refused = [&stopped, &cut].map(|host| host.refused(&kept));
     let attempts =
         front.tasks(&TaskQuery::default()).expect("tasks").items.iter().map(|task| task.attempts).sum::<u32>();

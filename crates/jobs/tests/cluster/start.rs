@@ -47,3 +47,21 @@ fn what_cannot_be_reached_is_named_without_its_password() {
     let pictures = error(&Cluster { pictures: "file:///no/such/folder".into(), ..good.clone() }).to_string();
     assert_eq!(pictures, "pictures: /no/such/folder: no such folder");
 }
+
+#[test]
+fn every_kind_of_store_of_pictures_opens_or_says_what_it_lacks() {
+    let folder = TempDir::new().unwrap();
+    let good = cluster(&folder);
+    let open = |pictures: &str| PostgresStore::open(&Cluster { pictures: pictures.into(), ..good.clone() });
+    // Whether their keys are right shows when the first picture is written, or when somebody asks for their health.
+    open("s3://bucket/easel").unwrap();
+    open("gs://bucket/easel").unwrap();
+    for (url, reason) in [
+        ("az://container/easel", "Account must be specified"),
+        ("s3://", "Unable to recognise URL"),
+        ("ftp://host/easel", "expected s3://BUCKET/PREFIX, gs://BUCKET/PREFIX"),
+    ] {
+        let refused = open(url).err().unwrap_or_else(|| panic!("{url} was opened")).to_string();
+        assert!(refused.starts_with("pictures: ") && refused.contains(reason), "{url}: {refused}");
+    }
+}
