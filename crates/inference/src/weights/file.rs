@@ -1,13 +1,12 @@
-//! `FileSource`: a local file, mapped into memory piece by piece.
+//! `FileSource`: a local file, read piece by piece.
 //!
-//! Every read is a separate map, unmapped when its bytes are dropped: consumed pages are freed at once, so loading a
-//! model needs little more memory than the model.
+//! Pieces are copies rather than maps: if another program cuts a file while a map of it is in use, the process dies.
+//! A piece is freed when its bytes are dropped, so loading a model needs little more memory than the model.
 
 use super::send::BoxFuture;
 use super::source::{Source, check_range};
 use crate::{Error, Result};
 use bytes::Bytes;
-use memmap2::{Mmap, MmapOptions};
 use std::fs::{File, Metadata};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -45,9 +44,8 @@ impl FileSource {
         Ok(Self { name, file, length: metadata.len(), modified: metadata.modified().ok() })
     }
 
-    fn map(&self, range: &Range<u64>) -> Result<Bytes> {
+    fn piece(&self, range: &Range<u64>) -> Result<Bytes> {
         let io = |error: std::io::Error| Error::io(&self.name, &error);
-        // The file may have become shorter since it was opened; touching a map past its end would kill the process.
         let metadata = self.file.metadata().map_err(io)?;
         check_range(self, metadata.len().min(self.length), range)?;
         if metadata.modified().ok() != self.modified {
@@ -59,20 +57,37 @@ impl FileSource {
         let size = usize::try_from(range.end - range.start).map_err(|_| {
             Error::format(&self.name, format!("a piece of {} bytes does not fit in memory", range.end - range.start))
         })?;
-        // SAFETY: the map is read-only and within the file's length, which was checked above. Another process could
-        // still truncate the file while the piece is in use; model files are replaced, not rewritten in place.
-        let map = unsafe { MmapOptions::new().offset(range.start).len(size).populate().map(&self.file) };
-        Ok(Bytes::from_owner(Piece(map.map_err(io)?)))
+        let mut piece = vec![0; size];
+        match read_at(&self.file, &mut piece, range.start) {
+            Ok(()) => Ok(piece.into()),
+            // It was cut a moment ago.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                check_range(self, self.file.metadata().map_err(io)?.len().min(self.length), range)?;
+                Err(io(error))
+            }
+            Err(error) => Err(io(error)),
+        }
     }
 }
 
-/// Unmapped when the last reader drops it.
-struct Piece(Mmap);
+/// Fills `piece` from this place of the file on. Several threads may read at once.
+#[cfg(unix)]
+fn read_at(file: &File, piece: &mut [u8], from: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, piece, from)
+}
 
-impl AsRef<[u8]> for Piece {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
+/// Fills `piece` from this place of the file on. Several threads may read at once.
+#[cfg(windows)]
+fn read_at(file: &File, mut piece: &mut [u8], mut from: u64) -> std::io::Result<()> {
+    while !piece.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_read(file, piece, from)?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        piece = &mut piece[count..];
+        from += count as u64;
     }
+    Ok(())
 }
 
 impl Source for FileSource {
@@ -85,7 +100,7 @@ impl Source for FileSource {
     }
 
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
-        Box::pin(std::future::ready(self.map(&range)))
+        Box::pin(std::future::ready(self.piece(&range)))
     }
 }
 
@@ -127,6 +142,17 @@ mod tests {
         File::options().write(true).open(&path).unwrap().set_len(5_000).unwrap();
         let text = block_on(source.read(4_000..6_000)).unwrap_err().to_string();
         assert!(text.ends_with("x.bin: expected bytes 4000 to 6000, but the file has 5000 bytes"), "{text}");
+    }
+
+    #[test]
+    fn what_was_read_stays_when_the_file_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.bin");
+        std::fs::write(&path, vec![1; 100_000]).unwrap();
+        let source = FileSource::open(&path).unwrap();
+        let piece = block_on(source.read(0..100_000)).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert!(piece.iter().all(|byte| *byte == 1));
     }
 
     #[test]
