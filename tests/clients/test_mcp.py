@@ -9,6 +9,7 @@ import unittest
 
 import anyio
 import httpx2
+import jsonschema
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
@@ -29,6 +30,12 @@ async def draws(test, client):
     """Lists the tools, draws with progress, reads the picture, and edits it."""
     tools = await client.list_tools()
     test.assertEqual([tool.name for tool in tools.tools], ["generate_image", "edit_image", "list_models"])
+    # Strict clients refuse arguments that do not fit the description.
+    generate, edit, _ = (tool.input_schema for tool in tools.tools)
+    jsonschema.validate(QUICK, generate)
+    jsonschema.validate(QUICK | {"image": "easel://images/1/0af1", "mask": None, "strength": 0.5}, edit)
+    with test.assertRaises(jsonschema.ValidationError):
+        jsonschema.validate({"prompt": 7}, generate)
     models = await client.call_tool("list_models", {})
     test.assertEqual(models.structured_content["models"][0]["name"], "easel-emoji")
 

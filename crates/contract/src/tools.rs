@@ -175,21 +175,37 @@ fn schema<T: PartialSchema>() -> Map<String, Value> {
     let schema = serde_json::to_value(T::schema()).unwrap_or_default();
     let Value::Object(mut schema) = schema else { return Map::new() };
     schema.entry("type").or_insert_with(|| "object".into());
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(merge);
+    }
     schema
+}
+
+/// Merges the two parts into which utoipa divides an argument with a description: what it may be, and an object with nothing
+/// but the description. Nothing is both.
+fn merge(property: &mut Value) {
+    let Some(Value::Array(parts)) = property.get_mut("allOf").map(Value::take) else { return };
+    let mut merged = Map::new();
+    for part in parts {
+        let Value::Object(part) = part else { continue };
+        let is_description = part.contains_key("description") && part.len() == 2;
+        merged.extend(part.into_iter().filter(|(key, _)| !is_description || key == "description"));
+    }
+    *property = Value::Object(merged);
 }
 
 /// The schema of `edit_image`: that of `generate_image` with more arguments.
 fn edit_schema() -> Map<String, Value> {
-    let mut schema = schema::<Generate>();
-    let more = serde_json::to_value(EditOnly::schema()).unwrap_or_default();
+    let mut edit = schema::<Generate>();
+    let more = Value::Object(schema::<EditOnly>());
     for key in ["properties", "required"] {
-        match (schema.get_mut(key), &more[key]) {
+        match (edit.get_mut(key), &more[key]) {
             (Some(Value::Object(all)), Value::Object(some)) => all.extend(some.clone()),
             (Some(Value::Array(all)), Value::Array(some)) => all.extend(some.clone()),
             _ => {}
         }
     }
-    schema
+    edit
 }
 
 /// Reads a call. `None` if there is no such tool.
@@ -280,12 +296,21 @@ mod tests {
         let tools = all(true);
         for tool in &tools {
             assert_eq!(tool.arguments["type"], "object", "{}", tool.name);
-            assert!(!Value::Object(tool.arguments.clone()).to_string().contains("$ref"), "{}", tool.name);
+            let text = Value::Object(tool.arguments.clone()).to_string();
+            assert!(!text.contains("$ref") && !text.contains("allOf"), "{}: {text}", tool.name);
         }
         let [generate, edit, _, analyze] = &tools[..] else { panic!("four tools") };
         assert_eq!(analyze.arguments["required"], json!(["image", "texts"]));
         assert_eq!(generate.arguments["required"], json!(["prompt"]));
         assert_eq!(edit.arguments["required"], json!(["prompt", "image"]));
+        let prompt = json!({
+            "type": "string", "minLength": 1, "maxLength": 10_000,
+            "description": "What to draw, in a few words or sentences.",
+        });
+        assert_eq!(generate.arguments["properties"]["prompt"], prompt);
+        for tool in [edit, analyze] {
+            assert_eq!(tool.arguments["properties"]["image"]["type"], "string");
+        }
         let fields = |tool: &Tool| tool.arguments["properties"].as_object().unwrap().len();
         assert_eq!(fields(edit), fields(generate) + EDIT_ONLY.len());
         assert!(generate.arguments["properties"]["steps"].to_string().contains("\"maximum\":1000"));
