@@ -38,6 +38,23 @@ fn every_route_of_the_families_is_described() {
     assert_eq!(routes.join(", "), expected);
 }
 
+/// What utoipa makes of an inlined type with a description beside it: nothing is both what the type says and an object.
+#[test]
+fn nothing_is_two_types_at_once() {
+    fn check(value: &Value, path: &str) {
+        if let Value::Array(parts) = &value["allOf"] {
+            let says_nothing = |part: &Value| part["type"] == "object" && part["properties"].is_null();
+            assert!(!parts.iter().any(says_nothing), "{path}: {value}");
+        }
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, field)| check(field, &format!("{path}/{name}"))),
+            Value::Array(items) => items.iter().for_each(|item| check(item, path)),
+            _ => {}
+        }
+    }
+    check(&description(), "");
+}
+
 #[test]
 fn limits_come_from_the_types() {
     let description = description();

@@ -19,11 +19,20 @@ pub(super) enum Prompts {
     Invalid,
 }
 
-/// A text, or a list of texts.
+/// A prompt, or a list of at most 16.
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes `Prompts`")]
 pub(super) enum PromptOrPrompts {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// A PNG in base64, or a list of them for a list of prompts.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the answer, which is written in pieces")]
+pub(super) enum PictureOrPictures {
     One(String),
     Several(Vec<String>),
 }

@@ -2,7 +2,7 @@
 
 use super::AnalysisError;
 use super::draw::{Settings, draw};
-use super::fields::{PromptOrPrompts, Prompts};
+use super::fields::{PictureOrPictures, PromptOrPrompts, Prompts};
 use crate::access::Caller;
 use crate::extract::JsonBody;
 use crate::field::{Seed, Size, Steps};
@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = AnalysisGenerateRequest)]
 pub(crate) struct GenerateRequest {
-    /// A prompt, or a list of at most 16.
+    // A description here would make it an object in OpenAPI, too.
     #[serde(default)]
     #[schema(value_type = PromptOrPrompts, inline)]
     prompt: Prompts,
@@ -42,8 +42,8 @@ pub(crate) struct GenerateRequest {
 pub(crate) struct GenerateAnswer {
     /// A UUID: the id of the (first) task.
     request_id: String,
-    /// A PNG in base64, or a list of them for a list of prompts.
-    #[schema(value_type = PromptOrPrompts, inline)]
+    // A description here would make it an object in OpenAPI, too.
+    #[schema(value_type = PictureOrPictures, inline)]
     generated_image: String,
 }
 
