@@ -20,14 +20,14 @@ use tempfile::TempDir;
 const ROWS: usize = 100_000;
 
 /// Tasks of each host.
-const TASKS: usize = 200;
+const TASKS: usize = 60;
 
 /// Engines of each host.
 const ENGINES: usize = 2;
 
-/// Steps of a task, and how long each takes.
+/// Steps of a task, and how long each takes: as much as on a fast GPU.
 const STEPS: u32 = 10;
-const STEP: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(50);
 
 /// What is aimed at: the throughput of several hosts in that of one, and the medians of a claim and a page.
 const SCALING: f64 = 0.95;
