@@ -9,6 +9,7 @@ mod engine;
 mod faults;
 mod home;
 mod leases;
+mod listing;
 #[path = "../store/model.rs"]
 mod model;
 mod pictures;
