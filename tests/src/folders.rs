@@ -45,8 +45,11 @@ const CLASSES: [&str; 10] = [
 /// The reference folders at `dir`: itself, or the folders directly below it, in the order of their names. A path like
 /// `sd15/unet` that is no folder is a case of the folder above it.
 pub fn find(dir: &Path) -> Result<Vec<Folder>> {
-    if let (false, Some(above), Some(case)) = (dir.exists(), dir.parent(), dir.file_name()) {
-        let folder = recognise(above)?.with_context(|| format!("{}: no such folder or case", dir.display()))?;
+    if !dir.exists() {
+        let missing = || format!("{}: no such folder or case", dir.display());
+        let case = dir.file_name().with_context(missing)?;
+        let above = dir.parent().with_context(missing)?;
+        let folder = recognise(above)?.with_context(missing)?;
         return Ok(vec![Folder { only: Some(case.to_string_lossy().into_owned()), ..folder }]);
     }
     if let Some(folder) = recognise(dir)? {
@@ -108,7 +111,9 @@ impl Folder {
     /// Runs every case of the folder, or the only one that was asked for.
     pub fn run(&self) -> Result<Vec<Check>> {
         let only = self.only.as_deref();
-        if let (Some(case), false) = (only, self.kind == Kind::Model) {
+        if let Some(case) = only
+            && self.kind != Kind::Model
+        {
             bail!("{}/{case}: only cases of models that draw can be run alone", self.path.display());
         }
         match self.kind {

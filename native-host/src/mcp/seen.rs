@@ -41,7 +41,9 @@ struct Found {
 /// The answer to a call. Takes as long as decoding the picture and its masks.
 pub(super) fn answer(asked: &Asked, analysis: Analysis) -> Result<CallToolResult> {
     let Analysis { id, scores, cuts } = analysis;
-    if let (Err(scores), Err(cuts)) = (&scores, &cuts) {
+    if let Err(scores) = &scores
+        && let Err(cuts) = &cuts
+    {
         return Err(Error::NotAnalyzed { message: format!("{scores}; {cuts}") });
     }
     let mut content = Vec::new();

@@ -1,4 +1,4 @@
-//! `golden [--device NAME] [--float f32|f16] DIR...`: runs every case of reference folders through the real loaders and
+//! `golden [--device NAME] [--float f32|f16] DIR|DIR/CASE...`: runs cases of reference folders through the real loaders and
 //! pipelines, one line per case. Devices other than the CPU may have ten times the error in `f32`.
 
 use anyhow::{Context, Result, bail};
@@ -32,7 +32,7 @@ fn run() -> Result<bool> {
         }
     }
     if dirs.is_empty() {
-        bail!("usage: golden [--device NAME] [--float f32|f16] DIR...");
+        bail!("usage: golden [--device NAME] [--float f32|f16] DIR|DIR/CASE...");
     }
     target::choose(&device, float.as_deref())?;
     let mut passed = 0;
